@@ -1,0 +1,190 @@
+//! The one error of the project: what happened (message), facts (detail), what to do next (hint), and the SQLSTATE.
+//!
+//! Pure: `pg::report` is the only place that turns it into a Postgres error. No variant may hold a secret or the
+//! text of an answer that is not XML-RPC.
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One variant for each thing that a user can act on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("could not connect to Odoo at {url}")]
+    Connect {
+        url: String,
+        cause: String,
+        hint: String,
+    },
+    #[error("Odoo at {url} redirects to another address")]
+    Redirect { url: String, location: String },
+    #[error("the connection to Odoo failed: {cause}")]
+    Connection { cause: String },
+    #[error("Odoo did not answer within {seconds} seconds")]
+    Timeout { seconds: u64 },
+    #[error("Odoo answered HTTP status {status}")]
+    HttpStatus { status: u16 },
+    #[error("Odoo authentication failed")]
+    Authentication { login: String },
+    #[error("Odoo has no database \"{dbname}\"")]
+    UnknownDatabase { dbname: String },
+    #[error("Odoo denies access: {message}")]
+    OdooAccess { message: String },
+    #[error("Odoo has no model \"{model}\"")]
+    UnknownModel { model: String },
+    #[error("Odoo has no field \"{field}\" in model \"{model}\"")]
+    UnknownField { model: String, field: String },
+    #[error("Odoo has no method \"{method}\" in model \"{model}\"")]
+    UnknownMethod { model: String, method: String },
+    #[error("Odoo answered with an error: {message}")]
+    OdooFault { message: String, traceback: String },
+    #[error("the answer is not valid XML-RPC: {cause}")]
+    Malformed { cause: String },
+    #[error("the answer is over the limit of {limit}")]
+    Limit { limit: String, hint: String },
+    #[error("{argument} contains the character U+{character:04X}, which XML-RPC cannot carry")]
+    Unencodable { argument: String, character: u32 },
+    #[error("value of {model} id {id} field \"{field}\" does not fit: {cause}")]
+    Value {
+        model: String,
+        id: i64,
+        field: String,
+        cause: String,
+    },
+    #[error("invalid option \"{option}\"")]
+    UnknownOption { option: String, hint: String },
+    #[error("{message}")]
+    InvalidArgument { message: String, hint: String },
+    #[error("{message}")]
+    UndefinedObject { message: String, hint: String },
+    #[error("{message}")]
+    UndefinedTable { message: String, hint: String },
+    #[error("{message}")]
+    UndefinedColumn { message: String, hint: String },
+    #[error("{message}")]
+    Permission { message: String, hint: String },
+    #[error("mirror \"{mirror}\" is being synced by another session")]
+    Busy { mirror: String },
+    #[error("refused to delete {rows} of the {total} rows of mirror \"{mirror}\"")]
+    RefusedDeletion {
+        mirror: String,
+        rows: u64,
+        total: u64,
+        allowed: u64,
+    },
+    #[error("the client of this session is gone")]
+    ClientGone,
+    /// The waiting side gave up: the fetching thread ends, nobody sees this error.
+    #[error("cancelled")]
+    Cancelled,
+    #[error("internal error of ipai_sync: {cause}")]
+    Internal { cause: String },
+}
+
+impl Error {
+    /// Five characters, as Postgres reports them.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Error::Connect { .. } | Error::Redirect { .. } => "08001",
+            Error::Connection { .. } | Error::Timeout { .. } | Error::ClientGone => "08006",
+            Error::HttpStatus { status } => match status {
+                429 | 500.. => "08006",
+                _ => "08P01",
+            },
+            Error::Authentication { .. } => "28P01",
+            Error::UnknownDatabase { .. } => "3D000",
+            Error::OdooAccess { .. } | Error::Permission { .. } => "42501",
+            Error::UnknownModel { .. } | Error::UndefinedObject { .. } => "42704",
+            Error::UnknownField { .. } | Error::UndefinedColumn { .. } => "42703",
+            Error::UnknownMethod { .. } => "42883",
+            Error::UndefinedTable { .. } => "42P01",
+            Error::OdooFault { .. } => "38000",
+            Error::Malformed { .. } => "08P01",
+            Error::Limit { .. } => "54000",
+            Error::Unencodable { .. } => "22021",
+            Error::Value { .. } => "22000",
+            Error::UnknownOption { .. } => "HV00D",
+            Error::InvalidArgument { .. } => "22023",
+            Error::Busy { .. } => "55P03",
+            Error::RefusedDeletion { .. } => "55000",
+            Error::Cancelled => "57014",
+            Error::Internal { .. } => "XX000",
+        }
+    }
+
+    /// Facts beside the message, for the DETAIL line.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::Connect { cause, .. } => Some(cause.clone()),
+            Error::Authentication { login } => Some(format!("User \"{login}\" was refused.")),
+            Error::OdooFault { traceback, .. } if !traceback.is_empty() => Some(traceback.clone()),
+            Error::RefusedDeletion { allowed, .. } => Some(format!(
+                "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."
+            )),
+            _ => None,
+        }
+    }
+
+    /// What to do next, for the HINT line.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::Connect { hint, .. }
+            | Error::Limit { hint, .. }
+            | Error::UnknownOption { hint, .. }
+            | Error::InvalidArgument { hint, .. }
+            | Error::UndefinedObject { hint, .. }
+            | Error::UndefinedTable { hint, .. }
+            | Error::UndefinedColumn { hint, .. }
+            | Error::Permission { hint, .. } => hint.clone(),
+            Error::Redirect { location, .. } => format!(
+                "Redirects are not followed, because the request holds the password. If {location} is the right \
+                 address, set it as the url option of the server."
+            ),
+            Error::Connection { .. } => "Nothing was lost. Run the sync again; if it happens again, look at Odoo's log \
+                 and at the proxy in front of it."
+                .into(),
+            Error::Timeout { .. } => "Nothing was lost. If Odoo is only slow, raise the timeout option of the server or \
+                 lower the page size of the mirror."
+                .into(),
+            Error::HttpStatus { status } => match status {
+                401 | 403 | 407 => "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the \
+                     request. Let it pass requests to /xmlrpc/2/."
+                    .into(),
+                404 | 405 => "There is no XML-RPC at this address. The url option of the server is the address of Odoo \
+                     itself, without a path: https://erp.example.com."
+                    .into(),
+                429 | 500.. => "Odoo or the proxy in front of it is overloaded or down. Nothing was lost; run the sync \
+                     again later."
+                    .into(),
+                _ => "Check that the url option of the server is the address of Odoo.".into(),
+            },
+            Error::Authentication { .. } => "Check the user and password (or API key) of the user mapping, and that the \
+                 user is active in Odoo."
+                .into(),
+            Error::UnknownDatabase { .. } => "Set the dbname option of the server to the name of Odoo's database, as \
+                 its login page or database manager shows it."
+                .into(),
+            Error::OdooAccess { .. } => "Give the Odoo user of the user mapping read access to this model.".into(),
+            Error::UnknownModel { .. } => "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
+                .into(),
+            Error::UnknownField { .. } => "Check the spelling, and that the installed version of the Odoo module has \
+                 the field."
+                .into(),
+            Error::UnknownMethod { .. } => "Check the spelling, and that the installed version of the Odoo module has \
+                 the method."
+                .into(),
+            Error::OdooFault { .. } => "Odoo's own log has the whole story.".into(),
+            Error::Malformed { .. } => "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \
+                 that the url option of the server is the address of Odoo itself and not of a login page or portal."
+                .into(),
+            Error::Unencodable { .. } => "Remove the character.".into(),
+            Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
+            Error::Busy { .. } => "Wait until it has ended, and run again.".into(),
+            Error::RefusedDeletion { mirror, .. } => format!(
+                "Nothing was deleted. If Odoo is right, repeat with a higher limit: select * from \
+                 ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
+            ),
+            Error::ClientGone | Error::Cancelled => return None,
+            Error::Internal { .. } => "Please report this.".into(),
+        };
+        Some(hint)
+    }
+}
