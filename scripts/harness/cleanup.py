@@ -1,0 +1,73 @@
+"""Undoing what was done, in reverse order, however the process ends.
+
+Servers and temporary folders register here. A normal end, an exception, Ctrl-C, SIGTERM and SIGHUP all lead to the same one pass over
+the actions. From the first signal on further ones are ignored, so that an impatient second Ctrl-C cannot leave a server behind; the
+actions themselves must therefore be bounded in time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+Action = Callable[[], object]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_actions: list[Action] = []
+_owner = os.getpid()
+
+
+def on_exit(action: Action) -> Action:
+    """Runs `action` when the process ends, before the actions registered earlier. Returns it, as the handle for `forget`."""
+    _actions.append(action)
+    return action
+
+
+def forget(action: Action) -> None:
+    """Takes back `on_exit(action)`: what it would have undone is undone already."""
+    if action in _actions:
+        _actions.remove(action)
+
+
+def run() -> None:
+    """Runs all registered actions, last first. One that fails is reported and does not keep the others from running."""
+    # A fork (multiprocessing, pytest plug-ins) inherits the list, but not the servers.
+    if os.getpid() != _owner:
+        return
+    _ignore_signals()
+    while _actions:
+        action = _actions.pop()
+        try:
+            action()
+        except Exception as error:
+            print(f"cleanup: {error}", file=sys.stderr, flush=True)
+
+
+def _ignore_signals() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _install() -> None:
+    atexit.register(run)
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            # nohup's and a shell's background jobs ignore some of these on purpose.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+
+
+_install()

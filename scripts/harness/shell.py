@@ -1,0 +1,235 @@
+"""Commands, servers, Debian packages, ports."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import cleanup
+
+#: Who runs servers: Postgres refuses to run as root.
+SERVICE_USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
+
+#: Changes to the inherited environment; None removes a variable.
+Environment = Mapping[str, str | None]
+
+_STOP_SECONDS = 20
+_BEGIN = time.monotonic()
+
+
+class CommandFailed(RuntimeError):
+    """A command ended with a status other than 0. `output` is what it printed, when that was captured."""
+
+    def __init__(self, cmd: Sequence[str], status: int, output: str) -> None:
+        self.status = status
+        self.output = output
+        super().__init__(f"{' '.join(cmd)}: exit status {status}" + (f"\n{output.rstrip()}" if output.strip() else ""))
+
+
+def say(message: str) -> None:
+    """Tells the user what happens next, with the seconds since the start."""
+    print(f"[{time.monotonic() - _BEGIN:6.1f}] {message}", flush=True)
+
+
+def environment(changes: Environment | None = None, user: str | None = None) -> dict[str, str]:
+    """Our environment with `changes`; HOME and the like follow `user`."""
+    result = dict(os.environ)
+    if user is not None:
+        result.update(HOME=pwd.getpwnam(user).pw_dir, USER=user, LOGNAME=user)
+    for name, value in (changes or {}).items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    return result
+
+
+def _identity(user: str | None) -> dict[str, object]:
+    """Arguments of Popen that run the command as `user`; nothing when that is who we are."""
+    if user is None or user == pwd.getpwuid(os.geteuid()).pw_name:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(user, entry.pw_gid), "umask": 0o022}
+
+
+def run(
+    cmd: Sequence[str | Path],
+    *,
+    check: bool = True,
+    capture: bool = False,
+    env: Environment | None = None,
+    cwd: str | Path | None = None,
+    user: str | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end.
+
+    capture: return what it prints (stdout and stderr apart) in place of showing it
+    check: raise CommandFailed, with the captured output, when its status is not 0
+    user: run as this user (we must be root, or be that user)
+    """
+    words = [str(word) for word in cmd]
+    process = subprocess.Popen(
+        words,
+        # Nothing we run may wait for an answer from the terminal.
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.PIPE if capture else None,
+        text=True,
+        errors="replace",
+        env=environment(env, user),
+        cwd=cwd,
+        **_identity(user),
+    )
+    try:
+        stdout, stderr = process.communicate(stdin)
+    except BaseException:
+        _end(process)
+        raise
+    if check and process.returncode != 0:
+        raise CommandFailed(words, process.returncode, (stdout or "") + (stderr or ""))
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+_cleanups: dict[int, cleanup.Action] = {}
+
+
+def start(
+    cmd: Sequence[str | Path],
+    *,
+    user: str | None = None,
+    env: Environment | None = None,
+    cwd: str | Path | None = None,
+    log: str | Path,
+) -> subprocess.Popen[bytes]:
+    """Starts a server that prints into the file `log`; it is stopped by `stop`, or else when our process ends."""
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [str(word) for word in cmd],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(env, user),
+            cwd=cwd,
+            # A group of its own: the terminal's Ctrl-C is for us, who then stop servers in order.
+            start_new_session=True,
+            **_identity(user),
+        )
+    _cleanups[process.pid] = cleanup.on_exit(lambda: _end(process))
+    return process
+
+
+def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM) -> None:
+    """Stops a server: asks with a signal, waits, and kills it when that does not help. Stopping twice is fine."""
+    _end(process, with_signal)
+    action = _cleanups.pop(process.pid, None)
+    if action:
+        cleanup.forget(action)
+
+
+def _end(process: subprocess.Popen, with_signal: int = signal.SIGTERM) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(with_signal)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(_STOP_SECONDS)
+
+
+def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 60, every: float = 0.05) -> None:
+    """Returns once `condition()` is true; TimeoutError naming `what` after `seconds`. The condition may raise to give up at once."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(every)
+
+
+_ports: set[int] = set()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on, and that this process was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _ports:
+            _ports.add(port)
+            return port
+
+
+def as_root(cmd: Sequence[str | Path]) -> list[str]:
+    """The command, through sudo when we are not root."""
+    return [*([] if os.geteuid() == 0 else ["sudo"]), *map(str, cmd)]
+
+
+def _root(*cmd: str) -> None:
+    """Runs a command as root. Unlike `run` it leaves the terminal to it, where sudo may ask for a password."""
+    words = as_root(cmd)
+    status = subprocess.run(words, env=environment({"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"})).returncode
+    if status != 0:
+        raise CommandFailed(words, status, "")
+
+
+_apt_updated = False
+
+
+def apt_install(*packages: str) -> None:
+    """Installs those Debian packages that are missing. Does nothing, and needs no rights, when all are there."""
+    global _apt_updated
+    missing = [package for package in packages if not _installed(package)]
+    if not missing:
+        return
+    say(f"Installing Debian packages: {' '.join(missing)}")
+    if not _apt_updated:
+        _apt("update")
+        _apt_updated = True
+    if any(package.startswith("postgresql") for package in missing):
+        # Brings the configuration file which says whether a server package makes a cluster.
+        if not _installed("postgresql-common"):
+            _apt("install", "postgresql-common")
+        with _no_main_cluster():
+            _apt("install", *missing)
+    else:
+        _apt("install", *missing)
+
+
+def _installed(package: str) -> bool:
+    query = run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], check=False, capture=True)
+    return query.returncode == 0 and query.stdout.strip() == "installed"
+
+
+def _apt(command: str, *packages: str) -> None:
+    options = ["-y", "--no-install-recommends"] if command == "install" else []
+    # Another apt may be running, as on a freshly started machine.
+    _root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", command, *options, *packages)
+
+
+@contextmanager
+def _no_main_cluster() -> Iterator[None]:
+    """Keeps Debian's server package from making and starting a cluster on port 5432, which nobody asked for."""
+    config = "/etc/postgresql-common/createcluster.conf"
+    kept = f"{config}.ipai_sync"
+    _root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
+    restore = cleanup.on_exit(lambda: _root("mv", kept, config))
+    try:
+        yield
+    finally:
+        restore()
+        cleanup.forget(restore)
+
+
+if sys.version_info < (3, 11):
+    raise SystemExit("The scripts need Python 3.11, as in Debian 12.")
