@@ -1,0 +1,154 @@
+//! A value of XML-RPC, and its way to JSON and back.
+
+use base64::prelude::{Engine, BASE64_STANDARD};
+use serde_json::{Map, Number, Value as Json};
+
+/// One value as XML-RPC knows it.
+///
+/// A struct is a list and not a map: it keeps the order of the document, and building it costs no hashing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `<nil/>`. Odoo takes it in a request and never sends it.
+    Nil,
+    /// `<boolean>`. Odoo also sends `false` for an unset text, date or many2one.
+    Bool(bool),
+    /// `<int>`, `<i4>`, `<i8>` and their kin.
+    Int(i64),
+    /// `<double>`, with NaN and the infinities, which Odoo sends although XML-RPC has none.
+    Double(f64),
+    /// `<string>`, or a value without a type.
+    String(String),
+    /// `<dateTime.iso8601>`, as it is written.
+    DateTime(String),
+    /// `<base64>`, decoded.
+    Base64(Vec<u8>),
+    /// `<array>`
+    Array(Vec<Value>),
+    /// `<struct>`, members in the order of the document.
+    Struct(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// The member of a struct. Of members with the same name the last one counts, as in JSON and in Python.
+    pub fn get(&self, member: &str) -> Option<&Value> {
+        let (_, value) = self.as_struct()?.iter().rev().find(|(name, _)| name == member)?;
+        Some(value)
+    }
+
+    /// The integer, if it is one.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Int(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(boolean) => Some(*boolean),
+            _ => None,
+        }
+    }
+
+    /// The elements, if it is an array.
+    pub fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Value::Array(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The members, if it is a struct.
+    pub fn as_struct(&self) -> Option<&[(String, Value)]> {
+        match self {
+            Value::Struct(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The value as JSON. What JSON lacks becomes a string: NaN and the infinities by their names (as Postgres writes
+    /// them), base64 as base64.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Value::Nil => Json::Null,
+            Value::Bool(boolean) => Json::Bool(*boolean),
+            Value::Int(integer) => Json::from(*integer),
+            Value::Double(double) => match Number::from_f64(*double) {
+                Some(number) => Json::Number(number),
+                None if double.is_nan() => Json::from("NaN"),
+                None if *double > 0.0 => Json::from("Infinity"),
+                None => Json::from("-Infinity"),
+            },
+            Value::String(text) | Value::DateTime(text) => Json::from(text.as_str()),
+            Value::Base64(bytes) => Json::String(BASE64_STANDARD.encode(bytes)),
+            Value::Array(elements) => elements.iter().map(Value::to_json).collect(),
+            Value::Struct(members) => {
+                let members = members.iter().map(|(name, value)| (name.clone(), value.to_json()));
+                Json::Object(members.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The value of some JSON: null is nil, and an integer beyond 64 bits is a double.
+    pub fn from_json(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Nil,
+            Json::Bool(boolean) => Value::Bool(boolean),
+            Json::Number(number) => match number.as_i64() {
+                Some(integer) => Value::Int(integer),
+                None => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::String(text),
+            Json::Array(elements) => Value::Array(elements.into_iter().map(Value::from_json).collect()),
+            Json::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name, Value::from_json(value)));
+                Value::Struct(members.collect())
+            }
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::String(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(boolean: bool) -> Self {
+        Value::Bool(boolean)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Self {
+        Value::Int(integer)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(double: f64) -> Self {
+        Value::Double(double)
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(elements: Vec<Value>) -> Self {
+        Value::Array(elements)
+    }
+}
