@@ -15,6 +15,9 @@ from pathlib import Path
 
 from . import cleanup
 
+# What we make is run by the service user as well, whatever our own umask would say.
+os.umask(0o022)
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
