@@ -1,0 +1,245 @@
+//! The fetching thread: it talks to Odoo while the backend's own thread writes, or waits and can be cancelled.
+//!
+//! Only the backend's thread calls Postgres. This one blocks all signals, is cancelled by channel and joined when
+//! its handle is dropped, by whatever way the backend leaves. No static holds it.
+
+use crate::error::{Error, Result};
+use crate::http::{Endpoint, Http};
+use crate::mirror::{Mirror, Page, PageBuilder};
+use crate::odoo::retry::Policy;
+use crate::odoo::{Account, Client, Wanted};
+use crate::sync::{Scan, Source};
+use chrono::{DateTime, Utc};
+use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What the waiting side does ten times a second: an error (or an unwinding) ends the wait.
+pub type Tick = fn() -> Result<()>;
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// A client of Odoo on a thread of its own.
+pub struct Fetcher {
+    jobs: Option<Sender<Job>>,
+    cancel: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    tick: Tick,
+}
+
+type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
+
+impl Fetcher {
+    /// Starts the thread; connects to nothing yet. `uid` is the remembered one.
+    pub fn start(endpoint: Endpoint, account: Account, retries: Policy, uid: Option<i64>, tick: Tick) -> Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let (cancel, cancelled) = watch::channel(false);
+        let (ready, started) = sync_channel(1);
+        let work = move || {
+            let http = match Http::new(endpoint, cancelled) {
+                Ok(http) => http,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let mut client = Client::new(http, account, retries, uid);
+            let _ = ready.send(Ok(()));
+            for job in queue {
+                job(&mut client);
+            }
+        };
+        let builder = std::thread::Builder::new().name("ipai_sync fetch".to_owned());
+        let thread = with_signals_blocked(|| builder.spawn(work)).map_err(|error| Error::Internal {
+            cause: format!("cannot start a thread: {error}"),
+        })?;
+        let fetcher = Fetcher {
+            jobs: Some(jobs),
+            cancel,
+            thread: Some(thread),
+            tick,
+        };
+        fetcher.wait(&started)??;
+        Ok(fetcher)
+    }
+
+    /// Runs `work` on the thread and waits for its result.
+    pub fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (done, result) = sync_channel(1);
+        self.submit(move |client| {
+            let _ = done.send(work(client));
+        })?;
+        self.wait(&result)?
+    }
+
+    fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(job)));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(ended()),
+        }
+    }
+
+    fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
+        loop {
+            (self.tick)()?;
+            match result.recv_timeout(TICK) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+            }
+        }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.cancel.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Blocks every signal while `start` runs: a thread started inside inherits the mask, so that Postgres's handlers
+/// only ever run on the backend's own thread.
+fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
+    // SAFETY: the sets live on this stack and the old mask is restored on the same thread.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
+fn ended() -> Error {
+    Error::Internal {
+        cause: "the fetching thread ended".to_owned(),
+    }
+}
+
+/// One mirror's records, read from Odoo.
+pub struct OdooSource {
+    // Before the fetcher: dropping it frees a thread that waits to hand over a page.
+    pages: Option<Receiver<Result<Page>>>,
+    fetcher: Fetcher,
+    mirror: Arc<Mirror>,
+}
+
+/// Ids asked for in one call: 1.6 MB of XML.
+const WINDOW: u32 = 50_000;
+
+impl OdooSource {
+    pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>) -> Self {
+        OdooSource {
+            pages: None,
+            fetcher,
+            mirror,
+        }
+    }
+
+    /// The uid that Odoo last accepted.
+    pub fn uid(&self) -> Result<Option<i64>> {
+        self.fetcher.run(|client| Ok(client.uid()))
+    }
+}
+
+impl Source for OdooSource {
+    fn start(&mut self, scan: Scan) -> Result<()> {
+        // Room for one page: a second may be in the making while the first waits here and a third is written.
+        let (sender, pages) = sync_channel(1);
+        let mirror = Arc::clone(&self.mirror);
+        self.fetcher.submit(move |client| {
+            if let Err(error) = read_pages(client, &mirror, scan, &sender) {
+                let _ = sender.send(Err(error));
+            }
+        })?;
+        self.pages = Some(pages);
+        Ok(())
+    }
+
+    fn next_page(&mut self) -> Result<Option<Page>> {
+        let Some(pages) = &self.pages else {
+            return Ok(None);
+        };
+        let page = self.fetcher.wait(pages)??;
+        if page.is_empty() {
+            self.pages = None;
+            return Ok(None);
+        }
+        Ok(Some(page))
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        let mirror = Arc::clone(&self.mirror);
+        self.fetcher
+            .run(move |client| client.search_count(&mirror.scope, Vec::new()))
+    }
+
+    fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
+        let mirror = Arc::clone(&self.mirror);
+        self.fetcher
+            .run(move |client| client.search(&mirror.scope, after, u64::from(WINDOW)))
+    }
+
+    fn window(&self) -> usize {
+        WINDOW as usize
+    }
+
+    fn read(&mut self, ids: &[i64]) -> Result<Page> {
+        let mirror = Arc::clone(&self.mirror);
+        let ids = ids.to_vec();
+        self.fetcher.run(move |client| {
+            let page = || PageBuilder::new(&mirror, i64::MIN, ids.len() as u64);
+            let page = client.search_read_ids(&mirror.scope, &mirror.wanted_fields(), &ids, page)?;
+            Ok(page.finish())
+        })
+    }
+
+    fn page_size(&self) -> usize {
+        self.mirror.page_size as usize
+    }
+
+    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>> {
+        self.fetcher.run(|client| Ok(client.first_date()))
+    }
+}
+
+/// Sends page after page, and an empty one after the last.
+fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &SyncSender<Result<Page>>) -> Result<()> {
+    let fields = mirror.wanted_fields();
+    let mut left = scan.limit.unwrap_or(u64::MAX);
+    let mut after = 0;
+    loop {
+        let limit = left.min(u64::from(mirror.page_size));
+        let wanted = Wanted {
+            fields: &fields,
+            since: scan.since,
+            after,
+            limit,
+        };
+        let page = client.search_read(&mirror.scope, &wanted, || PageBuilder::new(mirror, after, limit))?;
+        let page = page.finish();
+        let rows = page.len() as u64;
+        after = page.ids.last().copied().unwrap_or(after);
+        left -= rows;
+        // A failed send: nobody waits any more.
+        if rows > 0 && pages.send(Ok(page)).is_err() {
+            return Ok(());
+        }
+        if rows < limit || left == 0 {
+            let _ = pages.send(Ok(Page::default()));
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! One page of records as typed columns: what the decoder fills and a sink writes.
+
+use super::spec::WRITE_DATE;
+use super::{cell, Kind, Mirror};
+use crate::error::{Error, Result};
+use crate::xmlrpc::{RowVisitor, Scalar};
+use chrono::{NaiveDate, NaiveDateTime};
+
+/// The cells of one column, a row each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Column {
+    Text(Vec<Option<String>>),
+    Integer(Vec<Option<i32>>),
+    Bigint(Vec<Option<i64>>),
+    Double(Vec<Option<f64>>),
+    /// Decimal text: exact, and of any size.
+    Numeric(Vec<Option<String>>),
+    Boolean(Vec<Option<bool>>),
+    Date(Vec<Option<NaiveDate>>),
+    /// UTC
+    Timestamptz(Vec<Option<NaiveDateTime>>),
+    BigintArray(Vec<Option<Vec<i64>>>),
+    /// JSON text
+    Jsonb(Vec<Option<String>>),
+    Bytea(Vec<Option<Vec<u8>>>),
+}
+
+impl Column {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Column::Text(Vec::new()),
+            Kind::Integer => Column::Integer(Vec::new()),
+            Kind::Bigint => Column::Bigint(Vec::new()),
+            Kind::Double => Column::Double(Vec::new()),
+            Kind::Numeric => Column::Numeric(Vec::new()),
+            Kind::Boolean => Column::Boolean(Vec::new()),
+            Kind::Date => Column::Date(Vec::new()),
+            Kind::Timestamptz => Column::Timestamptz(Vec::new()),
+            Kind::BigintArray => Column::BigintArray(Vec::new()),
+            Kind::Jsonb => Column::Jsonb(Vec::new()),
+            Kind::Bytea => Column::Bytea(Vec::new()),
+        }
+    }
+
+    pub(super) fn push_null(&mut self) {
+        match self {
+            Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => cells.push(None),
+            Column::Integer(cells) => cells.push(None),
+            Column::Bigint(cells) => cells.push(None),
+            Column::Double(cells) => cells.push(None),
+            Column::Boolean(cells) => cells.push(None),
+            Column::Date(cells) => cells.push(None),
+            Column::Timestamptz(cells) => cells.push(None),
+            Column::BigintArray(cells) => cells.push(None),
+            Column::Bytea(cells) => cells.push(None),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => cells.len(),
+            Column::Integer(cells) => cells.len(),
+            Column::Bigint(cells) => cells.len(),
+            Column::Double(cells) => cells.len(),
+            Column::Boolean(cells) => cells.len(),
+            Column::Date(cells) => cells.len(),
+            Column::Timestamptz(cells) => cells.len(),
+            Column::BigintArray(cells) => cells.len(),
+            Column::Bytea(cells) => cells.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Records in ascending order of their ids, a column for each field of the mirror.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    pub ids: Vec<i64>,
+    /// In the order of the mirror's fields.
+    pub columns: Vec<Column>,
+    /// The greatest write date among the records.
+    pub written: Option<NaiveDateTime>,
+}
+
+impl Page {
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// Where the value of a member goes.
+const ID: usize = 0;
+const WRITTEN: usize = 1;
+const FIRST_FIELD: usize = 2;
+
+/// Fills a [`Page`] from the decoder and refuses what Odoo was not asked for.
+pub struct PageBuilder<'a> {
+    mirror: &'a Mirror,
+    /// Every id must be greater than the one before, beginning with this.
+    after: i64,
+    /// At most so many rows were asked for.
+    most: u64,
+    page: Page,
+    id: Option<i64>,
+    /// Whether the row had its write date.
+    has_written: bool,
+    write_date_field: Option<usize>,
+    /// A misfit whose row's id is not known yet: Odoo sends the id first, but nothing promises it.
+    misfit: Option<(usize, cell::Misfit)>,
+}
+
+impl<'a> PageBuilder<'a> {
+    pub fn new(mirror: &'a Mirror, after: i64, most: u64) -> Self {
+        let columns = mirror.fields.iter().map(|map| Column::new(map.kind)).collect();
+        PageBuilder {
+            mirror,
+            after,
+            most,
+            page: Page {
+                ids: Vec::new(),
+                columns,
+                written: None,
+            },
+            id: None,
+            has_written: false,
+            write_date_field: mirror.fields.iter().position(|map| map.field == WRITE_DATE),
+            misfit: None,
+        }
+    }
+
+    pub fn finish(self) -> Page {
+        self.page
+    }
+
+    fn saw_write_date(&mut self, value: &Scalar<'_>) -> std::result::Result<(), cell::Misfit> {
+        let written = match value {
+            Scalar::Nil | Scalar::Bool(false) => None,
+            Scalar::String(text) => Some(cell::moment(text).ok_or_else(|| cell::misread("a date and time"))?),
+            other => return Err(cell::misfit(other, "a date and time")),
+        };
+        self.page.written = self.page.written.max(written);
+        self.has_written = true;
+        Ok(())
+    }
+}
+
+impl RowVisitor for PageBuilder<'_> {
+    fn column(&mut self, member: &str) -> Option<usize> {
+        // Odoo sends the members of every row in the order asked, so the next field is nearly always the one after
+        // the last; a search over a dozen short names is the fallback and costs little either way.
+        match member {
+            "id" => Some(ID),
+            _ => match self.mirror.fields.iter().position(|map| map.field == member) {
+                Some(field) => Some(FIRST_FIELD + field),
+                None if member == WRITE_DATE => Some(WRITTEN),
+                None => None,
+            },
+        }
+    }
+
+    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
+        match column {
+            ID => match value {
+                Scalar::Int(id) if self.id.is_none() => self.id = Some(id),
+                Scalar::Int(_) => return Err(malformed("a row has two ids")),
+                _ => return Err(malformed("the id of a row is not a whole number")),
+            },
+            WRITTEN => {
+                if let Err(misfit) = self.saw_write_date(&value) {
+                    return Err(malformed(&format!("write_date: {misfit}")));
+                }
+            }
+            column => {
+                let field = column - FIRST_FIELD;
+                let result = match self.write_date_field {
+                    Some(write_date) if write_date == field => self.saw_write_date(&value),
+                    _ => Ok(()),
+                };
+                let cells = &mut self.page.columns[field];
+                if cells.len() != self.page.ids.len() {
+                    return Err(malformed("a row has the same field twice"));
+                }
+                if let Err(misfit) = result.and_then(|()| cell::push(cells, value)) {
+                    cells.push_null();
+                    self.misfit.get_or_insert((field, misfit));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> Result<()> {
+        let Some(id) = self.id.take() else {
+            return Err(malformed("a row has no id"));
+        };
+        if let Some((field, cause)) = self.misfit.take() {
+            return Err(Error::Value {
+                model: self.mirror.scope.model.clone(),
+                id,
+                field: self.mirror.fields[field].field.clone(),
+                cause,
+            });
+        }
+        if id <= self.after {
+            return Err(malformed("the rows are not in ascending order of the ids asked for"));
+        }
+        self.after = id;
+        self.page.ids.push(id);
+        let rows = self.page.ids.len();
+        if rows as u64 > self.most {
+            return Err(malformed("there are more rows than were asked for"));
+        }
+        if !std::mem::take(&mut self.has_written) {
+            return Err(missing(WRITE_DATE));
+        }
+        match self.page.columns.iter().position(|cells| cells.len() != rows) {
+            Some(field) => Err(missing(&self.mirror.fields[field].field)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn malformed(cause: &str) -> Error {
+    Error::Malformed {
+        cause: cause.to_owned(),
+    }
+}
+
+fn missing(field: &str) -> Error {
+    malformed(&format!("a row lacks the field \"{field}\""))
+}

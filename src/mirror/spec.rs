@@ -1,0 +1,60 @@
+//! A mirror: everything that the sync of one model needs to know.
+
+use super::Kind;
+use crate::odoo::Scope;
+use serde::{Deserialize, Serialize};
+
+/// A table of the local database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+}
+
+/// One field of Odoo and the column that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldMap {
+    /// Name of the field in Odoo.
+    pub field: String,
+    /// Name of the column in the target table.
+    pub column: String,
+    #[serde(rename = "type")]
+    pub kind: Kind,
+}
+
+/// One Odoo model mirrored into one table.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    pub name: String,
+    /// Foreign server of the Odoo database.
+    pub server: String,
+    pub target: Table,
+    pub scope: Scope,
+    pub fields: Vec<FieldMap>,
+    /// Records asked for in one call.
+    pub page_size: u32,
+    /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
+    pub max_delete_ratio: f64,
+}
+
+impl Table {
+    /// As a person reads it: `schema.name`.
+    pub fn display(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+impl Mirror {
+    /// Fields to ask Odoo for: those of the columns, and the write date, by which the cursor moves.
+    /// (`id` always comes.)
+    pub fn wanted_fields(&self) -> Vec<String> {
+        let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
+        if !fields.iter().any(|field| field == WRITE_DATE) {
+            fields.push(WRITE_DATE.to_owned());
+        }
+        fields
+    }
+}
+
+/// Odoo's log-access field that tells when a record was last written.
+pub const WRITE_DATE: &str = "write_date";

@@ -1,0 +1,115 @@
+//! The statements by which rows travel into the target table. Any sink sends these; only the sending differs.
+//!
+//! All names are quoted and qualified. A page goes as one array a column: one statement a page.
+
+use super::{Kind, Mirror, Table};
+
+/// Statements for one mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statements {
+    /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays.
+    pub upsert: String,
+    /// Same parameters and result, but writes nothing.
+    pub probe: String,
+    /// Compares all ids in `($2, $3]` with the ids `$1`; gives `missing` and `gone`, one of them null in a row.
+    pub compare: String,
+    /// Deletes the rows with the ids `$1`.
+    pub delete: String,
+    /// Counts the mirrored rows.
+    pub count: String,
+}
+
+impl Statements {
+    pub fn new(mirror: &Mirror) -> Self {
+        let table = qualified(&mirror.target);
+        let changed = changed_rows(mirror, &table);
+        let columns = comma(mirror, |column| column.to_owned());
+        let assignments = comma(mirror, |column| format!("{column} = excluded.{column}"));
+        Statements {
+            // Comparing before writing: `on conflict do update ... where` would lock every unchanged row, which
+            // costs WAL, a sequence value each, and time.
+            upsert: format!(
+                "with written as (\n  insert into {table} as t (odoo_id, {columns})\n  select s.odoo_id, {}\n  {changed}\n  \
+                 on conflict (odoo_id) do update set {assignments}\n  returning (t.xmax = 0) as inserted)\n\
+                 select count(*) filter (where inserted) as inserted, count(*) filter (where not inserted) as updated \
+                 from written",
+                comma(mirror, |column| format!("s.{column}"))
+            ),
+            probe: format!(
+                "select count(*) filter (where o.odoo_id is null) as inserted, \
+                 count(*) filter (where o.odoo_id is not null) as updated\n  {changed}"
+            ),
+            compare: format!(
+                "select s.id as missing, o.odoo_id as gone\n  from unnest($1::bigint[]) as s (id)\n  full join \
+                 (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id\n  \
+                 where s.id is null or o.odoo_id is null\n  order by 1, 2"
+            ),
+            delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
+            count: format!("select count(*) from {table} where odoo_id is not null"),
+        }
+    }
+}
+
+/// `from ... where ...`: the rows `s` of the page that are new or differ from the row `o` of the table.
+fn changed_rows(mirror: &Mirror, table: &str) -> String {
+    let arrays: Vec<String> = mirror
+        .fields
+        .iter()
+        .enumerate()
+        .map(|(index, map)| format!("${}::{}[]", index + 2, carrier(map.kind)))
+        .collect();
+    let casts = comma_with_kind(mirror, |column, kind| match carrier(kind) == kind.sql() {
+        true => format!("r.{column}"),
+        false => format!("r.{column}::{} as {column}", kind.sql()),
+    });
+    format!(
+        "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
+         left join {table} as o on o.odoo_id = s.odoo_id\n  \
+         where o.odoo_id is null\n     or ({}) is distinct from ({})",
+        arrays.join(", "),
+        comma(mirror, |column| column.to_owned()),
+        comma(mirror, |column| format!("o.{column}")),
+        comma(mirror, |column| format!("s.{column}")),
+    )
+}
+
+/// The element type that carries a kind: arrays of arrays would need one length, and decimal text is exact.
+pub fn carrier(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Numeric | Kind::Jsonb | Kind::BigintArray => "text",
+        other => other.sql(),
+    }
+}
+
+pub fn qualified(table: &Table) -> String {
+    format!("{}.{}", quote_ident(&table.schema), quote_ident(&table.name))
+}
+
+/// Always quoted: shorter than knowing every keyword of every version.
+pub fn quote_ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn comma(mirror: &Mirror, part: impl Fn(&str) -> String) -> String {
+    comma_with_kind(mirror, |column, _| part(column))
+}
+
+fn comma_with_kind(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
+    let parts: Vec<String> = mirror
+        .fields
+        .iter()
+        .map(|map| part(&quote_ident(&map.column), map.kind))
+        .collect();
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(quote_ident("value"), "\"value\"");
+        assert_eq!(quote_ident("a\"; drop table x; --"), "\"a\"\"; drop table x; --\"");
+    }
+}

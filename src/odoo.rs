@@ -1,0 +1,17 @@
+//! Odoo's protocol over XML-RPC: calls, faults, retries. Pure: the network is behind [`Transport`].
+
+mod account;
+mod client;
+pub mod domain;
+mod fault;
+pub mod retry;
+mod transport;
+
+pub use account::Account;
+pub use client::{Client, Safety, Scope, Version, Wanted};
+pub use transport::{Failure, Reply, Resend, Transport};
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod fault_tests;

@@ -1,0 +1,91 @@
+//! How a mirror is brought into step with Odoo: one loop, [`engine::run`], between a [`Source`] and a [`Sink`].
+//! Nothing here knows where either of them runs.
+
+mod cursor;
+pub mod engine;
+mod reconcile;
+mod report;
+
+pub use engine::{run, Plan};
+pub use reconcile::allowed_deletions;
+pub use report::{Mode, Report};
+
+use crate::error::Result;
+use crate::mirror::Page;
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+#[cfg(test)]
+mod engine_tests;
+#[cfg(test)]
+mod model;
+
+/// Which records a run reads page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Only those written at or after this moment (UTC).
+    pub since: Option<NaiveDateTime>,
+    /// At most so many records.
+    pub limit: Option<u64>,
+}
+
+/// Where records come from.
+pub trait Source {
+    /// Begins to read: the first page may be on its way when this returns.
+    fn start(&mut self, scan: Scan) -> Result<()>;
+
+    /// The next page of the scan in ascending order of ids; `None` once all have come. While the caller writes
+    /// one page the source fetches the next.
+    fn next_page(&mut self) -> Result<Option<Page>>;
+
+    /// How many records there are in all.
+    fn count(&mut self) -> Result<u64>;
+
+    /// The ids after `after`, ascending. Fewer than [`Source::window`] of them: there are no more.
+    fn ids(&mut self, after: i64) -> Result<Vec<i64>>;
+
+    /// Most ids that one call of [`Source::ids`] gives.
+    fn window(&self) -> usize;
+
+    /// The records with these ids that still exist.
+    fn read(&mut self, ids: &[i64]) -> Result<Page>;
+
+    /// Most ids that one call of [`Source::read`] takes.
+    fn page_size(&self) -> usize;
+
+    /// The source's clock at its first answer.
+    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>>;
+}
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    pub inserted: u64,
+    pub updated: u64,
+}
+
+/// How the ids of a window differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// In the source, not in the mirror.
+    pub missing: Vec<i64>,
+    /// In the mirror, not in the source.
+    pub gone: Vec<i64>,
+}
+
+/// Where records go. A sink that is dry counts what it would do and does nothing.
+pub trait Sink {
+    /// Writes what is new or differs and touches nothing else.
+    fn write(&mut self, page: &Page) -> Result<Written>;
+
+    /// Rows that the mirror has.
+    fn count(&mut self) -> Result<u64>;
+
+    /// Compares the rows with ids in `(after, upto]` with the ids of the source.
+    fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference>;
+
+    /// Deletes these rows at once; the guard has agreed.
+    fn delete(&mut self, ids: &[i64]) -> Result<u64>;
+
+    /// Tells a person how far the run is: rows fetched, and how many there are where that is known.
+    fn progress(&mut self, fetched: u64, total: Option<u64>);
+}
