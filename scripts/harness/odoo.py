@@ -1,0 +1,500 @@
+"""A real Odoo 19 with the module, for the demo, the tests and the benchmark.
+
+Odoo comes as Debian's package `odoo-19`, unpacked into the project's cache and never installed, with a Python environment of its own. Each
+`Odoo` has a Postgres cluster of its own and listens on 127.0.0.1 only; nothing it does calls out.
+
+    python3 -m harness.odoo serve                              an Odoo to play with, until Ctrl-C
+    python3 -m harness.odoo test-module ipai_sample_metrics    the module's own tests, inside Odoo
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+import xmlrpc.client
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from . import debian, paths, shell
+from .postgres import Cluster, Installation, client_environment
+
+MODULE = "ipai_sample_metrics"
+MODEL = "ipai.sample.metric"
+
+_CACHE = paths.CACHE / "odoo19"
+_REQUIREMENTS = Path(__file__).with_name("odoo_requirements.txt")
+#: Debian's own Python: one below a home folder could not be run by the service user.
+_PYTHON = Path("/usr/bin/python3")
+
+#: Files that an Odoo without web client never opens: 1 GB of 1.2.
+_NOT_UNPACKED = (
+    *(f"*/addons/*/static/{folder}" for folder in ("src", "lib", "tests", "fonts", "description")),
+    *(f"*/addons/*/{folder}" for folder in ("i18n", "tests", "doc")),
+)
+
+# Installation -------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OdooInstall:
+    """An unpacked Odoo."""
+
+    root: Path
+    #: Of the Debian package, such as `19.0.0+dfsg-1`.
+    version: str
+
+    @property
+    def program(self) -> Path:
+        return self.root / "package/usr/bin/odoo"
+
+    @property
+    def python(self) -> Path:
+        return self.root / "venv/bin/python"
+
+    @property
+    def libraries(self) -> Path:
+        """The folder with Odoo's Python package `odoo`."""
+        return self.root / "package/usr/lib/python3/dist-packages"
+
+
+def ensure_odoo() -> OdooInstall:
+    """Odoo 19 in the cache: the first call downloads and unpacks it, later ones only look."""
+    stamp = _CACHE / "complete.json"
+    # Made from other requirements or with other exclusions, what is there is made again.
+    recipe = paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED))
+    with paths.lock("odoo19"):
+        if not (made := _stamped(stamp)) or made["recipe"] != recipe:
+            shell.say("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
+            # An attempt that was interrupted left no stamp: it is swept away, and so are templates of another version.
+            shutil.rmtree(_CACHE, ignore_errors=True)
+            _CACHE.mkdir(parents=True)
+            _CACHE.chmod(0o755)
+            made = {"recipe": recipe, "version": _unpack_odoo()}
+            _make_venv()
+            stamp.write_text(json.dumps(made))
+    return OdooInstall(_CACHE, made["version"])
+
+
+def _stamped(stamp: Path) -> dict[str, str] | None:
+    try:
+        return json.loads(stamp.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _unpack_odoo() -> str:
+    """Unpacks the .deb and returns its version."""
+    work = paths.run_dir()
+    package = debian.Suite("sid", work / "apt").download("odoo-19", work)
+    target = _CACHE / "package"
+    target.mkdir()
+    unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" "${@:3}"'
+    excluded = [f"--exclude={pattern}" for pattern in _NOT_UNPACKED]
+    shell.run(["bash", "-o", "pipefail", "-c", unpack, "unpack", package, target, *excluded])
+    version = shell.run(["dpkg-deb", "--field", package, "Version"], capture=True).stdout.strip()
+    shutil.rmtree(work)
+    return version
+
+
+def _make_venv() -> None:
+    shell.apt_install("python3-venv")
+    shell.run([_PYTHON, "-m", "venv", _CACHE / "venv"])
+    python = OdooInstall(_CACHE, "").python
+    shell.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS])
+    # Bytecode of what every start imports: the service user cannot write it here.
+    libraries = OdooInstall(_CACHE, "").libraries / "odoo"
+    addons = [libraries / "addons" / name for name in ("base", "rpc", "web")]
+    shell.run([python, "-m", "compileall", "-q", "-x", "/addons/", libraries])
+    shell.run([python, "-m", "compileall", "-q", *addons])
+
+
+# A running Odoo -----------------------------------------------------------------------------------------------------------------------
+
+
+class Odoo:
+    """An Odoo server with a database of its own, for as long as the `with` block lasts.
+
+    modules: installed on top of base and rpc
+    demo: with the modules' demo records
+    addons: the folder that holds our modules; a copy is used, so that the server's user can read it
+    settings: more options of Odoo's configuration file
+    serve: start the server; without it there is the database only
+
+    The first start with given modules installs them (half a minute) and keeps the resulting database in the cache; later ones load that.
+    """
+
+    admin_user = "admin"
+    admin_password = "admin"
+
+    def __init__(
+        self,
+        modules: Sequence[str] = (MODULE,),
+        *,
+        demo: bool = False,
+        dbname: str = "odoo",
+        addons: Path = paths.PROJECT / "addons/ipai",
+        settings: dict[str, object] | None = None,
+        serve: bool = True,
+    ) -> None:
+        self.install = ensure_odoo()
+        self._serve = serve
+        self.modules = tuple(modules)
+        self.demo = demo
+        self.dbname = dbname
+        self.directory = paths.run_dir()
+        self.log = self.directory / "odoo.log"
+        self.port = shell.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.pg = Cluster(Installation.default(), superuser="pgadmin")
+        self._data = self.directory / "data"
+        self._addons = self.directory / "addons"
+        self._config = self.directory / "odoo.conf"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._uids: dict[tuple[str, str], int] = {}
+        self._copy_addons(addons)
+        self._write_config(settings or {})
+
+    def __enter__(self) -> Odoo:
+        self.pg.__enter__()
+        try:
+            # Odoo refuses to work as a superuser called postgres, and needs no superuser.
+            self.pg.psql("create role odoo login createdb")
+            self._make_database()
+            if self._serve:
+                self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the server and returns once it answers for its database."""
+        server = shell.start(self._command(), user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
+        self._server = server
+
+        def answers() -> bool:
+            if server.poll() is not None:
+                raise RuntimeError(f"Odoo did not start:\n{self._log_tail()}")
+            try:
+                # Also loads the database's models, which the first call would otherwise wait for.
+                return bool(self._proxy("common").authenticate(self.dbname, self.admin_user, self.admin_password, {}))
+            except OSError:
+                return False
+
+        shell.wait_until(answers, "Odoo answering", every=0.1)
+
+    def restart(self) -> None:
+        """Stops the server and starts it again, at the same address."""
+        self._stop_server()
+        self.start()
+
+    def stop(self) -> None:
+        """Stops the server and its Postgres and removes both. Stopping twice is fine."""
+        self._stop_server()
+        self.pg.__exit__(None, None, None)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _stop_server(self) -> None:
+        if self._server is not None:
+            shell.stop(self._server)
+            self._server = None
+
+    # Calls
+
+    def rpc(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a model's method over XML-RPC as administrator."""
+        return self.rpc_as(self.admin_user, self.admin_password, model, method, *args, **kwargs)
+
+    def rpc_as(self, user: str, password: str, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a model's method over XML-RPC as `user`; xmlrpc.client.Fault is what Odoo refuses."""
+        uid = self.uid(user, password)
+        return self._proxy("object").execute_kw(self.dbname, uid, password, model, method, list(args), kwargs)
+
+    def json_rpc(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """The same call over JSON-RPC as administrator: the whole answer, with its `result` or its `error`."""
+        uid = self.uid(self.admin_user, self.admin_password)
+        call = [self.dbname, uid, self.admin_password, model, method, list(args), kwargs]
+        body = {"jsonrpc": "2.0", "id": 1, "params": {"service": "object", "method": "execute_kw", "args": call}}
+        request = urllib.request.Request(f"{self.url}/jsonrpc", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        # Proxies of the environment are for elsewhere.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=600) as response:
+            return json.load(response)
+
+    def uid(self, user: str, password: str) -> int:
+        """The user's id; authenticates once for each user."""
+        if (user, password) not in self._uids:
+            uid = self._proxy("common").authenticate(self.dbname, user, password, {})
+            if not uid:
+                raise PermissionError(f"Odoo does not let {user} in")
+            self._uids[user, password] = uid
+        return self._uids[user, password]
+
+    def create_user(self, login: str, password: str, groups: Iterable[str] = ("base.group_user",), **values: Any) -> int:
+        """Creates a user in exactly these groups (by their XML ids) and returns the id; `values` are further fields, such as `tz`."""
+        group_ids = [self._ref(group) for group in groups]
+        user = {"name": login, "login": login, "password": password, "group_ids": [(6, 0, group_ids)], **values}
+        return self.rpc("res.users", "create", user, context={"no_reset_password": True})
+
+    def _ref(self, xml_id: str) -> int:
+        module, _, name = xml_id.partition(".")
+        domain = [("module", "=", module), ("name", "=", name)]
+        return self.rpc("ir.model.data", "search_read", domain, ["res_id"])[0]["res_id"]
+
+    def _proxy(self, service: str) -> xmlrpc.client.ServerProxy:
+        # A proxy for each call: they are cheap, Odoo closes the connection anyway, and threads cannot share one.
+        return xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/{service}")
+
+    # Preparation
+
+    def _copy_addons(self, addons: Path) -> None:
+        shutil.copytree(addons, self._addons, ignore=shutil.ignore_patterns("__pycache__"))
+        self._data.mkdir()
+        self._give_to_service_user(self._data)
+        self.log.touch()
+
+    def _write_config(self, settings: dict[str, object]) -> None:
+        options: dict[str, object] = {
+            "addons_path": f"{self.install.libraries / 'odoo/addons'},{self._addons}",
+            "data_dir": self._data,
+            "admin_passwd": "local-only",
+            "db_host": self.pg.host,
+            "db_port": self.pg.port,
+            "db_user": "odoo",
+            "db_name": self.dbname,
+            "dbfilter": f"^{re.escape(self.dbname)}$",
+            "list_db": "False",
+            "http_interface": "127.0.0.1",
+            "http_port": self.port,
+            "server_wide_modules": "base,rpc,web",
+            # Threads in one process, no scheduled actions, no limits that end a long test.
+            "workers": 0,
+            "max_cron_threads": 0,
+            "limit_time_cpu": 0,
+            "limit_time_real": 0,
+            # Nobody listens on port 9: neither a mail nor a licence check leaves the machine.
+            "publisher_warranty_url": "http://127.0.0.1:9/",
+            "smtp_server": "127.0.0.1",
+            "smtp_port": 9,
+            # Odoo 19 warns about every XML-RPC request.
+            "log_handler": ":INFO,odoo.addons.rpc.controllers:ERROR",
+            **settings,
+        }
+        self._config.write_text("[options]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
+
+    def _make_database(self) -> None:
+        """Loads the database from the cache's template; makes the template first where there is none."""
+        kind = "+".join(self.modules) + ("-demo" if self.demo else "")
+        files = [path for module in self.modules for path in sorted((self._addons / module).rglob("*")) if path.is_file()]
+        names = "\n".join(str(path.relative_to(self._addons)) for path in files)
+        template = _CACHE / "templates" / kind / paths.digest(self.install.version, self.dbname, names, *files)
+        self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
+        if (template / "dump.sql").exists():
+            self.pg.psql_file(template / "dump.sql", dbname=self.dbname, user="odoo")
+            if (template / "filestore").exists():
+                shutil.copytree(template / "filestore", self._data / "filestore" / self.dbname)
+                self._give_to_service_user(self._data)
+        else:
+            shell.say(f"Installing {kind or 'Odoo'} into a new Odoo database: half a minute, only this once")
+            self.odoo("-i", ",".join(("base", "rpc", *self.modules)), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
+            self._keep_as(template)
+
+    def _keep_as(self, template: Path) -> None:
+        """Keeps database and files as `template`, in the place of templates of older states of the same modules."""
+        with paths.lock("odoo19-templates"):
+            shutil.rmtree(template.parent, ignore_errors=True)
+            template.mkdir(parents=True)
+            files = self._data / "filestore" / self.dbname
+            if files.exists():
+                shutil.copytree(files, template / "filestore")
+            # The dump comes last, under its final name only when it is whole: it says that the template is complete.
+            dump = template / "dump.sql.part"
+            program = self.pg.installation.bindir / "pg_dump"
+            shell.run([program, "-f", dump, self.pg.dsn(self.dbname)], env=client_environment())
+            dump.rename(template / "dump.sql")
+
+    def odoo(self, *options: str) -> None:
+        """Runs Odoo's program over the database to its end, as for installing or updating modules; its log goes to `self.log`."""
+        command = [*self._command(), *options, "--stop-after-init", "--no-http"]
+        process = shell.start(command, user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
+        try:
+            status = process.wait()
+        finally:
+            shell.stop(process)
+        if status != 0:
+            raise RuntimeError(f"Odoo ended with status {status}:\n{self._log_tail()}")
+
+    def _command(self) -> list[str | Path]:
+        return [self.install.python, self.install.program, "-c", self._config]
+
+    def _environment(self) -> dict[str, str | None]:
+        """Without the user's settings for Odoo, Postgres and Python, which Odoo 19 would read."""
+        foreign = {name: None for name in os.environ if name.startswith(("ODOO", "OPENERP", "PG", "PYTHON"))}
+        return {**foreign, "HOME": str(self._data), "TZ": "UTC", "PYTHONPATH": str(self.install.libraries)}
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+    @staticmethod
+    def _give_to_service_user(folder: Path) -> None:
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, shell.SERVICE_USER)
+
+
+# Data ---------------------------------------------------------------------------------------------------------------------------------
+
+_BRANDS = ("Kape Pilipinas", "Søns & Töchter", "Brand <One>", "東京マート", "Sari-Sari Express", "Golden Harvest", "Niña's", "Bazaar ☕")
+
+#: Row i's values follow from i alone, so that two runs are alike. The multipliers are primes, which keeps columns from going in step.
+_GENERATE = r"""
+insert into ipai_sample_metric (name, code, date, brand_id, store_id, value, unit, notes, active, is_alert,
+                                create_uid, create_date, write_uid, write_date)
+select 'Metric ' || i || ' ' || (array['Basket size', 'Footfall', 'Café sales', 'Shelf <A&B>', 'Loyalty 🎉', '売上'])[1 + i % 6],
+       (array['BASKET', 'FOOTFALL', 'SALES', 'SHELF', 'LOYALTY', 'REVENUE'])[1 + i % 6] || '_' || i % 600,
+       case when i % 17 > 0 then date '2024-01-01' + (i * 7 % 730)::int end,
+       case when i % 7 > 0 then brands[1 + i * 31 % cardinality(brands)] end,
+       case when i % 11 > 0 then stores[1 + i * 37 % cardinality(stores)] end,
+       value,
+       unit,
+       case i % 12
+           when 0 then null
+           when 1 then 'Imported from feed ' || i % 20 || E'\nchecked by <auditor> & signed'
+           when 2 then ''
+           when 3 then E'first line\r\nsecond line\r\n'
+           when 4 then '🎉 ☕ 👩🏽‍🍳 ñ é 日本語 العربية'
+           when 5 then '<b>&amp; "quoted" & ''single''</b> ]]> <!-- -->'
+           when 6 then E'\ttab, \x01 start, \x0b tab, \x1f unit'
+           when 7 then '   spaces around   '
+           when 8 then E'back\\slash, NUL as text: \\u0000, \\N'
+           else 'Checked in cycle ' || i % 50
+       end,
+       i % 13 > 0,
+       -- As the module computes it.
+       unit = 'percent' and (value < 10 or value > 95),
+       {uid}, now() at time zone 'UTC', {uid}, now() at time zone 'UTC'
+from (
+    select i, unit,
+           case
+               -- What a double can be, now and then.
+               when i % 997 = 0 then (array[0, -1.5, 1e22, 1e-7, 0.1::float8 + 0.2::float8])[1 + i / 997 % 5]
+               when unit = 'percent' then i * 7919 % 10001 / 100.0
+               when unit = 'count' then i * 104729 % 6000
+               else i * 15485863 % 100000007 / 301.0::float8
+           end::float8 as value
+    from (select i, (array['percent', 'count', 'amount'])[1 + i * 13 / 6 % 3] as unit from generate_series(1::bigint, {n}) as i) as units
+) as metrics, (select '{{{brands}}}'::int[] as brands, '{{{stores}}}'::int[] as stores) as partners
+order by i;
+analyze ipai_sample_metric;
+"""
+
+
+def generate_metrics(odoo: Odoo, n: int) -> None:
+    """Adds `n` metrics like those of a retailer, 20,000 in about a second.
+
+    Some lack a date, brand, store or notes, some are archived; texts hold emoji, CR LF, markup and control characters. SQL makes them, with
+    ids, users and times as Odoo sets them; brands and stores are partners made by Odoo.
+    """
+    brands = _partners(odoo, [f"{_BRANDS[i % len(_BRANDS)]} {i:02}" for i in range(24)])
+    stores = _partners(odoo, [f"Store {i:03}" for i in range(120)])
+    ids = {"brands": ",".join(map(str, brands)), "stores": ",".join(map(str, stores))}
+    uid = odoo.uid(odoo.admin_user, odoo.admin_password)
+    odoo.pg.psql(_GENERATE.format(n=int(n), uid=uid, **ids), dbname=odoo.dbname, user="odoo")
+
+
+def _partners(odoo: Odoo, names: list[str]) -> list[int]:
+    """The ids of companies with these names; missing ones are created."""
+    found = {row["name"]: row["id"] for row in odoo.rpc("res.partner", "search_read", [("name", "in", names)], ["name"])}
+    missing = [name for name in names if name not in found]
+    created = odoo.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in missing]) if missing else []
+    found.update(zip(missing, created))
+    return [found[name] for name in names]
+
+
+# The module's own tests ---------------------------------------------------------------------------------------------------------------
+
+_RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loading database")
+#: Where a record begins: `2026-01-06 08:00:00,123 <pid> <level> <database> <logger>: `.
+_RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \d+ [A-Z]+ )", re.MULTILINE)
+
+
+def run_module_tests(module: str = MODULE) -> tuple[int, int]:
+    """Runs the tests that the module brings, in a new Odoo database; prints what fails and returns the numbers of passed and failed ones.
+
+    No test at all counts as one failure, and so does an installation that fails.
+    """
+    with Odoo(modules=(), serve=False) as odoo:
+        options = ("-i", module, "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags=/{module}")
+        try:
+            odoo.odoo(*options)
+        except RuntimeError:
+            # A failed test ends Odoo with a status too: what counts is in the log.
+            ended_well = False
+        else:
+            ended_well = True
+        log = odoo.log.read_text(errors="replace")
+    problems = list(_problems(log, module))
+    for problem in problems:
+        print(problem)
+    match = _RESULT.search(log)
+    if not match:
+        print("\n".join(log.splitlines()[-30:]))
+        return 0, 1
+    failures, errors, total = map(int, match.groups())
+    failed = failures + errors
+    if failed == 0 and (problems or total == 0 or not ended_well):
+        failed = 1
+    return max(total - failures - errors, 0), failed
+
+
+def _problems(log: str, module: str) -> Iterator[str]:
+    """Errors, and the module's own warnings; each with the lines that belong to it, such as a traceback."""
+    for record in _RECORD.split(log):
+        level = record.split(" ", 4)[3:4]
+        if level in (["ERROR"], ["CRITICAL"]) or (level == ["WARNING"] and module in record):
+            yield record.rstrip()
+
+
+# Command line -------------------------------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m harness.odoo", description="A real Odoo 19 for development.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    test = commands.add_parser("test-module", help="run a module's own tests inside Odoo")
+    test.add_argument("module", nargs="?", default=MODULE)
+    serve = commands.add_parser("serve", help="run an Odoo until Ctrl-C")
+    serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
+    serve.add_argument("--no-demo", action="store_true", help="without the module's demo records")
+    options = parser.parse_args()
+    if options.command == "test-module":
+        passed, failed = run_module_tests(options.module)
+        print(f"{passed} passed, {failed} failed")
+        return 1 if failed else 0
+    with Odoo(demo=not options.no_demo) as odoo:
+        if options.metrics:
+            generate_metrics(odoo, options.metrics)
+        print(f"Odoo      {odoo.url}  database {odoo.dbname}, user {odoo.admin_user}, password {odoo.admin_password}")
+        print(f"Postgres  {odoo.pg.dsn(odoo.dbname, 'odoo')}")
+        print(f"Log       {odoo.log}")
+        print("Ctrl-C ends it.", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
