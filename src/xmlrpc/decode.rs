@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// How much an answer may ask of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Arrays and structs inside each other. Reading them recurses, so more than 256 counts as 256.
+    /// Arrays and structs inside each other. Reading them recurses, so more than 128 counts as 128.
     pub max_depth: usize,
     /// Size of the body.
     pub max_bytes: usize,
@@ -36,7 +36,7 @@ impl Default for Limits {
 }
 
 /// Far above what any answer needs, far below what overflows a stack.
-const DEEPEST: usize = 256;
+const DEEPEST: usize = 128;
 
 /// An error that Odoo reports, as it reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,8 +265,10 @@ impl<'a> Parser<'a> {
             return Err(malformed("it contains a NUL character"));
         }
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        if body.trim_ascii().is_empty() {
-            return Err(malformed("it is empty"));
+        match body.trim_ascii().first() {
+            Some(b'<') => {}
+            Some(_) => return Err(malformed(Tag::MethodResponse.expected())),
+            None => return Err(malformed("it is empty")),
         }
         let mut reader = Reader::from_reader(body);
         reader.config_mut().expand_empty_elements = true;
@@ -280,8 +282,8 @@ impl<'a> Parser<'a> {
                 check_encoding(&declaration)?;
             }
         }
-        match parser.text_and_tag()? {
-            (text, Some(Tag::MethodResponse)) if is_space(&text) => Ok(parser),
+        match parser.tag()? {
+            Some(Tag::MethodResponse) => Ok(parser),
             _ => Err(malformed(Tag::MethodResponse.expected())),
         }
     }
@@ -300,68 +302,78 @@ impl<'a> Parser<'a> {
 
     /// The value after `<value>`, up to and with `</value>`, inside of `depth` arrays and structs.
     fn value(&mut self, depth: usize) -> Result<Scalar<'a>> {
-        let tag = match self.text_and_tag()? {
+        let value = match self.text_and_tag()? {
             // A value without a type is a string, and its white space belongs to it.
             (text, None) => return Ok(Scalar::String(text)),
-            (text, Some(tag)) if is_space(&text) => tag,
-            _ => return Err(self.malformed("text before the type of a value")),
-        };
-        let value = match tag {
-            Tag::String => Scalar::String(self.text()?),
-            Tag::Int => {
-                let text = self.text()?;
-                let integer = trim(&text).parse();
-                Scalar::Int(integer.map_err(|_| self.malformed("an integer that is none, or is beyond 64 bits"))?)
-            }
-            Tag::Boolean => match trim(&self.text()?) {
-                "0" => Scalar::Bool(false),
-                "1" => Scalar::Bool(true),
-                _ => return Err(self.malformed("a boolean that is neither 0 nor 1")),
+            (text, Some(tag)) if is_space(&text) => match tag {
+                Tag::Array | Tag::Struct => Scalar::Tree(self.tree(tag, depth)?),
+                _ => self.scalar(tag)?,
             },
-            Tag::Double => {
-                let text = self.text()?;
-                let double = trim(&text).parse();
-                Scalar::Double(double.map_err(|_| self.malformed("a double that is no number"))?)
-            }
-            Tag::DateTime => Scalar::DateTime(self.text()?),
-            Tag::Base64 => {
-                // Python breaks the lines.
-                let text: Vec<u8> = self
-                    .text()?
-                    .bytes()
-                    .filter(|byte| !byte.is_ascii_whitespace())
-                    .collect();
-                let bytes = BASE64_STANDARD.decode(text);
-                Scalar::Base64(bytes.map_err(|_| self.malformed("base64 that cannot be decoded"))?)
-            }
-            Tag::Nil => {
-                self.end()?;
-                Scalar::Nil
-            }
-            Tag::Array | Tag::Struct if depth >= self.max_depth => {
-                return Err(malformed(format!("it is nested deeper than {}", self.max_depth)));
-            }
-            Tag::Array => {
-                let mut elements = Vec::new();
-                self.array_content(|parser| {
-                    elements.push(parser.value(depth + 1)?.into());
-                    Ok(())
-                })?;
-                Scalar::Tree(Value::Array(elements))
-            }
-            Tag::Struct => {
-                let mut members = Vec::new();
-                while self.begins(Tag::Member)? {
-                    let name = self.member_name()?.into_owned();
-                    members.push((name, self.value(depth + 1)?.into()));
-                    self.end()?;
-                }
-                Scalar::Tree(Value::Struct(members))
-            }
-            _ => return Err(self.malformed("a value of a type that XML-RPC does not have")),
+            _ => return Err(self.malformed("text before the type of a value")),
         };
         self.end()?;
         Ok(value)
+    }
+
+    /// The array or struct that has begun, up to and with its end. The only recursion, by way of `value`.
+    fn tree(&mut self, tag: Tag, depth: usize) -> Result<Value> {
+        if depth >= self.max_depth {
+            return Err(malformed(format!("it is nested deeper than {}", self.max_depth)));
+        }
+        if tag == Tag::Array {
+            let mut elements = Vec::new();
+            self.array_content(|parser| {
+                elements.push(parser.value(depth + 1)?.into());
+                Ok(())
+            })?;
+            Ok(Value::Array(elements))
+        } else {
+            let mut members = Vec::new();
+            while self.begins(Tag::Member)? {
+                let name = self.member_name()?.into_owned();
+                members.push((name, self.value(depth + 1)?.into()));
+                self.end()?;
+            }
+            Ok(Value::Struct(members))
+        }
+    }
+
+    /// The content of the type element that has begun, up to and with its end.
+    fn scalar(&mut self, tag: Tag) -> Result<Scalar<'a>> {
+        if tag == Tag::Nil {
+            self.end()?;
+            return Ok(Scalar::Nil);
+        }
+        if tag == Tag::Unknown {
+            return Err(self.malformed("a value of a type that XML-RPC does not have"));
+        }
+        let text = self.text()?;
+        match tag {
+            Tag::String => Ok(Scalar::String(text)),
+            Tag::Int => match trim(&text).parse() {
+                Ok(integer) => Ok(Scalar::Int(integer)),
+                Err(_) => Err(self.malformed("an integer that is none, or is beyond 64 bits")),
+            },
+            Tag::Boolean => match trim(&text) {
+                "0" => Ok(Scalar::Bool(false)),
+                "1" => Ok(Scalar::Bool(true)),
+                _ => Err(self.malformed("a boolean that is neither 0 nor 1")),
+            },
+            Tag::Double => match trim(&text).parse() {
+                Ok(double) => Ok(Scalar::Double(double)),
+                Err(_) => Err(self.malformed("a double that is no number")),
+            },
+            Tag::DateTime => Ok(Scalar::DateTime(text)),
+            Tag::Base64 => {
+                // Python breaks the lines.
+                let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+                match BASE64_STANDARD.decode(digits) {
+                    Ok(bytes) => Ok(Scalar::Base64(bytes)),
+                    Err(_) => Err(self.malformed("base64 that cannot be decoded")),
+                }
+            }
+            _ => Err(self.malformed("a value of a type that XML-RPC does not have")),
+        }
     }
 
     /// A value that must be an array, up to and with `</value>`. `element` takes each element up to and with its own.
@@ -406,11 +418,14 @@ impl<'a> Parser<'a> {
 
     /// The next tag: an element that begins, or None for the end of the current one. Only white space may come before.
     fn tag(&mut self) -> Result<Option<Tag>> {
-        let (text, tag) = self.text_and_tag()?;
-        if is_space(&text) {
-            Ok(tag)
-        } else {
-            Err(self.malformed("text between elements"))
+        loop {
+            match self.read()? {
+                Event::Start(element) => return Ok(Some(Tag::of(element.name().0))),
+                Event::End(_) => return Ok(None),
+                Event::Text(text) if is_space(&text) => {}
+                Event::Comment(_) | Event::PI(_) => {}
+                event => return Err(self.misplaced(&event)),
+            }
         }
     }
 
@@ -453,7 +468,7 @@ impl<'a> Parser<'a> {
         let mut text = Cow::Borrowed("");
         loop {
             let piece = match self.read()? {
-                Event::Start(element) | Event::Empty(element) => return Ok((text, Some(Tag::of(element.name().0)))),
+                Event::Start(element) => return Ok((text, Some(Tag::of(element.name().0)))),
                 Event::End(_) => return Ok((text, None)),
                 // Not quick-xml's own content methods: those turn CR into LF.
                 Event::Text(piece) => piece.into_inner(),
@@ -466,9 +481,7 @@ impl<'a> Parser<'a> {
                     None => return Err(self.malformed("an unknown entity, or a character that XML forbids")),
                 },
                 Event::Comment(_) | Event::PI(_) => continue,
-                Event::DocType(_) => return Err(malformed("it has a DTD, which XML-RPC does not allow")),
-                Event::Decl(_) => return Err(self.malformed("an XML declaration that is not at the beginning")),
-                Event::Eof => return Err(self.truncated()),
+                event => return Err(self.misplaced(&event)),
             };
             if text.is_empty() {
                 text = piece;
@@ -479,14 +492,32 @@ impl<'a> Parser<'a> {
     }
 
     fn read(&mut self) -> Result<Event<'a>> {
-        self.reader.read_event().map_err(|error| match error {
+        match self.reader.read_event() {
+            Ok(event) => Ok(event),
+            Err(error) => Err(self.not_xml(&error)),
+        }
+    }
+
+    #[cold]
+    fn not_xml(&self, error: &XmlError) -> Error {
+        match error {
             XmlError::Syntax(_) => self.truncated(),
             XmlError::IllFormed(IllFormedError::UnclosedReference) if self.at_end() => self.truncated(),
             XmlError::IllFormed(IllFormedError::UnclosedReference) => self.malformed("an & that begins no entity"),
             XmlError::IllFormed(_) => self.malformed("an end tag that fits no start tag"),
             XmlError::Encoding(_) => self.malformed("it is not UTF-8"),
             _ => self.malformed("it is not XML"),
-        })
+        }
+    }
+
+    #[cold]
+    fn misplaced(&self, event: &Event<'_>) -> Error {
+        match event {
+            Event::DocType(_) => malformed("it has a DTD, which XML-RPC does not allow"),
+            Event::Decl(_) => self.malformed("an XML declaration that is not at the beginning"),
+            Event::Eof => self.truncated(),
+            _ => self.malformed("text between elements"),
+        }
     }
 
     fn at_end(&self) -> bool {
@@ -549,7 +580,7 @@ fn resolve(reference: &str) -> Option<char> {
 }
 
 fn is_space(text: &str) -> bool {
-    trim(text).is_empty()
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
 }
 
 /// Only what is white space in XML.

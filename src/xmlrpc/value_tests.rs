@@ -1,1 +1,75 @@
 //! Tests of `value`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::json;
+
+use super::value::Value;
+
+#[test]
+fn json_there_and_back() {
+    let json = json!({"a": [1, -1, 1.5, 9007199254740993_i64], "z": null, "b": {"c": "é\r\n", "d": true}, "e": []});
+    let value = Value::from_json(json.clone());
+    assert_eq!(value.to_json(), json);
+    // The order of members survives, too.
+    let names: Vec<&str> = value
+        .as_struct()
+        .unwrap()
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "z", "b", "e"]);
+}
+
+#[test]
+fn integers_and_doubles_stay_what_they_are() {
+    assert_eq!(Value::from_json(json!(5)), Value::Int(5));
+    assert_eq!(Value::from_json(json!(5.0)), Value::Double(5.0));
+    assert_eq!(Value::from_json(json!(i64::MIN)), Value::Int(i64::MIN));
+    assert_eq!(Value::from_json(json!(u64::MAX)), Value::Double(u64::MAX as f64));
+    assert_eq!(Value::Double(5.0).to_json().to_string(), "5.0");
+}
+
+#[test]
+fn what_json_lacks_becomes_a_string() {
+    assert_eq!(Value::Double(f64::NAN).to_json(), json!("NaN"));
+    assert_eq!(Value::Double(f64::INFINITY).to_json(), json!("Infinity"));
+    assert_eq!(Value::Double(f64::NEG_INFINITY).to_json(), json!("-Infinity"));
+    assert_eq!(Value::Base64(b"\0\xFF".to_vec()).to_json(), json!("AP8="));
+    assert_eq!(
+        Value::DateTime("20260106T00:00:00".into()).to_json(),
+        json!("20260106T00:00:00")
+    );
+}
+
+#[test]
+fn accessors_answer_for_their_own_kind_only() {
+    let value = Value::Struct(vec![
+        ("id".into(), 7.into()),
+        ("name".into(), "x".into()),
+        ("active".into(), true.into()),
+        ("tags".into(), vec![Value::Int(1)].into()),
+        ("value".into(), 0.5.into()),
+    ]);
+    assert_eq!(value.get("id").and_then(Value::as_i64), Some(7));
+    assert_eq!(value.get("name").and_then(Value::as_str), Some("x"));
+    assert_eq!(value.get("active").and_then(Value::as_bool), Some(true));
+    assert_eq!(value.get("tags").and_then(Value::as_array), Some(&[Value::Int(1)][..]));
+    assert_eq!(value.get("value"), Some(&Value::Double(0.5)));
+    assert_eq!(value.get("nope"), None);
+
+    // An unset char of Odoo is false, and false is no text and no number.
+    let unset = Value::from(false);
+    assert_eq!(
+        (unset.as_str(), unset.as_i64(), unset.as_array(), unset.get("id")),
+        (None, None, None, None)
+    );
+    assert_eq!(Value::from(String::from("1")).as_i64(), None);
+    assert_eq!(Value::Int(1).as_bool(), None);
+}
+
+#[test]
+fn of_members_with_one_name_the_last_counts() {
+    let value = Value::Struct(vec![("a".into(), 1.into()), ("a".into(), 2.into())]);
+    assert_eq!(value.get("a"), Some(&Value::Int(2)));
+    assert_eq!(value.to_json(), json!({"a": 2}));
+}
