@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod http;
 pub mod mirror;
 pub mod odoo;
+pub mod options;
 pub mod secret;
 pub mod sync;
 pub mod xmlrpc;
