@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import debian, paths, shell
+from . import debian, paths, setup, shell
 from .postgres import Cluster, Installation, client_environment
 
 MODULE = "ipai_sample_metrics"
@@ -108,14 +108,17 @@ def _unpack_odoo() -> str:
 
 def _make_venv() -> None:
     shell.apt_install("python3-venv")
-    shell.run([_PYTHON, "-m", "venv", _CACHE / "venv"])
-    python = OdooInstall(_CACHE, "").python
-    shell.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS])
-    # Bytecode of what every start imports: the service user cannot write it here.
-    libraries = OdooInstall(_CACHE, "").libraries / "odoo"
+    odoo = OdooInstall(_CACHE, "")
+    libraries = odoo.libraries / "odoo"
     addons = [libraries / "addons" / name for name in ("base", "rpc", "web")]
-    shell.run([python, "-m", "compileall", "-q", "-x", "/addons/", libraries])
-    shell.run([python, "-m", "compileall", "-q", *addons])
+    for step in (
+        [_PYTHON, "-m", "venv", _CACHE / "venv"],
+        [odoo.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
+        # Bytecode of what every start imports: the service user cannot write it here.
+        [odoo.python, "-m", "compileall", "-q", "-x", "/addons/", libraries],
+        [odoo.python, "-m", "compileall", "-q", *addons],
+    ):
+        shell.run(step, env={"PYTHONPATH": None})
 
 
 # A running Odoo -----------------------------------------------------------------------------------------------------------------------
@@ -296,34 +299,38 @@ class Odoo:
 
     def _make_database(self) -> None:
         """Loads the database from the cache's template; makes the template first where there is none."""
-        kind = "+".join(self.modules) + ("-demo" if self.demo else "")
+        modules = ("base", "rpc", *self.modules)
         files = [path for module in self.modules for path in sorted((self._addons / module).rglob("*")) if path.is_file()]
         names = "\n".join(str(path.relative_to(self._addons)) for path in files)
-        template = _CACHE / "templates" / kind / paths.digest(self.install.version, self.dbname, names, *files)
+        kind = _CACHE / "templates" / ("+".join(modules) + ("-demo" if self.demo else ""))
+        template = kind / paths.digest(self.install.version, self.dbname, names, *files)
         self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
-        if (template / "dump.sql").exists():
-            self.pg.psql_file(template / "dump.sql", dbname=self.dbname, user="odoo")
-            if (template / "filestore").exists():
-                shutil.copytree(template / "filestore", self._data / "filestore" / self.dbname)
-                self._give_to_service_user(self._data)
-        else:
-            shell.say(f"Installing {kind or 'Odoo'} into a new Odoo database: half a minute, only this once")
-            self.odoo("-i", ",".join(("base", "rpc", *self.modules)), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
-            self._keep_as(template)
+        with paths.lock("odoo19-templates"):
+            if (template / "dump.sql").exists():
+                self._load(template)
+            else:
+                shell.say(f"Installing {', '.join(modules)} into a new Odoo database: half a minute, only this once")
+                self.odoo("-i", ",".join(modules), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
+                # Templates of older states of the same modules are of no more use.
+                shutil.rmtree(kind, ignore_errors=True)
+                self._keep_as(template)
+
+    def _load(self, template: Path) -> None:
+        self.pg.psql_file(template / "dump.sql", dbname=self.dbname, user="odoo")
+        if (template / "filestore").exists():
+            shutil.copytree(template / "filestore", self._data / "filestore" / self.dbname)
+            self._give_to_service_user(self._data)
 
     def _keep_as(self, template: Path) -> None:
-        """Keeps database and files as `template`, in the place of templates of older states of the same modules."""
-        with paths.lock("odoo19-templates"):
-            shutil.rmtree(template.parent, ignore_errors=True)
-            template.mkdir(parents=True)
-            files = self._data / "filestore" / self.dbname
-            if files.exists():
-                shutil.copytree(files, template / "filestore")
-            # The dump comes last, under its final name only when it is whole: it says that the template is complete.
-            dump = template / "dump.sql.part"
-            program = self.pg.installation.bindir / "pg_dump"
-            shell.run([program, "-f", dump, self.pg.dsn(self.dbname)], env=client_environment())
-            dump.rename(template / "dump.sql")
+        template.mkdir(parents=True)
+        files = self._data / "filestore" / self.dbname
+        if files.exists():
+            shutil.copytree(files, template / "filestore")
+        # The dump comes last, under its final name only when it is whole: it says that the template is complete.
+        dump = template / "dump.sql.part"
+        program = self.pg.installation.bindir / "pg_dump"
+        shell.run([program, "-f", dump, self.pg.dsn(self.dbname)], env=client_environment())
+        dump.rename(template / "dump.sql")
 
     def odoo(self, *options: str) -> None:
         """Runs Odoo's program over the database to its end, as for installing or updating modules; its log goes to `self.log`."""
@@ -478,6 +485,7 @@ def main() -> int:
     serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
     serve.add_argument("--no-demo", action="store_true", help="without the module's demo records")
     options = parser.parse_args()
+    setup.ensure_system()
     if options.command == "test-module":
         passed, failed = run_module_tests(options.module)
         print(f"{passed} passed, {failed} failed")
