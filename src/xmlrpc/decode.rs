@@ -3,14 +3,15 @@
 //! Strict where doubt could lose data: an answer counts only when it is complete, up to `</methodResponse>` and the end
 //! of the body, and every value in it is what its type says. There is no DTD, so entities cannot expand.
 //! Lenient where Odoo needs it: CR is kept as it stands (Odoo sends it raw, other parsers would turn it into LF), and
-//! U+FFFE and U+FFFF are let through, for which other parsers reject the whole page.
+//! U+FFFE and U+FFFF are let through, for which other parsers reject the whole page. Control characters are not looked
+//! for either, but for NUL: no text that comes from here contains one.
 //!
 //! No error here repeats text of the body, which may be anybody's login page: only names from XML-RPC, and positions.
 
 use std::borrow::Cow;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
-use quick_xml::errors::IllFormedError;
+use quick_xml::errors::{IllFormedError, SyntaxError};
 use quick_xml::events::{BytesDecl, Event};
 use quick_xml::{Error as XmlError, Reader};
 
@@ -253,9 +254,10 @@ impl<'a> Parser<'a> {
     fn open(body: &'a [u8], limits: &Limits) -> Result<Parser<'a>> {
         if body.len() > limits.max_bytes {
             return Err(Error::Limit {
-                limit: match limits.max_bytes >> 20 {
-                    0 => format!("{} bytes", limits.max_bytes),
-                    mebibytes => format!("{mebibytes} MiB"),
+                limit: if limits.max_bytes.is_multiple_of(1 << 20) {
+                    format!("{} MiB", limits.max_bytes >> 20)
+                } else {
+                    format!("{} bytes", limits.max_bytes)
                 },
                 hint: "Lower the page size of the mirror, or mirror fewer fields.".into(),
             });
@@ -343,9 +345,6 @@ impl<'a> Parser<'a> {
         if tag == Tag::Nil {
             self.end()?;
             return Ok(Scalar::Nil);
-        }
-        if tag == Tag::Unknown {
-            return Err(self.malformed("a value of a type that XML-RPC does not have"));
         }
         let text = self.text()?;
         match tag {
@@ -501,6 +500,8 @@ impl<'a> Parser<'a> {
     #[cold]
     fn not_xml(&self, error: &XmlError) -> Error {
         match error {
+            XmlError::Syntax(SyntaxError::InvalidBangMarkup) => self.malformed("it is not XML"),
+            // All others say that the end came before a closing character.
             XmlError::Syntax(_) => self.truncated(),
             XmlError::IllFormed(IllFormedError::UnclosedReference) if self.at_end() => self.truncated(),
             XmlError::IllFormed(IllFormedError::UnclosedReference) => self.malformed("an & that begins no entity"),

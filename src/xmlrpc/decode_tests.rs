@@ -227,8 +227,10 @@ fn carriage_returns_stay() {
 }
 
 #[test]
-fn noncharacters_are_let_through() {
+fn characters_that_xml_forbids_are_let_through_but_for_nul() {
     assert_eq!(string("<string>x\u{FFFE}y\u{FFFF}z</string>"), "x\u{FFFE}y\u{FFFF}z");
+    assert_eq!(string("<string>a\u{1}b\u{1F}</string>"), "a\u{1}b\u{1F}");
+    assert_eq!(cause_of_value("<string>a\0b</string>"), "it contains a NUL character");
 }
 
 #[test]
@@ -365,6 +367,7 @@ fn what_is_not_xml_rpc() {
         cause_of_value("<string><b>a</b></string>"),
         "an element where only text belongs"
     );
+    assert_eq!(cause_of_value("<!ELEMENT a>"), "it is not XML");
     assert_eq!(cause_of_value("<string>a</int>"), "an end tag that fits no start tag");
     let two = "<methodResponse><params><param><value/></param><param><value/></param></params></methodResponse>";
     assert_eq!(cause(two), "an element that does not belong there");
