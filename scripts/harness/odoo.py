@@ -123,6 +123,16 @@ def _make_venv() -> None:
 
 # A running Odoo -----------------------------------------------------------------------------------------------------------------------
 
+#: Longer than any call takes: a server that hangs fails a test and does not hang it.
+_CALL_SECONDS = 600
+
+
+class _Transport(xmlrpc.client.Transport):
+    def make_connection(self, host: Any) -> Any:
+        connection = super().make_connection(host)
+        connection.timeout = _CALL_SECONDS
+        return connection
+
 
 class Odoo:
     """An Odoo server with a database of its own, for as long as the `with` block lasts.
@@ -233,7 +243,7 @@ class Odoo:
         body = {"jsonrpc": "2.0", "id": 1, "params": {"service": "object", "method": "execute_kw", "args": call}}
         request = urllib.request.Request(f"{self.url}/jsonrpc", json.dumps(body).encode(), {"Content-Type": "application/json"})
         # Proxies of the environment are for elsewhere.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=600) as response:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_CALL_SECONDS) as response:
             return json.load(response)
 
     def uid(self, user: str, password: str) -> int:
@@ -258,7 +268,7 @@ class Odoo:
 
     def _proxy(self, service: str) -> xmlrpc.client.ServerProxy:
         # A proxy for each call: they are cheap, Odoo closes the connection anyway, and threads cannot share one.
-        return xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/{service}")
+        return xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/{service}", transport=_Transport())
 
     # Preparation
 
@@ -300,7 +310,13 @@ class Odoo:
     def _make_database(self) -> None:
         """Loads the database from the cache's template; makes the template first where there is none."""
         modules = ("base", "rpc", *self.modules)
-        files = [path for module in self.modules for path in sorted((self._addons / module).rglob("*")) if path.is_file()]
+        # Tests and texts for people do not get into the database.
+        files = [
+            path
+            for module in self.modules
+            for path in sorted((self._addons / module).rglob("*"))
+            if path.is_file() and path.suffix != ".rst" and "tests" not in path.parts
+        ]
         names = "\n".join(str(path.relative_to(self._addons)) for path in files)
         kind = _CACHE / "templates" / ("+".join(modules) + ("-demo" if self.demo else ""))
         template = kind / paths.digest(self.install.version, self.dbname, names, *files)

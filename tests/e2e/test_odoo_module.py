@@ -302,6 +302,17 @@ def test_generated_metrics_are_as_odoo_makes_them(odoo: Odoo, metrics: None) -> 
     assert stamped == "0"
 
 
+def test_demo_records() -> None:
+    with Odoo(demo=True) as odoo:
+        rows = odoo.rpc(MODEL, "export_to_supabase_payload")
+    assert [(row["code"], row["date"], row["value"], row["unit"], row["is_alert"]) for row in rows] == [
+        ("STORE_SALES", "2026-01-06", 125430.5, "amount", False),
+        ("FOOTFALL", "2026-01-06", 1834.0, "count", False),
+        ("SHELF_AVAILABILITY", "2026-01-06", 97.5, "percent", True),
+    ]
+    assert all(row["brand_id"] and row["active"] for row in rows)
+
+
 # Access
 
 

@@ -140,10 +140,12 @@ class TestCreateFromPayload(SampleMetricCase):
         for unset in (False, None):
             payload = {
                 "name": "Made", "code": "RPC", "unit": "count",
-                "date": unset, "brand_id": unset, "store_id": unset, "value": unset, "notes": unset,
+                "date": unset, "brand_id": unset, "store_id": unset, "value": unset, "notes": unset, "active": unset,
             }  # fmt: skip
             metric = self.Metric.browse(self.Metric.create_from_payload(payload))
             self.assertFalse(metric.date or metric.brand_id or metric.store_id or metric.value or metric.notes)
+            # False is a value of `active`; null leaves it at its default.
+            self.assertEqual(metric.active, unset is None)
 
     def test_missing_keys_are_named(self):
         with self.assertRaisesRegex(UserError, r"Missing: name, code, unit\."):
