@@ -9,11 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("could not connect to Odoo at {url}")]
-    Connect {
-        url: String,
-        cause: String,
-        hint: String,
-    },
+    Connect { url: String, cause: String, hint: String },
     #[error("Odoo at {url} redirects to another address")]
     Redirect { url: String, location: String },
     #[error("the connection to Odoo failed: {cause}")]
@@ -138,33 +134,46 @@ impl Error {
                 "Redirects are not followed, because the request holds the password. If {location} is the right \
                  address, set it as the url option of the server."
             ),
-            Error::Connection { .. } => "Nothing was lost. Run the sync again; if it happens again, look at Odoo's log \
+            Error::Connection { .. } => {
+                "Nothing was lost. Run the sync again; if it happens again, look at Odoo's log \
                  and at the proxy in front of it."
-                .into(),
-            Error::Timeout { .. } => "Nothing was lost. If Odoo is only slow, raise the timeout option of the server or \
+                    .into()
+            }
+            Error::Timeout { .. } => {
+                "Nothing was lost. If Odoo is only slow, raise the timeout option of the server or \
                  lower the page size of the mirror."
-                .into(),
+                    .into()
+            }
             Error::HttpStatus { status } => match status {
-                401 | 403 | 407 => "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the \
+                401 | 403 | 407 => {
+                    "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the \
                      request. Let it pass requests to /xmlrpc/2/."
-                    .into(),
-                404 | 405 => "There is no XML-RPC at this address. The url option of the server is the address of Odoo \
+                        .into()
+                }
+                404 | 405 => {
+                    "There is no XML-RPC at this address. The url option of the server is the address of Odoo \
                      itself, without a path: https://erp.example.com."
-                    .into(),
-                429 | 500.. => "Odoo or the proxy in front of it is overloaded or down. Nothing was lost; run the sync \
+                        .into()
+                }
+                429 | 500.. => {
+                    "Odoo or the proxy in front of it is overloaded or down. Nothing was lost; run the sync \
                      again later."
-                    .into(),
+                        .into()
+                }
                 _ => "Check that the url option of the server is the address of Odoo.".into(),
             },
-            Error::Authentication { .. } => "Check the user and password (or API key) of the user mapping, and that the \
+            Error::Authentication { .. } => {
+                "Check the user and password (or API key) of the user mapping, and that the \
                  user is active in Odoo."
-                .into(),
+                    .into()
+            }
             Error::UnknownDatabase { .. } => "Set the dbname option of the server to the name of Odoo's database, as \
                  its login page or database manager shows it."
                 .into(),
             Error::OdooAccess { .. } => "Give the Odoo user of the user mapping read access to this model.".into(),
-            Error::UnknownModel { .. } => "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
-                .into(),
+            Error::UnknownModel { .. } => {
+                "Install the Odoo module that defines it (Odoo, Apps), or check the spelling.".into()
+            }
             Error::UnknownField { .. } => "Check the spelling, and that the installed version of the Odoo module has \
                  the field."
                 .into(),
@@ -172,9 +181,11 @@ impl Error {
                  the method."
                 .into(),
             Error::OdooFault { .. } => "Odoo's own log has the whole story.".into(),
-            Error::Malformed { .. } => "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \
+            Error::Malformed { .. } => {
+                "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \
                  that the url option of the server is the address of Odoo itself and not of a login page or portal."
-                .into(),
+                    .into()
+            }
             Error::Unencodable { .. } => "Remove the character.".into(),
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
             Error::Busy { .. } => "Wait until it has ended, and run again.".into(),

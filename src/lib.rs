@@ -9,3 +9,28 @@ pub mod options;
 pub mod secret;
 pub mod sync;
 pub mod xmlrpc;
+
+#[cfg(feature = "_pg")]
+mod pg;
+
+#[cfg(feature = "_pg")]
+pgrx::pg_module_magic!();
+
+#[cfg(feature = "_pg")]
+mod sql {
+    use pgrx::prelude::*;
+    extension_sql_file!("../sql/10_tables.sql", name = "tables", bootstrap);
+    extension_sql_file!("../sql/20_wrapper.sql", name = "wrapper", requires = ["tables"]);
+    extension_sql_file!("../sql/30_functions.sql", name = "functions", requires = ["wrapper"]);
+    extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
+}
+
+/// Set-up that `cargo pgrx test` asks for.
+#[cfg(all(test, feature = "pg_test"))]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        Vec::new()
+    }
+}

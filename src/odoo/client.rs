@@ -176,7 +176,7 @@ impl<T: Transport> Client<T> {
             args,
             kwargs,
             Safety::Harmless,
-            |body, limits| xmlrpc::decode_ids(body, limits),
+            xmlrpc::decode_ids,
         )
     }
 

@@ -1,0 +1,38 @@
+//! The uid that Odoo gave to a login: remembered, because asking costs Odoo 0.4 seconds of password hashing.
+//! It proves nothing: every call carries the password.
+
+use super::connection::Connection;
+use super::spi;
+use crate::error::Result;
+
+/// The remembered uid.
+pub fn remembered(connection: &Connection) -> Result<Option<i64>> {
+    spi::query_one(
+        "select uid from ipai.odoo_logins where url = $1 and dbname = $2 and login = $3",
+        &[
+            connection.url().into(),
+            connection.account.dbname.as_str().into(),
+            connection.account.login.as_str().into(),
+        ],
+        |row| spi::column(row, 1),
+    )
+}
+
+/// Remembers it; writes nothing where it is known.
+pub fn remember(connection: &Connection, uid: i64) -> Result<()> {
+    if remembered(connection)? == Some(uid) {
+        return Ok(());
+    }
+    spi::execute(
+        "insert into ipai.odoo_logins (url, dbname, login, uid) values ($1, $2, $3, $4) \
+         on conflict (url, dbname, login) do update set uid = excluded.uid",
+        &[
+            connection.url().into(),
+            connection.account.dbname.as_str().into(),
+            connection.account.login.as_str().into(),
+            uid.into(),
+        ],
+        |_| Ok(()),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Small helpers over SPI. Errors of SQL itself unwind by themselves with their own SQLSTATE; what is left for
+//! `Result` is a mistake of ours.
+
+use crate::error::{Error, Result};
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
+
+/// An SPI error that SQL did not raise.
+pub fn internal(error: spi::Error) -> Error {
+    Error::Internal {
+        cause: error.to_string(),
+    }
+}
+
+/// The rows of a query that changes nothing, each read by `row`.
+pub fn query<T>(
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    Spi::connect(|client| read(client.select(sql, None, args).map_err(internal)?, row))
+}
+
+/// The first row of a query that changes nothing.
+pub fn query_one<T>(
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    Ok(query(sql, args, row)?.into_iter().next())
+}
+
+/// The rows of a statement that may change something.
+pub fn execute<T>(
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    Spi::connect_mut(|client| read(client.update(sql, None, args).map_err(internal)?, row))
+}
+
+fn read<T>(table: SpiTupleTable<'_>, row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let mut rows = Vec::with_capacity(table.len());
+    for tuple in table {
+        rows.push(row(&tuple)?);
+    }
+    Ok(rows)
+}
+
+/// A column that may be null.
+pub fn optional<T: FromDatum + IntoDatum>(row: &SpiHeapTupleData<'_>, column: usize) -> Result<Option<T>> {
+    row.get(column).map_err(internal)
+}
+
+/// A column that is never null.
+pub fn column<T: FromDatum + IntoDatum>(row: &SpiHeapTupleData<'_>, column: usize) -> Result<T> {
+    optional(row, column)?.ok_or_else(|| Error::Internal {
+        cause: format!("column {column} is null"),
+    })
+}

@@ -1,0 +1,105 @@
+//! Checks the target table before anything is asked of Odoo.
+
+use super::{connection::ident, spi};
+use crate::error::{Error, Result};
+use crate::mirror::{sample_metrics, Mirror};
+use pgrx::pg_sys;
+
+/// Whether the current user can keep this mirror: the table is there, has the columns and the key, and he may write
+/// it and sees all of its rows.
+pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
+    let table = mirror.target.display();
+    let oid = find(mirror)?;
+    let lacking = spi::query(
+        "select w.name from unnest($2::text[]) with ordinality as w (name, place) where not exists (select from \
+         pg_catalog.pg_attribute a where a.attrelid = $1 and a.attname = w.name and a.attnum > 0 and not \
+         a.attisdropped) order by w.place",
+        &[oid.into(), columns(mirror).into()],
+        |row| spi::column::<String>(row, 1),
+    )?;
+    if !lacking.is_empty() {
+        return Err(Error::UndefinedColumn {
+            message: format!("table \"{table}\" lacks the column {}", lacking.join(", ")),
+            hint: format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
+        });
+    }
+    privileges(&table, oid, dry_run)?;
+    let keyed = spi::query_one(
+        "select true from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum \
+         = i.indkey[0] where i.indrelid = $1 and a.attname = 'odoo_id' and i.indnkeyatts = 1 and i.indisunique and \
+         i.indimmediate and i.indisvalid and i.indpred is null",
+        &[oid.into()],
+        |_| Ok(()),
+    )?;
+    match keyed {
+        Some(()) => Ok(()),
+        None => Err(Error::UndefinedObject {
+            message: format!("table \"{table}\" has no unique index on odoo_id"),
+            hint: format!(
+                "create unique index on {}.{} (odoo_id);",
+                ident(&mirror.target.schema),
+                ident(&mirror.target.name)
+            ),
+        }),
+    }
+}
+
+fn find(mirror: &Mirror) -> Result<pg_sys::Oid> {
+    let oid = spi::query_one(
+        "select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = \
+         $1 and c.relname = $2 and c.relkind in ('r', 'p')",
+        &[mirror.target.schema.as_str().into(), mirror.target.name.as_str().into()],
+        |row| spi::column(row, 1),
+    )?;
+    oid.ok_or_else(|| Error::UndefinedTable {
+        message: format!("table \"{}\" does not exist", mirror.target.display()),
+        hint: match mirror.name.as_str() {
+            sample_metrics::NAME => format!(
+                "The migration {} makes it: supabase db push, or psql -f.",
+                sample_metrics::MIGRATION
+            ),
+            _ => "Make it again, or drop the mirror.".to_owned(),
+        },
+    })
+}
+
+fn columns(mirror: &Mirror) -> Vec<String> {
+    let own = mirror.fields.iter().map(|map| map.column.clone());
+    std::iter::once("odoo_id".to_owned()).chain(own).collect()
+}
+
+fn privileges(table: &str, oid: pg_sys::Oid, dry_run: bool) -> Result<()> {
+    let wanted = if dry_run {
+        "select"
+    } else {
+        "select, insert, update, delete"
+    };
+    let lacking = spi::query(
+        "select p.privilege from pg_catalog.string_to_table($2, ', ') as p (privilege) where not \
+         pg_catalog.has_table_privilege($1, p.privilege)",
+        &[oid.into(), wanted.into()],
+        |row| spi::column::<String>(row, 1),
+    )?;
+    if !lacking.is_empty() {
+        return Err(Error::Permission {
+            message: format!("permission denied for table \"{table}\""),
+            hint: format!(
+                "The role that syncs needs {wanted}. Missing: {}. Sync as the owner of the table, or as service_role.",
+                lacking.join(", ")
+            ),
+        });
+    }
+    let restricted = spi::query_one("select pg_catalog.row_security_active($1)", &[oid.into()], |row| {
+        spi::column::<bool>(row, 1)
+    })?;
+    match restricted {
+        Some(false) => Ok(()),
+        // Rows that this role cannot see would count as missing, and could never be deleted.
+        _ => Err(Error::Permission {
+            message: format!("row-level security hides rows of table \"{table}\" from this role"),
+            hint:
+                "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role."
+                    .to_owned(),
+        }),
+    }
+}
