@@ -102,7 +102,8 @@ impl UserOptions {
 }
 
 const URL_HINT: &str = "It is the address of Odoo without a path, such as https://erp.example.com.";
-const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API key \
+const PASSWORD_HINT: &str =
+    "Give either password_secret, the name of a Vault secret that holds the password or API key \
                              of the Odoo user, or password.";
 
 /// Refuses options that do not exist or stand twice.
@@ -130,7 +131,10 @@ pub fn none_allowed(pairs: &[Pair], what: &str) -> Result<()> {
 }
 
 fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    pairs
+        .iter()
+        .find(|(other, _)| other == name)
+        .map(|(_, value)| value.as_str())
 }
 
 fn required<'a>(pairs: &'a [Pair], name: &str, hint: &str) -> Result<&'a str> {
@@ -171,7 +175,8 @@ fn odoo_url(text: &str) -> Result<Url> {
 }
 
 fn proxy_url(text: &str) -> Result<Url> {
-    let hint = "It is an address such as http://proxy.example.com:3128, without a user or password: everybody may read \
+    let hint =
+        "It is an address such as http://proxy.example.com:3128, without a user or password: everybody may read \
                 the options of a server.";
     let url = Url::parse(text.trim()).map_err(|_| invalid("proxy", hint))?;
     let open = url.username().is_empty() && url.password().is_none();

@@ -2,7 +2,10 @@
 use super::*;
 
 fn pairs(options: &[(&str, &str)]) -> Vec<Pair> {
-    options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    options
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn server(options: &[(&str, &str)]) -> Result<ServerOptions> {
@@ -39,7 +42,10 @@ fn missing_and_repeated_options_are_refused() {
         (vec![("url", "https://erp.example.com"), ("dbname", " ")], "dbname"),
     ] {
         let error = server(&options).unwrap_err();
-        assert_eq!((error.sqlstate(), error.to_string()), ("22023", format!("the option {name} is missing")));
+        assert_eq!(
+            (error.sqlstate(), error.to_string()),
+            ("22023", format!("the option {name} is missing"))
+        );
     }
     let twice = [("url", "https://erp.example.com"), ("dbname", "a"), ("dbname", "b")];
     assert_eq!(server(&twice).unwrap_err().sqlstate(), "22023");
@@ -79,7 +85,11 @@ fn plain_http_stays_on_this_machine_unless_allowed() {
     }
     let error = refused_url("http://erp.example.com");
     assert!(error.hint().unwrap().contains("allow_insecure"));
-    let mut options = vec![("url", "http://10.0.0.7:8069"), ("dbname", "odoo"), ("allow_insecure", "true")];
+    let mut options = vec![
+        ("url", "http://10.0.0.7:8069"),
+        ("dbname", "odoo"),
+        ("allow_insecure", "true"),
+    ];
     assert!(server(&options).is_ok());
     options[2].1 = "maybe";
     assert_eq!(server(&options).unwrap_err().sqlstate(), "22023");
@@ -89,7 +99,12 @@ fn plain_http_stays_on_this_machine_unless_allowed() {
 fn timeouts_are_bounded() {
     let with = |name, value| server(&[("url", "https://a.example"), ("dbname", "odoo"), (name, value)]);
     assert_eq!(with("timeout", "7").unwrap().endpoint.timeout, Duration::from_secs(7));
-    for (name, value) in [("timeout", "0"), ("timeout", "3601"), ("timeout", "1m"), ("connect_timeout", "-1")] {
+    for (name, value) in [
+        ("timeout", "0"),
+        ("timeout", "3601"),
+        ("timeout", "1m"),
+        ("connect_timeout", "-1"),
+    ] {
         assert_eq!(with(name, value).unwrap_err().sqlstate(), "22023", "{name} {value}");
     }
 }
@@ -112,7 +127,11 @@ fn a_mapping_has_a_user_and_one_kind_of_password() {
         vec![("user", "api")],
         vec![("password", "hunter2")],
         vec![("user", "api"), ("password", "")],
-        vec![("user", "api"), ("password", "hunter2"), ("password_secret", "odoo_api_key")],
+        vec![
+            ("user", "api"),
+            ("password", "hunter2"),
+            ("password_secret", "odoo_api_key"),
+        ],
     ] {
         let error = user(&options).unwrap_err();
         assert_eq!(error.sqlstate(), "22023");
