@@ -5,12 +5,76 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, LiteralString, cast
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
+from harness import extension, paths, postgres  # noqa: E402
 from harness.odoo import Odoo  # noqa: E402
+from harness.postgres import Cluster, Installation  # noqa: E402
+
+
+class Supabase:
+    """A cluster like Supabase's, with the extension and the migrations, and an empty mirror for each test."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._connections: list[psycopg.Connection[dict[str, Any]]] = []
+
+    def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
+        """A connection in autocommit mode, closed after the test; notices are collected in `notices`."""
+        connection = psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row, **options)
+        self._connections.append(connection)
+        return connection
+
+    def rows(self, sql: str, *args: Any, user: str = "postgres") -> list[dict[str, Any]]:
+        """The rows of one statement, each a dictionary."""
+        with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(cast(LiteralString, sql), args or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
+        """The one row of a statement."""
+        (row,) = self.rows(sql, *args, user=user)
+        return row
+
+    def server(
+        self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
+    ) -> None:
+        """A foreign server and the mapping of role postgres, whose password is in Vault as users are told to keep it."""
+        listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
+        self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
+        self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
+        self.rows(
+            f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')"
+        )
+
+    def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
+        """The mirrored rows, by id."""
+        return self.rows(f"select {columns} from ipai.ipai_sample_metrics where odoo_id is not null order by odoo_id")
+
+    def reset(self) -> None:
+        """Back to how a fresh database looks."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self.cluster.psql(
+            """
+            set client_min_messages = warning;
+            select format('drop server %I cascade', srvname) from pg_foreign_server s
+                join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.sync_runs, ipai.odoo_logins restart identity;
+            delete from vault.secrets;
+            """
+        )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +82,27 @@ def odoo() -> Iterator[Odoo]:
     """A real Odoo 19 with the module, without demo records."""
     with Odoo() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def extension_pg() -> Installation:
+    """A copy of PostgreSQL 15 of the tests' own, with the extension installed."""
+    installation = Installation.default().relocated("e2e", under=paths.run_dir())
+    extension.build(installation)
+    return installation
+
+
+@pytest.fixture(scope="session")
+def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
+    with postgres.supabase_cluster(extension_pg) as cluster:
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        yield Supabase(cluster)
+
+
+@pytest.fixture
+def supabase(_supabase: Supabase) -> Iterator[Supabase]:
+    """The cluster, as a fresh database looks."""
+    yield _supabase
+    _supabase.reset()
