@@ -7,8 +7,10 @@ again, and nothing outside the project's cache, a temporary folder and Debian's 
     paths      where things are kept
     cleanup    undoing, in reverse order, however the process ends
     shell      commands, servers, Debian packages, ports
+    debian     packages of other Debian releases
     setup      system packages, the Python environment, the Node tools
     postgres   installations and clusters
     extension  building and installing ipai_sync, its in-server tests
     tap        the pgTAP tests
+    odoo       a real Odoo
 """

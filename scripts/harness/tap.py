@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from . import paths, postgres, shell
+from .totals import Totals
 
 TESTS = paths.PROJECT / "supabase/tests"
 MIGRATIONS = paths.PROJECT / "migrations"
 SEED = paths.PROJECT / "supabase/seed.sql"
-
-
-@dataclass(frozen=True)
-class Totals:
-    """How many single tests passed and failed, and what pg_prove printed."""
-
-    passed: int
-    failed: int
-    output: str
 
 
 def run_in(cluster: postgres.Cluster, *, dbname: str = "postgres", user: str = "postgres") -> Totals:
