@@ -269,7 +269,12 @@ impl<T: Transport> Client<T> {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
-            match fault::read(&fault, &self.account, &Called { model, method }) {
+            let called = Called {
+                model,
+                method,
+                uid: Some(uid),
+            };
+            match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => return Err(error),
                 Meaning::StaleLogin if fresh_login => return Err(self.refused()),
                 Meaning::StaleLogin => {
@@ -318,12 +323,17 @@ impl<T: Transport> Client<T> {
     }
 
     fn understand<R>(&self, answer: Answer<R>, model: &str, method: &str) -> Result<R> {
-        answer.map_err(
-            |fault| match fault::read(&fault, &self.account, &Called { model, method }) {
+        answer.map_err(|fault| {
+            let called = Called {
+                model,
+                method,
+                uid: None,
+            };
+            match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => error,
                 Meaning::StaleLogin => self.refused(),
-            },
-        )
+            }
+        })
     }
 
     fn refused(&self) -> Error {

@@ -8,6 +8,8 @@ use crate::xmlrpc::{Fault, FaultCode};
 pub struct Called<'a> {
     pub model: &'a str,
     pub method: &'a str,
+    /// The user in whose name it was called, if any.
+    pub uid: Option<i64>,
 }
 
 /// A fault that the client can mend by itself, or an error for the user.
@@ -27,7 +29,7 @@ pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
     let error = match &fault.code {
         FaultCode::Int(3) => return Meaning::StaleLogin,
         FaultCode::Text(code) if code == "AccessDenied" => return Meaning::StaleLogin,
-        FaultCode::Int(2) if text.contains("res.users(") => return Meaning::StaleLogin,
+        FaultCode::Int(2) if names_user(&text, called.uid) => return Meaning::StaleLogin,
         FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => Error::UnknownModel {
             model: called.model.to_owned(),
         },
@@ -43,19 +45,27 @@ pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
     Meaning::Error(error)
 }
 
-/// Fault 1: a whole Python traceback, whose last line tells the cause.
+/// Whether a fault is about the calling user's own record, as Python shows it: `res.users(7,)`. Any other user may be
+/// what the call was about.
+fn names_user(text: &str, uid: Option<i64>) -> bool {
+    uid.is_some_and(|uid| text.contains(&format!("res.users({uid},")) || text.contains(&format!("res.users({uid})")))
+}
+
+/// Fault 1: a whole Python traceback, at whose end stands the cause.
 fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
-    let last = text
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no text")
-        .trim();
-    let (exception, cause) = last.split_once(": ").unwrap_or(("", last));
-    if exception.ends_with("OperationalError") && cause.ends_with("does not exist") && cause.contains("database \"") {
+    let end = end_of_traceback(text);
+    let first = end.lines().next().unwrap_or("no text").trim();
+    let (exception, cause) = first.split_once(": ").unwrap_or(("", first));
+    if exception.ends_with("OperationalError") {
         // Odoo's own text names the host and port of its database server: not for our users.
-        return Error::UnknownDatabase {
-            dbname: account.dbname.clone(),
+        return match end.contains("database \"") && end.trim_end().ends_with("does not exist") {
+            true => Error::UnknownDatabase {
+                dbname: account.dbname.clone(),
+            },
+            false => Error::OdooFault {
+                message: "it cannot use its own database server".to_owned(),
+                traceback: String::new(),
+            },
         };
     }
     if let Some(field) = invalid_field(cause, called.model) {
@@ -71,9 +81,30 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
         };
     }
     Error::OdooFault {
-        message: last.to_owned(),
+        message: first.to_owned(),
         traceback: tail(text, TRACEBACK),
     }
+}
+
+/// The exception and its message, which may have many lines: what follows the last frame, whose lines are all indented.
+/// Text without frames: its last line.
+fn end_of_traceback(text: &str) -> &str {
+    let mut begins = None;
+    let mut in_frame = false;
+    let mut last = 0;
+    let mut position = 0;
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("  File \"") {
+            (in_frame, begins) = (true, None);
+        } else if in_frame && !line.starts_with(' ') && !line.trim().is_empty() {
+            (in_frame, begins) = (false, Some(position));
+        }
+        if !line.trim().is_empty() {
+            last = position;
+        }
+        position += line.len();
+    }
+    &text[begins.unwrap_or(last)..]
 }
 
 /// The field in `Invalid field 'x' on 'model'` (19), `... on model 'model'` (18), and
