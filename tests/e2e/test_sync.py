@@ -1,0 +1,244 @@
+"""The main job: after a sync the mirror equals Odoo's own table, row by row, whatever happened in Odoo before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from harness.odoo import Odoo, generate_metrics
+
+MODEL = "ipai.sample.metric"
+ROWS = 20_000
+
+COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
+
+#: Odoo's table as its API shows it: NULL numbers are 0, NULL booleans false, control characters are dropped.
+ODOO_ROWS = r"""
+    select id as odoo_id, regexp_replace(name, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as name, code, date::text, brand_id, store_id,
+           coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
+           regexp_replace(notes, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as notes, coalesce(active, false) as active
+    from ipai_sample_metric order by id
+"""
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    """An Odoo of this file's own, with 20,000 metrics."""
+    with Odoo() as odoo:
+        generate_metrics(odoo, ROWS)
+        yield odoo
+
+
+@pytest.fixture
+def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A mirror in step with Odoo."""
+    supabase.server(erp.url, dbname=erp.dbname)
+    sync(supabase)
+    assert_equal(supabase, erp)
+    return supabase
+
+
+def sync(supabase: Supabase, arguments: str = "") -> dict[str, Any]:
+    return supabase.row(f"select * from ipai.sync_sample_metrics({arguments})")
+
+
+def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as connection:
+        return connection.execute(ODOO_ROWS).fetchall()
+
+
+def assert_equal(supabase: Supabase, erp: Odoo) -> None:
+    expected = odoo_rows(erp)
+    found = [tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")]
+    differing = [(theirs, ours) for theirs, ours in zip(expected, found, strict=False) if theirs != ours]
+    assert (len(found), differing[:3]) == (len(expected), [])
+
+
+def sql(erp: Odoo, statement: str) -> None:
+    """Meddles with Odoo's own database."""
+    erp.pg.psql(statement, dbname=erp.dbname)
+
+
+def ids(erp: Odoo, condition: str, limit: int) -> list[int]:
+    rows = erp.pg.psql(f"select id from ipai_sample_metric where {condition} order by id limit {limit}", dbname=erp.dbname)
+    return [int(line) for line in rows.splitlines()]
+
+
+def test_the_generated_metrics_have_every_awkward_value(erp: Odoo) -> None:
+    """Otherwise the comparisons below would prove less than they seem to."""
+    (counts,) = erp.pg.psql(
+        r"""select count(*) filter (where date is null) > 0, count(*) filter (where brand_id is null) > 0,
+                   count(*) filter (where store_id is null) > 0, count(*) filter (where notes is null) > 0,
+                   count(*) filter (where not active) > 0, count(*) filter (where notes like E'%\r\n%') > 0,
+                   count(*) filter (where name || coalesce(notes, '') ~ '[<&>]') > 0,
+                   count(*) filter (where name || coalesce(notes, '') ~ '[\U0001F300-\U0001FAFF]') > 0,
+                   count(*) filter (where notes ~ E'[\x01-\x08]') > 0, count(*) >= 20000
+            from ipai_sample_metric""",
+        dbname=erp.dbname,
+    ).splitlines()
+    assert counts == "|".join("t" * 10)
+
+
+def test_a_first_sync_brings_every_record(supabase: Supabase, erp: Odoo) -> None:
+    supabase.server(erp.url, dbname=erp.dbname)
+    report = sync(supabase)
+    assert_equal(supabase, erp)
+    total = len(odoo_rows(erp))
+    assert (report["mode"], report["fetched"], report["inserted"], report["updated"], report["deleted"]) == ("full", total, total, 0, 0)
+    assert (report["odoo_count"], report["mirror_count"], report["delta"]) == (total, total, 0)
+    assert supabase.row("select count(*) filter (where not active) > 0 as archived from ipai.ipai_sample_metrics")["archived"]
+
+
+def test_a_second_sync_finds_everything_unchanged(mirrored: Supabase) -> None:
+    before = mirrored.mirror("xmin::text, xmax::text, ctid::text, updated_at, id")
+    report = sync(mirrored)
+    assert (report["inserted"], report["updated"], report["deleted"]) == (0, 0, 0)
+    assert report["unchanged"] == report["fetched"] >= ROWS
+    assert mirrored.mirror("xmin::text, xmax::text, ctid::text, updated_at, id") == before
+
+
+def test_edits_arrive_and_touch_nothing_else(mirrored: Supabase, erp: Odoo) -> None:
+    edited = ids(erp, "active and unit = 'percent'", 7)
+    erp.rpc(MODEL, "write", edited, {"value": 99.5, "notes": "über <b>&amp;</b> \r\n 🚀"})
+    report = sync(mirrored)
+    assert (report["updated"], report["inserted"], report["deleted"]) == (7, 0, 0)
+    assert_equal(mirrored, erp)
+    row = mirrored.row("select value, is_alert, notes from ipai.ipai_sample_metrics where odoo_id = %s", edited[0])
+    assert row == {"value": 99.5, "is_alert": True, "notes": "über <b>&amp;</b> \r\n 🚀"}
+
+
+def test_values_that_become_unset_become_null(mirrored: Supabase, erp: Odoo) -> None:
+    (edited,) = ids(erp, "date is not null and brand_id is not null and store_id is not null and notes is not null", 1)
+    erp.rpc(MODEL, "write", [edited], {"date": False, "brand_id": False, "store_id": False, "notes": False})
+    assert sync(mirrored)["updated"] == 1
+    row = mirrored.row("select date, brand_id, store_id, notes from ipai.ipai_sample_metrics where odoo_id = %s", edited)
+    assert set(row.values()) == {None}
+    assert_equal(mirrored, erp)
+
+
+def test_archiving_and_unarchiving_arrive(mirrored: Supabase, erp: Odoo) -> None:
+    archived, revived = ids(erp, "active", 3), ids(erp, "not active", 2)
+    erp.rpc(MODEL, "action_archive", archived)
+    erp.rpc(MODEL, "action_unarchive", revived)
+    assert sync(mirrored)["updated"] == 5
+    states = mirrored.rows("select odoo_id, active from ipai.ipai_sample_metrics where odoo_id = any (%s)", archived + revived)
+    assert {row["odoo_id"]: row["active"] for row in states} == {**dict.fromkeys(archived, False), **dict.fromkeys(revived, True)}
+    assert_equal(mirrored, erp)
+
+
+def test_deleted_records_disappear(mirrored: Supabase, erp: Odoo) -> None:
+    gone = ids(erp, "id % 1999 = 0", 10)
+    erp.rpc(MODEL, "unlink", gone)
+    report = sync(mirrored)
+    assert (report["deleted"], report["delta"]) == (len(gone), 0)
+    assert_equal(mirrored, erp)
+
+
+def test_a_deleted_brand_partner_leaves_its_metrics_without_a_brand(mirrored: Supabase, erp: Odoo) -> None:
+    """Odoo clears the field in its table and bumps no write_date: only a full compare sees it."""
+    brand = erp.rpc("res.partner", "create", {"name": "Brand to be deleted"})
+    edited = ids(erp, "active", 4)
+    erp.rpc(MODEL, "write", edited, {"brand_id": brand})
+    sync(mirrored)
+    erp.rpc("res.partner", "unlink", [brand])
+    report = sync(mirrored)
+    assert report["updated"] == 4
+    assert mirrored.row("select count(*) from ipai.ipai_sample_metrics where brand_id = %s", brand)["count"] == 0
+    assert_equal(mirrored, erp)
+
+
+def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
+    """A transaction that began before the last sync and commits after it: an older write_date and a lower id."""
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
+        late.execute(
+            """insert into ipai_sample_metric (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
+               values ('Late', 'LATE', '2026-01-06', 5, 'percent', true, true, 1, 1, now() at time zone 'UTC', now() at time zone 'UTC')"""
+        )
+        newer = erp.rpc(MODEL, "create", {"name": "Newer", "code": "NEWER", "value": 1, "unit": "count"})
+        sync(mirrored)
+        assert mirrored.rows("select from ipai.ipai_sample_metrics where code = 'LATE'") == []
+        late.commit()
+    report = sync(mirrored)
+    row = mirrored.row("select odoo_id from ipai.ipai_sample_metrics where code = 'LATE'")
+    assert row["odoo_id"] < newer
+    assert report["inserted"] == 1
+    assert_equal(mirrored, erp)
+
+
+def test_since_reads_only_what_was_written_since(mirrored: Supabase, erp: Odoo) -> None:
+    sql(erp, "update ipai_sample_metric set write_date = '2025-06-01 00:00:00'")
+    edited = ids(erp, "active", 3)
+    erp.rpc(MODEL, "write", edited, {"value": 42})
+    report = sync(mirrored, "(now() - interval '2 days')::date")
+    assert (report["mode"], report["fetched"], report["updated"]) == ("since", 3, 3)
+    assert_equal(mirrored, erp)
+
+
+def test_since_means_midnight_utc_in_any_time_zone(mirrored: Supabase, erp: Odoo) -> None:
+    first, second = ids(erp, "active", 2)
+    sql(erp, "update ipai_sample_metric set write_date = '2025-06-01 00:00:00'")
+    sql(erp, f"update ipai_sample_metric set write_date = '2026-01-05 23:59:59.9' where id = {first}")
+    sql(erp, f"update ipai_sample_metric set write_date = '2026-01-06 00:00:00' where id = {second}")
+    with mirrored.connect() as connection:
+        connection.execute("set time zone 'Asia/Manila'")
+        report = connection.execute("select * from ipai.sync_sample_metrics('2026-01-06')").fetchone()
+    assert report and report["fetched"] == 1
+
+
+def test_since_also_finds_deletions_and_what_the_mirror_lacks(mirrored: Supabase, erp: Odoo) -> None:
+    sql(erp, "update ipai_sample_metric set write_date = '2025-06-01 00:00:00'")
+    (gone,) = ids(erp, "active", 1)
+    erp.rpc(MODEL, "unlink", [gone])
+    lacking = ids(erp, "not active", 2)
+    mirrored.rows("delete from ipai.ipai_sample_metrics where odoo_id = any (%s)", lacking)
+    report = sync(mirrored, "'2026-01-06'")
+    assert (report["inserted"], report["deleted"], report["delta"]) == (2, 1, 0)
+    assert_equal(mirrored, erp)
+
+
+def test_a_dry_run_tells_what_would_happen(mirrored: Supabase, erp: Odoo) -> None:
+    edited, gone = ids(erp, "active", 2), ids(erp, "not active", 3)
+    erp.rpc(MODEL, "write", edited, {"value": 77.25})
+    erp.rpc(MODEL, "unlink", gone)
+    erp.rpc(MODEL, "create", {"name": "New", "code": "NEW", "value": 1, "unit": "count"})
+    before = mirrored.mirror()
+    report = sync(mirrored, "dry_run => true")
+    assert (report["run"], report["inserted"], report["updated"], report["deleted"]) == (None, 1, 2, 3)
+    assert mirrored.mirror() == before
+    real = sync(mirrored)
+    assert (real["inserted"], real["updated"], real["deleted"]) == (1, 2, 3)
+    assert_equal(mirrored, erp)
+
+
+def test_max_rows_reads_no_more_and_deletes_nothing(mirrored: Supabase, erp: Odoo) -> None:
+    gone = ids(erp, "active", 1)
+    erp.rpc(MODEL, "unlink", gone)
+    report = sync(mirrored, "max_rows => 123")
+    assert (report["fetched"], report["deleted"], report["delta"]) == (123, 0, -1)
+    assert sync(mirrored)["deleted"] == 1
+
+
+def test_local_rows_are_never_touched(mirrored: Supabase, erp: Odoo) -> None:
+    mirrored.rows(
+        "insert into ipai.ipai_sample_metrics (name, code, value, unit) values ('Local', 'LOCAL', 1, 'count') returning id"
+    )
+    report = sync(mirrored)
+    assert (report["deleted"], report["delta"]) == (0, 0)
+    assert mirrored.row("select odoo_id from ipai.ipai_sample_metrics where code = 'LOCAL'") == {"odoo_id": None}
+    assert_equal(mirrored, erp)
+
+
+def test_a_mass_deletion_is_refused_and_goes_through_when_allowed(mirrored: Supabase, erp: Odoo) -> None:
+    sql(erp, "delete from ipai_sample_metric where id % 3 = 0")
+    before = mirrored.mirror("odoo_id")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        sync(mirrored)
+    assert "max_delete_ratio => 1" in (refused.value.diag.message_hint or "")
+    assert mirrored.mirror("odoo_id") == before
+    report = mirrored.row("select * from ipai.sync_mirror('sample_metrics', max_delete_ratio => 1)")
+    assert report["deleted"] > ROWS / 4
+    assert_equal(mirrored, erp)
