@@ -118,13 +118,15 @@ def pg_test(pg: Installation, *, name: str | None = None) -> Totals:
         as_user = ["--runas", shell.SERVICE_USER]
     shell.say(f"Running the in-server tests on PostgreSQL {pg.major}: minutes at first, for the build")
     try:
-        tests = shell.run(
-            ["cargo", "pgrx", "test", f"pg{pg.major}", *([name] if name else []), *as_user, "--pgdata", directory],
-            cwd=CRATE,
-            env={**settings, "CARGO_TERM_COLOR": "never"},
-            check=False,
-            capture=True,
-        )
+        # pgrx installs the extension in the one copy that is configured.
+        with paths.lock(f"pg_test-{pg.major}"):
+            tests = shell.run(
+                ["cargo", "pgrx", "test", f"pg{pg.major}", *([name] if name else []), *as_user, "--pgdata", directory],
+                cwd=CRATE,
+                env={**settings, "CARGO_TERM_COLOR": "never"},
+                check=False,
+                capture=True,
+            )
     finally:
         # An interrupted test program leaves its server running.
         for pid_file in directory.glob("*/postmaster.pid"):
