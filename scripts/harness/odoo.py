@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from . import debian, paths, setup, shell
 from .postgres import Cluster, Installation, client_environment
@@ -50,8 +50,11 @@ class OdooInstall:
     """An unpacked Odoo."""
 
     root: Path
-    #: Of the Debian package, such as `19.0.0+dfsg-1`.
-    version: str
+
+    @property
+    def version(self) -> str:
+        """Of the Debian package, such as `19.0.0+dfsg-1`."""
+        return (self.root / "version").read_text()
 
     @property
     def program(self) -> Path:
@@ -69,55 +72,43 @@ class OdooInstall:
 
 def ensure_odoo() -> OdooInstall:
     """Odoo 19 in the cache: the first call downloads and unpacks it, later ones only look."""
-    stamp = _CACHE / "complete.json"
-    # Made from other requirements or with other exclusions, what is there is made again.
-    recipe = paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED))
-    with paths.lock("odoo19"):
-        if not (made := _stamped(stamp)) or made["recipe"] != recipe:
-            shell.say("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
-            # An attempt that was interrupted left no stamp: it is swept away, and so are templates of another version.
-            shutil.rmtree(_CACHE, ignore_errors=True)
-            _CACHE.mkdir(parents=True)
-            _CACHE.chmod(0o755)
-            made = {"recipe": recipe, "version": _unpack_odoo()}
-            _make_venv()
-            stamp.write_text(json.dumps(made))
-    return OdooInstall(_CACHE, made["version"])
+    install = OdooInstall(_CACHE)
+
+    def make() -> None:
+        shell.say("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
+        install.root.mkdir(parents=True)
+        _unpack_odoo(install)
+        _make_venv(install)
+
+    setup.once(_CACHE, paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED)), make)
+    return install
 
 
-def _stamped(stamp: Path) -> dict[str, str] | None:
-    try:
-        return json.loads(stamp.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _unpack_odoo() -> str:
-    """Unpacks the .deb and returns its version."""
+def _unpack_odoo(install: OdooInstall) -> None:
     work = paths.run_dir()
     package = debian.Suite("sid", work / "apt").download("odoo-19", work)
-    target = _CACHE / "package"
+    target = install.root / "package"
     target.mkdir()
     unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" "${@:3}"'
     excluded = [f"--exclude={pattern}" for pattern in _NOT_UNPACKED]
     shell.run(["bash", "-o", "pipefail", "-c", unpack, "unpack", package, target, *excluded])
     version = shell.run(["dpkg-deb", "--field", package, "Version"], capture=True).stdout.strip()
+    (install.root / "version").write_text(version)
     shutil.rmtree(work)
-    return version
 
 
-def _make_venv() -> None:
+def _make_venv(install: OdooInstall) -> None:
     shell.apt_install("python3-venv")
-    odoo = OdooInstall(_CACHE, "")
-    libraries = odoo.libraries / "odoo"
+    libraries = install.libraries / "odoo"
     addons = [libraries / "addons" / name for name in ("base", "rpc", "web")]
-    for step in (
-        [_PYTHON, "-m", "venv", _CACHE / "venv"],
-        [odoo.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
+    steps: list[list[str | Path]] = [
+        [_PYTHON, "-m", "venv", install.root / "venv"],
+        [install.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
         # Bytecode of what every start imports: the service user cannot write it here.
-        [odoo.python, "-m", "compileall", "-q", "-x", "/addons/", libraries],
-        [odoo.python, "-m", "compileall", "-q", *addons],
-    ):
+        [install.python, "-m", "compileall", "-q", "-x", "/addons/", libraries],
+        [install.python, "-m", "compileall", "-q", *addons],
+    ]
+    for step in steps:
         shell.run(step, env={"PYTHONPATH": None})
 
 
@@ -177,7 +168,7 @@ class Odoo:
         self._copy_addons(addons)
         self._write_config(settings or {})
 
-    def __enter__(self) -> Odoo:
+    def __enter__(self) -> Self:
         self.pg.__enter__()
         try:
             # Odoo refuses to work as a superuser called postgres, and needs no superuser.
@@ -250,7 +241,7 @@ class Odoo:
         """The user's id; authenticates once for each user."""
         if (user, password) not in self._uids:
             uid = self._proxy("common").authenticate(self.dbname, user, password, {})
-            if not uid:
+            if not isinstance(uid, int) or not uid:
                 raise PermissionError(f"Odoo does not let {user} in")
             self._uids[user, password] = uid
         return self._uids[user, password]
@@ -259,12 +250,12 @@ class Odoo:
         """Creates a user in exactly these groups (by their XML ids) and returns the id; `values` are further fields, such as `tz`."""
         group_ids = [self._ref(group) for group in groups]
         user = {"name": login, "login": login, "password": password, "group_ids": [(6, 0, group_ids)], **values}
-        return self.rpc("res.users", "create", user, context={"no_reset_password": True})
+        return int(self.rpc("res.users", "create", user, context={"no_reset_password": True}))
 
     def _ref(self, xml_id: str) -> int:
         module, _, name = xml_id.partition(".")
         domain = [("module", "=", module), ("name", "=", name)]
-        return self.rpc("ir.model.data", "search_read", domain, ["res_id"])[0]["res_id"]
+        return int(self.rpc("ir.model.data", "search_read", domain, ["res_id"])[0]["res_id"])
 
     def _proxy(self, service: str) -> xmlrpc.client.ServerProxy:
         # A proxy for each call: they are cheap, Odoo closes the connection anyway, and threads cannot share one.
@@ -441,7 +432,7 @@ def _partners(odoo: Odoo, names: list[str]) -> list[int]:
     found = {row["name"]: row["id"] for row in odoo.rpc("res.partner", "search_read", [("name", "in", names)], ["name"])}
     missing = [name for name in names if name not in found]
     created = odoo.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in missing]) if missing else []
-    found.update(zip(missing, created))
+    found.update(zip(missing, created, strict=True))
     return [found[name] for name in names]
 
 

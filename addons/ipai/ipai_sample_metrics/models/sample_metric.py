@@ -140,9 +140,7 @@ class SampleMetric(models.Model):
         """
         limit = self._whole_number("limit", limit, 100, 1, MAX_LIMIT)
         if filters and not isinstance(filters, (list, tuple)):
-            raise UserError(
-                self.env._("filters must be a list of conditions, such as [['unit', '=', 'percent']].")
-            )
+            raise UserError(self.env._("filters must be a list of conditions, such as [['unit', '=', 'percent']]."))
         try:
             return self._read_plain(filters or [], METRIC_FIELDS, self._order, limit)
         except (AssertionError, TypeError, ValueError) as error:
@@ -174,9 +172,7 @@ class SampleMetric(models.Model):
     def get_sync_stats(self):
         """Return counts over all metrics that the caller may read, archived ones included."""
         stats = {"total": 0, "active": 0, "archived": 0, "alerts": 0}
-        groups = self.with_context(active_test=False)._read_group(
-            [], ["active", "is_alert"], ["__count"]
-        )
+        groups = self.with_context(active_test=False)._read_group([], ["active", "is_alert"], ["__count"])
         for active, is_alert, count in groups:
             stats["total"] += count
             stats["active" if active else "archived"] += count
@@ -190,9 +186,7 @@ class SampleMetric(models.Model):
     def _cron_seed_sample_metrics(self):
         """Create today's sample metrics; those that the day already has are left alone."""
         today = fields.Date.context_today(self)
-        present = set(
-            self.with_context(active_test=False).search([("date", "=", today)]).mapped("code")
-        )
+        present = set(self.with_context(active_test=False).search([("date", "=", today)]).mapped("code"))
         # The same day gives the same values, on any server.
         dice = random.Random(today.toordinal())
         values = [
