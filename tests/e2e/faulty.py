@@ -1,0 +1,378 @@
+"""A scripted Odoo on 127.0.0.1 for what a real one cannot be made to do: answer late, in part, wrongly, or not at all.
+
+Left alone it answers as Odoo 19 does, over records in memory; its faults are the bodies recorded from the real one (tests/corpus).
+
+    with FaultyOdoo([metric(1), metric(2)]) as server:
+        server.on("search_read", status(503, retry_after=1), times=2)     # twice, and well from then on
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import socketserver
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+RECORDED = Path(__file__).resolve().parents[1] / "corpus/odoo19"
+MODEL = "ipai.sample.metric"
+UID = 2
+
+Record = dict[str, Any]
+
+
+def metric(odoo_id: int, **changes: Any) -> Record:
+    """A record of the model, as `load=''` shows it."""
+    return {
+        "id": odoo_id,
+        "name": f"Metric {odoo_id}",
+        "code": "METRIC",
+        "date": "2026-01-05",
+        "brand_id": False,
+        "store_id": False,
+        "value": float(odoo_id),
+        "unit": "count",
+        "is_alert": False,
+        "notes": False,
+        "active": True,
+        "write_date": "2026-01-05 08:00:00",
+        **changes,
+    }
+
+
+# What is received and answered -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call as it was received."""
+
+    path: str
+    #: `version` and `authenticate`; of execute_kw the model's method.
+    method: str
+    model: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    dbname: str = ""
+    #: Login of authenticate, uid of execute_kw.
+    user: str | int = ""
+    password: str = ""
+
+    @staticmethod
+    def parse(path: str, body: bytes) -> Request:
+        params, method = xmlrpc.client.loads(body)
+        if method == "execute_kw":
+            dbname, uid, password, model, of_model, args, kwargs = params
+            return Request(path, of_model, model, tuple(args), kwargs, dbname, uid, password)
+        if method == "authenticate":
+            return Request(path, method, "", params, {}, *params[:3])
+        return Request(path, str(method), "", params)
+
+    @property
+    def domain(self) -> list[Any]:
+        return list(self.args[0])
+
+
+class Exchange:
+    """One request, and the way to answer it."""
+
+    def __init__(self, server: FaultyOdoo, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        self.server = server
+        self.handler = handler
+        self.request = request
+
+    def send(self, code: int, headers: Mapping[str, object], body: bytes) -> None:
+        """Headers as Odoo sends them, with `headers` added or in place of them, and the body."""
+        self.handler.send_response(code)
+        standard = {"Content-Type": "text/xml; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
+        for name, value in {**standard, **headers}.items():
+            self.handler.send_header(name, str(value))
+        self.handler.end_headers()
+        self.handler.wfile.write(body)
+
+    def answer(self) -> bytes:
+        """The body that Odoo would answer with."""
+        return self.server.answer(self.request)
+
+    def wait(self, seconds: float = float("inf")) -> bool:
+        """Waits. False as soon as the client is gone or the server ends."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            step = min(0.02, max(deadline - time.monotonic(), 0))
+            if self.server.ending.is_set() or _is_gone(self.handler.connection, step):
+                return False
+        return True
+
+
+def _is_gone(connection: socket.socket, seconds: float) -> bool:
+    readable, _, _ = select.select([connection], [], [], seconds)
+    # More data would be a second request, which nobody sends here.
+    return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+
+
+#: Answers one exchange in some way of its own.
+Behaviour = Callable[[Exchange], None]
+
+
+# Behaviours ------------------------------------------------------------------------------------------------------------------------------
+
+
+def well(exchange: Exchange) -> None:
+    exchange.send(200, {}, exchange.answer())
+
+
+def silent(exchange: Exchange) -> None:
+    """Takes the request and never answers."""
+    exchange.wait()
+
+
+def delayed(seconds: float) -> Behaviour:
+    """Answers well, later."""
+
+    def behave(exchange: Exchange) -> None:
+        if exchange.wait(seconds):
+            well(exchange)
+
+    return behave
+
+
+def trickling(exchange: Exchange) -> None:
+    """Answers well, byte after byte, 50 in a second."""
+    body = exchange.answer()
+    exchange.send(200, {"Content-Length": len(body)}, b"")
+    for byte in body:
+        exchange.handler.wfile.write(bytes([byte]))
+        if not exchange.wait(0.02):
+            return
+
+
+def closing(exchange: Exchange) -> None:
+    """Takes the request and hangs up."""
+
+
+def closing_in_headers(exchange: Exchange) -> None:
+    exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Le")
+
+
+def cut(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
+    """Sends the first `keep(body)` bytes and hangs up; `announced`: under the Content-Length of the whole body, else of the part."""
+
+    def behave(exchange: Exchange) -> None:
+        body = exchange.answer()
+        part = body[: keep(body)]
+        exchange.send(200, {"Content-Length": len(body if announced else part)}, part)
+
+    return behave
+
+
+def status(code: int, *, retry_after: object = None, location: str | None = None, body: bytes = b"<html>proxy page</html>") -> Behaviour:
+    """A proxy's answer: HTML of this status."""
+    headers: dict[str, object] = {"Content-Type": "text/html"}
+    if retry_after is not None:
+        headers["Retry-After"] = retry_after
+    if location is not None:
+        headers["Location"] = location
+    return lambda exchange: exchange.send(code, headers, body)
+
+
+def page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
+    """Something else than XML-RPC, with status 200."""
+    return lambda exchange: exchange.send(200, {"Content-Type": content_type}, body)
+
+
+def recorded(name: str) -> Behaviour:
+    """A body recorded from Odoo 19."""
+    return lambda exchange: exchange.send(200, {}, _recording(name))
+
+
+def fault(code: int, text: str) -> Behaviour:
+    body = xmlrpc.client.dumps(xmlrpc.client.Fault(code, text), methodresponse=True).encode()
+    return lambda exchange: exchange.send(200, {}, body)
+
+
+def _recording(name: str) -> bytes:
+    return (RECORDED / f"{name}.xml").read_bytes()
+
+
+# The server ------------------------------------------------------------------------------------------------------------------------------
+
+
+class FaultyOdoo:
+    """The server, for as long as the `with` block lasts. `records` may be changed at any time."""
+
+    def __init__(self, records: Iterable[Record] = (), *, dbname: str = "odoo", login: str = "admin", password: str = "admin") -> None:
+        self.records = list(records)
+        self.dbname = dbname
+        self.login = login
+        self.password = password
+        #: What was received, in order.
+        self.requests: list[Request] = []
+        #: Takes connections, and neither reads nor says anything: so a TLS handshake never ends.
+        self.deaf = False
+        #: Connections that are open now.
+        self.connections = 0
+        self.ending = threading.Event()
+        self._rules: list[_Rule] = []
+        self._lock = threading.Lock()
+        self._tcp = _Server(self)
+        self.port: int = self._tcp.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.https_url = f"https://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> FaultyOdoo:
+        threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.ending.set()
+        self._tcp.shutdown()
+        self._tcp.server_close()
+
+    def on(self, method: str | None, behaviour: Behaviour, *, times: float = float("inf")) -> None:
+        """The next `times` calls of `method` (None: of any) are answered by `behaviour`. Earlier rules come first."""
+        self._rules.append(_Rule(method, behaviour, times))
+
+    def heal(self) -> None:
+        """Answers well from now on."""
+        self._rules.clear()
+        self.deaf = False
+
+    def received(self, method: str) -> list[Request]:
+        return [request for request in self.requests if request.method == method]
+
+    # What Odoo answers
+
+    def answer(self, request: Request) -> bytes:
+        if request.method == "version":
+            return _recording("version")
+        if request.dbname != self.dbname:
+            return _recording("authenticate_wrong_db")
+        if request.method == "authenticate":
+            right = (request.user, request.password) == (self.login, self.password)
+            return _result(UID) if right else _recording("authenticate_wrong_password")
+        if (request.user, request.password) != (UID, self.password):
+            return _recording("object_wrong_password")
+        if request.model != MODEL:
+            return _recording("fault_missing_model")
+        found = self._search(request)
+        match request.method:
+            case "search_count":
+                return _result(len(found))
+            case "search":
+                return _result([record["id"] for record in found])
+            case "search_read":
+                fields = ["id", *request.kwargs["fields"]]
+                return _result([{name: record[name] for name in fields} for record in found])
+        return _recording("fault_missing_method")
+
+    def _search(self, request: Request) -> list[Record]:
+        tests = {">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "=": lambda a, b: a == b, "in": lambda a, b: a in b}
+        found = sorted(self.records, key=lambda record: record["id"])
+        if request.kwargs.get("context", {}).get("active_test", True):
+            found = [record for record in found if record["active"]]
+        for name, operator, value in request.domain:
+            found = [record for record in found if tests[operator](record[name], value)]
+        return found[: request.kwargs.get("limit")]
+
+    # What the connections' threads use
+
+    def handle(self, exchange: Exchange) -> None:
+        with self._lock:
+            self.requests.append(exchange.request)
+            rule = next((rule for rule in self._rules if rule.left > 0 and rule.method in (None, exchange.request.method)), None)
+            if rule:
+                rule.left -= 1
+        (rule.behaviour if rule else well)(exchange)
+
+    def count(self, change: int) -> None:
+        with self._lock:
+            self.connections += change
+
+
+@dataclass
+class _Rule:
+    method: str | None
+    behaviour: Behaviour
+    left: float
+
+
+def _result(value: Any) -> bytes:
+    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 50
+
+    def __init__(self, odoo: FaultyOdoo) -> None:
+        self.odoo = odoo
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self.odoo.count(1)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.odoo.count(-1)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are what the tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    server_version = "Werkzeug/3.1"
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        odoo = self.server.odoo
+        while odoo.deaf and not odoo.ending.is_set():
+            # Not even what the client says is read: to see it go, ask the kernel.
+            state = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            if state != _TCP_ESTABLISHED:
+                return
+            time.sleep(0.02)
+        super().handle()
+
+    def do_POST(self) -> None:
+        self.close_connection = True
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        odoo = self.server.odoo
+        odoo.handle(Exchange(odoo, self, Request.parse(self.path, body)))
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        self.send_error(http.client.METHOD_NOT_ALLOWED)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+_TCP_ESTABLISHED = 1
+
+
+@contextmanager
+def unaccepting() -> Iterator[str]:
+    """The address of a host that drops what would open a connection, as behind a firewall."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # Once its queue is full, Linux drops what comes.
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for connection in waiting:
+                connection.setblocking(False)
+                connection.connect_ex(listener.getsockname())
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            for connection in waiting:
+                connection.close()

@@ -1,0 +1,310 @@
+"""What a sync leaves alone: unchanged rows, whatever a dry run looks at, and rows outside of what was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import Supabase
+from faulty import FaultyOdoo, delayed, metric
+from harness import shell
+from harness.odoo import Odoo, generate_metrics
+from harness.postgres import client_environment
+
+SYNC = "select * from ipai.sync_sample_metrics()"
+TABLE = "ipai.ipai_sample_metrics"
+
+RECORDS = [
+    metric(1),
+    metric(2, name="Kapé <&> ☕", notes="first line\r\nsecond line", value=0.1 + 0.2),
+    metric(3, date=False, value=0.0, write_date="2026-01-06 00:00:00"),
+    metric(5, brand_id=7, store_id=8, unit="percent", value=99.5, is_alert=True, write_date="2026-01-06 09:30:00"),
+    metric(8, active=False, notes="", write_date="2026-01-07 10:00:00"),
+]
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    with FaultyOdoo(RECORDS) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
+    supabase.server(erp.url)
+    return supabase
+
+
+@pytest.fixture
+def mirrored(connected: Supabase) -> Supabase:
+    """A mirror in step with Odoo."""
+    assert connected.row(SYNC)["inserted"] == len(RECORDS)
+    return connected
+
+
+def state(supabase: Supabase) -> dict[str, Any]:
+    """Everything of the mirror that a write of any kind, or a row lock, would change."""
+    rows = supabase.rows(f"select id, odoo_id, xmin::text, xmax::text, ctid::text, updated_at from {TABLE} order by id")
+    return {"rows": rows, "sequence": supabase.row(f"select last_value, is_called from {TABLE}_id_seq")}
+
+
+# Unchanged -------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Supabase) -> None:
+    mirrored.rows(f"insert into {TABLE} (name, code, unit) values ('local', 'LOCAL', 'count')")
+    before = state(mirrored)
+    run = mirrored.row(SYNC)
+    assert (run["fetched"], run["unchanged"], run["inserted"], run["updated"], run["deleted"]) == (5, 5, 0, 0, 0)
+    assert state(mirrored) == before
+
+
+def test_a_sync_since_a_date_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Supabase) -> None:
+    before = state(mirrored)
+    run = mirrored.row("select * from ipai.sync_sample_metrics('2026-01-06')")
+    assert (run["fetched"], run["unchanged"], run["inserted"], run["updated"], run["deleted"]) == (3, 3, 0, 0, 0)
+    assert state(mirrored) == before
+
+
+def test_a_sync_of_a_real_odoo_that_changes_nothing_touches_no_row_and_takes_no_id(supabase: Supabase, odoo: Odoo) -> None:
+    generate_metrics(odoo, 2_000)
+    supabase.server(odoo.url, dbname=odoo.dbname)
+    records = supabase.row(SYNC)["fetched"]
+    assert records >= 2_000
+    before = state(supabase)
+    run = supabase.row(SYNC)
+    assert (run["fetched"], run["unchanged"], run["inserted"], run["updated"], run["deleted"]) == (records, records, 0, 0, 0)
+    assert state(supabase) == before
+
+
+def test_one_changed_record_touches_its_row_only(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    before = {row["odoo_id"]: row for row in state(mirrored)["rows"]}
+    erp.records[0] = metric(1, value=42.0)
+    run = mirrored.row(SYNC)
+    after = {row["odoo_id"]: row for row in state(mirrored)["rows"]}
+    assert (run["unchanged"], run["updated"]) == (4, 1)
+    assert [odoo_id for odoo_id in after if after[odoo_id] != before[odoo_id]] == [1]
+
+
+def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wal(mirrored: Supabase) -> None:
+    connection = mirrored.connect()
+    names = {
+        row["filenode"]: row["name"]
+        for row in mirrored.rows("select pg_relation_filenode(oid)::text as filenode, relname as name from pg_class where relfilenode > 0")
+    }
+
+    def position() -> str:
+        # Written, not only inserted: pg_waldump reads the files.
+        row = connection.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchone()
+        assert row
+        return row["lsn"]
+
+    start = position()
+    with connection.transaction():
+        connection.execute(SYNC)
+        row = connection.execute("select pg_current_xact_id()::xid::text as xid").fetchone()
+        assert row
+    records = wal(mirrored, start, position())
+    # Other processes write to the WAL now and then; what our transaction did bears its number, pruning and the like the relation's.
+    touched = {names.get(node, node) for xid, nodes in records if xid == row["xid"] for node in nodes}
+    assert touched == {"sync_runs", "sync_runs_pkey", "sync_runs_mirror_idx"} | (touched & {"sync_runs_run_seq"})
+    anywhere = {names.get(node, node) for _, nodes in records for node in nodes}
+    assert not [name for name in anywhere if name.startswith("ipai_sample_metrics")]
+
+
+def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]:
+    """The WAL's records between two positions: number of the transaction, file nodes."""
+    cluster = supabase.cluster
+    program = cluster.installation.bindir / "pg_waldump"
+    dump = shell.run(
+        [program, "--path", cluster.data / "pg_wal", "--start", start, "--end", end], capture=True, env=client_environment()
+    ).stdout
+    records = []
+    for line in dump.splitlines():
+        xid = re.search(r"\btx: +(\d+)", line)
+        assert xid, line
+        records.append((xid[1], re.findall(r"\brel \d+/\d+/(\d+)", line)))
+    assert records
+    return records
+
+
+# Dry runs --------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_of_a_first_sync_counts_and_writes_nothing_at_all(connected: Supabase) -> None:
+    connection = connected.connect()
+    before = state(connected)
+    with connection.transaction():
+        # Nothing that writes can pass here.
+        connection.execute("set transaction read only")
+        run = connection.execute("select * from ipai.sync_sample_metrics(dry_run => true)").fetchone()
+        assigned = connection.execute("select pg_current_xact_id_if_assigned() as xid").fetchone()
+    assert run and assigned
+    assert (run["run"], run["dry_run"], run["fetched"], run["inserted"]) == (None, True, 5, 5)
+    assert (run["odoo_count"], run["mirror_count"], run["delta"]) == (5, 0, 5)
+    assert assigned["xid"] is None
+    assert state(connected) == before
+    for table in ("mirrors", "sync_runs", "odoo_logins"):
+        assert connected.rows(f"select * from ipai.{table}") == []
+
+
+def test_a_dry_run_tells_what_a_sync_would_do_and_does_not_do_it(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(1, name="renamed"), *RECORDS[1:4], metric(9)]
+    before = state(mirrored)
+    told = mirrored.row("select * from ipai.sync_sample_metrics(dry_run => true)")
+    assert state(mirrored) == before
+    done = mirrored.row(SYNC)
+    counts = ("fetched", "inserted", "updated", "unchanged", "deleted")
+    assert [told[name] for name in counts] == [5, 1, 1, 3, 1]
+    assert [done[name] for name in counts] == [5, 1, 1, 3, 1]
+    assert (told["delta"], done["delta"]) == (0, 0)
+
+
+def test_a_dry_run_does_not_wait_for_a_sync_of_the_same_mirror(mirrored: Supabase) -> None:
+    other = mirrored.connect()
+    with other.transaction():
+        other.execute(SYNC)
+        assert mirrored.row("select * from ipai.sync_sample_metrics(dry_run => true)")["unchanged"] == 5
+
+
+def test_a_dry_run_warns_of_deletions_that_a_sync_would_refuse(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(odoo_id) for odoo_id in range(1, 202)]
+    connected.row(SYNC)
+    erp.records = erp.records[:100]
+    connection = connected.connect()
+    notices = collected(connection)
+    run = connection.execute("select * from ipai.sync_sample_metrics(dry_run => true)").fetchone()
+    assert run and run["deleted"] == 101
+    assert notices == [("WARNING", "a real run would refuse to delete 101 rows: 100 are allowed")]
+
+
+def collected(connection: psycopg.Connection[Any]) -> list[tuple[str | None, str | None]]:
+    """The connection's notices from now on: severity and message."""
+    notices: list[tuple[str | None, str | None]] = []
+    # Read at once: psycopg frees a notice after its handlers.
+    connection.add_notice_handler(lambda notice: notices.append((notice.severity_nonlocalized, notice.message_primary)))
+    return notices
+
+
+# Parts ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_max_rows_reads_the_first_records_and_deletes_nothing(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    cursor = mirrored.row("select cursor from ipai.mirrors")
+    erp.records = [metric(2, name="changed"), metric(3, name="changed"), metric(5, name="changed")]
+    erp.requests.clear()
+    run = mirrored.row("select * from ipai.sync_sample_metrics(max_rows => 2)")
+    assert (run["mode"], run["fetched"], run["updated"], run["deleted"]) == ("full", 2, 2, 0)
+    assert (run["odoo_count"], run["mirror_count"], run["delta"]) == (3, 5, -2)
+    assert [row["name"] == "changed" for row in mirrored.mirror("name")] == [False, True, True, False, False]
+    assert [request.kwargs["limit"] for request in erp.received("search_read")] == [2]
+    assert erp.received("search") == []
+    assert mirrored.row("select cursor from ipai.mirrors") == cursor
+
+
+def test_max_rows_above_the_page_size_reads_several_pages(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    mirrored.rows("update ipai.mirrors set page_size = 2")
+    erp.requests.clear()
+    run = mirrored.row("select * from ipai.sync_sample_metrics(max_rows => 3)")
+    assert run["fetched"] == 3
+    assert [request.kwargs["limit"] for request in erp.received("search_read")] == [2, 1]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Manila", "America/Los_Angeles"])
+def test_since_means_midnight_utc_whatever_the_session_thinks(mirrored: Supabase, erp: FaultyOdoo, zone: str) -> None:
+    connection = mirrored.connect(options=f"-c timezone={zone}")
+    cursor = mirrored.row("select cursor from ipai.mirrors")
+    erp.requests.clear()
+    run = connection.execute("select * from ipai.sync_sample_metrics('2026-01-06')").fetchone()
+    assert run and (run["mode"], run["fetched"]) == ("since", 3)
+    assert ["write_date", ">=", "2026-01-06 00:00:00"] in erp.received("search_read")[0].domain
+    assert mirrored.row("select cursor from ipai.mirrors") == cursor
+    recorded = mirrored.row("select since from ipai.sync_runs order by run desc limit 1")
+    assert recorded["since"] == datetime.fromisoformat("2026-01-06T00:00:00+00:00")
+
+
+def test_since_finds_what_was_created_and_deleted_too_where_the_counts_differ(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    # An older write date than asked for: committed late, by a transaction that had begun before.
+    erp.records = [*RECORDS[1:], metric(6), metric(7)]
+    run = mirrored.row("select * from ipai.sync_sample_metrics('2026-01-06')")
+    assert (run["inserted"], run["deleted"], run["delta"]) == (2, 1, 0)
+    assert [row["odoo_id"] for row in mirrored.mirror("odoo_id")] == [2, 3, 5, 6, 7, 8]
+
+
+# What is told ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_gives_one_row_of_figures(connected: Supabase, erp: FaultyOdoo) -> None:
+    connection = connected.connect()
+    cursor = connection.execute(SYNC)
+    types = connected.rows("select oid, typname from pg_type where typnamespace = 'pg_catalog'::regnamespace")
+    names = {row["oid"]: row["typname"] for row in types}
+    assert cursor.description
+    assert [(column.name, names[column.type_code]) for column in cursor.description] == [
+        ("run", "int8"),
+        ("mirror", "text"),
+        ("mode", "text"),
+        ("dry_run", "bool"),
+        ("fetched", "int8"),
+        ("inserted", "int8"),
+        ("updated", "int8"),
+        ("unchanged", "int8"),
+        ("deleted", "int8"),
+        ("odoo_count", "int8"),
+        ("mirror_count", "int8"),
+        ("delta", "int8"),
+        ("seconds", "float8"),
+    ]
+    run = cursor.fetchone()
+    assert run and 0 < run.pop("seconds") < 60
+    assert run == {
+        **{"run": 1, "mirror": "sample_metrics", "mode": "full", "dry_run": False},
+        **{"fetched": 5, "inserted": 5, "updated": 0, "unchanged": 0, "deleted": 0, "odoo_count": 5, "mirror_count": 5, "delta": 0},
+    }
+    assert cursor.fetchone() is None
+    # Archived records are asked for, pages go by id, and a bare id is wanted of a many2one.
+    (request,) = erp.received("search_read")
+    assert (request.domain, request.kwargs["order"], request.kwargs["load"]) == ([["id", ">", 0]], "id", "")
+    assert request.kwargs["context"] == {"active_test": False}
+
+
+def test_the_log_of_runs_has_the_same_figures(mirrored: Supabase) -> None:
+    run = mirrored.row(SYNC)
+    logged = mirrored.row("select * from ipai.sync_runs where run = %s", run["run"])
+    same = ("run", "mirror", "mode", "fetched", "inserted", "updated", "unchanged", "deleted", "odoo_count", "mirror_count")
+    assert [logged[name] for name in same] == [run[name] for name in same]
+    assert (logged["state"], logged["since"]) == ("succeeded", None)
+    assert logged["started_at"] < logged["finished_at"]
+
+
+def test_a_sync_rolled_back_leaves_nothing(connected: Supabase) -> None:
+    connection = connected.connect()
+    connection.execute("begin")
+    connection.execute(SYNC)
+    connection.execute("rollback")
+    assert connected.mirror() == []
+    for table in ("mirrors", "sync_runs", "odoo_logins"):
+        assert connected.rows(f"select * from ipai.{table}") == []
+
+
+def test_a_long_sync_tells_its_progress(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    mirrored.rows("update ipai.mirrors set page_size = 2")
+    # Pages are announced two seconds apart at the soonest.
+    erp.on("search_read", delayed(2.1), times=1)
+    connection = mirrored.connect()
+    notices = collected(connection)
+    connection.execute(SYNC)
+    ((severity, message),) = notices
+    assert severity == "NOTICE" and message
+    assert re.fullmatch(r"sample_metrics: 2 of 5 rows \(40 %\), 1 rows/s, about 3 s left", message)
+
+
+def test_a_short_sync_tells_nothing(mirrored: Supabase) -> None:
+    connection = mirrored.connect()
+    notices = collected(connection)
+    connection.execute(SYNC)
+    assert notices == []
