@@ -27,7 +27,7 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         Column::Integer(cells) => match value {
             Scalar::Int(number) => match i32::try_from(number) {
                 Ok(number) => cells.push(Some(number)),
-                Err(_) => return Err(format!("{number} is out of range for an integer")),
+                Err(_) => return Err("the number is out of range for an integer".to_owned()),
             },
             other => return Err(misfit(&other, "a whole number")),
         },

@@ -106,10 +106,86 @@ fn comma_with_kind(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::FieldMap;
+    use crate::odoo::Scope;
 
     #[test]
     fn names_are_quoted() {
         assert_eq!(quote_ident("value"), "\"value\"");
         assert_eq!(quote_ident("a\"; drop table x; --"), "\"a\"\"; drop table x; --\"");
+    }
+
+    #[test]
+    fn statements_quote_every_name_and_carry_every_kind() {
+        let field = |column: &str, kind| FieldMap {
+            field: "any".to_owned(),
+            column: column.to_owned(),
+            kind,
+        };
+        let mirror = Mirror {
+            name: "any".to_owned(),
+            server: "any".to_owned(),
+            target: Table {
+                schema: "my schema".to_owned(),
+                name: "t\"; drop table t; --".to_owned(),
+            },
+            scope: Scope {
+                model: "any".to_owned(),
+                domain: Vec::new(),
+                lang: None,
+                company_ids: Vec::new(),
+            },
+            fields: vec![
+                field("select", Kind::Text),
+                field("a\"b", Kind::Numeric),
+                field("$1", Kind::BigintArray),
+                field("Größe", Kind::Timestamptz),
+            ],
+            page_size: 1,
+            max_delete_ratio: 0.2,
+        };
+        let table = r#""my schema"."t""; drop table t; --""#;
+        let changed = format!(
+            r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
+        from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+          as r (odoo_id, "select", "a""b", "$1", "Größe")) as s
+  left join {table} as o on o.odoo_id = s.odoo_id
+  where o.odoo_id is null
+     or (o."select", o."a""b", o."$1", o."Größe") is distinct from (s."select", s."a""b", s."$1", s."Größe")"#
+        );
+        let expected = Statements {
+            upsert: format!(
+                r#"with written as (
+  insert into {table} as t (odoo_id, "select", "a""b", "$1", "Größe")
+  select s.odoo_id, s."select", s."a""b", s."$1", s."Größe"
+  {changed}
+  on conflict (odoo_id) do update set "select" = excluded."select", "a""b" = excluded."a""b", "$1" = excluded."$1", "Größe" = excluded."Größe"
+  returning (t.xmax = 0) as inserted)
+select count(*) filter (where inserted) as inserted, count(*) filter (where not inserted) as updated from written"#
+            ),
+            probe: format!(
+                "select count(*) filter (where o.odoo_id is null) as inserted, count(*) filter (where o.odoo_id is not \
+                 null) as updated\n  {changed}"
+            ),
+            compare: format!(
+                "select s.id as missing, o.odoo_id as gone
+  from unnest($1::bigint[]) as s (id)
+  full join (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id
+  where s.id is null or o.odoo_id is null
+  order by 1, 2"
+            ),
+            delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
+            count: format!("select count(*) from {table} where odoo_id is not null"),
+        };
+        let found = Statements::new(&mirror);
+        for (found, expected) in [
+            (&found.upsert, &expected.upsert),
+            (&found.probe, &expected.probe),
+            (&found.compare, &expected.compare),
+            (&found.delete, &expected.delete),
+            (&found.count, &expected.count),
+        ] {
+            assert_eq!(found, expected);
+        }
     }
 }
