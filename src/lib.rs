@@ -20,8 +20,17 @@ pgrx::pg_module_magic!();
 mod sql {
     use pgrx::prelude::*;
     extension_sql_file!("../sql/10_tables.sql", name = "tables", bootstrap);
-    extension_sql_file!("../sql/20_wrapper.sql", name = "wrapper", requires = ["tables"]);
-    extension_sql_file!("../sql/30_functions.sql", name = "functions", requires = ["wrapper"]);
+    // What these files name must be there before them: pgrx puts Rust's functions after files that do not say so.
+    extension_sql_file!(
+        "../sql/20_wrapper.sql",
+        name = "wrapper",
+        requires = ["tables", ipai_odoo_validator]
+    );
+    extension_sql_file!(
+        "../sql/30_functions.sql",
+        name = "functions",
+        requires = ["wrapper", alter_mirror, check_connection, odoo_version, sync_mirror]
+    );
     extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
 }
 
