@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 Action = Callable[[], object]
@@ -20,6 +21,8 @@ Action = Callable[[], object]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _actions: list[Action] = []
 _owner = os.getpid()
+_holding = False
+_held_back: list[int] = []
 
 
 def on_exit(action: Action) -> Action:
@@ -32,6 +35,19 @@ def forget(action: Action) -> None:
     """Takes back `on_exit(action)`: what it would have undone is undone already."""
     if action in _actions:
         _actions.remove(action)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Lets signals wait for the end of the block: between starting a thing and registering how to undo it. For short blocks."""
+    global _holding
+    _holding = True
+    try:
+        yield
+    finally:
+        _holding = False
+        if _held_back:
+            _stop(_held_back[0], None)
 
 
 def run() -> None:
@@ -56,6 +72,9 @@ def _ignore_signals() -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     _ignore_signals()
+    if _holding:
+        _held_back.append(number)
+        return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)

@@ -83,8 +83,8 @@ def build(pg: Installation, features: Sequence[str] = (), profile: str = "releas
             capture=True,
         )
         # The package has the paths of the installation that it was built for.
-        inside = lambda folder: package / folder.relative_to("/")  # noqa: E731
-        _copy_files(inside(source.pkglibdir), inside(source.extension_dir), pg)
+        libraries, extensions = (package / folder.relative_to("/") for folder in (source.pkglibdir, source.extension_dir))
+        _copy_files(libraries, extensions, pg)
 
 
 def copy(source: Installation, target: Installation) -> None:

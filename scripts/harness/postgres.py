@@ -177,8 +177,8 @@ class Cluster:
         shutil.chown(self.directory, shell.SERVICE_USER)
         shell.run(
             [
-                *(self.installation.bindir / "initdb", "-D", self.data, "-U", self.superuser, "-A", "trust"),
-                *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
+                *(self.installation.bindir / "initdb", "-D", self.data, "--no-sync", "--no-instructions"),
+                *("-U", self.superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
             ],
             user=shell.SERVICE_USER,
             cwd=self.directory,
@@ -235,13 +235,16 @@ class Cluster:
         """Runs SQL and psql commands up to the first error (CommandFailed); returns the rows, columns separated by `|`."""
         return self._psql(dbname, user, ["-f", "-"], sql)
 
-    def psql_file(self, path: Path, *, dbname: str = "postgres", user: str | None = None, one_transaction: bool = False, **variables: str) -> str:
+    def psql_file(
+        self, path: Path, *, dbname: str = "postgres", user: str | None = None, one_transaction: bool = False, **variables: str
+    ) -> str:
         """Runs a file, as `psql` does; `variables` become psql's."""
         options = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
         return self._psql(dbname, user, [*options, *(["--single-transaction"] if one_transaction else []), "-f", str(path)], None)
 
     def _psql(self, dbname: str, user: str | None, options: list[str], stdin: str | None) -> str:
-        command = [self.installation.bindir / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.dsn(dbname, user), *options]
+        psql = str(self.installation.bindir / "psql")
+        command = [psql, "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.dsn(dbname, user), *options]
         return shell.run(command, capture=True, env=client_environment(), stdin=stdin).stdout.rstrip("\n")
 
 

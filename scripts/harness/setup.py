@@ -50,7 +50,10 @@ def ensure_venv() -> Path:
         shell.say("Making the Python environment")
         shell.run([_PYTHON, "-m", "venv", folder], env={"PYTHONPATH": None})
         shell.run(
-            [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
+            [
+                *(folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+                *("--only-binary", ":all:", "-r", _REQUIREMENTS),
+            ],
             env={"PYTHONPATH": None},
         )
 

@@ -8,11 +8,11 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypedDict, cast
 
 from . import cleanup
 
@@ -53,7 +53,14 @@ def environment(changes: Environment | None = None, user: str | None = None) -> 
     return result
 
 
-def _identity(user: str | None) -> dict[str, object]:
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+    umask: int
+
+
+def _identity(user: str | None) -> _Identity:
     """Arguments of Popen that run the command as `user`; nothing when that is who we are."""
     if user is None or user == pwd.getpwuid(os.geteuid()).pw_name:
         return {}
@@ -112,7 +119,8 @@ def start(
     log: str | Path,
 ) -> subprocess.Popen[bytes]:
     """Starts a server that prints into the file `log`; it is stopped by `stop`, or else when our process ends."""
-    with open(log, "ab") as output:
+    # No signal may come between the server's start and the note that it is to be stopped.
+    with open(log, "ab") as output, cleanup.uninterrupted():
         process = subprocess.Popen(
             [str(word) for word in cmd],
             stdin=subprocess.DEVNULL,
@@ -124,7 +132,7 @@ def start(
             start_new_session=True,
             **_identity(user),
         )
-    _cleanups[process.pid] = cleanup.on_exit(lambda: _end(process))
+        _cleanups[process.pid] = cleanup.on_exit(lambda: _end(process))
     return process
 
 
@@ -136,7 +144,7 @@ def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM)
         cleanup.forget(action)
 
 
-def _end(process: subprocess.Popen, with_signal: int = signal.SIGTERM) -> None:
+def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM) -> None:
     if process.poll() is not None:
         return
     process.send_signal(with_signal)
@@ -164,7 +172,7 @@ def free_port() -> int:
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            port = cast(int, probe.getsockname()[1])
         if port not in _ports:
             _ports.add(port)
             return port
@@ -229,7 +237,3 @@ def _no_main_cluster() -> Iterator[None]:
     finally:
         restore()
         cleanup.forget(restore)
-
-
-if sys.version_info < (3, 11):
-    raise SystemExit("The scripts need Python 3.11, as in Debian 12.")

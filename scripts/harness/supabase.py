@@ -18,7 +18,7 @@ def push(cluster: postgres.Cluster, *, seed: bool = True, user: str = "postgres"
     shutil.copytree(paths.PROJECT / "migrations", root / "migrations")
     # The CLI wants to see a password, even where the server asks for none.
     address = cluster.dsn(dbname, user).replace(f"//{user}@", f"//{user}:none@")
-    command = [setup.ensure_node_tools().supabase, "db", "push", "--workdir", root, "--yes", f"--remote={address}"]
+    command = [str(setup.ensure_node_tools().supabase), "db", "push", "--workdir", str(root), "--yes", f"--remote={address}"]
     # Without the user's own settings and login, and without calling out.
     ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("SUPABASE_")}
     ours |= {"HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}

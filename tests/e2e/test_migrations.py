@@ -19,9 +19,11 @@ API_ROLES = "create role anon; create role authenticated; create role service_ro
 def cluster(request: pytest.FixtureRequest, extension_pg: Installation) -> Iterator[Cluster]:
     """A Supabase cluster with extension, migrations and seed."""
     with postgres.supabase_cluster(extension_pg) as cluster:
-        steps = [lambda: supabase.push(cluster), lambda: cluster.psql("create extension ipai_sync")]
-        for step in steps if request.param == "migrations first" else reversed(steps):
-            step()
+        if request.param == "migrations first":
+            supabase.push(cluster)
+        cluster.psql("create extension ipai_sync")
+        if request.param == "extension first":
+            supabase.push(cluster)
         yield cluster
 
 
@@ -63,7 +65,8 @@ def test_the_seed_is_three_local_rows_however_often_it_runs(cluster: Cluster) ->
 
 
 def test_postgres_owns_what_the_migrations_make_and_the_extension_none_of_it(cluster: Cluster) -> None:
-    made = "'ipai.ipai_sample_metrics'::regclass::oid, 'ipai.set_updated_at()'::regprocedure::oid, 'ipai.claimed_ids(text)'::regprocedure::oid"
+    functions = ("set_updated_at()", "app_claim(text)", "claims_all(text)", "claimed_ids(text)")
+    made = ", ".join(["'ipai.ipai_sample_metrics'::regclass::oid", *(f"'ipai.{name}'::regprocedure::oid" for name in functions)])
     assert cluster.psql("select relowner::regrole from pg_class where oid = 'ipai.ipai_sample_metrics'::regclass") == "postgres"
     assert cluster.psql(f"select count(*) from pg_depend where deptype = 'e' and objid in ({made})") == "0"
 
