@@ -1,0 +1,347 @@
+"""A sync that waits for Odoo ends at once when it is told to, or when nobody waits for it any more, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import Supabase
+from faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
+from harness import shell
+from harness.postgres import client_environment
+
+SYNC = "select * from ipai.sync_sample_metrics()"
+RECORDS = [metric(1), metric(2)]
+#: Seconds within which a session must be back: far more than it takes, for a loaded machine.
+PROMPT = 2.0
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    """A server well so far, which the foreign server names. The mirror is registered and the login known."""
+    with FaultyOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        supabase.row(SYNC)
+        server.requests.clear()
+        yield server
+
+
+# Ways to keep a sync waiting ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stall:
+    """How to keep a sync waiting, and how to see that it waits. `url`: the address to use, where it is not the usual one."""
+
+    begin: Callable[[FaultyOdoo], None]
+    reached: Callable[[FaultyOdoo], bool]
+    url: Callable[[FaultyOdoo], str] = lambda erp: erp.url
+
+
+def _asked(erp: FaultyOdoo) -> bool:
+    return bool(erp.received("search_read"))
+
+
+STALLS = {
+    "no answer": Stall(lambda erp: erp.on("search_read", silent), _asked),
+    "an answer byte by byte": Stall(lambda erp: erp.on("search_read", trickling), _asked),
+    "no answer in the TLS handshake": Stall(
+        lambda erp: setattr(erp, "deaf", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
+    ),
+    # The refusal is over, so that the sync pauses before it asks again.
+    "a pause before a retry": Stall(
+        lambda erp: erp.on("search_read", status(503, retry_after=25)), lambda erp: _asked(erp) and erp.connections == 0
+    ),
+}
+
+
+@pytest.fixture(params=STALLS.values(), ids=STALLS.keys())
+def stall(request: pytest.FixtureRequest) -> Stall:
+    return request.param
+
+
+def set_url(supabase: Supabase, url: str) -> None:
+    supabase.rows(f"alter server odoo options (set url '{url}')")
+
+
+# Sessions ----------------------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: Connection) -> Iterator[Callable[..., psycopg.Error]]:
+    """A sync on the connection that waits for Odoo. Gives a function that returns the error by which it ends, within some seconds.
+
+    Afterwards Odoo is well again.
+    """
+    erp.requests.clear()
+    stall.begin(erp)
+    set_url(supabase, stall.url(erp))
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(connection.execute, SYNC)
+
+        def ended(seconds: float = PROMPT) -> psycopg.Error:
+            error = running.exception(timeout=seconds)
+            assert isinstance(error, psycopg.Error)
+            return error
+
+        try:
+            shell.wait_until(lambda: running.done() or stall.reached(erp), "the sync waiting for Odoo", seconds=10, every=0.01)
+            assert not running.done(), running.exception()
+            yield ended
+        finally:
+            erp.heal()
+            set_url(supabase, erp.url)
+            if not running.done():
+                supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+
+
+def end_well(erp: FaultyOdoo, connection: Connection) -> None:
+    """The session is as good as before: it has the lock again, and syncs."""
+    erp.records = [*RECORDS, metric(3)]
+    run = connection.execute(SYNC).fetchone()
+    assert run and run["delta"] == 0 and run["mirror_count"] == 3
+    # The server, too, sees all connections closed.
+    shell.wait_until(lambda: erp.connections == 0, "connections to Odoo closed", seconds=PROMPT)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a backend could fail to give back."""
+
+    threads: list[str]
+    #: Sockets, pipes, event queues; not files, of which Postgres keeps some open as it likes.
+    descriptors: list[str]
+
+    @staticmethod
+    def of(pid: int) -> Holdings:
+        process = Path(f"/proc/{pid}")
+        threads = [(thread / "comm").read_text().strip() for thread in process.glob("task/*")]
+        links = []
+        for descriptor in process.glob("fd/*"):
+            try:
+                links.append(os.readlink(descriptor))
+            except FileNotFoundError:
+                continue
+        return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+# Cancel, timeout, termination ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_sync_ends_promptly_and_leaves_nothing_behind(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+    connection = supabase.connect()
+    pid = connection.info.backend_pid
+    connection.execute(SYNC)
+    before = Holdings.of(pid)
+    assert before.threads == ["postgres"]
+    with waiting_sync(supabase, erp, stall, connection) as ended:
+        assert "ipai_sync fetch" in Holdings.of(pid).threads
+        assert supabase.row("select pg_cancel_backend(%s) as sent", pid) == {"sent": True}
+        error = ended()
+        assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to user request")
+        assert Holdings.of(pid) == before
+    end_well(erp, connection)
+    assert Holdings.of(pid) == before
+
+
+def test_a_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+    connection = supabase.connect()
+    pid = connection.info.backend_pid
+    connection.execute(SYNC)
+    before = Holdings.of(pid)
+    # The functions' own statement_timeout must not take the place of the session's.
+    connection.execute("set statement_timeout = '1500ms'")
+    began = time.monotonic()
+    with waiting_sync(supabase, erp, stall, connection) as ended:
+        error = ended(1.5 + PROMPT)
+        assert 1.4 < time.monotonic() - began < 1.5 + PROMPT
+        assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to statement timeout")
+        assert Holdings.of(pid) == before
+    connection.execute("reset statement_timeout")
+    end_well(erp, connection)
+
+
+def test_a_terminated_backend_is_gone_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+    connection = supabase.connect()
+    pid = connection.info.backend_pid
+    with waiting_sync(supabase, erp, stall, connection) as ended:
+        supabase.row("select pg_terminate_backend(%s)", pid)
+        assert ended().sqlstate == "57P01"
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+    end_well(erp, supabase.connect())
+
+
+def test_a_sync_that_cannot_connect_is_cancelled_promptly(supabase: Supabase, erp: FaultyOdoo) -> None:
+    with unaccepting() as url:
+        # Nothing tells when it began to connect; before that, the cancel would find it waiting as well.
+        unreachable = Stall(lambda erp: None, lambda erp: "ipai_sync fetch" in Holdings.of(pid).threads, lambda erp: url)
+        connection = supabase.connect()
+        pid = connection.info.backend_pid
+        connection.execute(SYNC)
+        before = Holdings.of(pid)
+        with waiting_sync(supabase, erp, unreachable, connection) as ended:
+            supabase.row("select pg_cancel_backend(%s)", pid)
+            assert ended().sqlstate == "57014"
+            assert Holdings.of(pid) == before
+        end_well(erp, connection)
+
+
+def test_twenty_cancelled_syncs_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    pid = connection.info.backend_pid
+    connection.execute(SYNC)
+    before = Holdings.of(pid)
+    for _ in range(20):
+        with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+            supabase.row("select pg_cancel_backend(%s)", pid)
+            assert ended().sqlstate == "57014"
+            assert Holdings.of(pid) == before
+    end_well(erp, connection)
+    assert Holdings.of(pid) == before
+
+
+def test_a_sync_cancelled_in_a_savepoint_leaves_the_transaction_usable(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    connection.execute("begin; savepoint before_sync")
+    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+        supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        assert ended().sqlstate == "57014"
+    connection.execute("rollback to before_sync")
+    end_well(erp, connection)
+    connection.execute("commit")
+
+
+# psql ------------------------------------------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """psql on a terminal, as a person has it."""
+
+    def __init__(self, supabase: Supabase) -> None:
+        ours, theirs = os.openpty()
+        self._screen = ours
+        self._seen = ""
+        psql = supabase.cluster.installation.bindir / "psql"
+        self.process = subprocess.Popen(
+            [psql, "-X", "--no-readline", "-P", "pager=off", supabase.cluster.dsn(user="postgres")],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=shell.environment({**client_environment(), "TERM": "dumb"}),
+            # Only with a controlling terminal does Ctrl-C become a signal.
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
+
+    def expect(self, text: str, seconds: float = PROMPT) -> None:
+        """Waits until this is shown, after what was waited for before."""
+        deadline = time.monotonic() + seconds
+        while text not in self._seen:
+            assert select.select([self._screen], [], [], max(deadline - time.monotonic(), 0))[0], f"{text!r} not within {self._seen!r}"
+            self._seen += os.read(self._screen, 4096).decode(errors="replace")
+        self._seen = self._seen.split(text, 1)[1]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._screen)
+
+
+@pytest.fixture
+def terminal(supabase: Supabase) -> Iterator[Terminal]:
+    terminal = Terminal(supabase)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def backend_pid(terminal: Terminal, supabase: Supabase) -> int:
+    terminal.type("set application_name = 'on a terminal';\n")
+    terminal.expect("SET", seconds=10)
+    return int(supabase.row("select pid from pg_stat_activity where application_name = 'on a terminal'")["pid"])
+
+
+def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: Supabase, erp: FaultyOdoo, terminal: Terminal) -> None:
+    pid = backend_pid(terminal, supabase)
+    erp.on("search_read", silent)
+    terminal.type(f"{SYNC};\n")
+    shell.wait_until(lambda: _asked(erp), "the sync waiting for Odoo", seconds=10)
+    terminal.type("\x03")
+    terminal.expect("ERROR:  canceling statement due to user request")
+    assert Holdings.of(pid).threads == ["postgres"]
+    erp.heal()
+    terminal.type("\\x\n" + f"{SYNC};\n")
+    terminal.expect("delta        | 0", seconds=10)
+    terminal.type("select pg_backend_pid() as still;\n")
+    terminal.expect(f"still | {pid}")
+
+
+def test_a_backend_whose_client_was_killed_ends_promptly(
+    supabase: Supabase, erp: FaultyOdoo, stall: Stall, terminal: Terminal
+) -> None:
+    pid = backend_pid(terminal, supabase)
+    stall.begin(erp)
+    set_url(supabase, stall.url(erp))
+    terminal.type(f"{SYNC};\n")
+    shell.wait_until(lambda: stall.reached(erp), "the sync waiting for Odoo", seconds=10)
+    assert is_alive(pid)
+    terminal.process.send_signal(signal.SIGKILL)
+    shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+    erp.heal()
+    set_url(supabase, erp.url)
+    end_well(erp, supabase.connect())
+
+
+# Two at once -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_sync_of_a_mirror_says_at_once_that_it_is_busy(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+        began = time.monotonic()
+        asked = len(erp.requests)
+        with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
+            supabase.rows(SYNC)
+        assert time.monotonic() - began < PROMPT
+        assert refused.value.sqlstate == "55P03"
+        assert refused.value.diag.message_primary == 'mirror "sample_metrics" is being synced by another session'
+        assert refused.value.diag.message_hint == "Wait until it has ended, and run again."
+        # Odoo was not bothered.
+        assert len(erp.requests) == asked
+        supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        ended()
+    end_well(erp, supabase.connect())
+
+
+def test_a_mirror_is_busy_until_the_transaction_of_its_sync_ends(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    connection.execute("begin")
+    connection.execute(SYNC)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        supabase.rows(SYNC)
+    connection.execute("rollback")
+    supabase.rows(SYNC)
