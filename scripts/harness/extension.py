@@ -136,7 +136,8 @@ def pg_test(pg: Installation, *, name: str | None = None) -> Totals:
     if tests.returncode != 0:
         # What does not compile has no failed tests.
         failed = max(failed, 1)
-    return Totals(passed, failed, tests.stdout + tests.stderr)
+    # The build's messages first: what failed is at the end.
+    return Totals(passed, failed, tests.stderr + tests.stdout)
 
 
 def _stop_server(pid_file: Path) -> None:
