@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -249,12 +250,13 @@ fn failure(error: &reqwest::Error, endpoint: &Endpoint) -> Failure {
 
 /// Why there was no connection, and whether to try again.
 fn unreachable_hint(error: &reqwest::Error) -> (String, Resend) {
-    let mut lookup = false;
+    let (mut lookup, mut hung_up) = (false, false);
     for cause in causes(error) {
-        if let Some(tls) = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()) {
-            if let Some(tls) = tls.downcast_ref::<rustls::Error>() {
-                return (tls_hint(tls), Resend::Never);
-            }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return (tls_hint(tls).to_owned(), Resend::Never);
+        }
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            hung_up |= matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
         }
         lookup |= cause.to_string().starts_with("dns error");
     }
@@ -262,6 +264,8 @@ fn unreachable_hint(error: &reqwest::Error) -> (String, Resend) {
         "Is the host up, and does a firewall between this database server and Odoo let the port pass?"
     } else if lookup {
         "Check the host name in the url option of the server, and that the database server can resolve it."
+    } else if hung_up {
+        NO_TLS
     } else {
         "Check host and port in the url option of the server, and that Odoo runs. The name is looked up on the database \
          server: in a container, localhost is the container itself."
@@ -269,21 +273,29 @@ fn unreachable_hint(error: &reqwest::Error) -> (String, Resend) {
     (hint.to_owned(), Resend::Always)
 }
 
-fn tls_hint(error: &rustls::Error) -> String {
+const NO_TLS: &str = "The server does not speak TLS as expected. Is this the https port?";
+
+fn tls_hint(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(_) => {
             "The certificate of the server is not trusted. If it comes from a private certificate authority, put that \
              authority's certificate (PEM text) into the ca_cert option of the server."
         }
-        _ => "The server does not speak TLS as expected. Is this the https port?",
+        _ => NO_TLS,
     }
-    .to_owned()
 }
 
+/// The error and what lies below it. An I/O error hides the one that it carries: its `source` is that one's source.
 fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error| {
+        let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        }
+    })
 }
 
 /// The innermost cause: the outer ones only say "error sending request" and repeat the address.
