@@ -109,7 +109,7 @@ impl Drop for Fetcher {
 
 /// Blocks every signal while `start` runs: a thread started inside inherits the mask, so that Postgres's handlers
 /// only ever run on the backend's own thread.
-fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
+pub(crate) fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
     // SAFETY: the sets live on this stack and the old mask is restored on the same thread.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();

@@ -17,7 +17,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("fetch", &["error", "http", "mirror", "odoo", "sync"]),
     (
         "pg",
-        &["error", "fetch", "http", "mirror", "odoo", "options", "secret", "sync", "xmlrpc"],
+        &[
+            "error", "fetch", "http", "mirror", "odoo", "options", "secret", "sync", "xmlrpc",
+        ],
     ),
 ];
 
@@ -101,7 +103,10 @@ fn imports_go_one_way() {
             );
         }
     }
-    assert!(seen > 50, "only {seen} imports were found: is this test still reading them?");
+    assert!(
+        seen > 50,
+        "only {seen} imports were found: is this test still reading them?"
+    );
 }
 
 #[test]

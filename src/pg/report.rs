@@ -47,7 +47,7 @@ fn report(error: &Error, level: PgLogLevel) {
 }
 
 /// Five characters in Postgres's encoding: six bits each.
-fn code(sqlstate: &str) -> PgSqlErrorCode {
+pub fn code(sqlstate: &str) -> PgSqlErrorCode {
     let packed = sqlstate.bytes().rev().fold(0i32, |packed, byte| {
         (packed << 6) | i32::from(byte.wrapping_sub(b'0') & 0x3f)
     });

@@ -33,7 +33,7 @@ import xml.parsers.expat
 import xmlrpc.client
 
 LARGE = 50_000
-STAND_INS = {"\uFFFE": "\uF8F0", "\uFFFF": "\uF8F1"}
+STAND_INS = {"\ufffe": "\uf8f0", "\uffff": "\uf8f1"}
 
 
 def parse(body):

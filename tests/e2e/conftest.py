@@ -13,9 +13,9 @@ from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from harness import extension, paths, postgres  # noqa: E402
-from harness.odoo import Odoo  # noqa: E402
-from harness.postgres import Cluster, Installation  # noqa: E402
+from harness import extension, paths, postgres
+from harness.odoo import Odoo
+from harness.postgres import Cluster, Installation
 
 
 class Supabase:
@@ -49,9 +49,7 @@ class Supabase:
         listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
         self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
         self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
-        self.rows(
-            f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')"
-        )
+        self.rows(f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')")
 
     def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
         """The mirrored rows, by id."""

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from harness.odoo import MODEL, Odoo, generate_metrics
 
 RECORDED = Path(__file__).resolve().parents[1] / "corpus"

@@ -155,7 +155,8 @@ def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
     """A transaction that began before the last sync and commits after it: an older write_date and a lower id."""
     with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
         late.execute(
-            """insert into ipai_sample_metric (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
+            """insert into ipai_sample_metric
+                   (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
                values ('Late', 'LATE', '2026-01-06', 5, 'percent', true, true, 1, 1, now() at time zone 'UTC', now() at time zone 'UTC')"""
         )
         newer = erp.rpc(MODEL, "create", {"name": "Newer", "code": "NEWER", "value": 1, "unit": "count"})
@@ -223,9 +224,7 @@ def test_max_rows_reads_no_more_and_deletes_nothing(mirrored: Supabase, erp: Odo
 
 
 def test_local_rows_are_never_touched(mirrored: Supabase, erp: Odoo) -> None:
-    mirrored.rows(
-        "insert into ipai.ipai_sample_metrics (name, code, value, unit) values ('Local', 'LOCAL', 1, 'count') returning id"
-    )
+    mirrored.rows("insert into ipai.ipai_sample_metrics (name, code, value, unit) values ('Local', 'LOCAL', 1, 'count') returning id")
     report = sync(mirrored)
     assert (report["deleted"], report["delta"]) == (0, 0)
     assert mirrored.row("select odoo_id from ipai.ipai_sample_metrics where code = 'LOCAL'") == {"odoo_id": None}

@@ -1,7 +1,7 @@
 import math
 import random
 import re
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
@@ -27,7 +27,7 @@ MOMENT = re.compile(
 
 # The keys of the two read methods: the data contract with the callers. Never reorder or rename.
 METRIC_FIELDS = ["id", "name", "code", "date", "brand_id", "store_id", "value", "unit", "is_alert"]
-EXPORT_FIELDS = METRIC_FIELDS + ["notes", "active"]
+EXPORT_FIELDS = [*METRIC_FIELDS, "notes", "active"]
 
 PAYLOAD_REQUIRED = ("name", "code", "unit")
 PAYLOAD_KEYS = (*PAYLOAD_REQUIRED, "date", "brand_id", "store_id", "value", "notes", "active")
@@ -111,9 +111,7 @@ class SampleMetric(models.Model):
     def _check_value(self):
         for metric in self:
             if not math.isfinite(metric.value):
-                raise ValidationError(
-                    self.env._("The value of the metric %(name)s must be a finite number.", name=metric.name)
-                )
+                raise ValidationError(self.env._("The value of the metric %(name)s must be a finite number.", name=metric.name))
 
     # -- the methods that other systems call, over XML-RPC and JSON-RPC ------------------------
     #
@@ -245,7 +243,7 @@ class SampleMetric(models.Model):
             if ":" not in zone:
                 zone = f"{zone[:3]}:{zone[3:]}"
             exact = datetime.fromisoformat(f"{parts['day']}T{parts['time'] or '00:00'}{zone}")
-            return exact.astimezone(timezone.utc).replace(tzinfo=None)
+            return exact.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             raise UserError(
                 self.env._(

@@ -57,9 +57,7 @@ class TestFields(SampleMetricCase):
 
     def test_date_defaults_to_today_of_the_user(self):
         for tz in ("Asia/Manila", "Pacific/Kiritimati", "Pacific/Niue"):
-            user = new_test_user(
-                self.env, f"metrics_{tz}", groups="ipai_sample_metrics.group_sample_metric_manager", tz=tz
-            )
+            user = new_test_user(self.env, f"metrics_{tz}", groups="ipai_sample_metrics.group_sample_metric_manager", tz=tz)
             metric = self.Metric.with_user(user).create({"name": "Sales", "code": "SALES", "unit": "amount"})
             today = fields.Datetime.context_timestamp(metric, datetime.utcnow()).date()
             self.assertEqual(str(fields.Datetime.context_timestamp(metric, datetime.utcnow()).tzinfo), tz)
@@ -153,9 +151,7 @@ class TestCreateFromPayload(SampleMetricCase):
 
     def test_unknown_keys_are_named(self):
         with self.assertRaisesRegex(UserError, "Unknown keys: is_alert, vaule.*Accepted are name, code"):
-            self.Metric.create_from_payload(
-                {"name": "Made", "code": "RPC", "unit": "count", "vaule": 1, "is_alert": True}
-            )
+            self.Metric.create_from_payload({"name": "Made", "code": "RPC", "unit": "count", "vaule": 1, "is_alert": True})
 
     def test_wrong_values_are_explained(self):
         for key, value, message in [

@@ -1,0 +1,179 @@
+"""The main job, end to end, on throw-away servers; what `scripts/demo` runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import xmlrpc.client
+from dataclasses import dataclass
+from typing import cast
+
+from . import extension, paths, postgres, setup, shell
+from .odoo import MODEL, Odoo, generate_metrics
+from .postgres import Cluster, Installation
+
+METRICS = 20_000
+
+
+@dataclass(frozen=True)
+class Erp:
+    """The Odoo to mirror."""
+
+    url: str
+    dbname: str
+    user: str
+    password: str
+    #: Our own throw-away server, which the demo may write to; None for the user's.
+    own: Odoo | None
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Mirrors Odoo's ipai.sample.metric into a Supabase-like Postgres, on throw-away servers. ODOO_URL, ODOO_DB, ODOO_USER and "
+        "ODOO_PASSWORD in the environment point it at an Odoo of yours, which is only read.",
+    )
+    options.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
+    keep = options.parse_args().keep
+    theirs = users_odoo()
+    setup.ensure_system()
+    installation = Installation.default().relocated("demo", under=paths.run_dir())
+    extension.build(installation)
+    shell.say("Starting a Postgres like Supabase's")
+    with postgres.supabase_cluster(installation) as cluster:
+        if theirs:
+            return run(cluster, theirs, keep)
+        shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics")
+        with Odoo(demo=True) as odoo:
+            shell.say(f"Making {METRICS:,} metrics in Odoo")
+            generate_metrics(odoo, METRICS)
+            return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), keep)
+
+
+def users_odoo() -> Erp | None:
+    """The user's own Odoo, from the environment."""
+    names = ("ODOO_URL", "ODOO_DB", "ODOO_USER", "ODOO_PASSWORD")
+    values = [os.environ.get(name, "") for name in names]
+    if not any(values):
+        return None
+    if missing := [name for name, value in zip(names, values, strict=True) if not value]:
+        raise SystemExit(f"Set {', '.join(missing)} too, or none of {', '.join(names)}.")
+    url, dbname, user, password = values
+    return Erp(url, dbname, user, password, None)
+
+
+def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
+    screen = Screen(cluster)
+    screen.title("1. Install, and connect to Odoo")
+    screen.show("create extension ipai_sync", user="supabase_admin")
+    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+        screen.line(f"$ psql -f migrations/{migration.name}")
+        cluster.psql_file(migration, user="postgres", one_transaction=True)
+    insecure = ", allow_insecure 'true'" if os.environ.get("ODOO_ALLOW_INSECURE") == "true" else ""
+    screen.show(
+        f"create server odoo foreign data wrapper ipai_odoo\n  options (url {literal(erp.url)}, dbname {literal(erp.dbname)}{insecure})"
+    )
+    screen.line("select vault.create_secret('***', 'odoo_api_key');")
+    cluster.psql(f"select vault.create_secret({literal(erp.password)}, 'odoo_api_key')", user="postgres")
+    screen.show(f"create user mapping for postgres server odoo\n  options (user {literal(erp.user)}, password_secret 'odoo_api_key')")
+    screen.show("select * from ipai.check_connection('odoo')", expanded=True)
+    if cluster.psql("select bool_and(readable) from ipai.check_connection('odoo')", user="postgres") != "t":
+        print("\nThe model cannot be read: see problem and hint above.")
+        return 1
+
+    screen.title("2. The first sync")
+    screen.sync()
+    screen.show("select odoo_id, code, date, value, unit, is_alert, active from ipai.ipai_sample_metrics order by odoo_id limit 5")
+    screen.title("3. A second one: nothing has changed, so nothing is touched")
+    screen.sync()
+    if erp.own:
+        changes(screen, erp.own)
+    equal = counts(screen, erp)
+    screen.title("How to look at it")
+    screen.line(f"$ psql '{cluster.dsn(user='postgres')}'")
+    if keep:
+        print(f"\nOdoo: {erp.url}  (database {erp.dbname}, user {erp.user})\nEverything runs until you press Ctrl-C.", flush=True)
+        signal.pause()
+    else:
+        print("(The servers end with the demo; scripts/demo --keep leaves them running.)")
+    return 0 if equal else 1
+
+
+def changes(screen: Screen, odoo: Odoo) -> None:
+    """What happens in Odoo, and how it arrives."""
+    screen.title("4. Odoo changes: an edit, an archived record, a deletion")
+    edited, archived, deleted = odoo.rpc(MODEL, "search", [["unit", "=", "percent"]], limit=3, order="id")
+    odoo.rpc(MODEL, "write", [edited], {"value": 99.5, "notes": "edited in Odoo"})
+    odoo.rpc(MODEL, "write", [archived], {"active": False})
+    odoo.rpc(MODEL, "unlink", [deleted])
+    print(f"In Odoo: {edited} got another value, {archived} was archived, {deleted} was deleted.\n")
+    screen.sync()
+    screen.show(
+        "select odoo_id, value, is_alert, active, notes from ipai.ipai_sample_metrics\n"
+        f"  where odoo_id in ({edited}, {archived}, {deleted}) order by odoo_id"
+    )
+
+
+def counts(screen: Screen, erp: Erp) -> bool:
+    """Odoo's counts beside the mirror's; whether they agree."""
+    screen.title("The counts, side by side")
+    mirror = dict(
+        line.split("|")
+        for line in screen.cluster.psql(
+            """select unnest(array['total', 'active', 'archived', 'alerts']), unnest(array[count(*), count(*) filter (where active),
+                      count(*) filter (where not active), count(*) filter (where is_alert)])
+               from ipai.ipai_sample_metrics where odoo_id is not null""",
+            user="postgres",
+        ).splitlines()
+    )
+    stats = sync_stats(erp)
+    print(f"{'':10}{'Odoo':>10}{'mirror':>10}{'delta':>10}")
+    for name, ours in mirror.items():
+        print(f"{name:10}{stats[name]:>10,}{int(ours):>10,}{stats[name] - int(ours):>10,}")
+    return all(stats[name] == int(ours) for name, ours in mirror.items())
+
+
+def sync_stats(erp: Erp) -> dict[str, int]:
+    """Odoo's own counts, asked without the extension."""
+    service = xmlrpc.client.ServerProxy(f"{erp.url}/xmlrpc/2/common")
+    uid = service.authenticate(erp.dbname, erp.user, erp.password, {})
+    service = xmlrpc.client.ServerProxy(f"{erp.url}/xmlrpc/2/object")
+    return cast(dict[str, int], service.execute_kw(erp.dbname, uid, erp.password, MODEL, "get_sync_stats", []))
+
+
+class Screen:
+    """Shows what a person would type, and what psql answers."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def title(self, text: str) -> None:
+        print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
+
+    def line(self, text: str) -> None:
+        print(text, flush=True)
+
+    def sync(self) -> None:
+        self.show("select fetched, inserted, updated, unchanged, deleted, delta, seconds\n  from ipai.sync_sample_metrics()")
+
+    def show(self, sql: str, *, user: str = "postgres", expanded: bool = False) -> None:
+        self.line(f"{sql};")
+        psql = self.cluster.installation.bindir / "psql"
+        command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.cluster.dsn(user=user)]
+        shell.run([*command, *(["-x"] if expanded else []), "-f", "-"], stdin=sql, env=postgres.client_environment())
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except shell.CommandFailed as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)
