@@ -59,11 +59,12 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         let rows = run.put(|sink| sink.count())?;
         reconcile::guard(&plan.mirror, found.gone.len() as u64, rows, plan.max_delete_ratio)?;
     }
-    run.deleted = run.put(|sink| sink.delete(&found.gone))?;
     let began = run.ask(|source| source.first_date())?;
+    // After everything that the source is asked for: where it fails, nothing is deleted.
+    run.deleted = run.put(|sink| sink.delete(&found.gone))?;
     let mut report = run.report(mode, found.odoo_count)?;
-    if mode == Mode::Full {
-        report.cursor = cursor::after_full_run(run.written, began);
+    if mode == Mode::Full && !plan.dry_run {
+        report.cursor = cursor::after_full_run(run.written, began, run.first_written);
     }
     Ok(report)
 }
@@ -80,6 +81,8 @@ pub(super) struct Run<'a> {
     deleted: u64,
     /// The greatest write date seen.
     written: Option<NaiveDateTime>,
+    /// The greatest write date of the first page.
+    first_written: Option<NaiveDateTime>,
     waiting: Duration,
     writing: Duration,
 }
@@ -95,6 +98,7 @@ impl<'a> Run<'a> {
             updated: 0,
             deleted: 0,
             written: None,
+            first_written: None,
             waiting: Duration::ZERO,
             writing: Duration::ZERO,
         }
@@ -119,6 +123,9 @@ impl<'a> Run<'a> {
     /// The way of every page, however it was asked for.
     pub(super) fn write(&mut self, page: &Page) -> Result<()> {
         let written = self.put(|sink| sink.write(page))?;
+        if self.fetched == 0 {
+            self.first_written = page.written;
+        }
         self.fetched += page.len() as u64;
         self.inserted += written.inserted;
         self.updated += written.updated;

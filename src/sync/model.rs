@@ -1,1 +1,494 @@
+//! Odoo and the mirror as far as a sync can see them, in memory.
+//!
+//! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is shown in whole seconds,
+//! transactions commit late, ids are given before the commit, deletions leave no trace, some changes leave the write
+//! date alone. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks what it is told.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::rc::Rc;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+
+use super::{Difference, Scan, Sink, Source, Written};
+use crate::error::{Error, Result};
+use crate::mirror::{Column, Page};
+
+/// What the mirror has of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cells {
+    pub name: String,
+    pub active: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    cells: Cells,
+    write_date: Option<NaiveDateTime>,
+    /// When the last change was committed.
+    committed: NaiveDateTime,
+}
+
+/// The longest that a transaction may last.
+pub const LONGEST: TimeDelta = TimeDelta::seconds(60);
+
+/// A transaction under way: nobody sees its changes yet.
+#[derive(Debug)]
+struct Transaction {
+    began: NaiveDateTime,
+    /// `None` deletes.
+    changes: BTreeMap<i64, Option<Cells>>,
+}
+
+/// What can happen in Odoo. A number picks a record or a transaction.
+#[derive(Debug, Clone)]
+pub enum Op {
+    Create,
+    Write(usize),
+    Archive(usize),
+    /// Writes what is there already: only the write date moves.
+    Touch(usize),
+    Delete(usize),
+    /// Changes a record by SQL: the write date stays.
+    Sql(usize),
+    /// Sets a write date to NULL by SQL.
+    Forget(usize),
+    Begin,
+    /// The same in the transaction that began last.
+    CreateWithin,
+    WriteWithin(usize),
+    DeleteWithin(usize),
+    Commit(usize),
+    /// Seconds.
+    Pass(u8),
+}
+
+#[derive(Debug)]
+pub struct Odoo {
+    now: NaiveDateTime,
+    records: BTreeMap<i64, Record>,
+    open: Vec<Transaction>,
+    last_id: i64,
+    changes: u64,
+    /// Every state that any record was ever seen in.
+    ever: HashSet<(i64, Cells)>,
+}
+
+pub type Shared = Rc<RefCell<Odoo>>;
+
+impl Odoo {
+    /// With the records 1 to `count`, written a second apart.
+    pub fn with(count: usize) -> Shared {
+        let noon = NaiveDate::from_ymd_opt(2026, 1, 6).and_then(|day| day.and_hms_micro_opt(12, 0, 0, 123_456));
+        let mut odoo = Odoo {
+            now: noon.unwrap_or_default(),
+            records: BTreeMap::new(),
+            open: Vec::new(),
+            last_id: 0,
+            changes: 0,
+            ever: HashSet::new(),
+        };
+        for _ in 0..count {
+            odoo.apply(&Op::Create);
+            odoo.apply(&Op::Pass(1));
+        }
+        Rc::new(RefCell::new(odoo))
+    }
+
+    /// The rows that a perfect mirror has.
+    pub fn rows(&self) -> BTreeMap<i64, Cells> {
+        self.records
+            .iter()
+            .map(|(id, record)| (*id, record.cells.clone()))
+            .collect()
+    }
+
+    /// The clock as a `Date` header tells it.
+    pub fn date(&self) -> DateTime<Utc> {
+        whole_seconds(self.now).and_utc()
+    }
+
+    pub fn apply(&mut self, op: &Op) {
+        let now = self.now;
+        match op {
+            Op::Create => {
+                let cells = self.fresh();
+                let id = self.next_id();
+                self.commit(now, BTreeMap::from([(id, Some(cells))]));
+            }
+            Op::Write(pick) => {
+                let cells = self.fresh();
+                self.change(*pick, |_| Some(cells));
+            }
+            Op::Archive(pick) => self.change(*pick, |cells| {
+                Some(Cells {
+                    active: !cells.active,
+                    ..cells
+                })
+            }),
+            Op::Touch(pick) => self.change(*pick, Some),
+            Op::Delete(pick) => self.change(*pick, |_| None),
+            Op::Sql(pick) => {
+                let cells = self.fresh();
+                if let Some(id) = self.pick(*pick) {
+                    if let Some(record) = self.records.get_mut(&id) {
+                        record.cells = cells.clone();
+                        self.ever.insert((id, cells));
+                    }
+                }
+            }
+            Op::Forget(pick) => {
+                let id = self.pick(*pick);
+                if let Some(record) = id.and_then(|id| self.records.get_mut(&id)) {
+                    record.write_date = None;
+                }
+            }
+            Op::Begin => self.open.push(Transaction {
+                began: now,
+                changes: BTreeMap::new(),
+            }),
+            Op::CreateWithin => {
+                let (id, cells) = (self.next_id(), self.fresh());
+                if let Some(transaction) = self.open.last_mut() {
+                    transaction.changes.insert(id, Some(cells));
+                }
+            }
+            Op::WriteWithin(pick) => {
+                let cells = self.fresh();
+                self.change_within(*pick, Some(cells));
+            }
+            Op::DeleteWithin(pick) => self.change_within(*pick, None),
+            Op::Commit(pick) => {
+                if !self.open.is_empty() {
+                    let transaction = self.open.remove(pick % self.open.len());
+                    self.commit(transaction.began, transaction.changes);
+                }
+            }
+            Op::Pass(seconds) => {
+                self.now += TimeDelta::seconds(i64::from(*seconds));
+                while let Some(late) = self.open.iter().position(|open| self.now - open.began > LONGEST) {
+                    let transaction = self.open.remove(late);
+                    // It ended in time, before this moment.
+                    let now = std::mem::replace(&mut self.now, transaction.began + LONGEST);
+                    self.commit(transaction.began, transaction.changes);
+                    self.now = now;
+                }
+            }
+        }
+        // Nothing happens at the same time.
+        self.now += TimeDelta::microseconds(70_001);
+    }
+
+    fn fresh(&mut self) -> Cells {
+        self.changes += 1;
+        Cells {
+            name: format!("name {}", self.changes),
+            active: true,
+        }
+    }
+
+    fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A record that no open transaction has locked.
+    fn pick(&self, pick: usize) -> Option<i64> {
+        let locked: BTreeSet<i64> = self.open.iter().flat_map(|open| open.changes.keys().copied()).collect();
+        let free: Vec<i64> = self.records.keys().copied().filter(|id| !locked.contains(id)).collect();
+        free.get(pick.checked_rem(free.len())?).copied()
+    }
+
+    fn change(&mut self, pick: usize, change: impl FnOnce(Cells) -> Option<Cells>) {
+        if let Some(id) = self.pick(pick) {
+            let changed = change(self.records[&id].cells.clone());
+            self.commit(self.now, BTreeMap::from([(id, changed)]));
+        }
+    }
+
+    fn change_within(&mut self, pick: usize, cells: Option<Cells>) {
+        let (Some(id), Some(transaction)) = (self.pick(pick), self.open.last_mut()) else {
+            return;
+        };
+        // A record committed since is not for this transaction: Odoo would begin it anew.
+        if self.records[&id].committed < transaction.began {
+            transaction.changes.insert(id, cells);
+        }
+    }
+
+    fn commit(&mut self, began: NaiveDateTime, changes: BTreeMap<i64, Option<Cells>>) {
+        for (id, change) in changes {
+            let Some(cells) = change else {
+                self.records.remove(&id);
+                continue;
+            };
+            self.ever.insert((id, cells.clone()));
+            let record = Record {
+                cells,
+                write_date: Some(began),
+                committed: self.now,
+            };
+            self.records.insert(id, record);
+        }
+    }
+}
+
+/// As Odoo shows a moment.
+fn whole_seconds(moment: NaiveDateTime) -> NaiveDateTime {
+    moment.with_nanosecond(0).unwrap_or(moment)
+}
+
+/// What a failing end says.
+pub fn failure() -> Error {
+    Error::Connection {
+        cause: "injected".to_owned(),
+    }
+}
+
+/// A source that reads [`Odoo`], which changes between any two calls.
+pub struct Reader {
+    pub odoo: Shared,
+    pub page_size: usize,
+    pub window: usize,
+    /// What happens in Odoo before each call.
+    pub between: VecDeque<Vec<Op>>,
+    /// Number of the call that fails, from 1.
+    pub fail_at: Option<usize>,
+    /// Whether answers tell Odoo's clock.
+    pub clock: bool,
+    /// Does something to the ids of a window.
+    pub tamper: fn(Vec<i64>) -> Vec<i64>,
+    /// Names of the calls so far.
+    pub calls: Vec<&'static str>,
+    first_date: Option<DateTime<Utc>>,
+    scan: Scan,
+    after: i64,
+    left: u64,
+}
+
+impl Reader {
+    pub fn new(odoo: &Shared) -> Self {
+        Reader {
+            odoo: Rc::clone(odoo),
+            page_size: 3,
+            window: 4,
+            between: VecDeque::new(),
+            fail_at: None,
+            clock: true,
+            tamper: |ids| ids,
+            calls: Vec::new(),
+            first_date: None,
+            scan: Scan::default(),
+            after: 0,
+            left: 0,
+        }
+    }
+
+    fn call(&mut self, name: &'static str) -> Result<()> {
+        self.calls.push(name);
+        if self.fail_at == Some(self.calls.len()) {
+            return Err(failure());
+        }
+        Ok(())
+    }
+
+    /// A call that Odoo answers.
+    fn request(&mut self, name: &'static str) -> Result<()> {
+        self.call(name)?;
+        let mut odoo = self.odoo.borrow_mut();
+        for op in self.between.pop_front().unwrap_or_default() {
+            odoo.apply(&op);
+        }
+        if self.clock {
+            self.first_date.get_or_insert(odoo.date());
+        }
+        Ok(())
+    }
+
+    fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
+        let odoo = self.odoo.borrow();
+        let found = odoo
+            .records
+            .iter()
+            .filter(|(id, record)| wanted(**id, record))
+            .take(limit);
+        let found: Vec<(&i64, &Record)> = found.collect();
+        let cells = || found.iter().map(|(_, record)| &record.cells);
+        Page {
+            ids: found.iter().map(|(id, _)| **id).collect(),
+            columns: vec![
+                Column::Text(cells().map(|cells| Some(cells.name.clone())).collect()),
+                Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
+            ],
+            written: found
+                .iter()
+                .filter_map(|(_, record)| record.write_date)
+                .max()
+                .map(whole_seconds),
+        }
+    }
+}
+
+impl Source for Reader {
+    fn start(&mut self, scan: Scan) -> Result<()> {
+        self.call("start")?;
+        (self.scan, self.after, self.left) = (scan, 0, scan.limit.unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn next_page(&mut self) -> Result<Option<Page>> {
+        self.request("next_page")?;
+        let since = self.scan.since.map(whole_seconds);
+        let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
+        let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let page = self.page(|id, record| id > self.after && late(record.write_date), limit);
+        self.left -= page.len() as u64;
+        self.after = page.ids.last().copied().unwrap_or(self.after);
+        Ok((!page.is_empty()).then_some(page))
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        self.request("count")?;
+        Ok(self.odoo.borrow().records.len() as u64)
+    }
+
+    fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
+        self.request("ids")?;
+        let odoo = self.odoo.borrow();
+        let ids = odoo.records.keys().copied().filter(|id| *id > after).take(self.window);
+        Ok((self.tamper)(ids.collect()))
+    }
+
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn read(&mut self, ids: &[i64]) -> Result<Page> {
+        self.request("read")?;
+        assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
+        Ok(self.page(|id, _| ids.contains(&id), ids.len()))
+    }
+
+    fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>> {
+        self.call("first_date")?;
+        Ok(self.first_date)
+    }
+}
+
+/// A sink that keeps its rows in memory and panics where it is told what cannot be true.
+pub struct Table {
+    odoo: Shared,
+    pub rows: BTreeMap<i64, Cells>,
+    pub dry: bool,
+    /// Ids of the rows that were written, in the order of writing.
+    pub touched: Vec<i64>,
+    /// Ids of the rows that were deleted.
+    pub deleted: Vec<i64>,
+    /// What a person was told.
+    pub progress: Vec<(u64, Option<u64>)>,
+    /// Number of the call that fails, from 1.
+    pub fail_at: Option<usize>,
+    calls: usize,
+}
+
+impl Table {
+    pub fn new(odoo: &Shared) -> Self {
+        Table {
+            odoo: Rc::clone(odoo),
+            rows: BTreeMap::new(),
+            dry: false,
+            touched: Vec::new(),
+            deleted: Vec::new(),
+            progress: Vec::new(),
+            fail_at: None,
+            calls: 0,
+        }
+    }
+
+    /// Forgets what happened, not the rows.
+    pub fn reset(&mut self) {
+        *self = Table {
+            rows: std::mem::take(&mut self.rows),
+            ..Table::new(&self.odoo)
+        };
+    }
+
+    fn call(&mut self) -> Result<()> {
+        self.calls += 1;
+        match self.fail_at == Some(self.calls) {
+            true => Err(failure()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Sink for Table {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        self.call()?;
+        let [Column::Text(names), Column::Boolean(flags)] = page.columns.as_slice() else {
+            unreachable!("the model has two columns")
+        };
+        assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", page.ids);
+        let mut written = Written::default();
+        for ((id, name), active) in page.ids.iter().zip(names).zip(flags) {
+            let cells = Cells {
+                name: name.clone().unwrap_or_default(),
+                active: active.unwrap_or_default(),
+            };
+            assert!(
+                self.odoo.borrow().ever.contains(&(*id, cells.clone())),
+                "{id} was never {cells:?}"
+            );
+            match self.rows.get(id) {
+                Some(row) if *row == cells => continue,
+                Some(_) => written.updated += 1,
+                None => written.inserted += 1,
+            }
+            if !self.dry {
+                self.touched.push(*id);
+                self.rows.insert(*id, cells);
+            }
+        }
+        Ok(written)
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        self.call()?;
+        Ok(self.rows.len() as u64)
+    }
+
+    fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
+        self.call()?;
+        assert!(
+            ids.iter().all(|id| *id > after && *id <= upto),
+            "{ids:?} in {after}..{upto}"
+        );
+        let window = || self.rows.keys().copied().filter(|id| *id > after && *id <= upto);
+        Ok(Difference {
+            missing: ids.iter().copied().filter(|id| !self.rows.contains_key(id)).collect(),
+            gone: window().filter(|id| !ids.contains(id)).collect(),
+        })
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<u64> {
+        self.call()?;
+        for id in ids {
+            // No id comes back in Odoo, so it must be gone still.
+            assert!(!self.odoo.borrow().records.contains_key(id), "{id} is in Odoo");
+            assert!(self.rows.contains_key(id), "{id} is not in the mirror");
+        }
+        if !self.dry {
+            self.deleted.extend(ids);
+            self.rows.retain(|id, _| !ids.contains(id));
+        }
+        Ok(ids.len() as u64)
+    }
+
+    fn progress(&mut self, fetched: u64, total: Option<u64>) {
+        self.progress.push((fetched, total));
+    }
+}

@@ -41,7 +41,7 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
         found.gone.extend(difference.gone);
         found.missing += difference.missing.len() as u64;
         if read_missing {
-            for ids in difference.missing.chunks(page_size) {
+            for ids in difference.missing.chunks(page_size.max(1)) {
                 let page = run.ask(|source| source.read(ids))?;
                 run.write(&page)?;
             }
