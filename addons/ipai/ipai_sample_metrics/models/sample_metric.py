@@ -1,7 +1,7 @@
 import math
 import random
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
@@ -243,7 +243,7 @@ class SampleMetric(models.Model):
             if ":" not in zone:
                 zone = f"{zone[:3]}:{zone[3:]}"
             exact = datetime.fromisoformat(f"{parts['day']}T{parts['time'] or '00:00'}{zone}")
-            return exact.astimezone(UTC).replace(tzinfo=None)
+            return exact.astimezone(timezone.utc).replace(tzinfo=None)
         except (ValueError, OverflowError):
             raise UserError(
                 self.env._(
