@@ -12,6 +12,7 @@ import http.client
 import select
 import socket
 import socketserver
+import ssl
 import threading
 import time
 import xmlrpc.client
@@ -49,7 +50,7 @@ def metric(odoo_id: int, **changes: Any) -> Record:
     }
 
 
-# What is received and answered -------------------------------------------------------------------------------------------------------------
+# What is received and answered --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,15 @@ class Exchange:
 
 def _is_gone(connection: socket.socket, seconds: float) -> bool:
     readable, _, _ = select.select([connection], [], [], seconds)
-    # More data would be a second request, which nobody sends here.
-    return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+    # More data would be a second request, which nobody sends here. (The method of the class: TLS knows no peeking.)
+    return bool(readable) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""
 
 
 #: Answers one exchange in some way of its own.
 Behaviour = Callable[[Exchange], None]
 
 
-# Behaviours ------------------------------------------------------------------------------------------------------------------------------
+# Behaviours ---------------------------------------------------------------------------------------------------------------------------
 
 
 def well(exchange: Exchange) -> None:
@@ -203,13 +204,24 @@ def _recording(name: str) -> bytes:
     return (RECORDED / f"{name}.xml").read_bytes()
 
 
-# The server ------------------------------------------------------------------------------------------------------------------------------
+# The server ---------------------------------------------------------------------------------------------------------------------------
 
 
 class FaultyOdoo:
-    """The server, for as long as the `with` block lasts. `records` may be changed at any time."""
+    """The server, for as long as the `with` block lasts. `records` may be changed at any time.
 
-    def __init__(self, records: Iterable[Record] = (), *, dbname: str = "odoo", login: str = "admin", password: str = "admin") -> None:
+    tls: files of a certificate and its key; then it speaks https
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Record] = (),
+        *,
+        dbname: str = "odoo",
+        login: str = "admin",
+        password: str = "admin",
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         self.records = list(records)
         self.dbname = dbname
         self.login = login
@@ -225,8 +237,14 @@ class FaultyOdoo:
         self._lock = threading.Lock()
         self._tcp = _Server(self)
         self.port: int = self._tcp.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
         self.https_url = f"https://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            # The handshake is for each connection's own thread.
+            self._tcp.socket = context.wrap_socket(self._tcp.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = self.https_url
 
     def __enter__(self) -> FaultyOdoo:
         threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from conftest import Supabase
 from faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
 from harness import shell
@@ -41,7 +42,7 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-# Ways to keep a sync waiting ---------------------------------------------------------------------------------------------------------------
+# Ways to keep a sync waiting ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def set_url(supabase: Supabase, url: str) -> None:
     supabase.rows(f"alter server odoo options (set url '{url}')")
 
 
-# Sessions ----------------------------------------------------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -144,7 +145,7 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-# Cancel, timeout, termination ------------------------------------------------------------------------------------------------------------
+# Cancel, timeout, termination ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_cancelled_sync_ends_promptly_and_leaves_nothing_behind(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
@@ -230,7 +231,7 @@ def test_a_sync_cancelled_in_a_savepoint_leaves_the_transaction_usable(supabase:
     connection.execute("commit")
 
 
-# psql ------------------------------------------------------------------------------------------------------------------------------------
+# psql ---------------------------------------------------------------------------------------------------------------------------------
 
 
 class Terminal:
@@ -316,7 +317,7 @@ def test_a_backend_whose_client_was_killed_ends_promptly(
     end_well(erp, supabase.connect())
 
 
-# Two at once -----------------------------------------------------------------------------------------------------------------------------
+# Two at once --------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_sync_of_a_mirror_says_at_once_that_it_is_busy(supabase: Supabase, erp: FaultyOdoo) -> None:

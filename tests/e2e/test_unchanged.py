@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from conftest import Supabase
 from faulty import FaultyOdoo, delayed, metric
 from harness import shell
@@ -52,7 +53,7 @@ def state(supabase: Supabase) -> dict[str, Any]:
     return {"rows": rows, "sequence": supabase.row(f"select last_value, is_called from {TABLE}_id_seq")}
 
 
-# Unchanged -------------------------------------------------------------------------------------------------------------------------------
+# Unchanged ----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sync_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Supabase) -> None:
@@ -132,7 +133,7 @@ def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]
     return records
 
 
-# Dry runs --------------------------------------------------------------------------------------------------------------------------------
+# Dry runs -----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_of_a_first_sync_counts_and_writes_nothing_at_all(connected: Supabase) -> None:
@@ -190,7 +191,7 @@ def collected(connection: psycopg.Connection[Any]) -> list[tuple[str | None, str
     return notices
 
 
-# Parts ------------------------------------------------------------------------------------------------------------------------------------
+# Parts --------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_max_rows_reads_the_first_records_and_deletes_nothing(mirrored: Supabase, erp: FaultyOdoo) -> None:
@@ -235,7 +236,7 @@ def test_since_finds_what_was_created_and_deleted_too_where_the_counts_differ(mi
     assert [row["odoo_id"] for row in mirrored.mirror("odoo_id")] == [2, 3, 5, 6, 7, 8]
 
 
-# What is told ----------------------------------------------------------------------------------------------------------------------------
+# What is told -------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sync_gives_one_row_of_figures(connected: Supabase, erp: FaultyOdoo) -> None:

@@ -1,0 +1,655 @@
+"""What goes wrong says what it is, what a person can do about it, and never the password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import (
+    Behaviour,
+    FaultyOdoo,
+    closing,
+    closing_in_headers,
+    cut,
+    fault,
+    metric,
+    page,
+    recorded,
+    silent,
+    status,
+    trickling,
+    unaccepting,
+)
+from harness import shell
+from harness.odoo import Odoo
+
+SYNC = "select * from ipai.sync_sample_metrics()"
+CHECK = "select * from ipai.check_connection()"
+#: Found nowhere by chance.
+PASSWORD = "hunter2-Zq9"
+MIGRATION = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql"
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is reported. `message` is the whole of it, or its beginning before `...`; `detail` and `hint` are parts, None: there is none."""
+
+    sqlstate: str
+    message: str
+    hint: str
+    detail: str | None = None
+
+    def check(self, error: psycopg.Error, **names: object) -> None:
+        """Checks a report; `names` fill `{...}` in the texts."""
+        diag = error.diag
+        message, beginning, _ = self.message.format(**names).partition("...")
+        told = diag.message_primary or ""
+        assert (error.sqlstate, told[: len(message)] if beginning else told) == (self.sqlstate, message)
+        assert self.hint.format(**names) in (diag.message_hint or ""), diag.message_hint
+        if self.detail is None:
+            assert diag.message_detail is None
+        else:
+            assert self.detail.format(**names) in (diag.message_detail or ""), diag.message_detail
+        parts = (diag.message_primary, diag.message_detail, diag.message_hint, diag.context, diag.internal_query)
+        for part in parts:
+            assert PASSWORD not in (part or "")
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(supabase: Supabase) -> Iterator[None]:
+    """Whatever a test here does, the password is neither in the server's log nor in the log of runs afterwards."""
+    log = supabase.cluster.log
+    begins = log.stat().st_size
+    yield
+    with open(log, "rb") as file:
+        file.seek(begins)
+        new = file.read().decode(errors="replace")
+    entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", new, flags=re.MULTILINE)
+    # Postgres itself logs statements that failed, as they were typed.
+    assert not [entry for entry in entries if PASSWORD in entry and "STATEMENT:  " not in entry]
+    assert PASSWORD not in str(supabase.rows("select * from ipai.sync_runs"))
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    with FaultyOdoo([metric(1), metric(2)], password=PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
+    """Everything is well."""
+    supabase.server(erp.url, password=PASSWORD)
+    return supabase
+
+
+def failure(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.Error:
+    """The error of a statement."""
+    with pytest.raises(psycopg.Error) as raised:
+        supabase.rows(sql, *args, user=user)
+    return raised.value
+
+
+def failure_within(connection: Connection, *statements: str) -> psycopg.Error:
+    """The error of the last of several statements, in a transaction that is rolled back."""
+    connection.execute("begin")
+    for statement in statements[:-1]:
+        connection.execute(cast(LiteralString, statement))
+    with pytest.raises(psycopg.Error) as raised:
+        connection.execute(cast(LiteralString, statements[-1]))
+    connection.execute("rollback")
+    return raised.value
+
+
+# No way to Odoo -----------------------------------------------------------------------------------------------------------------------
+
+UNREACHABLE = "could not connect to Odoo at {url}"
+
+
+def test_a_host_name_that_does_not_resolve(supabase: Supabase) -> None:
+    # A part of a name has 63 letters at most: the resolver knows without asking anybody outside.
+    url = f"https://{'erp' * 22}.invalid"
+    supabase.server(url, password=PASSWORD)
+    problem = Problem("08001", UNREACHABLE, "Check the host name in the url option of the server", "")
+    problem.check(failure(supabase, CHECK), url=url)
+
+
+def test_a_port_where_nobody_listens(supabase: Supabase) -> None:
+    url = f"http://127.0.0.1:{shell.free_port()}"
+    supabase.server(url, password=PASSWORD)
+    problem = Problem("08001", UNREACHABLE, "Check host and port in the url option of the server", "Connection refused")
+    problem.check(failure(supabase, CHECK), url=url)
+    # A sync tries again for some seconds, and says the same.
+    problem.check(failure(supabase, SYNC), url=url)
+
+
+def test_a_host_that_drops_connections(supabase: Supabase) -> None:
+    with unaccepting() as url:
+        supabase.server(url, password=PASSWORD, connect_timeout="1")
+        problem = Problem("08001", UNREACHABLE, "does a firewall between this database server and Odoo let the port pass?", "")
+        problem.check(failure(supabase, CHECK), url=url)
+
+
+def test_tls_to_a_port_without_tls(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.server(erp.https_url, password=PASSWORD)
+    problem = Problem("08001", UNREACHABLE, "The server does not speak TLS as expected. Is this the https port?", "")
+    problem.check(failure(supabase, CHECK), url=erp.https_url)
+    # Trying again would not help: a sync does not.
+    problem.check(failure(supabase, SYNC), url=erp.https_url)
+
+
+def test_tls_to_the_port_of_a_real_odoo(supabase: Supabase, odoo: Odoo) -> None:
+    url = odoo.url.replace("http:", "https:")
+    supabase.server(url, password=PASSWORD)
+    problem = Problem("08001", UNREACHABLE, "Is this the https port?", "")
+    problem.check(failure(supabase, CHECK), url=url)
+
+
+def test_a_certificate_that_is_not_trusted(supabase: Supabase, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    shell.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"),
+            *("-subj", "/CN=erp", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"),
+            *("-keyout", key, "-out", certificate),
+        ],
+        capture=True,
+    )
+    with FaultyOdoo([metric(1)], password=PASSWORD, tls=(certificate, key)) as erp:
+        supabase.server(erp.url, password=PASSWORD)
+        hint = "put that authority's certificate (PEM text) into the ca_cert option of the server."
+        problem = Problem("08001", UNREACHABLE, hint, "invalid peer certificate")
+        for statement in (CHECK, SYNC):
+            problem.check(failure(supabase, statement), url=erp.url)
+        # The hint's way out is one.
+        supabase.rows(f"alter server odoo options (add ca_cert '{certificate.read_text()}')")
+        assert supabase.row(SYNC)["delta"] == 0
+
+
+def test_a_tls_handshake_that_does_not_end(supabase: Supabase, erp: FaultyOdoo) -> None:
+    erp.deaf = True
+    supabase.server(erp.https_url, password=PASSWORD, connect_timeout="1")
+    problem = Problem("08001", UNREACHABLE, "Is the host up", "")
+    problem.check(failure(supabase, CHECK), url=erp.https_url)
+
+
+# Answers that are none ----------------------------------------------------------------------------------------------------------------
+
+LOST = "the connection to Odoo failed: "
+OVERLOADED = "Odoo or the proxy in front of it is overloaded or down."
+NOT_ODOO = "Check that the url option of the server is the address of Odoo itself and not of a login page or portal."
+INVALID = "the answer is not valid XML-RPC: "
+#: Stands in pages that are not Odoo's: nothing of such a page may be shown.
+PAGE = b"<!DOCTYPE html><html><title>Sign in</title>PAGE-TEXT</html>"
+
+
+def on_count(behave: Behaviour) -> Callable[[FaultyOdoo], None]:
+    """The first call that needs a login, in a check and in a sync alike."""
+    return lambda erp: erp.on("search_count", behave)
+
+
+def on_all(behave: Behaviour) -> Callable[[FaultyOdoo], None]:
+    return lambda erp: erp.on(None, behave)
+
+
+ANSWERS: dict[str, tuple[Callable[[FaultyOdoo], None], Problem]] = {
+    "an HTML page": (on_all(page(PAGE)), Problem("08P01", INVALID + "it is an HTML page", NOT_ODOO)),
+    "an HTML page that claims to be XML": (on_all(page(PAGE, "text/xml")), Problem("08P01", INVALID + "...", NOT_ODOO)),
+    "nothing": (on_all(page(b"", "text/xml")), Problem("08P01", INVALID + "...", NOT_ODOO)),
+    "XML of another kind": (on_all(page(b"<feed>PAGE-TEXT</feed>", "text/xml")), Problem("08P01", INVALID + "...", NOT_ODOO)),
+    "400": (on_all(status(400, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 400", "is the address of Odoo")),
+    "401": (on_all(status(401, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 401", "Something in front of Odoo")),
+    "403": (on_all(status(403, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 403", "Something in front of Odoo")),
+    "404": (on_all(status(404, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 404", "There is no XML-RPC at this address")),
+    "405": (on_all(status(405, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 405", "There is no XML-RPC at this address")),
+    "429": (on_all(status(429, body=PAGE)), Problem("08006", "Odoo answered HTTP status 429", OVERLOADED)),
+    "500": (on_all(status(500, body=PAGE)), Problem("08006", "Odoo answered HTTP status 500", OVERLOADED)),
+    "502": (on_all(status(502, body=PAGE)), Problem("08006", "Odoo answered HTTP status 502", OVERLOADED)),
+    "503": (on_all(status(503, body=PAGE, retry_after=1)), Problem("08006", "Odoo answered HTTP status 503", OVERLOADED)),
+    "closed at once": (on_all(closing), Problem("08006", LOST + "...", "Nothing was lost.")),
+    "closed in the headers": (on_all(closing_in_headers), Problem("08006", LOST + "...", "Nothing was lost.")),
+    "closed before the body": (on_count(cut(lambda body: 0)), Problem("08006", LOST + "...", "Nothing was lost.")),
+    "closed in the body": (on_count(cut(lambda body: len(body) // 2)), Problem("08006", LOST + "...", "Nothing was lost.")),
+    "closed before the last byte": (on_count(cut(lambda body: len(body) - 1)), Problem("08006", LOST + "...", "Nothing was lost.")),
+    "half of the body, and the length says so": (
+        on_count(cut(lambda body: len(body) // 2, announced=False)),
+        Problem("08P01", INVALID + "...", "or the answer was damaged"),
+    ),
+    "no answer within the timeout": (on_count(silent), Problem("08006", "Odoo did not answer within 1 seconds", "raise the timeout")),
+    "byte by byte beyond the timeout": (
+        on_count(trickling),
+        Problem("08006", "Odoo did not answer within 1 seconds", "raise the timeout option"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS.values(), ids=ANSWERS.keys())
+def test_an_answer_that_is_none(supabase: Supabase, erp: FaultyOdoo, case: tuple[Callable[[FaultyOdoo], None], Problem]) -> None:
+    behave, problem = case
+    behave(erp)
+    supabase.server(erp.url, password=PASSWORD, timeout="1")
+    error = failure(supabase, CHECK)
+    problem.check(error)
+    assert "PAGE-TEXT" not in str(error)
+    # Whoever checks a connection waits for the answer: nothing is tried twice.
+    assert len({(request.method, request.model) for request in erp.requests}) == len(erp.requests)
+
+
+def test_a_redirect_is_not_followed_and_its_target_is_named_without_secrets(supabase: Supabase, erp: FaultyOdoo) -> None:
+    with FaultyOdoo() as other:
+        erp.on(None, status(302, location=f"http://user:{PASSWORD}@127.0.0.1:{other.port}/web/login?token={PASSWORD}#{PASSWORD}"))
+        supabase.server(erp.url, password=PASSWORD)
+        problem = Problem(
+            "08001",
+            "Odoo at {url} redirects to another address",
+            "If http://127.0.0.1:{port}/web/login is the right address, set it as the url option of the server.",
+        )
+        for statement in (CHECK, SYNC):
+            problem.check(failure(supabase, statement), url=erp.url, port=other.port)
+        assert other.requests == []
+    # The password goes with the first call that needs a login, which was never made.
+    assert len(erp.requests) == 2
+
+
+@pytest.mark.parametrize("code", [301, 303, 307, 308])
+def test_redirects_of_every_kind_are_not_followed(supabase: Supabase, erp: FaultyOdoo, code: int) -> None:
+    erp.on(None, status(code, location="/odoo"))
+    supabase.server(erp.url, password=PASSWORD)
+    problem = Problem("08001", "Odoo at {url} redirects to another address", "{url}/odoo is the right address")
+    problem.check(failure(supabase, CHECK), url=erp.url)
+    assert len(erp.requests) == 1
+
+
+def test_a_sync_tries_again_what_may_pass(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.on("search_count", status(503, retry_after=1), times=1)
+    erp.on("search_read", cut(lambda body: len(body) - 1), times=1)
+    erp.on("search", closing, times=1)
+    run = connected.row(SYNC)
+    assert (run["fetched"], run["inserted"], run["delta"]) == (2, 2, 0)
+    assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [2, 2, 2]
+
+
+def test_a_sync_gives_up_after_some_tries_and_keeps_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.row(SYNC)
+    before = connected.mirror()
+    erp.requests.clear()
+    erp.on("search_read", status(502))
+    Problem("08006", "Odoo answered HTTP status 502", OVERLOADED).check(failure(connected, SYNC))
+    assert len(erp.received("search_read")) == 5
+    assert connected.mirror() == before
+
+
+@pytest.mark.parametrize("method", ["search_count", "search_read", "search"])
+def test_a_damaged_answer_is_not_asked_for_again_and_deletes_nothing(connected: Supabase, erp: FaultyOdoo, method: str) -> None:
+    connected.row(SYNC)
+    before = connected.mirror()
+    erp.requests.clear()
+    erp.on(method, cut(lambda body: len(body) // 2, announced=False))
+    assert failure(connected, SYNC).sqlstate == "08P01"
+    assert len(erp.received(method)) == 1
+    assert connected.mirror() == before
+
+
+# Odoo's refusals ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_database(supabase: Supabase, odoo: Odoo) -> None:
+    supabase.server(odoo.url, dbname="no_such_db", password=PASSWORD)
+    problem = Problem("3D000", 'Odoo has no database "no_such_db"', "Set the dbname option of the server to the name of Odoo's database")
+    for statement in (CHECK, SYNC):
+        problem.check(failure(supabase, statement))
+
+
+@pytest.mark.parametrize("login", ["admin", "nobody@example.com"], ids=["wrong password", "unknown user"])
+def test_a_login_that_odoo_refuses(supabase: Supabase, odoo: Odoo, login: str) -> None:
+    supabase.server(odoo.url, dbname=odoo.dbname, user=login, password=PASSWORD)
+    problem = Problem("28P01", "Odoo authentication failed", "Check the user and password", 'User "{login}" was refused.')
+    for statement in (CHECK, SYNC):
+        problem.check(failure(supabase, statement), login=login)
+
+
+def test_a_password_changed_after_the_login_was_remembered(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.row(SYNC)
+    erp.password = "another"
+    erp.requests.clear()
+    problem = Problem("28P01", "Odoo authentication failed", "Check the user and password", 'User "admin" was refused.')
+    problem.check(failure(connected, SYNC))
+    assert len(erp.received("authenticate")) == 1
+
+
+def test_a_user_who_may_not_read_the_model(supabase: Supabase, odoo: Odoo) -> None:
+    login = "portal@example.com"
+    if not odoo.rpc("res.users", "search_count", [("login", "=", login)]):
+        odoo.create_user(login, PASSWORD, groups=["base.group_portal"])
+    supabase.server(odoo.url, dbname=odoo.dbname, user=login, password=PASSWORD)
+    message = "Odoo denies access: You are not allowed to access 'IPAI Sample Metric' (ipai.sample.metric) records."
+    hint = "Give the Odoo user of the user mapping read access to this model."
+    Problem("42501", message, hint).check(failure(supabase, SYNC))
+    found = supabase.row(CHECK)
+    assert (found["readable"], found["records"], found["problem"], found["hint"]) == (False, None, message, hint)
+
+
+def test_a_module_that_is_not_installed(supabase: Supabase, odoo: Odoo) -> None:
+    supabase.server(odoo.url, dbname=odoo.dbname, password=odoo.admin_password)
+    # Registers the mirror, whose model can then be one that Odoo does not have.
+    supabase.row("select ipai.alter_mirror('sample_metrics', 'odoo')")
+    supabase.rows("update ipai.mirrors set model = 'ipai.not.installed'")
+    message = 'Odoo has no model "ipai.not.installed"'
+    hint = "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
+    Problem("42704", message, hint).check(failure(supabase, SYNC))
+    found = supabase.row(CHECK)
+    assert (found["model"], found["readable"], found["problem"], found["hint"]) == ("ipai.not.installed", False, message, hint)
+
+
+def test_a_field_that_the_module_lacks(supabase: Supabase, odoo: Odoo) -> None:
+    supabase.server(odoo.url, dbname=odoo.dbname, password=odoo.admin_password)
+    supabase.row("select ipai.alter_mirror('sample_metrics', 'odoo')")
+    supabase.rows("""update ipai.mirrors set fields = jsonb_set(fields, '{0,field}', '"nope"')""")
+    problem = Problem("42703", 'Odoo has no field "nope" in model "ipai.sample.metric"', "Check the spelling")
+    problem.check(failure(supabase, SYNC))
+
+
+FAULT = "Odoo answered with an error: "
+OWN_LOG = "Odoo's own log has the whole story."
+
+
+@pytest.mark.parametrize(
+    ("behave", "problem"),
+    [
+        (recorded("fault_method_returns_none"), Problem("38000", FAULT + "TypeError: cannot marshal None...", OWN_LOG, "Traceback")),
+        (
+            fault(1, f"Traceback (most recent call last):\nValueError: bad password {PASSWORD} of admin"),
+            Problem("38000", FAULT + "ValueError: bad password *** of admin", OWN_LOG, "password *** of"),
+        ),
+        (fault(2, f"{PASSWORD} is wrong\n\nsays {PASSWORD}"), Problem("38000", FAULT + "*** is wrong", OWN_LOG, "says ***")),
+        (fault(4, f"{PASSWORD} may not"), Problem("42501", "Odoo denies access: *** may not", "Give the Odoo user")),
+    ],
+    ids=["an unexpected one", "with the password in a traceback", "with the password in a message", "with the password in a denial"],
+)
+def test_a_fault_of_odoo(connected: Supabase, erp: FaultyOdoo, behave: Behaviour, problem: Problem) -> None:
+    erp.on("search_read", behave)
+    problem.check(failure(connected, SYNC))
+
+
+# Servers and mappings -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_does_not_exist(supabase: Supabase) -> None:
+    hint = "create server nowhere foreign data wrapper ipai_odoo options"
+    problem = Problem("42704", 'server "nowhere" does not exist', hint)
+    problem.check(failure(supabase, "select * from ipai.check_connection('nowhere')"))
+    problem.check(failure(supabase, "select ipai.alter_mirror('sample_metrics', 'nowhere')"))
+
+
+def test_a_server_of_another_wrapper(supabase: Supabase) -> None:
+    connection = supabase.connect("supabase_admin")
+    error = failure_within(
+        connection,
+        "create foreign data wrapper other",
+        "create server elsewhere foreign data wrapper other",
+        "select * from ipai.check_connection('elsewhere')",
+    )
+    Problem("22023", 'server "elsewhere" is no Odoo server', "ipai_odoo").check(error)
+
+
+@pytest.mark.parametrize("statement", [CHECK, SYNC, "select ipai.odoo_version()"])
+def test_no_server(supabase: Supabase, statement: str) -> None:
+    hint = "create server odoo foreign data wrapper ipai_odoo options"
+    Problem("42704", "there is no Odoo server yet", hint).check(failure(supabase, statement))
+
+
+def test_several_servers(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.server(erp.url, name="other", password=PASSWORD)
+    message = "there are several Odoo servers: odoo, other"
+    choose = "select ipai.alter_mirror('sample_metrics', server => '...');"
+    Problem("22023", message, choose).check(failure(connected, SYNC))
+    Problem("22023", message, "select * from ipai.check_connection('...');").check(failure(connected, CHECK))
+    # The hint's way out is one.
+    connected.row(choose.replace("...", "odoo"))
+    assert connected.row(SYNC)["delta"] == 0
+
+
+def test_no_user_mapping(connected: Supabase) -> None:
+    connected.rows("drop user mapping for postgres server odoo")
+    hint = "create user mapping for current_user server odoo options (user '...', password_secret '...');"
+    for statement in (CHECK, SYNC):
+        Problem("42704", 'there is no user mapping for server "odoo"', hint).check(failure(connected, statement))
+
+
+def test_a_role_without_usage_of_the_server(connected: Supabase) -> None:
+    connected.rows("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
+    problem = Problem("42501", 'permission denied for foreign server "odoo"', "grant usage on foreign server odoo to ...")
+    for statement in (CHECK, SYNC):
+        problem.check(failure_within(connected.connect(), "set local role service_role", statement))
+    connected.rows("grant usage on foreign server odoo to service_role")
+    connection = connected.connect()
+    connection.execute("set role service_role")
+    run = connection.execute(SYNC).fetchone()
+    assert run and run["delta"] == 0
+
+
+def test_a_plain_password_is_for_ones_own_mapping_only(connected: Supabase) -> None:
+    connected.rows("drop user mapping for postgres server odoo")
+    options = f"server odoo options (user 'admin', password '{PASSWORD}')"
+    connected.rows(f"create user mapping for public {options}")
+    message = 'the user mapping for PUBLIC of server "odoo" holds a plain password'
+    for statement in (CHECK, SYNC):
+        Problem("42501", message, "Keep the password in Vault").check(failure(connected, statement))
+    connected.rows(f"create user mapping for postgres {options}")
+    assert connected.row(SYNC)["delta"] == 0
+
+
+def test_a_secret_that_vault_does_not_have(connected: Supabase) -> None:
+    connected.rows("alter user mapping for postgres server odoo options (set password_secret 'mistyped')")
+    for statement in (CHECK, SYNC):
+        Problem("42704", 'Vault has no secret named "mistyped"', "select vault.create_secret(").check(failure(connected, statement))
+
+
+def test_a_database_without_vault(connected: Supabase) -> None:
+    connection = connected.connect("supabase_admin")
+    message = "the option password_secret needs Supabase Vault, which is not installed"
+    for statement in (CHECK, SYNC):
+        error = failure_within(connection, "alter schema vault rename to elsewhere", "set local role postgres", statement)
+        Problem("42704", message, "create extension supabase_vault;").check(error)
+
+
+#: What a role needs for its sync to get as far as the rows and the password.
+GRANTS = (
+    "grant execute on all functions in schema ipai to authenticated",
+    "grant select, insert, update on all tables in schema ipai to authenticated",
+    "grant delete on ipai.ipai_sample_metrics to authenticated",
+    "grant usage on foreign server odoo to authenticated",
+    "create user mapping for authenticated server odoo options (user 'admin', password_secret 'odoo_password')",
+)
+
+
+def test_a_role_that_may_not_read_vault(connected: Supabase) -> None:
+    error = failure_within(connected.connect(), *GRANTS, "set local role authenticated", CHECK)
+    Problem("42501", "permission denied for Supabase Vault", "Sync as postgres or service_role, or from pg_cron").check(error)
+
+
+# The table ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_table(connected: Supabase, erp: FaultyOdoo) -> None:
+    error = failure_within(connected.connect(), "drop table ipai.ipai_sample_metrics", SYNC)
+    Problem("42P01", 'table "ipai.ipai_sample_metrics" does not exist', f"The migration {MIGRATION} makes it").check(error)
+    assert erp.requests == []
+
+
+def test_a_missing_column(connected: Supabase, erp: FaultyOdoo) -> None:
+    error = failure_within(connected.connect(), "alter table ipai.ipai_sample_metrics drop column notes", SYNC)
+    problem = Problem("42703", 'table "ipai.ipai_sample_metrics" lacks the column notes', "Add it, or correct the fields of mirror")
+    problem.check(error)
+    assert erp.requests == []
+
+
+def test_a_missing_key(connected: Supabase, erp: FaultyOdoo) -> None:
+    table = "ipai.ipai_sample_metrics"
+    error = failure_within(connected.connect(), f"alter table {table} drop constraint ipai_sample_metrics_odoo_id_key", SYNC)
+    hint = f"create unique index on {table} (odoo_id);"
+    Problem("42704", f'table "{table}" has no unique index on odoo_id', hint).check(error)
+    assert erp.requests == []
+
+
+@pytest.mark.parametrize("privilege", ["select", "insert", "update", "delete"])
+def test_a_missing_privilege_on_the_table(connected: Supabase, erp: FaultyOdoo, privilege: str) -> None:
+    revoke = f"revoke {privilege} on ipai.ipai_sample_metrics from service_role"
+    error = failure_within(connected.connect(), revoke, "set local role service_role", SYNC)
+    Problem("42501", 'permission denied for table "ipai.ipai_sample_metrics"', f"Missing: {privilege}.").check(error)
+    assert erp.requests == []
+
+
+def test_a_role_that_row_level_security_hides_rows_from(connected: Supabase, erp: FaultyOdoo) -> None:
+    error = failure_within(connected.connect(), *GRANTS, "set local role authenticated", SYNC)
+    message = 'row-level security hides rows of table "ipai.ipai_sample_metrics" from this role'
+    Problem("42501", message, "a role that bypasses row-level security, such as service_role").check(error)
+    assert erp.requests == []
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize("statement", [CHECK, SYNC, "select ipai.odoo_version()"])
+def test_roles_of_the_api_may_not_call_odoo(connected: Supabase, erp: FaultyOdoo, role: str, statement: str) -> None:
+    error = failure_within(connected.connect(), f"set local role {role}", statement)
+    assert error.sqlstate == "42501"
+    assert erp.requests == []
+
+
+# Options ------------------------------------------------------------------------------------------------------------------------------
+
+SERVER = "create server refused foreign data wrapper ipai_odoo options"
+URL = "url 'https://erp.example.com'"
+SERVER_OPTIONS = "Valid options for a server are: allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
+USER_OPTIONS = "Valid options for a user mapping are: password, password_secret, user."
+ADDRESS = "It is the address of Odoo without a path, such as https://erp.example.com."
+MAPPING = "create user mapping for postgres server odoo options"
+PASSWORD_OPTIONS = "Give either password_secret"
+
+
+def invalid(option: str, hint: str) -> Problem:
+    return Problem("22023", f"the value of the option {option} is not valid", hint)
+
+
+OPTIONS: dict[str, tuple[str, Problem]] = {
+    "no url": (f"{SERVER} (dbname 'odoo')", Problem("22023", "the option url is missing", ADDRESS)),
+    "no dbname": (f"{SERVER} ({URL})", Problem("22023", "the option dbname is missing", "It is the name of Odoo's database.")),
+    "an empty dbname": (f"{SERVER} ({URL}, dbname ' ')", Problem("22023", "the option dbname is missing", "It is the name of")),
+    "an unknown server option": (
+        f"{SERVER} ({URL}, dbname 'odoo', databse '{PASSWORD}')",
+        Problem("HV00D", 'invalid option "databse"', SERVER_OPTIONS),
+    ),
+    "a password of the server": (
+        f"{SERVER} ({URL}, dbname 'odoo', password '{PASSWORD}')",
+        Problem("HV00D", 'invalid option "password"', SERVER_OPTIONS),
+    ),
+    "no URL": (f"{SERVER} (url 'erp example', dbname 'odoo')", invalid("url", ADDRESS)),
+    "a URL without scheme": (f"{SERVER} (url 'erp.example.com:8069', dbname 'odoo')", invalid("url", ADDRESS)),
+    "a URL of another scheme": (f"{SERVER} (url 'ftp://erp.example.com', dbname 'odoo')", invalid("url", ADDRESS)),
+    "a URL with a path": (f"{SERVER} (url 'https://erp.example.com/web', dbname 'odoo')", invalid("url", ADDRESS)),
+    "a URL with a query": (f"{SERVER} (url 'https://erp.example.com?db={PASSWORD}', dbname 'odoo')", invalid("url", ADDRESS)),
+    "a URL with a password": (
+        f"{SERVER} (url 'https://api:{PASSWORD}@erp.example.com', dbname 'odoo')",
+        invalid("url", "It may not hold a user or password: everybody may read the options of a server."),
+    ),
+    "plain http to another host": (
+        f"{SERVER} (url 'http://erp.example.com', dbname 'odoo')",
+        Problem("22023", "plain http would send the password in clear over the network", "allow_insecure 'true'"),
+    ),
+    "an unknown truth": (f"{SERVER} ({URL}, dbname 'odoo', allow_insecure 'maybe')", invalid("allow_insecure", "It is true or false.")),
+    "no number of seconds": (f"{SERVER} ({URL}, dbname 'odoo', timeout 'soon')", invalid("timeout", "from 1 to 3600")),
+    "no seconds at all": (f"{SERVER} ({URL}, dbname 'odoo', timeout '0')", invalid("timeout", "from 1 to 3600")),
+    "too many seconds": (f"{SERVER} ({URL}, dbname 'odoo', connect_timeout '301')", invalid("connect_timeout", "from 1 to 300")),
+    "a proxy with a password": (
+        f"{SERVER} ({URL}, dbname 'odoo', proxy 'http://me:{PASSWORD}@proxy:3128')",
+        invalid("proxy", "without a user or password"),
+    ),
+    "a path of a certificate": (
+        f"{SERVER} ({URL}, dbname 'odoo', ca_cert '/etc/ssl/ca.pem')",
+        Problem("22023", "ca_cert is not a certificate in PEM form", "not a path"),
+    ),
+    "no user": (f"{MAPPING} (password '{PASSWORD}')", Problem("22023", "the option user is missing", "login of the Odoo user")),
+    "no password": (f"{MAPPING} (user 'admin')", Problem("22023", "the option password_secret is missing", PASSWORD_OPTIONS)),
+    "an empty password": (
+        f"{MAPPING} (user 'admin', password '')",
+        Problem("22023", "the option password_secret is missing", PASSWORD_OPTIONS),
+    ),
+    "two passwords": (
+        f"{MAPPING} (user 'admin', password '{PASSWORD}', password_secret 'x')",
+        Problem("22023", "the options password and password_secret exclude each other", PASSWORD_OPTIONS),
+    ),
+    "an unknown mapping option": (
+        f"{MAPPING} (user 'admin', passwrod '{PASSWORD}')",
+        Problem("HV00D", 'invalid option "passwrod"', USER_OPTIONS),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS.values(), ids=OPTIONS.keys())
+def test_options_are_refused_when_they_are_typed(connected: Supabase, case: tuple[str, Problem]) -> None:
+    statement, problem = case
+    connected.rows("drop user mapping for postgres server odoo")
+    problem.check(failure(connected, statement))
+    assert [row["srvname"] for row in connected.rows("select srvname from pg_foreign_server")] == ["odoo"]
+
+
+def test_options_are_refused_when_they_are_changed(connected: Supabase) -> None:
+    statement = f"alter server odoo options (set url 'https://api:{PASSWORD}@erp.example.com')"
+    invalid("url", "It may not hold a user or password").check(failure(connected, statement))
+    assert connected.row(SYNC)["delta"] == 0
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------------------------
+
+MOMENT = Problem("22023", "since is not a moment that Odoo knows", "Give a date between the years 1 and 9999.")
+ROWS = Problem("22023", "max_rows must be at least 1", "Leave it out to read everything.")
+RATIO = Problem("22023", "max_delete_ratio must be between 0 and 1", "0.2 allows a fifth of the rows")
+
+ARGUMENTS: dict[str, tuple[str, Problem]] = {
+    "no rows": ("sync_sample_metrics(max_rows => 0)", ROWS),
+    "less than no rows": ("sync_mirror('sample_metrics', max_rows => -1)", ROWS),
+    "an endless date": ("sync_sample_metrics('infinity')", MOMENT),
+    "an endless time": ("sync_mirror('sample_metrics', 'infinity')", MOMENT),
+    "a time before all times": ("sync_mirror('sample_metrics', '-infinity')", MOMENT),
+    "a year of five digits": ("sync_sample_metrics('10000-01-01')", MOMENT),
+    "a year before Christ": ("sync_sample_metrics('0044-03-15 BC')", MOMENT),
+    "a ratio above 1": ("sync_mirror('sample_metrics', max_delete_ratio => 2)", RATIO),
+    "a ratio below 0": ("sync_mirror('sample_metrics', max_delete_ratio => -0.1)", RATIO),
+    "a ratio that is no number": ("sync_mirror('sample_metrics', max_delete_ratio => 'NaN')", RATIO),
+    "an unknown mirror": ("sync_mirror('samples')", Problem("42704", 'mirror "samples" does not exist', "There are: sample_metrics.")),
+}
+
+
+@pytest.mark.parametrize("case", ARGUMENTS.values(), ids=ARGUMENTS.keys())
+def test_arguments_are_refused_before_odoo_is_asked(connected: Supabase, erp: FaultyOdoo, case: tuple[str, Problem]) -> None:
+    call, problem = case
+    problem.check(failure(connected, f"select * from ipai.{call}"))
+    assert erp.requests == []
+
+
+# Deletions ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_deletions_beyond_the_limit_are_refused(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(odoo_id) for odoo_id in range(1, 202)]
+    connected.row(SYNC)
+    before = connected.mirror()
+    erp.records = erp.records[:100]
+    problem = Problem(
+        "55000",
+        'refused to delete 101 of the 201 rows of mirror "sample_metrics"',
+        "select * from ipai.sync_mirror('sample_metrics', max_delete_ratio => 1)",
+        "At most 100 rows may be deleted in one run.",
+    )
+    problem.check(failure(connected, SYNC))
+    assert connected.mirror() == before
+    # The hint's way out is one.
+    assert connected.row(problem.hint)["deleted"] == 101
