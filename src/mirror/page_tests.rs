@@ -444,6 +444,9 @@ fn rows_that_odoo_was_not_asked_for_are_refused() {
         let cause = "the rows are not in ascending order of the ids asked for";
         assert_eq!(refusal(&rows), cause, "{ids:?}");
     }
+    // What one row has does not stand for the next.
+    let rows = [whole(11), row(&[id(12), a()])];
+    assert_eq!(refusal(&rows), "a row lacks the field \"write_date\"");
     // A field that one row lacks is not taken from the next.
     let rows = [row(&[id(11), written()]), row(&[id(12), a(), a(), written()])];
     assert_eq!(refusal(&rows), "a row lacks the field \"a\"");
