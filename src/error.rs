@@ -14,7 +14,7 @@ pub enum Error {
     Redirect { url: String, location: String },
     #[error("the connection to Odoo failed: {cause}")]
     Connection { cause: String },
-    #[error("Odoo did not answer within {seconds} seconds")]
+    #[error("Odoo did not answer within {seconds} s")]
     Timeout { seconds: u64 },
     #[error("Odoo answered HTTP status {status}")]
     HttpStatus { status: u16 },

@@ -192,10 +192,6 @@ impl Source for OdooSource {
             .run(move |client| client.search(&mirror.scope, after, u64::from(WINDOW)))
     }
 
-    fn window(&self) -> usize {
-        WINDOW as usize
-    }
-
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         let mirror = Arc::clone(&self.mirror);
         let ids = ids.to_vec();

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::http::{certificates, Endpoint};
 use crate::secret::Secret;
+use rustls::pki_types::ServerName;
 use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
@@ -167,8 +168,12 @@ fn odoo_url(text: &str) -> Result<Url> {
              mapping.",
         ));
     }
+    // What no certificate can be for is no name of a host either.
+    let named = url
+        .host_str()
+        .is_some_and(|host| ServerName::try_from(host.trim_matches(['[', ']'])).is_ok());
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !bare {
+    if !matches!(url.scheme(), "http" | "https") || !named || !bare {
         return Err(invalid("url", URL_HINT));
     }
     Ok(url)

@@ -60,6 +60,8 @@ fn a_url_is_an_address_and_nothing_else() {
         "https://erp.example.com/web/login",
         "https://erp.example.com/?db=odoo",
         "file:///etc/passwd",
+        "https://-erp.example.com",
+        "https://erp..example.com",
     ] {
         assert_eq!(refused_url(url).sqlstate(), "22023", "{url}");
     }

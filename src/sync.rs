@@ -40,11 +40,8 @@ pub trait Source {
     /// How many records there are in all.
     fn count(&mut self) -> Result<u64>;
 
-    /// The ids after `after`, ascending. Fewer than [`Source::window`] of them: there are no more.
+    /// Some ids after `after`, the next ones in ascending order; none where there are no more.
     fn ids(&mut self, after: i64) -> Result<Vec<i64>>;
-
-    /// Most ids that one call of [`Source::ids`] gives.
-    fn window(&self) -> usize;
 
     /// The records with these ids that still exist.
     fn read(&mut self, ids: &[i64]) -> Result<Page>;

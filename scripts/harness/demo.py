@@ -111,7 +111,7 @@ def changes(screen: Screen, odoo: Odoo) -> None:
     print(f"In Odoo: {edited} got another value, {archived} was archived, {deleted} was deleted.\n")
     screen.sync()
     screen.show(
-        "select odoo_id, value, is_alert, active, notes from ipai.ipai_sample_metrics\n"
+        "select odoo_id, value, is_alert, active from ipai.ipai_sample_metrics\n"
         f"  where odoo_id in ({edited}, {archived}, {deleted}) order by odoo_id"
     )
 
@@ -162,7 +162,7 @@ class Screen:
         self.line(f"{sql};")
         psql = self.cluster.installation.bindir / "psql"
         command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.cluster.dsn(user=user)]
-        shell.run([*command, *(["-x"] if expanded else []), "-f", "-"], stdin=sql, env=postgres.client_environment())
+        shell.run([*command, *(["-x"] if expanded else []), "-c", sql], env=postgres.client_environment())
 
 
 def literal(text: str) -> str:

@@ -153,8 +153,6 @@ impl<'a> PageBuilder<'a> {
 
 impl RowVisitor for PageBuilder<'_> {
     fn column(&mut self, member: &str) -> Option<usize> {
-        // Odoo sends the members of every row in the order asked, so the next field is nearly always the one after
-        // the last; a search over a dozen short names is the fallback and costs little either way.
         match member {
             "id" => Some(ID),
             _ => match self.mirror.fields.iter().position(|map| map.field == member) {

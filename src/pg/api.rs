@@ -115,8 +115,12 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
 /// Binds a mirror to a server.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-fn alter_mirror(mirror: &str, server: &str) {
-    or_raise(mirrors::set_server(mirror, server));
+fn alter_mirror(mirror: Option<String>, server: Option<String>) {
+    or_raise(alter(mirror, server));
+}
+
+fn alter(mirror: Option<String>, server: Option<String>) -> Result<()> {
+    mirrors::set_server(&given(mirror, "mirror")?, &given(server, "server")?)
 }
 
 type Figures = (
@@ -140,7 +144,7 @@ type Figures = (
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn sync_mirror(
-    mirror: &str,
+    mirror: Option<String>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
     max_rows: default!(Option<i32>, "NULL"),
     dry_run: default!(Option<bool>, "false"),
@@ -174,18 +178,18 @@ fn sync_mirror(
 }
 
 /// What the caller of a sync asks for.
-struct Request<'a> {
-    mirror: &'a str,
+struct Request {
+    mirror: Option<String>,
     since: Option<TimestampWithTimeZone>,
     max_rows: Option<i32>,
     dry_run: bool,
     max_delete_ratio: Option<f64>,
 }
 
-impl Request<'_> {
+impl Request {
     fn run(self) -> Result<Figures> {
         let began = Instant::now();
-        let mirror = mirrors::load(self.mirror)?;
+        let mirror = mirrors::load(&given(self.mirror, "mirror")?)?;
         let plan = Plan {
             mirror: mirror.name.clone(),
             since: self.since.map(moment).transpose()?,
@@ -299,6 +303,16 @@ fn ratio(ratio: f64) -> Result<f64> {
             "0.2 allows a fifth of the rows to be deleted in one run, 1 allows all.",
         )),
     }
+}
+
+/// An argument that may not be null. (A STRICT function would silently do nothing.)
+fn given(value: Option<String>, name: &str) -> Result<String> {
+    value.ok_or_else(|| {
+        argument(
+            &format!("{name} must not be null"),
+            "select name, server from ipai.mirrors shows the mirrors.",
+        )
+    })
 }
 
 fn argument(message: &str, hint: &str) -> Error {

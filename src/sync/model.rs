@@ -359,10 +359,6 @@ impl Source for Reader {
         Ok((self.tamper)(ids.collect()))
     }
 
-    fn window(&self) -> usize {
-        self.window
-    }
-
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");

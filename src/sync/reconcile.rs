@@ -22,35 +22,45 @@ pub(super) struct Found {
 }
 
 /// Asks for all ids in windows and reads what is missing, where that is wanted. Deletes nothing.
+///
+/// Only an empty window is the end: a model may filter what it found after Odoo cut it to the window, so that a short one
+/// proves nothing.
 pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
     let mut found = Found::default();
     let mut after = 0;
     loop {
-        let (ids, window, page_size) =
-            run.ask(|source| Ok((source.ids(after)?, source.window(), source.page_size())))?;
+        let (ids, page_size) = run.ask(|source| Ok((source.ids(after)?, source.page_size().max(1))))?;
         let ascending = ids.first().is_none_or(|first| *first > after) && ids.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending {
             return Err(Error::Malformed {
                 cause: "the ids are not in ascending order".to_owned(),
             });
         }
-        // Behind the last id of a complete answer there is nothing, so the last window is open above.
-        let next = ids.last().copied().filter(|_| ids.len() >= window);
-        let difference = run.compare(after, next.unwrap_or(i64::MAX), &ids)?;
+        let last = ids.last().copied();
+        let difference = run.compare(after, last.unwrap_or(i64::MAX), &ids)?;
         found.odoo_count += ids.len() as u64;
         found.gone.extend(difference.gone);
         found.missing += difference.missing.len() as u64;
         if read_missing {
-            for ids in difference.missing.chunks(page_size.max(1)) {
+            for ids in difference.missing.chunks(page_size) {
                 let page = run.ask(|source| source.read(ids))?;
                 run.write(&page)?;
             }
         }
-        match next {
+        match last {
             Some(id) => after = id,
-            None => return Ok(found),
+            None => break,
         }
     }
+    if !found.gone.is_empty() {
+        // Ids that Odoo counts and does not list are not absent. What is gone stays until a run sees both agree.
+        let counted = run.ask(|source| source.count())?;
+        if counted > found.odoo_count {
+            found.odoo_count = counted;
+            found.gone.clear();
+        }
+    }
+    Ok(found)
 }
 
 /// The guard: an error where more rows would go than may go in one run.

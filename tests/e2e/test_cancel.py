@@ -301,9 +301,7 @@ def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: S
     terminal.expect(f"still | {pid}")
 
 
-def test_a_backend_whose_client_was_killed_ends_promptly(
-    supabase: Supabase, erp: FaultyOdoo, stall: Stall, terminal: Terminal
-) -> None:
+def test_a_backend_whose_client_was_killed_ends_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall, terminal: Terminal) -> None:
     pid = backend_pid(terminal, supabase)
     stall.begin(erp)
     set_url(supabase, stall.url(erp))

@@ -224,10 +224,10 @@ ANSWERS: dict[str, tuple[Callable[[FaultyOdoo], None], Problem]] = {
         on_count(cut(lambda body: len(body) // 2, announced=False)),
         Problem("08P01", INVALID + "...", "or the answer was damaged"),
     ),
-    "no answer within the timeout": (on_count(silent), Problem("08006", "Odoo did not answer within 1 seconds", "raise the timeout")),
+    "no answer within the timeout": (on_count(silent), Problem("08006", "Odoo did not answer within 1 s", "raise the timeout")),
     "byte by byte beyond the timeout": (
         on_count(trickling),
-        Problem("08006", "Odoo did not answer within 1 seconds", "raise the timeout option"),
+        Problem("08006", "Odoo did not answer within 1 s", "raise the timeout option"),
     ),
 }
 
