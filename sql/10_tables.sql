@@ -1,5 +1,8 @@
 -- The extension's own tables. Mirrored data never lives here: mirror tables belong to the user's database.
 
+-- Nothing of the schema that the extension goes into may be called while it is created: its owner may have planted it.
+set local search_path = pg_catalog, pg_temp;
+
 create table ipai.mirrors (
     name             text primary key check (name <> ''),
     server           text not null,
@@ -12,6 +15,12 @@ create table ipai.mirrors (
     company_ids      bigint[] not null default '{}',
     page_size        integer not null check (page_size between 1 and 50000),
     max_delete_ratio double precision not null check (max_delete_ratio between 0 and 1),
+    overlap          interval not null default '10 minutes' check (overlap >= interval '0'),
+    reconcile_every  interval not null default '1 day' check (reconcile_every > interval '0'),
+    enabled          boolean not null default true,
+    alert_field      text,
+    shape            text,
+    filled_as        text,
     cursor           timestamptz,
     created_at       timestamptz not null default now(),
     unique (target_schema, target_table)
@@ -28,51 +37,95 @@ comment on column ipai.mirrors.lang is 'Language of translated values, such as f
 comment on column ipai.mirrors.company_ids is 'Odoo companies whose records are read; empty is the user''s default company.';
 comment on column ipai.mirrors.page_size is 'Records asked of Odoo in one call.';
 comment on column ipai.mirrors.max_delete_ratio is 'Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.';
+comment on column ipai.mirrors.overlap is 'How far behind the cursor an incremental run begins: longer than any transaction of Odoo lasts.';
+comment on column ipai.mirrors.reconcile_every is 'How often run_sync in mode auto reads everything, which finds what bumps no write_date.';
+comment on column ipai.mirrors.enabled is 'Whether run_sync without a name includes it.';
+comment on column ipai.mirrors.alert_field is 'Boolean field of Odoo that marks alerts, to be counted; null for none.';
+comment on column ipai.mirrors.shape is 'What the cursor was reached with (server, model, fields, domain, language, companies), as a hash: another shape makes the next run full.';
+comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 
-create table ipai.sync_runs (
-    run             bigint generated always as identity primary key,
-    mirror          text not null,
-    mode            text not null check (mode in ('full', 'since')),
-    state           text not null check (state in ('succeeded')),
-    started_at      timestamptz not null,
-    finished_at     timestamptz not null,
-    since           timestamptz,
-    fetched         bigint not null,
-    inserted        bigint not null,
-    updated         bigint not null,
-    unchanged       bigint not null,
-    deleted         bigint not null,
-    odoo_count      bigint not null,
-    mirror_count    bigint not null,
-    seconds_waiting double precision not null,
-    seconds_writing double precision not null
+create table ipai.run_log (
+    run              bigint generated always as identity primary key,
+    mirror           text not null,
+    mode             text not null check (mode in ('full', 'incremental', 'reconcile', 'since', 'counts')),
+    state            text not null check (state in ('running', 'succeeded', 'failed', 'cancelled', 'refused')),
+    started_at       timestamptz not null default clock_timestamp(),
+    finished_at      timestamptz check ((finished_at is null) = (state = 'running')),
+    pid              integer not null default pg_catalog.pg_backend_pid(),
+    resumes          bigint,
+    shape            text,
+    bound            timestamptz,
+    position         bigint not null default 0,
+    odoo_clock       timestamptz,
+    newest           timestamptz,
+    cursor_before    timestamptz,
+    cursor_after     timestamptz,
+    pages            bigint not null default 0,
+    fetched          bigint not null default 0,
+    total            bigint,
+    inserted         bigint not null default 0,
+    updated          bigint not null default 0,
+    unchanged        bigint not null default 0,
+    deleted          bigint not null default 0,
+    odoo_count       bigint,
+    odoo_active      bigint,
+    odoo_alerts      bigint,
+    mirror_count     bigint,
+    mirror_active    bigint,
+    mirror_alerts    bigint,
+    seconds_waiting  double precision not null default 0,
+    seconds_writing  double precision not null default 0,
+    sqlstate         text,
+    message          text,
+    detail           text,
+    hint             text
 );
-create index sync_runs_mirror_idx on ipai.sync_runs (mirror, run desc);
-comment on table ipai.sync_runs is 'One row a run. A run inside a transaction that is rolled back leaves none.';
-comment on column ipai.sync_runs.run is 'Number of the run.';
-comment on column ipai.sync_runs.mirror is 'Name of the mirror.';
-comment on column ipai.sync_runs.mode is 'full: every record was read; since: those written since a moment.';
-comment on column ipai.sync_runs.state is 'How it ended.';
-comment on column ipai.sync_runs.started_at is 'When it began.';
-comment on column ipai.sync_runs.finished_at is 'When it ended.';
-comment on column ipai.sync_runs.since is 'Only records written since then were read; null is all.';
-comment on column ipai.sync_runs.fetched is 'Records that Odoo sent.';
-comment on column ipai.sync_runs.inserted is 'Rows that were new.';
-comment on column ipai.sync_runs.updated is 'Rows that differed.';
-comment on column ipai.sync_runs.unchanged is 'Rows that were equal, and not touched.';
-comment on column ipai.sync_runs.deleted is 'Rows that Odoo no longer had.';
-comment on column ipai.sync_runs.odoo_count is 'Records in Odoo at the end, archived ones included.';
-comment on column ipai.sync_runs.mirror_count is 'Rows in the mirror at the end.';
-comment on column ipai.sync_runs.seconds_waiting is 'Seconds spent waiting for Odoo.';
-comment on column ipai.sync_runs.seconds_writing is 'Seconds spent in this database.';
+create index run_log_mirror_idx on ipai.run_log (mirror, run desc);
+create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and cursor_after is not null;
+create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
+comment on table ipai.run_log is 'What view ipai.sync_runs shows. Each row is changed only by its own run. A run inside a transaction that is rolled back leaves none.';
+comment on column ipai.run_log.run is 'Number of the run.';
+comment on column ipai.run_log.mirror is 'Name of the mirror.';
+comment on column ipai.run_log.mode is 'full: every record was read; incremental: those written since the cursor; reconcile: the same, and all ids compared; since: those written since a moment; counts: only counted.';
+comment on column ipai.run_log.state is 'running, succeeded, failed, cancelled or refused (a deletion was over the limit).';
+comment on column ipai.run_log.started_at is 'When it began.';
+comment on column ipai.run_log.finished_at is 'When it ended.';
+comment on column ipai.run_log.pid is 'Process id of the backend that runs it.';
+comment on column ipai.run_log.resumes is 'The unfinished run that this one went on with.';
+comment on column ipai.run_log.shape is 'The shape of the mirror (see ipai.mirrors.shape) that it ran with.';
+comment on column ipai.run_log.bound is 'Only records written since then were read; null is all.';
+comment on column ipai.run_log.position is 'Every record up to this id had been read and written when the last page was committed.';
+comment on column ipai.run_log.odoo_clock is 'Odoo''s clock at its first answer.';
+comment on column ipai.run_log.newest is 'The greatest write_date seen.';
+comment on column ipai.run_log.cursor_before is 'The cursor when it began.';
+comment on column ipai.run_log.cursor_after is 'The cursor when it was complete.';
+comment on column ipai.run_log.pages is 'Pages written.';
+comment on column ipai.run_log.fetched is 'Records that Odoo sent.';
+comment on column ipai.run_log.total is 'Records to expect, where that was known.';
+comment on column ipai.run_log.inserted is 'Rows that were new.';
+comment on column ipai.run_log.updated is 'Rows that differed.';
+comment on column ipai.run_log.unchanged is 'Rows that were equal, and not touched.';
+comment on column ipai.run_log.deleted is 'Rows that Odoo no longer had.';
+comment on column ipai.run_log.odoo_count is 'Records in Odoo at the end, archived ones included.';
+comment on column ipai.run_log.odoo_active is 'Those that are not archived.';
+comment on column ipai.run_log.odoo_alerts is 'Those that are alerts.';
+comment on column ipai.run_log.mirror_count is 'Rows in the mirror at the end.';
+comment on column ipai.run_log.mirror_active is 'Those that are not archived.';
+comment on column ipai.run_log.mirror_alerts is 'Those that are alerts.';
+comment on column ipai.run_log.seconds_waiting is 'Seconds spent waiting for Odoo.';
+comment on column ipai.run_log.seconds_writing is 'Seconds spent in this database.';
+comment on column ipai.run_log.sqlstate is 'SQLSTATE of the error by which it ended.';
+comment on column ipai.run_log.message is 'The error.';
+comment on column ipai.run_log.detail is 'Its DETAIL.';
+comment on column ipai.run_log.hint is 'Its HINT.';
 
 create table ipai.odoo_logins (
     url    text not null,
     dbname text not null,
     login  text not null,
-    uid    bigint not null,
+    uid    bigint not null check (uid between 1 and 2147483647),
     primary key (url, dbname, login)
 );
 comment on table ipai.odoo_logins is 'User ids that Odoo gave to logins, remembered because a login costs Odoo half a second. No secret: every call carries the password.';
@@ -83,5 +136,8 @@ comment on column ipai.odoo_logins.uid is 'Id of the Odoo user.';
 
 -- Mirrors and runs are the user's: a dump keeps them. Logins are made again by the next run.
 select pg_catalog.pg_extension_config_dump('ipai.mirrors', '');
-select pg_catalog.pg_extension_config_dump('ipai.sync_runs', '');
-select pg_catalog.pg_extension_config_dump('ipai.sync_runs_run_seq', '');
+select pg_catalog.pg_extension_config_dump('ipai.run_log', '');
+select pg_catalog.pg_extension_config_dump('ipai.run_log_run_seq', '');
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

@@ -1,5 +1,8 @@
 -- Who may do what. PUBLIC gets nothing; Supabase's roles, where they exist, what docs and README promise.
 
+-- Nothing of the schema that the extension goes into may be called while it is created: its owner may have planted it.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     member regprocedure;
@@ -9,36 +12,42 @@ begin
         select d.objid::regprocedure
         from pg_catalog.pg_depend d
         join pg_catalog.pg_extension e on e.oid = d.refobjid
-        where d.classid = 'pg_catalog.pg_proc'::regclass
-          and d.refclassid = 'pg_catalog.pg_extension'::regclass
+        where d.classid = 'pg_catalog.pg_proc'::regclass::oid
+          and d.refclassid = 'pg_catalog.pg_extension'::regclass::oid
           and d.deptype = 'e'
           and e.extname = 'ipai_sync'
     loop
-        execute pg_catalog.format('revoke all on function %s from public', member);
+        execute pg_catalog.format('revoke all on routine %s from public', member);
     end loop;
 
     if exists (select from pg_catalog.pg_roles where rolname = 'postgres') then
         grant usage, create on schema ipai to postgres with grant option;
         grant usage on foreign data wrapper ipai_odoo to postgres with grant option;
-        grant select, insert, update, delete on ipai.mirrors, ipai.sync_runs, ipai.odoo_logins to postgres with grant option;
+        grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins to postgres with grant option;
+        grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to postgres with grant option;
         for member in
             select d.objid::regprocedure
             from pg_catalog.pg_depend d
             join pg_catalog.pg_extension e on e.oid = d.refobjid
-            where d.classid = 'pg_catalog.pg_proc'::regclass
-              and d.refclassid = 'pg_catalog.pg_extension'::regclass
+            where d.classid = 'pg_catalog.pg_proc'::regclass::oid
+              and d.refclassid = 'pg_catalog.pg_extension'::regclass::oid
               and d.deptype = 'e'
               and e.extname = 'ipai_sync'
         loop
-            execute pg_catalog.format('grant execute on function %s to postgres with grant option', member);
+            execute pg_catalog.format('grant execute on routine %s to postgres with grant option', member);
         end loop;
     end if;
 
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
-        grant select, insert, update on ipai.mirrors, ipai.odoo_logins to service_role;
-        grant select, insert on ipai.sync_runs to service_role;
-        grant execute on function
+        -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.
+        grant select, update (cursor, shape, filled_as) on ipai.mirrors to service_role;
+        grant select, insert, update on ipai.odoo_logins to service_role;
+        grant select, insert, update, delete on ipai.run_log to service_role;
+        grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to service_role;
+        grant execute on routine
+            ipai.run_sync(text, text, double precision),
+            ipai.refresh_counts(text),
             ipai.sync_sample_metrics(date, integer, boolean),
             ipai.sync_mirror(text, timestamptz, integer, boolean, double precision),
             ipai.check_connection(text),
@@ -47,3 +56,6 @@ begin
     end if;
 end
 $$;
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

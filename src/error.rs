@@ -66,6 +66,21 @@ pub enum Error {
         total: u64,
         allowed: u64,
     },
+    #[error("run_sync cannot run inside a transaction")]
+    InTransaction,
+    #[error("{} of {total} mirrors failed: {}", .failures.len(), names(.failures))]
+    Several {
+        failures: Vec<(String, Error)>,
+        total: usize,
+    },
+    /// An error that Postgres raised, caught to be recorded.
+    #[error("{message}")]
+    Postgres {
+        sqlstate: String,
+        message: String,
+        detail: Option<String>,
+        hint: Option<String>,
+    },
     #[error("the client of this session is gone")]
     ClientGone,
     /// The waiting side gave up: the fetching thread ends, nobody sees this error.
@@ -77,7 +92,7 @@ pub enum Error {
 
 impl Error {
     /// Five characters, as Postgres reports them.
-    pub fn sqlstate(&self) -> &'static str {
+    pub fn sqlstate(&self) -> &str {
         match self {
             Error::Connect { .. } | Error::Redirect { .. } => "08001",
             Error::Connection { .. } | Error::Timeout { .. } | Error::ClientGone => "08006",
@@ -102,6 +117,9 @@ impl Error {
             Error::Busy { .. } => "55P03",
             Error::RefusedDeletion { .. } => "55000",
             Error::Cancelled => "57014",
+            Error::InTransaction => "2D000",
+            Error::Several { failures, .. } => failures.first().map_or("XX000", |(_, error)| error.sqlstate()),
+            Error::Postgres { sqlstate, .. } => sqlstate,
             Error::Internal { .. } => "XX000",
         }
     }
@@ -112,6 +130,18 @@ impl Error {
             Error::Connect { cause, .. } => Some(cause.clone()),
             Error::Authentication { login } => Some(format!("User \"{login}\" was refused.")),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => Some(traceback.clone()),
+            Error::Several { failures, .. } => Some(
+                failures
+                    .iter()
+                    .map(|(mirror, error)| format!("{mirror}: {error} ({})", error.sqlstate()))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ),
+            Error::Postgres { detail, .. } => detail.clone(),
+            Error::InTransaction => Some(
+                "It commits each page. A function, a DO block and statements sent together are transactions too."
+                    .into(),
+            ),
             Error::RefusedDeletion { allowed, .. } => Some(format!(
                 "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."
             )),
@@ -190,12 +220,25 @@ impl Error {
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
             Error::Busy { .. } => "Wait until it has ended, and run again.".into(),
             Error::RefusedDeletion { mirror, .. } => format!(
-                "Nothing was deleted. If Odoo is right, repeat with a higher limit: select * from \
-                 ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
+                "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
+                 max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
             ),
+            Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
+                 editor page with nothing else. Inside a transaction use ipai.sync_mirror()."
+                .into(),
+            Error::Several { .. } => "ipai.sync_runs has the whole errors.".into(),
+            Error::Postgres { hint, .. } => return hint.clone(),
             Error::ClientGone | Error::Cancelled => return None,
             Error::Internal { .. } => "Please report this.".into(),
         };
         Some(hint)
     }
+}
+
+fn names(failures: &[(String, Error)]) -> String {
+    failures
+        .iter()
+        .map(|(mirror, _)| mirror.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

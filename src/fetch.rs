@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use crate::http::{Endpoint, Http};
 use crate::mirror::{Mirror, Page, PageBuilder};
 use crate::odoo::retry::Policy;
-use crate::odoo::{Account, Client, Wanted};
+use crate::odoo::{domain, Account, Client, Wanted};
 use crate::sync::{Scan, Source};
 use chrono::{DateTime, Utc};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct Fetcher {
     cancel: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     tick: Tick,
+    /// Odoo's clock at its first answer, told by the thread.
+    first_date: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
@@ -37,6 +39,8 @@ impl Fetcher {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
         let (ready, started) = sync_channel(1);
+        let first_date = Arc::new(OnceLock::new());
+        let told = Arc::clone(&first_date);
         let work = move || {
             let http = match Http::new(endpoint, cancelled) {
                 Ok(http) => http,
@@ -45,7 +49,7 @@ impl Fetcher {
                     return;
                 }
             };
-            let mut client = Client::new(http, account, retries, uid);
+            let mut client = Client::new(http, account, retries, uid, told);
             let _ = ready.send(Ok(()));
             for job in queue {
                 job(&mut client);
@@ -60,6 +64,7 @@ impl Fetcher {
             cancel,
             thread: Some(thread),
             tick,
+            first_date,
         };
         fetcher.wait(&started)??;
         Ok(fetcher)
@@ -154,6 +159,16 @@ impl OdooSource {
     }
 }
 
+impl OdooSource {
+    /// How many records have this boolean field set.
+    pub fn count_where(&mut self, field: &str) -> Result<u64> {
+        let mirror = Arc::clone(&self.mirror);
+        let term = domain::term(field, "=", true);
+        self.fetcher
+            .run(move |client| client.search_count(&mirror.scope, vec![term]))
+    }
+}
+
 impl Source for OdooSource {
     fn start(&mut self, scan: Scan) -> Result<()> {
         // Room for one page: a second may be in the making while the first waits here and a third is written.
@@ -206,8 +221,8 @@ impl Source for OdooSource {
         self.mirror.page_size as usize
     }
 
-    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>> {
-        self.fetcher.run(|client| Ok(client.first_date()))
+    fn first_date(&self) -> Option<DateTime<Utc>> {
+        self.fetcher.first_date.get().copied()
     }
 }
 
@@ -215,7 +230,7 @@ impl Source for OdooSource {
 fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &SyncSender<Result<Page>>) -> Result<()> {
     let fields = mirror.wanted_fields();
     let mut left = scan.limit.unwrap_or(u64::MAX);
-    let mut after = 0;
+    let mut after = scan.after;
     loop {
         let limit = left.min(u64::from(mirror.page_size));
         let wanted = Wanted {

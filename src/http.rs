@@ -37,7 +37,7 @@ pub struct Http {
     client: reqwest::Client,
     /// Turns true when the backend no longer waits.
     cancelled: watch::Receiver<bool>,
-    /// Last, so that it ends after all that may need it. `None` only while it is being dropped.
+    /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
 

@@ -29,9 +29,26 @@ mod sql {
     extension_sql_file!(
         "../sql/30_functions.sql",
         name = "functions",
-        requires = ["wrapper", alter_mirror, check_connection, odoo_version, sync_mirror]
+        requires = [
+            "wrapper",
+            alter_mirror,
+            check_connection,
+            odoo_version,
+            refresh_counts,
+            run_sync,
+            sync_mirror
+        ]
     );
+    extension_sql_file!("../sql/40_views.sql", name = "views", requires = ["tables"]);
+    extension_sql_file!("../sql/50_schedule.sql", name = "schedule", requires = ["functions"]);
     extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
+}
+
+/// Called by Postgres when it loads the library.
+#[cfg(feature = "_pg")]
+#[pgrx::prelude::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    pg::guc::init();
 }
 
 /// Set-up that `cargo pgrx test` asks for.

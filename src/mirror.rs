@@ -9,7 +9,7 @@ pub mod sql;
 
 pub use kind::Kind;
 pub use page::{Column, Page, PageBuilder};
-pub use spec::{FieldMap, Mirror, Table};
+pub use spec::{FieldMap, Mirror, Table, ACTIVE};
 
 #[cfg(test)]
 mod page_tests;

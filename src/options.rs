@@ -57,7 +57,9 @@ impl ServerOptions {
             Some(text) => boolean(text).ok_or_else(|| invalid("allow_insecure", "It is true or false."))?,
         };
         let url = odoo_url(required(pairs, "url", URL_HINT)?)?;
-        if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
+        // Through a proxy even localhost is somewhere else.
+        let local = is_loopback(&url) && value(pairs, "proxy").is_none();
+        if url.scheme() == "http" && !allow_insecure && !local {
             return Err(Error::InvalidArgument {
                 message: "plain http would send the password in clear over the network".to_owned(),
                 hint: "Use an https address. If the network between this database and Odoo is private and trusted, \

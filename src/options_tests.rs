@@ -85,6 +85,12 @@ fn plain_http_stays_on_this_machine_unless_allowed() {
     for local in ["http://localhost:8069", "http://127.0.0.9:8069", "http://[::1]:8069"] {
         assert!(server(&[("url", local), ("dbname", "odoo")]).is_ok(), "{local}");
     }
+    let proxied = [
+        ("url", "http://localhost:8069"),
+        ("dbname", "odoo"),
+        ("proxy", "http://proxy.example.com:3128"),
+    ];
+    assert_eq!(server(&proxied).unwrap_err().sqlstate(), "22023");
     let error = refused_url("http://erp.example.com");
     assert!(error.hint().unwrap().contains("allow_insecure"));
     let mut options = vec![

@@ -2,16 +2,21 @@
 
 mod api;
 mod connection;
+mod counts;
+pub(crate) mod guc;
 mod interrupt;
 mod lock;
 mod logins;
 mod mirrors;
+mod procedure;
 mod progress;
 mod report;
 mod runs;
 mod sink;
 mod spi;
+mod subtransaction;
 mod target;
+mod time;
 mod validator;
 
 #[cfg(feature = "pg_test")]

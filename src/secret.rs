@@ -1,4 +1,4 @@
-//! The only holder of a secret. It cannot be printed, and is wiped when dropped.
+//! The only holder of a secret: it cannot be printed. Its own copy is wiped when dropped; requests that carry it are not.
 
 use zeroize::Zeroizing;
 

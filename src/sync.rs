@@ -1,14 +1,16 @@
 //! How a mirror is brought into step with Odoo: one loop, [`engine::run`], between a [`Source`] and a [`Sink`].
 //! Nothing here knows where either of them runs.
 
+mod choose;
 mod cursor;
 pub mod engine;
 mod reconcile;
 mod report;
 
+pub use choose::{choose, Requested, Start, State, Unfinished};
 pub use engine::{run, Plan};
-pub use reconcile::allowed_deletions;
-pub use report::{Mode, Report};
+pub use reconcile::Guard;
+pub use report::{Counts, Mode, Position, Report, SoFar, Tally};
 
 use crate::error::Result;
 use crate::mirror::Page;
@@ -24,6 +26,8 @@ mod model;
 pub struct Scan {
     /// Only those written at or after this moment (UTC).
     pub since: Option<NaiveDateTime>,
+    /// Only those with a higher id.
+    pub after: i64,
     /// At most so many records.
     pub limit: Option<u64>,
 }
@@ -49,8 +53,8 @@ pub trait Source {
     /// Most ids that one call of [`Source::read`] takes.
     fn page_size(&self) -> usize;
 
-    /// The source's clock at its first answer.
-    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>>;
+    /// The source's clock at its first answer, once there was one. Asks nothing of it.
+    fn first_date(&self) -> Option<DateTime<Utc>>;
 }
 
 /// What became of a page.
@@ -80,9 +84,15 @@ pub trait Sink {
     /// Compares the rows with ids in `(after, upto]` with the ids of the source.
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference>;
 
+    /// Some ids of rows after `after`, the next ones in ascending order; none where there are no more.
+    fn rest(&mut self, after: i64) -> Result<Vec<i64>>;
+
     /// Deletes these rows at once; the guard has agreed.
     fn delete(&mut self, ids: &[i64]) -> Result<u64>;
 
-    /// Tells a person how far the run is: rows fetched, and how many there are where that is known.
-    fn progress(&mut self, fetched: u64, total: Option<u64>);
+    /// After each page, and where a run becomes a full one: a sink that commits does it here, together with the position.
+    fn checkpoint(&mut self, so_far: &SoFar) -> Result<()>;
+
+    /// Something that a person should know.
+    fn notice(&mut self, message: &str);
 }

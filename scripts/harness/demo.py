@@ -6,8 +6,10 @@ import argparse
 import os
 import signal
 import sys
+import time
 import xmlrpc.client
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from . import extension, paths, postgres, setup, shell
@@ -33,7 +35,7 @@ def main() -> int:
     options = argparse.ArgumentParser(
         prog="scripts/demo",
         description="Mirrors Odoo's ipai.sample.metric into a Supabase-like Postgres, on throw-away servers. ODOO_URL, ODOO_DB, ODOO_USER and "
-        "ODOO_PASSWORD in the environment point it at an Odoo of yours, which is only read.",
+        "ODOO_PASSWORD in the environment point it at an Odoo of yours, which is only read (ODOO_ALLOW_INSECURE=true for plain http).",
     )
     options.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
     keep = options.parse_args().keep
@@ -61,7 +63,7 @@ def users_odoo() -> Erp | None:
     if missing := [name for name, value in zip(names, values, strict=True) if not value]:
         raise SystemExit(f"Set {', '.join(missing)} too, or none of {', '.join(names)}.")
     url, dbname, user, password = values
-    return Erp(url, dbname, user, password, None)
+    return Erp(url.rstrip("/"), dbname, user, password, None)
 
 
 def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
@@ -83,13 +85,12 @@ def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
         print("\nThe model cannot be read: see problem and hint above.")
         return 1
 
-    screen.title("2. The first sync")
-    screen.sync()
-    screen.show("select odoo_id, code, date, value, unit, is_alert, active from ipai.ipai_sample_metrics order by odoo_id limit 5")
-    screen.title("3. A second one: nothing has changed, so nothing is touched")
+    first_load(screen)
+    screen.title("3. A sync as a function: nothing has changed, so nothing is touched")
     screen.sync()
     if erp.own:
         changes(screen, erp.own)
+        by_itself(screen, erp.own)
     equal = counts(screen, erp)
     screen.title("How to look at it")
     screen.line(f"$ psql '{cluster.dsn(user='postgres')}'")
@@ -99,6 +100,28 @@ def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
     else:
         print("(The servers end with the demo; scripts/demo --keep leaves them running.)")
     return 0 if equal else 1
+
+
+def first_load(screen: Screen) -> None:
+    """A run that commits each page, is killed, and goes on."""
+    screen.title("2. The first load: killed on its way, it goes on where it stopped")
+    screen.quietly("select ipai.alter_mirror('sample_metrics', 'odoo'); update ipai.mirrors set page_size = 2000")
+    screen.line("call ipai.run_sync('sample_metrics');")
+    call = shell.start(
+        screen.psql("-c", "call ipai.run_sync('sample_metrics')"), env=postgres.client_environment(), log=paths.run_dir() / "call.log"
+    )
+    # A small Odoo of the user's may be read before it can be killed.
+    shell.wait_until(lambda: call.poll() is not None or screen.quietly(f"select 1 from ({RUNNING}) r where pages >= 3"), "the first pages")
+    if screen.quietly(f"select pg_terminate_backend(pid) from ({RUNNING}) r"):
+        screen.line("-- (from another session)  select pg_terminate_backend(...);")
+    shell.wait_until(lambda: call.poll() is not None, "the run ending")
+    shell.stop(call)
+    screen.show("call ipai.run_sync('sample_metrics')")
+    screen.show("select run, resumes, mode, state, pages, fetched, position from ipai.sync_runs order by run")
+    screen.show("select odoo_id, code, date, value, unit, is_alert, active from ipai.ipai_sample_metrics order by odoo_id limit 3")
+
+
+RUNNING = "select pid, pages from ipai.sync_runs where state = 'running'"
 
 
 def changes(screen: Screen, odoo: Odoo) -> None:
@@ -116,6 +139,22 @@ def changes(screen: Screen, odoo: Odoo) -> None:
     )
 
 
+def by_itself(screen: Screen, odoo: Odoo) -> None:
+    """pg_cron picks up a change while one watches."""
+    screen.title("5. On a schedule: pg_cron picks up a change by itself")
+    screen.show("select ipai.schedule_sync('sample_metrics', '* * * * *')")
+    (edited,) = odoo.rpc(MODEL, "search", [["unit", "=", "count"]], limit=1, order="id")
+    odoo.rpc(MODEL, "write", [edited], {"value": 4711})
+    print(f"In Odoo: {edited} got the value 4711. Waiting for the next full minute ...", flush=True)
+    began = time.monotonic()
+    arrived = f"select 1 from ipai.ipai_sample_metrics where odoo_id = {edited} and value = 4711"
+    shell.wait_until(lambda: screen.quietly(arrived), "the scheduled run", seconds=150, every=0.5)
+    print(f"It arrived after {time.monotonic() - began:.0f} s.\n", flush=True)
+    # The value is there with its page, the run's end a moment later.
+    shell.wait_until(lambda: not screen.quietly(RUNNING), "the run ending")
+    screen.show("select run, mode, state, fetched, updated, unchanged from ipai.sync_runs order by run desc limit 1")
+
+
 def counts(screen: Screen, erp: Erp) -> bool:
     """Odoo's counts beside the mirror's; whether they agree."""
     screen.title("The counts, side by side")
@@ -128,6 +167,10 @@ def counts(screen: Screen, erp: Erp) -> bool:
             user="postgres",
         ).splitlines()
     )
+    screen.show(
+        "select odoo_total, mirror_total, delta, odoo_alerts, mirror_alerts, alerts_delta, verdict\n  from ipai.sample_metrics_count_delta"
+    )
+    print("And asked of each side directly:\n")
     stats = sync_stats(erp)
     print(f"{'':10}{'Odoo':>10}{'mirror':>10}{'delta':>10}")
     for name, ours in mirror.items():
@@ -160,9 +203,14 @@ class Screen:
 
     def show(self, sql: str, *, user: str = "postgres", expanded: bool = False) -> None:
         self.line(f"{sql};")
-        psql = self.cluster.installation.bindir / "psql"
-        command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.cluster.dsn(user=user)]
-        shell.run([*command, *(["-x"] if expanded else []), "-c", sql], env=postgres.client_environment())
+        shell.run(self.psql(*(["-x"] if expanded else []), "-c", sql, user=user), env=postgres.client_environment())
+
+    def quietly(self, sql: str) -> str:
+        return self.cluster.psql(sql, user="postgres")
+
+    def psql(self, *options: str, user: str = "postgres") -> list[str | Path]:
+        program = self.cluster.installation.bindir / "psql"
+        return [program, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.cluster.dsn(user=user), *options]
 
 
 def literal(text: str) -> str:

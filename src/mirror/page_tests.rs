@@ -25,6 +25,7 @@ fn mirror(fields: Vec<FieldMap>) -> Mirror {
         fields,
         page_size: 1_000,
         max_delete_ratio: 0.2,
+        alert_field: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Mirror {
     pub page_size: u32,
     /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
     pub max_delete_ratio: f64,
+    /// Boolean field of Odoo that marks alerts, to be counted.
+    pub alert_field: Option<String>,
 }
 
 impl Table {
@@ -45,6 +47,15 @@ impl Table {
 }
 
 impl Mirror {
+    /// The column of a boolean field, where it is mirrored.
+    pub fn flag(&self, field: &str) -> Option<&str> {
+        let map = self
+            .fields
+            .iter()
+            .find(|map| map.field == field && map.kind == Kind::Boolean)?;
+        Some(&map.column)
+    }
+
     /// Fields to ask Odoo for: those of the columns, and the write date, by which the cursor moves.
     /// (`id` always comes.)
     pub fn wanted_fields(&self) -> Vec<String> {
@@ -55,6 +66,9 @@ impl Mirror {
         fields
     }
 }
+
+/// Odoo's field of records that can be archived.
+pub const ACTIVE: &str = "active";
 
 /// Odoo's log-access field that tells when a record was last written.
 pub const WRITE_DATE: &str = "write_date";

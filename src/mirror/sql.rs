@@ -2,7 +2,7 @@
 //!
 //! All names are quoted and qualified. A page goes as one array a column: one statement a page.
 
-use super::{Kind, Mirror, Table};
+use super::{Kind, Mirror, Table, ACTIVE};
 
 /// Statements for one mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +13,14 @@ pub struct Statements {
     pub probe: String,
     /// Compares all ids in `($2, $3]` with the ids `$1`; gives `missing` and `gone`, one of them null in a row.
     pub compare: String,
+    /// Up to 50,000 ids after `$1`.
+    pub rest: String,
     /// Deletes the rows with the ids `$1`.
     pub delete: String,
     /// Counts the mirrored rows.
     pub count: String,
+    /// Counts them, those that are not archived and those that are alerts; null where there is no such column.
+    pub counts: String,
 }
 
 impl Statements {
@@ -44,8 +48,14 @@ impl Statements {
                  (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id\n  \
                  where s.id is null or o.odoo_id is null\n  order by 1, 2"
             ),
+            rest: format!("select odoo_id from {table} where odoo_id > $1 order by odoo_id limit 50000"),
             delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
             count: format!("select count(*) from {table} where odoo_id is not null"),
+            counts: format!(
+                "select count(*), {}, {} from {table} where odoo_id is not null",
+                count_of(mirror.flag(ACTIVE)),
+                count_of(mirror.alert_field.as_deref().and_then(|field| mirror.flag(field)))
+            ),
         }
     }
 }
@@ -71,6 +81,12 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
         comma(mirror, |column| format!("o.{column}")),
         comma(mirror, |column| format!("s.{column}")),
     )
+}
+
+fn count_of(flag: Option<&str>) -> String {
+    flag.map_or("null::bigint".to_owned(), |column| {
+        format!("count(*) filter (where {})", quote_ident(column))
+    })
 }
 
 /// The element type that carries a kind: arrays of arrays would need one length, and decimal text is exact.
@@ -143,6 +159,7 @@ mod tests {
             ],
             page_size: 1,
             max_delete_ratio: 0.2,
+            alert_field: None,
         };
         let table = r#""my schema"."t""; drop table t; --""#;
         let changed = format!(
@@ -176,6 +193,8 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             ),
             delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
             count: format!("select count(*) from {table} where odoo_id is not null"),
+            rest: format!("select odoo_id from {table} where odoo_id > $1 order by odoo_id limit 50000"),
+            counts: format!("select count(*), null::bigint, null::bigint from {table} where odoo_id is not null"),
         };
         let found = Statements::new(&mirror);
         for (found, expected) in [
@@ -184,6 +203,8 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.compare, &expected.compare),
             (&found.delete, &expected.delete),
             (&found.count, &expected.count),
+            (&found.rest, &expected.rest),
+            (&found.counts, &expected.counts),
         ] {
             assert_eq!(found, expected);
         }

@@ -6,6 +6,7 @@ use super::{domain, Account, Failure, Reply, Resend, Transport};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};
+use std::sync::{Arc, OnceLock};
 
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
@@ -76,19 +77,27 @@ pub struct Client<T> {
     retries: Policy,
     limits: Limits,
     uid: Option<i64>,
-    first_date: Option<DateTime<Utc>>,
+    /// Odoo's clock at its first answer.
+    first_date: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 impl<T: Transport> Client<T> {
     /// `uid` is the one that Odoo gave these credentials before, so that no call is spent on asking again.
-    pub fn new(transport: T, account: Account, retries: Policy, uid: Option<i64>) -> Self {
+    /// `first_date` is set to Odoo's clock at its first answer, for whoever else holds it.
+    pub fn new(
+        transport: T,
+        account: Account,
+        retries: Policy,
+        uid: Option<i64>,
+        first_date: Arc<OnceLock<DateTime<Utc>>>,
+    ) -> Self {
         Client {
             transport,
             account,
             retries,
             limits: Limits::default(),
             uid,
-            first_date: None,
+            first_date,
         }
     }
 
@@ -99,7 +108,7 @@ impl<T: Transport> Client<T> {
 
     /// Odoo's clock at its first answer.
     pub fn first_date(&self) -> Option<DateTime<Utc>> {
-        self.first_date
+        self.first_date.get().copied()
     }
 
     /// Odoo's version; needs no login.
@@ -304,7 +313,10 @@ impl<T: Transport> Client<T> {
         loop {
             let Failure { error, resend } = match self.transport.post(path, request.clone()) {
                 Ok(reply) => {
-                    self.first_date = self.first_date.or(reply.date);
+                    if let Some(date) = reply.date {
+                        // Only the first one counts.
+                        let _ = self.first_date.set(date);
+                    }
                     return Ok(reply);
                 }
                 Err(failure) => failure,

@@ -63,7 +63,7 @@ fn client(uid: Option<i64>, answers: Answers) -> (Client<Script>, Log) {
         log: Rc::clone(&log),
         pause: Ok(()),
     };
-    (Client::new(script, account(), RETRIES, uid), log)
+    (Client::new(script, account(), RETRIES, uid, Default::default()), log)
 }
 
 fn account() -> Account {
@@ -366,7 +366,7 @@ fn a_cancelled_pause_ends_the_call() {
         log: Rc::clone(&log),
         pause: Err(Error::Cancelled),
     };
-    let mut client = Client::new(script, account(), RETRIES, Some(5));
+    let mut client = Client::new(script, account(), RETRIES, Some(5), Default::default());
     assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Cancelled));
     assert_eq!(posts(&log), 1);
 }
@@ -616,7 +616,7 @@ fn a_password_that_cannot_be_sent_is_not_shown() {
         log: Log::default(),
         pause: Ok(()),
     };
-    let mut client = Client::new(script, account.clone(), RETRIES, None);
+    let mut client = Client::new(script, account.clone(), RETRIES, None, Default::default());
     let error = client.authenticate().unwrap_err();
     assert!(!format!("{error} {error:?} {account:?}").contains("s3cret"), "{error}");
     assert_eq!(error.sqlstate(), "22021");

@@ -252,11 +252,11 @@ fn every_recorded_fault_becomes_its_error() {
         for (name, state, message) in expected(version) {
             let fault = recorded(version, name).unwrap_or_else(|| panic!("{version} {name} is no fault"));
             let (found_state, found) = match meaning(&fault) {
-                Meaning::StaleLogin => (STALE, String::new()),
-                Meaning::Error(error) => (error.sqlstate(), error.to_string()),
+                Meaning::StaleLogin => (STALE.to_owned(), String::new()),
+                Meaning::Error(error) => (error.sqlstate().to_owned(), error.to_string()),
             };
             let found = found.strip_prefix("Odoo answered with an error: ").unwrap_or(&found);
-            assert_eq!((found_state, found), (state, message), "odoo{version}/{name}");
+            assert_eq!((found_state.as_str(), found), (state, message), "odoo{version}/{name}");
         }
     }
 }

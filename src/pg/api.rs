@@ -3,15 +3,14 @@
 use super::connection::{self, Connection};
 use super::report::{or_raise, warning};
 use super::runs::signed;
-use super::sink::{timestamptz, PgSink};
-use super::{lock, logins, mirrors, runs, target};
+use super::sink::PgSink;
+use super::time::{moment, optional_timestamptz};
+use super::{counts, interrupt, lock, logins, mirrors, runs, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
-use crate::mirror::sample_metrics;
 use crate::odoo::retry::Policy;
-use crate::odoo::Scope;
-use crate::sync::{self, Plan, Report};
-use chrono::{DateTime, NaiveDateTime};
+use crate::sync::{self, Counts, Guard, Mode, Plan, Position, Report};
+use chrono::NaiveDateTime;
 use pgrx::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +24,7 @@ fn odoo_version(server: default!(Option<String>, "NULL")) -> String {
 
 fn version_of(server: Option<String>) -> Result<String> {
     let connection = Connection::open(&server_or_only(server)?)?;
-    let fetcher = connection.fresh_fetcher(Policy::NONE)?;
+    let fetcher = connection.fresh_fetcher()?;
     Ok(fetcher.run(|client| client.version())?.server_version)
 }
 
@@ -72,26 +71,23 @@ fn check_connection(
 
 fn check(server: Option<String>) -> Result<Vec<Check>> {
     let connection = Connection::open(&server_or_only(server)?)?;
-    let mut models = mirrors::models(&connection.server)?;
-    if models.is_empty() {
-        models.push(sample_metrics::MODEL.to_owned());
-    }
-    let fetcher = connection.fresh_fetcher(Policy::NONE)?;
+    let scopes = mirrors::scopes(&connection.server)?;
+    let fetcher = connection.fresh_fetcher()?;
     let asked = Instant::now();
     let version = fetcher.run(|client| client.version())?;
     let latency = asked.elapsed();
     let uid = fetcher.run(|client| client.authenticate())?;
     let mut rows = Vec::new();
-    for model in models {
-        let scope = Scope {
-            model: model.clone(),
-            domain: Vec::new(),
-            lang: None,
-            company_ids: Vec::new(),
-        };
+    for scope in scopes {
+        let model = scope.model.clone();
         // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an error.
         let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
-            Err(error) if matches!(error.sqlstate(), "42501" | "42704" | "38000") => Err(error),
+            Err(
+                error @ (Error::OdooAccess { .. }
+                | Error::UnknownModel { .. }
+                | Error::UnknownField { .. }
+                | Error::OdooFault { .. }),
+            ) => Err(error),
             other => Ok(other?),
         };
         rows.push((
@@ -121,6 +117,34 @@ fn alter_mirror(mirror: Option<String>, server: Option<String>) {
 
 fn alter(mirror: Option<String>, server: Option<String>) -> Result<()> {
     mirrors::set_server(&given(mirror, "mirror")?, &given(server, "server")?)
+}
+
+/// Asks Odoo for its counts now.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn refresh_counts(
+    mirror: default!(Option<String>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(mirror, String),
+        name!(odoo_total, i64),
+        name!(mirror_total, i64),
+        name!(delta, i64),
+    ),
+> {
+    TableIterator::new(or_raise(refresh(mirror)))
+}
+
+fn refresh(mirror: Option<String>) -> Result<Vec<(String, i64, i64, i64)>> {
+    let names = mirror.map_or_else(mirrors::enabled, |name| Ok(vec![name]))?;
+    let mut rows = Vec::with_capacity(names.len());
+    for name in names {
+        let (odoo, ours) = counts::refresh(&name)?;
+        rows.push((name, odoo, ours, odoo - ours));
+    }
+    Ok(rows)
 }
 
 type Figures = (
@@ -171,7 +195,7 @@ fn sync_mirror(
         mirror,
         since,
         max_rows,
-        dry_run: dry_run.unwrap_or(false),
+        dry_run,
         max_delete_ratio,
     };
     TableIterator::once(or_raise(request.run()))
@@ -182,7 +206,7 @@ struct Request {
     mirror: Option<String>,
     since: Option<TimestampWithTimeZone>,
     max_rows: Option<i32>,
-    dry_run: bool,
+    dry_run: Option<bool>,
     max_delete_ratio: Option<f64>,
 }
 
@@ -190,38 +214,57 @@ impl Request {
     fn run(self) -> Result<Figures> {
         let began = Instant::now();
         let mirror = mirrors::load(&given(self.mirror, "mirror")?)?;
+        let bound = self.since.map(known_to_odoo).transpose()?;
         let plan = Plan {
             mirror: mirror.name.clone(),
-            since: self.since.map(moment).transpose()?,
+            mode: bound.map_or(Mode::Full, |_| Mode::Since),
+            bound,
+            resume: Position::default(),
+            cursor: None,
             max_rows: self.max_rows.map(at_least_one).transpose()?,
-            dry_run: self.dry_run,
-            max_delete_ratio: self.max_delete_ratio.map_or(Ok(mirror.max_delete_ratio), ratio)?,
+            // Whoever's variable is unset did not mean a real run.
+            dry_run: self
+                .dry_run
+                .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?,
+            guard: Guard::NOTHING,
         };
+        let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
         target::check(&mirror, plan.dry_run)?;
         let connection = Connection::open(&mirror.server)?;
+        let login = &connection.account.login;
+        let plan = Plan {
+            guard: mirrors::guard(&mirror, login, max_delete_ratio)?,
+            ..plan
+        };
         if !plan.dry_run {
             lock::for_transaction(&mirror.name)?;
             mirrors::register(&mirror)?;
         }
         let mirror = Arc::new(mirror);
-        let mut source = OdooSource::new(connection.fetcher(Policy::SYNC)?, Arc::clone(&mirror));
+        let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
+        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
         let mut sink = PgSink::new(&mirror, plan.dry_run);
         let report = sync::run(&mut source, &mut sink, &plan)?;
-        let uid = source.uid()?;
-        drop(source);
         let run = match plan.dry_run {
             true => {
                 warn_of_refusal(&plan, &report);
                 None
             }
             false => {
-                if let Some(uid) = uid {
+                let counts = Counts {
+                    odoo: counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?)?,
+                    mirror: counts::of_mirror(&mirror)?,
+                };
+                if let Some(uid) = source.uid()? {
                     logins::remember(&connection, uid)?;
                 }
-                if let Some(cursor) = report.cursor {
-                    mirrors::set_cursor(&mirror.name, timestamptz(cursor.naive_utc())?)?;
+                let shape = mirrors::shape(&mirror)?;
+                if let Some(cursor) = optional_timestamptz(report.cursor)? {
+                    mirrors::set_cursor(&mirror.name, cursor, &shape, login)?;
                 }
-                runs::record(&plan, &report, self.since)?
+                let run = runs::record(&mirror.name, &shape, self.since, &report, &counts)?;
+                runs::purge(&mirror.name)?;
+                Some(run)
             }
         };
         Ok((
@@ -244,7 +287,7 @@ impl Request {
 
 /// A dry run counts deletions that a real one would refuse.
 fn warn_of_refusal(plan: &Plan, report: &Report) {
-    let allowed = sync::allowed_deletions(report.mirror_count, plan.max_delete_ratio);
+    let allowed = plan.guard.allows(report.mirror_count);
     if report.deleted > allowed {
         warning(
             format!(
@@ -252,8 +295,8 @@ fn warn_of_refusal(plan: &Plan, report: &Report) {
                 report.deleted
             ),
             format!(
-                "If Odoo is right, allow it: select * from ipai.sync_mirror('{}', max_delete_ratio => 1);",
-                plan.mirror
+                "If Odoo is right, allow it: select * from ipai.sync_mirror({}, max_delete_ratio => 1);",
+                connection::literal(&plan.mirror)
             ),
         );
     }
@@ -266,23 +309,13 @@ fn server_or_only(server: Option<String>) -> Result<String> {
     }
 }
 
-/// Microseconds between 1970-01-01, where chrono counts from, and 2000-01-01, where Postgres does.
-const EPOCH_SHIFT: i64 = 946_684_800_000_000;
-
-fn moment(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
-    let micros: pg_sys::TimestampTz = since.into();
-    micros
-        .checked_add(EPOCH_SHIFT)
-        .and_then(DateTime::from_timestamp_micros)
-        .map(|moment| moment.naive_utc())
-        // Odoo reads four digits of a year.
-        .filter(|moment| (1..=9999).contains(&chrono::Datelike::year(moment)))
-        .ok_or_else(|| {
-            argument(
-                "since is not a moment that Odoo knows",
-                "Give a date between the years 1 and 9999.",
-            )
-        })
+fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
+    moment(since).ok_or_else(|| {
+        argument(
+            "since is not a moment that Odoo knows",
+            "Give a date between the years 1 and 9999.",
+        )
+    })
 }
 
 fn at_least_one(max_rows: i32) -> Result<u64> {
@@ -295,7 +328,8 @@ fn at_least_one(max_rows: i32) -> Result<u64> {
     }
 }
 
-fn ratio(ratio: f64) -> Result<f64> {
+/// A part of the rows.
+pub fn ratio(ratio: f64) -> Result<f64> {
     match (0.0..=1.0).contains(&ratio) {
         true => Ok(ratio),
         false => Err(argument(

@@ -4,7 +4,7 @@ use super::interrupt;
 use super::logins;
 use super::spi;
 use crate::error::{Error, Result};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Tick};
 use crate::http::{shown, Endpoint};
 use crate::odoo::retry::Policy;
 use crate::odoo::Account;
@@ -70,22 +70,18 @@ impl Connection {
     }
 
     /// A thread that calls Odoo, with the remembered login where there is one.
-    pub fn fetcher(&self, retries: Policy) -> Result<Fetcher> {
+    pub fn fetcher(&self, retries: Policy, tick: Tick) -> Result<Fetcher> {
         let uid = logins::remembered(self)?;
-        self.start(retries, uid)
+        Fetcher::start(self.endpoint.clone(), self.account.clone(), retries, uid, tick)
     }
 
-    /// The same, but the first call logs in anew.
-    pub fn fresh_fetcher(&self, retries: Policy) -> Result<Fetcher> {
-        self.start(retries, None)
-    }
-
-    fn start(&self, retries: Policy, uid: Option<i64>) -> Result<Fetcher> {
+    /// The same for a person who waits: the first call logs in anew, and nothing is tried again.
+    pub fn fresh_fetcher(&self) -> Result<Fetcher> {
         Fetcher::start(
             self.endpoint.clone(),
             self.account.clone(),
-            retries,
-            uid,
+            Policy::NONE,
+            None,
             interrupt::tick,
         )
     }
@@ -211,4 +207,9 @@ fn vault_secret(name: &str) -> Result<Secret> {
 /// A name as it is typed in SQL, for hints.
 pub fn ident(name: &str) -> String {
     pgrx::spi::quote_identifier(name)
+}
+
+/// A text as it is typed in SQL, for hints.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,5 +1,6 @@
 //! What the backend does while it waits for Odoo.
 
+use super::subtransaction;
 use crate::error::{Error, Result};
 use pgrx::prelude::*;
 
@@ -8,11 +9,22 @@ extern "C-unwind" {
     fn pq_check_connection() -> bool;
 }
 
+/// The same for a procedure, which must record its end: what is pending comes back as an error.
+pub fn tick_in_procedure() -> Result<()> {
+    // SAFETY: a plain read of what signal handlers set.
+    match unsafe { pg_sys::InterruptPending != 0 } {
+        true => subtransaction::within(tick),
+        false => tick(),
+    }
+}
+
 /// Raises a pending cancel, timeout or shutdown, and notices a client that is gone.
 pub fn tick() -> Result<()> {
     pgrx::check_for_interrupts!();
     // SAFETY: called on the backend's own thread. A background worker (pg_cron's) has no client to lose.
-    let gone = unsafe { !pg_sys::MyProcPort.is_null() && !pq_check_connection() };
+    // It may raise: the guard turns that into unwinding.
+    let gone =
+        unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
     match gone {
         true => Err(Error::ClientGone),
         false => Ok(()),

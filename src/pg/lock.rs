@@ -5,15 +5,30 @@ use crate::error::{Error, Result};
 
 /// Takes the mirror's lock until the end of the transaction, or says at once that somebody else has it.
 pub fn for_transaction(mirror: &str) -> Result<()> {
-    let taken = spi::query_one(
-        "select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('ipai_sync'), pg_catalog.hashtext($1))",
-        &[mirror.into()],
-        |row| spi::column::<bool>(row, 1),
-    )?;
-    match taken {
+    take(mirror, "pg_try_advisory_xact_lock")
+}
+
+/// Takes it for the session, over commits and errors: [`release`] gives it back.
+pub fn for_session(mirror: &str) -> Result<()> {
+    take(mirror, "pg_try_advisory_lock")
+}
+
+pub fn release(mirror: &str) -> Result<()> {
+    call(mirror, "pg_advisory_unlock").map(|_| ())
+}
+
+fn take(mirror: &str, function: &str) -> Result<()> {
+    match call(mirror, function)? {
         Some(true) => Ok(()),
         _ => Err(Error::Busy {
             mirror: mirror.to_owned(),
         }),
     }
+}
+
+fn call(mirror: &str, function: &str) -> Result<Option<bool>> {
+    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync'), pg_catalog.hashtext($1))");
+    // As a statement that writes: what follows must see what the last holder of the lock committed.
+    let taken = spi::execute(&sql, &[mirror.into()], |row| spi::column::<bool>(row, 1))?;
+    Ok(taken.first().copied())
 }

@@ -2,11 +2,12 @@
 
 use super::progress::Progress;
 use super::spi;
-use crate::error::{Error, Result};
+use super::time::{date, timestamptz};
+use super::{report, runs, subtransaction};
+use crate::error::Result;
 use crate::mirror::sql::Statements;
 use crate::mirror::{Column, Mirror, Page};
-use crate::sync::{Difference, Sink, Written};
-use chrono::{NaiveDate, NaiveDateTime};
+use crate::sync::{Difference, Sink, SoFar, Written};
 use pgrx::datum::{DatumWithOid, IntoDatum};
 use pgrx::prelude::*;
 
@@ -55,9 +56,13 @@ impl Sink for PgSink {
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
-        let args = [ids.to_vec().into(), after.into(), upto.into()];
-        let rows = spi::query(&self.statements.compare, &args, |row| {
-            Ok((spi::optional::<i64>(row, 1)?, spi::optional::<i64>(row, 2)?))
+        let rows = Spi::connect(|client| {
+            // Inside the connection: see `write`.
+            let args = [ids.to_vec().into(), after.into(), upto.into()];
+            let table = client.select(self.statements.compare.as_str(), None, &args);
+            spi::read(table.map_err(spi::internal)?, |row| {
+                Ok((spi::optional::<i64>(row, 1)?, spi::optional::<i64>(row, 2)?))
+            })
         })?;
         let mut difference = Difference::default();
         for (missing, gone) in rows {
@@ -65,6 +70,10 @@ impl Sink for PgSink {
             difference.gone.extend(gone);
         }
         Ok(difference)
+    }
+
+    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+        spi::query(&self.statements.rest, &[after.into()], |row| spi::column(row, 1))
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
@@ -77,8 +86,61 @@ impl Sink for PgSink {
         })
     }
 
-    fn progress(&mut self, fetched: u64, total: Option<u64>) {
-        self.progress.tell(fetched, total);
+    fn checkpoint(&mut self, so_far: &SoFar) -> Result<()> {
+        self.progress.tell(so_far.fetched, so_far.total);
+        Ok(())
+    }
+
+    fn notice(&mut self, message: &str) {
+        report::notice(message.to_owned());
+    }
+}
+
+/// The same, for a procedure: each page is a subtransaction, committed together with the position.
+pub struct CommittingSink {
+    sink: PgSink,
+    run: i64,
+}
+
+impl CommittingSink {
+    /// `run` is the row of the run in the log.
+    pub fn new(mirror: &Mirror, run: i64) -> Self {
+        CommittingSink {
+            sink: PgSink::new(mirror, false),
+            run,
+        }
+    }
+}
+
+impl Sink for CommittingSink {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        subtransaction::within(|| self.sink.write(page))
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        subtransaction::within(|| self.sink.count())
+    }
+
+    fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
+        subtransaction::within(|| self.sink.compare(after, upto, ids))
+    }
+
+    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+        subtransaction::within(|| self.sink.rest(after))
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<u64> {
+        subtransaction::within(|| self.sink.delete(ids))
+    }
+
+    fn checkpoint(&mut self, so_far: &SoFar) -> Result<()> {
+        subtransaction::within(|| runs::checkpoint(self.run, so_far))?;
+        subtransaction::commit()?;
+        self.sink.checkpoint(so_far)
+    }
+
+    fn notice(&mut self, message: &str) {
+        self.sink.notice(message);
     }
 }
 
@@ -112,30 +174,6 @@ fn mapped<T, R>(cells: &[Option<T>], convert: impl Fn(&T) -> Result<R>) -> Resul
         .iter()
         .map(|cell| cell.as_ref().map(&convert).transpose())
         .collect()
-}
-
-/// Postgres counts from 2000-01-01.
-const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
-    Some(day) => day,
-    None => NaiveDate::MIN,
-};
-
-fn date(day: NaiveDate) -> Date {
-    // Odoo's years have four digits at most, so the difference fits.
-    let days = day.signed_duration_since(EPOCH).num_days() as i32;
-    // SAFETY: years 1 to 9999 are within Postgres's range.
-    unsafe { Date::from_pg_epoch_days(days) }
-}
-
-/// A UTC moment as Postgres's timestamptz.
-pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
-    let since = moment.signed_duration_since(EPOCH.and_time(chrono::NaiveTime::MIN));
-    since
-        .num_microseconds()
-        .and_then(|micros| TimestampWithTimeZone::try_from(micros).ok())
-        .ok_or_else(|| Error::Internal {
-            cause: "a moment is out of Postgres's range".to_owned(),
-        })
 }
 
 fn array_literal(ids: &[i64]) -> String {

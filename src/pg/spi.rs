@@ -40,7 +40,8 @@ pub fn execute<T>(
     Spi::connect_mut(|client| read(client.update(sql, None, args).map_err(internal)?, row))
 }
 
-fn read<T>(table: SpiTupleTable<'_>, row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>) -> Result<Vec<T>> {
+/// Each row of an answer.
+pub fn read<T>(table: SpiTupleTable<'_>, row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>) -> Result<Vec<T>> {
     let mut rows = Vec::with_capacity(table.len());
     for tuple in table {
         rows.push(row(&tuple)?);

@@ -47,7 +47,7 @@ pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
 fn find(mirror: &Mirror) -> Result<pg_sys::Oid> {
     let oid = spi::query_one(
         "select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = \
-         $1 and c.relname = $2 and c.relkind in ('r', 'p')",
+         $1 and c.relname = $2 and c.relkind = 'r'",
         &[mirror.target.schema.as_str().into(), mirror.target.name.as_str().into()],
         |row| spi::column(row, 1),
     )?;

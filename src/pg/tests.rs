@@ -12,6 +12,7 @@ mod tests {
     use crate::odoo::Scope;
     use crate::pg::report;
     use crate::pg::sink::PgSink;
+    use crate::pg::subtransaction;
     use crate::sync::{Sink, Written};
     use chrono::{NaiveDate, NaiveDateTime};
     use pgrx::prelude::*;
@@ -133,7 +134,8 @@ mod tests {
                    join pg_depend d on d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
                    where n.nspname = 'ipai' and refobjid = (select oid from pg_extension where extname = 'ipai_sync')";
         assert!(count(&format!("select count(*) {own}")) >= 6);
-        let unset = "and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']";
+        // A procedure that commits cannot carry one: it sets it by itself.
+        let unset = "and prokind = 'f' and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']";
         assert_eq!(text(&format!("select string_agg(proname, ', ') {own} {unset}")), None);
         let public = "and (proacl is null or exists (select from aclexplode(proacl) where grantee = 0))";
         assert_eq!(text(&format!("select string_agg(proname, ', ') {own} {public}")), None);
@@ -176,6 +178,7 @@ mod tests {
             fields: fields.collect(),
             page_size: 10,
             max_delete_ratio: 0.2,
+            alert_field: None,
         }
     }
 
@@ -296,12 +299,15 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, count, a page, all ids.
+        // As a run asks: login, count, a page, all ids and that there are no more, those that are active, alerts.
         let odoo = Recorded::start(vec![
             include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../../tests/corpus/odoo19/search_count.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
+            include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
+            include_str!("../../tests/corpus/odoo19/archived_active_test_false.xml"),
+            include_str!("../../tests/corpus/odoo19/archived_default_context.xml"),
         ]);
         server(&odoo.url);
         let report = text(
@@ -319,8 +325,47 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 4);
+        assert_eq!(requests.len(), 7);
         assert!(requests[2].contains("search_read") && requests[2].contains("active_test"));
+    }
+
+    #[pg_test(error = "run_sync cannot run inside a transaction")]
+    fn run_sync_refuses_a_transaction() {
+        Spi::run("call ipai.run_sync('sample_metrics')").unwrap();
+    }
+
+    #[pg_test]
+    fn a_failed_subtransaction_leaves_the_transaction_and_the_whole_error() {
+        Spi::run("create table kept (n integer check (n < 2)); insert into kept values (1)").unwrap();
+        let error = subtransaction::within(|| -> Result<(), Error> {
+            Spi::run("insert into kept values (0)").unwrap();
+            Spi::run(
+                "do $$ begin raise exception 'no' using errcode = '55P03', detail = 'facts', hint = 'next'; end $$",
+            )
+            .unwrap();
+            Ok(())
+        });
+        let expected = Error::Postgres {
+            sqlstate: "55P03".into(),
+            message: "no".into(),
+            detail: Some("facts".into()),
+            hint: Some("next".into()),
+        };
+        assert_eq!(error, Err(expected));
+        let refused = subtransaction::within(|| -> Result<(), Error> {
+            Spi::run("insert into kept values (0)").unwrap();
+            Err(Error::ClientGone)
+        });
+        assert_eq!(refused, Err(Error::ClientGone));
+        subtransaction::within(|| {
+            Spi::run("insert into kept values (-1)").unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(
+            text("select string_agg(n::text, ' ' order by n) from kept").as_deref(),
+            Some("-1 1")
+        );
     }
 
     #[pg_test(error = "Odoo authentication failed")]

@@ -1,114 +1,139 @@
 //! The only loop: pages from the source into the sink, then the compare of ids, then the deletions.
 
+use super::reconcile::Guard;
 use super::report::{Mode, Report};
-use super::{cursor, reconcile, Difference, Scan, Sink, Source};
+use super::{cursor, reconcile, Difference, Position, Scan, Sink, SoFar, Source};
 use crate::error::Result;
 use crate::mirror::Page;
 use chrono::NaiveDateTime;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Name of the mirror, for messages.
     pub mirror: String,
+    pub mode: Mode,
     /// Read only what was written at or after this moment (UTC); `None` reads everything.
-    pub since: Option<NaiveDateTime>,
+    pub bound: Option<NaiveDateTime>,
+    /// Where an unfinished run stopped.
+    pub resume: Position,
+    /// The greatest write date that Odoo is known to have had: if all are older now, its database was restored.
+    pub cursor: Option<NaiveDateTime>,
     /// Read at most so many records; nothing is deleted then.
     pub max_rows: Option<u64>,
     /// Change nothing: the sink is dry.
     pub dry_run: bool,
-    /// Largest part of the rows (0 to 1) that may be deleted.
-    pub max_delete_ratio: f64,
+    /// What may be deleted.
+    pub guard: Guard,
 }
 
-/// Runs `plan`. On an error, what was written so far is left to the sink's transaction; deletions come last, and
-/// only after a complete answer.
+/// Runs `plan`. Pages only upsert; deletions come last, and only after a complete answer.
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
-    let mode = plan.since.map_or(Mode::Full, |_| Mode::Since);
-    let mut run = Run::new(source, sink);
-    if mode == Mode::Full {
-        run.total = Some(run.ask(|source| source.count())?);
-    }
-    run.ask(|source| {
-        source.start(Scan {
-            since: plan.since,
-            limit: plan.max_rows,
-        })
-    })?;
-    while let Some(page) = run.ask(|source| source.next_page())? {
-        run.write(&page)?;
-    }
+    let mut run = Run::new(source, sink, plan);
+    run.scan(plan)?;
     if plan.max_rows.is_some() {
         let odoo_count = run.ask(|source| source.count())?;
-        return run.report(mode, odoo_count);
+        return run.report(odoo_count);
     }
-    if mode == Mode::Since {
-        // Equal counts are no proof, but all that an incremental run pays for; full runs compare every id.
+    if run.restored(plan) {
+        run.sink.notice(&format!(
+            "{}: Odoo has nothing as new as the last run saw. Its database was restored, or the newest record was deleted: \
+             everything is read again.",
+            plan.mirror
+        ));
+        run.so_far.mode = Mode::Full;
+        run.so_far.bound = None;
+        run.so_far.position = Position::default();
+        // Whoever goes on with this run must know that everything is to be read.
+        run.checkpoint()?;
+        run.scan(plan)?;
+    }
+    if !run.so_far.mode.compares() {
+        // Equal counts are no proof, but all that such a run pays for; others compare every id.
         let odoo_count = run.ask(|source| source.count())?;
         if odoo_count == run.put(|sink| sink.count())? {
-            return run.report(mode, odoo_count);
+            return run.complete(odoo_count);
         }
     }
-    let scanned = run.inserted;
+    let scanned = run.so_far.inserted;
     // A dry run has written nothing, so that what it read is missing still: counted, not read again.
     let found = reconcile::compare(&mut run, !plan.dry_run)?;
     if plan.dry_run {
-        run.inserted = scanned.max(found.missing);
+        run.so_far.inserted = scanned.max(found.missing);
     } else {
         let rows = run.put(|sink| sink.count())?;
-        reconcile::guard(&plan.mirror, found.gone.len() as u64, rows, plan.max_delete_ratio)?;
+        plan.guard.check(&plan.mirror, found.gone.len() as u64, rows)?;
     }
-    let began = run.ask(|source| source.first_date())?;
     // After everything that the source is asked for: where it fails, nothing is deleted.
     run.deleted = run.put(|sink| sink.delete(&found.gone))?;
-    let mut report = run.report(mode, found.odoo_count)?;
-    if mode == Mode::Full && !plan.dry_run {
-        report.cursor = cursor::after_full_run(run.written, began, run.first_written);
-    }
-    Ok(report)
+    run.complete(found.odoo_count)
 }
 
 /// A run under way: both ends, and what passed between them.
 pub(super) struct Run<'a> {
     source: &'a mut dyn Source,
     sink: &'a mut dyn Sink,
-    /// Records to expect, where that is known.
-    total: Option<u64>,
-    fetched: u64,
-    inserted: u64,
-    updated: u64,
+    so_far: SoFar,
     deleted: u64,
-    /// The greatest write date seen.
-    written: Option<NaiveDateTime>,
-    /// The greatest write date of the first page.
-    first_written: Option<NaiveDateTime>,
-    waiting: Duration,
-    writing: Duration,
+    dry: bool,
 }
 
 impl<'a> Run<'a> {
-    fn new(source: &'a mut dyn Source, sink: &'a mut dyn Sink) -> Self {
+    fn new(source: &'a mut dyn Source, sink: &'a mut dyn Sink, plan: &Plan) -> Self {
         Run {
             source,
             sink,
-            total: None,
-            fetched: 0,
-            inserted: 0,
-            updated: 0,
+            so_far: SoFar {
+                mode: plan.mode,
+                bound: plan.bound,
+                position: plan.resume,
+                ..SoFar::default()
+            },
             deleted: 0,
-            written: None,
-            first_written: None,
-            waiting: Duration::ZERO,
-            writing: Duration::ZERO,
+            dry: plan.dry_run,
         }
+    }
+
+    /// Reads page after page from the position to the end.
+    fn scan(&mut self, plan: &Plan) -> Result<()> {
+        if self.so_far.mode == Mode::Full {
+            self.so_far.total = Some(self.ask(|source| source.count())?);
+        }
+        let scan = Scan {
+            since: self.so_far.bound,
+            after: self.so_far.position.id,
+            limit: plan.max_rows,
+        };
+        self.ask(|source| source.start(scan))?;
+        while let Some(page) = self.ask(|source| source.next_page())? {
+            let position = &mut self.so_far.position;
+            if position.id == 0 {
+                // Where Odoo does not tell its clock, the greatest write date of the first page stands for it. A resumed
+                // run keeps what the run knew that it goes on with.
+                let written = page.written.map(|written| written.and_utc());
+                position.began = self.source.first_date().or(written);
+            }
+            let last = page.ids.last().copied();
+            self.write(&page, last)?;
+        }
+        Ok(())
+    }
+
+    /// Whether Odoo has lost what the last run saw.
+    fn restored(&self, plan: &Plan) -> bool {
+        self.so_far.mode.has_cursor()
+            && self.so_far.bound.is_some()
+            && plan
+                .cursor
+                .is_some_and(|cursor| self.so_far.position.written < Some(cursor))
     }
 
     /// Asks the source, on the clock of waiting.
     pub(super) fn ask<R>(&mut self, call: impl FnOnce(&mut dyn Source) -> Result<R>) -> Result<R> {
         let began = Instant::now();
         let result = call(self.source);
-        self.waiting += began.elapsed();
+        self.so_far.waiting += began.elapsed();
         result
     }
 
@@ -116,42 +141,62 @@ impl<'a> Run<'a> {
     fn put<R>(&mut self, call: impl FnOnce(&mut dyn Sink) -> Result<R>) -> Result<R> {
         let began = Instant::now();
         let result = call(self.sink);
-        self.writing += began.elapsed();
+        self.so_far.writing += began.elapsed();
         result
     }
 
-    /// The way of every page, however it was asked for.
-    pub(super) fn write(&mut self, page: &Page) -> Result<()> {
+    /// The way of every page, however it was asked for. `last` moves the position: only pages of the scan do.
+    pub(super) fn write(&mut self, page: &Page, last: Option<i64>) -> Result<()> {
         let written = self.put(|sink| sink.write(page))?;
-        if self.fetched == 0 {
-            self.first_written = page.written;
-        }
-        self.fetched += page.len() as u64;
-        self.inserted += written.inserted;
-        self.updated += written.updated;
-        self.written = self.written.max(page.written);
-        self.sink.progress(self.fetched, self.total);
-        Ok(())
+        let position = &mut self.so_far.position;
+        position.written = position.written.max(page.written);
+        position.id = last.unwrap_or(position.id);
+        self.so_far.pages += 1;
+        self.so_far.fetched += page.len() as u64;
+        self.so_far.inserted += written.inserted;
+        self.so_far.updated += written.updated;
+        self.checkpoint()
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        let so_far = self.so_far;
+        self.put(|sink| sink.checkpoint(&so_far))
     }
 
     pub(super) fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
         self.put(|sink| sink.compare(after, upto, ids))
     }
 
-    fn report(&mut self, mode: Mode, odoo_count: u64) -> Result<Report> {
+    pub(super) fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+        self.put(|sink| sink.rest(after))
+    }
+
+    /// The report of a run that saw everything it was to see.
+    fn complete(&mut self, odoo_count: u64) -> Result<Report> {
+        let mut report = self.report(odoo_count)?;
+        if self.so_far.mode.has_cursor() && !self.dry {
+            let position = &self.so_far.position;
+            report.cursor = cursor::after_run(position.written, position.began);
+        }
+        Ok(report)
+    }
+
+    fn report(&mut self, odoo_count: u64) -> Result<Report> {
         let mirror_count = self.put(|sink| sink.count())?;
+        let so_far = self.so_far;
         Ok(Report {
-            mode,
-            fetched: self.fetched,
-            inserted: self.inserted,
-            updated: self.updated,
-            unchanged: self.fetched.saturating_sub(self.inserted + self.updated),
+            mode: so_far.mode,
+            pages: so_far.pages,
+            fetched: so_far.fetched,
+            inserted: so_far.inserted,
+            updated: so_far.updated,
+            unchanged: so_far.fetched.saturating_sub(so_far.inserted + so_far.updated),
             deleted: self.deleted,
             odoo_count,
             mirror_count,
             cursor: None,
-            waiting: self.waiting,
-            writing: self.writing,
+            waiting: so_far.waiting,
+            writing: so_far.writing,
         })
     }
 }

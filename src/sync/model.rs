@@ -2,7 +2,8 @@
 //!
 //! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is shown in whole seconds,
 //! transactions commit late, ids are given before the commit, deletions leave no trace, some changes leave the write
-//! date alone. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks what it is told.
+//! date alone, a backup may be restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks
+//! what it is told. [`Product`] is what remains between scheduled runs.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -10,7 +11,10 @@ use std::rc::Rc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
-use super::{Difference, Scan, Sink, Source, Written};
+use super::{
+    choose, run, Difference, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start, State,
+    Unfinished, Written,
+};
 use crate::error::{Error, Result};
 use crate::mirror::{Column, Page};
 
@@ -53,6 +57,13 @@ pub enum Op {
     Sql(usize),
     /// Sets a write date to NULL by SQL.
     Forget(usize),
+    /// Creates a record whose write date is a day old, by SQL or in an endless transaction.
+    Import,
+    /// Writes while Odoo's clock is a month ahead.
+    Ahead(usize),
+    Backup,
+    /// Brings the last backup back, ids that were given since included. Its open transactions are lost.
+    Restore,
     Begin,
     /// The same in the transaction that began last.
     CreateWithin,
@@ -69,6 +80,8 @@ pub struct Odoo {
     records: BTreeMap<i64, Record>,
     open: Vec<Transaction>,
     last_id: i64,
+    /// The records of a backup, and its last id.
+    backup: Option<(BTreeMap<i64, Record>, i64)>,
     changes: u64,
     /// Every state that any record was ever seen in.
     ever: HashSet<(i64, Cells)>,
@@ -85,6 +98,7 @@ impl Odoo {
             records: BTreeMap::new(),
             open: Vec::new(),
             last_id: 0,
+            backup: None,
             changes: 0,
             ever: HashSet::new(),
         };
@@ -141,6 +155,23 @@ impl Odoo {
                 let id = self.pick(*pick);
                 if let Some(record) = id.and_then(|id| self.records.get_mut(&id)) {
                     record.write_date = None;
+                }
+            }
+            Op::Import => {
+                let (id, cells) = (self.next_id(), self.fresh());
+                self.commit(now - TimeDelta::days(1), BTreeMap::from([(id, Some(cells))]));
+            }
+            Op::Ahead(pick) => {
+                let cells = self.fresh();
+                if let Some(id) = self.pick(*pick) {
+                    self.commit(now + TimeDelta::days(30), BTreeMap::from([(id, Some(cells))]));
+                }
+            }
+            Op::Backup => self.backup = Some((self.records.clone(), self.last_id)),
+            Op::Restore => {
+                if let Some((records, last_id)) = self.backup.clone() {
+                    (self.records, self.last_id) = (records, last_id);
+                    self.open.clear();
                 }
             }
             Op::Begin => self.open.push(Transaction {
@@ -332,7 +363,7 @@ impl Reader {
 impl Source for Reader {
     fn start(&mut self, scan: Scan) -> Result<()> {
         self.call("start")?;
-        (self.scan, self.after, self.left) = (scan, 0, scan.limit.unwrap_or(u64::MAX));
+        (self.scan, self.after, self.left) = (scan, scan.after, scan.limit.unwrap_or(u64::MAX));
         Ok(())
     }
 
@@ -369,13 +400,13 @@ impl Source for Reader {
         self.page_size
     }
 
-    fn first_date(&mut self) -> Result<Option<DateTime<Utc>>> {
-        self.call("first_date")?;
-        Ok(self.first_date)
+    fn first_date(&self) -> Option<DateTime<Utc>> {
+        self.first_date
     }
 }
 
-/// A sink that keeps its rows in memory and panics where it is told what cannot be true.
+/// A sink that keeps its rows in memory and panics where it is told what cannot be true. A checkpoint is what outlives
+/// a run that is killed.
 pub struct Table {
     odoo: Shared,
     pub rows: BTreeMap<i64, Cells>,
@@ -384,8 +415,14 @@ pub struct Table {
     pub touched: Vec<i64>,
     /// Ids of the rows that were deleted.
     pub deleted: Vec<i64>,
-    /// What a person was told.
+    /// Fetched of total, at each checkpoint.
     pub progress: Vec<(u64, Option<u64>)>,
+    /// What a person was told.
+    pub notices: Vec<String>,
+    /// The rows as the run found them, or as they were at its last checkpoint.
+    committed: BTreeMap<i64, Cells>,
+    /// The last checkpoint.
+    pub so_far: Option<SoFar>,
     /// Number of the call that fails, from 1.
     pub fail_at: Option<usize>,
     calls: usize,
@@ -400,6 +437,9 @@ impl Table {
             touched: Vec::new(),
             deleted: Vec::new(),
             progress: Vec::new(),
+            notices: Vec::new(),
+            committed: BTreeMap::new(),
+            so_far: None,
             fail_at: None,
             calls: 0,
         }
@@ -408,9 +448,16 @@ impl Table {
     /// Forgets what happened, not the rows.
     pub fn reset(&mut self) {
         *self = Table {
+            committed: self.rows.clone(),
             rows: std::mem::take(&mut self.rows),
             ..Table::new(&self.odoo)
         };
+    }
+
+    /// Loses what was written after the last checkpoint.
+    pub fn roll_back(&mut self) {
+        self.rows.clone_from(&self.committed);
+        self.deleted.clear();
     }
 
     fn call(&mut self) -> Result<()> {
@@ -470,6 +517,11 @@ impl Sink for Table {
         })
     }
 
+    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+        self.call()?;
+        Ok(self.rows.keys().copied().filter(|id| *id > after).take(2).collect())
+    }
+
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
         self.call()?;
         for id in ids {
@@ -484,7 +536,142 @@ impl Sink for Table {
         Ok(ids.len() as u64)
     }
 
-    fn progress(&mut self, fetched: u64, total: Option<u64>) {
-        self.progress.push((fetched, total));
+    fn checkpoint(&mut self, so_far: &SoFar) -> Result<()> {
+        self.call()?;
+        if let Some(before) = self.so_far.filter(|before| before.mode == so_far.mode) {
+            assert_eq!(so_far.bound, before.bound);
+            let (position, before) = (so_far.position, before.position);
+            assert!(
+                position.id >= before.id && position.written >= before.written,
+                "{before:?} {position:?}"
+            );
+            assert!(
+                position.began == before.began || before.id == 0,
+                "{before:?} {position:?}"
+            );
+        }
+        self.so_far = Some(*so_far);
+        self.progress.push((so_far.fetched, so_far.total));
+        if !self.dry {
+            self.committed.clone_from(&self.rows);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, message: &str) {
+        self.notices.push(message.to_owned());
+    }
+}
+
+/// A mirror with what is known of it between its scheduled runs.
+pub struct Product {
+    pub odoo: Shared,
+    pub table: Table,
+    pub state: State,
+    pub guard: Guard,
+    /// Number of the call to the sink that fails in the next run, from 1.
+    pub sink_fails: Option<usize>,
+    /// Whether a run that fails was killed, and loses what it wrote after its last checkpoint.
+    pub killed: bool,
+    runs: i64,
+    /// The first answer of the run that began what is unfinished; `None` where it told no clock.
+    began: Option<DateTime<Utc>>,
+}
+
+impl Product {
+    /// With an empty mirror.
+    pub fn new(odoo: &Shared) -> Self {
+        Product {
+            odoo: Rc::clone(odoo),
+            table: Table::new(odoo),
+            state: State {
+                cursor: None,
+                full_at: None,
+                overlap: LONGEST,
+                reconcile_every: TimeDelta::seconds(300),
+                unfinished: None,
+            },
+            guard: Guard::ratio(0.2),
+            sink_fails: None,
+            killed: true,
+            runs: 0,
+            began: None,
+        }
+    }
+
+    /// One `call run_sync(mirror, mode)`, to its end or to what kills it.
+    pub fn run(&mut self, reader: &mut Reader, requested: Requested) -> (Start, Result<Report>) {
+        let start = choose(requested, &self.state, self.now());
+        let plan = Plan {
+            mirror: "m".into(),
+            mode: start.mode,
+            bound: start.bound,
+            resume: start
+                .resumed
+                .map_or_else(Position::default, |unfinished| unfinished.position),
+            cursor: self.state.cursor,
+            max_rows: None,
+            dry_run: false,
+            guard: self.guard,
+        };
+        self.table.reset();
+        self.table.fail_at = self.sink_fails.take();
+        self.runs += 1;
+        let result = run(reader, &mut self.table, &plan);
+
+        // A run that became a full one has nothing from the run that it went on with.
+        let turned = self.table.so_far.is_some_and(|so_far| so_far.mode != start.mode);
+        assert_eq!(turned, !self.table.notices.is_empty());
+        if start.resumed.is_none() || turned {
+            self.began = reader.first_date;
+        }
+        match &result {
+            Ok(report) => {
+                if let (Some(cursor), Some(began)) = (report.cursor, self.began) {
+                    assert!(cursor <= began, "{cursor} {began}");
+                }
+                self.state.cursor = report.cursor.map(|cursor| cursor.naive_utc()).or(self.state.cursor);
+                if report.mode == Mode::Full {
+                    self.state.full_at = Some(self.now());
+                }
+                self.state.unfinished = None;
+            }
+            Err(error) => {
+                if self.killed {
+                    self.table.roll_back();
+                }
+                let so_far = self.table.so_far;
+                // A refused run has read all that it was to read: there is nothing to go on with.
+                let refused = matches!(error, Error::RefusedDeletion { .. });
+                self.state.unfinished = (!refused).then(|| Unfinished {
+                    run: self.runs,
+                    mode: so_far.map_or(plan.mode, |so_far| so_far.mode),
+                    bound: so_far.map_or(plan.bound, |so_far| so_far.bound),
+                    position: so_far.map_or(plan.resume, |so_far| so_far.position),
+                });
+            }
+        }
+        (start, result)
+    }
+
+    /// A run that nothing disturbs.
+    pub fn sync(&mut self, requested: Requested) -> (Start, Report) {
+        let (start, result) = self.run(&mut Reader::new(&self.odoo), requested);
+        let report = result.unwrap_or_else(|error| unreachable!("{error:?}"));
+        (start, report)
+    }
+
+    pub fn apply(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.odoo.borrow_mut().apply(op);
+        }
+    }
+
+    pub fn now(&self) -> NaiveDateTime {
+        self.odoo.borrow().date().naive_utc()
+    }
+
+    pub fn is_equal(&self) -> bool {
+        self.table.rows == self.odoo.borrow().rows()
     }
 }

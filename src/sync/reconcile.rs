@@ -4,10 +4,43 @@
 use super::engine::Run;
 use crate::error::{Error, Result};
 
-/// Rows that one run may delete: a handful always, a part of a large mirror, more only when the caller says so.
-pub fn allowed_deletions(rows: u64, max_delete_ratio: f64) -> u64 {
-    const ALWAYS: u64 = 100;
-    ALWAYS.max((rows as f64 * max_delete_ratio.clamp(0.0, 1.0)).floor() as u64)
+/// What one run may delete.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// So many rows at any rate.
+    always: u64,
+    /// The part of the rows, 0 to 1.
+    ratio: f64,
+}
+
+impl Guard {
+    /// Nothing at all.
+    pub const NOTHING: Guard = Guard { always: 0, ratio: 0.0 };
+
+    /// A handful always, a part of a large mirror.
+    pub fn ratio(ratio: f64) -> Self {
+        Guard { always: 100, ratio }
+    }
+
+    /// How many of `rows` may go.
+    pub fn allows(&self, rows: u64) -> u64 {
+        self.always
+            .max((rows as f64 * self.ratio.clamp(0.0, 1.0)).floor() as u64)
+    }
+
+    /// An error where more rows would go than may.
+    pub(super) fn check(&self, mirror: &str, gone: u64, total: u64) -> Result<()> {
+        let allowed = self.allows(total);
+        if gone <= allowed {
+            return Ok(());
+        }
+        Err(Error::RefusedDeletion {
+            mirror: mirror.to_owned(),
+            rows: gone,
+            total,
+            allowed,
+        })
+    }
 }
 
 /// What a complete compare found.
@@ -36,21 +69,29 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
                 cause: "the ids are not in ascending order".to_owned(),
             });
         }
-        let last = ids.last().copied();
-        let difference = run.compare(after, last.unwrap_or(i64::MAX), &ids)?;
+        let Some(last) = ids.last().copied() else {
+            break;
+        };
+        let difference = run.compare(after, last, &ids)?;
         found.odoo_count += ids.len() as u64;
         found.gone.extend(difference.gone);
         found.missing += difference.missing.len() as u64;
         if read_missing {
             for ids in difference.missing.chunks(page_size) {
                 let page = run.ask(|source| source.read(ids))?;
-                run.write(&page)?;
+                run.write(&page, None)?;
             }
         }
-        match last {
-            Some(id) => after = id,
+        after = last;
+    }
+    // Behind the last id of Odoo: a part at a time, it may be the whole mirror.
+    loop {
+        let rest = run.rest(after)?;
+        match rest.last() {
+            Some(last) => after = *last,
             None => break,
         }
+        found.gone.extend(rest);
     }
     if !found.gone.is_empty() {
         // Ids that Odoo counts and does not list are not absent. What is gone stays until a run sees both agree.
@@ -63,32 +104,18 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
     Ok(found)
 }
 
-/// The guard: an error where more rows would go than may go in one run.
-pub(super) fn guard(mirror: &str, gone: u64, total: u64, max_delete_ratio: f64) -> Result<()> {
-    let allowed = allowed_deletions(total, max_delete_ratio);
-    if gone <= allowed {
-        return Ok(());
-    }
-    Err(Error::RefusedDeletion {
-        mirror: mirror.to_owned(),
-        rows: gone,
-        total,
-        allowed,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_hundred_rows_or_a_part_may_go() {
-        assert_eq!(allowed_deletions(0, 0.2), 100);
-        assert_eq!(allowed_deletions(499, 0.2), 100);
-        assert_eq!(allowed_deletions(1_000, 0.2), 200);
-        assert_eq!(allowed_deletions(1_000, 0.0), 100);
-        assert_eq!(allowed_deletions(1_000, 1.0), 1_000);
-        assert_eq!(allowed_deletions(1_000, 17.0), 1_000);
-        assert_eq!(allowed_deletions(1_000, f64::NAN), 100);
+        assert_eq!(Guard::ratio(0.2).allows(0), 100);
+        assert_eq!(Guard::ratio(0.2).allows(499), 100);
+        assert_eq!(Guard::ratio(0.2).allows(1_000), 200);
+        assert_eq!(Guard::ratio(0.0).allows(1_000), 100);
+        assert_eq!(Guard::ratio(1.0).allows(1_000), 1_000);
+        assert_eq!(Guard::ratio(17.0).allows(1_000), 1_000);
+        assert_eq!(Guard::ratio(f64::NAN).allows(1_000), 100);
     }
 }

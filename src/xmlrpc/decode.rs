@@ -31,7 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_depth: 64,
-            max_bytes: 512 << 20,
+            max_bytes: 256 << 20,
         }
     }
 }

@@ -1,0 +1,106 @@
+-- Scheduling over pg_cron, in whose tables the jobs live: cron.job, cron.job_run_details.
+
+-- Nothing of the schema that the extension goes into may be called while it is created: its owner may have planted it.
+set local search_path = pg_catalog, pg_temp;
+
+create function ipai.schedule_sync(mirror text, schedule text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    job bigint;
+begin
+    perform ipai.require_cron();
+    perform ipai.require_mirror(mirror);
+    if schedule is null then
+        raise exception 'schedule must not be null'
+            using errcode = 'invalid_parameter_value', hint = 'Give a cron schedule such as */15 * * * *.';
+    end if;
+    begin
+        job := cron.schedule('ipai_sync ' || mirror, schedule, format('call ipai.run_sync(%L)', mirror));
+    exception
+        when insufficient_privilege then
+            raise;
+        when others then
+            raise exception 'pg_cron does not understand the schedule "%"', schedule
+                using errcode = 'invalid_parameter_value', detail = sqlerrm,
+                      hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end;
+    return job;
+end
+$$;
+comment on function ipai.schedule_sync(text, text) is
+    'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT, such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
+
+create function ipai.unschedule_sync(mirror text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    job bigint;
+    found_one boolean := false;
+begin
+    perform ipai.require_cron();
+    for job in
+        select j.jobid from cron.job j
+        where j.jobname in ('ipai_sync ' || mirror, 'ipai_sync now ' || mirror) and j.username = current_user
+    loop
+        found_one := cron.unschedule(job) or found_one;
+    end loop;
+    return found_one;
+end
+$$;
+comment on function ipai.unschedule_sync(text) is
+    'Takes the current user''s schedule of a mirror away; false where there was none.';
+
+create function ipai.sync_now(mirror text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform ipai.require_cron();
+    perform ipai.require_mirror(mirror);
+    -- Due at the next full minute; the run takes the job away when it begins.
+    return cron.schedule('ipai_sync now ' || mirror, '* * * * *', format('call ipai.run_sync(%L)', mirror));
+end
+$$;
+comment on function ipai.sync_now(text) is
+    'Lets pg_cron begin one run of a mirror within a minute, in the background. Watch it in ipai.sync_runs. Returns the job''s id.';
+
+create function ipai.require_cron() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if to_regnamespace('cron') is null or to_regclass('cron.job') is null then
+        raise exception 'pg_cron is not installed in this database'
+            using errcode = 'undefined_object',
+                  hint = 'create extension pg_cron; (it must be in shared_preload_libraries, and lives in the database that cron.database_name names).';
+    end if;
+    if not has_schema_privilege('cron', 'usage') then
+        raise exception 'permission denied for pg_cron'
+            using errcode = 'insufficient_privilege',
+                  hint = format('On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to %I;', current_user);
+    end if;
+end
+$$;
+comment on function ipai.require_cron() is 'Raises a clear error where the current user cannot use pg_cron.';
+
+create function ipai.require_mirror(mirror text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- sample_metrics registers itself with its first run.
+    if mirror is null or mirror <> 'sample_metrics' and not exists (select from ipai.mirrors m where m.name = mirror) then
+        raise exception 'mirror "%" does not exist', mirror
+            using errcode = 'undefined_object',
+                  hint = format('There are: %s.', (select string_agg(distinct n, ', ' order by n)
+                      from (select m.name from ipai.mirrors m union select 'sample_metrics') as names (n)));
+    end if;
+end
+$$;
+comment on function ipai.require_mirror(text) is 'Raises a clear error where there is no such mirror.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

@@ -1,0 +1,65 @@
+//! Both counts of a mirror, for the count-delta views.
+
+use super::runs::signed;
+use super::{connection::Connection, interrupt, mirrors, runs, spi, target};
+use crate::error::Result;
+use crate::fetch::OdooSource;
+use crate::mirror::sql::Statements;
+use crate::mirror::{Mirror, ACTIVE};
+use crate::odoo::retry::Policy;
+use crate::sync::{Counts, Report, Source, Tally};
+use std::sync::Arc;
+
+/// Odoo's counts, of which the total is known already.
+pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<Tally> {
+    let alerts = mirror
+        .alert_field
+        .as_deref()
+        .filter(|field| mirror.flag(field).is_some());
+    Ok(Tally {
+        total,
+        active: mirror.flag(ACTIVE).map(|_| source.count_where(ACTIVE)).transpose()?,
+        alerts: alerts.map(|field| source.count_where(field)).transpose()?,
+    })
+}
+
+/// The same after a run: where nothing has changed, nothing is asked.
+pub fn after_run(source: &mut OdooSource, mirror: &Mirror, report: &Report, last: Option<Tally>) -> Result<Tally> {
+    match last {
+        Some(last) if report.changed_nothing() && last.total == report.odoo_count => Ok(last),
+        _ => of_odoo(source, mirror, report.odoo_count),
+    }
+}
+
+/// The mirror's counts.
+pub fn of_mirror(mirror: &Mirror) -> Result<Tally> {
+    let statements = Statements::new(mirror);
+    let tally = spi::query_one(&statements.counts, &[], |row| {
+        let count = |column| -> Result<Option<u64>> {
+            let count: Option<i64> = spi::optional(row, column)?;
+            Ok(count.and_then(|count| u64::try_from(count).ok()))
+        };
+        Ok(Tally {
+            total: count(1)?.unwrap_or(0),
+            active: count(2)?,
+            alerts: count(3)?,
+        })
+    })?;
+    Ok(tally.unwrap_or_default())
+}
+
+/// Asks Odoo now and keeps both counts; gives Odoo's total and the mirror's.
+pub fn refresh(name: &str) -> Result<(i64, i64)> {
+    let mirror = Arc::new(mirrors::load(name)?);
+    target::check(&mirror, true)?;
+    mirrors::register(&mirror)?;
+    let connection = Connection::open(&mirror.server)?;
+    let mut source = OdooSource::new(connection.fetcher(Policy::SYNC, interrupt::tick)?, Arc::clone(&mirror));
+    let total = source.count()?;
+    let counts = Counts {
+        odoo: of_odoo(&mut source, &mirror, total)?,
+        mirror: of_mirror(&mirror)?,
+    };
+    runs::record_counts(name, &counts)?;
+    Ok((signed(counts.odoo.total), signed(counts.mirror.total)))
+}

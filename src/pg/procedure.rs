@@ -1,0 +1,199 @@
+//! `call ipai.run_sync()`: runs that commit each page, go on where an earlier one stopped, and record how they end.
+
+use super::connection::Connection;
+use super::interrupt::tick_in_procedure;
+use super::report::or_raise;
+use super::sink::CommittingSink;
+use super::time::{moment, optional_timestamptz, timestamptz};
+use super::{api, counts, lock, logins, mirrors, runs, spi, subtransaction, target};
+use crate::error::{Error, Result};
+use crate::fetch::OdooSource;
+use crate::mirror::Mirror;
+use crate::odoo::retry::Policy;
+use crate::sync::{self, Plan, Position, Report, Requested, Start, State};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::sync::Arc;
+
+/// Brings mirrors into step with Odoo, a commit a page.
+// It can carry neither a SET clause nor SECURITY DEFINER: such a procedure may not commit. So all its SQL is qualified.
+#[pg_extern(
+    sql = "create procedure ipai.run_sync(mirror text default null, mode text default 'auto', \
+                   max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';"
+)]
+fn run_sync(
+    mirror: Option<String>,
+    mode: Option<String>,
+    max_delete_ratio: Option<f64>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) {
+    // SAFETY: Postgres called us with it.
+    let may_commit = unsafe { is_nonatomic(fcinfo) };
+    if !may_commit {
+        or_raise::<()>(Err(Error::InTransaction));
+    }
+    // SAFETY: the pair of connect and finish.
+    let connected = unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32) };
+    let result = match connected == pg_sys::SPI_OK_CONNECT as i32 {
+        true => run_all(mirror, mode, max_delete_ratio),
+        false => Err(Error::Internal {
+            cause: format!("SPI_connect gave {connected}"),
+        }),
+    };
+    // SAFETY: see above. Everything of ours is put away: raising only ends the procedure.
+    unsafe { pg_sys::SPI_finish() };
+    or_raise(result);
+}
+
+/// Whether the caller lets us commit. SPI itself does not check it.
+///
+/// # Safety
+/// `fcinfo` is that of the call under way.
+unsafe fn is_nonatomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    let context = (*fcinfo).context;
+    !context.is_null()
+        && (*context).type_ == pg_sys::NodeTag::T_CallContext
+        && !(*context.cast::<pg_sys::CallContext>()).atomic
+}
+
+fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f64>) -> Result<()> {
+    let requested = mode.as_deref().map_or(Some(Requested::Auto), Requested::from_name);
+    let requested = requested.ok_or_else(|| Error::InvalidArgument {
+        message: "mode is not one of those that there are".to_owned(),
+        hint: "It is auto, incremental, reconcile or full.".to_owned(),
+    })?;
+    let max_delete_ratio = max_delete_ratio.map(api::ratio).transpose()?;
+    let names = match mirror {
+        Some(name) => return run_one(&name, requested, max_delete_ratio),
+        None => subtransaction::within(mirrors::enabled)?,
+    };
+    let total = names.len();
+    let mut failures = Vec::new();
+    for name in names {
+        match run_one(&name, requested, max_delete_ratio) {
+            Ok(()) => {}
+            // Whoever cancels means the whole call.
+            Err(error) if error == Error::ClientGone || error.sqlstate() == "57014" => return Err(error),
+            // One that fails does not stop the others.
+            Err(error) => failures.push((name, error)),
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Several { failures, total }),
+    }
+}
+
+fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+    let mirror = subtransaction::within(|| {
+        let mirror = mirrors::load(name)?;
+        lock::for_session(name)?;
+        Ok(mirror)
+    })?;
+    let result = locked(mirror, requested, max_delete_ratio);
+    let released = subtransaction::within(|| lock::release(name));
+    result.and(released)
+}
+
+fn locked(mirror: Mirror, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+    let (run, start, state, shape) = subtransaction::within(|| begin(&mirror, requested))?;
+    subtransaction::commit()?;
+    let result = execute(mirror, run, &start, &state, &shape, max_delete_ratio);
+    if let Err(error) = &result {
+        // What cannot be recorded, because the table is gone, must not hide what happened.
+        let _ = subtransaction::within(|| runs::fail(run, error));
+    }
+    result.and(subtransaction::commit())
+}
+
+/// Registers the mirror, decides what to do, and writes the row of the run.
+fn begin(mirror: &Mirror, requested: Requested) -> Result<(i64, Start, State, String)> {
+    mirrors::register(mirror)?;
+    unschedule_once(&mirror.name)?;
+    let shape = mirrors::shape(mirror)?;
+    let state = mirrors::state(&mirror.name, &shape)?;
+    let now = moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default();
+    let start = sync::choose(requested, &state, now);
+    let cursor = state.cursor.map(timestamptz).transpose()?;
+    let run = runs::begin(&mirror.name, &shape, &start, cursor)?;
+    Ok((run, start, state, shape))
+}
+
+fn execute(
+    mirror: Mirror,
+    run: i64,
+    start: &Start,
+    state: &State,
+    shape: &str,
+    max_delete_ratio: Option<f64>,
+) -> Result<()> {
+    let (connection, fetcher, last, guard) = subtransaction::within(|| {
+        target::check(&mirror, false)?;
+        let connection = Connection::open(&mirror.server)?;
+        let guard = mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?;
+        let fetcher = connection.fetcher(Policy::SYNC, tick_in_procedure)?;
+        Ok((connection, fetcher, runs::last_tally(&mirror.name)?, guard))
+    })?;
+    let plan = Plan {
+        mirror: mirror.name.clone(),
+        mode: start.mode,
+        bound: start.bound,
+        resume: start
+            .resumed
+            .map_or(Position::default(), |unfinished| unfinished.position),
+        cursor: state.cursor,
+        max_rows: None,
+        dry_run: false,
+        guard,
+    };
+    let mirror = Arc::new(mirror);
+    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
+    let mut sink = CommittingSink::new(&mirror, run);
+    let report = sync::run(&mut source, &mut sink, &plan)?;
+    let odoo = counts::after_run(&mut source, &mirror, &report, last)?;
+    let uid = source.uid()?;
+    drop(source);
+    subtransaction::within(|| complete(&mirror, run, &report, odoo, shape, &connection, uid))
+}
+
+/// The end of a run that saw everything, together with its deletions.
+fn complete(
+    mirror: &Mirror,
+    run: i64,
+    report: &Report,
+    odoo: sync::Tally,
+    shape: &str,
+    connection: &Connection,
+    uid: Option<i64>,
+) -> Result<()> {
+    let counts = sync::Counts {
+        odoo,
+        mirror: counts::of_mirror(mirror)?,
+    };
+    runs::succeed(run, report, &counts)?;
+    if let Some(cursor) = optional_timestamptz(report.cursor)? {
+        mirrors::set_cursor(&mirror.name, cursor, shape, &connection.account.login)?;
+    }
+    if let Some(uid) = uid {
+        logins::remember(connection, uid)?;
+    }
+    runs::purge(&mirror.name)
+}
+
+/// A job of `ipai.sync_now` is there for one run: this one.
+fn unschedule_once(mirror: &str) -> Result<()> {
+    let usable = spi::query_one(
+        "select pg_catalog.has_schema_privilege(n.oid, 'usage') from pg_catalog.pg_namespace n join pg_catalog.pg_class c on \
+         c.relnamespace = n.oid where n.nspname = 'cron' and c.relname = 'job'",
+        &[],
+        |row| spi::column::<bool>(row, 1),
+    )?;
+    if usable == Some(true) {
+        spi::execute(
+            "select cron.unschedule(j.jobid) from cron.job j where j.jobname = 'ipai_sync now ' || $1 and j.username = current_user",
+            &[mirror.into()],
+            |_| Ok(()),
+        )?;
+    }
+    Ok(())
+}
