@@ -336,9 +336,9 @@ mod tests {
 
     #[pg_test]
     fn a_failed_subtransaction_leaves_the_transaction_and_the_whole_error() {
-        Spi::run("create table kept (n integer check (n < 2)); insert into kept values (1)").unwrap();
+        Spi::run("create table public.kept (n integer check (n < 2)); insert into public.kept values (1)").unwrap();
         let error = subtransaction::within(|| -> Result<(), Error> {
-            Spi::run("insert into kept values (0)").unwrap();
+            Spi::run("insert into public.kept values (0)").unwrap();
             Spi::run(
                 "do $$ begin raise exception 'no' using errcode = '55P03', detail = 'facts', hint = 'next'; end $$",
             )
@@ -353,17 +353,17 @@ mod tests {
         };
         assert_eq!(error, Err(expected));
         let refused = subtransaction::within(|| -> Result<(), Error> {
-            Spi::run("insert into kept values (0)").unwrap();
+            Spi::run("insert into public.kept values (0)").unwrap();
             Err(Error::ClientGone)
         });
         assert_eq!(refused, Err(Error::ClientGone));
         subtransaction::within(|| {
-            Spi::run("insert into kept values (-1)").unwrap();
+            Spi::run("insert into public.kept values (-1)").unwrap();
             Ok(())
         })
         .unwrap();
         assert_eq!(
-            text("select string_agg(n::text, ' ' order by n) from kept").as_deref(),
+            text("select string_agg(n::text, ' ' order by n) from public.kept").as_deref(),
             Some("-1 1")
         );
     }
