@@ -62,6 +62,7 @@ create table ipai.run_log (
     newest           timestamptz,
     cursor_before    timestamptz,
     cursor_after     timestamptz,
+    complete         boolean not null default false,
     pages            bigint not null default 0,
     fetched          bigint not null default 0,
     total            bigint,
@@ -83,7 +84,7 @@ create table ipai.run_log (
     hint             text
 );
 create index run_log_mirror_idx on ipai.run_log (mirror, run desc);
-create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and cursor_after is not null;
+create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and complete;
 create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
 comment on table ipai.run_log is 'What view ipai.sync_runs shows. Each row is changed only by its own run. A run inside a transaction that is rolled back leaves none.';
 comment on column ipai.run_log.run is 'Number of the run.';
@@ -101,6 +102,7 @@ comment on column ipai.run_log.odoo_clock is 'Odoo''s clock at its first answer.
 comment on column ipai.run_log.newest is 'The greatest write_date seen.';
 comment on column ipai.run_log.cursor_before is 'The cursor when it began.';
 comment on column ipai.run_log.cursor_after is 'The cursor when it was complete.';
+comment on column ipai.run_log.complete is 'Whether it saw everything that it was to see: not so with max_rows.';
 comment on column ipai.run_log.pages is 'Pages written.';
 comment on column ipai.run_log.fetched is 'Records that Odoo sent.';
 comment on column ipai.run_log.total is 'Records to expect, where that was known.';

@@ -17,6 +17,10 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'Give a cron schedule such as */15 * * * *.';
     end if;
     begin
+        -- pg_cron takes whatever follows five fields for a command, and leaves it out.
+        if schedule !~ '^\s*(\S+\s+){4}\S+\s*$' and schedule !~ '^\s*(@\w+|\d+\s+seconds?)\s*$' then
+            raise exception 'There are not five fields.';
+        end if;
         job := cron.schedule('ipai_sync ' || mirror, schedule, format('call ipai.run_sync(%L)', mirror));
     exception
         when insufficient_privilege then
@@ -60,7 +64,7 @@ as $$
 begin
     perform ipai.require_cron();
     perform ipai.require_mirror(mirror);
-    -- Due at the next full minute; the run takes the job away when it begins.
+    -- Due at the next full minute; the run takes the job away when it ends.
     return cron.schedule('ipai_sync now ' || mirror, '* * * * *', format('call ipai.run_sync(%L)', mirror));
 end
 $$;
@@ -72,15 +76,16 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The schema first: nobody can look a name up in one that he may not use.
+    if to_regnamespace('cron') is not null and not has_schema_privilege('cron', 'usage') then
+        raise exception 'permission denied for pg_cron'
+            using errcode = 'insufficient_privilege',
+                  hint = format('On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to %I;', current_user);
+    end if;
     if to_regnamespace('cron') is null or to_regclass('cron.job') is null then
         raise exception 'pg_cron is not installed in this database'
             using errcode = 'undefined_object',
                   hint = 'create extension pg_cron; (it must be in shared_preload_libraries, and lives in the database that cron.database_name names).';
-    end if;
-    if not has_schema_privilege('cron', 'usage') then
-        raise exception 'permission denied for pg_cron'
-            using errcode = 'insufficient_privilege',
-                  hint = format('On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to %I;', current_user);
     end if;
 end
 $$;

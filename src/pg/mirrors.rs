@@ -115,13 +115,17 @@ pub fn set_server(name: &str, server: &str) -> Result<()> {
 
 /// The mirrors that a run without a name is about.
 pub fn enabled() -> Result<Vec<String>> {
-    let names = spi::query("select name from ipai.mirrors where enabled order by 1", &[], |row| {
-        spi::column(row, 1)
+    let registered = spi::query("select name, enabled from ipai.mirrors order by 1", &[], |row| {
+        Ok((spi::column::<String>(row, 1)?, spi::column::<bool>(row, 2)?))
     })?;
-    match names.is_empty() {
-        true => Ok(vec![sample_metrics::NAME.to_owned()]),
-        false => Ok(names),
+    if registered.is_empty() {
+        return Ok(vec![sample_metrics::NAME.to_owned()]);
     }
+    Ok(registered
+        .into_iter()
+        .filter(|(_, enabled)| *enabled)
+        .map(|(name, _)| name)
+        .collect())
 }
 
 /// What one run may delete. A mirror that another Odoo user filled loses nothing by itself: this one may see less.
@@ -176,7 +180,7 @@ pub fn state(name: &str, shape: &str) -> Result<State> {
     let state = spi::query_one(
         "select case when shape = $2 then cursor end, extract(epoch from overlap)::float8, \
          extract(epoch from reconcile_every)::float8, (select r.finished_at from ipai.run_log r where r.mirror = name and r.mode = \
-         'full' and r.cursor_after is not null order by r.run desc limit 1) from ipai.mirrors where name = $1",
+         'full' and r.complete order by r.run desc limit 1) from ipai.mirrors where name = $1",
         &[name.into(), shape.into()],
         |row| {
             Ok(State {

@@ -85,6 +85,17 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
 }
 
 fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+    let once = subtransaction::within(|| jobs_for_once(name))?;
+    let result = exclusively(name, requested, max_delete_ratio);
+    // Only now: pg_cron hangs up on a job that is gone. One that found the mirror busy is still due.
+    if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
+        return result;
+    }
+    let ended = subtransaction::within(|| unschedule(&once)).and_then(|()| subtransaction::commit());
+    result.and(ended)
+}
+
+fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
     let mirror = subtransaction::within(|| {
         let mirror = mirrors::load(name)?;
         lock::for_session(name)?;
@@ -100,6 +111,8 @@ fn locked(mirror: Mirror, requested: Requested, max_delete_ratio: Option<f64>) -
     subtransaction::commit()?;
     let result = execute(mirror, run, &start, &state, &shape, max_delete_ratio);
     if let Err(error) = &result {
+        // What was not committed together with its position or its end is undone, deletions above all.
+        subtransaction::rollback()?;
         // What cannot be recorded, because the table is gone, must not hide what happened.
         let _ = subtransaction::within(|| runs::fail(run, error));
     }
@@ -109,7 +122,6 @@ fn locked(mirror: Mirror, requested: Requested, max_delete_ratio: Option<f64>) -
 /// Registers the mirror, decides what to do, and writes the row of the run.
 fn begin(mirror: &Mirror, requested: Requested) -> Result<(i64, Start, State, String)> {
     mirrors::register(mirror)?;
-    unschedule_once(&mirror.name)?;
     let shape = mirrors::shape(mirror)?;
     let state = mirrors::state(&mirror.name, &shape)?;
     let now = moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default();
@@ -180,20 +192,30 @@ fn complete(
     runs::purge(&mirror.name)
 }
 
-/// A job of `ipai.sync_now` is there for one run: this one.
-fn unschedule_once(mirror: &str) -> Result<()> {
+/// Jobs of `ipai.sync_now`, which are there for one run that begins after them: this one.
+fn jobs_for_once(mirror: &str) -> Result<Vec<i64>> {
     let usable = spi::query_one(
-        "select pg_catalog.has_schema_privilege(n.oid, 'usage') from pg_catalog.pg_namespace n join pg_catalog.pg_class c on \
-         c.relnamespace = n.oid where n.nspname = 'cron' and c.relname = 'job'",
+        "select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') from \
+         pg_catalog.pg_namespace n join pg_catalog.pg_class c on c.relnamespace = n.oid where n.nspname = 'cron' and c.relname = \
+         'job'",
         &[],
         |row| spi::column::<bool>(row, 1),
     )?;
-    if usable == Some(true) {
-        spi::execute(
-            "select cron.unschedule(j.jobid) from cron.job j where j.jobname = 'ipai_sync now ' || $1 and j.username = current_user",
-            &[mirror.into()],
-            |_| Ok(()),
-        )?;
+    if usable != Some(true) {
+        return Ok(Vec::new());
     }
+    spi::query(
+        "select j.jobid from cron.job j where j.jobname = 'ipai_sync now ' || $1 and j.username = current_user",
+        &[mirror.into()],
+        |row| spi::column(row, 1),
+    )
+}
+
+fn unschedule(jobs: &[i64]) -> Result<()> {
+    spi::execute(
+        "select cron.unschedule(j.jobid) from cron.job j where j.jobid = any ($1)",
+        &[jobs.to_vec().into()],
+        |_| Ok(()),
+    )?;
     Ok(())
 }

@@ -89,7 +89,7 @@ pub fn succeed(run: i64, report: &Report, counts: &Counts) -> Result<()> {
         "update ipai.run_log set state = 'succeeded', finished_at = pg_catalog.clock_timestamp(), mode = $2, pages = $3, \
          fetched = $4, inserted = $5, updated = $6, unchanged = $7, deleted = $8, odoo_count = $9, odoo_active = $10, \
          odoo_alerts = $11, mirror_count = $12, mirror_active = $13, mirror_alerts = $14, cursor_after = $15, \
-         seconds_waiting = $16, seconds_writing = $17 where run = $1",
+         seconds_waiting = $16, seconds_writing = $17, complete = $18 where run = $1",
         &[
             run.into(),
             report.mode.name().into(),
@@ -108,6 +108,7 @@ pub fn succeed(run: i64, report: &Report, counts: &Counts) -> Result<()> {
             optional_timestamptz(report.cursor)?.into(),
             report.waiting.as_secs_f64().into(),
             report.writing.as_secs_f64().into(),
+            report.complete.into(),
         ],
         |_| Ok(()),
     )?;
@@ -176,13 +177,13 @@ pub fn last_tally(mirror: &str) -> Result<Option<Tally>> {
     )
 }
 
-/// The last run of the mirror as it is now, where it did not end well. A refused one had read everything: for as long as nobody
-/// decides, the next ones must read what is new, from the beginning.
+/// The last run of the mirror as it is now, where it did not end well. A refused one had read everything, and is not gone on
+/// with: what changes meanwhile must arrive.
 pub fn unfinished(mirror: &str, shape: &str) -> Result<Option<Unfinished>> {
     let last = spi::query_one(
-        "select run, mode, bound, case state when 'refused' then 0 else position end, odoo_clock, newest, state = 'succeeded', shape is not distinct from $2 from \
-         ipai.run_log where mirror = $1 and mode in ('full', 'incremental', 'reconcile') and (state <> 'succeeded' or cursor_after \
-         is not null) order by run desc limit 1",
+        "select run, mode, bound, position, odoo_clock, newest, state in ('succeeded', 'refused'), shape is not distinct from $2 \
+         from ipai.run_log where mirror = $1 and mode in ('full', 'incremental', 'reconcile') and (state <> 'succeeded' or complete) \
+         order by run desc limit 1",
         &[mirror.into(), shape.into()],
         |row| {
             let mode: String = spi::column(row, 2)?;
@@ -209,7 +210,7 @@ pub fn purge(mirror: &str) -> Result<()> {
         "delete from ipai.run_log r where r.mirror = $1 and coalesce(r.finished_at, r.started_at) < \
          pg_catalog.clock_timestamp() - pg_catalog.make_interval(days => $2) and r.run < (select max(l.run) from ipai.run_log l \
          where l.mirror = $1 and l.odoo_count is not null) and r.run is distinct from (select max(l.run) from ipai.run_log l where \
-         l.mirror = $1 and l.mode = 'full' and l.cursor_after is not null)",
+         l.mirror = $1 and l.mode = 'full' and l.complete)",
         &[mirror.into(), guc::keep_runs_days().into()],
         |_| Ok(()),
     )?;

@@ -54,6 +54,15 @@ pub fn commit() -> Result<()> {
     })
 }
 
+/// Undoes what a procedure has done since its last commit and begins a new transaction.
+pub fn rollback() -> Result<()> {
+    caught(|| {
+        // SAFETY: as for `commit`.
+        unsafe { pg_sys::SPI_rollback() };
+        Ok(())
+    })
+}
+
 fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let work = AssertUnwindSafe(work);
     PgTryBuilder::new(AssertUnwindSafe(move || {

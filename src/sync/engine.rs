@@ -37,16 +37,16 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         return run.report(odoo_count);
     }
     if run.restored(plan) {
-        run.sink.notice(&format!(
-            "{}: Odoo has nothing as new as the last run saw. Its database was restored, or the newest record was deleted: \
-             everything is read again.",
-            plan.mirror
-        ));
         run.so_far.mode = Mode::Full;
         run.so_far.bound = None;
         run.so_far.position = Position::default();
         // Whoever goes on with this run must know that everything is to be read.
         run.checkpoint()?;
+        run.sink.notice(&format!(
+            "{}: Odoo has nothing as new as the last run saw. Its database was restored, or the newest record was deleted: \
+             everything is read again.",
+            plan.mirror
+        ));
         run.scan(plan)?;
     }
     if !run.so_far.mode.compares() {
@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
 
     /// Reads page after page from the position to the end.
     fn scan(&mut self, plan: &Plan) -> Result<()> {
-        if self.so_far.mode == Mode::Full {
+        if self.so_far.mode == Mode::Full && self.so_far.position.id == 0 {
             self.so_far.total = Some(self.ask(|source| source.count())?);
         }
         let scan = Scan {
@@ -174,6 +174,7 @@ impl<'a> Run<'a> {
     /// The report of a run that saw everything it was to see.
     fn complete(&mut self, odoo_count: u64) -> Result<Report> {
         let mut report = self.report(odoo_count)?;
+        report.complete = true;
         if self.so_far.mode.has_cursor() && !self.dry {
             let position = &self.so_far.position;
             report.cursor = cursor::after_run(position.written, position.began);
@@ -194,6 +195,7 @@ impl<'a> Run<'a> {
             deleted: self.deleted,
             odoo_count,
             mirror_count,
+            complete: false,
             cursor: None,
             waiting: so_far.waiting,
             writing: so_far.writing,

@@ -89,6 +89,8 @@ pub struct Report {
     pub odoo_count: u64,
     /// Rows in the mirror after the run.
     pub mirror_count: u64,
+    /// Whether the run saw everything that it was to see.
+    pub complete: bool,
     /// Where the next incremental run may begin; `None` leaves the cursor where it is.
     pub cursor: Option<DateTime<Utc>>,
     /// Time spent waiting for Odoo.
