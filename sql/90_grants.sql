@@ -5,6 +5,7 @@ set local search_path = pg_catalog, pg_temp;
 
 do $$
 declare
+    has_postgres constant boolean := exists (select from pg_catalog.pg_roles where rolname = 'postgres');
     member regprocedure;
 begin
     -- Only the extension's own functions: others in the schema belong to the user.
@@ -18,24 +19,16 @@ begin
           and e.extname = 'ipai_sync'
     loop
         execute pg_catalog.format('revoke all on routine %s from public', member);
+        if has_postgres then
+            execute pg_catalog.format('grant execute on routine %s to postgres with grant option', member);
+        end if;
     end loop;
 
-    if exists (select from pg_catalog.pg_roles where rolname = 'postgres') then
+    if has_postgres then
         grant usage, create on schema ipai to postgres with grant option;
         grant usage on foreign data wrapper ipai_odoo to postgres with grant option;
         grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins to postgres with grant option;
         grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to postgres with grant option;
-        for member in
-            select d.objid::regprocedure
-            from pg_catalog.pg_depend d
-            join pg_catalog.pg_extension e on e.oid = d.refobjid
-            where d.classid = 'pg_catalog.pg_proc'::regclass::oid
-              and d.refclassid = 'pg_catalog.pg_extension'::regclass::oid
-              and d.deptype = 'e'
-              and e.extname = 'ipai_sync'
-        loop
-            execute pg_catalog.format('grant execute on routine %s to postgres with grant option', member);
-        end loop;
     end if;
 
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then

@@ -20,4 +20,4 @@ mod time;
 mod validator;
 
 #[cfg(feature = "pg_test")]
-mod tests;
+mod in_server_tests;

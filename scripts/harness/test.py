@@ -16,7 +16,7 @@ from . import extension, odoo, paths, postgres, setup, shell, tap
 from .totals import Totals
 
 #: Where the in-server tests are. The crate's other tests need no server, and are layer `pure`.
-IN_SERVER = "pg::tests"
+IN_SERVER = "pg::in_server_tests"
 
 
 def pure() -> Totals:

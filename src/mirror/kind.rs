@@ -30,6 +30,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 11] = [
+        Kind::Text,
+        Kind::Integer,
+        Kind::Bigint,
+        Kind::Double,
+        Kind::Numeric,
+        Kind::Boolean,
+        Kind::Date,
+        Kind::Timestamptz,
+        Kind::BigintArray,
+        Kind::Jsonb,
+        Kind::Bytea,
+    ];
+
     /// The type's name in SQL.
     pub fn sql(self) -> &'static str {
         match self {

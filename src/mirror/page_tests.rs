@@ -89,23 +89,9 @@ fn list(values: impl IntoIterator<Item = Value>) -> Value {
     Value::Array(values.into_iter().collect())
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Text,
-    Kind::Integer,
-    Kind::Bigint,
-    Kind::Double,
-    Kind::Numeric,
-    Kind::Boolean,
-    Kind::Date,
-    Kind::Timestamptz,
-    Kind::BigintArray,
-    Kind::Jsonb,
-    Kind::Bytea,
-];
-
 #[test]
 fn unset_values_are_null() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for value in [Value::Nil, Value::Bool(false)] {
             let found = cell(kind, value.clone()).unwrap();
             let expected = match kind {

@@ -15,8 +15,7 @@ pub fn or_raise<T>(result: Result<T>) -> T {
 /// Raises the error.
 pub fn raise(error: &Error) -> ! {
     report(error, PgLogLevel::ERROR);
-    // invariant: a report of level ERROR unwinds and does not come back.
-    unreachable!()
+    unreachable!() // invariant: a report of level ERROR unwinds and does not come back.
 }
 
 /// Tells the client of something that is no error.

@@ -144,20 +144,7 @@ mod tests {
 
     /// A mirror with a column of each kind, whose names need quoting.
     fn every_kind() -> Mirror {
-        let kinds = [
-            Kind::Text,
-            Kind::Integer,
-            Kind::Bigint,
-            Kind::Double,
-            Kind::Numeric,
-            Kind::Boolean,
-            Kind::Date,
-            Kind::Timestamptz,
-            Kind::BigintArray,
-            Kind::Jsonb,
-            Kind::Bytea,
-        ];
-        let fields = kinds.iter().map(|kind| FieldMap {
+        let fields = Kind::ALL.iter().map(|kind| FieldMap {
             field: format!("f_{kind:?}").to_lowercase(),
             column: format!("{kind:?} \"user\""),
             kind: *kind,
