@@ -24,6 +24,7 @@ class Supabase:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._connections: list[psycopg.Connection[dict[str, Any]]] = []
+        self._tables: list[str] = []
 
     def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
         """A connection in autocommit mode, closed after the test; notices are collected in `notices`."""
@@ -55,17 +56,51 @@ class Supabase:
         """The mirrored rows, by id."""
         return self.rows(f"select {columns} from ipai.ipai_sample_metrics where odoo_id is not null order by odoo_id")
 
+    def another_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
+        """Registers a mirror of the same model into a table of its own; returns the table's name."""
+        table = f"ipai.{name}_rows"
+        self._tables.append(table)
+        self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
+        self.rows(
+            """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, alert_field,
+                                         enabled)
+               select %s, %s, model, target_schema, %s, fields, page_size, max_delete_ratio, alert_field, %s
+               from ipai.mirrors where name = 'sample_metrics'""",
+            *(name, server, f"{name}_rows", enabled),
+        )
+        return table
+
+    def register(self, **columns: object) -> None:
+        """Registers mirror sample_metrics for server odoo, with columns of ipai.mirrors set to something."""
+        self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
+        for column, value in columns.items():
+            self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
+
+    def run(self, arguments: str = "'sample_metrics'", **options: Any) -> dict[str, Any]:
+        """Calls ipai.run_sync and returns the row of the last run."""
+        self.rows(f"call ipai.run_sync({arguments})", **options)
+        return self.last_run()
+
+    def last_run(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+        """The row of a mirror's last run."""
+        return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
+
     def reset(self) -> None:
         """Back to how a fresh database looks."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+        tables = ", ".join(self._tables)
+        self._tables.clear()
         self.cluster.psql(
-            """
+            f"""
             set client_min_messages = warning;
+            select cron.unschedule(jobid) from cron.job;
+            delete from cron.job_run_details;
+            {f"drop table {tables};" if tables else ""}
             select format('drop server %I cascade', srvname) from pg_foreign_server s
                 join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
-            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.sync_runs, ipai.odoo_logins restart identity;
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins restart identity;
             delete from vault.secrets;
             """
         )

@@ -9,6 +9,7 @@ Left alone it answers as Odoo 19 does, over records in memory; its faults are th
 from __future__ import annotations
 
 import http.client
+import operator
 import select
 import socket
 import socketserver
@@ -142,6 +143,18 @@ def delayed(seconds: float) -> Behaviour:
     def behave(exchange: Exchange) -> None:
         if exchange.wait(seconds):
             well(exchange)
+
+    return behave
+
+
+def held(gate: threading.Event) -> Behaviour:
+    """Answers well, once the gate is open."""
+
+    def behave(exchange: Exchange) -> None:
+        while not gate.is_set():
+            if not exchange.wait(0.02):
+                return
+        well(exchange)
 
     return behave
 
@@ -293,12 +306,12 @@ class FaultyOdoo:
         return _recording("fault_missing_method")
 
     def _search(self, request: Request) -> list[Record]:
-        tests = {">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "=": lambda a, b: a == b, "in": lambda a, b: a in b}
+        tests = {"<": operator.lt, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
         found = sorted(self.records, key=lambda record: record["id"])
         if request.kwargs.get("context", {}).get("active_test", True):
             found = [record for record in found if record["active"]]
-        for name, operator, value in request.domain:
-            found = [record for record in found if tests[operator](record[name], value)]
+        for name, comparison, value in request.domain:
+            found = [record for record in found if tests[comparison](record[name], value)]
         return found[: request.kwargs.get("limit")]
 
     # What the connections' threads use

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -23,13 +21,10 @@ from conftest import Supabase
 from faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
 from harness import shell
 from harness.postgres import client_environment
+from sessions import PROMPT, Connection, Holdings, is_alive
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 RECORDS = [metric(1), metric(2)]
-#: Seconds within which a session must be back: far more than it takes, for a loaded machine.
-PROMPT = 2.0
-
-Connection = psycopg.Connection[dict[str, Any]]
 
 
 @pytest.fixture
@@ -118,31 +113,6 @@ def end_well(erp: FaultyOdoo, connection: Connection) -> None:
     assert run and run["delta"] == 0 and run["mirror_count"] == 3
     # The server, too, sees all connections closed.
     shell.wait_until(lambda: erp.connections == 0, "connections to Odoo closed", seconds=PROMPT)
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a backend could fail to give back."""
-
-    threads: list[str]
-    #: Sockets, pipes, event queues; not files, of which Postgres keeps some open as it likes.
-    descriptors: list[str]
-
-    @staticmethod
-    def of(pid: int) -> Holdings:
-        process = Path(f"/proc/{pid}")
-        threads = [(thread / "comm").read_text().strip() for thread in process.glob("task/*")]
-        links = []
-        for descriptor in process.glob("fd/*"):
-            try:
-                links.append(os.readlink(descriptor))
-            except FileNotFoundError:
-                continue
-        return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 # Cancel, timeout, termination ---------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def no_secret_is_logged(supabase: Supabase) -> Iterator[None]:
     entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", new, flags=re.MULTILINE)
     # Postgres itself logs statements that failed, as they were typed.
     assert not [entry for entry in entries if PASSWORD in entry and "STATEMENT:  " not in entry]
-    assert PASSWORD not in str(supabase.rows("select * from ipai.sync_runs"))
+    assert PASSWORD not in str(supabase.rows("select * from ipai.run_log"))
 
 
 @pytest.fixture
@@ -115,11 +115,20 @@ def failure_within(connection: Connection, *statements: str) -> psycopg.Error:
 UNREACHABLE = "could not connect to Odoo at {url}"
 
 
+#: A part of a name has 63 letters at most: nobody needs to ask anybody outside.
+IMPOSSIBLE = f"http://{'erp' * 22}.invalid"
+
+
+def test_a_host_name_that_cannot_exist(supabase: Supabase) -> None:
+    statement = f"create server odoo foreign data wrapper ipai_odoo options (url '{IMPOSSIBLE}', dbname 'odoo', allow_insecure 'true')"
+    problem = Problem("22023", "the value of the option url is not valid", "such as https://erp.example.com")
+    problem.check(failure(supabase, statement))
+
+
 def test_a_host_name_that_does_not_resolve(supabase: Supabase) -> None:
-    # A part of a name has 63 letters at most: the resolver knows without asking anybody outside.
-    url = f"http://{'erp' * 22}.invalid"
-    supabase.server(url, password=PASSWORD, allow_insecure="true")
-    problem = Problem("08001", UNREACHABLE, "Check the host name in the url option of the server", "")
+    url = "http://127.0.0.1:9"
+    supabase.server(url, password=PASSWORD, allow_insecure="true", proxy=IMPOSSIBLE)
+    problem = Problem("08001", UNREACHABLE, "that the database server can resolve it", "")
     problem.check(failure(supabase, CHECK), url=url)
 
 
@@ -275,7 +284,7 @@ def test_a_sync_tries_again_what_may_pass(connected: Supabase, erp: FaultyOdoo) 
     erp.on("search", closing, times=1)
     run = connected.row(SYNC)
     assert (run["fetched"], run["inserted"], run["delta"]) == (2, 2, 0)
-    assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [2, 2, 2]
+    assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [4, 2, 3]
 
 
 def test_a_sync_gives_up_after_some_tries_and_keeps_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
@@ -432,6 +441,7 @@ def test_a_role_without_usage_of_the_server(connected: Supabase) -> None:
         problem.check(failure_within(connected.connect(), "set local role service_role", statement))
     connected.rows("grant usage on foreign server odoo to service_role")
     connection = connected.connect()
+    connected.register()
     connection.execute("set role service_role")
     run = connection.execute(SYNC).fetchone()
     assert run and run["delta"] == 0

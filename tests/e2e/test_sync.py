@@ -8,21 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from comparison import MODEL, assert_equal, ids, odoo_rows, sql
 from conftest import Supabase
 from harness.odoo import Odoo, generate_metrics
 
-MODEL = "ipai.sample.metric"
 ROWS = 20_000
-
-COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
-
-#: Odoo's table as its API shows it: NULL numbers are 0, NULL booleans false, control characters are dropped.
-ODOO_ROWS = r"""
-    select id as odoo_id, regexp_replace(name, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as name, code, date::text, brand_id, store_id,
-           coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
-           regexp_replace(notes, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as notes, coalesce(active, false) as active
-    from ipai_sample_metric order by id
-"""
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +34,6 @@ def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
 
 def sync(supabase: Supabase, arguments: str = "") -> dict[str, Any]:
     return supabase.row(f"select * from ipai.sync_sample_metrics({arguments})")
-
-
-def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
-    with psycopg.connect(erp.pg.dsn(erp.dbname)) as connection:
-        return connection.execute(ODOO_ROWS).fetchall()
-
-
-def assert_equal(supabase: Supabase, erp: Odoo) -> None:
-    expected = odoo_rows(erp)
-    found = [tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")]
-    differing = [(theirs, ours) for theirs, ours in zip(expected, found, strict=False) if theirs != ours]
-    assert (len(found), differing[:3]) == (len(expected), [])
-
-
-def sql(erp: Odoo, statement: str) -> None:
-    """Meddles with Odoo's own database."""
-    erp.pg.psql(statement, dbname=erp.dbname)
-
-
-def ids(erp: Odoo, condition: str, limit: int) -> list[int]:
-    rows = erp.pg.psql(f"select id from ipai_sample_metric where {condition} order by id limit {limit}", dbname=erp.dbname)
-    return [int(line) for line in rows.splitlines()]
 
 
 def test_the_generated_metrics_have_every_awkward_value(erp: Odoo) -> None:
@@ -103,12 +71,12 @@ def test_a_second_sync_finds_everything_unchanged(mirrored: Supabase) -> None:
 
 def test_edits_arrive_and_touch_nothing_else(mirrored: Supabase, erp: Odoo) -> None:
     edited = ids(erp, "active and unit = 'percent'", 7)
-    erp.rpc(MODEL, "write", edited, {"value": 99.5, "notes": "über <b>&amp;</b> \r\n 🚀"})
+    erp.rpc(MODEL, "write", edited, {"value": 99.5, "notes": "über <b>&amp;</b> \n 🚀"})
     report = sync(mirrored)
     assert (report["updated"], report["inserted"], report["deleted"]) == (7, 0, 0)
     assert_equal(mirrored, erp)
     row = mirrored.row("select value, is_alert, notes from ipai.ipai_sample_metrics where odoo_id = %s", edited[0])
-    assert row == {"value": 99.5, "is_alert": True, "notes": "über <b>&amp;</b> \r\n 🚀"}
+    assert row == {"value": 99.5, "is_alert": True, "notes": "über <b>&amp;</b> \n 🚀"}
 
 
 def test_values_that_become_unset_become_null(mirrored: Supabase, erp: Odoo) -> None:
@@ -122,8 +90,8 @@ def test_values_that_become_unset_become_null(mirrored: Supabase, erp: Odoo) -> 
 
 def test_archiving_and_unarchiving_arrive(mirrored: Supabase, erp: Odoo) -> None:
     archived, revived = ids(erp, "active", 3), ids(erp, "not active", 2)
-    erp.rpc(MODEL, "action_archive", archived)
-    erp.rpc(MODEL, "action_unarchive", revived)
+    erp.rpc(MODEL, "write", archived, {"active": False})
+    erp.rpc(MODEL, "write", revived, {"active": True})
     assert sync(mirrored)["updated"] == 5
     states = mirrored.rows("select odoo_id, active from ipai.ipai_sample_metrics where odoo_id = any (%s)", archived + revived)
     assert {row["odoo_id"]: row["active"] for row in states} == {**dict.fromkeys(archived, False), **dict.fromkeys(revived, True)}

@@ -112,7 +112,8 @@ def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wa
     records = wal(mirrored, start, position())
     # Other processes write to the WAL now and then; what our transaction did bears its number, pruning and the like the relation's.
     touched = {names.get(node, node) for xid, nodes in records if xid == row["xid"] for node in nodes}
-    assert touched == {"sync_runs", "sync_runs_pkey", "sync_runs_mirror_idx"} | (touched & {"sync_runs_run_seq"})
+    indexes = {"run_log_pkey", "run_log_mirror_idx", "run_log_full_idx", "run_log_counts_idx"}
+    assert touched == {"run_log"} | indexes | (touched & {"run_log_run_seq"})
     anywhere = {names.get(node, node) for _, nodes in records for node in nodes}
     assert not [name for name in anywhere if name.startswith("ipai_sample_metrics")]
 
@@ -149,7 +150,7 @@ def test_a_dry_run_of_a_first_sync_counts_and_writes_nothing_at_all(connected: S
     assert (run["odoo_count"], run["mirror_count"], run["delta"]) == (5, 0, 5)
     assert assigned["xid"] is None
     assert state(connected) == before
-    for table in ("mirrors", "sync_runs", "odoo_logins"):
+    for table in ("mirrors", "run_log", "odoo_logins"):
         assert connected.rows(f"select * from ipai.{table}") == []
 
 
@@ -163,6 +164,20 @@ def test_a_dry_run_tells_what_a_sync_would_do_and_does_not_do_it(mirrored: Supab
     assert [told[name] for name in counts] == [5, 1, 1, 3, 1]
     assert [done[name] for name in counts] == [5, 1, 1, 3, 1]
     assert (told["delta"], done["delta"]) == (0, 0)
+
+
+def test_whether_it_is_a_dry_run_must_be_said(connected: Supabase, erp: FaultyOdoo) -> None:
+    """A variable that is unset by mistake must not make it a real run."""
+    for statement in (
+        "select * from ipai.sync_sample_metrics(dry_run => null)",
+        "select * from ipai.sync_mirror('sample_metrics', null, null, null)",
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as raised:
+            connected.rows(statement)
+        assert raised.value.diag.message_primary == "dry_run must not be null"
+        assert raised.value.diag.message_hint == "It is true or false."
+    assert erp.requests == []
+    assert connected.rows("select * from ipai.run_log") == []
 
 
 def test_a_dry_run_does_not_wait_for_a_sync_of_the_same_mirror(mirrored: Supabase) -> None:
@@ -224,8 +239,8 @@ def test_since_means_midnight_utc_whatever_the_session_thinks(mirrored: Supabase
     assert run and (run["mode"], run["fetched"]) == ("since", 3)
     assert ["write_date", ">=", "2026-01-06 00:00:00"] in erp.received("search_read")[0].domain
     assert mirrored.row("select cursor from ipai.mirrors") == cursor
-    recorded = mirrored.row("select since from ipai.sync_runs order by run desc limit 1")
-    assert recorded["since"] == datetime.fromisoformat("2026-01-06T00:00:00+00:00")
+    recorded = mirrored.row("select bound from ipai.sync_runs order by run desc limit 1")
+    assert recorded["bound"] == datetime.fromisoformat("2026-01-06T00:00:00+00:00")
 
 
 def test_since_finds_what_was_created_and_deleted_too_where_the_counts_differ(mirrored: Supabase, erp: FaultyOdoo) -> None:
@@ -278,7 +293,7 @@ def test_the_log_of_runs_has_the_same_figures(mirrored: Supabase) -> None:
     logged = mirrored.row("select * from ipai.sync_runs where run = %s", run["run"])
     same = ("run", "mirror", "mode", "fetched", "inserted", "updated", "unchanged", "deleted", "odoo_count", "mirror_count")
     assert [logged[name] for name in same] == [run[name] for name in same]
-    assert (logged["state"], logged["since"]) == ("succeeded", None)
+    assert (logged["state"], logged["bound"]) == ("succeeded", None)
     assert logged["started_at"] < logged["finished_at"]
 
 
@@ -288,7 +303,7 @@ def test_a_sync_rolled_back_leaves_nothing(connected: Supabase) -> None:
     connection.execute(SYNC)
     connection.execute("rollback")
     assert connected.mirror() == []
-    for table in ("mirrors", "sync_runs", "odoo_logins"):
+    for table in ("mirrors", "run_log", "odoo_logins"):
         assert connected.rows(f"select * from ipai.{table}") == []
 
 

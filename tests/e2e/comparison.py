@@ -1,0 +1,49 @@
+"""The mirror against Odoo's own table, compared row by row by SQL in both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from conftest import Supabase
+from harness.odoo import Odoo
+
+MODEL = "ipai.sample.metric"
+
+COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
+
+#: Odoo's table as its API shows it: NULL numbers are 0, NULL booleans false, control characters are dropped.
+ODOO_ROWS = r"""
+    select id as odoo_id, regexp_replace(name, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as name, code, date::text, brand_id, store_id,
+           coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
+           regexp_replace(notes, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as notes, coalesce(active, false) as active
+    from ipai_sample_metric order by id
+"""
+
+
+def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as connection:
+        return connection.execute(ODOO_ROWS).fetchall()
+
+
+def differing(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
+    """The rows that are not the same on both sides, Odoo's first; None where one is missing."""
+    theirs = {row[0]: row for row in odoo_rows(erp)}
+    ours = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
+    return [(theirs.get(key), ours.get(key)) for key in sorted(theirs.keys() | ours.keys()) if theirs.get(key) != ours.get(key)]
+
+
+def assert_equal(supabase: Supabase, erp: Odoo) -> None:
+    found = differing(supabase, erp)
+    assert (len(found), found[:3]) == (0, [])
+
+
+def sql(erp: Odoo, statement: str) -> None:
+    """Meddles with Odoo's own database."""
+    erp.pg.psql(statement, dbname=erp.dbname)
+
+
+def ids(erp: Odoo, condition: str, limit: int) -> list[int]:
+    rows = erp.pg.psql(f"select id from ipai_sample_metric where {condition} order by id limit {limit}", dbname=erp.dbname)
+    return [int(line) for line in rows.splitlines()]

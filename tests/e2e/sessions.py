@@ -1,0 +1,70 @@
+"""Sessions at work in the background, and what they hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+
+from conftest import Supabase
+from harness import shell
+
+#: Seconds within which a session must be back: far more than it takes, for a loaded machine.
+PROMPT = 2.0
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a backend could fail to give back."""
+
+    threads: list[str]
+    #: Sockets, pipes, event queues; not files, of which Postgres keeps some open as it likes.
+    descriptors: list[str]
+
+    @staticmethod
+    def of(pid: int) -> Holdings:
+        process = Path(f"/proc/{pid}")
+        threads = [(thread / "comm").read_text().strip() for thread in process.glob("task/*")]
+        links = []
+        for descriptor in process.glob("fd/*"):
+            try:
+                links.append(os.readlink(descriptor))
+            except FileNotFoundError:
+                continue
+        return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
+
+
+def until_back_to(before: Holdings, pid: int) -> None:
+    """Returns once the backend holds what it held before. The kernel lists a thread a moment longer than it lives."""
+    shell.wait_until(lambda: Holdings.of(pid) == before, f"backend {pid} holding nothing but {before}", seconds=PROMPT, every=0.01)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@contextmanager
+def running(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
+    """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(connection.execute, cast(LiteralString, statement))
+        try:
+            yield future
+        finally:
+            if not future.done():
+                supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+
+
+def error_of(future: Future[Any], seconds: float = PROMPT) -> psycopg.Error:
+    """The error by which a statement ends, within some seconds."""
+    error = future.exception(timeout=seconds)
+    assert isinstance(error, psycopg.Error), error
+    return error

@@ -1,0 +1,230 @@
+"""The count-delta views: what Odoo has against what the mirror has, from stored counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric, recorded, well
+from harness import shell
+
+DELTA = "select * from ipai.sync_count_delta"
+METRICS_DELTA = "select * from ipai.sample_metrics_count_delta"
+REFRESH = "select * from ipai.refresh_counts('sample_metrics')"
+RECORDS = [
+    metric(1),
+    metric(2, unit="percent", value=99.0, is_alert=True),
+    metric(3, unit="percent", value=5.0, is_alert=True),
+    metric(4, active=False),
+]
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    with FaultyOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        yield server
+
+
+@pytest.fixture
+def mirrored(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
+    """A mirror in step with Odoo."""
+    supabase.run()
+    return supabase
+
+
+def verdicts(supabase: Supabase) -> tuple[Any, Any]:
+    return supabase.row(DELTA)["verdict"], supabase.row(METRICS_DELTA)["verdict"]
+
+
+# Verdicts -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_before_anything_was_counted_the_verdict_is_never(supabase: Supabase, erp: FaultyOdoo) -> None:
+    row = supabase.row(METRICS_DELTA)
+    assert row.pop("verdict") == "never"
+    assert set(row.values()) == {None}
+    assert supabase.rows(DELTA) == []
+    supabase.register()
+    assert verdicts(supabase) == ("never", "never")
+    row = supabase.row(DELTA)
+    assert (row["mirror"], row["odoo_total"], row["mirror_total"], row["delta"], row["checked_at"]) == (
+        *("sample_metrics", None, None, None),
+        None,
+    )
+
+
+def test_after_a_run_both_have_the_same_counts(mirrored: Supabase) -> None:
+    run = mirrored.last_run()
+    row = mirrored.row(DELTA)
+    assert row.pop("checked_at") == run["finished_at"]
+    assert row == {
+        **{"mirror": "sample_metrics", "delta": 0, "verdict": "ok"},
+        **{"odoo_total": 4, "odoo_active": 3, "odoo_archived": 1, "mirror_total": 4, "mirror_active": 3, "mirror_archived": 1},
+    }
+    row = mirrored.row(METRICS_DELTA)
+    assert row.pop("checked_at") == run["finished_at"]
+    assert row == {
+        **{"delta": 0, "alerts_delta": 0, "verdict": "ok"},
+        **{"odoo_total": 4, "odoo_active": 3, "odoo_archived": 1, "odoo_alerts": 2},
+        **{"mirror_total": 4, "mirror_active": 3, "mirror_archived": 1, "mirror_alerts": 2},
+    }
+
+
+def test_a_sync_in_a_transaction_counts_as_well(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select * from ipai.sync_sample_metrics()")
+    assert verdicts(supabase) == ("ok", "ok")
+    assert supabase.row(METRICS_DELTA)["mirror_alerts"] == 2
+
+
+def test_a_part_of_a_sync_shows_what_is_still_missing(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select * from ipai.sync_sample_metrics(max_rows => 1)")
+    row = supabase.row(DELTA)
+    assert (row["odoo_total"], row["mirror_total"], row["delta"], row["verdict"]) == (4, 1, 3, "drift")
+
+
+def test_a_difference_is_drift_until_the_next_run(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [*RECORDS[:3], metric(5), metric(6)]
+    # Nobody has asked Odoo yet.
+    assert verdicts(mirrored) == ("ok", "ok")
+    refreshed = mirrored.row(REFRESH)
+    assert refreshed == {"mirror": "sample_metrics", "odoo_total": 5, "mirror_total": 4, "delta": 1}
+    assert mirrored.row(DELTA)["delta"] == mirrored.row(METRICS_DELTA)["delta"] == 1
+    assert verdicts(mirrored) == ("drift", "drift")
+    mirrored.run()
+    assert verdicts(mirrored) == ("ok", "ok")
+    assert mirrored.row(DELTA)["odoo_total"] == 5
+
+
+def test_archived_in_one_and_not_in_the_other_is_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(1, active=False), *RECORDS[1:]]
+    mirrored.row(REFRESH)
+    row = mirrored.row(DELTA)
+    assert (row["delta"], row["odoo_archived"], row["mirror_archived"], row["verdict"]) == (0, 2, 1, "drift")
+
+
+def test_an_alert_in_one_and_not_in_the_other_is_drift_of_the_metrics(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(1, is_alert=True), *RECORDS[1:]]
+    mirrored.row(REFRESH)
+    row = mirrored.row(METRICS_DELTA)
+    assert (row["delta"], row["alerts_delta"], row["odoo_alerts"], row["mirror_alerts"]) == (0, 1, 3, 2)
+    assert verdicts(mirrored) == ("ok", "drift")
+
+
+def test_counts_that_are_old_are_stale(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    mirrored.rows("update ipai.mirrors set reconcile_every = '10 milliseconds'")
+    shell.wait_until(lambda: verdicts(mirrored) == ("stale", "stale"), "old counts", seconds=5)
+    mirrored.rows("update ipai.mirrors set reconcile_every = '1 day'")
+    assert verdicts(mirrored) == ("ok", "ok")
+
+
+def test_old_counts_that_differ_are_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = RECORDS[:2]
+    mirrored.row(REFRESH)
+    mirrored.rows("update ipai.run_log set finished_at = finished_at - interval '3 days', started_at = started_at - interval '3 days'")
+    assert verdicts(mirrored) == ("drift", "drift")
+
+
+def test_a_run_that_goes_on_counts_what_the_stopped_one_changed(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    """The resumed run itself changes nothing, but the counts of before no longer hold."""
+    mirrored.rows("update ipai.mirrors set page_size = 1")
+    erp.records = [metric(1, active=False, is_alert=True, write_date="2026-01-06 09:00:00"), *RECORDS[1:]]
+    erp.on("search_read", well, times=4)
+    erp.on("search_read", recorded("fault_access_error_read_portal"))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        mirrored.run()
+    erp.heal()
+    run = mirrored.run()
+    assert (run["resumes"] is not None, run["updated"]) == (True, 0)
+    row = mirrored.row(METRICS_DELTA)
+    assert (row["odoo_archived"], row["mirror_archived"], row["odoo_alerts"], row["mirror_alerts"]) == (2, 2, 3, 3)
+    assert verdicts(mirrored) == ("ok", "ok")
+
+
+def test_a_run_that_changes_nothing_asks_for_no_more_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.requests.clear()
+    before = mirrored.row(DELTA)["checked_at"]
+    mirrored.run()
+    assert len(erp.received("search_count")) == 1
+    assert mirrored.row(DELTA)["checked_at"] > before
+
+
+# Odoo is down -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_views_answer_when_odoo_is_down(mirrored: Supabase) -> None:
+    before = (mirrored.row(DELTA), mirrored.row(METRICS_DELTA))
+    mirrored.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
+        mirrored.run()
+    # A run that failed has counted nothing.
+    assert (mirrored.row(DELTA), mirrored.row(METRICS_DELTA)) == before
+    mirrored.rows("drop server odoo cascade")
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        mirrored.row(REFRESH)
+    assert (mirrored.row(DELTA), mirrored.row(METRICS_DELTA)) == before
+
+
+# refresh_counts -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_counting_writes_nothing_but_the_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = []
+    erp.requests.clear()
+    mirror, runs = mirrored.mirror("*, xmin::text"), mirrored.rows("select * from ipai.sync_runs")
+    registered = mirrored.rows("select * from ipai.mirrors")
+    mirrored.row(REFRESH)
+    assert {request.method for request in erp.requests} == {"search_count"}
+    assert mirrored.mirror("*, xmin::text") == mirror
+    # It is no run.
+    assert mirrored.rows("select * from ipai.sync_runs") == runs
+    assert mirrored.rows("select * from ipai.mirrors") == registered
+
+
+def test_counting_does_not_wait_for_a_sync(mirrored: Supabase) -> None:
+    connection = mirrored.connect()
+    with connection.transaction():
+        connection.execute("select * from ipai.sync_sample_metrics()")
+        assert mirrored.row(REFRESH)["delta"] == 0
+
+
+def test_without_a_name_every_enabled_mirror_is_counted(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    mirrored.another_mirror("empty")
+    mirrored.another_mirror("disabled", enabled=False)
+    rows = mirrored.rows("select * from ipai.refresh_counts()")
+    assert [(row["mirror"], row["odoo_total"], row["mirror_total"], row["delta"]) for row in rows] == [
+        ("empty", 4, 0, 4),
+        ("sample_metrics", 4, 4, 0),
+    ]
+    assert {row["mirror"]: row["verdict"] for row in mirrored.rows(DELTA)} == {
+        **{"disabled": "never", "empty": "drift"},
+        **{"sample_metrics": "ok"},
+    }
+
+
+def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
+    with pytest.raises(psycopg.errors.UndefinedObject) as raised:
+        mirrored.rows("select * from ipai.refresh_counts('nope')")
+    assert (raised.value.diag.message_primary, raised.value.diag.message_hint) == (
+        'mirror "nope" does not exist',
+        "There are: sample_metrics.",
+    )
+
+
+# Who may look -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_service_role_may_look_and_the_other_api_roles_may_not(mirrored: Supabase) -> None:
+    connection = mirrored.connect()
+    for role in ("anon", "authenticated"):
+        connection.execute(f"set role {role}")
+        for view in ("sync_count_delta", "sample_metrics_count_delta", "sync_runs"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"select * from ipai.{view}")
+    connection.execute("set role service_role")
+    for view in ("sync_count_delta", "sample_metrics_count_delta", "sync_runs"):
+        assert len(connection.execute(f"select * from ipai.{view}").fetchall()) == 1

@@ -1,0 +1,326 @@
+"""However a run ends, what it committed stays, how it ended is on record, and the next one goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
+from harness import shell
+from sessions import Connection, Holdings, error_of, is_alive, running, until_back_to
+
+CALL = "call ipai.run_sync('sample_metrics')"
+#: Five pages of two records each, of which two are committed before the run is stopped.
+RECORDS = [metric(number, write_date=f"2026-01-05 08:00:{number:02}") for number in range(1, 11)]
+COMMITTED = [1, 2, 3, 4]
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    with FaultyOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        supabase.register(page_size=2)
+        yield server
+
+
+def let_two_pages_through(erp: FaultyOdoo, then: Callable[[Exchange], None]) -> None:
+    erp.on("search_read", well, times=2)
+    erp.on("search_read", then)
+
+
+def stalled(supabase: Supabase) -> dict[str, Any]:
+    """The row of the run that has committed two pages and waits for the third."""
+
+    def reached() -> bool:
+        return any(run["pages"] == 2 for run in supabase.rows("select pages from ipai.sync_runs where state = 'running'"))
+
+    shell.wait_until(reached, "two pages committed", seconds=10, every=0.02)
+    return supabase.last_run()
+
+
+def mirrored(supabase: Supabase) -> list[int]:
+    return [row["odoo_id"] for row in supabase.mirror("odoo_id")]
+
+
+def logged(supabase: Supabase, run: int) -> dict[str, Any]:
+    return supabase.row("select * from ipai.run_log where run = %s", run)
+
+
+def go_on(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connection: Connection | None = None) -> None:
+    """The next run reads what is left, and only that."""
+    erp.heal()
+    erp.requests.clear()
+    (connection or supabase.connect()).execute(CALL)
+    run = supabase.last_run()
+    assert (run["state"], run["resumes"], run["fetched"], run["inserted"]) == ("succeeded", stopped["run"], 6, 6)
+    assert (run["odoo_count"], run["mirror_count"], run["position"]) == (10, 10, 10)
+    # What the first run knew of Odoo's clock holds on: records written since then are for the next run.
+    assert run["odoo_clock"] == stopped["odoo_clock"]
+    assert [term for term in erp.received("search_read")[0].domain if term[0] == "id"] == [["id", ">", 4]]
+    assert mirrored(supabase) == list(range(1, 11))
+
+
+# Pages --------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Supabase, erp: FaultyOdoo) -> None:
+    gate = threading.Event()
+    let_two_pages_through(erp, held(gate))
+    connection = supabase.connect()
+    with running(supabase, connection, CALL) as call:
+        run = stalled(supabase)
+        assert mirrored(supabase) == COMMITTED
+        assert (run["mode"], run["pid"], run["resumes"], run["bound"]) == ("full", connection.info.backend_pid, None, None)
+        assert (run["position"], run["fetched"], run["inserted"], run["total"]) == (4, 4, 4, 10)
+        assert (run["finished_at"], run["cursor_after"], run["odoo_count"]) == (None, None, None)
+        gate.set()
+        call.result(timeout=10)
+    run = supabase.last_run()
+    assert (run["state"], run["pages"], run["position"], run["fetched"]) == ("succeeded", 5, 10, 10)
+    assert run["started_at"] < run["finished_at"]
+    assert run["seconds_waiting"] > 0 and run["seconds_writing"] > 0
+    assert run["cursor_after"] == run["newest"]
+    assert supabase.row("select cursor from ipai.mirrors") == {"cursor": run["cursor_after"]}
+
+
+# A killed backend ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_first_load_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+    let_two_pages_through(erp, silent)
+    connection = supabase.connect()
+    with running(supabase, connection, CALL) as call:
+        stopped = stalled(supabase)
+        before = logged(supabase, stopped["run"])
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
+    until_restarted(supabase)
+    assert mirrored(supabase) == COMMITTED
+    assert supabase.last_run() == {**stopped, "state": "dead"}
+    go_on(supabase, erp, stopped)
+    # Only a run itself changes its row.
+    assert logged(supabase, stopped["run"]) == before
+    assert before["state"] == "running"
+
+
+def until_restarted(supabase: Supabase) -> None:
+    """After the sudden death of one backend Postgres ends all others and starts anew."""
+
+    def answers() -> bool:
+        try:
+            return bool(supabase.rows("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    shell.wait_until(answers, "Postgres taking connections again", seconds=30)
+
+
+def test_a_terminated_run_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+    let_two_pages_through(erp, silent)
+    connection = supabase.connect()
+    with running(supabase, connection, CALL) as call:
+        stopped = stalled(supabase)
+        supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+        assert error_of(call).sqlstate == "57P01"
+    shell.wait_until(lambda: not is_alive(stopped["pid"]), "the backend's end", seconds=5)
+    assert supabase.last_run()["state"] == "dead"
+    go_on(supabase, erp, stopped)
+
+
+# Errors -------------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A way in which a run ends after two pages: what Odoo does, what is done then, and what is raised and recorded."""
+
+    third_page: Callable[[Exchange], None]
+    sqlstate: str
+    message: str
+    state: str = "failed"
+    then: str | None = None
+    setting: str | None = None
+
+
+ENDINGS = {
+    "a cancel": Ending(silent, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"),
+    "statement_timeout": Ending(
+        silent, "57014", "canceling statement due to statement timeout", "cancelled", setting="statement_timeout = '1500ms'"
+    ),
+    "no more access": Ending(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
+    "another password": Ending(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
+    "a page of HTML": Ending(page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
+    "a client error": Ending(status(404), "08P01", "Odoo answered HTTP status 404"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with(
+    supabase: Supabase, erp: FaultyOdoo, ending: Ending
+) -> None:
+    connection = supabase.connect()
+    pid = connection.info.backend_pid
+    # Everything that a session loads once is there.
+    connection.execute("select ipai.odoo_version()")
+    before = Holdings.of(pid)
+    let_two_pages_through(erp, ending.third_page)
+    if ending.setting:
+        connection.execute(f"set {ending.setting}")
+    with running(supabase, connection, CALL) as call:
+        if ending.then:
+            stalled(supabase)
+            supabase.row(ending.then, pid)
+        error = error_of(call, 10)
+    until_back_to(before, pid)
+    assert error.sqlstate == ending.sqlstate
+    assert (error.diag.message_primary or "").startswith(ending.message)
+    run = supabase.last_run()
+    assert (run["state"], run["sqlstate"], run["message"]) == (ending.state, ending.sqlstate, error.diag.message_primary)
+    assert (run["detail"], run["hint"]) == (error.diag.message_detail, error.diag.message_hint)
+    assert run["finished_at"] > run["started_at"]
+    assert (run["pages"], run["position"], run["fetched"], run["inserted"]) == (2, 4, 4, 4)
+    assert (run["cursor_after"], supabase.row("select cursor from ipai.mirrors")["cursor"]) == (None, None)
+    assert mirrored(supabase) == COMMITTED
+    assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
+    connection.execute("reset statement_timeout")
+    go_on(supabase, erp, run, connection)
+    until_back_to(before, pid)
+
+
+def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("alter table ipai.ipai_sample_metrics add constraint not_six check (odoo_id <> 6)")
+    try:
+        with pytest.raises(psycopg.errors.CheckViolation) as raised:
+            supabase.rows(CALL)
+    finally:
+        supabase.rows("alter table ipai.ipai_sample_metrics drop constraint not_six")
+    run = supabase.last_run()
+    assert (run["state"], run["sqlstate"], run["position"], run["pages"]) == ("failed", "23514", 4, 2)
+    assert run["message"] == raised.value.diag.message_primary
+    # Record 5, of the same page, went with it.
+    assert mirrored(supabase) == COMMITTED
+    go_on(supabase, erp, run)
+
+
+def test_many_failures_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    connection.execute("select ipai.odoo_version()")
+    before = Holdings.of(connection.info.backend_pid)
+    erp.on("search_read", well, times=1)
+    erp.on("search_read", recorded("fault_access_error_read_portal"))
+    for _ in range(20):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(CALL)
+        until_back_to(before, connection.info.backend_pid)
+    assert supabase.row("select count(*) from ipai.sync_runs where state = 'failed'") == {"count": 20}
+    erp.heal()
+    connection.execute(CALL)
+    assert supabase.last_run()["mirror_count"] == 10
+
+
+def test_a_run_that_failed_again_and_again_is_still_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+    for pages in (1, 2, 3, 4):
+        erp.heal()
+        erp.requests.clear()
+        erp.on("search_read", well, times=1)
+        erp.on("search_read", recorded("fault_access_error_read_portal"))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            supabase.rows(CALL)
+        assert len(mirrored(supabase)) == 2 * pages
+    erp.heal()
+    run = supabase.run()
+    assert (run["fetched"], run["resumes"], run["mirror_count"]) == (2, 4, 10)
+
+
+# What a resumed run keeps, and what it does not -------------------------------------------------------------------------------------------
+
+
+def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo) -> dict[str, Any]:
+    let_two_pages_through(erp, recorded("fault_access_error_read_portal"))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        supabase.rows(CALL)
+    erp.heal()
+    erp.requests.clear()
+    return supabase.last_run()
+
+
+def test_what_is_written_behind_a_stopped_run_arrives_with_the_run_after_the_next(supabase: Supabase, erp: FaultyOdoo) -> None:
+    stopped = stop_after_two_pages(supabase, erp)
+    # Written after the first run began, whose clock the second one keeps.
+    written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
+    erp.records = [metric(1, name="edited meanwhile", write_date=written), *RECORDS[1:]]
+    assert supabase.run()["resumes"] == stopped["run"]
+    run = supabase.run()
+    assert (run["mode"], run["resumes"], run["updated"]) == ("incremental", None, 1)
+    assert supabase.mirror("name")[0] == {"name": "edited meanwhile"}
+
+
+def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.run()
+    erp.records = [{**record, "name": "renamed", "write_date": "2026-01-06 09:00:00"} for record in RECORDS]
+    stopped = stop_after_two_pages(supabase, erp)
+    assert (stopped["mode"], stopped["position"], stopped["updated"]) == ("incremental", 4, 4)
+    run = supabase.run()
+    assert (run["mode"], run["resumes"], run["bound"], run["fetched"]) == ("incremental", stopped["run"], stopped["bound"], 6)
+    assert {row["name"] for row in supabase.mirror("name")} == {"renamed"}
+
+
+def test_mode_full_begins_anew(supabase: Supabase, erp: FaultyOdoo) -> None:
+    stop_after_two_pages(supabase, erp)
+    run = supabase.run("'sample_metrics', 'full'")
+    assert (run["resumes"], run["fetched"], run["unchanged"], run["inserted"]) == (None, 10, 4, 6)
+
+
+@pytest.mark.parametrize(
+    "change", ["""domain = '[["id", "<", 9]]'""", "lang = 'fr_FR'", "company_ids = '{1}'"], ids=["domain", "language", "companies"]
+)
+def test_a_run_of_another_shape_is_not_gone_on_with(supabase: Supabase, erp: FaultyOdoo, change: str) -> None:
+    stop_after_two_pages(supabase, erp)
+    erp.records = RECORDS[:8]
+    supabase.rows(f"update ipai.mirrors set {change}")
+    erp.requests.clear()
+    run = supabase.run()
+    assert (run["mode"], run["resumes"], run["fetched"], run["mirror_count"]) == ("full", None, 8, 8)
+
+
+def test_another_shape_makes_the_next_run_full(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.run()
+    supabase.rows("update ipai.mirrors set lang = 'fr_FR'")
+    run = supabase.run("'sample_metrics', 'incremental'")
+    assert (run["mode"], run["bound"], run["fetched"]) == ("full", None, 10)
+    assert supabase.run()["mode"] == "incremental"
+
+
+def test_a_complete_run_is_not_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+    stop_after_two_pages(supabase, erp)
+    supabase.rows("select * from ipai.sync_sample_metrics()")
+    assert supabase.run()["resumes"] is None
+
+
+# Refused ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_run_brings_what_is_new_and_so_does_the_next_one(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """Nothing is deleted, but what Odoo does show goes on arriving for as long as nobody has decided."""
+    erp.records = [metric(number) for number in range(1, 302)]
+    supabase.rows("update ipai.mirrors set page_size = 100")
+    supabase.run()
+    erp.records = erp.records[:200]
+    for name in ("first edit", "second edit"):
+        erp.records[0] = metric(1, name=name, write_date="2026-01-06 09:00:00")
+        erp.records[100] = metric(101, name=name, write_date="2026-01-06 09:00:00")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            supabase.rows(CALL)
+        run = supabase.last_run()
+        assert (run["state"], run["sqlstate"], run["deleted"]) == ("refused", "55000", 0)
+        rows = supabase.mirror("odoo_id, name")
+        assert len(rows) == 301
+        assert [row["name"] for row in rows if row["odoo_id"] in (1, 101)] == [name, name]

@@ -1,0 +1,686 @@
+"""`call ipai.run_sync(...)`: whatever happened in Odoo, after the next run the mirror equals Odoo's own table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+
+from comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
+from conftest import Supabase
+from faulty import FaultyOdoo, metric, recorded, silent, status, well
+from harness import shell
+from harness.odoo import Odoo, generate_metrics
+from sessions import PROMPT, error_of, running
+
+CALL = "call ipai.run_sync('sample_metrics')"
+ROWS = 20_000
+PAGE = 1_000
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    """An Odoo of this file's own, with 20,000 metrics."""
+    with Odoo() as odoo:
+        generate_metrics(odoo, ROWS)
+        yield odoo
+
+
+@pytest.fixture
+def registered(supabase: Supabase, erp: Odoo) -> Supabase:
+    """An empty mirror, of metrics that were written minute by minute in the past: few are within the overlap of the last one."""
+    sql(erp, "update ipai_sample_metric set write_date = timestamp '2025-01-01' + id * interval '1 minute'")
+    supabase.server(erp.url, dbname=erp.dbname)
+    supabase.register(page_size=PAGE)
+    return supabase
+
+
+@pytest.fixture
+def mirrored(registered: Supabase, erp: Odoo) -> Supabase:
+    """A mirror in step with Odoo."""
+    run = registered.run()
+    assert (run["mode"], run["state"]) == ("full", "succeeded")
+    assert_equal(registered, erp)
+    return registered
+
+
+def incremental(supabase: Supabase) -> dict[str, Any]:
+    """The next run, which reads a few records only."""
+    run = supabase.run()
+    assert (run["state"], run["mode"], run["odoo_count"]) == ("succeeded", "incremental", run["mirror_count"])
+    assert run["fetched"] < ROWS / 10
+    return run
+
+
+def until_position(supabase: Supabase, position: int) -> dict[str, Any]:
+    """The row of the run under way, once it has committed everything up to this id."""
+
+    def reached() -> bool:
+        return bool(supabase.rows("select 1 from ipai.run_log where state = 'running' and position >= %s", position))
+
+    shell.wait_until(reached, f"everything up to id {position} committed", seconds=30, every=0.01)
+    return supabase.last_run()
+
+
+# After anything -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_run_brings_every_record(registered: Supabase, erp: Odoo) -> None:
+    run = registered.run()
+    assert_equal(registered, erp)
+    total = len(odoo_rows(erp))
+    assert total >= ROWS
+    assert (run["mode"], run["state"], run["bound"], run["resumes"]) == ("full", "succeeded", None, None)
+    assert (run["total"], run["fetched"], run["inserted"], run["odoo_count"], run["mirror_count"]) == (total,) * 5
+    assert (run["updated"], run["unchanged"], run["deleted"], run["pages"]) == (0, 0, 0, -(-total // PAGE))
+    assert run["cursor_before"] is None
+    assert run["cursor_after"] == run["newest"] < run["odoo_clock"]
+
+
+def test_a_run_with_nothing_new_reads_the_overlap_and_touches_nothing(mirrored: Supabase, erp: Odoo) -> None:
+    before = mirrored.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
+    run = incremental(mirrored)
+    # Ten minutes, a record a minute, both ends included.
+    assert (run["fetched"], run["unchanged"]) == (11, 11)
+    assert mirrored.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
+    assert run["cursor_after"] == run["cursor_before"]
+    assert_equal(mirrored, erp)
+
+
+def test_edits_archiving_deletions_and_new_records_arrive_with_one_run(mirrored: Supabase, erp: Odoo) -> None:
+    # Apart from one another, and low ids among them.
+    edited, archived, gone = ids(erp, "active", 5), ids(erp, "active and id > 3000", 3), ids(erp, "id % 1999 = 0", 10)
+    revived = ids(erp, "not active and id > 5000", 2)
+    erp.rpc(MODEL, "write", edited, {"value": 99.5, "unit": "percent", "notes": "über <b>&amp;</b> \r\n 🚀"})
+    erp.rpc(MODEL, "write", archived, {"active": False})
+    erp.rpc(MODEL, "write", revived, {"active": True})
+    erp.rpc(MODEL, "unlink", gone)
+    erp.rpc(MODEL, "create", {"name": "New", "code": "NEW", "value": 1, "unit": "count"})
+    run = incremental(mirrored)
+    assert (run["inserted"], run["updated"], run["deleted"]) == (1, 10, len(gone))
+    assert_equal(mirrored, erp)
+    assert mirrored.row("select verdict, delta from ipai.sample_metrics_count_delta") == {"verdict": "ok", "delta": 0}
+
+
+def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
+    """A transaction that began before the last run and commits after it: an older write_date and a lower id."""
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
+        late.execute(
+            """insert into ipai_sample_metric
+                   (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
+               values ('Late', 'LATE', '2026-01-06', 5, 'percent', true, true, 1, 1, now() at time zone 'UTC', now() at time zone 'UTC')"""
+        )
+        edited = ids(erp, "active and id < 1000", 1)
+        late.execute(
+            "update ipai_sample_metric set name = 'Late edit', write_date = now() at time zone 'UTC' where id = any (%s)", [edited]
+        )
+        # In another second, so that the write dates differ as Odoo shows them.
+        time.sleep(1.1)
+        newer = erp.rpc(MODEL, "create", {"name": "Newer", "code": "NEWER", "value": 1, "unit": "count"})
+        cursor = incremental(mirrored)["cursor_after"]
+        assert mirrored.rows("select 1 from ipai.ipai_sample_metrics where code = 'LATE'") == []
+        late.commit()
+    run = incremental(mirrored)
+    (row,) = mirrored.rows("select odoo_id from ipai.ipai_sample_metrics where code = 'LATE'")
+    assert row["odoo_id"] < newer
+    assert run["newest"] <= cursor
+    assert (run["inserted"], run["updated"]) == (1, 1)
+    assert_equal(mirrored, erp)
+
+
+def test_a_low_id_edited_while_a_run_reads_high_ones_arrives_with_the_next_run(registered: Supabase, erp: Odoo) -> None:
+    edited = ids(erp, "active", 2)
+    assert max(edited) < PAGE
+    with running(registered, registered.connect(), CALL) as call:
+        until_position(registered, 3 * PAGE)
+        erp.rpc(MODEL, "write", edited, {"name": "edited meanwhile"})
+        assert registered.last_run()["state"] == "running"
+        call.result(timeout=60)
+    # It had been read already.
+    assert [theirs[:2] for theirs, _ in differing(registered, erp)] == [(number, "edited meanwhile") for number in edited]
+    run = incremental(registered)
+    assert run["updated"] == len(edited)
+    assert_equal(registered, erp)
+
+
+def test_records_of_one_second_arrive_over_a_page_boundary_and_after_the_cursor(mirrored: Supabase, erp: Odoo) -> None:
+    # Without an overlap nothing but `>=` finds what was written in the cursor's own second.
+    mirrored.rows("update ipai.mirrors set overlap = '0'")
+    write = "update ipai_sample_metric set name = name || '!', write_date = timestamp '2026-01-05 08:00:00' + {} * interval '1 us'"
+    sql(erp, write.format("id") + f" where id <= {2 * PAGE + 500}")
+    run = mirrored.run()
+    assert (run["mode"], run["pages"] >= 3, run["updated"] > 2 * PAGE) == ("incremental", True, True)
+    assert run["cursor_after"] == datetime.fromisoformat("2026-01-05T08:00:00+00:00")
+    assert_equal(mirrored, erp)
+    sql(erp, write.format("(999000 + id)") + f" where id between {PAGE - 5} and {PAGE + 5}")
+    assert mirrored.run()["updated"] == 11
+    assert_equal(mirrored, erp)
+
+
+def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Supabase, erp: Odoo) -> None:
+    """Odoo clears the field in its table and bumps no write_date."""
+
+    def delete_brand(name: str) -> list[int]:
+        brand = erp.rpc("res.partner", "create", {"name": name})
+        edited = ids(erp, "active", 4)
+        erp.rpc(MODEL, "write", edited, {"brand_id": brand})
+        incremental(mirrored)
+        # Behind the overlap, as after an hour.
+        sql(erp, f"update ipai_sample_metric set write_date = '2025-01-01' where brand_id = {brand}")
+        mirrored.run("'sample_metrics', 'full'")
+        assert_equal(mirrored, erp)
+        erp.rpc("res.partner", "unlink", [brand])
+        return edited
+
+    edited = delete_brand("Brand to be deleted")
+    assert incremental(mirrored)["updated"] == 0
+    assert [theirs[0] for theirs, _ in differing(mirrored, erp)] == edited
+    run = mirrored.run("'sample_metrics', 'full'")
+    assert (run["mode"], run["updated"]) == ("full", 4)
+    assert_equal(mirrored, erp)
+
+    delete_brand("Another brand")
+    mirrored.rows("update ipai.mirrors set reconcile_every = '10 milliseconds'")
+    run = mirrored.run()
+    assert (run["mode"], run["updated"]) == ("full", 4)
+    assert_equal(mirrored, erp)
+
+
+def test_reconcile_finds_what_equal_counts_hide(mirrored: Supabase, erp: Odoo) -> None:
+    (gone,) = ids(erp, "active and id > 7000", 1)
+    erp.rpc(MODEL, "unlink", [gone])
+    sql(
+        erp,
+        """insert into ipai_sample_metric (name, code, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
+           values ('Imported', 'IMPORTED', 1, 'count', true, false, 1, 1, '2024-05-05', '2024-05-05')""",
+    )
+    assert incremental(mirrored)["inserted"] == 0
+    assert len(differing(mirrored, erp)) == 2
+    run = mirrored.run("'sample_metrics', mode => 'reconcile'")
+    assert (run["mode"], run["inserted"], run["deleted"]) == ("reconcile", 1, 1)
+    assert_equal(mirrored, erp)
+
+
+def test_a_write_date_in_the_future_does_not_blind_the_mirror(mirrored: Supabase, erp: Odoo) -> None:
+    future, edited = ids(erp, "active", 2)
+    sql(erp, f"update ipai_sample_metric set name = 'From the future', write_date = '2061-01-01' where id = {future}")
+    run = incremental(mirrored)
+    assert (run["updated"], run["newest"].year) == (1, 2061)
+    assert run["cursor_after"] == run["odoo_clock"]
+    erp.rpc(MODEL, "write", [edited], {"name": "From today"})
+    assert incremental(mirrored)["updated"] == 1
+    assert_equal(mirrored, erp)
+    # And once it is put right.
+    erp.rpc(MODEL, "write", [future], {"name": "From today, too"})
+    assert incremental(mirrored)["updated"] == 1
+    assert_equal(mirrored, erp)
+
+
+def test_a_restored_database_is_noticed_and_read_completely(mirrored: Supabase, erp: Odoo) -> None:
+    edited, archived = ids(erp, "active and id < 1000", 5), ids(erp, "active and id > 9000", 2)
+    sql(erp, "create table backup as select * from ipai_sample_metric")
+    erp.rpc(MODEL, "write", edited, {"name": "lost by the restore"})
+    erp.rpc(MODEL, "write", archived, {"active": False})
+    lost = erp.rpc(MODEL, "create", {"name": "Lost", "code": "LOST", "value": 1, "unit": "count"})
+    incremental(mirrored)
+    assert_equal(mirrored, erp)
+    sql(
+        erp,
+        f"""update ipai_sample_metric m set name = b.name, active = b.active, write_date = b.write_date from backup b where b.id = m.id;
+            delete from ipai_sample_metric where id = {lost};
+            drop table backup""",
+    )
+    connection = mirrored.connect()
+    notices: list[str | None] = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    connection.execute(CALL)
+    assert any("restored" in (notice or "") for notice in notices)
+    run = mirrored.last_run()
+    assert (run["mode"], run["updated"], run["deleted"], run["bound"]) == ("full", 7, 1, None)
+    assert run["cursor_after"] < run["cursor_before"]
+    assert_equal(mirrored, erp)
+    assert incremental(mirrored)["updated"] == 0
+
+
+# Deletions that need a person -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hide(erp: Odoo) -> Iterator[Callable[[str], None]]:
+    """Gives a function that makes a record rule of this domain."""
+    rules: list[int] = []
+
+    def make(domain: str) -> None:
+        (model,) = erp.rpc("ir.model", "search", [("model", "=", MODEL)])
+        rules.append(erp.rpc("ir.rule", "create", {"name": "Test", "model_id": model, "domain_force": domain}))
+
+    yield make
+    for rule in rules:
+        if erp.rpc("ir.rule", "search", [("id", "=", rule)]):
+            erp.rpc("ir.rule", "unlink", [rule])
+
+
+def test_a_third_that_vanishes_from_the_users_sight_is_not_deleted(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
+    before = mirrored.mirror()
+    hide("[('unit', '!=', 'percent')]")
+    hidden = int(erp.pg.psql("select count(*) from ipai_sample_metric where unit = 'percent'", dbname=erp.dbname))
+    assert hidden > 0.3 * len(before)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        mirrored.run()
+    diag = refused.value.diag
+    assert diag.message_primary == f'refused to delete {hidden} of the {len(before)} rows of mirror "sample_metrics"'
+    documented = "call ipai.run_sync('sample_metrics', max_delete_ratio => 1)"
+    assert documented in (diag.message_hint or "")
+    assert mirrored.mirror() == before
+    run = mirrored.last_run()
+    assert (run["state"], run["sqlstate"], run["message"], run["deleted"]) == ("refused", "55000", diag.message_primary, 0)
+    assert (run["hint"], run["detail"]) == (diag.message_hint, diag.message_detail)
+    assert run["finished_at"] and run["cursor_after"] is None
+    # What the hint says, word by word.
+    mirrored.rows(documented)
+    run = mirrored.last_run()
+    assert (run["state"], run["deleted"], run["odoo_count"] - run["mirror_count"]) == ("succeeded", hidden, 0)
+    assert len(mirrored.mirror("odoo_id")) == len(before) - hidden
+
+
+def test_a_third_that_comes_into_sight_again_leaves_the_mirror_as_it_was(
+    mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]
+) -> None:
+    hide("[('unit', '!=', 'percent')]")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        mirrored.run()
+    erp.rpc("ir.rule", "unlink", erp.rpc("ir.rule", "search", [("name", "=", "Test")]))
+    before = mirrored.mirror("id, xmin::text")
+    assert mirrored.run()["state"] == "succeeded"
+    assert mirrored.mirror("id, xmin::text") == before
+    assert_equal(mirrored, erp)
+
+
+def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
+    few = ids(erp, "active and id > 4000", 3)
+    hide(f"[('id', 'not in', {few})] if user.login == 'reader' else [(1, '=', 1)]")
+    erp.create_user("reader", "reader password")
+    mirrored.rows("select vault.create_secret('reader password', 'reader_password')")
+    mirrored.rows("alter user mapping for postgres server odoo options (set user 'reader', set password_secret 'reader_password')")
+    edited = ids(erp, "active", 2)
+    erp.rpc(MODEL, "write", edited, {"name": "seen by both"})
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        mirrored.run()
+    assert mirrored.last_run()["state"] == "refused"
+    assert_equal(mirrored, erp)
+    mirrored.rows("call ipai.run_sync('sample_metrics', max_delete_ratio => 1)")
+    assert mirrored.last_run()["deleted"] == len(few)
+    assert [theirs[0] for theirs, _ in differing(mirrored, erp)] == few
+    # From now on it is his mirror.
+    erp.rpc(MODEL, "unlink", edited)
+    assert mirrored.run()["deleted"] == len(edited)
+
+
+# A killed backend ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_load_killed_in_the_middle_goes_on_and_ends_equal(registered: Supabase, erp: Odoo) -> None:
+    connection = registered.connect()
+    with running(registered, connection, CALL) as call:
+        until_position(registered, 5 * PAGE)
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
+    shell.wait_until(lambda: takes_connections(registered), "Postgres taking connections again", seconds=30)
+    killed = registered.last_run()
+    assert (killed["state"], killed["finished_at"], killed["cursor_after"]) == ("dead", None, None)
+    assert len(registered.mirror("odoo_id")) == killed["fetched"] < ROWS
+    run = registered.run()
+    assert (run["state"], run["resumes"]) == ("succeeded", killed["run"])
+    assert run["fetched"] == run["odoo_count"] - killed["fetched"] < ROWS - 4 * PAGE
+    assert_equal(registered, erp)
+    assert incremental(registered)["resumes"] is None
+
+
+def takes_connections(supabase: Supabase) -> bool:
+    try:
+        return bool(supabase.rows("select 1"))
+    except psycopg.OperationalError:
+        return False
+
+
+# Scripted: what it asks of Odoo ---------------------------------------------------------------------------------------------------------
+
+RECORDS = [metric(number) for number in range(1, 6)]
+
+
+@pytest.fixture
+def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    with FaultyOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        yield server
+
+
+def test_a_run_with_nothing_new_costs_two_small_requests(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.run()
+    before = supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
+    scripted.requests.clear()
+    run = supabase.run()
+    assert (run["mode"], run["fetched"], run["unchanged"]) == ("incremental", 5, 5)
+    assert [request.method for request in scripted.requests] == ["search_read", "search_count"]
+    (request,) = scripted.received("search_read")
+    # Ten minutes before the greatest write date.
+    assert ["write_date", ">=", "2026-01-05 07:50:00"] in request.domain
+    assert supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
+
+
+def test_modes(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """Every name, by position and by name; null is auto."""
+    assert supabase.run("'sample_metrics', 'auto'")["mode"] == "full"
+    for arguments, mode in {
+        "'sample_metrics'": "incremental",
+        "'sample_metrics', 'auto'": "incremental",
+        "'sample_metrics', null": "incremental",
+        "'sample_metrics', mode => 'incremental'": "incremental",
+        "'sample_metrics', 'reconcile'": "reconcile",
+        "mirror => 'sample_metrics', mode => 'full', max_delete_ratio => 0.5": "full",
+    }.items():
+        run = supabase.run(arguments)
+        assert (run["mode"], run["state"], run["mirror_count"]) == (mode, "succeeded", 5)
+
+
+def test_incremental_reads_everything_where_nothing_was_read_before(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    assert supabase.run("'sample_metrics', 'incremental'")["mode"] == "full"
+
+
+def test_auto_reads_everything_when_that_is_due(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.run()
+    assert supabase.run()["mode"] == "incremental"
+    supabase.rows("update ipai.mirrors set reconcile_every = '10 milliseconds'")
+    assert supabase.run("'sample_metrics', 'incremental'")["mode"] == "incremental"
+    assert supabase.run()["mode"] == "full"
+
+
+def test_a_sync_in_a_transaction_leaves_a_cursor_for_the_next_run(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.rows("select * from ipai.sync_sample_metrics()")
+    assert supabase.run()["mode"] == "incremental"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sqlstate", "message"),
+    [
+        ("'sample_metrics', 'weekly'", "22023", "mode"),
+        ("'sample_metrics', ''", "22023", "mode"),
+        ("'sample_metrics', 'FULL'", "22023", "mode"),
+        ("'sample_metrics', 'full', -0.1", "22023", "max_delete_ratio must be between 0 and 1"),
+        ("'sample_metrics', max_delete_ratio => 1.1", "22023", "max_delete_ratio must be between 0 and 1"),
+        ("'sample_metrics', max_delete_ratio => 'NaN'", "22023", "max_delete_ratio must be between 0 and 1"),
+        ("'nope'", "42704", 'mirror "nope" does not exist'),
+        ("''", "42704", 'mirror "" does not exist'),
+    ],
+)
+def test_arguments_that_are_refused(supabase: Supabase, scripted: FaultyOdoo, arguments: str, sqlstate: str, message: str) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        supabase.rows(f"call ipai.run_sync({arguments})")
+    assert raised.value.sqlstate == sqlstate
+    assert message in (raised.value.diag.message_primary or "")
+    assert raised.value.diag.message_hint
+    assert scripted.requests == []
+    assert supabase.rows("select 1 from ipai.run_log") == []
+
+
+# Where it cannot commit -----------------------------------------------------------------------------------------------------------------
+
+CANNOT_COMMIT = {
+    "a transaction block": f"begin; {CALL}",
+    "a string of statements": f"{CALL}; select 1",
+    "the end of a string of statements": f"select 1; {CALL}",
+    "a savepoint": f"begin; savepoint here; {CALL}",
+    "a function": "select pg_temp.calling()",
+    "a procedure with a setting": "call pg_temp.calling_with_a_setting()",
+    "a procedure with the rights of its owner": "call pg_temp.calling_as_owner()",
+    "a block in a transaction": f"begin; do $$ begin {CALL}; end $$",
+    "a block that catches errors": f"do $$ begin {CALL}; exception when others then raise; end $$",
+}
+
+
+@pytest.mark.parametrize("statement", CANNOT_COMMIT.values(), ids=CANNOT_COMMIT.keys())
+def test_where_it_cannot_commit_it_says_so_before_any_request(supabase: Supabase, scripted: FaultyOdoo, statement: str) -> None:
+    supabase.register()
+    connection = supabase.connect()
+    connection.execute(
+        f"""create function pg_temp.calling() returns void language plpgsql as $$ begin {CALL}; end $$;
+            create procedure pg_temp.calling_with_a_setting() language plpgsql set work_mem = '4MB' as $$ begin {CALL}; end $$;
+            create procedure pg_temp.calling_as_owner() language plpgsql security definer as $$ begin {CALL}; end $$"""
+    )
+    with pytest.raises(psycopg.errors.InvalidTransactionTermination) as raised:
+        connection.execute(cast(LiteralString, statement))
+    connection.execute("rollback")
+    assert raised.value.sqlstate == "2D000"
+    assert scripted.requests == []
+    assert supabase.rows("select 1 from ipai.run_log") == []
+    # The session is as good as before, and holds no lock.
+    assert supabase.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+    connection.execute(CALL)
+    assert supabase.last_run()["state"] == "succeeded"
+
+
+def test_a_block_of_its_own_may_call_it(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """Postgres lets such a block commit."""
+    supabase.register(page_size=2)
+    supabase.rows(f"do $$ begin {CALL}; {CALL}; end $$")
+    runs = supabase.rows("select mode, state, mirror_count from ipai.sync_runs order by run")
+    assert [tuple(run.values()) for run in runs] == [("full", "succeeded", 5), ("incremental", "succeeded", 5)]
+    scripted.on("search_read", status(404))
+    with pytest.raises(psycopg.errors.ProtocolViolation):
+        supabase.rows(f"do $$ begin {CALL}; end $$")
+    assert supabase.last_run()["state"] == "failed"
+    assert supabase.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+
+
+def test_the_refusal_says_what_to_do(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    with pytest.raises(psycopg.errors.InvalidTransactionTermination) as raised:
+        supabase.rows(f"begin; {CALL}")
+    assert "run_sync" in (raised.value.diag.message_primary or "")
+    assert "the only statement" in (raised.value.diag.message_hint or "")
+    assert "ipai.sync_mirror()" in (raised.value.diag.message_hint or "")
+
+
+# Which mirrors --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", ["", "null", "mode => 'full'"])
+def test_without_a_name_every_enabled_mirror_runs(supabase: Supabase, scripted: FaultyOdoo, arguments: str) -> None:
+    supabase.register()
+    other = supabase.another_mirror("other")
+    disabled = supabase.another_mirror("disabled", enabled=False)
+    supabase.rows(f"call ipai.run_sync({arguments})")
+    assert [row["mirror"] for row in supabase.rows("select mirror from ipai.sync_runs order by run")] == ["other", "sample_metrics"]
+    assert supabase.row(f"select count(*) from {other}")["count"] == len(supabase.mirror()) == 5
+    assert supabase.row(f"select count(*) from {disabled}") == {"count": 0}
+    # By its name a disabled one runs.
+    supabase.rows("call ipai.run_sync('disabled')")
+    assert supabase.row(f"select count(*) from {disabled}") == {"count": 5}
+
+
+def test_without_any_mirror_the_built_in_one_registers_itself(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.rows("call ipai.run_sync()")
+    assert supabase.last_run()["mirror_count"] == 5
+
+
+def test_where_all_mirrors_are_disabled_nothing_runs(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register(enabled=False)
+    supabase.rows("call ipai.run_sync()")
+    assert scripted.requests == []
+    assert supabase.rows("select 1 from ipai.run_log") == []
+
+
+def test_one_mirror_that_fails_does_not_stop_the_others(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.another_mirror("aaa")
+    supabase.another_mirror("zzz")
+    supabase.rows("update ipai.mirrors set model = 'ipai.not.installed' where name = 'aaa'")
+    with pytest.raises(psycopg.errors.UndefinedObject) as raised:
+        supabase.rows("call ipai.run_sync()")
+    assert raised.value.diag.message_primary == "1 of 3 mirrors failed: aaa"
+    assert 'aaa: Odoo has no model "ipai.not.installed" (42704)' in (raised.value.diag.message_detail or "")
+    states = supabase.rows("select mirror, state from ipai.sync_runs order by run")
+    assert [(row["mirror"], row["state"]) for row in states] == [
+        ("aaa", "failed"),
+        ("sample_metrics", "succeeded"),
+        ("zzz", "succeeded"),
+    ]
+
+
+def test_a_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.another_mirror("aaa")
+    scripted.on("search_read", silent)
+    connection = supabase.connect()
+    with running(supabase, connection, "call ipai.run_sync()") as call:
+        shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
+        supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        assert error_of(call).sqlstate == "57014"
+    assert [(run["mirror"], run["state"]) for run in supabase.rows("select * from ipai.sync_runs")] == [("aaa", "cancelled")]
+
+
+# Two at once --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_runs_at_once_one_works_and_the_other_says_so_at_once(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register()
+    scripted.on("search_read", silent)
+    connection = supabase.connect()
+    with running(supabase, connection, CALL) as call:
+        shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
+        asked = len(scripted.requests)
+        for statement in (CALL, "call ipai.run_sync()", "select * from ipai.sync_sample_metrics()"):
+            began = time.monotonic()
+            with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
+                supabase.rows(statement)
+            assert time.monotonic() - began < PROMPT
+            assert refused.value.sqlstate == "55P03"
+        # Neither Odoo nor the log of runs was bothered.
+        assert len(scripted.requests) == asked
+        assert supabase.row("select count(*), min(state) as state from ipai.sync_runs") == {"count": 1, "state": "running"}
+        supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        error_of(call)
+    scripted.heal()
+    assert supabase.run()["state"] == "succeeded"
+
+
+def test_runs_of_two_mirrors_do_not_wait_for_each_other(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.another_mirror("other")
+    scripted.on("search_read", silent, times=1)
+    connection = supabase.connect()
+    with running(supabase, connection, CALL) as call:
+        shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
+        supabase.rows("call ipai.run_sync('other')")
+        assert supabase.last_run("other")["state"] == "succeeded"
+        supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        error_of(call)
+
+
+# Who may --------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_service_role_runs_a_mirror_that_was_registered(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.rows("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
+    supabase.rows("grant usage on foreign server odoo to service_role")
+    connection = supabase.connect()
+    connection.execute("set role service_role")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as raised:
+        connection.execute(CALL)
+    assert raised.value.diag.message_primary == 'mirror "sample_metrics" is not registered, and this role may not register it'
+    # What the hint says, word by word.
+    hint = raised.value.diag.message_hint or ""
+    statement = hint[hint.index("select ") :]
+    assert statement == "select ipai.alter_mirror('sample_metrics', server => 'odoo');"
+    supabase.rows(statement)
+    connection.execute(CALL)
+    assert supabase.last_run()["mirror_count"] == 5
+    for role in ("anon", "authenticated"):
+        connection.execute(f"set role {role}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(CALL)
+
+
+def test_service_role_may_not_say_what_is_mirrored(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    supabase.register()
+    connection = supabase.connect()
+    connection.execute("set role service_role")
+    for statement in (
+        "update ipai.mirrors set target_table = 'elsewhere'",
+        "update ipai.mirrors set fields = '[]'",
+        "update ipai.mirrors set server = 'elsewhere'",
+        "delete from ipai.mirrors",
+        "insert into ipai.mirrors select * from ipai.mirrors",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(cast(LiteralString, statement))
+
+
+# The log of runs ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_long_ago_are_forgotten_but_for_those_that_count(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """The last full run decides when the next one is due."""
+
+    def age(days: int) -> None:
+        shift = f"started_at = started_at - interval '{days} days', finished_at = finished_at - interval '{days} days'"
+        supabase.cluster.psql(f"update ipai.run_log set {shift}")
+
+    supabase.rows("call ipai.run_sync('sample_metrics', 'full')")
+    full = supabase.run("'sample_metrics', 'full'")["run"]
+    scripted.on("search_read", status(404), times=1)
+    with pytest.raises(psycopg.Error):
+        supabase.run("'sample_metrics', 'incremental'")
+    supabase.run("'sample_metrics', 'incremental'")
+    supabase.rows("select * from ipai.refresh_counts()")
+    age(29)
+    kept = supabase.run("'sample_metrics', 'incremental'")["run"]
+    assert supabase.row("select count(*) from ipai.run_log") == {"count": 6}
+    age(2)
+    last = supabase.run("'sample_metrics', 'incremental'")["run"]
+    assert [row["run"] for row in supabase.rows("select run from ipai.run_log order by run")] == [full, kept, last]
+    # A shorter time, for this session; runs of other mirrors are left to their own.
+    supabase.another_mirror("other")
+    connection = supabase.connect()
+    connection.execute("set ipai_sync.keep_runs_days = 1")
+    connection.execute("call ipai.run_sync('other')")
+    assert supabase.row("select count(*) from ipai.run_log") == {"count": 4}
+    connection.execute("call ipai.run_sync('sample_metrics', 'incremental')")
+    assert supabase.row("select count(*) from ipai.run_log where mirror = 'sample_metrics' and run < %s", last) == {"count": 1}
+    assert supabase.row("select count(*) from ipai.run_log where run = %s", full) == {"count": 1}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "'soon'"])
+def test_a_time_to_keep_runs_that_makes_no_sense_is_refused(supabase: Supabase, scripted: FaultyOdoo, value: str) -> None:
+    connection = supabase.connect()
+    connection.execute("select ipai.odoo_version()")
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        connection.execute(f"set ipai_sync.keep_runs_days = {value}")
+
+
+def test_no_password_is_ever_in_the_log(supabase: Supabase) -> None:
+    password = "Geheim-§-123"
+    with FaultyOdoo(RECORDS, password=password) as server:
+        supabase.server(server.url, password=password)
+        supabase.register(page_size=2)
+        for behaviour in (
+            recorded("object_wrong_password"),
+            recorded("fault_access_error_read_portal"),
+            lambda exchange: exchange.send(200, {}, f"<html>{password}</html>".encode()),
+            status(404, body=password.encode()),
+        ):
+            server.on("search_read", well, times=1)
+            server.on(None, behaviour)
+            with pytest.raises(psycopg.Error):
+                supabase.run()
+            server.heal()
+        supabase.run()
+    log = supabase.rows("select l::text from ipai.run_log l")
+    assert len(log) == 5
+    assert not [row for row in log if password in row["l"]]
+    assert password not in supabase.cluster.log.read_text(errors="replace")

@@ -1,0 +1,278 @@
+"""Scheduling over pg_cron: runs that begin by themselves, and errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+
+from comparison import MODEL
+from conftest import Supabase
+from faulty import FaultyOdoo, delayed, metric
+from harness import shell
+from harness.odoo import Odoo, generate_metrics
+
+JOBS = "select jobid, jobname, schedule, command, database, username, active from cron.job order by jobname"
+PASSWORD = "Geheim-§-123"
+#: A minute may have just begun, and runs take their time.
+A_MINUTE = 90
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    with FaultyOdoo([metric(1), metric(2)]) as server:
+        supabase.server(server.url)
+        yield server
+
+
+# What happens within a minute -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What was found after pg_cron had run three jobs: one that works, one that fails, one of sync_now."""
+
+    created: int
+    mirror: list[dict[str, Any]]
+    runs: dict[str, dict[str, Any]]
+    #: pg_cron's own record of each job's last run, by mirror.
+    details: dict[str, dict[str, Any]]
+    #: The job of sync_now, before its run and after.
+    once_before: list[dict[str, Any]]
+    once_after: list[dict[str, Any]]
+    once_runs: int
+    everything: str
+
+
+@pytest.fixture(scope="module")
+def minute(_supabase: Supabase, odoo: Odoo) -> Minute:
+    """All of it at once, because pg_cron begins on the minute only."""
+    supabase = _supabase
+    slow = FaultyOdoo([metric(number) for number in range(1, 9)])
+    slow.on("search_read", delayed(0.8))
+    generate_metrics(odoo, 100)
+    try:
+        with slow:
+            supabase.server(odoo.url, dbname=odoo.dbname)
+            supabase.server(odoo.url, dbname=odoo.dbname, name="failing", password=PASSWORD)
+            supabase.server(slow.url, name="slow")
+            supabase.register()
+            supabase.run()
+            supabase.another_mirror("failing", server="failing")
+            supabase.another_mirror("once", server="slow")
+            # Six seconds, in which pg_cron sees that the job is gone.
+            supabase.rows("update ipai.mirrors set page_size = 1 where name = 'once'")
+            created = odoo.rpc(MODEL, "create", {"name": "Picked up by itself", "code": "CRON", "value": 1, "unit": "count"})
+            supabase.rows("select ipai.schedule_sync('sample_metrics', '* * * * *'), ipai.schedule_sync('failing', '* * * * *')")
+            supabase.rows("select ipai.sync_now('once')")
+            return observed(supabase, created)
+    finally:
+        supabase.reset()
+
+
+def observed(supabase: Supabase, created: int) -> Minute:
+    once = f"select * from ({JOBS}) as jobs where jobname = 'ipai_sync now once'"
+    once_before = supabase.rows(once)
+
+    def states(mirror: str) -> set[str]:
+        return {row["state"] for row in supabase.rows("select state from ipai.sync_runs where mirror = %s", mirror)}
+
+    shell.wait_until(lambda: states("once"), "the run of sync_now", seconds=A_MINUTE)
+    shell.wait_until(lambda: "running" not in states("once"), "the end of the run of sync_now", seconds=60)
+    shell.wait_until(lambda: not supabase.rows(once), "the end of the job of sync_now", seconds=5)
+    shell.wait_until(lambda: "failed" in states("failing"), "the failing run", seconds=A_MINUTE)
+    mirror = "select odoo_id, name from ipai.ipai_sample_metrics where odoo_id = %s"
+    shell.wait_until(lambda: supabase.rows(mirror, created), "the change in Odoo", seconds=A_MINUTE)
+    details: dict[str, dict[str, Any]] = {}
+
+    def detailed() -> bool:
+        for row in supabase.rows("select * from cron.job_run_details where status in ('succeeded', 'failed') order by runid desc"):
+            details[row["command"].split("'")[1]] = row
+        return {"sample_metrics", "failing", "once"} <= details.keys()
+
+    shell.wait_until(detailed, "pg_cron's record of the runs", seconds=10)
+    return Minute(
+        created=created,
+        mirror=supabase.rows(mirror, created),
+        runs={name: supabase.last_run(name) for name in ("sample_metrics", "failing", "once")},
+        details=details,
+        once_before=once_before,
+        once_after=supabase.rows(once),
+        once_runs=supabase.row("select count(*) from ipai.sync_runs where mirror = 'once'")["count"],
+        everything=str(supabase.rows("select * from ipai.run_log")) + str(supabase.rows("select * from cron.job_run_details")),
+    )
+
+
+def test_a_change_in_odoo_arrives_by_itself(minute: Minute) -> None:
+    assert minute.mirror == [{"odoo_id": minute.created, "name": "Picked up by itself"}]
+    run = minute.runs["sample_metrics"]
+    assert (run["mode"], run["state"], run["odoo_count"] - run["mirror_count"]) == ("incremental", "succeeded", 0)
+    assert minute.details["sample_metrics"]["status"] == "succeeded"
+    assert minute.details["sample_metrics"]["username"] == "postgres"
+
+
+def test_a_failing_run_shows_in_both_logs_with_the_same_error(minute: Minute) -> None:
+    run, detail = minute.runs["failing"], minute.details["failing"]
+    assert (run["state"], run["sqlstate"], run["message"]) == ("failed", "28P01", "Odoo authentication failed")
+    assert detail["status"] == "failed"
+    for text in (run["message"], run["detail"], run["hint"]):
+        assert text in detail["return_message"]
+    assert PASSWORD not in minute.everything
+
+
+def test_sync_now_runs_once_to_its_end_and_its_job_is_gone(minute: Minute) -> None:
+    (job,) = minute.once_before
+    assert (job["command"], job["username"]) == ("call ipai.run_sync('once')", "postgres")
+    assert minute.once_after == []
+    run = minute.runs["once"]
+    assert (run["state"], run["message"], run["mirror_count"]) == ("succeeded", None, 8)
+    assert minute.once_runs == 1
+    assert minute.details["once"]["status"] == "succeeded"
+
+
+# Schedules ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_a_job_of_pg_cron(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.register()
+    job = supabase.row("select ipai.schedule_sync('sample_metrics', '*/15 * * * *') as job")["job"]
+    assert supabase.rows(JOBS) == [
+        {
+            **{"jobid": job, "jobname": "ipai_sync sample_metrics", "schedule": "*/15 * * * *"},
+            **{"command": "call ipai.run_sync('sample_metrics')", "database": "postgres", "username": "postgres", "active": True},
+        }
+    ]
+
+
+def test_scheduling_again_changes_the_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # The built-in mirror needs not be registered: its first run does that.
+    first = supabase.row("select ipai.schedule_sync('sample_metrics', '*/15 * * * *') as job")
+    assert supabase.row("select ipai.schedule_sync('sample_metrics', '7 3 * * *') as job") == first
+    (job,) = supabase.rows(JOBS)
+    assert job["schedule"] == "7 3 * * *"
+
+
+def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.another_mirror("other")
+    supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'other'")
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '* * * * *'), ipai.schedule_sync('it''s', '@hourly')")
+    jobs = {row["jobname"]: row["command"] for row in supabase.rows(JOBS)}
+    assert jobs == {
+        "ipai_sync it's": "call ipai.run_sync('it''s')",
+        "ipai_sync sample_metrics": "call ipai.run_sync('sample_metrics')",
+    }
+    assert supabase.row("select ipai.unschedule_sync('it''s') as done") == {"done": True}
+    assert [row["jobname"] for row in supabase.rows(JOBS)] == ["ipai_sync sample_metrics"]
+
+
+def test_unscheduling_takes_a_waiting_sync_now_too_and_says_whether_there_was_anything(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select cron.schedule('ipai_sync_report', '0 0 * * *', 'select 1')")
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '0 0 1 1 *'), ipai.sync_now('sample_metrics')")
+    assert len(supabase.rows(JOBS)) == 3
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": True}
+    # The user's own jobs stay.
+    assert [row["jobname"] for row in supabase.rows(JOBS)] == ["ipai_sync_report"]
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": False}
+    assert supabase.row("select ipai.unschedule_sync('nope') as done") == {"done": False}
+
+
+def test_any_run_takes_a_waiting_sync_now_away(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select ipai.sync_now('sample_metrics'), ipai.sync_now('sample_metrics')")
+    assert [row["jobname"] for row in supabase.rows(JOBS)] == ["ipai_sync now sample_metrics"]
+    supabase.run()
+    assert supabase.rows(JOBS) == []
+
+
+def test_a_sync_now_that_cannot_begin_is_not_tried_for_ever(supabase: Supabase) -> None:
+    """Without any server there is no run to record, but the job must go all the same."""
+    supabase.rows("select ipai.sync_now('sample_metrics')")
+    with pytest.raises(psycopg.Error):
+        supabase.rows("call ipai.run_sync('sample_metrics')")
+    assert supabase.rows(JOBS) == []
+
+
+# What is refused ----------------------------------------------------------------------------------------------------------------------
+
+
+def refusal(connection: psycopg.Connection[Any], statement: str) -> tuple[str | None, str, str]:
+    """SQLSTATE, message and hint of the error by which the statement fails."""
+    with pytest.raises(psycopg.Error) as raised:
+        connection.execute(cast(LiteralString, statement))
+    diag = raised.value.diag
+    return raised.value.sqlstate, diag.message_primary or "", diag.message_hint or ""
+
+
+@pytest.mark.parametrize("schedule", ["every day", "", "61 * * * *", "* * * *", "* * * * * * *", "*/15 * * * *; drop table x"])
+def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+    error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
+    assert error == (
+        "22023",
+        f'pg_cron does not understand the schedule "{schedule}"',
+        "Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.",
+    )
+    assert supabase.rows(JOBS) == []
+
+
+def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None:
+    sqlstate, message, hint = refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', null)")
+    assert (sqlstate, message) == ("22023", "schedule must not be null")
+    assert "*/15 * * * *" in hint
+
+
+@pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "sync_now('nope')"])
+def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
+    error = refusal(supabase.connect(), f"select ipai.{call}")
+    assert error == ("42704", 'mirror "nope" does not exist', "There are: sample_metrics.")
+    assert supabase.rows(JOBS) == []
+
+
+@pytest.mark.parametrize("call", ["schedule_sync(null, '* * * * *')", "sync_now(null)"])
+def test_a_null_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
+    assert refusal(supabase.connect(), f"select ipai.{call}")[0] in ("22023", "42704")
+    assert supabase.rows(JOBS) == []
+
+
+CALLS = ("schedule_sync('sample_metrics', '* * * * *')", "unschedule_sync('sample_metrics')", "sync_now('sample_metrics')")
+
+
+def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> None:
+    supabase.cluster.psql("create database elsewhere")
+    try:
+        supabase.cluster.psql("create extension ipai_sync", dbname="elsewhere")
+        with psycopg.connect(supabase.cluster.dsn("elsewhere", "postgres"), autocommit=True) as connection:
+            for call in CALLS:
+                sqlstate, message, hint = refusal(connection, f"select ipai.{call}")
+                assert (sqlstate, message) == ("42704", "pg_cron is not installed in this database")
+                assert hint.startswith("create extension pg_cron;")
+    finally:
+        supabase.cluster.psql("drop database elsewhere")
+
+
+def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
+    for role in ("anon", "authenticated", "service_role"):
+        connection = supabase.connect()
+        connection.execute(cast(LiteralString, f"set role {role}"))
+        for call in CALLS:
+            assert refusal(connection, f"select ipai.{call}")[0] == "42501"
+
+
+def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: FaultyOdoo) -> None:
+    signatures = (
+        "ipai.schedule_sync(text, text), ipai.unschedule_sync(text), ipai.sync_now(text), ipai.require_cron(), ipai.require_mirror(text)"
+    )
+    supabase.rows(f"grant execute on routine {signatures} to service_role")
+    try:
+        connection = supabase.connect()
+        connection.execute("set role service_role")
+        for call in CALLS:
+            assert refusal(connection, f"select ipai.{call}") == (
+                "42501",
+                "permission denied for pg_cron",
+                "On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to service_role;",
+            )
+    finally:
+        supabase.rows(f"revoke execute on routine {signatures} from service_role")
