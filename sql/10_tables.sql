@@ -4,7 +4,8 @@
 set local search_path = pg_catalog, pg_temp;
 
 create table ipai.mirrors (
-    name             text primary key check (name <> ''),
+    -- pg_cron's names of jobs, which hold it, have 63 bytes at most.
+    name             text primary key check (name <> '' and octet_length(name) <= 40 and name !~ '^now '),
     server           text not null,
     model            text not null,
     target_schema    name not null,

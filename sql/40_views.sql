@@ -7,13 +7,16 @@ create view ipai.sync_runs with (security_invoker = on) as
 select r.run, r.mirror, r.mode,
        case
            -- Only its own run changes a row, so a run that was killed says "running" for ever. The lock tells.
-           when r.state = 'running' and not exists (
+           -- Only the newest run of a mirror can hold it.
+           when r.state = 'running' and (exists (
+               select from ipai.run_log n where n.mirror = r.mirror and n.run > r.run and n.mode in ('full', 'incremental', 'reconcile'))
+             or not exists (
                select from pg_catalog.pg_locks l
                where l.locktype = 'advisory' and l.granted and l.pid = r.pid
                  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
                  and l.classid::bigint = pg_catalog.hashtext('ipai_sync')::bigint & 4294967295
                  and l.objid::bigint = pg_catalog.hashtext(r.mirror)::bigint & 4294967295
-                 and l.objsubid = 2)
+                 and l.objsubid = 2))
                then 'dead'
            else r.state
        end as state,

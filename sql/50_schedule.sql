@@ -23,7 +23,7 @@ begin
         end if;
         job := cron.schedule('ipai_sync ' || mirror, schedule, format('call ipai.run_sync(%L)', mirror));
     exception
-        when insufficient_privilege then
+        when insufficient_privilege or read_only_sql_transaction or lock_not_available or insufficient_resources then
             raise;
         when others then
             raise exception 'pg_cron does not understand the schedule "%"', schedule

@@ -29,6 +29,8 @@ begin
         grant usage on foreign data wrapper ipai_odoo to postgres with grant option;
         grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins to postgres with grant option;
         grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to postgres with grant option;
+        -- To dump and restore the numbers of runs.
+        grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
     end if;
 
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then

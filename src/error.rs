@@ -139,7 +139,7 @@ impl Error {
             ),
             Error::Postgres { detail, .. } => detail.clone(),
             Error::InTransaction => Some(
-                "It commits each page. A function, a DO block and statements sent together are transactions too."
+                "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
                     .into(),
             ),
             Error::RefusedDeletion { allowed, .. } => Some(format!(

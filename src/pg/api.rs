@@ -213,7 +213,16 @@ struct Request {
 impl Request {
     fn run(self) -> Result<Figures> {
         let began = Instant::now();
-        let mirror = mirrors::load(&given(self.mirror, "mirror")?)?;
+        let name = given(self.mirror, "mirror")?;
+        // Whoever's variable is unset did not mean a real run.
+        let dry_run = self
+            .dry_run
+            .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?;
+        if !dry_run {
+            // Before anything is read that another run may change.
+            lock::for_transaction(&name)?;
+        }
+        let mirror = mirrors::load(&name)?;
         let bound = self.since.map(known_to_odoo).transpose()?;
         let plan = Plan {
             mirror: mirror.name.clone(),
@@ -222,10 +231,7 @@ impl Request {
             resume: Position::default(),
             cursor: None,
             max_rows: self.max_rows.map(at_least_one).transpose()?,
-            // Whoever's variable is unset did not mean a real run.
-            dry_run: self
-                .dry_run
-                .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?,
+            dry_run,
             guard: Guard::NOTHING,
         };
         let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
@@ -237,7 +243,6 @@ impl Request {
             ..plan
         };
         if !plan.dry_run {
-            lock::for_transaction(&mirror.name)?;
             mirrors::register(&mirror)?;
         }
         let mirror = Arc::new(mirror);

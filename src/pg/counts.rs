@@ -7,7 +7,7 @@ use crate::fetch::OdooSource;
 use crate::mirror::sql::Statements;
 use crate::mirror::{Mirror, ACTIVE};
 use crate::odoo::retry::Policy;
-use crate::sync::{Counts, Report, Source, Tally};
+use crate::sync::{Counts, Mode, Report, Source, Tally};
 use std::sync::Arc;
 
 /// Odoo's counts, of which the total is known already.
@@ -23,10 +23,12 @@ pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<T
     })
 }
 
-/// The same after a run: where nothing has changed, nothing is asked.
+/// The same after a run: where nothing has changed, nothing is asked, but for a full run, which proves it.
 pub fn after_run(source: &mut OdooSource, mirror: &Mirror, report: &Report, last: Option<Tally>) -> Result<Tally> {
     match last {
-        Some(last) if report.changed_nothing() && last.total == report.odoo_count => Ok(last),
+        Some(last) if report.mode != Mode::Full && report.changed_nothing() && last.total == report.odoo_count => {
+            Ok(last)
+        }
         _ => of_odoo(source, mirror, report.odoo_count),
     }
 }
@@ -61,5 +63,6 @@ pub fn refresh(name: &str) -> Result<(i64, i64)> {
         mirror: of_mirror(&mirror)?,
     };
     runs::record_counts(name, &counts)?;
+    runs::purge(name)?;
     Ok((signed(counts.odoo.total), signed(counts.mirror.total)))
 }

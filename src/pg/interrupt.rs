@@ -1,21 +1,11 @@
 //! What the backend does while it waits for Odoo.
 
-use super::subtransaction;
 use crate::error::{Error, Result};
 use pgrx::prelude::*;
 
 extern "C-unwind" {
     /// Whether the client is still connected (libpq/libpq.h, from 14 on; pgrx does not bind it).
     fn pq_check_connection() -> bool;
-}
-
-/// The same for a procedure, which must record its end: what is pending comes back as an error.
-pub fn tick_in_procedure() -> Result<()> {
-    // SAFETY: a plain read of what signal handlers set.
-    match unsafe { pg_sys::InterruptPending != 0 } {
-        true => subtransaction::within(tick),
-        false => tick(),
-    }
 }
 
 /// Raises a pending cancel, timeout or shutdown, and notices a client that is gone.

@@ -1,8 +1,8 @@
 //! `call ipai.run_sync()`: runs that commit each page, go on where an earlier one stopped, and record how they end.
 
 use super::connection::Connection;
-use super::interrupt::tick_in_procedure;
-use super::report::or_raise;
+use super::interrupt::tick;
+use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, optional_timestamptz, timestamptz};
 use super::{api, counts, lock, logins, mirrors, runs, spi, subtransaction, target};
@@ -91,8 +91,13 @@ fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> R
     if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
     }
-    let ended = subtransaction::within(|| unschedule(&once)).and_then(|()| subtransaction::commit());
-    result.and(ended)
+    if let Err(error) = subtransaction::within(|| unschedule(&once)).and_then(|()| subtransaction::commit()) {
+        warning(
+            format!("the job of ipai.sync_now is still there: {error}"),
+            "Take it away: select cron.unschedule(...);".to_owned(),
+        );
+    }
+    result
 }
 
 fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
@@ -101,20 +106,29 @@ fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) 
         lock::for_session(name)?;
         Ok(mirror)
     })?;
-    let result = locked(mirror, requested, max_delete_ratio);
-    let released = subtransaction::within(|| lock::release(name));
+    let result = subtransaction::guarded(|| locked(mirror, requested, max_delete_ratio));
+    if result.is_err() {
+        // The error that matters is the first.
+        let _ = subtransaction::rollback();
+    }
+    let released = subtransaction::insist(|| lock::release(name));
     result.and(released)
 }
 
 fn locked(mirror: Mirror, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+    // What the last holder of the lock has left is seen by a transaction that begins now.
+    subtransaction::commit()?;
     let (run, start, state, shape) = subtransaction::within(|| begin(&mirror, requested))?;
     subtransaction::commit()?;
-    let result = execute(mirror, run, &start, &state, &shape, max_delete_ratio);
+    let name = mirror.name.clone();
+    let result = subtransaction::guarded(|| execute(mirror, run, &start, &state, &shape, max_delete_ratio));
     if let Err(error) = &result {
-        // What was not committed together with its position or its end is undone, deletions above all.
-        subtransaction::rollback()?;
-        // What cannot be recorded, because the table is gone, must not hide what happened.
-        let _ = subtransaction::within(|| runs::fail(run, error));
+        // What was not committed together with its position or its end is undone. What cannot be recorded, because the
+        // table is gone, must not hide what happened.
+        if subtransaction::rollback().is_ok() {
+            let _ = subtransaction::insist(|| runs::fail(run, error));
+            let _ = subtransaction::within(|| runs::purge(&name));
+        }
     }
     result.and(subtransaction::commit())
 }
@@ -143,9 +157,11 @@ fn execute(
         target::check(&mirror, false)?;
         let connection = Connection::open(&mirror.server)?;
         let guard = mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?;
-        let fetcher = connection.fetcher(Policy::SYNC, tick_in_procedure)?;
+        let fetcher = connection.fetcher(Policy::SYNC, tick)?;
         Ok((connection, fetcher, runs::last_tally(&mirror.name)?, guard))
     })?;
+    // Nothing is locked while Odoo is waited for.
+    subtransaction::commit()?;
     let plan = Plan {
         mirror: mirror.name.clone(),
         mode: start.mode,
@@ -165,7 +181,10 @@ fn execute(
     let odoo = counts::after_run(&mut source, &mirror, &report, last)?;
     let uid = source.uid()?;
     drop(source);
-    subtransaction::within(|| complete(&mirror, run, &report, odoo, shape, &connection, uid))
+    subtransaction::within(|| {
+        sink.carry_out()?;
+        complete(&mirror, run, &report, odoo, shape, &connection, uid)
+    })
 }
 
 /// The end of a run that saw everything, together with its deletions.

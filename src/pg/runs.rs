@@ -157,11 +157,13 @@ pub fn record_counts(mirror: &str, counts: &Counts) -> Result<()> {
     Ok(())
 }
 
-/// Odoo's counts as they were last taken, where no run has changed the mirror since: one that did not end well counts nothing.
+/// Odoo's counts as they were last taken, where the mirror's agreed with them and no run has changed it since: one that did not
+/// end well counts nothing.
 pub fn last_tally(mirror: &str) -> Result<Option<Tally>> {
     spi::query_one(
         "select c.odoo_count, c.odoo_active, c.odoo_alerts from (select * from ipai.run_log where mirror = $1 and odoo_count is not \
-         null order by run desc limit 1) c where not exists (select from ipai.run_log l where l.mirror = $1 and l.run > c.run and \
+         null order by run desc limit 1) c where (c.odoo_count, c.odoo_active, c.odoo_alerts) is not distinct from \
+         (c.mirror_count, c.mirror_active, c.mirror_alerts) and not exists (select from ipai.run_log l where l.mirror = $1 and l.run > c.run and \
          l.inserted + l.updated > 0)",
         &[mirror.into()],
         |row| {
@@ -209,8 +211,9 @@ pub fn purge(mirror: &str) -> Result<()> {
     spi::execute(
         "delete from ipai.run_log r where r.mirror = $1 and coalesce(r.finished_at, r.started_at) < \
          pg_catalog.clock_timestamp() - pg_catalog.make_interval(days => $2) and r.run < (select max(l.run) from ipai.run_log l \
-         where l.mirror = $1 and l.odoo_count is not null) and r.run is distinct from (select max(l.run) from ipai.run_log l where \
-         l.mirror = $1 and l.mode = 'full' and l.complete)",
+         where l.mirror = $1) and r.run is distinct from (select max(l.run) from ipai.run_log l where l.mirror = $1 and \
+         l.odoo_count is not null) and r.run is distinct from (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.mode \
+         = 'full' and l.complete)",
         &[mirror.into(), guc::keep_runs_days().into()],
         |_| Ok(()),
     )?;

@@ -100,6 +100,8 @@ impl Sink for PgSink {
 pub struct CommittingSink {
     sink: PgSink,
     run: i64,
+    /// What the guard agreed to delete, for [`CommittingSink::carry_out`].
+    gone: Vec<i64>,
 }
 
 impl CommittingSink {
@@ -108,7 +110,20 @@ impl CommittingSink {
         CommittingSink {
             sink: PgSink::new(mirror, false),
             run,
+            gone: Vec::new(),
         }
+    }
+
+    /// Deletes what was agreed on: at the end, when Odoo is asked for nothing more, so that no lock waits for it.
+    pub fn carry_out(&mut self) -> Result<u64> {
+        self.sink.delete(&self.gone)
+    }
+
+    /// A look at the table, over when it returns: a lock held longer would stand in the way of others.
+    fn look<T>(&mut self, look: impl FnOnce(&mut PgSink) -> Result<T>) -> Result<T> {
+        let found = subtransaction::within(|| look(&mut self.sink))?;
+        subtransaction::commit()?;
+        Ok(found)
     }
 }
 
@@ -118,19 +133,20 @@ impl Sink for CommittingSink {
     }
 
     fn count(&mut self) -> Result<u64> {
-        subtransaction::within(|| self.sink.count())
+        self.look(|sink| sink.count())
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
-        subtransaction::within(|| self.sink.compare(after, upto, ids))
+        self.look(|sink| sink.compare(after, upto, ids))
     }
 
     fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        subtransaction::within(|| self.sink.rest(after))
+        self.look(|sink| sink.rest(after))
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
-        subtransaction::within(|| self.sink.delete(ids))
+        self.gone = ids.to_vec();
+        Ok(ids.len() as u64)
     }
 
     fn checkpoint(&mut self, so_far: &SoFar) -> Result<()> {

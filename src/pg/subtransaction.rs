@@ -45,6 +45,24 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
+/// Runs `work` without a subtransaction: after an error the caller must [`rollback`] at once. This is the net below
+/// everything that a procedure does, so that it always records its end and gives its lock back.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: a plain read, and put back after an error that left another context behind.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let result = caught(work);
+        pg_sys::MemoryContextSwitchTo(context);
+        result
+    }
+}
+
+/// Like [`within`], and once more after an error: a cancel that was pending is used up by then, and what must be done at
+/// the end must be done.
+pub fn insist(work: impl Fn() -> Result<()>) -> Result<()> {
+    within(&work).or_else(|_| within(&work))
+}
+
 /// Commits what a procedure has done so far and begins a new transaction.
 pub fn commit() -> Result<()> {
     caught(|| {

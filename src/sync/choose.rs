@@ -71,7 +71,8 @@ pub fn choose(requested: Requested, state: &State, now: NaiveDateTime) -> Start 
     let owed = state.unfinished.is_some_and(|unfinished| unfinished.mode == Mode::Full);
     let mode = match (requested, state.cursor) {
         (Requested::Full, _) | (_, None) => Mode::Full,
-        (Requested::Auto, _) if due || owed => Mode::Full,
+        _ if owed => Mode::Full,
+        (Requested::Auto, _) if due => Mode::Full,
         (Requested::Auto | Requested::Incremental, _) => Mode::Incremental,
         (Requested::Reconcile, _) => Mode::Reconcile,
     };
@@ -183,14 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn auto_ends_a_full_run_before_it_is_incremental_again() {
+    fn a_full_run_is_ended_before_any_other() {
         for (id, resumed) in [(500, Some(7)), (0, None)] {
             let state = State {
                 unfinished: unfinished(Mode::Full, id),
                 ..state()
             };
             assert_eq!(chosen(Requested::Auto, &state), (Mode::Full, None, resumed));
-            assert_eq!(chosen(Requested::Incremental, &state).0, Mode::Incremental);
+            assert_eq!(chosen(Requested::Incremental, &state), (Mode::Full, None, resumed));
+            assert_eq!(chosen(Requested::Reconcile, &state), (Mode::Full, None, resumed));
         }
     }
 
