@@ -218,10 +218,6 @@ impl Request {
         let dry_run = self
             .dry_run
             .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?;
-        if !dry_run {
-            // Before anything is read that another run may change.
-            lock::for_transaction(&name)?;
-        }
         let mirror = mirrors::load(&name)?;
         let bound = self.since.map(known_to_odoo).transpose()?;
         let plan = Plan {
@@ -237,14 +233,16 @@ impl Request {
         let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
         target::check(&mirror, plan.dry_run)?;
         let connection = Connection::open(&mirror.server)?;
+        if !dry_run {
+            lock::for_transaction(&mirror.name)?;
+            mirrors::register(&mirror)?;
+        }
+        // After the lock: another run may have filled the mirror as somebody else until then.
         let login = &connection.account.login;
         let plan = Plan {
             guard: mirrors::guard(&mirror, login, max_delete_ratio)?,
             ..plan
         };
-        if !plan.dry_run {
-            mirrors::register(&mirror)?;
-        }
         let mirror = Arc::new(mirror);
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));

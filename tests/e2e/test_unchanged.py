@@ -127,6 +127,9 @@ def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]
     ).stdout
     records = []
     for line in dump.splitlines():
+        # It also tells where the first whole record begins.
+        if not line.startswith("rmgr:"):
+            continue
         xid = re.search(r"\btx: +(\d+)", line)
         assert xid, line
         records.append((xid[1], re.findall(r"\brel \d+/\d+/(\d+)", line)))
