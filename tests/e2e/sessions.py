@@ -18,6 +18,9 @@ from harness import shell
 #: Seconds within which a session must be back: far more than it takes, for a loaded machine.
 PROMPT = 2.0
 
+#: Name of the thread that calls Odoo.
+FETCHER = "ipai_sync fetch"
+
 Connection = psycopg.Connection[dict[str, Any]]
 
 
@@ -32,14 +35,27 @@ class Holdings:
     @staticmethod
     def of(pid: int) -> Holdings:
         process = Path(f"/proc/{pid}")
-        threads = [(thread / "comm").read_text().strip() for thread in process.glob("task/*")]
-        links = []
+        threads, links = [], []
+        for thread in process.glob("task/*"):
+            try:
+                threads.append((thread / "comm").read_text().strip())
+            except (FileNotFoundError, ProcessLookupError):
+                # The kernel lists a thread a moment longer than it lives.
+                continue
         for descriptor in process.glob("fd/*"):
             try:
                 links.append(os.readlink(descriptor))
             except FileNotFoundError:
                 continue
         return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
+
+
+def at_rest(pid: int) -> Holdings:
+    """What a backend holds that is not syncing. The kernel lists a thread a moment longer than it lives."""
+    shell.wait_until(
+        lambda: FETCHER not in Holdings.of(pid).threads, f"backend {pid} without a fetching thread", seconds=PROMPT, every=0.01
+    )
+    return Holdings.of(pid)
 
 
 def until_back_to(before: Holdings, pid: int) -> None:

@@ -21,7 +21,7 @@ from conftest import Supabase
 from faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
 from harness import shell
 from harness.postgres import client_environment
-from sessions import PROMPT, Connection, Holdings, is_alive
+from sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 RECORDS = [metric(1), metric(2)]
@@ -122,23 +122,23 @@ def test_a_cancelled_sync_ends_promptly_and_leaves_nothing_behind(supabase: Supa
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = Holdings.of(pid)
+    before = at_rest(pid)
     assert before.threads == ["postgres"]
     with waiting_sync(supabase, erp, stall, connection) as ended:
-        assert "ipai_sync fetch" in Holdings.of(pid).threads
+        assert FETCHER in Holdings.of(pid).threads
         assert supabase.row("select pg_cancel_backend(%s) as sent", pid) == {"sent": True}
         error = ended()
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to user request")
-        assert Holdings.of(pid) == before
+        until_back_to(before, pid)
     end_well(erp, connection)
-    assert Holdings.of(pid) == before
+    until_back_to(before, pid)
 
 
 def test_a_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = Holdings.of(pid)
+    before = at_rest(pid)
     # The functions' own statement_timeout must not take the place of the session's.
     connection.execute("set statement_timeout = '1500ms'")
     began = time.monotonic()
@@ -146,7 +146,7 @@ def test_a_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: Fault
         error = ended(1.5 + PROMPT)
         assert 1.4 < time.monotonic() - began < 1.5 + PROMPT
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to statement timeout")
-        assert Holdings.of(pid) == before
+        until_back_to(before, pid)
     connection.execute("reset statement_timeout")
     end_well(erp, connection)
 
@@ -164,15 +164,15 @@ def test_a_terminated_backend_is_gone_promptly(supabase: Supabase, erp: FaultyOd
 def test_a_sync_that_cannot_connect_is_cancelled_promptly(supabase: Supabase, erp: FaultyOdoo) -> None:
     with unaccepting() as url:
         # Nothing tells when it began to connect; before that, the cancel would find it waiting as well.
-        unreachable = Stall(lambda erp: None, lambda erp: "ipai_sync fetch" in Holdings.of(pid).threads, lambda erp: url)
+        unreachable = Stall(lambda erp: None, lambda erp: FETCHER in Holdings.of(pid).threads, lambda erp: url)
         connection = supabase.connect()
         pid = connection.info.backend_pid
         connection.execute(SYNC)
-        before = Holdings.of(pid)
+        before = at_rest(pid)
         with waiting_sync(supabase, erp, unreachable, connection) as ended:
             supabase.row("select pg_cancel_backend(%s)", pid)
             assert ended().sqlstate == "57014"
-            assert Holdings.of(pid) == before
+            until_back_to(before, pid)
         end_well(erp, connection)
 
 
@@ -180,14 +180,14 @@ def test_twenty_cancelled_syncs_in_one_session_leave_no_more_than_one(supabase: 
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = Holdings.of(pid)
+    before = at_rest(pid)
     for _ in range(20):
         with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
             supabase.row("select pg_cancel_backend(%s)", pid)
             assert ended().sqlstate == "57014"
-            assert Holdings.of(pid) == before
+            until_back_to(before, pid)
     end_well(erp, connection)
-    assert Holdings.of(pid) == before
+    until_back_to(before, pid)
 
 
 def test_a_sync_cancelled_in_a_savepoint_leaves_the_transaction_usable(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -263,7 +263,7 @@ def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: S
     shell.wait_until(lambda: _asked(erp), "the sync waiting for Odoo", seconds=10)
     terminal.type("\x03")
     terminal.expect("ERROR:  canceling statement due to user request")
-    assert Holdings.of(pid).threads == ["postgres"]
+    assert at_rest(pid).threads == ["postgres"]
     erp.heal()
     terminal.type("\\x\n" + f"{SYNC};\n")
     terminal.expect("delta        | 0", seconds=10)

@@ -15,7 +15,7 @@ import pytest
 from conftest import Supabase
 from faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
 from harness import shell
-from sessions import Connection, Holdings, error_of, is_alive, running, until_back_to
+from sessions import Connection, at_rest, error_of, is_alive, running, until_back_to
 
 CALL = "call ipai.run_sync('sample_metrics')"
 #: Five pages of two records each, of which two are committed before the run is stopped.
@@ -170,7 +170,7 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     pid = connection.info.backend_pid
     # Everything that a session loads once is there.
     connection.execute("select ipai.odoo_version()")
-    before = Holdings.of(pid)
+    before = at_rest(pid)
     let_two_pages_through(erp, ending.third_page)
     if ending.setting:
         connection.execute(f"set {ending.setting}")
@@ -213,7 +213,7 @@ def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, 
 def test_many_failures_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     connection.execute("select ipai.odoo_version()")
-    before = Holdings.of(connection.info.backend_pid)
+    before = at_rest(connection.info.backend_pid)
     erp.on("search_read", well, times=1)
     erp.on("search_read", recorded("fault_access_error_read_portal"))
     for _ in range(20):
