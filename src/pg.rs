@@ -1,6 +1,7 @@
 //! Everything that touches Postgres.
 
 mod api;
+mod complete;
 mod connection;
 mod counts;
 pub(crate) mod guc;

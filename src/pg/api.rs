@@ -1,15 +1,16 @@
 //! The functions that users call. Each is thin: arguments in, one call, rows out.
 
+use super::complete::complete;
 use super::connection::{self, Connection};
 use super::report::{or_raise, warning};
 use super::runs::signed;
 use super::sink::PgSink;
-use super::time::{moment, optional_timestamptz};
-use super::{counts, interrupt, lock, logins, mirrors, runs, target};
+use super::time::moment;
+use super::{counts, interrupt, lock, mirrors, runs, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Counts, Guard, Mode, Plan, Position, Report};
+use crate::sync::{self, Mode, Plan, Position, Report};
 use chrono::NaiveDateTime;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -220,28 +221,24 @@ impl Request {
             .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?;
         let mirror = mirrors::load(&name)?;
         let bound = self.since.map(known_to_odoo).transpose()?;
+        let max_rows = self.max_rows.map(at_least_one).transpose()?;
+        let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
+        target::check(&mirror, dry_run)?;
+        let connection = Connection::open(&mirror.server)?;
+        if !dry_run {
+            lock::for_transaction(&mirror.name)?;
+            mirrors::register(&mirror)?;
+        }
         let plan = Plan {
             mirror: mirror.name.clone(),
             mode: bound.map_or(Mode::Full, |_| Mode::Since),
             bound,
             resume: Position::default(),
             cursor: None,
-            max_rows: self.max_rows.map(at_least_one).transpose()?,
+            max_rows,
             dry_run,
-            guard: Guard::NOTHING,
-        };
-        let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
-        target::check(&mirror, plan.dry_run)?;
-        let connection = Connection::open(&mirror.server)?;
-        if !dry_run {
-            lock::for_transaction(&mirror.name)?;
-            mirrors::register(&mirror)?;
-        }
-        // After the lock: another run may have filled the mirror as somebody else until then.
-        let login = &connection.account.login;
-        let plan = Plan {
-            guard: mirrors::guard(&mirror, login, max_delete_ratio)?,
-            ..plan
+            // After the lock: another run may have filled the mirror as somebody else until then.
+            guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
         };
         let mirror = Arc::new(mirror);
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
@@ -254,19 +251,11 @@ impl Request {
                 None
             }
             false => {
-                let counts = Counts {
-                    odoo: counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?)?,
-                    mirror: counts::of_mirror(&mirror)?,
-                };
-                if let Some(uid) = source.uid()? {
-                    logins::remember(&connection, uid)?;
-                }
+                let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?)?;
+                let uid = source.uid()?;
                 let shape = mirrors::shape(&mirror)?;
-                if let Some(cursor) = optional_timestamptz(report.cursor)? {
-                    mirrors::set_cursor(&mirror.name, cursor, &shape, login)?;
-                }
-                let run = runs::record(&mirror.name, &shape, self.since, &report, &counts)?;
-                runs::purge(&mirror.name)?;
+                let run = runs::record(&mirror.name, &shape, self.since, &report)?;
+                complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;
                 Some(run)
             }
         };

@@ -1,16 +1,17 @@
 //! `call ipai.run_sync()`: runs that commit each page, go on where an earlier one stopped, and record how they end.
 
+use super::complete::complete;
 use super::connection::Connection;
 use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
-use super::time::{moment, optional_timestamptz, timestamptz};
-use super::{api, counts, lock, logins, mirrors, runs, spi, subtransaction, target};
+use super::time::{moment, timestamptz};
+use super::{api, counts, lock, mirrors, runs, spi, subtransaction, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Plan, Position, Report, Requested, Start, State};
+use crate::sync::{self, Plan, Requested, Start, State};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -166,9 +167,7 @@ fn execute(
         mirror: mirror.name.clone(),
         mode: start.mode,
         bound: start.bound,
-        resume: start
-            .resumed
-            .map_or(Position::default(), |unfinished| unfinished.position),
+        resume: start.position(),
         cursor: state.cursor,
         max_rows: None,
         dry_run: false,
@@ -183,32 +182,8 @@ fn execute(
     drop(source);
     subtransaction::within(|| {
         sink.carry_out()?;
-        complete(&mirror, run, &report, odoo, shape, &connection, uid)
+        complete(run, &mirror, shape, &report, odoo, &connection, uid)
     })
-}
-
-/// The end of a run that saw everything, together with its deletions.
-fn complete(
-    mirror: &Mirror,
-    run: i64,
-    report: &Report,
-    odoo: sync::Tally,
-    shape: &str,
-    connection: &Connection,
-    uid: Option<i64>,
-) -> Result<()> {
-    let counts = sync::Counts {
-        odoo,
-        mirror: counts::of_mirror(mirror)?,
-    };
-    runs::succeed(run, report, &counts)?;
-    if let Some(cursor) = optional_timestamptz(report.cursor)? {
-        mirrors::set_cursor(&mirror.name, cursor, shape, &connection.account.login)?;
-    }
-    if let Some(uid) = uid {
-        logins::remember(connection, uid)?;
-    }
-    runs::purge(&mirror.name)
 }
 
 /// Jobs of `ipai.sync_now`, which are there for one run that begins after them: this one.

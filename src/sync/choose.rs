@@ -61,6 +61,14 @@ pub struct Start {
     pub resumed: Option<Unfinished>,
 }
 
+impl Start {
+    /// Where it begins to read.
+    pub fn position(&self) -> Position {
+        self.resumed
+            .map_or(Position::default(), |unfinished| unfinished.position)
+    }
+}
+
 /// `now` is the local clock (UTC): it only decides whether a full run is due, never what is read.
 pub fn choose(requested: Requested, state: &State, now: NaiveDateTime) -> Start {
     let due = state

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from harness import extension, paths, postgres
-from harness.odoo import Odoo
+from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Cluster, Installation
 
 
@@ -115,6 +115,18 @@ def odoo() -> Iterator[Odoo]:
     """A real Odoo 19 with the module, without demo records."""
     with Odoo() as running:
         yield running
+
+
+#: Metrics in the Odoo of a file that compares the whole mirror.
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    """An Odoo of the file's own, with 20,000 metrics."""
+    with Odoo() as odoo:
+        generate_metrics(odoo, ROWS)
+        yield odoo
 
 
 @pytest.fixture(scope="session")

@@ -13,23 +13,14 @@ import psycopg
 import pytest
 
 from comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
-from conftest import Supabase
+from conftest import ROWS, Supabase
 from faulty import FaultyOdoo, metric, recorded, silent, status, well
 from harness import shell
-from harness.odoo import Odoo, generate_metrics
+from harness.odoo import Odoo
 from sessions import PROMPT, error_of, running
 
 CALL = "call ipai.run_sync('sample_metrics')"
-ROWS = 20_000
 PAGE = 1_000
-
-
-@pytest.fixture(scope="module")
-def erp() -> Iterator[Odoo]:
-    """An Odoo of this file's own, with 20,000 metrics."""
-    with Odoo() as odoo:
-        generate_metrics(odoo, ROWS)
-        yield odoo
 
 
 @pytest.fixture

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from comparison import MODEL, assert_equal, ids, odoo_rows, sql
-from conftest import Supabase
-from harness.odoo import Odoo, generate_metrics
-
-ROWS = 20_000
-
-
-@pytest.fixture(scope="module")
-def erp() -> Iterator[Odoo]:
-    """An Odoo of this file's own, with 20,000 metrics."""
-    with Odoo() as odoo:
-        generate_metrics(odoo, ROWS)
-        yield odoo
+from conftest import ROWS, Supabase
+from harness.odoo import Odoo
 
 
 @pytest.fixture
