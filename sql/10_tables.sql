@@ -24,7 +24,17 @@ create table ipai.mirrors (
     filled_as        text,
     cursor           timestamptz,
     created_at       timestamptz not null default now(),
-    unique (target_schema, target_table)
+    constants        jsonb not null default '{}' check (jsonb_typeof(constants) = 'object'),
+    has_write_date   boolean not null default true,
+    drift            jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
+    schedule         text,
+    scheduled_at     timestamptz check ((scheduled_at is null) = (schedule is null)),
+    late_after       interval not null default '15 minutes' check (late_after >= interval '0'),
+    max_failures     integer not null default 0 check (max_failures >= 0),
+    max_delta        bigint not null default 0 check (max_delta >= 0),
+    max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
+    alerts           text[] not null default '{}',
+    unique (target_schema, target_table, constants)
 );
 comment on table ipai.mirrors is 'One row a mirror: which Odoo model goes into which table, and how.';
 comment on column ipai.mirrors.name is 'Name of the mirror, as the sync functions take it.';
@@ -46,6 +56,16 @@ comment on column ipai.mirrors.shape is 'What the cursor was reached with (serve
 comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
+comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
+comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
+comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
+comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
+comment on column ipai.mirrors.scheduled_at is 'When it was.';
+comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
+comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
+comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
+comment on column ipai.mirrors.max_alert_ratio is 'Part of the unarchived rows (0 to 1) whose alert_field may be set before that is an alert itself.';
+comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
 
 create table ipai.run_log (
     run              bigint generated always as identity primary key,
@@ -87,6 +107,9 @@ create table ipai.run_log (
 create index run_log_mirror_idx on ipai.run_log (mirror, run desc);
 create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and complete;
 create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
+create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete;
+create index run_log_failed_idx on ipai.run_log (mirror, run desc) where state in ('failed', 'refused');
+create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 comment on table ipai.run_log is 'What view ipai.sync_runs shows. Each row is changed only by its own run. A run inside a transaction that is rolled back leaves none.';
 comment on column ipai.run_log.run is 'Number of the run.';
 comment on column ipai.run_log.mirror is 'Name of the mirror.';

@@ -65,7 +65,7 @@ select m.name as mirror,
        case
            when c.finished_at is null then 'never'
            when c.odoo_count <> c.mirror_count or c.odoo_active <> c.mirror_active then 'drift'
-           when c.finished_at < now() - m.reconcile_every then 'stale'
+           when now() - c.finished_at > m.reconcile_every then 'stale'
            else 'ok'
        end as verdict
 from ipai.mirrors m

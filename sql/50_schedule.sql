@@ -16,6 +16,10 @@ begin
         raise exception 'schedule must not be null'
             using errcode = 'invalid_parameter_value', hint = 'Give a cron schedule such as */15 * * * *.';
     end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- It registers the built-in one.
+        perform ipai.alter_mirror(mirror);
+    end if;
     begin
         -- pg_cron takes whatever follows five fields for a command, and leaves it out.
         if schedule !~ '^\s*(\S+\s+){4}\S+\s*$' and schedule !~ '^\s*(@\w+|\d+\s+seconds?)\s*$' then
@@ -30,11 +34,19 @@ begin
                 using errcode = 'invalid_parameter_value', detail = sqlerrm,
                       hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
     end;
+    if schedule !~ '@re(boot|start)' and ipai.next_run(schedule, now() at time zone ipai.cron_timezone()) is null then
+        raise exception 'the schedule "%" never comes', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end if;
+    update ipai.mirrors m
+    set schedule = schedule_sync.schedule, scheduled_at = now()
+    where m.name = mirror;
     return job;
 end
 $$;
 comment on function ipai.schedule_sync(text, text) is
-    'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT, such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
+    'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
 
 create function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
@@ -51,11 +63,31 @@ begin
     loop
         found_one := cron.unschedule(job) or found_one;
     end loop;
-    return found_one;
+    update ipai.mirrors m
+    set schedule = null, scheduled_at = null
+    where m.name = mirror and m.schedule is not null;
+    return found_one or found;
 end
 $$;
 comment on function ipai.unschedule_sync(text) is
-    'Takes the current user''s schedule of a mirror away; false where there was none.';
+    'Takes the current user''s schedule of a mirror away, and what restore_schedules() would make again; false where there was neither.';
+
+create function ipai.restore_schedules() returns table (mirror text, schedule text, job bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform ipai.require_cron();
+    for mirror, schedule in
+        select m.name, m.schedule from ipai.mirrors m where m.schedule is not null order by m.name
+    loop
+        job := ipai.schedule_sync(mirror, schedule);
+        return next;
+    end loop;
+end
+$$;
+comment on function ipai.restore_schedules() is
+    'Makes the pg_cron jobs of all mirrors again, as the current user: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays.';
 
 create function ipai.sync_now(mirror text) returns bigint
 language plpgsql volatile

@@ -28,7 +28,9 @@ begin
         grant usage, create on schema ipai to postgres with grant option;
         grant usage on foreign data wrapper ipai_odoo to postgres with grant option;
         grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins to postgres with grant option;
-        grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to postgres with grant option;
+        grant select on
+            ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta, ipai.sync_status, ipai.sync_alerts
+        to postgres with grant option;
         -- To dump and restore the numbers of runs.
         grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
     end if;
@@ -36,17 +38,23 @@ begin
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
         -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.
-        grant select, update (cursor, shape, filled_as) on ipai.mirrors to service_role;
+        grant select, update (cursor, shape, filled_as, drift, alerts) on ipai.mirrors to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         grant select, insert, update, delete on ipai.run_log to service_role;
-        grant select on ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta to service_role;
+        grant select on
+            ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta, ipai.sync_status, ipai.sync_alerts
+        to service_role;
         grant execute on routine
             ipai.run_sync(text, text, double precision),
             ipai.refresh_counts(text),
             ipai.sync_sample_metrics(date, integer, boolean),
             ipai.sync_mirror(text, timestamptz, integer, boolean, double precision),
             ipai.check_connection(text),
-            ipai.odoo_version(text)
+            ipai.odoo_version(text),
+            ipai.notify_alerts(),
+            -- What the views call, they call as whoever reads them.
+            ipai.next_run(text, timestamp),
+            ipai.cron_timezone()
         to service_role;
     end if;
 end

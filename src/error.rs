@@ -25,11 +25,22 @@ pub enum Error {
     #[error("Odoo denies access: {message}")]
     OdooAccess { message: String },
     #[error("Odoo has no model \"{model}\"")]
-    UnknownModel { model: String },
+    UnknownModel {
+        model: String,
+        /// Names that may be meant.
+        near: Vec<String>,
+    },
     #[error("Odoo has no field \"{field}\" in model \"{model}\"")]
-    UnknownField { model: String, field: String },
+    UnknownField {
+        model: String,
+        field: String,
+        /// Names that may be meant.
+        near: Vec<String>,
+    },
     #[error("Odoo has no method \"{method}\" in model \"{model}\"")]
     UnknownMethod { model: String, method: String },
+    #[error("method \"{method}\" of model \"{model}\" returned None, which XML-RPC cannot carry")]
+    NoneReturned { model: String, method: String },
     #[error("Odoo answered with an error: {message}")]
     OdooFault { message: String, traceback: String },
     #[error("the answer is not valid XML-RPC: {cause}")]
@@ -55,6 +66,14 @@ pub enum Error {
     UndefinedTable { message: String, hint: String },
     #[error("{message}")]
     UndefinedColumn { message: String, hint: String },
+    /// Something with this name is there already.
+    #[error("{message}")]
+    Duplicate { message: String, hint: String },
+    /// Something else still needs it.
+    #[error("{message}")]
+    InUse { message: String, hint: String },
+    #[error("{message}")]
+    DuplicateTable { message: String, hint: String },
     #[error("{message}")]
     Permission { message: String, hint: String },
     #[error("mirror \"{mirror}\" is being synced by another session")]
@@ -107,9 +126,12 @@ impl Error {
             Error::UnknownField { .. } | Error::UndefinedColumn { .. } => "42703",
             Error::UnknownMethod { .. } => "42883",
             Error::UndefinedTable { .. } => "42P01",
-            Error::OdooFault { .. } => "38000",
+            Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
             Error::Malformed { .. } => "08P01",
             Error::Limit { .. } => "54000",
+            Error::Duplicate { .. } => "42710",
+            Error::InUse { .. } => "55006",
+            Error::DuplicateTable { .. } => "42P07",
             Error::Unencodable { .. } => "22021",
             Error::Value { .. } => "22000",
             Error::UnknownOption { .. } => "HV00D",
@@ -159,6 +181,9 @@ impl Error {
             | Error::UndefinedObject { hint, .. }
             | Error::UndefinedTable { hint, .. }
             | Error::UndefinedColumn { hint, .. }
+            | Error::Duplicate { hint, .. }
+            | Error::InUse { hint, .. }
+            | Error::DuplicateTable { hint, .. }
             | Error::Permission { hint, .. } => hint.clone(),
             Error::Redirect { location, .. } => format!(
                 "Redirects are not followed, because the request holds the password. If {location} is the right \
@@ -201,6 +226,9 @@ impl Error {
                  its login page or database manager shows it."
                 .into(),
             Error::OdooAccess { .. } => "Give the Odoo user of the user mapping read access to this model.".into(),
+            Error::UnknownModel { near, .. } | Error::UnknownField { near, .. } if !near.is_empty() => {
+                format!("Perhaps you mean {}.", near.join(" or "))
+            }
             Error::UnknownModel { .. } => {
                 "Install the Odoo module that defines it (Odoo, Apps), or check the spelling.".into()
             }
@@ -211,6 +239,7 @@ impl Error {
                  the method."
                 .into(),
             Error::OdooFault { .. } => "Odoo's own log has the whole story.".into(),
+            Error::NoneReturned { .. } => "Odoo has done what the method does; only its result is lost.".into(),
             Error::Malformed { .. } => {
                 "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \
                  that the url option of the server is the address of Odoo itself and not of a login page or portal."

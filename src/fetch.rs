@@ -248,7 +248,8 @@ fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &Sy
         if rows > 0 && pages.send(Ok(page)).is_err() {
             return Ok(());
         }
-        if rows < limit || left == 0 {
+        // Only an empty page is the end: a model may filter what it found after Odoo cut it to the limit.
+        if rows == 0 || left == 0 {
             let _ = pages.send(Ok(Page::default()));
             return Ok(());
         }

@@ -6,6 +6,7 @@ pub mod http;
 pub mod mirror;
 pub mod odoo;
 pub mod options;
+pub mod schedule;
 pub mod secret;
 pub mod sync;
 pub mod xmlrpc;
@@ -31,16 +32,31 @@ mod sql {
         name = "functions",
         requires = [
             "wrapper",
-            alter_mirror,
+            alter_mirror_options,
             check_connection,
+            create_mirror,
+            drop_mirror,
+            odoo_call,
+            odoo_fields,
+            odoo_models,
             odoo_version,
             refresh_counts,
+            refresh_mirror,
             run_sync,
             sync_mirror
         ]
     );
     extension_sql_file!("../sql/40_views.sql", name = "views", requires = ["tables"]);
-    extension_sql_file!("../sql/50_schedule.sql", name = "schedule", requires = ["functions"]);
+    extension_sql_file!(
+        "../sql/45_status.sql",
+        name = "status",
+        requires = ["views", cron_timezone, next_run]
+    );
+    extension_sql_file!(
+        "../sql/50_schedule.sql",
+        name = "schedule",
+        requires = ["functions", "status"]
+    );
     extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
 }
 

@@ -4,11 +4,13 @@ mod account;
 mod client;
 pub mod domain;
 mod fault;
+mod field;
 pub mod retry;
 mod transport;
 
 pub use account::Account;
 pub use client::{Client, Safety, Scope, Version, Wanted};
+pub use field::Field;
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]

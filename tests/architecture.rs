@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("secret", &[]),
+    ("schedule", &[]),
     ("xmlrpc", &["error"]),
     ("odoo", &["error", "secret", "xmlrpc"]),
     ("mirror", &["error", "odoo", "xmlrpc"]),
@@ -18,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     (
         "pg",
         &[
-            "error", "fetch", "http", "mirror", "odoo", "options", "secret", "sync", "xmlrpc",
+            "error", "fetch", "http", "mirror", "odoo", "options", "schedule", "secret", "sync", "xmlrpc",
         ],
     ),
 ];

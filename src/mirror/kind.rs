@@ -1,5 +1,6 @@
 //! The column types that a mirror can have.
 
+use crate::odoo::Field;
 use serde::{Deserialize, Serialize};
 
 /// Type of a column, and with it how values of Odoo are read.
@@ -43,6 +44,52 @@ impl Kind {
         Kind::Jsonb,
         Kind::Bytea,
     ];
+
+    /// The type of the column that a mirror makes for a field; `None` for a type of Odoo's that is not known here.
+    pub fn of(field: &Field) -> Option<Kind> {
+        Some(match field.kind.as_str() {
+            "char" | "text" | "html" | "selection" | "reference" => Kind::Text,
+            "integer" => Kind::Integer,
+            "many2one" | "many2one_reference" => Kind::Bigint,
+            "float" if field.has_digits => Kind::Numeric,
+            "float" => Kind::Double,
+            "monetary" => Kind::Numeric,
+            "boolean" => Kind::Boolean,
+            "date" => Kind::Date,
+            "datetime" => Kind::Timestamptz,
+            "many2many" | "one2many" => Kind::BigintArray,
+            "json" | "properties" | "properties_definition" => Kind::Jsonb,
+            "binary" | "image" => Kind::Bytea,
+            _ => return None,
+        })
+    }
+
+    /// Whether a column of this type can hold every value of the field. A table of the user's own may have wider types than a
+    /// mirror makes.
+    pub fn takes(self, field: &Field) -> bool {
+        let Some(made) = Kind::of(field) else {
+            return false;
+        };
+        self == made
+            || matches!(
+                (self, made),
+                (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer)
+                    | (Kind::Double, Kind::Numeric)
+                    | (Kind::Numeric, Kind::Double)
+                    | (Kind::Jsonb, _)
+            )
+    }
+
+    /// The type of an existing column, as `format_type` names it. Types that would not keep a value as it came are none: each
+    /// run would find the row changed.
+    pub fn of_column(format_type: &str) -> Option<Kind> {
+        let plain = match format_type {
+            "timestamp with time zone" => "timestamptz",
+            name if name == "character varying" || name.starts_with("character varying(") => "text",
+            name => name,
+        };
+        Kind::ALL.into_iter().find(|kind| kind.sql() == plain)
+    }
 
     /// The type's name in SQL.
     pub fn sql(self) -> &'static str {

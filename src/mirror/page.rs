@@ -215,7 +215,7 @@ impl RowVisitor for PageBuilder<'_> {
         if rows as u64 > self.most {
             return Err(malformed("there are more rows than were asked for"));
         }
-        if !std::mem::take(&mut self.has_written) {
+        if !std::mem::take(&mut self.has_written) && self.mirror.has_write_date {
             return Err(missing(WRITE_DATE));
         }
         match self.page.columns.iter().position(|cells| cells.len() != rows) {

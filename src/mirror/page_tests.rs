@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::odoo::Scope;
 use crate::xmlrpc::{decode, decode_rows, encode_call, Limits, Value};
 
-fn mirror(fields: Vec<FieldMap>) -> Mirror {
+pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
     Mirror {
         name: "m".into(),
         server: "odoo".into(),
@@ -23,6 +23,9 @@ fn mirror(fields: Vec<FieldMap>) -> Mirror {
             company_ids: Vec::new(),
         },
         fields,
+        constants: Vec::new(),
+        drift: Vec::new(),
+        has_write_date: true,
         page_size: 1_000,
         max_delete_ratio: 0.2,
         alert_field: None,

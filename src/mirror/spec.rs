@@ -1,6 +1,6 @@
 //! A mirror: everything that the sync of one model needs to know.
 
-use super::Kind;
+use super::{Drift, Kind};
 use crate::odoo::Scope;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,14 @@ pub struct FieldMap {
     pub kind: Kind,
 }
 
+/// One column of a mirror that holds the same in every row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constant {
+    pub column: String,
+    /// As text; the column may have any type.
+    pub value: String,
+}
+
 /// One Odoo model mirrored into one table.
 #[derive(Debug, Clone)]
 pub struct Mirror {
@@ -31,6 +39,12 @@ pub struct Mirror {
     pub target: Table,
     pub scope: Scope,
     pub fields: Vec<FieldMap>,
+    /// Those of the fields that a run leaves out, because Odoo no longer has them so.
+    pub drift: Vec<Drift>,
+    /// Columns that hold the same in every row of this mirror: part of its key, so that several mirrors can share a table.
+    pub constants: Vec<Constant>,
+    /// Whether the model tells when a record was last written.
+    pub has_write_date: bool,
     /// Records asked for in one call.
     pub page_size: u32,
     /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
@@ -60,12 +74,18 @@ impl Mirror {
     /// (`id` always comes.)
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
-        if !fields.iter().any(|field| field == WRITE_DATE) {
+        if self.has_write_date && !fields.iter().any(|field| field == WRITE_DATE) {
             fields.push(WRITE_DATE.to_owned());
         }
         fields
     }
 }
+
+/// Key column of every mirror table: the record's id in Odoo.
+pub const ODOO_ID: &str = "odoo_id";
+
+/// Columns of a mirror table that are not the mirror's to write.
+pub const OWN_COLUMNS: [&str; 3] = [ODOO_ID, "inserted_at", "updated_at"];
 
 /// Odoo's field of records that can be archived.
 pub const ACTIVE: &str = "active";

@@ -2,6 +2,7 @@
 //!
 //! All names are quoted and qualified. A page goes as one array a column: one statement a page.
 
+use super::spec::{Constant, ODOO_ID};
 use super::{Kind, Mirror, Table, ACTIVE};
 
 /// Statements for one mirror.
@@ -29,12 +30,20 @@ impl Statements {
         let changed = changed_rows(mirror, &table);
         let columns = comma(mirror, |column| column.to_owned());
         let assignments = comma(mirror, |column| format!("{column} = excluded.{column}"));
+        let key = key(mirror).join(", ");
+        // Untyped, so that they take the types of their columns.
+        let values: String = mirror
+            .constants
+            .iter()
+            .map(|constant| format!("{}, ", quote_literal(&constant.value)))
+            .collect();
+        let mine = mine(mirror, "");
         Statements {
             // Comparing before writing: `on conflict do update ... where` would lock every unchanged row, which
             // costs WAL, a sequence value each, and time.
             upsert: format!(
-                "with written as (\n  insert into {table} as t (odoo_id, {columns})\n  select s.odoo_id, {}\n  {changed}\n  \
-                 on conflict (odoo_id) do update set {assignments}\n  returning (t.xmax = 0) as inserted)\n\
+                "with written as (\n  insert into {table} as t ({key}, {columns})\n  select {values}s.odoo_id, {}\n  {changed}\n  \
+                 on conflict ({key}) do update set {assignments}\n  returning (t.xmax = 0) as inserted)\n\
                  select count(*) filter (where inserted) as inserted, count(*) filter (where not inserted) as updated \
                  from written",
                 comma(mirror, |column| format!("s.{column}"))
@@ -45,19 +54,34 @@ impl Statements {
             ),
             compare: format!(
                 "select s.id as missing, o.odoo_id as gone\n  from unnest($1::bigint[]) as s (id)\n  full join \
-                 (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id\n  \
+                 (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3{mine}) as o on o.odoo_id = s.id\n  \
                  where s.id is null or o.odoo_id is null\n  order by 1, 2"
             ),
-            rest: format!("select odoo_id from {table} where odoo_id > $1 order by odoo_id limit 50000"),
-            delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
-            count: format!("select count(*) from {table} where odoo_id is not null"),
+            rest: format!("select odoo_id from {table} where odoo_id > $1{mine} order by odoo_id limit 50000"),
+            delete: format!("delete from {table} where odoo_id = any ($1::bigint[]){mine}"),
+            count: format!("select count(*) from {table} where odoo_id is not null{mine}"),
             counts: format!(
-                "select count(*), {}, {} from {table} where odoo_id is not null",
+                "select count(*), {}, {} from {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
                 count_of(mirror.alert_field.as_deref().and_then(|field| mirror.flag(field)))
             ),
         }
     }
+}
+
+/// The columns that tell the rows of a table apart, quoted: the mirror's constants and the id in Odoo.
+pub fn key(mirror: &Mirror) -> Vec<String> {
+    let constants = mirror.constants.iter().map(|constant| constant.column.as_str());
+    constants.chain([ODOO_ID]).map(quote_ident).collect()
+}
+
+/// ` and ...`: only the rows of this mirror. `table` is an alias with its dot, or nothing.
+fn mine(mirror: &Mirror, table: &str) -> String {
+    let condition = |constant: &Constant| {
+        let (column, value) = (quote_ident(&constant.column), quote_literal(&constant.value));
+        format!(" and {table}{column} = {value}")
+    };
+    mirror.constants.iter().map(condition).collect()
 }
 
 /// `from ... where ...`: the rows `s` of the page that are new or differ from the row `o` of the table.
@@ -74,10 +98,11 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
     });
     format!(
         "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
-         left join {table} as o on o.odoo_id = s.odoo_id\n  \
+         left join {table} as o on o.odoo_id = s.odoo_id{}\n  \
          where o.odoo_id is null\n     or ({}) is distinct from ({})",
         arrays.join(", "),
         comma(mirror, |column| column.to_owned()),
+        mine(mirror, "o."),
         comma(mirror, |column| format!("o.{column}")),
         comma(mirror, |column| format!("s.{column}")),
     )
@@ -106,6 +131,15 @@ pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A text as SQL reads it, whatever `standard_conforming_strings` says.
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    match quoted.contains('\\') {
+        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
+        false => format!("'{quoted}'"),
+    }
+}
+
 fn comma(mirror: &Mirror, part: impl Fn(&str) -> String) -> String {
     comma_with_kind(mirror, |column, _| part(column))
 }
@@ -131,14 +165,16 @@ mod tests {
         assert_eq!(quote_ident("a\"; drop table x; --"), "\"a\"\"; drop table x; --\"");
     }
 
-    #[test]
-    fn statements_quote_every_name_and_carry_every_kind() {
-        let field = |column: &str, kind| FieldMap {
-            field: "any".to_owned(),
+    fn field(column: &str, kind: Kind) -> FieldMap {
+        FieldMap {
+            field: column.to_owned(),
             column: column.to_owned(),
             kind,
-        };
-        let mirror = Mirror {
+        }
+    }
+
+    fn any() -> Mirror {
+        Mirror {
             name: "any".to_owned(),
             server: "any".to_owned(),
             target: Table {
@@ -151,15 +187,26 @@ mod tests {
                 lang: None,
                 company_ids: Vec::new(),
             },
+            fields: Vec::new(),
+            constants: Vec::new(),
+            drift: Vec::new(),
+            has_write_date: true,
+            page_size: 1,
+            max_delete_ratio: 0.2,
+            alert_field: None,
+        }
+    }
+
+    #[test]
+    fn statements_quote_every_name_and_carry_every_kind() {
+        let mirror = Mirror {
             fields: vec![
                 field("select", Kind::Text),
                 field("a\"b", Kind::Numeric),
                 field("$1", Kind::BigintArray),
                 field("Größe", Kind::Timestamptz),
             ],
-            page_size: 1,
-            max_delete_ratio: 0.2,
-            alert_field: None,
+            ..any()
         };
         let table = r#""my schema"."t""; drop table t; --""#;
         let changed = format!(
@@ -173,10 +220,10 @@ mod tests {
         let expected = Statements {
             upsert: format!(
                 r#"with written as (
-  insert into {table} as t (odoo_id, "select", "a""b", "$1", "Größe")
+  insert into {table} as t ("odoo_id", "select", "a""b", "$1", "Größe")
   select s.odoo_id, s."select", s."a""b", s."$1", s."Größe"
   {changed}
-  on conflict (odoo_id) do update set "select" = excluded."select", "a""b" = excluded."a""b", "$1" = excluded."$1", "Größe" = excluded."Größe"
+  on conflict ("odoo_id") do update set "select" = excluded."select", "a""b" = excluded."a""b", "$1" = excluded."$1", "Größe" = excluded."Größe"
   returning (t.xmax = 0) as inserted)
 select count(*) filter (where inserted) as inserted, count(*) filter (where not inserted) as updated from written"#
             ),
@@ -207,6 +254,34 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.counts, &expected.counts),
         ] {
             assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn constants_are_part_of_the_key_and_of_every_condition() {
+        let constant = |column: &str, value: &str| Constant {
+            column: column.to_owned(),
+            value: value.to_owned(),
+        };
+        let mirror = Mirror {
+            constants: vec![constant("tenant", "o'hara\\"), constant("year", "2026")],
+            fields: vec![field("active", Kind::Boolean)],
+            ..any()
+        };
+        let mine = r#"and "tenant" = E'o''hara\\' and "year" = '2026'"#;
+        let found = Statements::new(&mirror);
+        for statement in [&found.compare, &found.rest, &found.delete, &found.count, &found.counts] {
+            assert!(statement.contains(mine), "{statement}");
+        }
+        let joined = r#"on o.odoo_id = s.odoo_id and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
+        assert!(found.probe.contains(joined), "{}", found.probe);
+        for part in [
+            joined,
+            r#"as t ("tenant", "year", "odoo_id", "active")"#,
+            r#"select E'o''hara\\', '2026', s.odoo_id, s."active""#,
+            r#"on conflict ("tenant", "year", "odoo_id") do update set "active" = excluded."active""#,
+        ] {
+            assert!(found.upsert.contains(part), "{}", found.upsert);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fault::{self, Called, Meaning};
 use super::retry::Policy;
-use super::{domain, Account, Failure, Reply, Resend, Transport};
+use super::{domain, field, Account, Failure, Field, Reply, Resend, Transport};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -160,6 +160,30 @@ impl<T: Transport> Client<T> {
         })
     }
 
+    /// Any method, which may change something: it is sent once, whatever happens. `None`: it has done its work, and its
+    /// result has a Python `None` in it, which XML-RPC cannot carry.
+    pub fn call_once(
+        &mut self,
+        model: &str,
+        method: &str,
+        args: Vec<Value>,
+        kwargs: Vec<(String, Value)>,
+    ) -> Result<Option<Value>> {
+        if self.uid.is_some() {
+            // Whether the remembered login still holds must be known before: afterwards nobody can tell a login that
+            // was refused from a method that was. Any other fault comes from behind the login.
+            match self.call("res.users", "context_get", Vec::new(), Vec::new(), Safety::Harmless) {
+                Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess { .. } | Error::NoneReturned { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.call(model, method, args, kwargs, Safety::Once) {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::NoneReturned { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How many records of `scope` Odoo shows.
     pub fn search_count(&mut self, scope: &Scope, extra: Vec<Value>) -> Result<u64> {
         let kwargs = vec![("context".to_owned(), scope.context())];
@@ -246,14 +270,50 @@ impl<T: Transport> Client<T> {
         )
     }
 
-    /// Field names of a model with the asked attributes (`type`, `string`, ...).
-    pub fn fields_get(&mut self, model: &str, attributes: &[&str]) -> Result<Vec<(String, Value)>> {
-        let attributes = attributes.iter().map(|name| (*name).into()).collect();
-        let kwargs = vec![("attributes".to_owned(), Value::Array(attributes))];
+    /// The fields of a model that the user may read, by name: those named, or all.
+    pub fn fields(&mut self, model: &str, names: &[String]) -> Result<Vec<Field>> {
+        let attributes = field::ATTRIBUTES.iter().map(|name| (*name).into()).collect();
+        let mut kwargs = vec![("attributes".to_owned(), Value::Array(attributes))];
+        if !names.is_empty() {
+            let names = names.iter().map(|name| name.as_str().into()).collect();
+            kwargs.push(("allfields".to_owned(), Value::Array(names)));
+        }
         match self.call(model, "fields_get", Vec::new(), kwargs, Safety::Harmless)? {
-            Value::Struct(fields) => Ok(fields),
+            Value::Struct(fields) => {
+                let mut fields: Vec<Field> = fields
+                    .into_iter()
+                    .map(|(name, attributes)| Field::read(name, &attributes))
+                    .collect();
+                fields.sort_by(|one, other| one.name.cmp(&other.name));
+                Ok(fields)
+            }
             _ => Err(unexpected("fields_get", "a struct of fields")),
         }
+    }
+
+    /// The models that the user may read, with their labels, by name.
+    pub fn models(&mut self) -> Result<Vec<(String, String)>> {
+        // Model ir.model itself is for administrators only; Odoo's web client has a method for everybody.
+        let (method, label) = ("get_available_models", "display_name");
+        let (answer, label) = match self.call("ir.model", method, Vec::new(), Vec::new(), Safety::Harmless) {
+            Err(Error::UnknownMethod { .. }) => {
+                let domain = Value::Array(vec![domain::term("transient", "=", false)]);
+                let fields = ("fields".to_owned(), Value::Array(vec!["model".into(), "name".into()]));
+                let answer = self.call("ir.model", "search_read", vec![domain], vec![fields], Safety::Harmless)?;
+                (answer, "name")
+            }
+            answer => (answer?, label),
+        };
+        let models = answer.as_array().map(|models| {
+            let named = |model: &Value, member| model.get(member).and_then(Value::as_str).map(str::to_owned);
+            let models = models
+                .iter()
+                .map(|model| Some((named(model, "model")?, named(model, label)?)));
+            models.collect::<Option<Vec<_>>>()
+        });
+        let mut models = models.flatten().ok_or_else(|| unexpected(method, "a list of models"))?;
+        models.sort();
+        Ok(models)
     }
 
     fn execute_kw<R>(
@@ -285,8 +345,10 @@ impl<T: Transport> Client<T> {
             };
             match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => return Err(error),
-                Meaning::StaleLogin if fresh_login => return Err(self.refused()),
-                Meaning::StaleLogin => {
+                // Never sent again: see `call_once`, which has seen to the login.
+                Meaning::StaleLogin(error) if safety == Safety::Once => return Err(error),
+                Meaning::StaleLogin(_) if fresh_login => return Err(self.refused()),
+                Meaning::StaleLogin(_) => {
                     self.uid = None;
                     fresh_login = true;
                 }
@@ -343,7 +405,7 @@ impl<T: Transport> Client<T> {
             };
             match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => error,
-                Meaning::StaleLogin => self.refused(),
+                Meaning::StaleLogin(_) => self.refused(),
             }
         })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::retry::Policy;
-use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, Transport, Wanted};
+use super::{field, Account, Client, Failure, Reply, Resend, Safety, Scope, Transport, Wanted};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::xmlrpc::{encode_call, RowVisitor, Scalar, Value};
@@ -522,19 +522,32 @@ fn ids_and_counts_are_asked_for_within_the_scope() {
 
 #[test]
 fn fields_and_version_are_read() {
-    let fields = record(&[("name", record(&[("type", "char".into())]))]);
-    let answers = vec![recorded("odoo19/version.xml"), result(fields.clone())];
+    let answers = vec![recorded("odoo19/version.xml"), recorded("odoo19/fields_get.xml")];
     let (mut client, log) = client(Some(5), answers);
     assert_eq!(client.version().unwrap().server_version, "19.0");
-    let found = client.fields_get("res.partner", &["type"]).unwrap();
-    assert_eq!(Value::Struct(found), fields);
-    let kwargs = record(&[("attributes", list(["type".into()]))]);
+    let fields = client.fields("ipai.sample.metric", &["name".into()]).unwrap();
+    let named = |name| fields.iter().find(|field| field.name == name).unwrap();
+    assert!(fields.windows(2).all(|pair| pair[0].name < pair[1].name));
+    let brand = named("brand_id");
+    assert_eq!(
+        (brand.kind.as_str(), brand.relation.as_deref()),
+        ("many2one", Some("res.partner"))
+    );
+    assert!(brand.stored && !brand.required && !brand.has_digits);
+    let name = named("name");
+    assert_eq!(
+        (name.kind.as_str(), name.label.as_str(), name.required),
+        ("char", "Name", true)
+    );
+    assert_eq!((named("display_name").stored, named("id").readonly), (false, true));
+    let attributes = field::ATTRIBUTES.map(Value::from);
+    let kwargs = record(&[("attributes", list(attributes)), ("allfields", list(["name".into()]))]);
     assert_eq!(
         *log.borrow(),
         [
             // Anybody may ask for the version, so no password travels.
             Asked::Post(COMMON, encode_call("version", &[]).unwrap()),
-            execute(5, "res.partner", "fields_get", list([]), kwargs),
+            execute(5, "ipai.sample.metric", "fields_get", list([]), kwargs),
         ]
     );
 }
@@ -544,7 +557,8 @@ fn answers_of_another_shape_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
     let ids: Ask = |client| client.search(&scope(), 0, 10).map(drop);
-    let fields: Ask = |client| client.fields_get("m", &[]).map(drop);
+    let fields: Ask = |client| client.fields("m", &[]).map(drop);
+    let models: Ask = |client| client.models().map(drop);
     let version: Ask = |client| client.version().map(drop);
     let rows: Ask = |client| client.search_read_ids(&scope(), &[], &[1], Rows::default).map(drop);
     for (ask, answer) in [
@@ -554,6 +568,8 @@ fn answers_of_another_shape_are_refused() {
         (ids, result(false)),
         (ids, result(list(["5".into()]))),
         (fields, result(list([]))),
+        (models, result(false)),
+        (models, result(list([record(&[("model", "m".into())])]))),
         (version, result("19.0")),
         (version, result(record(&[("server_version", 19.into())]))),
         (rows, result(false)),
@@ -620,4 +636,43 @@ fn a_password_that_cannot_be_sent_is_not_shown() {
     let error = client.authenticate().unwrap_err();
     assert!(!format!("{error} {error:?} {account:?}").contains("s3cret"), "{error}");
     assert_eq!(error.sqlstate(), "22021");
+}
+
+#[test]
+fn a_method_is_sent_once() {
+    let call = |client: &mut Client<Script>| client.call_once("m", "write", Vec::new(), Vec::new());
+    let context_get = |uid| execute(uid, "res.users", "context_get", list([]), record(&[]));
+    let write = |uid| execute(uid, "m", "write", list([]), record(&[]));
+    // The remembered login holds: one question, one call.
+    let (mut sound, log) = client(Some(5), vec![result(record(&[])), result(7)]);
+    assert_eq!(call(&mut sound), Ok(Some(Value::Int(7))));
+    assert_eq!(*log.borrow(), [context_get(5), write(5)]);
+    // It does not: what was refused is the question.
+    let answers = vec![fault(3, "Access Denied"), result(6), result(record(&[])), result(7)];
+    let (mut stale, log) = client(Some(5), answers);
+    assert_eq!(call(&mut stale), Ok(Some(Value::Int(7))));
+    assert_eq!(log.borrow()[2..], [context_get(6), write(6)]);
+    // The method itself denies access: nothing is sent again, and the login is not to blame.
+    for (denied, sqlstate) in [
+        (fault(3, "Access Denied"), "42501"),
+        (fault(2, "Missing: res.users(5)"), "38000"),
+    ] {
+        let (mut within, log) = client(Some(5), vec![result(record(&[])), denied]);
+        assert_eq!(call(&mut within).unwrap_err().sqlstate(), sqlstate);
+        assert_eq!(posts(&log), 2);
+    }
+    // The connection is lost when Odoo may have carried it out.
+    let (mut lost, log) = client(None, vec![result(5), failure(Resend::IfHarmless { after: None })]);
+    assert_eq!(call(&mut lost).unwrap_err().sqlstate(), "08006");
+    assert_eq!(posts(&log), 2);
+    // None has been returned: it has done its work.
+    for version in ["odoo18", "odoo19"] {
+        let answer = recorded(&format!("{version}/fault_method_returns_none.xml"));
+        let (mut none, _) = client(None, vec![result(5), answer]);
+        assert_eq!(call(&mut none), Ok(None));
+    }
+    // The same words from within the method.
+    let within = "Traceback (most recent call last):\n  File \"rpc.py\", line 1, in dispatch_rpc\nTypeError: cannot marshal None";
+    let (mut failed, _) = client(None, vec![result(5), fault(1, within)]);
+    assert_eq!(call(&mut failed).unwrap_err().sqlstate(), "38000");
 }

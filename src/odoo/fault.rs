@@ -15,8 +15,9 @@ pub struct Called<'a> {
 /// A fault that the client can mend by itself, or an error for the user.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The remembered uid is no longer right for these credentials: authenticate once more.
-    StaleLogin,
+    /// The remembered uid is no longer right for these credentials: authenticate once more. Where the login is right,
+    /// the method itself said so: this error.
+    StaleLogin(Error),
     Error(Error),
 }
 
@@ -27,22 +28,31 @@ pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
     let text = account.redact(fault.string.trim());
     let message = text.clone();
     let error = match &fault.code {
-        FaultCode::Int(3) => return Meaning::StaleLogin,
-        FaultCode::Text(code) if code == "AccessDenied" => return Meaning::StaleLogin,
-        FaultCode::Int(2) if names_user(&text, called.uid) => return Meaning::StaleLogin,
+        FaultCode::Int(3) => return Meaning::StaleLogin(denied(&message)),
+        FaultCode::Text(code) if code == "AccessDenied" => return Meaning::StaleLogin(denied(&message)),
+        FaultCode::Int(2) if names_user(&text, called.uid) => return Meaning::StaleLogin(refused(&message)),
         FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => Error::UnknownModel {
             model: called.model.to_owned(),
+            near: Vec::new(),
         },
-        FaultCode::Int(2) => Error::OdooFault {
-            message: first_paragraph(&message),
-            traceback: rest_after_first_paragraph(&message),
-        },
-        FaultCode::Int(4) => Error::OdooAccess {
-            message: first_paragraph(&message),
-        },
+        FaultCode::Int(2) => refused(&message),
+        FaultCode::Int(4) => denied(&message),
         _ => read_traceback(&text, account, called),
     };
     Meaning::Error(error)
+}
+
+fn denied(message: &str) -> Error {
+    Error::OdooAccess {
+        message: first_paragraph(message),
+    }
+}
+
+fn refused(message: &str) -> Error {
+    Error::OdooFault {
+        message: first_paragraph(message),
+        traceback: rest_after_first_paragraph(message),
+    }
 }
 
 /// Whether a fault is about the calling user's own record, as Python shows it: `res.users(7,)`. Any other user may be
@@ -72,6 +82,15 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
         return Error::UnknownField {
             model: called.model.to_owned(),
             field,
+            near: Vec::new(),
+        };
+    }
+    // Raised while Odoo writes its answer, after the method's work was committed. The same from within the method is an
+    // error like any other.
+    if cause.starts_with("cannot marshal None") && !text.contains(", in dispatch_rpc") {
+        return Error::NoneReturned {
+            model: called.model.to_owned(),
+            method: called.method.to_owned(),
         };
     }
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {

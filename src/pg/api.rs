@@ -1,4 +1,8 @@
-//! The functions that users call. Each is thin: arguments in, one call, rows out.
+//! The functions that users call. Each is thin: arguments in, one call, rows out. Here those that sync; `define` makes mirrors,
+//! `odoo` asks Odoo.
+
+mod define;
+mod odoo;
 
 use super::complete::complete;
 use super::connection::{self, Connection};
@@ -6,7 +10,7 @@ use super::report::{or_raise, warning};
 use super::runs::signed;
 use super::sink::PgSink;
 use super::time::moment;
-use super::{counts, interrupt, lock, mirrors, runs, target};
+use super::{counts, drift, interrupt, lock, mirrors, runs, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
@@ -15,110 +19,6 @@ use chrono::NaiveDateTime;
 use pgrx::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Version of the Odoo server, for example `19.0`.
-#[pg_extern]
-#[search_path(pg_catalog, pg_temp)]
-fn odoo_version(server: default!(Option<String>, "NULL")) -> String {
-    or_raise(version_of(server))
-}
-
-fn version_of(server: Option<String>) -> Result<String> {
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let fetcher = connection.fresh_fetcher()?;
-    Ok(fetcher.run(|client| client.version())?.server_version)
-}
-
-type Check = (
-    String,
-    String,
-    String,
-    String,
-    String,
-    i64,
-    f64,
-    String,
-    bool,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-);
-
-/// Connects, logs in and looks at each mirrored model.
-#[pg_extern]
-#[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
-fn check_connection(
-    server: default!(Option<String>, "NULL"),
-) -> TableIterator<
-    'static,
-    (
-        name!(server, String),
-        name!(url, String),
-        name!(dbname, String),
-        name!(odoo_version, String),
-        name!(login, String),
-        name!(uid, i64),
-        name!(latency_ms, f64),
-        name!(model, String),
-        name!(readable, bool),
-        name!(records, Option<i64>),
-        name!(problem, Option<String>),
-        name!(hint, Option<String>),
-    ),
-> {
-    TableIterator::new(or_raise(check(server)))
-}
-
-fn check(server: Option<String>) -> Result<Vec<Check>> {
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let scopes = mirrors::scopes(&connection.server)?;
-    let fetcher = connection.fresh_fetcher()?;
-    let asked = Instant::now();
-    let version = fetcher.run(|client| client.version())?;
-    let latency = asked.elapsed();
-    let uid = fetcher.run(|client| client.authenticate())?;
-    let mut rows = Vec::new();
-    for scope in scopes {
-        let model = scope.model.clone();
-        // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an error.
-        let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
-            Err(
-                error @ (Error::OdooAccess { .. }
-                | Error::UnknownModel { .. }
-                | Error::UnknownField { .. }
-                | Error::OdooFault { .. }),
-            ) => Err(error),
-            other => Ok(other?),
-        };
-        rows.push((
-            connection.server.clone(),
-            connection.url(),
-            connection.account.dbname.clone(),
-            version.server_version.clone(),
-            connection.account.login.clone(),
-            uid,
-            (latency.as_secs_f64() * 10_000.0).round() / 10.0,
-            model,
-            counted.is_ok(),
-            counted.as_ref().ok().map(|count| signed(*count)),
-            counted.as_ref().err().map(Error::to_string),
-            counted.as_ref().err().and_then(Error::hint),
-        ));
-    }
-    Ok(rows)
-}
-
-/// Binds a mirror to a server.
-#[pg_extern]
-#[search_path(pg_catalog, pg_temp)]
-fn alter_mirror(mirror: Option<String>, server: Option<String>) {
-    or_raise(alter(mirror, server));
-}
-
-fn alter(mirror: Option<String>, server: Option<String>) -> Result<()> {
-    mirrors::set_server(&given(mirror, "mirror")?, &given(server, "server")?)
-}
 
 /// Asks Odoo for its counts now.
 #[pg_extern]
@@ -214,15 +114,21 @@ struct Request {
 impl Request {
     fn run(self) -> Result<Figures> {
         let began = Instant::now();
-        let name = given(self.mirror, "mirror")?;
+        let name = given(self.mirror, "mirror", MIRRORS)?;
         // Whoever's variable is unset did not mean a real run.
         let dry_run = self
             .dry_run
             .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?;
-        let mirror = mirrors::load(&name)?;
+        let mut mirror = mirrors::load(&name)?;
         let bound = self.since.map(known_to_odoo).transpose()?;
         let max_rows = self.max_rows.map(at_least_one).transpose()?;
         let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
+        if bound.is_some() && !mirror.has_write_date {
+            return Err(argument(
+                "Odoo does not tell when records of this model were written",
+                "Leave since out.",
+            ));
+        }
         target::check(&mirror, dry_run)?;
         let connection = Connection::open(&mirror.server)?;
         if !dry_run {
@@ -240,8 +146,18 @@ impl Request {
             // After the lock: another run may have filled the mirror as somebody else until then.
             guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
         };
-        let mirror = Arc::new(mirror);
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
+        let shape = mirrors::shape(&mirror)?;
+        let found = drift::look(&fetcher, &mirror)?;
+        let drift = match plan.mode {
+            Mode::Full => found,
+            _ => mirror.drift_with(found),
+        };
+        let known = std::mem::replace(&mut mirror.drift, drift);
+        if !dry_run {
+            drift::note(&mirror, &known)?;
+        }
+        let mirror = Arc::new(mirror.readable()?);
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
         let mut sink = PgSink::new(&mirror, plan.dry_run);
         let report = sync::run(&mut source, &mut sink, &plan)?;
@@ -253,7 +169,6 @@ impl Request {
             false => {
                 let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?)?;
                 let uid = source.uid()?;
-                let shape = mirrors::shape(&mirror)?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
                 complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;
                 Some(run)
@@ -294,13 +209,6 @@ fn warn_of_refusal(plan: &Plan, report: &Report) {
     }
 }
 
-fn server_or_only(server: Option<String>) -> Result<String> {
-    match server {
-        Some(server) => Ok(server),
-        None => connection::only_server("Name one: select * from ipai.check_connection('...');"),
-    }
-}
-
 fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
     moment(since).ok_or_else(|| {
         argument(
@@ -331,14 +239,11 @@ pub fn ratio(ratio: f64) -> Result<f64> {
     }
 }
 
+const MIRRORS: &str = "select name, server from ipai.mirrors shows the mirrors.";
+
 /// An argument that may not be null. (A STRICT function would silently do nothing.)
-fn given(value: Option<String>, name: &str) -> Result<String> {
-    value.ok_or_else(|| {
-        argument(
-            &format!("{name} must not be null"),
-            "select name, server from ipai.mirrors shows the mirrors.",
-        )
-    })
+fn given(value: Option<String>, name: &str, hint: &str) -> Result<String> {
+    value.ok_or_else(|| argument(&format!("{name} must not be null"), hint))
 }
 
 fn argument(message: &str, hint: &str) -> Error {

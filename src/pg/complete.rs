@@ -5,7 +5,7 @@ use super::time::optional_timestamptz;
 use super::{counts, logins, mirrors, runs};
 use crate::error::Result;
 use crate::mirror::Mirror;
-use crate::sync::{Counts, Report, Tally};
+use crate::sync::{Counts, Mode, Report, Tally};
 
 /// Records the run with both counts, moves the cursor, remembers the login. `odoo` is what Odoo counted.
 pub fn complete(
@@ -22,8 +22,9 @@ pub fn complete(
         mirror: counts::of_mirror(mirror)?,
     };
     runs::succeed(run, report, &counts)?;
-    if let Some(cursor) = optional_timestamptz(report.cursor)? {
-        mirrors::set_cursor(&mirror.name, cursor, shape, &connection.account.login)?;
+    if report.complete && report.mode != Mode::Since {
+        let cursor = optional_timestamptz(report.cursor)?;
+        mirrors::set_reached(&mirror.name, cursor, shape, &connection.account.login)?;
     }
     if let Some(uid) = uid {
         logins::remember(connection, uid)?;

@@ -52,9 +52,8 @@ pub fn of_mirror(mirror: &Mirror) -> Result<Tally> {
 
 /// Asks Odoo now and keeps both counts; gives Odoo's total and the mirror's.
 pub fn refresh(name: &str) -> Result<(i64, i64)> {
-    let mirror = Arc::new(mirrors::load(name)?);
+    let mirror = Arc::new(mirrors::load_registered(name, None)?.readable()?);
     target::check(&mirror, true)?;
-    mirrors::register(&mirror)?;
     let connection = Connection::open(&mirror.server)?;
     let mut source = OdooSource::new(connection.fetcher(Policy::SYNC, interrupt::tick)?, Arc::clone(&mirror));
     let total = source.count()?;

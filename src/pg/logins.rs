@@ -4,6 +4,7 @@
 use super::connection::Connection;
 use super::spi;
 use crate::error::Result;
+use crate::fetch::Fetcher;
 
 /// The remembered uid.
 pub fn remembered(connection: &Connection) -> Result<Option<i64>> {
@@ -16,6 +17,14 @@ pub fn remembered(connection: &Connection) -> Result<Option<i64>> {
         ],
         |row| spi::column(row, 1),
     )
+}
+
+/// Remembers the one that Odoo has accepted from this fetcher.
+pub fn remember_of(connection: &Connection, fetcher: &Fetcher) -> Result<()> {
+    match fetcher.run(|client| Ok(client.uid()))? {
+        Some(uid) => remember(connection, uid),
+        None => Ok(()),
+    }
 }
 
 /// Remembers it; writes nothing where it is known.

@@ -1,10 +1,11 @@
 //! The mirrors that are registered in `ipai.mirrors`.
 
 use super::connection::literal;
+use super::settings::Settings;
 use super::time::moment;
 use super::{connection, runs, spi};
 use crate::error::{Error, Result};
-use crate::mirror::{sample_metrics, FieldMap, Mirror, Table};
+use crate::mirror::{nearest, sample_metrics, Constant, FieldMap, Mirror, Table};
 use crate::odoo::Scope;
 use crate::sync::{Guard, State};
 use crate::xmlrpc::Value;
@@ -12,14 +13,16 @@ use chrono::TimeDelta;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::SpiHeapTupleData;
+use serde::Serialize;
+use serde_json::Value as Json;
 
 /// Records asked for in one call, and the part of the rows that one run may delete, where nobody chose otherwise.
-const PAGE_SIZE: u32 = 5_000;
-const MAX_DELETE_RATIO: f64 = 0.2;
+pub const PAGE_SIZE: u32 = 5_000;
+pub const MAX_DELETE_RATIO: f64 = 0.2;
 
 const COLUMNS: &str =
     "name, server, target_schema::text, target_table::text, model, domain::text, lang, company_ids, fields::text, \
-                       page_size, max_delete_ratio, alert_field";
+                       page_size, max_delete_ratio, alert_field, constants::text, has_write_date, drift::text";
 
 /// The mirror of this name. `sample_metrics` is known without being registered.
 pub fn load(name: &str) -> Result<Mirror> {
@@ -36,8 +39,7 @@ pub fn load(name: &str) -> Result<Mirror> {
 
 /// What is mirrored from a server; before the first mirror, what the built-in one will read.
 pub fn scopes(server: &str) -> Result<Vec<Scope>> {
-    let sql = format!("select {COLUMNS} from ipai.mirrors where server = $1 order by name");
-    let mut mirrors = spi::query(&sql, &[server.into()], read)?;
+    let mut mirrors = of_server(server)?;
     if mirrors.is_empty() {
         mirrors.push(built_in(server.to_owned()));
     }
@@ -46,12 +48,7 @@ pub fn scopes(server: &str) -> Result<Vec<Scope>> {
 
 /// Registers the mirror where it is not yet.
 pub fn register(mirror: &Mirror) -> Result<()> {
-    let known = spi::query_one(
-        "select true from ipai.mirrors where name = $1",
-        &[mirror.name.as_str().into()],
-        |_| Ok(()),
-    )?;
-    if known.is_some() {
+    if is_registered(&mirror.name)? {
         return Ok(());
     }
     let allowed = spi::query_one(
@@ -72,45 +69,138 @@ pub fn register(mirror: &Mirror) -> Result<()> {
             ),
         });
     }
-    let fields = serde_json::to_value(&mirror.fields).map_err(|error| Error::Internal {
-        cause: error.to_string(),
+    insert(mirror)
+}
+
+/// Whether there is a mirror of this name.
+pub fn is_registered(name: &str) -> Result<bool> {
+    let known = spi::query_one("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
+        Ok(())
     })?;
+    Ok(known.is_some())
+}
+
+/// The one way into `ipai.mirrors`; what is not part of [`Mirror`] takes its default.
+pub fn insert(mirror: &Mirror) -> Result<()> {
+    let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
     spi::execute(
-        "insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, \
-         max_delete_ratio, alert_field) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (name) do nothing",
+        "insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, \
+         alert_field, domain, lang, company_ids, constants, has_write_date) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         $11, $12, $13, $14) on conflict (name) do nothing",
         &[
             mirror.name.as_str().into(),
             mirror.server.as_str().into(),
             mirror.scope.model.as_str().into(),
             mirror.target.schema.as_str().into(),
             mirror.target.name.as_str().into(),
-            JsonB(fields).into(),
+            json(&mirror.fields)?.into(),
             i32::try_from(mirror.page_size).unwrap_or(i32::MAX).into(),
             mirror.max_delete_ratio.into(),
             mirror.alert_field.as_deref().into(),
+            json(&domain)?.into(),
+            mirror.scope.lang.as_deref().into(),
+            mirror.scope.company_ids.clone().into(),
+            JsonB(constants_to(&mirror.constants)).into(),
+            mirror.has_write_date.into(),
         ],
         |_| Ok(()),
     )?;
     Ok(())
 }
 
-/// Binds the mirror to another server; registers `sample_metrics` where it is not yet.
-pub fn set_server(name: &str, server: &str) -> Result<()> {
-    connection::find(server)?;
-    if name == sample_metrics::NAME {
-        register(&built_in(server.to_owned()))?;
+/// The registered mirror, `sample_metrics` registered for this server (or the only one) where it is not yet.
+pub fn load_registered(name: &str, server: Option<&str>) -> Result<Mirror> {
+    if !is_registered(name)? {
+        match server {
+            Some(server) if name == sample_metrics::NAME => {
+                connection::find(server)?;
+                register(&built_in(server.to_owned()))?;
+            }
+            _ => register(&load(name)?)?,
+        }
     }
-    // The cursor belongs to the Odoo database it was read from.
-    let changed = spi::execute(
-        "update ipai.mirrors set server = $2, cursor = case when server = $2 then cursor end where name = $1 returning \
-         true",
-        &[name.into(), server.into()],
+    load(name)
+}
+
+/// Changes what is given, and leaves the rest.
+pub fn alter(name: &str, settings: &Settings) -> Result<()> {
+    spi::execute(
+        // The cursor belongs to the Odoo database it was read from.
+        "update ipai.mirrors set cursor = case when coalesce($2, server) = server then cursor end, server = coalesce($2, server), \
+         domain = coalesce($3, domain), lang = case when $4 is null then lang else nullif($4, '') end, company_ids = \
+         coalesce($5, company_ids), page_size = coalesce($6, page_size), overlap = coalesce($7, overlap), reconcile_every = \
+         coalesce($8, reconcile_every), max_delete_ratio = coalesce($9, max_delete_ratio), enabled = coalesce($10, enabled), \
+         alert_field = case when $11 is null then alert_field else nullif($11, '') end, late_after = coalesce($12, late_after), \
+         max_failures = coalesce($13, max_failures), max_delta = coalesce($14, max_delta), max_alert_ratio = coalesce($15, \
+         max_alert_ratio) where name = $1",
+        &[
+            name.into(),
+            settings.server.as_deref().into(),
+            settings.domain.as_ref().map(|domain| JsonB(domain.0.clone())).into(),
+            settings.lang.as_deref().into(),
+            settings.company_ids.clone().into(),
+            settings.page_size.into(),
+            settings.overlap.into(),
+            settings.reconcile_every.into(),
+            settings.max_delete_ratio.into(),
+            settings.enabled.into(),
+            settings.alert_field.as_deref().into(),
+            settings.late_after.into(),
+            settings.max_failures.into(),
+            settings.max_delta.into(),
+            settings.max_alert_ratio.into(),
+        ],
         |_| Ok(()),
     )?;
-    match changed.is_empty() {
-        true => Err(unknown(name)?),
-        false => Ok(()),
+    Ok(())
+}
+
+/// Fields and what became of them, after a look at Odoo.
+pub fn set_fields(mirror: &Mirror, refill: bool) -> Result<()> {
+    spi::execute(
+        "update ipai.mirrors set fields = $2, drift = $3, has_write_date = $4, cursor = case when $5 then null else cursor end \
+         where name = $1 and (fields, drift, has_write_date) is distinct from ($2, $3, $4)",
+        &[
+            mirror.name.as_str().into(),
+            json(&mirror.fields)?.into(),
+            json(&mirror.drift)?.into(),
+            mirror.has_write_date.into(),
+            refill.into(),
+        ],
+        |_| Ok(()),
+    )?;
+    Ok(())
+}
+
+/// Notes what a run found that the fields have become; writes nothing where that is known.
+pub fn set_drift(mirror: &Mirror) -> Result<()> {
+    spi::execute(
+        "update ipai.mirrors set drift = $2 where name = $1 and drift is distinct from $2",
+        &[mirror.name.as_str().into(), json(&mirror.drift)?.into()],
+        |_| Ok(()),
+    )?;
+    Ok(())
+}
+
+/// Forgets the mirror and its runs.
+pub fn forget(name: &str) -> Result<()> {
+    for table in ["run_log where mirror", "mirrors where name"] {
+        spi::execute(&format!("delete from ipai.{table} = $1"), &[name.into()], |_| Ok(()))?;
     }
+    Ok(())
+}
+
+/// The mirrors that share a table.
+pub fn into_table(table: &Table) -> Result<Vec<Mirror>> {
+    let sql =
+        format!("select {COLUMNS} from ipai.mirrors where target_schema = $1 and target_table = $2 order by name");
+    spi::query(&sql, &[table.schema.as_str().into(), table.name.as_str().into()], read)
+}
+
+/// The mirrors of a server.
+pub fn of_server(server: &str) -> Result<Vec<Mirror>> {
+    let sql = format!("select {COLUMNS} from ipai.mirrors where server = $1 order by name");
+    spi::query(&sql, &[server.into()], read)
 }
 
 /// The mirrors that a run without a name is about.
@@ -143,11 +233,11 @@ pub fn guard(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Res
     })
 }
 
-/// Moves the cursor; writes nothing where it stays.
-pub fn set_cursor(name: &str, cursor: TimestampWithTimeZone, shape: &str, login: &str) -> Result<()> {
+/// Notes what a complete run reached; writes nothing where that is known. Without a `cursor` the old one stays.
+pub fn set_reached(name: &str, cursor: Option<TimestampWithTimeZone>, shape: &str, login: &str) -> Result<()> {
     spi::execute(
-        "update ipai.mirrors set cursor = $2, shape = $3, filled_as = $4 where name = $1 and (cursor, shape, filled_as) is distinct \
-         from ($2, $3, $4)",
+        "update ipai.mirrors set cursor = coalesce($2, cursor), shape = $3, filled_as = $4 where name = $1 and \
+         (cursor, shape, filled_as) is distinct from (coalesce($2, cursor), $3, $4)",
         &[name.into(), cursor.into(), shape.into(), login.into()],
         |_| Ok(()),
     )?;
@@ -199,6 +289,32 @@ pub fn state(name: &str, shape: &str) -> Result<State> {
     Ok(state)
 }
 
+fn json(value: &impl Serialize) -> Result<JsonB> {
+    serde_json::to_value(value).map(JsonB).map_err(|error| Error::Internal {
+        cause: error.to_string(),
+    })
+}
+
+fn constants_to(constants: &[Constant]) -> Json {
+    let members = constants.iter();
+    Json::Object(
+        members
+            .map(|constant| (constant.column.clone(), Json::String(constant.value.clone())))
+            .collect(),
+    )
+}
+
+fn constants_from(json: Json) -> Option<Vec<Constant>> {
+    let Json::Object(members) = json else {
+        return None;
+    };
+    let constants = members.into_iter().map(|(column, value)| match value {
+        Json::String(value) => Some(Constant { column, value }),
+        _ => None,
+    });
+    constants.collect()
+}
+
 fn seconds(seconds: f64) -> TimeDelta {
     // Bounded, so that no sum with a moment of Odoo overflows.
     TimeDelta::seconds(seconds.clamp(0.0, 1e11) as i64)
@@ -216,6 +332,9 @@ fn built_in(server: String) -> Mirror {
             company_ids: Vec::new(),
         },
         fields: sample_metrics::fields(),
+        constants: Vec::new(),
+        drift: Vec::new(),
+        has_write_date: true,
         page_size: PAGE_SIZE,
         max_delete_ratio: MAX_DELETE_RATIO,
         alert_field: Some(sample_metrics::ALERT_FIELD.to_owned()),
@@ -236,6 +355,9 @@ fn read(row: &SpiHeapTupleData<'_>) -> Result<Mirror> {
     };
     let fields: String = spi::column(row, 9)?;
     let fields: Vec<FieldMap> = serde_json::from_str(&fields).map_err(|_| broken("list of fields"))?;
+    let constants: String = spi::column(row, 13)?;
+    let constants = serde_json::from_str(&constants).ok().and_then(constants_from);
+    let drift: String = spi::column(row, 15)?;
     Ok(Mirror {
         server: spi::column(row, 2)?,
         target: Table {
@@ -252,10 +374,14 @@ fn read(row: &SpiHeapTupleData<'_>) -> Result<Mirror> {
         page_size: u32::try_from(spi::column::<i32>(row, 10)?).map_err(|_| broken("page size"))?,
         max_delete_ratio: spi::column(row, 11)?,
         alert_field: spi::optional(row, 12)?,
+        constants: constants.ok_or_else(|| broken("object of constants"))?,
+        has_write_date: spi::column(row, 14)?,
+        drift: serde_json::from_str(&drift).map_err(|_| broken("list of drifted fields"))?,
         name,
     })
 }
 
+/// The error for a mirror that there is not.
 fn unknown(name: &str) -> Result<Error> {
     let mut names = spi::query("select name from ipai.mirrors order by 1", &[], |row| {
         spi::column::<String>(row, 1)
@@ -265,6 +391,13 @@ fn unknown(name: &str) -> Result<Error> {
     }
     Ok(Error::UndefinedObject {
         message: format!("mirror \"{name}\" does not exist"),
-        hint: format!("There are: {}.", names.join(", ")),
+        hint: match nearest(name, names.iter().map(String::as_str)).as_slice() {
+            [] => format!("There are: {}.", names.join(", ")),
+            near => format!(
+                "Perhaps you mean {}. There are: {}.",
+                near.join(" or "),
+                names.join(", ")
+            ),
+        },
     })
 }

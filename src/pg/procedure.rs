@@ -6,12 +6,12 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{api, counts, lock, mirrors, runs, spi, subtransaction, target};
+use super::{api, counts, drift, lock, mirrors, runs, spi, subtransaction, target};
 use crate::error::{Error, Result};
-use crate::fetch::OdooSource;
+use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Plan, Requested, Start, State};
+use crate::sync::{self, Mode, Plan, Requested, Start, State};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -88,6 +88,7 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
 fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
     let once = subtransaction::within(|| jobs_for_once(name))?;
     let result = exclusively(name, requested, max_delete_ratio);
+    let result = result.and(tell_alerts());
     // Only now: pg_cron hangs up on a job that is gone. One that found the mirror busy is still due.
     if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
@@ -99,6 +100,25 @@ fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> R
         );
     }
     result
+}
+
+/// Tells what the run has changed in `ipai.sync_alerts`, in a transaction of its own: its end is committed, and nothing that goes
+/// wrong here, not even a NOTIFY queue that is full at the commit, makes it a failure. (A sync in the caller's transaction tells
+/// nothing: it may be rolled back, and the caller would pay for what goes wrong.)
+fn tell_alerts() -> Result<()> {
+    let tell = || spi::execute("select ipai.notify_alerts()", &[], |_| Ok(())).map(|_| ());
+    match subtransaction::within(tell).and_then(|()| subtransaction::commit()) {
+        // Whoever cancels means the whole call.
+        Err(error) if error.sqlstate() == "57014" => Err(error),
+        Err(error) => {
+            warning(
+                format!("a change of ipai.sync_alerts could not be told: {error}"),
+                "The run has ended as it says. To tell it again: select ipai.notify_alerts();".to_owned(),
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
@@ -147,19 +167,19 @@ fn begin(mirror: &Mirror, requested: Requested) -> Result<(i64, Start, State, St
 }
 
 fn execute(
-    mirror: Mirror,
+    mut mirror: Mirror,
     run: i64,
     start: &Start,
     state: &State,
     shape: &str,
     max_delete_ratio: Option<f64>,
 ) -> Result<()> {
-    let (connection, fetcher, last, guard) = subtransaction::within(|| {
+    let (connection, mut fetcher, guard) = subtransaction::within(|| {
         target::check(&mirror, false)?;
         let connection = Connection::open(&mirror.server)?;
         let guard = mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?;
         let fetcher = connection.fetcher(Policy::SYNC, tick)?;
-        Ok((connection, fetcher, runs::last_tally(&mirror.name)?, guard))
+        Ok((connection, fetcher, guard))
     })?;
     // Nothing is locked while Odoo is waited for.
     subtransaction::commit()?;
@@ -173,16 +193,60 @@ fn execute(
         dry_run: false,
         guard,
     };
+    // A run that reads everything looks at the fields first. Any other one has no call to spare, and looks when it fails.
+    let mut looked = start.mode == Mode::Full;
+    if looked {
+        look_at_fields(&mut mirror, &fetcher, true)?;
+    }
+    loop {
+        match attempt(mirror.readable()?, fetcher, &plan, run, shape, &connection) {
+            Err(error) if !looked && drift::may_explain(&error) => {
+                looked = true;
+                subtransaction::rollback()?;
+                fetcher = subtransaction::within(|| connection.fetcher(Policy::SYNC, tick))?;
+                if !look_at_fields(&mut mirror, &fetcher, false)? {
+                    return Err(error);
+                }
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Finds out which of the mirrored fields Odoo still has; whether that is news. Fields that came back are read again by a run
+/// that reads `all` records.
+fn look_at_fields(mirror: &mut Mirror, fetcher: &Fetcher, all: bool) -> Result<bool> {
+    let found = drift::look(fetcher, mirror)?;
+    let drift = if all { found } else { mirror.drift_with(found) };
+    let known = std::mem::replace(&mut mirror.drift, drift);
+    if mirror.drift == known {
+        return Ok(false);
+    }
+    subtransaction::within(|| drift::note(mirror, &known))?;
+    subtransaction::commit()?;
+    Ok(true)
+}
+
+fn attempt(
+    mirror: Mirror,
+    fetcher: Fetcher,
+    plan: &Plan,
+    run: i64,
+    shape: &str,
+    connection: &Connection,
+) -> Result<()> {
+    let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
+    subtransaction::commit()?;
     let mirror = Arc::new(mirror);
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
     let mut sink = CommittingSink::new(&mirror, run);
-    let report = sync::run(&mut source, &mut sink, &plan)?;
+    let report = sync::run(&mut source, &mut sink, plan)?;
     let odoo = counts::after_run(&mut source, &mirror, &report, last)?;
     let uid = source.uid()?;
     drop(source);
     subtransaction::within(|| {
         sink.carry_out()?;
-        complete(run, &mirror, shape, &report, odoo, &connection, uid)
+        complete(run, &mirror, shape, &report, odoo, connection, uid)
     })
 }
 

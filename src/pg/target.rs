@@ -2,7 +2,7 @@
 
 use super::{connection::ident, spi};
 use crate::error::{Error, Result};
-use crate::mirror::{sample_metrics, Mirror};
+use crate::mirror::{sample_metrics, Mirror, Table};
 use pgrx::pg_sys;
 
 /// Whether the current user can keep this mirror: the table is there, has the columns and the key, and he may write
@@ -24,23 +24,50 @@ pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
         });
     }
     privileges(&table, oid, dry_run)?;
+    let key = key(mirror);
     let keyed = spi::query_one(
-        "select true from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum \
-         = i.indkey[0] where i.indrelid = $1 and a.attname = 'odoo_id' and i.indnkeyatts = 1 and i.indisunique and \
-         i.indimmediate and i.indisvalid and i.indpred is null",
-        &[oid.into()],
+        "select true from pg_catalog.pg_index i where i.indrelid = $1 and i.indisunique and i.indimmediate and i.indisvalid and \
+         i.indpred is null and i.indexprs is null and (select pg_catalog.array_agg(a.attname::text order by a.attname::text collate \"C\") from \
+         pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = (select \
+         pg_catalog.array_agg(k order by k collate \"C\") from unnest($2::text[]) as k)",
+        &[oid.into(), key.clone().into()],
         |_| Ok(()),
     )?;
     match keyed {
         Some(()) => Ok(()),
         None => Err(Error::UndefinedObject {
-            message: format!("table \"{table}\" has no unique index on odoo_id"),
+            message: format!("table \"{table}\" has no unique index on {}", key.join(", ")),
             hint: format!(
-                "create unique index on {}.{} (odoo_id);",
+                "create unique index on {}.{} ({});",
                 ident(&mirror.target.schema),
-                ident(&mirror.target.name)
+                ident(&mirror.target.name),
+                key.iter().map(|column| ident(column)).collect::<Vec<_>>().join(", ")
             ),
         }),
+    }
+}
+
+/// The columns of a table with their types; `None` where there is no such table.
+pub fn existing_columns(table: &Table) -> Result<Option<Vec<(String, String)>>> {
+    let found = spi::query_one(
+        "select c.oid, c.relkind = 'r' from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where \
+         n.nspname = $1 and c.relname = $2",
+        &[table.schema.as_str().into(), table.name.as_str().into()],
+        |row| Ok((spi::column::<pg_sys::Oid>(row, 1)?, spi::column::<bool>(row, 2)?)),
+    )?;
+    match found {
+        None => Ok(None),
+        Some((_, false)) => Err(Error::DuplicateTable {
+            message: format!("\"{}\" already exists and is no table", table.display()),
+            hint: "Name another target.".to_owned(),
+        }),
+        Some((oid, true)) => spi::query(
+            "select a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) from pg_catalog.pg_attribute a where \
+             a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
+            &[oid.into()],
+            |row| Ok((spi::column(row, 1)?, spi::column(row, 2)?)),
+        )
+        .map(Some),
     }
 }
 
@@ -63,9 +90,14 @@ fn find(mirror: &Mirror) -> Result<pg_sys::Oid> {
     })
 }
 
+fn key(mirror: &Mirror) -> Vec<String> {
+    let constants = mirror.constants.iter().map(|constant| constant.column.clone());
+    constants.chain(["odoo_id".to_owned()]).collect()
+}
+
 fn columns(mirror: &Mirror) -> Vec<String> {
     let own = mirror.fields.iter().map(|map| map.column.clone());
-    std::iter::once("odoo_id".to_owned()).chain(own).collect()
+    key(mirror).into_iter().chain(own).collect()
 }
 
 fn privileges(table: &str, oid: pg_sys::Oid, dry_run: bool) -> Result<()> {

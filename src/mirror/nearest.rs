@@ -1,0 +1,27 @@
+//! What somebody may have meant by a name that does not exist.
+
+/// Up to three of the names that look most like `name`, best first; none where nothing comes close.
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    const ALIKE: f64 = 0.75;
+    let mut found: Vec<(f64, &str)> = names
+        .into_iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .filter(|(likeness, other)| *likeness >= ALIKE || other.contains(name))
+        .collect();
+    found.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
+    found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_likest_names_come_first() {
+        let names = ["name", "email", "phone", "parent_id", "partner_share"];
+        assert_eq!(nearest("emial", names), ["email"]);
+        assert_eq!(nearest("parner_id", names), ["parent_id", "partner_share"]);
+        assert_eq!(nearest("share", names), ["partner_share"]);
+        assert_eq!(nearest("zzz", names), [""; 0]);
+    }
+}

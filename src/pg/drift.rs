@@ -1,0 +1,51 @@
+//! Looks at the mirrored fields in Odoo, so that a run can go on without those that it no longer has.
+
+use super::mirrors;
+use super::report::warning;
+use crate::error::{Error, Result};
+use crate::fetch::Fetcher;
+use crate::mirror::{drift, Drift, Mirror, Problem};
+use crate::pg::connection::literal;
+
+/// Asks Odoo, which costs one small call.
+pub fn look(fetcher: &Fetcher, mirror: &Mirror) -> Result<Vec<Drift>> {
+    let model = mirror.scope.model.clone();
+    let names: Vec<String> = mirror.fields.iter().map(|map| map.field.clone()).collect();
+    let fields = fetcher.run(move |client| client.fields(&model, &names))?;
+    Ok(drift(&mirror.fields, &fields))
+}
+
+/// Whether a field that is gone, or has another type, may be behind this error of a run.
+pub fn may_explain(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownField { .. }
+            | Error::Value { .. }
+            | Error::OdooAccess { .. }
+            | Error::OdooFault { .. }
+            | Error::Malformed { .. }
+    )
+}
+
+/// Warns of what is news, and keeps it.
+pub fn note(mirror: &Mirror, known: &[Drift]) -> Result<()> {
+    for drift in mirror.drift.iter().filter(|drift| !known.contains(drift)) {
+        warning(
+            match &drift.problem {
+                Problem::Gone => format!(
+                    "Odoo has no field \"{}\" in model \"{}\" any more",
+                    drift.field, mirror.scope.model
+                ),
+                Problem::Changed { kind } => format!(
+                    "field \"{}\" of model \"{}\" has become a {kind}, which its column cannot hold",
+                    drift.field, mirror.scope.model
+                ),
+            },
+            format!(
+                "The other fields are mirrored; the column keeps what it has. See select * from ipai.refresh_mirror({});",
+                literal(&mirror.name)
+            ),
+        );
+    }
+    mirrors::set_drift(mirror)
+}
