@@ -68,7 +68,7 @@ comment on column ipai.mirrors.max_alert_ratio is 'Part of the unarchived rows (
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
 
 create table ipai.run_log (
-    run              bigint generated always as identity primary key,
+    run              bigint generated always as identity,
     mirror           text not null,
     mode             text not null check (mode in ('full', 'incremental', 'reconcile', 'since', 'counts')),
     state            text not null check (state in ('running', 'succeeded', 'failed', 'cancelled', 'refused')),
@@ -102,9 +102,11 @@ create table ipai.run_log (
     sqlstate         text,
     message          text,
     detail           text,
-    hint             text
+    hint             text,
+    primary key (mirror, run)
 );
-create index run_log_mirror_idx on ipai.run_log (mirror, run desc);
+-- A hash has no order: through one, the planner would look for a mirror's last run among the runs of all mirrors.
+create index run_log_run_idx on ipai.run_log using hash (run);
 create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and complete;
 create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
 create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete;

@@ -68,7 +68,8 @@ cross join lateral (
     select planned.at, coalesce(m.enabled and active.run is null and now() - planned.at > m.late_after, false) as late
     from (
         select ipai.next_run(m.schedule, greatest(success.started_at, m.scheduled_at) at time zone zone.name) at time zone zone.name
-    ) planned (at)) due;
+        -- Worked out once.
+        offset 0) planned (at)) due;
 comment on view ipai.sync_status is 'Whether each mirror is well: one row a mirror.';
 comment on column ipai.sync_status.mirror is 'Name of the mirror.';
 comment on column ipai.sync_status.server is 'Foreign server of the Odoo database.';
@@ -104,9 +105,6 @@ left join lateral (
     where r.mirror = s.mirror and r.odoo_count is not null
     order by r.run desc
     limit 1) counted on true
--- Archived rows may be flagged too: more than all is all.
-cross join lateral (
-    select least(counted.mirror_alerts / nullif(counted.rows, 0)::double precision, 1) as ratio) flagged
 left join lateral (
     select string_agg(
         case d.field ->> 'problem'
@@ -123,7 +121,7 @@ cross join lateral (values
         concat_ws(' ', newest.hint, format('Every run: select * from ipai.sync_runs where mirror = %L order by run desc;', s.mirror))),
     (2, 'late', s.late,
         s.next_due,
-        format('by its schedule %s it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
+        format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
         format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
                'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
                format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
@@ -144,14 +142,15 @@ cross join lateral (values
         s.failing_since,
         s.last_error,
         newest.hint),
-    (7, 'flagged', flagged.ratio > m.max_alert_ratio and counted.rows >= 10,
+    -- Archived rows may be flagged too, so that there may be more than all.
+    (7, 'flagged', counted.mirror_alerts > m.max_alert_ratio * counted.rows and m.max_alert_ratio < 1 and counted.rows >= 10,
         counted.finished_at,
         format('%s of %s rows have %s set; up to %s %% are usual',
                counted.mirror_alerts, counted.rows, m.alert_field, round((100 * m.max_alert_ratio)::numeric, 1)),
-        format('select * from %s where %I; If that is usual: select ipai.alter_mirror(%L, max_alert_ratio => %s);', s.target,
-               coalesce((select f.field ->> 'column' from jsonb_array_elements(m.fields) f (field)
-                         where f.field ->> 'field' = m.alert_field limit 1), m.alert_field),
-               s.mirror, ceil(10 * flagged.ratio) / 10))
+        format('select * from %s where %s; If that is usual: select ipai.alter_mirror(%L, max_alert_ratio => %s);', s.target,
+               quote_ident((select f.field ->> 'column' from jsonb_array_elements(m.fields) f (field)
+                            where f.field ->> 'field' = m.alert_field limit 1)),
+               s.mirror, least(ceil(10.0 * counted.mirror_alerts / nullif(counted.rows, 0)) / 10, 1)))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
