@@ -88,7 +88,7 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
 fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
     let once = subtransaction::within(|| jobs_for_once(name))?;
     let result = exclusively(name, requested, max_delete_ratio);
-    let result = result.and(tell_alerts());
+    let result = tell_alerts().and(result);
     // Only now: pg_cron hangs up on a job that is gone. One that found the mirror busy is still due.
     if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
