@@ -248,8 +248,10 @@ fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &Sy
         if rows > 0 && pages.send(Ok(page)).is_err() {
             return Ok(());
         }
-        // Only an empty page is the end: a model may filter what it found after Odoo cut it to the limit.
-        if rows == 0 || left == 0 {
+        // A model may filter what it found after Odoo cut it to the limit, so that only an empty page is surely the end. For
+        // a few changes that question would cost as much as their answer: what a short page hides, the next full run finds.
+        let ended = if scan.since.is_some() { rows < limit } else { rows == 0 };
+        if ended || left == 0 {
             let _ = pages.send(Ok(Page::default()));
             return Ok(());
         }

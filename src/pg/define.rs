@@ -6,7 +6,8 @@ use super::{interrupt, lock, logins, mirrors, spi, target};
 use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
 use crate::mirror::{
-    by_default, ddl, define, has_write_date, nearest, Constant, Defined, Mirror, Problem, Table, Wish,
+    by_default, ddl, define, drift, has_write_date, nearest, sql, Constant, Defined, Kind, Mirror, Problem, Table,
+    Wish, OWN_COLUMNS,
 };
 use crate::odoo::retry::Policy;
 use crate::odoo::{Field, Scope};
@@ -34,10 +35,13 @@ pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
         Some(server) => server.clone(),
         None => connection::only_server("Name one with the argument server.")?,
     };
-    let constants = constants(request.constants.as_ref())?;
+    let mut constants = constants(request.constants.as_ref())?;
+    let there = target::existing_columns(&target)?;
+    for (constant, _) in &mut constants {
+        as_the_column_holds_it(constant, there.as_deref().unwrap_or_default())?;
+    }
     let others = mirrors::into_table(&target)?;
     check_neighbours(&target, &constants, &others)?;
-    let there = target::existing_columns(&target)?;
     let mut columns = columns(request.columns.as_ref())?;
     let mut fields = request.fields;
     if let (Some(_), None) = (&there, &columns) {
@@ -142,7 +146,7 @@ pub fn drop_mirror(name: &str, drop_table: bool) -> Result<()> {
     unschedule(name)?;
     mirrors::forget(name)?;
     if drop_table {
-        run_ddl(&format!("drop table {}", crate::mirror::sql::qualified(&mirror.target)))?;
+        run_ddl(&format!("drop table {}", sql::qualified(&mirror.target)))?;
     }
     Ok(())
 }
@@ -168,7 +172,7 @@ pub fn refresh(name: &str, add: Vec<String>) -> Result<Vec<Refreshed>> {
         true => Vec::new(),
         false => add_fields(&mut mirror, &odoo, add)?,
     };
-    let known = std::mem::replace(&mut mirror.drift, crate::mirror::drift(&mirror.fields, &odoo));
+    let known = std::mem::replace(&mut mirror.drift, drift(&mirror.fields, &odoo));
     let back = known
         .iter()
         .any(|known| !mirror.drift.iter().any(|drift| drift.field == known.field));
@@ -258,7 +262,7 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
     rows.extend(unmirrored.map(|field| Refreshed {
         field: field.name.clone(),
         column: None,
-        column_type: crate::mirror::Kind::of(field).map(|kind| kind.sql()),
+        column_type: Kind::of(field).map(Kind::sql),
         status: "new",
         note: Some(format!("add_fields => '{{{}}}' mirrors it", field.name)),
     }));
@@ -333,7 +337,7 @@ fn make_keeper(schema: &str) -> Result<()> {
 
 /// Takes away what default privileges gave, and lets `service_role` sync, where there is one.
 fn restrict(table: &Table) -> Result<()> {
-    let name = crate::mirror::sql::qualified(table);
+    let name = sql::qualified(table);
     let grantees = spi::query(
         "select distinct case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end \
          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace, pg_catalog.aclexplode(c.relacl) a where \
@@ -498,7 +502,7 @@ fn constants(json: Option<&Json>) -> Result<Vec<(Constant, &'static str)>> {
             Json::Number(number) if number.is_i64() => (number.to_string(), "bigint"),
             _ => return Err(refused()),
         };
-        let own = crate::mirror::OWN_COLUMNS.contains(&column.as_str());
+        let own = OWN_COLUMNS.contains(&column.as_str());
         if own || column.is_empty() || column.len() > 63 {
             return Err(refused());
         }
@@ -512,6 +516,18 @@ fn constants(json: Option<&Json>) -> Result<Vec<(Constant, &'static str)>> {
     }
     constants.sort_by(|(one, _), (other, _)| one.column.cmp(&other.column));
     Ok(constants)
+}
+
+/// Two spellings of one value must not pass for two mirrors.
+fn as_the_column_holds_it(constant: &mut Constant, table: &[(String, String)]) -> Result<()> {
+    let Some((_, kind)) = table.iter().find(|(column, _)| *column == constant.column) else {
+        return Ok(());
+    };
+    let sql = format!("select ({}::{kind})::text", sql::quote_literal(&constant.value));
+    if let Some(Some(value)) = spi::query_one(&sql, &[], |row| spi::optional::<String>(row, 1))? {
+        constant.value = value;
+    }
+    Ok(())
 }
 
 fn in_the_way(target: &Table) -> Error {

@@ -292,8 +292,13 @@ class FaultyOdoo:
             return _result(UID) if right else _recording("authenticate_wrong_password")
         if (request.user, request.password) != (UID, self.password):
             return _recording("object_wrong_password")
+        if request.method == "context_get":
+            return _result({"lang": "en_US", "tz": False, "uid": UID})
         if request.model != MODEL:
             return _recording("fault_missing_model")
+        if request.method == "fields_get":
+            # Other attributes than those asked for do not hurt.
+            return _recording("fields_get")
         found = self._search(request)
         match request.method:
             case "search_count":
