@@ -148,11 +148,78 @@ def test_a_schedule_is_a_job_of_pg_cron(supabase: Supabase, erp: FaultyOdoo) -> 
 
 
 def test_scheduling_again_changes_the_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
-    # The built-in mirror needs not be registered: its first run does that.
     first = supabase.row("select ipai.schedule_sync('sample_metrics', '*/15 * * * *') as job")
     assert supabase.row("select ipai.schedule_sync('sample_metrics', '7 3 * * *') as job") == first
     (job,) = supabase.rows(JOBS)
     assert job["schedule"] == "7 3 * * *"
+
+
+KEPT = "select name as mirror, schedule, scheduled_at = now() as now from ipai.mirrors order by name"
+
+
+def test_a_schedule_is_kept_with_its_mirror(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # The built-in mirror is registered by it.
+    connection = supabase.connect()
+    for schedule in ("*/15 * * * *", "@daily"):
+        with connection.transaction():
+            connection.execute("select ipai.schedule_sync('sample_metrics', %s)", [schedule])
+            assert connection.execute(KEPT).fetchall() == [{"mirror": "sample_metrics", "schedule": schedule, "now": True}]
+    supabase.another_mirror("other")
+    supabase.rows("select ipai.schedule_sync('other', '@weekly'), ipai.unschedule_sync('sample_metrics')")
+    assert supabase.rows(KEPT) == [
+        {"mirror": "other", "schedule": "@weekly", "now": False},
+        {"mirror": "sample_metrics", "schedule": None, "now": None},
+    ]
+
+
+def test_a_schedule_that_is_not_taken_is_not_kept(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
+    refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', 'now and then')")
+    refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', '0 0 31 2 *')")
+    assert supabase.row(KEPT)["schedule"] == "@daily"
+    (job,) = supabase.rows(JOBS)
+    assert job["schedule"] == "@daily"
+
+
+def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """After a restore: pg_cron's jobs are not in the dump."""
+    supabase.register()
+    for name in ("it''s", "unscheduled"):
+        supabase.another_mirror(name.replace("'", ""))
+    supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'its'")
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '7 3 * * *'), ipai.schedule_sync('it''s', '@daily')")
+    jobs = supabase.rows(JOBS)
+    supabase.rows("update ipai.mirrors set scheduled_at = scheduled_at - interval '1 year' where schedule is not null")
+    supabase.rows("select cron.unschedule(jobid) from cron.job where jobname like '%%metrics'")
+    restored = supabase.rows("select * from ipai.restore_schedules()")
+    assert [(row["mirror"], row["schedule"]) for row in restored] == [("it's", "@daily"), ("sample_metrics", "7 3 * * *")]
+    again = supabase.rows(JOBS)
+    assert [row["job"] for row in restored] == [job["jobid"] for job in again]
+    assert [{**job, "jobid": None} for job in again] == [{**job, "jobid": None} for job in jobs]
+    # The one that was still there stayed; none is late for what it could not do.
+    assert again[0] == jobs[0]
+    assert supabase.rows("select mirror from ipai.sync_status where late") == []
+
+
+def test_the_jobs_are_made_again_as_whoever_calls(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
+    supabase.rows("select cron.unschedule(jobid) from cron.job")
+    supabase.rows("select * from ipai.restore_schedules()", user=supabase.cluster.superuser)
+    assert [job["username"] for job in supabase.rows(JOBS, user=supabase.cluster.superuser)] == [supabase.cluster.superuser]
+
+
+def test_a_lost_job_can_be_unscheduled(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
+    supabase.rows("select cron.unschedule(jobid) from cron.job")
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": True}
+    assert supabase.rows("select * from ipai.restore_schedules()") == []
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": False}
+
+
+def test_a_run_when_the_server_starts_is_never_due(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '@reboot')")
+    assert supabase.row("select schedule, next_due, late from ipai.sync_status") == {"schedule": "@reboot", "next_due": None, "late": False}
 
 
 def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -217,6 +284,13 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
     assert supabase.rows(JOBS) == []
 
 
+@pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 feb *"])
+def test_a_schedule_that_never_comes_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+    error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
+    assert error[:2] == ("22023", f'the schedule "{schedule}" never comes')
+    assert supabase.rows(JOBS) == []
+
+
 def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', null)")
     assert (sqlstate, message) == ("22023", "schedule must not be null")
@@ -236,7 +310,12 @@ def test_a_null_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str
     assert supabase.rows(JOBS) == []
 
 
-CALLS = ("schedule_sync('sample_metrics', '* * * * *')", "unschedule_sync('sample_metrics')", "sync_now('sample_metrics')")
+CALLS = (
+    "schedule_sync('sample_metrics', '* * * * *')",
+    "unschedule_sync('sample_metrics')",
+    "sync_now('sample_metrics')",
+    "restore_schedules()",
+)
 
 
 def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> None:
@@ -262,7 +341,8 @@ def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None
 
 def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: FaultyOdoo) -> None:
     signatures = (
-        "ipai.schedule_sync(text, text), ipai.unschedule_sync(text), ipai.sync_now(text), ipai.require_cron(), ipai.require_mirror(text)"
+        "ipai.schedule_sync(text, text), ipai.unschedule_sync(text), ipai.sync_now(text), ipai.restore_schedules(), "
+        "ipai.require_cron(), ipai.require_mirror(text)"
     )
     supabase.rows(f"grant execute on routine {signatures} to service_role")
     try:
