@@ -1,0 +1,179 @@
+"""The page docs/adding-fields-and-models.md: its commands, in its order, on real servers; what it shows is what they print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from conftest import Supabase
+from harness import paths, postgres, shell
+from harness.odoo import Odoo, generate_metrics
+from harness.postgres import Installation
+
+PAGE = paths.PROJECT / "docs/adding-fields-and-models.md"
+METRICS = 300
+#: The page's second Odoo, which the second server leads to, has these companies beside its own.
+COMPANIES = ("Globex", "Initech")
+
+
+@dataclass
+class Block:
+    """A fenced block of the page, and the block without a language below it: what it prints."""
+
+    line: int
+    section: str
+    language: str
+    text: str
+    shown: str | None = field(default=None)
+
+
+def blocks(page: str) -> list[Block]:
+    found: list[Block] = []
+    section = ""
+    for match in re.finditer(r"^(?:#+ (?P<title>[^\n]+)|```(?P<language>\w*)\n(?P<text>.*?)^```)$", page, re.MULTILINE | re.DOTALL):
+        if title := match["title"]:
+            section = title
+        elif match["language"]:
+            found.append(Block(page.count("\n", 0, match.start()) + 1, section, match["language"], match["text"]))
+        else:
+            found[-1].shown = match["text"]
+    return found
+
+
+class Reader:
+    """Does what the page says."""
+
+    def __init__(self, supabase: Supabase, odoo: Odoo, globex: Odoo) -> None:
+        self.supabase = supabase
+        self.odoo = odoo
+        self._globex = globex
+        self._diff = ""
+
+    def run(self, block: Block) -> str:
+        """Carries a block out and returns what it prints."""
+        match block.language:
+            case "sql":
+                return self._sql(block.text)
+            case "diff":
+                self._diff = block.text
+            case "sh":
+                for line in block.text.splitlines():
+                    self._command(shlex.split(line))
+            case language:
+                raise AssertionError(f"the page has a block in {language}, which nobody runs")
+        return ""
+
+    def _sql(self, sql: str) -> str:
+        if "odoo_globex" in sql and not self.supabase.rows("select from pg_foreign_server where srvname = 'odoo_globex'"):
+            self.supabase.server(self._globex.url, name="odoo_globex")
+        psql = self.supabase.cluster.installation.bindir / "psql"
+        command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.supabase.cluster.dsn(user="postgres")]
+        # Warnings go to stderr.
+        done = shell.run(command, stdin=sql, capture=True, env=postgres.client_environment())
+        return done.stderr + done.stdout
+
+    def _command(self, words: list[str]) -> None:
+        match words:
+            case ["git", "apply", *options, "week.diff"]:
+                # The copy of the addons that Odoo runs has no folders above it.
+                shell.run(["git", "apply", "-p3", *options, "-"], cwd=self.odoo.directory / "addons", stdin=self._diff, capture=True)
+            case ["odoo", *options]:
+                self.odoo.odoo(*options)
+                self.odoo.restart()
+            case _:
+                raise AssertionError(f"the page has a command that nobody runs: {shlex.join(words)}")
+
+
+@pytest.fixture(scope="module")
+def reader(extension_pg: Installation) -> Iterator[Reader]:
+    """After the quick start. The servers are this file's own: the page changes both the module and the table of the metrics."""
+    with Odoo() as odoo, Odoo(modules=()) as globex, postgres.supabase_cluster(extension_pg) as cluster:
+        generate_metrics(odoo, METRICS)
+        globex.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in COMPANIES])
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        supabase = Supabase(cluster)
+        supabase.server(odoo.url)
+        supabase.sync("sample_metrics")
+        yield Reader(supabase, odoo, globex)
+
+
+def tidy(text: str) -> list[str]:
+    """psql's output without the blanks that nobody sees."""
+    return [line.rstrip() for line in text.strip("\n").splitlines()]
+
+
+def test_the_page(reader: Reader) -> None:
+    checked = set()
+    for block in blocks(PAGE.read_text()):
+        try:
+            printed = reader.run(block)
+        except (RuntimeError, AssertionError) as error:
+            raise AssertionError(f"{PAGE.name}:{block.line}: {error}") from error
+        if block.shown is not None:
+            assert tidy(printed) == tidy(block.shown), f"{PAGE.name}:{block.line}"
+        if check := CHECKS.get(block.section):
+            check(reader, block)
+            checked.add(block.section)
+    assert checked == set(CHECKS)
+
+
+# What the page does not show --------------------------------------------------------------------------------------------------------------
+
+
+def weeks_are_filled(reader: Reader, block: Block) -> None:
+    if "run_sync('sample_metrics')" not in block.text:
+        return
+    theirs = reader.odoo.pg.psql("select id, week from ipai_sample_metric order by id", dbname=reader.odoo.dbname).splitlines()
+    ours = [f"{row['odoo_id']}|{row['week'] or ''}" for row in reader.supabase.mirror("odoo_id, week")]
+    assert ours == theirs and len(ours) == METRICS
+    assert len({line.partition("|")[2] for line in ours}) > 50
+
+
+def the_view_shows_it(reader: Reader, block: Block) -> None:
+    if block.language == "sh":
+        (view,) = reader.odoo.rpc("ir.ui.view", "search_read", [("name", "=", "ipai.sample.metric.list")], ["arch"])
+        assert 'name="week"' in view["arch"]
+
+
+def weeks_are_kept(reader: Reader, block: Block) -> None:
+    """What the column had, while Odoo no longer has the field."""
+    if "refresh_mirror" in block.text:
+        assert "week" not in reader.odoo.rpc("ipai.sample.metric", "fields_get", [], ["type"])
+        assert len([row for row in reader.supabase.mirror("week") if row["week"]]) > METRICS / 2
+
+
+def tenants_are_apart(reader: Reader, block: Block) -> None:
+    """A run of one mirror, whatever it finds, leaves the other's rows."""
+    if block.shown is None:
+        return
+    before = reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id")
+    names = {row["name"] for row in reader.supabase.rows("select name from ipai.companies where tenant = 'globex'")}
+    assert names > set(COMPANIES)
+    reader.supabase.sync("companies_globex", "full")
+    assert reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id") == before
+
+
+def nobody_else_reads_it(reader: Reader, block: Block) -> None:
+    if "create_mirror" not in block.text:
+        return
+    row = reader.supabase.row(
+        """select relrowsecurity as secured, has_table_privilege('anon', oid, 'select') as anon,
+                  has_table_privilege('authenticated', oid, 'select') as signed_in, has_table_privilege('service_role', oid, 'select') as service
+           from pg_class where oid = 'ipai.res_country_state'::regclass"""
+    )
+    assert row == {"secured": True, "anon": False, "signed_in": False, "service": True}
+
+
+CHECKS = {
+    "Mirror a model": nobody_else_reads_it,
+    "Several Odoo databases, one table": tenants_are_apart,
+    "1. To the Odoo module": the_view_shows_it,
+    "2. To the mirror": weeks_are_filled,
+    "When a field goes, or changes its type": weeks_are_kept,
+}
