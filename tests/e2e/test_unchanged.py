@@ -286,7 +286,9 @@ def test_a_sync_gives_one_row_of_figures(connected: Supabase, erp: FaultyOdoo) -
     }
     assert cursor.fetchone() is None
     # Archived records are asked for, pages go by id, and a bare id is wanted of a many2one.
-    (request,) = erp.received("search_read")
+    # The second request finds that there are no more.
+    request, end = erp.received("search_read")
+    assert end.domain == [["id", ">", 8]]
     assert (request.domain, request.kwargs["order"], request.kwargs["load"]) == ([["id", ">", 0]], "id", "")
     assert request.kwargs["context"] == {"active_test": False}
 
