@@ -64,7 +64,7 @@ comment on column ipai.mirrors.scheduled_at is 'When it was.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
-comment on column ipai.mirrors.max_alert_ratio is 'Part of the unarchived rows (0 to 1) whose alert_field may be set before that is an alert itself.';
+comment on column ipai.mirrors.max_alert_ratio is 'Part of the rows (0 to 1) whose alert_field may be set before that is an alert itself.';
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
 
 create table ipai.run_log (

@@ -100,7 +100,7 @@ join ipai.mirrors m on m.name = s.mirror
 left join lateral (
     select r.state, r.hint from ipai.run_log r where r.run = s.last_failed_run limit 1) newest on true
 left join lateral (
-    select r.finished_at, r.odoo_count, r.mirror_count, r.mirror_alerts, coalesce(r.mirror_active, r.mirror_count) as rows
+    select r.finished_at, r.odoo_count, r.mirror_count, r.mirror_alerts, r.mirror_count as rows
     from ipai.run_log r
     where r.mirror = s.mirror and r.odoo_count is not null
     order by r.run desc
@@ -142,7 +142,6 @@ cross join lateral (values
         s.failing_since,
         s.last_error,
         newest.hint),
-    -- Archived rows may be flagged too, so that there may be more than all.
     (7, 'flagged', counted.mirror_alerts > m.max_alert_ratio * counted.rows and m.max_alert_ratio < 1 and counted.rows >= 10,
         counted.finished_at,
         format('%s of %s rows have %s set; up to %s %% are usual',

@@ -28,8 +28,8 @@ def test_a_restored_database_goes_on_with_its_mirrors_cursors_and_schedules(
     supabase.server(odoo.url, dbname=odoo.dbname)
     supabase.rows("select * from ipai.create_mirror('res.currency')")
     supabase.rows("select ipai.schedule_sync('res_currency', '0 3 * * *')")
-    supabase.run("'res_currency'")
-    supabase.run("'sample_metrics'")
+    supabase.rows("call ipai.run_sync('res_currency')")
+    supabase.run()
     before = {name: supabase.cluster.psql(sql) for name, sql in KEPT.items()}
     assert all(before.values())
     cursor = supabase.row("select cursor from ipai.mirrors where name = 'res_currency'")["cursor"]

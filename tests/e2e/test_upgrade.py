@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 
 import pytest
 
-from harness import paths, postgres
+from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
 
 VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["package"]["version"]
 
-#: The versions that have been released: each has its script in `sql`.
-RELEASED = sorted(
-    match[1] for path in (paths.PROJECT / "sql").glob("ipai_sync--*.sql") if (match := re.fullmatch(r"ipai_sync--([\d.]+)\.sql", path.name))
-)
+SCRIPTS = paths.PROJECT / "tests/released"
+
+#: The versions that have been released, by the scripts that installed them. Users get those of upgrades only.
+RELEASED = sorted(path.stem.removeprefix("ipai_sync--") for path in SCRIPTS.glob("ipai_sync--*.sql"))
 
 #: All that the extension has put into the catalogs, one line each, without oids. Members first; then what hangs on them.
 CATALOG = """
@@ -71,7 +71,11 @@ CATALOG = """
 
 @pytest.fixture(scope="module")
 def cluster(extension_pg: Installation) -> Iterator[Cluster]:
-    with postgres.supabase_cluster(extension_pg) as cluster:
+    installation = extension_pg.relocated("upgrade", under=paths.run_dir())
+    extension.copy(extension_pg, installation)
+    for script in SCRIPTS.glob("*.sql"):
+        shutil.copy(script, installation.extension_dir)
+    with postgres.supabase_cluster(installation) as cluster:
         yield cluster
 
 
