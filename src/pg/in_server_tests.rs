@@ -289,11 +289,14 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, count, a page, all ids and that there are no more, those that are active, alerts.
+        // As a run asks: login, fields, count, a page and that there are no more, all ids and the same, those that are active,
+        // alerts.
         let odoo = Recorded::start(vec![
             include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
+            include_str!("../../tests/corpus/odoo19/fields_get.xml"),
             include_str!("../../tests/corpus/odoo19/search_count.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
+            include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../../tests/corpus/odoo19/archived_active_test_false.xml"),
@@ -315,8 +318,8 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 7);
-        assert!(requests[2].contains("search_read") && requests[2].contains("active_test"));
+        assert_eq!(requests.len(), 9);
+        assert!(requests[3].contains("search_read") && requests[3].contains("active_test"));
     }
 
     #[pg_test(error = "run_sync cannot run inside a transaction")]
