@@ -1,4 +1,5 @@
-"""The page docs/adding-fields-and-models.md: its commands, in its order, on real servers; what it shows is what they print."""
+"""The documentation: what docs/adding-fields-and-models.md shows is what its commands print, in its order, on real servers; the
+reference has all there is, and nothing that there is not."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 
 PAGE = paths.PROJECT / "docs/adding-fields-and-models.md"
+REFERENCE = paths.PROJECT / "docs/reference.md"
 METRICS = 300
 #: The page's second Odoo, which the second server leads to, has these companies beside its own.
 COMPANIES = ("Globex", "Initech")
@@ -177,3 +179,89 @@ CHECKS = {
     "2. To the mirror": weeks_are_filled,
     "When a field goes, or changes its type": weeks_are_kept,
 }
+
+
+# The reference ------------------------------------------------------------------------------------------------------------------------------
+
+#: Functions for Postgres and for other functions, not for people.
+INTERNAL = {"ipai_odoo_validator", "require_cron", "require_mirror"}
+MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
+
+
+def test_the_reference_has_every_function_with_its_arguments(supabase: Supabase) -> None:
+    written = REFERENCE.read_text()
+    documented = {
+        name: [argument for argument in arguments.split(", ") if argument]
+        for name, arguments in re.findall(r"`(?:call )?ipai\.(\w+)\(([\w, ]*)\)`", written)
+    }
+    there = supabase.rows(
+        f"""select proname::text as name, coalesce(proargnames, '{{}}') as names, proargmodes::text[] as modes
+            from pg_proc where oid in ({MEMBERS})"""
+    )
+    functions = {
+        row["name"]: [name for name, mode in zip(row["names"], row["modes"] or ["i"] * len(row["names"]), strict=True) if mode == "i"]
+        for row in there
+    }
+    assert len(functions) == len(there) > 20
+    assert {name: arguments for name, arguments in documented.items() if name in functions} == {
+        name: arguments for name, arguments in functions.items() if name not in INTERNAL
+    }
+
+
+def test_the_reference_has_every_view_and_option_with_its_columns(supabase: Supabase) -> None:
+    written = REFERENCE.read_text()
+    views = supabase.rows(
+        f"""select relname::text as name, array_agg(attname::text) as columns from pg_class join pg_attribute on attrelid = pg_class.oid
+            where pg_class.oid in ({MEMBERS}) and relkind = 'v' and attnum > 0 group by relname"""
+    )
+    assert len(views) == 5
+    lacking = [f"{view['name']}.{column}" for view in views for column in view["columns"] if f"`{column}`" not in written]
+    assert not lacking
+    assert all(f"`ipai.{view['name']}`" in written for view in views)
+
+
+def test_the_commands_of_the_reference_run(supabase: Supabase) -> None:
+    supabase.server("http://127.0.0.1:9")
+    commands = re.findall(r"^```sql\n(.*?)^```$", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(commands) == 2
+    for command in commands:
+        supabase.rows(command)
+
+
+def test_no_page_names_what_there_is_not(supabase: Supabase) -> None:
+    """What a page calls ipai.something is of the extension, or made by the migration, or by the pages themselves."""
+    there = {
+        row["name"]
+        for row in supabase.rows(
+            """select relname::text as name from pg_class where relnamespace = 'ipai'::regnamespace
+               union select proname from pg_proc where pronamespace = 'ipai'::regnamespace"""
+        )
+    }
+    made = {"customers", "companies", "res_country_state"}
+    for page in (
+        paths.PROJECT / "README.md",
+        PAGE,
+        REFERENCE,
+        paths.PROJECT / "docs/from-the-script.md",
+        paths.PROJECT / "docs/architecture.md",
+    ):
+        named = set(re.findall(r"(?<![\w/.'])ipai\.([a-z]\w*)(?![\w.])", page.read_text()))
+        assert named - made <= there, page.name
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [
+        paths.PROJECT / "README.md",
+        paths.PROJECT / "CONTRIBUTING.md",
+        *(paths.PROJECT / "docs").glob("*.md"),
+        *(paths.PROJECT / "agents").glob("*.md"),
+    ]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+            file, _, anchor = target.partition("#")
+            other = (page.parent / file).resolve() if file else page
+            assert other.exists(), f"{page.name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert anchor in anchors, f"{page.name}: {target}"
