@@ -29,6 +29,7 @@ create table ipai.mirrors (
     drift            jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
     schedule         text,
     scheduled_at     timestamptz check ((scheduled_at is null) = (schedule is null)),
+    scheduled_by     text,
     late_after       interval not null default '15 minutes' check (late_after >= interval '0'),
     max_failures     integer not null default 0 check (max_failures >= 0),
     max_delta        bigint not null default 0 check (max_delta >= 0),
@@ -61,6 +62,7 @@ comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells wh
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
 comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
+comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
@@ -109,7 +111,7 @@ create table ipai.run_log (
 create index run_log_run_idx on ipai.run_log using hash (run);
 create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and complete;
 create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
-create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete;
+create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete and mode <> 'since';
 create index run_log_failed_idx on ipai.run_log (mirror, run desc) where state in ('failed', 'refused');
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 comment on table ipai.run_log is 'What view ipai.sync_runs shows. Each row is changed only by its own run. A run inside a transaction that is rolled back leaves none.';

@@ -28,7 +28,8 @@ select m.name as mirror, m.server, m.model, format('%I.%I', m.target_schema, m.t
 from ipai.mirrors m
 left join lateral (
     select r.run, r.started_at, r.finished_at from ipai.run_log r
-    where r.mirror = m.name and r.complete
+    -- One that reads what was written since some day proves nothing of the rest.
+    where r.mirror = m.name and r.complete and r.mode <> 'since'
     order by r.run desc
     limit 1) success on true
 -- Those that have no end: one may be under way, the others were killed.
@@ -77,7 +78,7 @@ comment on column ipai.sync_status.model is 'Technical name of the Odoo model.';
 comment on column ipai.sync_status.target is 'The mirror table.';
 comment on column ipai.sync_status.enabled is 'Whether run_sync without a name includes it. Others raise no alert.';
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
-comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring.';
+comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
 comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
@@ -164,6 +165,8 @@ comment on column ipai.sync_alerts.hint is 'What to do.';
 create function ipai.notify_alerts() returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Compiling would take longer than running.
+set jit = off
 as $$
 declare
     mirrors text[];

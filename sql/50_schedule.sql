@@ -40,7 +40,7 @@ begin
                   hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
     end if;
     update ipai.mirrors m
-    set schedule = schedule_sync.schedule, scheduled_at = now()
+    set schedule = schedule_sync.schedule, scheduled_at = now(), scheduled_by = current_user
     where m.name = mirror;
     return job;
 end
@@ -63,31 +63,39 @@ begin
     loop
         found_one := cron.unschedule(job) or found_one;
     end loop;
+    -- Another role's job goes on, and nobody but that role can see it.
     update ipai.mirrors m
-    set schedule = null, scheduled_at = null
-    where m.name = mirror and m.schedule is not null;
+    set schedule = null, scheduled_at = null, scheduled_by = null
+    where m.name = mirror and m.scheduled_by = current_user;
     return found_one or found;
 end
 $$;
 comment on function ipai.unschedule_sync(text) is
     'Takes the current user''s schedule of a mirror away, and what restore_schedules() would make again; false where there was neither.';
 
-create function ipai.restore_schedules() returns table (mirror text, schedule text, job bigint)
+create function ipai.restore_schedules() returns table (mirror text, schedule text, job bigint, problem text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform ipai.require_cron();
     for mirror, schedule in
-        select m.name, m.schedule from ipai.mirrors m where m.schedule is not null order by m.name
+        select m.name, m.schedule from ipai.mirrors m where m.scheduled_by = current_user order by m.name
     loop
-        job := ipai.schedule_sync(mirror, schedule);
+        job := null;
+        problem := null;
+        begin
+            job := ipai.schedule_sync(mirror, schedule);
+        exception
+            when others then
+                problem := sqlerrm;
+        end;
         return next;
     end loop;
 end
 $$;
 comment on function ipai.restore_schedules() is
-    'Makes the pg_cron jobs of all mirrors again, as the current user: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays.';
+    'Makes the current user''s pg_cron jobs of all mirrors again: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays. problem: why there is none.';
 
 create function ipai.sync_now(mirror text) returns bigint
 language plpgsql volatile
@@ -103,22 +111,39 @@ $$;
 comment on function ipai.sync_now(text) is
     'Lets pg_cron begin one run of a mirror within a minute, in the background. Watch it in ipai.sync_runs. Returns the job''s id.';
 
+create function ipai.has_cron() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What is only called like pg_cron's table may be anybody's, and a run would call it.
+    return coalesce((
+        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_depend d
+        join pg_extension e on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and e.extname = 'pg_cron'
+        join pg_class c on c.oid = d.objid and d.classid = 'pg_class'::regclass and c.relname = 'job'
+        join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'cron'
+        where d.deptype = 'e'), false);
+end
+$$;
+comment on function ipai.has_cron() is 'Whether pg_cron is in this database, and the current user may use it.';
+
 create function ipai.require_cron() returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The schema first: nobody can look a name up in one that he may not use.
-    if to_regnamespace('cron') is not null and not has_schema_privilege('cron', 'usage') then
+    if ipai.has_cron() then
+        return;
+    end if;
+    if exists (select from pg_extension e where e.extname = 'pg_cron') then
         raise exception 'permission denied for pg_cron'
             using errcode = 'insufficient_privilege',
                   hint = format('On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to %I;', current_user);
     end if;
-    if to_regnamespace('cron') is null or to_regclass('cron.job') is null then
-        raise exception 'pg_cron is not installed in this database'
-            using errcode = 'undefined_object',
-                  hint = 'create extension pg_cron; (it must be in shared_preload_libraries, and lives in the database that cron.database_name names).';
-    end if;
+    raise exception 'pg_cron is not installed in this database'
+        using errcode = 'undefined_object',
+              hint = 'create extension pg_cron; (it must be in shared_preload_libraries, and lives in the database that cron.database_name names).';
 end
 $$;
 comment on function ipai.require_cron() is 'Raises a clear error where the current user cannot use pg_cron.';

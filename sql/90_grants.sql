@@ -52,6 +52,7 @@ begin
             ipai.check_connection(text),
             ipai.odoo_version(text),
             ipai.notify_alerts(),
+            ipai.has_cron(),
             -- What the views call, they call as whoever reads them.
             ipai.next_run(text, timestamp),
             ipai.cron_timezone()

@@ -12,6 +12,7 @@ alter table ipai.mirrors
     add column drift            jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
     add column schedule         text,
     add column scheduled_at     timestamptz check ((scheduled_at is null) = (schedule is null)),
+    add column scheduled_by     text,
     add column late_after       interval not null default '15 minutes' check (late_after >= interval '0'),
     add column max_failures     integer not null default 0 check (max_failures >= 0),
     add column max_delta        bigint not null default 0 check (max_delta >= 0),
@@ -24,27 +25,19 @@ comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells wh
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
 comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
+comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
 comment on column ipai.mirrors.max_alert_ratio is 'Part of the rows (0 to 1) whose alert_field may be set before that is an alert itself.';
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
 
--- What was scheduled before is kept from now on.
-do $$
-begin
-    if to_regclass('cron.job') is not null then
-        update ipai.mirrors m set schedule = j.schedule, scheduled_at = now() from cron.job j where j.jobname = 'ipai_sync ' || m.name;
-    end if;
-end
-$$;
-
 alter table ipai.run_log
     drop constraint run_log_pkey,
     add primary key (mirror, run);
 drop index ipai.run_log_mirror_idx;
 create index run_log_run_idx on ipai.run_log using hash (run);
-create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete;
+create index run_log_complete_idx on ipai.run_log (mirror, run desc) where complete and mode <> 'since';
 create index run_log_failed_idx on ipai.run_log (mirror, run desc) where state in ('failed', 'refused');
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 
@@ -131,8 +124,8 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'odoo_models_wrapper';
 create function ipai.odoo_fields(
-	"server" TEXT,
-	"model" TEXT
+	"server" TEXT DEFAULT NULL,
+	"model" TEXT DEFAULT NULL
 ) RETURNS TABLE (
 	"field" TEXT,
 	"label" TEXT,
@@ -229,7 +222,8 @@ select m.name as mirror, m.server, m.model, format('%I.%I', m.target_schema, m.t
 from ipai.mirrors m
 left join lateral (
     select r.run, r.started_at, r.finished_at from ipai.run_log r
-    where r.mirror = m.name and r.complete
+    -- One that reads what was written since some day proves nothing of the rest.
+    where r.mirror = m.name and r.complete and r.mode <> 'since'
     order by r.run desc
     limit 1) success on true
 -- Those that have no end: one may be under way, the others were killed.
@@ -278,7 +272,7 @@ comment on column ipai.sync_status.model is 'Technical name of the Odoo model.';
 comment on column ipai.sync_status.target is 'The mirror table.';
 comment on column ipai.sync_status.enabled is 'Whether run_sync without a name includes it. Others raise no alert.';
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
-comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring.';
+comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
 comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
@@ -365,6 +359,8 @@ comment on column ipai.sync_alerts.hint is 'What to do.';
 create function ipai.notify_alerts() returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Compiling would take longer than running.
+set jit = off
 as $$
 declare
     mirrors text[];
@@ -461,7 +457,7 @@ begin
                   hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
     end if;
     update ipai.mirrors m
-    set schedule = schedule_sync.schedule, scheduled_at = now()
+    set schedule = schedule_sync.schedule, scheduled_at = now(), scheduled_by = current_user
     where m.name = mirror;
     return job;
 end
@@ -481,24 +477,65 @@ begin
     loop
         found_one := cron.unschedule(job) or found_one;
     end loop;
+    -- Another role's job goes on, and nobody but that role can see it.
     update ipai.mirrors m
-    set schedule = null, scheduled_at = null
-    where m.name = mirror and m.schedule is not null;
+    set schedule = null, scheduled_at = null, scheduled_by = null
+    where m.name = mirror and m.scheduled_by = current_user;
     return found_one or found;
 end
 $$;
-create function ipai.restore_schedules() returns table (mirror text, schedule text, job bigint)
+create function ipai.restore_schedules() returns table (mirror text, schedule text, job bigint, problem text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform ipai.require_cron();
     for mirror, schedule in
-        select m.name, m.schedule from ipai.mirrors m where m.schedule is not null order by m.name
+        select m.name, m.schedule from ipai.mirrors m where m.scheduled_by = current_user order by m.name
     loop
-        job := ipai.schedule_sync(mirror, schedule);
+        job := null;
+        problem := null;
+        begin
+            job := ipai.schedule_sync(mirror, schedule);
+        exception
+            when others then
+                problem := sqlerrm;
+        end;
         return next;
     end loop;
+end
+$$;
+create function ipai.has_cron() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What is only called like pg_cron's table may be anybody's, and a run would call it.
+    return coalesce((
+        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_depend d
+        join pg_extension e on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and e.extname = 'pg_cron'
+        join pg_class c on c.oid = d.objid and d.classid = 'pg_class'::regclass and c.relname = 'job'
+        join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'cron'
+        where d.deptype = 'e'), false);
+end
+$$;
+create or replace function ipai.require_cron() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if ipai.has_cron() then
+        return;
+    end if;
+    if exists (select from pg_extension e where e.extname = 'pg_cron') then
+        raise exception 'permission denied for pg_cron'
+            using errcode = 'insufficient_privilege',
+                  hint = format('On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to %I;', current_user);
+    end if;
+    raise exception 'pg_cron is not installed in this database'
+        using errcode = 'undefined_object',
+              hint = 'create extension pg_cron; (it must be in shared_preload_libraries, and lives in the database that cron.database_name names).';
 end
 $$;
 comment on function ipai.schedule_sync(text, text) is
@@ -506,7 +543,8 @@ comment on function ipai.schedule_sync(text, text) is
 comment on function ipai.unschedule_sync(text) is
     'Takes the current user''s schedule of a mirror away, and what restore_schedules() would make again; false where there was neither.';
 comment on function ipai.restore_schedules() is
-    'Makes the pg_cron jobs of all mirrors again, as the current user: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays.';
+    'Makes the current user''s pg_cron jobs of all mirrors again: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays. problem: why there is none.';
+comment on function ipai.has_cron() is 'Whether pg_cron is in this database, and the current user may use it.';
 
 do $$
 declare
@@ -557,6 +595,7 @@ begin
             ipai.check_connection(text),
             ipai.odoo_version(text),
             ipai.notify_alerts(),
+            ipai.has_cron(),
             -- What the views call, they call as whoever reads them.
             ipai.next_run(text, timestamp),
             ipai.cron_timezone()

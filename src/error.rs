@@ -66,6 +66,11 @@ pub enum Error {
     UndefinedTable { message: String, hint: String },
     #[error("{message}")]
     UndefinedColumn { message: String, hint: String },
+    /// A call that is not sent again went wrong after it was sent.
+    #[error("{0}")]
+    MayHaveHappened(Box<Error>),
+    #[error("the library of ipai_sync is version {library}, the extension in this database is {installed}")]
+    Outdated { library: String, installed: String },
     /// Something with this name is there already.
     #[error("{message}")]
     Duplicate { message: String, hint: String },
@@ -76,7 +81,7 @@ pub enum Error {
     DuplicateTable { message: String, hint: String },
     #[error("{message}")]
     Permission { message: String, hint: String },
-    #[error("mirror \"{mirror}\" is being synced by another session")]
+    #[error("mirror \"{mirror}\" is in use: another session syncs or changes it")]
     Busy { mirror: String },
     #[error("refused to delete {rows} of the {total} rows of mirror \"{mirror}\"")]
     RefusedDeletion {
@@ -137,7 +142,8 @@ impl Error {
             Error::UnknownOption { .. } => "HV00D",
             Error::InvalidArgument { .. } => "22023",
             Error::Busy { .. } => "55P03",
-            Error::RefusedDeletion { .. } => "55000",
+            Error::RefusedDeletion { .. } | Error::Outdated { .. } => "55000",
+            Error::MayHaveHappened(error) => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
             Error::Several { failures, .. } => failures.first().map_or("XX000", |(_, error)| error.sqlstate()),
@@ -160,6 +166,7 @@ impl Error {
                     .join("\n"),
             ),
             Error::Postgres { detail, .. } => detail.clone(),
+            Error::MayHaveHappened(error) => error.detail(),
             Error::InTransaction => Some(
                 "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
                     .into(),
@@ -247,7 +254,11 @@ impl Error {
             }
             Error::Unencodable { .. } => "Remove the character.".into(),
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
-            Error::Busy { .. } => "Wait until it has ended, and run again.".into(),
+            Error::Busy { .. } => "Wait until it has ended, and try again.".into(),
+            Error::MayHaveHappened(_) => {
+                "It was sent once and is not sent again: Odoo may have carried it out. Look there before you call it again.".into()
+            }
+            Error::Outdated { .. } => "alter extension ipai_sync update;".into(),
             Error::RefusedDeletion { mirror, .. } => format!(
                 "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
                  max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."

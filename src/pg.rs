@@ -4,10 +4,12 @@ mod api;
 mod complete;
 mod connection;
 mod counts;
+mod cron;
 mod define;
 mod drift;
 pub(crate) mod guc;
 mod interrupt;
+mod json;
 mod lock;
 mod logins;
 mod mirrors;
@@ -23,6 +25,7 @@ mod subtransaction;
 mod target;
 mod time;
 mod validator;
+mod version;
 
 #[cfg(feature = "pg_test")]
 mod in_server_tests;

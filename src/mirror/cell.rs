@@ -34,8 +34,8 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         Column::Bigint(cells) => match value {
             Scalar::Int(number) => cells.push(Some(number)),
             // [id, display_name], where Odoo does not know load=''.
-            Scalar::Tree(Value::Array(pair)) => match pair.first() {
-                Some(Value::Int(id)) => cells.push(Some(*id)),
+            Scalar::Tree(Value::Array(pair)) => match pair.as_slice() {
+                [Value::Int(id), Value::String(_)] => cells.push(Some(*id)),
                 _ => return Err("found a list, expected the id of a record".to_owned()),
             },
             other => return Err(misfit(&other, "the id of a record")),

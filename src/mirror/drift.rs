@@ -64,7 +64,8 @@ impl Mirror {
         match mirror.fields.is_empty() {
             true => Err(Error::UndefinedColumn {
                 message: format!("Odoo has none of the fields of mirror \"{}\" any more", self.name),
-                hint: "Look at select * from ipai.refresh_mirror(...), and mirror the model anew.".to_owned(),
+                hint: "Drop the mirror, and mirror the model anew: ipai.drop_mirror(), ipai.create_mirror()."
+                    .to_owned(),
             }),
             false => Ok(mirror),
         }

@@ -85,7 +85,7 @@ impl Kind {
     pub fn of_column(format_type: &str) -> Option<Kind> {
         let plain = match format_type {
             "timestamp with time zone" => "timestamptz",
-            name if name == "character varying" || name.starts_with("character varying(") => "text",
+            "character varying" => "text",
             name => name,
         };
         Kind::ALL.into_iter().find(|kind| kind.sql() == plain)

@@ -1,6 +1,6 @@
 //! The statements by which rows travel into the target table. Any sink sends these; only the sending differs.
 //!
-//! All names are quoted and qualified. A page goes as one array a column: one statement a page.
+//! All names are quoted and qualified, and `only` keeps out what inherits from the table. A page goes as one array a column: one statement a page.
 
 use super::spec::{Constant, ODOO_ID};
 use super::{Kind, Mirror, Table, ACTIVE};
@@ -54,14 +54,14 @@ impl Statements {
             ),
             compare: format!(
                 "select s.id as missing, o.odoo_id as gone\n  from unnest($1::bigint[]) as s (id)\n  full join \
-                 (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3{mine}) as o on o.odoo_id = s.id\n  \
+                 (select odoo_id from only {table} where odoo_id > $2 and odoo_id <= $3{mine}) as o on o.odoo_id = s.id\n  \
                  where s.id is null or o.odoo_id is null\n  order by 1, 2"
             ),
-            rest: format!("select odoo_id from {table} where odoo_id > $1{mine} order by odoo_id limit 50000"),
-            delete: format!("delete from {table} where odoo_id = any ($1::bigint[]){mine}"),
-            count: format!("select count(*) from {table} where odoo_id is not null{mine}"),
+            rest: format!("select odoo_id from only {table} where odoo_id > $1{mine} order by odoo_id limit 50000"),
+            delete: format!("delete from only {table} where odoo_id = any ($1::bigint[]){mine}"),
+            count: format!("select count(*) from only {table} where odoo_id is not null{mine}"),
             counts: format!(
-                "select count(*), {}, {} from {table} where odoo_id is not null{mine}",
+                "select count(*), {}, {} from only {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
                 count_of(mirror.alert_field.as_deref().and_then(|field| mirror.flag(field)))
             ),
@@ -98,7 +98,7 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
     });
     format!(
         "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
-         left join {table} as o on o.odoo_id = s.odoo_id{}\n  \
+         left join only {table} as o on o.odoo_id = s.odoo_id{}\n  \
          where o.odoo_id is null\n     or ({}) is distinct from ({})",
         arrays.join(", "),
         comma(mirror, |column| column.to_owned()),
@@ -213,7 +213,7 @@ mod tests {
             r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
           as r (odoo_id, "select", "a""b", "$1", "Größe")) as s
-  left join {table} as o on o.odoo_id = s.odoo_id
+  left join only {table} as o on o.odoo_id = s.odoo_id
   where o.odoo_id is null
      or (o."select", o."a""b", o."$1", o."Größe") is distinct from (s."select", s."a""b", s."$1", s."Größe")"#
         );
@@ -234,14 +234,14 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             compare: format!(
                 "select s.id as missing, o.odoo_id as gone
   from unnest($1::bigint[]) as s (id)
-  full join (select odoo_id from {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id
+  full join (select odoo_id from only {table} where odoo_id > $2 and odoo_id <= $3) as o on o.odoo_id = s.id
   where s.id is null or o.odoo_id is null
   order by 1, 2"
             ),
-            delete: format!("delete from {table} where odoo_id = any ($1::bigint[])"),
-            count: format!("select count(*) from {table} where odoo_id is not null"),
-            rest: format!("select odoo_id from {table} where odoo_id > $1 order by odoo_id limit 50000"),
-            counts: format!("select count(*), null::bigint, null::bigint from {table} where odoo_id is not null"),
+            delete: format!("delete from only {table} where odoo_id = any ($1::bigint[])"),
+            count: format!("select count(*) from only {table} where odoo_id is not null"),
+            rest: format!("select odoo_id from only {table} where odoo_id > $1 order by odoo_id limit 50000"),
+            counts: format!("select count(*), null::bigint, null::bigint from only {table} where odoo_id is not null"),
         };
         let found = Statements::new(&mirror);
         for (found, expected) in [

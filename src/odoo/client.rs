@@ -77,6 +77,8 @@ pub struct Client<T> {
     retries: Policy,
     limits: Limits,
     uid: Option<i64>,
+    /// Whether the uid is known to hold, and not only remembered.
+    proven: bool,
     /// Odoo's clock at its first answer.
     first_date: Arc<OnceLock<DateTime<Utc>>>,
 }
@@ -97,6 +99,7 @@ impl<T: Transport> Client<T> {
             retries,
             limits: Limits::default(),
             uid,
+            proven: false,
             first_date,
         }
     }
@@ -169,19 +172,34 @@ impl<T: Transport> Client<T> {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<Option<Value>> {
-        if self.uid.is_some() {
-            // Whether the remembered login still holds must be known before: afterwards nobody can tell a login that
-            // was refused from a method that was. Any other fault comes from behind the login.
+        self.prove_login()?;
+        match self.call(model, method, args, kwargs, Safety::Once) {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::NoneReturned { .. }) => Ok(None),
+            Err(
+                error @ (Error::Connection { .. }
+                | Error::Timeout { .. }
+                | Error::HttpStatus { .. }
+                | Error::Malformed { .. }
+                | Error::Limit { .. }),
+            ) => Err(Error::MayHaveHappened(Box::new(error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that the login holds, once. Afterwards, nobody could tell a login that was refused from a method that was.
+    pub fn prove_login(&mut self) -> Result<()> {
+        if self.uid.is_none() {
+            self.authenticate()?;
+        } else if !self.proven {
+            // Any other fault comes from behind the login.
             match self.call("res.users", "context_get", Vec::new(), Vec::new(), Safety::Harmless) {
                 Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess { .. } | Error::NoneReturned { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        match self.call(model, method, args, kwargs, Safety::Once) {
-            Ok(value) => Ok(Some(value)),
-            Err(Error::NoneReturned { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.proven = true;
+        Ok(())
     }
 
     /// How many records of `scope` Odoo shows.

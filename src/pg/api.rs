@@ -133,7 +133,9 @@ impl Request {
         let connection = Connection::open(&mirror.server)?;
         if !dry_run {
             lock::for_transaction(&mirror.name)?;
+            // As the last holder of the lock left it.
             mirrors::register(&mirror)?;
+            mirror = mirrors::load(&name)?;
         }
         let plan = Plan {
             mirror: mirror.name.clone(),
@@ -147,16 +149,16 @@ impl Request {
             guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
-        let shape = mirrors::shape(&mirror)?;
         let found = drift::look(&fetcher, &mirror)?;
         let drift = match plan.mode {
-            Mode::Full => found,
+            Mode::Full if plan.max_rows.is_none() => found,
             _ => mirror.drift_with(found),
         };
         let known = std::mem::replace(&mut mirror.drift, drift);
         if !dry_run {
             drift::note(&mirror, &known)?;
         }
+        let shape = mirrors::shape(&mirror)?;
         let mirror = Arc::new(mirror.readable()?);
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
         let mut sink = PgSink::new(&mirror, plan.dry_run);

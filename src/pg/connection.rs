@@ -2,7 +2,7 @@
 
 use super::interrupt;
 use super::logins;
-use super::spi;
+use super::{spi, version};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, Tick};
 use crate::http::{shown, Endpoint};
@@ -28,6 +28,7 @@ impl Connection {
     /// Looks up the server and the current user's mapping. Postgres's own lookup checks no privilege, so USAGE on the
     /// server is checked first.
     pub fn open(server: &str) -> Result<Self> {
+        version::check()?;
         let (oid, usable) = find(server)?;
         if !usable {
             return Err(Error::Permission {

@@ -1,13 +1,13 @@
 //! Mirrors are made, changed and dropped, as the caller: he owns the tables.
 
-use super::connection::{self, ident, literal, Connection};
+use super::connection::{self, literal, Connection};
 use super::settings::Settings;
-use super::{interrupt, lock, logins, mirrors, spi, target};
+use super::{cron, interrupt, lock, logins, mirrors, spi, target};
 use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
 use crate::mirror::{
-    by_default, ddl, define, drift, has_write_date, nearest, sql, Constant, Defined, Kind, Mirror, Problem, Table,
-    Wish, OWN_COLUMNS,
+    by_default, ddl, define, drift, has_write_date, nearest, sample_metrics, sql, Constant, Defined, FieldMap, Kind,
+    Mirror, Problem, Table, Wish, OWN_COLUMNS,
 };
 use crate::odoo::retry::Policy;
 use crate::odoo::{Field, Scope};
@@ -29,33 +29,30 @@ pub struct Request {
 /// Makes the table, where it is not there, and registers the mirror.
 pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
     let target = table_named(&request.target.unwrap_or_else(|| request.model.replace('.', "_")))?;
-    let name = request.name.unwrap_or_else(|| target.name.clone());
-    check_name(&name)?;
+    let name = request
+        .name
+        .unwrap_or_else(|| match target == sample_metrics::target() {
+            true => sample_metrics::NAME.to_owned(),
+            false => target.name.clone(),
+        });
+    check_name(&name, &target)?;
     let server = match &request.settings.server {
         Some(server) => server.clone(),
         None => connection::only_server("Name one with the argument server.")?,
     };
-    let mut constants = constants(request.constants.as_ref())?;
-    let there = target::existing_columns(&target)?;
-    for (constant, _) in &mut constants {
-        as_the_column_holds_it(constant, there.as_deref().unwrap_or_default())?;
-    }
-    let others = mirrors::into_table(&target)?;
-    check_neighbours(&target, &constants, &others)?;
+    let constants = constants(request.constants.as_ref())?;
+    let place = Place::find(&target, constants)?;
     let mut columns = columns(request.columns.as_ref())?;
     let mut fields = request.fields;
-    if let (Some(_), None) = (&there, &columns) {
-        let Some(other) = others.iter().find(|other| other.scope.model == request.model) else {
+    if let (Some(_), None) = (&place.columns, &columns) {
+        let Some(other) = place.others.iter().find(|other| other.scope.model == request.model) else {
             return Err(in_the_way(&target));
         };
         // A second mirror of the same model is like the first.
-        let maps = other.fields.iter();
-        columns = Some(maps.map(|map| (map.field.clone(), map.column.clone())).collect());
-        fields = fields.or_else(|| Some(other.fields.iter().map(|map| map.field.clone()).collect()));
-    }
-    let mut columns = columns.unwrap_or_default();
-    if let (Some(fields), true) = (&fields, request.columns.is_none()) {
-        columns.retain(|(field, _)| fields.contains(field));
+        let like = |map: &&FieldMap| fields.as_ref().is_none_or(|fields| fields.contains(&map.field));
+        let maps: Vec<&FieldMap> = other.fields.iter().filter(like).collect();
+        columns = Some(maps.iter().map(|map| (map.field.clone(), map.column.clone())).collect());
+        fields = fields.or_else(|| Some(maps.iter().map(|map| map.field.clone()).collect()));
     }
 
     let connection = Connection::open(&server)?;
@@ -64,9 +61,9 @@ pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
     let wish = Wish {
         model: request.model.clone(),
         fields,
-        columns,
-        constants: constants.iter().map(|(constant, _)| constant.clone()).collect(),
-        table: there.clone(),
+        columns: columns.unwrap_or_default(),
+        constants: place.constants.iter().map(|(constant, _)| constant.clone()).collect(),
+        table: place.columns.clone(),
     };
     let defined = define(&wish, &odoo)?;
     let mut mirror = Mirror {
@@ -91,20 +88,53 @@ pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
     // Odoo has the last word on domain, language and companies.
     let scope = mirror.scope.clone();
     fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
-    let label = match there {
+    let label = match place.columns {
         None => Some(label_of(&fetcher, &mirror.scope.model)?),
         Some(_) => None,
     };
     logins::remember_of(&connection, &fetcher)?;
     // No lock while Odoo is waited for.
     drop(fetcher);
+    // While Odoo was asked, somebody else may have made something of these names.
+    lock::to_define(&mirror.target.schema)?;
+    check_name(&mirror.name, &mirror.target)?;
+    let now = Place::find(&mirror.target, place.constants)?;
+    if now.columns != place.columns {
+        return Err(in_the_way(&mirror.target));
+    }
     if let Some(label) = label {
-        make_table(&mirror, &label, &constants, &defined)?;
+        make_table(&mirror, &label, &now.constants, &defined)?;
     }
     target::check(&mirror, false)?;
     mirrors::insert(&mirror)?;
     mirrors::alter(&mirror.name, &request.settings)?;
     Ok((mirror, defined))
+}
+
+/// Where a mirror is to go.
+struct Place {
+    /// The columns of the table, where it is there.
+    columns: Option<Vec<(String, String)>>,
+    /// The mirror's constants, with the types that a new table gives them.
+    constants: Vec<(Constant, &'static str)>,
+    /// The mirrors that are there already.
+    others: Vec<Mirror>,
+}
+
+impl Place {
+    fn find(target: &Table, mut constants: Vec<(Constant, &'static str)>) -> Result<Self> {
+        let columns = target::existing_columns(target)?;
+        for (constant, _) in &mut constants {
+            as_the_column_holds_it(constant, columns.as_deref().unwrap_or_default())?;
+        }
+        let others = mirrors::into_table(target)?;
+        check_neighbours(target, &constants, &others)?;
+        Ok(Place {
+            columns,
+            constants,
+            others,
+        })
+    }
 }
 
 /// Changes options of a mirror.
@@ -125,8 +155,9 @@ pub fn alter(name: &str, settings: &Settings) -> Result<()> {
 
 /// Forgets a mirror, and drops its table where that is wanted.
 pub fn drop_mirror(name: &str, drop_table: bool) -> Result<()> {
-    let mirror = mirrors::load(name)?;
     lock::for_transaction(name)?;
+    let mirror = mirrors::load(name)?;
+    lock::to_define(&mirror.target.schema)?;
     let others = mirrors::into_table(&mirror.target)?;
     let others: Vec<&str> = others
         .iter()
@@ -143,7 +174,7 @@ pub fn drop_mirror(name: &str, drop_table: bool) -> Result<()> {
             hint: "Drop those mirrors first, or drop this one without its table and delete its rows.".to_owned(),
         });
     }
-    unschedule(name)?;
+    cron::forget(name)?;
     mirrors::forget(name)?;
     if drop_table {
         run_ddl(&format!("drop table {}", sql::qualified(&mirror.target)))?;
@@ -162,22 +193,21 @@ pub struct Refreshed {
 
 /// Compares a mirror with Odoo's fields, and adds those that are named.
 pub fn refresh(name: &str, add: Vec<String>) -> Result<Vec<Refreshed>> {
-    let mut mirror = mirrors::load_registered(name, None)?;
+    let mirror = mirrors::load_registered(name, None)?;
     let connection = Connection::open(&mirror.server)?;
     let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
     let odoo = fields_of(&fetcher, &mirror.scope.model)?;
     logins::remember_of(&connection, &fetcher)?;
     drop(fetcher);
+    // As another session may have left it, while Odoo was asked.
+    let mut mirror = mirrors::load_for_update(name)?;
     let added = match add.is_empty() {
         true => Vec::new(),
         false => add_fields(&mut mirror, &odoo, add)?,
     };
-    let known = std::mem::replace(&mut mirror.drift, drift(&mirror.fields, &odoo));
-    let back = known
-        .iter()
-        .any(|known| !mirror.drift.iter().any(|drift| drift.field == known.field));
+    mirror.drift = drift(&mirror.fields, &odoo);
     mirror.has_write_date = has_write_date(&odoo);
-    mirrors::set_fields(&mirror, back)?;
+    mirrors::set_fields(&mirror)?;
     Ok(compared(&mirror, &odoo, &added))
 }
 
@@ -311,27 +341,25 @@ fn make_table(mirror: &Mirror, label: &str, constants: &[(Constant, &'static str
     restrict(table)
 }
 
-/// The trigger function of the schema's mirrors.
+/// The trigger function of the schema's mirrors. It runs as whoever writes a row, so another one's is not used.
 fn make_keeper(schema: &str) -> Result<()> {
-    let usable = spi::query_one(
-        "select pg_catalog.has_function_privilege(p.oid, 'execute') from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on \
-         n.oid = p.pronamespace where n.nspname = $1 and p.proname = $2 and p.pronargs = 0",
+    let trusted = spi::execute(
+        "select (p.proowner = (select r.oid from pg_catalog.pg_roles r where r.rolname = current_user) or o.rolsuper) and \
+         p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype and not p.prosecdef and \
+         pg_catalog.has_function_privilege(p.oid, 'execute') from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = \
+         p.pronamespace join pg_catalog.pg_roles o on o.oid = p.proowner where n.nspname = $1 and p.proname = $2 and p.pronargs = 0",
         &[schema.into(), ddl::KEEPER.into()],
         |row| spi::column::<bool>(row, 1),
     )?;
-    match usable {
+    match trusted.first() {
         Some(true) => Ok(()),
         Some(false) => Err(Error::Permission {
-            message: format!("permission denied for function {schema}.{}", ddl::KEEPER),
-            hint: format!(
-                "Its owner can grant it: grant execute on function {}.{}() to ...",
-                ident(schema),
-                ddl::KEEPER
-            ),
+            message: format!("function {schema}.{}() belongs to another role", ddl::KEEPER),
+            hint: "A mirror's trigger runs as whoever syncs it. Mirror into another schema, or make the mirror as the owner of \
+                   that function."
+                .to_owned(),
         }),
-        None => ddl::create_keeper(schema)
-            .iter()
-            .try_for_each(|statement| run_ddl(statement)),
+        None => ddl::create_keeper(schema).iter().try_for_each(|statement| run_ddl(statement)),
     }
 }
 
@@ -359,21 +387,6 @@ fn restrict(table: &Table) -> Result<()> {
         )),
         None => Ok(()),
     }
-}
-
-/// Takes the current user's schedule away, where there can be one.
-fn unschedule(mirror: &str) -> Result<()> {
-    let scheduled = spi::query_one(
-        "select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') from \
-         pg_catalog.pg_namespace n join pg_catalog.pg_class c on c.relnamespace = n.oid where n.nspname = 'cron' and c.relname = \
-         'job'",
-        &[],
-        |row| spi::column::<bool>(row, 1),
-    )?;
-    if scheduled == Some(true) {
-        spi::execute("select ipai.unschedule_sync($1)", &[mirror.into()], |_| Ok(()))?;
-    }
-    Ok(())
 }
 
 fn run_ddl(statement: &str) -> Result<()> {
@@ -422,11 +435,20 @@ fn check_neighbours(target: &Table, constants: &[(Constant, &str)], others: &[Mi
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<()> {
+fn check_name(name: &str, target: &Table) -> Result<()> {
     if name.is_empty() || name.len() > 40 || name.starts_with("now ") {
         return Err(invalid(
             format!("\"{name}\" cannot be the name of a mirror"),
             "It has 1 to 40 bytes. Give one with the argument name.",
+        ));
+    }
+    if name == sample_metrics::NAME && *target != sample_metrics::target() {
+        return Err(invalid(
+            format!(
+                "\"{name}\" is the name of the mirror into {}",
+                sample_metrics::target().display()
+            ),
+            "Give another one with the argument name.",
         ));
     }
     match mirrors::is_registered(name)? {
@@ -446,7 +468,8 @@ fn table_named(text: &str) -> Result<Table> {
         &[text.into()],
         |row| spi::optional::<Vec<String>>(row, 1),
     )?;
-    match parts.flatten().as_deref() {
+    let fits = |part: &String| part.len() <= 63;
+    match parts.flatten().filter(|parts| parts.iter().all(fits)).as_deref() {
         Some([name]) => Ok(Table {
             schema: "ipai".to_owned(),
             name: name.clone(),
@@ -457,7 +480,8 @@ fn table_named(text: &str) -> Result<Table> {
         }),
         _ => Err(invalid(
             "target is not the name of a table".to_owned(),
-            "It is schema.table, or the name of a table in schema ipai; names with capitals or spaces in double quotes.",
+            "It is schema.table, or the name of a table in schema ipai, each of at most 63 bytes; names with capitals or spaces in double \
+             quotes.",
         )),
     }
 }
@@ -518,11 +542,31 @@ fn constants(json: Option<&Json>) -> Result<Vec<(Constant, &'static str)>> {
     Ok(constants)
 }
 
-/// Two spellings of one value must not pass for two mirrors.
+/// Types of which a value has one spelling: two that are equal must not pass for two mirrors.
+const CONSTANT_TYPES: [&str; 8] = [
+    "text",
+    "character varying",
+    "smallint",
+    "integer",
+    "bigint",
+    "boolean",
+    "uuid",
+    "date",
+];
+
 fn as_the_column_holds_it(constant: &mut Constant, table: &[(String, String)]) -> Result<()> {
     let Some((_, kind)) = table.iter().find(|(column, _)| *column == constant.column) else {
         return Ok(());
     };
+    if !CONSTANT_TYPES.contains(&kind.as_str()) {
+        return Err(invalid(
+            format!(
+                "column \"{}\" of type {kind} cannot tell mirrors apart",
+                constant.column
+            ),
+            "A constant column has one of the types text, smallint, integer, bigint, boolean, uuid and date.",
+        ));
+    }
     let sql = format!("select ({}::{kind})::text", sql::quote_literal(&constant.value));
     if let Some(Some(value)) = spi::query_one(&sql, &[], |row| spi::optional::<String>(row, 1))? {
         constant.value = value;

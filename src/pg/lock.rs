@@ -13,6 +13,16 @@ pub fn for_session(mirror: &str) -> Result<()> {
     take(mirror, "pg_try_advisory_lock")
 }
 
+/// Waits for others that define mirrors into this schema, and keeps them waiting until the end of the transaction.
+pub fn to_define(schema: &str) -> Result<()> {
+    spi::execute(
+        "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('ipai_sync define'), pg_catalog.hashtext($1))",
+        &[schema.into()],
+        |_| Ok(()),
+    )?;
+    Ok(())
+}
+
 pub fn release(mirror: &str) -> Result<()> {
     call(mirror, "pg_advisory_unlock").map(|_| ())
 }

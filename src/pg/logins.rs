@@ -6,8 +6,11 @@ use super::spi;
 use crate::error::Result;
 use crate::fetch::Fetcher;
 
-/// The remembered uid.
+/// The remembered uid; none for a role that may not look.
 pub fn remembered(connection: &Connection) -> Result<Option<i64>> {
+    if !may("select")? {
+        return Ok(None);
+    }
     spi::query_one(
         "select uid from ipai.odoo_logins where url = $1 and dbname = $2 and login = $3",
         &[
@@ -29,7 +32,8 @@ pub fn remember_of(connection: &Connection, fetcher: &Fetcher) -> Result<()> {
 
 /// Remembers it; writes nothing where it is known.
 pub fn remember(connection: &Connection, uid: i64) -> Result<()> {
-    if remembered(connection)? == Some(uid) {
+    // What only saves time must not fail anything.
+    if remembered(connection)? == Some(uid) || !may("insert, update")? {
         return Ok(());
     }
     spi::execute(
@@ -44,4 +48,15 @@ pub fn remember(connection: &Connection, uid: i64) -> Result<()> {
         |_| Ok(()),
     )?;
     Ok(())
+}
+
+/// Whether this role may do all that in the table, in this transaction.
+fn may(privileges: &str) -> Result<bool> {
+    let may = spi::query_one(
+        "select bool_and(pg_catalog.has_table_privilege('ipai.odoo_logins', p.privilege)) and ($1 = 'select' or not \
+         pg_catalog.current_setting('transaction_read_only')::bool) from pg_catalog.string_to_table($1, ', ') as p (privilege)",
+        &[privileges.into()],
+        |row| spi::column(row, 1),
+    )?;
+    Ok(may.unwrap_or(false))
 }

@@ -3,7 +3,7 @@
 use super::connection::literal;
 use super::settings::Settings;
 use super::time::moment;
-use super::{connection, runs, spi};
+use super::{connection, runs, spi, version};
 use crate::error::{Error, Result};
 use crate::mirror::{nearest, sample_metrics, Constant, FieldMap, Mirror, Table};
 use crate::odoo::Scope;
@@ -26,8 +26,10 @@ const COLUMNS: &str =
 
 /// The mirror of this name. `sample_metrics` is known without being registered.
 pub fn load(name: &str) -> Result<Mirror> {
+    version::check()?;
     let sql = format!("select {COLUMNS} from ipai.mirrors where name = $1");
-    match spi::query_one(&sql, &[name.into()], read)? {
+    // As a statement that writes: it sees what was committed since the caller's statement began.
+    match spi::execute(&sql, &[name.into()], read)?.pop() {
         Some(mirror) => Ok(mirror),
         None if name == sample_metrics::NAME => {
             let choose = format!("select ipai.alter_mirror({}, server => '...');", literal(name));
@@ -46,10 +48,26 @@ pub fn scopes(server: &str) -> Result<Vec<Scope>> {
     Ok(mirrors.into_iter().map(|mirror| mirror.scope).collect())
 }
 
-/// Registers the mirror where it is not yet.
+/// Registers the built-in mirror where it is not yet. Any other one that is not there has been dropped meanwhile.
 pub fn register(mirror: &Mirror) -> Result<()> {
     if is_registered(&mirror.name)? {
         return Ok(());
+    }
+    if mirror.name != sample_metrics::NAME {
+        return Err(unknown(&mirror.name)?);
+    }
+    if let Some(other) = into_table(&mirror.target)?.first() {
+        return Err(Error::Duplicate {
+            message: format!(
+                "table \"{}\" is the target of mirror \"{}\"",
+                mirror.target.display(),
+                other.name
+            ),
+            hint: format!(
+                "Use that mirror, or drop it first: select ipai.drop_mirror({});",
+                literal(&other.name)
+            ),
+        });
     }
     let allowed = spi::query_one(
         "select pg_catalog.has_table_privilege('ipai.mirrors', 'insert')",
@@ -74,10 +92,10 @@ pub fn register(mirror: &Mirror) -> Result<()> {
 
 /// Whether there is a mirror of this name.
 pub fn is_registered(name: &str) -> Result<bool> {
-    let known = spi::query_one("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
+    let known = spi::execute("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
         Ok(())
     })?;
-    Ok(known.is_some())
+    Ok(!known.is_empty())
 }
 
 /// The one way into `ipai.mirrors`; what is not part of [`Mirror`] takes its default.
@@ -86,7 +104,7 @@ pub fn insert(mirror: &Mirror) -> Result<()> {
     spi::execute(
         "insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, \
          alert_field, domain, lang, company_ids, constants, has_write_date) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-         $11, $12, $13, $14) on conflict (name) do nothing",
+         $11, $12, $13, $14)",
         &[
             mirror.name.as_str().into(),
             mirror.server.as_str().into(),
@@ -125,8 +143,11 @@ pub fn load_registered(name: &str, server: Option<&str>) -> Result<Mirror> {
 /// Changes what is given, and leaves the rest.
 pub fn alter(name: &str, settings: &Settings) -> Result<()> {
     spi::execute(
-        // The cursor belongs to the Odoo database it was read from.
-        "update ipai.mirrors set cursor = case when coalesce($2, server) = server then cursor end, server = coalesce($2, server), \
+        // The cursor belongs to what was asked of which Odoo database. Where that changes it goes, also if it changes back later:
+        // a run in between may have left other values.
+        "update ipai.mirrors set cursor = case when (coalesce($2, server), coalesce($3, domain), case when $4 is null then lang else \
+         nullif($4, '') end, coalesce($5, company_ids)) is not distinct from (server, domain, lang, company_ids) then cursor end, \
+         server = coalesce($2, server), \
          domain = coalesce($3, domain), lang = case when $4 is null then lang else nullif($4, '') end, company_ids = \
          coalesce($5, company_ids), page_size = coalesce($6, page_size), overlap = coalesce($7, overlap), reconcile_every = \
          coalesce($8, reconcile_every), max_delete_ratio = coalesce($9, max_delete_ratio), enabled = coalesce($10, enabled), \
@@ -136,7 +157,7 @@ pub fn alter(name: &str, settings: &Settings) -> Result<()> {
         &[
             name.into(),
             settings.server.as_deref().into(),
-            settings.domain.as_ref().map(|domain| JsonB(domain.0.clone())).into(),
+            settings.domain.clone().map(JsonB).into(),
             settings.lang.as_deref().into(),
             settings.company_ids.clone().into(),
             settings.page_size.into(),
@@ -155,17 +176,26 @@ pub fn alter(name: &str, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Fields and what became of them, after a look at Odoo.
-pub fn set_fields(mirror: &Mirror, refill: bool) -> Result<()> {
+/// Holds the mirror's row until the end of the transaction, and gives the mirror as it is then.
+pub fn load_for_update(name: &str) -> Result<Mirror> {
     spi::execute(
-        "update ipai.mirrors set fields = $2, drift = $3, has_write_date = $4, cursor = case when $5 then null else cursor end \
-         where name = $1 and (fields, drift, has_write_date) is distinct from ($2, $3, $4)",
+        "select from ipai.mirrors where name = $1 for update",
+        &[name.into()],
+        |_| Ok(()),
+    )?;
+    load(name)
+}
+
+/// Fields and what became of them, after a look at Odoo. Another list of readable fields is another shape: the next run is full.
+pub fn set_fields(mirror: &Mirror) -> Result<()> {
+    spi::execute(
+        "update ipai.mirrors set fields = $2, drift = $3, has_write_date = $4 where name = $1 and (fields, drift, \
+         has_write_date) is distinct from ($2, $3, $4)",
         &[
             mirror.name.as_str().into(),
             json(&mirror.fields)?.into(),
             json(&mirror.drift)?.into(),
             mirror.has_write_date.into(),
-            refill.into(),
         ],
         |_| Ok(()),
     )?;
@@ -182,8 +212,16 @@ pub fn set_drift(mirror: &Mirror) -> Result<()> {
     Ok(())
 }
 
-/// Forgets the mirror and its runs.
+/// Forgets the mirror and its runs. Whoever was told of its alerts is told that they are over.
 pub fn forget(name: &str) -> Result<()> {
+    let told = spi::execute(
+        "update ipai.mirrors set enabled = false where name = $1 and alerts <> '{}' returning true",
+        &[name.into()],
+        |_| Ok(()),
+    )?;
+    if !told.is_empty() {
+        spi::execute("select ipai.notify_alerts()", &[], |_| Ok(()))?;
+    }
     for table in ["run_log where mirror", "mirrors where name"] {
         spi::execute(&format!("delete from ipai.{table} = $1"), &[name.into()], |_| Ok(()))?;
     }
@@ -194,7 +232,8 @@ pub fn forget(name: &str) -> Result<()> {
 pub fn into_table(table: &Table) -> Result<Vec<Mirror>> {
     let sql =
         format!("select {COLUMNS} from ipai.mirrors where target_schema = $1 and target_table = $2 order by name");
-    spi::query(&sql, &[table.schema.as_str().into(), table.name.as_str().into()], read)
+    // As a statement that writes: see `load`.
+    spi::execute(&sql, &[table.schema.as_str().into(), table.name.as_str().into()], read)
 }
 
 /// The mirrors of a server.
@@ -205,6 +244,7 @@ pub fn of_server(server: &str) -> Result<Vec<Mirror>> {
 
 /// The mirrors that a run without a name is about.
 pub fn enabled() -> Result<Vec<String>> {
+    version::check()?;
     let registered = spi::query("select name, enabled from ipai.mirrors order by 1", &[], |row| {
         Ok((spi::column::<String>(row, 1)?, spi::column::<bool>(row, 2)?))
     })?;
@@ -247,13 +287,16 @@ pub fn set_reached(name: &str, cursor: Option<TimestampWithTimeZone>, shape: &st
 /// What decides which rows and values a mirror has, as a hash: a cursor holds only for the shape it was reached with.
 pub fn shape(mirror: &Mirror) -> Result<String> {
     let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
+    let drifted = |map: &&FieldMap| mirror.drift.iter().any(|drift| drift.field == map.field);
+    let read: Vec<&FieldMap> = mirror.fields.iter().filter(|map| !drifted(map)).collect();
     let shape = serde_json::json!([
         mirror.server,
         mirror.scope.model,
         domain,
         mirror.scope.lang,
         mirror.scope.company_ids,
-        mirror.fields,
+        read,
+        mirror.has_write_date,
     ]);
     let hash = spi::query_one(
         "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($1, 'UTF8')), 'hex')",
@@ -312,7 +355,10 @@ fn constants_from(json: Json) -> Option<Vec<Constant>> {
         Json::String(value) => Some(Constant { column, value }),
         _ => None,
     });
-    constants.collect()
+    let mut constants: Vec<Constant> = constants.collect::<Option<_>>()?;
+    // jsonb has an order of its own.
+    constants.sort_by(|one, other| one.column.cmp(&other.column));
+    Some(constants)
 }
 
 fn seconds(seconds: f64) -> TimeDelta {
@@ -376,7 +422,8 @@ fn read(row: &SpiHeapTupleData<'_>) -> Result<Mirror> {
         alert_field: spi::optional(row, 12)?,
         constants: constants.ok_or_else(|| broken("object of constants"))?,
         has_write_date: spi::column(row, 14)?,
-        drift: serde_json::from_str(&drift).map_err(|_| broken("list of drifted fields"))?,
+        // Only a note of what runs have seen: the next one makes it again.
+        drift: serde_json::from_str(&drift).unwrap_or_default(),
         name,
     })
 }

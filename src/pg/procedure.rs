@@ -6,12 +6,13 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{api, counts, drift, lock, mirrors, runs, spi, subtransaction, target};
+use super::{api, counts, cron, drift, lock, mirrors, runs, spi, subtransaction, target};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Mode, Plan, Requested, Start, State};
+use crate::sync::{self, Mode, Plan, Position, Requested, Start};
+use chrono::NaiveDateTime;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -86,14 +87,14 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
 }
 
 fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
-    let once = subtransaction::within(|| jobs_for_once(name))?;
+    let once = subtransaction::within(|| cron::jobs_for_once(name))?;
     let result = exclusively(name, requested, max_delete_ratio);
     let result = tell_alerts().and(result);
     // Only now: pg_cron hangs up on a job that is gone. One that found the mirror busy is still due.
     if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
     }
-    if let Err(error) = subtransaction::within(|| unschedule(&once)).and_then(|()| subtransaction::commit()) {
+    if let Err(error) = subtransaction::within(|| cron::unschedule(&once)).and_then(|()| subtransaction::commit()) {
         warning(
             format!("the job of ipai.sync_now is still there: {error}"),
             "Take it away: select cron.unschedule(...);".to_owned(),
@@ -122,12 +123,11 @@ fn tell_alerts() -> Result<()> {
 }
 
 fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
-    let mirror = subtransaction::within(|| {
-        let mirror = mirrors::load(name)?;
-        lock::for_session(name)?;
-        Ok(mirror)
+    subtransaction::within(|| {
+        mirrors::load(name)?;
+        lock::for_session(name)
     })?;
-    let result = subtransaction::guarded(|| locked(mirror, requested, max_delete_ratio));
+    let result = subtransaction::guarded(|| locked(name, requested, max_delete_ratio));
     if result.is_err() {
         // The error that matters is the first.
         let _ = subtransaction::rollback();
@@ -136,75 +136,86 @@ fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) 
     result.and(released)
 }
 
-fn locked(mirror: Mirror, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+fn locked(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
     // What the last holder of the lock has left is seen by a transaction that begins now.
     subtransaction::commit()?;
-    let (run, start, state, shape) = subtransaction::within(|| begin(&mirror, requested))?;
+    let begun = subtransaction::within(|| begin(name, requested))?;
     subtransaction::commit()?;
-    let name = mirror.name.clone();
-    let result = subtransaction::guarded(|| execute(mirror, run, &start, &state, &shape, max_delete_ratio));
+    let run = begun.run;
+    let result = subtransaction::guarded(|| execute(begun, max_delete_ratio));
     if let Err(error) = &result {
         // What was not committed together with its position or its end is undone. What cannot be recorded, because the
         // table is gone, must not hide what happened.
         if subtransaction::rollback().is_ok() {
             let _ = subtransaction::insist(|| runs::fail(run, error));
-            let _ = subtransaction::within(|| runs::purge(&name));
+            let _ = subtransaction::within(|| runs::purge(name));
         }
     }
     result.and(subtransaction::commit())
 }
 
+/// A run whose row is in the log.
+struct Begun {
+    mirror: Mirror,
+    run: i64,
+    start: Start,
+    cursor: Option<NaiveDateTime>,
+    /// What the run's row says that it reads.
+    shape: String,
+}
+
 /// Registers the mirror, decides what to do, and writes the row of the run.
-fn begin(mirror: &Mirror, requested: Requested) -> Result<(i64, Start, State, String)> {
-    mirrors::register(mirror)?;
-    let shape = mirrors::shape(mirror)?;
-    let state = mirrors::state(&mirror.name, &shape)?;
+fn begin(name: &str, requested: Requested) -> Result<Begun> {
+    let mirror = mirrors::load(name)?;
+    mirrors::register(&mirror)?;
+    let shape = mirrors::shape(&mirror)?;
+    let state = mirrors::state(name, &shape)?;
     let now = moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default();
     let start = sync::choose(requested, &state, now);
     let cursor = state.cursor.map(timestamptz).transpose()?;
-    let run = runs::begin(&mirror.name, &shape, &start, cursor)?;
-    Ok((run, start, state, shape))
+    Ok(Begun {
+        run: runs::begin(name, &shape, &start, cursor)?,
+        mirror,
+        start,
+        cursor: state.cursor,
+        shape,
+    })
 }
 
-fn execute(
-    mut mirror: Mirror,
-    run: i64,
-    start: &Start,
-    state: &State,
-    shape: &str,
-    max_delete_ratio: Option<f64>,
-) -> Result<()> {
+fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
     let (connection, mut fetcher, guard) = subtransaction::within(|| {
-        target::check(&mirror, false)?;
+        let mirror = &begun.mirror;
+        target::check(mirror, false)?;
         let connection = Connection::open(&mirror.server)?;
-        let guard = mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?;
+        let guard = mirrors::guard(mirror, &connection.account.login, max_delete_ratio)?;
         let fetcher = connection.fetcher(Policy::SYNC, tick)?;
         Ok((connection, fetcher, guard))
     })?;
     // Nothing is locked while Odoo is waited for.
     subtransaction::commit()?;
-    let plan = Plan {
-        mirror: mirror.name.clone(),
-        mode: start.mode,
-        bound: start.bound,
-        resume: start.position(),
-        cursor: state.cursor,
+    let mut plan = Plan {
+        mirror: begun.mirror.name.clone(),
+        mode: begun.start.mode,
+        bound: begun.start.bound,
+        resume: begun.start.position(),
+        cursor: begun.cursor,
         max_rows: None,
         dry_run: false,
         guard,
     };
     // A run that reads everything looks at the fields first. Any other one has no call to spare, and looks when it fails.
-    let mut looked = start.mode == Mode::Full;
-    if looked {
-        look_at_fields(&mut mirror, &fetcher, true)?;
+    let mut looked = plan.mode == Mode::Full;
+    if looked && look_at_fields(&mut begun, &fetcher)? {
+        // What was read before was read with other fields.
+        plan.resume = Position::default();
     }
     loop {
-        match attempt(mirror.readable()?, fetcher, &plan, run, shape, &connection) {
+        match attempt(&begun, fetcher, &plan, &connection) {
             Err(error) if !looked && drift::may_explain(&error) => {
                 looked = true;
                 subtransaction::rollback()?;
                 fetcher = subtransaction::within(|| connection.fetcher(Policy::SYNC, tick))?;
-                if !look_at_fields(&mut mirror, &fetcher, false)? {
+                if !look_at_fields(&mut begun, &fetcher)? {
                     return Err(error);
                 }
             }
@@ -213,67 +224,40 @@ fn execute(
     }
 }
 
-/// Finds out which of the mirrored fields Odoo still has; whether that is news. Fields that came back are read again by a run
-/// that reads `all` records.
-fn look_at_fields(mirror: &mut Mirror, fetcher: &Fetcher, all: bool) -> Result<bool> {
+/// Finds out which of the mirrored fields Odoo still has; whether that is news.
+fn look_at_fields(begun: &mut Begun, fetcher: &Fetcher) -> Result<bool> {
+    let mirror = &mut begun.mirror;
     let found = drift::look(fetcher, mirror)?;
-    let drift = if all { found } else { mirror.drift_with(found) };
+    let drift = match begun.start.mode {
+        Mode::Full => found,
+        _ => mirror.drift_with(found),
+    };
     let known = std::mem::replace(&mut mirror.drift, drift);
     if mirror.drift == known {
         return Ok(false);
     }
-    subtransaction::within(|| drift::note(mirror, &known))?;
+    begun.shape = subtransaction::within(|| {
+        drift::note(mirror, &known)?;
+        let shape = mirrors::shape(mirror)?;
+        runs::set_shape(begun.run, &shape)?;
+        Ok(shape)
+    })?;
     subtransaction::commit()?;
     Ok(true)
 }
 
-fn attempt(
-    mirror: Mirror,
-    fetcher: Fetcher,
-    plan: &Plan,
-    run: i64,
-    shape: &str,
-    connection: &Connection,
-) -> Result<()> {
+fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection) -> Result<()> {
+    let mirror = Arc::new(begun.mirror.readable()?);
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
-    let mirror = Arc::new(mirror);
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
-    let mut sink = CommittingSink::new(&mirror, run);
+    let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
     let odoo = counts::after_run(&mut source, &mirror, &report, last)?;
     let uid = source.uid()?;
     drop(source);
     subtransaction::within(|| {
         sink.carry_out()?;
-        complete(run, &mirror, shape, &report, odoo, connection, uid)
+        complete(begun.run, &mirror, &begun.shape, &report, odoo, connection, uid)
     })
-}
-
-/// Jobs of `ipai.sync_now`, which are there for one run that begins after them: this one.
-fn jobs_for_once(mirror: &str) -> Result<Vec<i64>> {
-    let usable = spi::query_one(
-        "select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') from \
-         pg_catalog.pg_namespace n join pg_catalog.pg_class c on c.relnamespace = n.oid where n.nspname = 'cron' and c.relname = \
-         'job'",
-        &[],
-        |row| spi::column::<bool>(row, 1),
-    )?;
-    if usable != Some(true) {
-        return Ok(Vec::new());
-    }
-    spi::query(
-        "select j.jobid from cron.job j where j.jobname = 'ipai_sync now ' || $1 and j.username = current_user",
-        &[mirror.into()],
-        |row| spi::column(row, 1),
-    )
-}
-
-fn unschedule(jobs: &[i64]) -> Result<()> {
-    spi::execute(
-        "select cron.unschedule(j.jobid) from cron.job j where j.jobid = any ($1)",
-        &[jobs.to_vec().into()],
-        |_| Ok(()),
-    )?;
-    Ok(())
 }

@@ -46,6 +46,16 @@ pub fn record(mirror: &str, shape: &str, since: Option<TimestampWithTimeZone>, r
     number(rows)
 }
 
+/// What a run reads, where it found that to be other than it was.
+pub fn set_shape(run: i64, shape: &str) -> Result<()> {
+    spi::execute(
+        "update ipai.run_log set shape = $2 where run = $1",
+        &[run.into(), shape.into()],
+        |_| Ok(()),
+    )?;
+    Ok(())
+}
+
 /// How far a run is.
 pub fn checkpoint(run: i64, so_far: &SoFar) -> Result<()> {
     spi::execute(
@@ -108,7 +118,8 @@ pub fn succeed(run: i64, report: &Report, counts: &Counts) -> Result<()> {
 pub fn fail(run: i64, error: &Error) -> Result<()> {
     let state = match error {
         Error::RefusedDeletion { .. } => "refused",
-        error if error.sqlstate() == "57014" => "cancelled",
+        // A person cancels; a timeout comes again until somebody does something.
+        error if error.sqlstate() == "57014" && !error.to_string().contains("statement timeout") => "cancelled",
         _ => "failed",
     };
     spi::execute(

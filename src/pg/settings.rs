@@ -4,14 +4,14 @@ use super::spi;
 use crate::error::{Error, Result};
 use crate::mirror::Mirror;
 use crate::xmlrpc::Value;
-use pgrx::datum::{Interval, JsonB};
+use pgrx::datum::Interval;
 use std::ops::RangeInclusive;
 
 /// Null leaves an option as it is.
 #[derive(Default)]
 pub struct Settings {
     pub server: Option<String>,
-    pub domain: Option<JsonB>,
+    pub domain: Option<serde_json::Value>,
     /// Empty: none.
     pub lang: Option<String>,
     pub company_ids: Option<Vec<i64>>,
@@ -40,7 +40,7 @@ impl Settings {
             mirror.server.clone_from(server);
         }
         if let Some(domain) = &self.domain {
-            mirror.scope.domain = terms(&domain.0)?;
+            mirror.scope.domain = terms(domain)?;
         }
         if let Some(lang) = &self.lang {
             mirror.scope.lang = language(lang)?;

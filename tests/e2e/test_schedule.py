@@ -202,11 +202,27 @@ def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> N
     assert supabase.rows("select mirror from ipai.sync_status where late") == []
 
 
-def test_the_jobs_are_made_again_as_whoever_calls(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_schedules_belong_to_whoever_made_them(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """Their jobs run as that role, and no other one sees them."""
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
+    kept = supabase.rows(KEPT)
+    other = supabase.cluster.superuser
+    assert supabase.rows("select * from ipai.restore_schedules()", user=other) == []
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done", user=other) == {"done": False}
+    assert supabase.rows(KEPT) == kept
+    assert [job["username"] for job in supabase.rows(JOBS, user=other)] == ["postgres"]
+
+
+def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.register()
+    supabase.another_mirror("a_first")
+    supabase.rows("select ipai.schedule_sync(name, '@daily') from ipai.mirrors")
     supabase.rows("select cron.unschedule(jobid) from cron.job")
-    supabase.rows("select * from ipai.restore_schedules()", user=supabase.cluster.superuser)
-    assert [job["username"] for job in supabase.rows(JOBS, user=supabase.cluster.superuser)] == [supabase.cluster.superuser]
+    supabase.rows("update ipai.mirrors set schedule = 'never' where name = 'a_first'")
+    first, second = supabase.rows("select * from ipai.restore_schedules()")
+    assert (first["mirror"], first["job"], "does not understand" in first["problem"]) == ("a_first", None, True)
+    assert (second["mirror"], second["problem"]) == ("sample_metrics", None)
+    assert second["job"]
 
 
 def test_a_lost_job_can_be_unscheduled(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -342,7 +358,7 @@ def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None
 def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: FaultyOdoo) -> None:
     signatures = (
         "ipai.schedule_sync(text, text), ipai.unschedule_sync(text), ipai.sync_now(text), ipai.restore_schedules(), "
-        "ipai.require_cron(), ipai.require_mirror(text)"
+        "ipai.require_cron(), ipai.has_cron(), ipai.require_mirror(text)"
     )
     supabase.rows(f"grant execute on routine {signatures} to service_role")
     try:

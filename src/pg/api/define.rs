@@ -3,9 +3,10 @@
 use super::{argument, given, MIRRORS};
 use crate::error::Result;
 use crate::pg::define::{self, Request};
+use crate::pg::json::JsonText;
 use crate::pg::report::or_raise;
 use crate::pg::settings::Settings;
-use pgrx::datum::{Interval, JsonB};
+use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
 type Defined = (String, String, String, String, &'static str, String);
@@ -18,11 +19,11 @@ fn create_mirror(
     odoo_model: Option<String>,
     target: default!(Option<String>, "NULL"),
     fields: default!(Option<Vec<Option<String>>>, "NULL"),
-    domain: default!(Option<JsonB>, "NULL"),
+    domain: default!(Option<JsonText>, "NULL"),
     server: default!(Option<String>, "NULL"),
     name: default!(Option<String>, "NULL"),
-    columns: default!(Option<JsonB>, "NULL"),
-    constants: default!(Option<JsonB>, "NULL"),
+    columns: default!(Option<JsonText>, "NULL"),
+    constants: default!(Option<JsonText>, "NULL"),
     lang: default!(Option<String>, "NULL"),
     company_ids: default!(Option<Vec<Option<i64>>>, "NULL"),
     page_size: default!(Option<i32>, "NULL"),
@@ -52,11 +53,11 @@ fn create_mirror(
             target,
             name,
             fields: fields.map(|fields| all(fields, "fields")).transpose()?,
-            columns: columns.map(|columns| columns.0),
-            constants: constants.map(|constants| constants.0),
+            columns: columns.map(|columns| columns.parse("columns")).transpose()?,
+            constants: constants.map(|constants| constants.parse("constants")).transpose()?,
             settings: Settings {
                 server,
-                domain,
+                domain: domain.map(|domain| domain.parse("domain")).transpose()?,
                 lang,
                 company_ids: company_ids.map(|ids| all(ids, "company_ids")).transpose()?,
                 page_size,
@@ -94,7 +95,7 @@ fn create_mirror(
 fn alter_mirror_options(
     mirror: Option<String>,
     server: default!(Option<String>, "NULL"),
-    domain: default!(Option<JsonB>, "NULL"),
+    domain: default!(Option<JsonText>, "NULL"),
     lang: default!(Option<String>, "NULL"),
     company_ids: default!(Option<Vec<Option<i64>>>, "NULL"),
     page_size: default!(Option<i32>, "NULL"),
@@ -111,7 +112,7 @@ fn alter_mirror_options(
     let alter = || {
         let settings = Settings {
             server,
-            domain,
+            domain: domain.map(|domain| domain.parse("domain")).transpose()?,
             lang,
             company_ids: company_ids.map(|ids| all(ids, "company_ids")).transpose()?,
             page_size,
@@ -130,7 +131,7 @@ fn alter_mirror_options(
     or_raise(alter());
 }
 
-/// What version 0.1.0 of the extension calls, until it is updated.
+/// Lets the script of version 0.1.0 load, from which an update begins; until then it says that one is needed.
 #[pg_extern(sql = false)]
 fn alter_mirror(mirror: Option<String>, server: Option<String>) {
     let settings = Settings {

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::mirror::{by_default, Kind};
 use crate::odoo::retry::Policy;
 use crate::pg::connection::{self, Connection};
+use crate::pg::json::JsonText;
 use crate::pg::report::{or_raise, warning};
 use crate::pg::runs::signed;
 use crate::pg::{define, interrupt, logins, mirrors};
@@ -154,8 +155,8 @@ type FieldRow = (
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn odoo_fields(
-    server: Option<String>,
-    model: Option<String>,
+    server: default!(Option<String>, "NULL"),
+    model: default!(Option<String>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -208,8 +209,8 @@ fn odoo_call(
     server: Option<String>,
     model: Option<String>,
     method: Option<String>,
-    args: default!(Option<JsonB>, "'[]'"),
-    kwargs: default!(Option<JsonB>, "'{}'"),
+    args: default!(Option<JsonText>, "'[]'"),
+    kwargs: default!(Option<JsonText>, "'{}'"),
 ) -> JsonB {
     or_raise(call(server, model, method, args, kwargs))
 }
@@ -218,14 +219,14 @@ fn call(
     server: Option<String>,
     model: Option<String>,
     method: Option<String>,
-    args: Option<JsonB>,
-    kwargs: Option<JsonB>,
+    args: Option<JsonText>,
+    kwargs: Option<JsonText>,
 ) -> Result<JsonB> {
     let (model, method) = (
         given(model, "model", MODELS)?,
         given(method, "method", "It is the name of a method of the model.")?,
     );
-    let args = match args.map(|args| Value::from_json(args.0)) {
+    let args = match args.map(|args| args.parse("args")).transpose()?.map(Value::from_json) {
         None => Vec::new(),
         Some(Value::Array(args)) => args,
         Some(_) => {
@@ -235,7 +236,11 @@ fn call(
             ))
         }
     };
-    let kwargs = match kwargs.map(|kwargs| Value::from_json(kwargs.0)) {
+    let kwargs = match kwargs
+        .map(|kwargs| kwargs.parse("kwargs"))
+        .transpose()?
+        .map(Value::from_json)
+    {
         None => Vec::new(),
         Some(Value::Struct(kwargs)) => kwargs,
         Some(_) => {
@@ -248,8 +253,10 @@ fn call(
     let connection = Connection::open(&server_or_only(server)?)?;
     let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
     let called = (model.clone(), method.clone());
-    let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
+    // Before the call: nothing may fail once Odoo has carried it out.
+    fetcher.run(|client| client.prove_login())?;
     logins::remember_of(&connection, &fetcher)?;
+    let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
     match result {
         Some(value) => Ok(JsonB(value.to_json())),
         None => {
