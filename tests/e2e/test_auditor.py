@@ -94,7 +94,7 @@ def site(extension_pg: Installation) -> Iterator[Site]:
             cluster.psql_file(migration, user="postgres", one_transaction=True)
         supabase = Supabase(cluster)
         supabase.server(odoo.url)
-        supabase.sync("sample_metrics")
+        supabase.rows("call ipai.run_sync('sample_metrics')")
         supabase.rows("select ipai.schedule_sync('sample_metrics', '0 3 1 1 *')")
         yield Site(supabase, odoo)
 

@@ -101,7 +101,7 @@ def reader(extension_pg: Installation) -> Iterator[Reader]:
             cluster.psql_file(migration, user="postgres", one_transaction=True)
         supabase = Supabase(cluster)
         supabase.server(odoo.url)
-        supabase.sync("sample_metrics")
+        supabase.rows("call ipai.run_sync('sample_metrics')")
         yield Reader(supabase, odoo, globex)
 
 
@@ -157,7 +157,7 @@ def tenants_are_apart(reader: Reader, block: Block) -> None:
     before = reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id")
     names = {row["name"] for row in reader.supabase.rows("select name from ipai.companies where tenant = 'globex'")}
     assert names > set(COMPANIES)
-    reader.supabase.sync("companies_globex", "full")
+    reader.supabase.rows("call ipai.run_sync('companies_globex', 'full')")
     assert reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id") == before
 
 
