@@ -37,8 +37,8 @@ comment on function ipai.alter_mirror(text, text, jsonb, text, bigint[], integer
     'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
-comment on function ipai.refresh_mirror(text, text[]) is
-    'Compares the fields of a mirror with Odoo''s: ok, added, new (in Odoo, not mirrored), gone or changed (the column keeps what it has). add_fields: fields to mirror too; they get columns, and the next run fills them for all rows.';
+comment on function ipai.refresh_mirror(text, text[], text[]) is
+    'Compares the fields of a mirror with Odoo''s: ok, added, new (in Odoo, not mirrored), gone or changed (the column keeps what it has). add_fields: fields to mirror too; they get columns, and the next run fills them for all rows. drop_fields: fields to mirror no longer; their columns stay.';
 comment on function ipai.sync_mirror(text, timestamptz, integer, boolean, double precision) is
     'Brings a mirror into step with Odoo in the caller''s transaction. since: only records written since then; max_rows: at most so many, and nothing is deleted; dry_run: tells what would happen and writes nothing; max_delete_ratio: largest part of the rows (0 to 1) that may be deleted, 100 rows always. One row of figures; delta is Odoo''s count less the mirror''s.';
 comment on function ipai.sync_sample_metrics(date, integer, boolean) is

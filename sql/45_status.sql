@@ -110,7 +110,7 @@ left join lateral (
     select string_agg(
         case d.field ->> 'problem'
             when 'gone' then format('Odoo has no field "%s" any more', d.field ->> 'field')
-            when 'changed' then format('field "%s" has become a %s', d.field ->> 'field', d.field ->> 'type')
+            when 'changed' then format('field "%s" is of type %s now', d.field ->> 'field', d.field ->> 'type')
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
     from jsonb_array_elements(m.drift) with ordinality d (field, place)) drifted on true

@@ -102,7 +102,8 @@ LANGUAGE c
 AS 'MODULE_PATHNAME', 'drop_mirror_wrapper';
 create function ipai.refresh_mirror(
 	"mirror" TEXT,
-	"add_fields" TEXT[] DEFAULT NULL
+	"add_fields" TEXT[] DEFAULT NULL,
+	"drop_fields" TEXT[] DEFAULT NULL
 ) RETURNS TABLE (
 	"field" TEXT,
 	"column" TEXT,
@@ -175,8 +176,8 @@ comment on function ipai.alter_mirror(text, text, jsonb, text, bigint[], integer
     'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
-comment on function ipai.refresh_mirror(text, text[]) is
-    'Compares the fields of a mirror with Odoo''s: ok, added, new (in Odoo, not mirrored), gone or changed (the column keeps what it has). add_fields: fields to mirror too; they get columns, and the next run fills them for all rows.';
+comment on function ipai.refresh_mirror(text, text[], text[]) is
+    'Compares the fields of a mirror with Odoo''s: ok, added, new (in Odoo, not mirrored), gone or changed (the column keeps what it has). add_fields: fields to mirror too; they get columns, and the next run fills them for all rows. drop_fields: fields to mirror no longer; their columns stay.';
 
 -- Views
 create or replace view ipai.sync_count_delta with (security_invoker = on) as
@@ -304,7 +305,7 @@ left join lateral (
     select string_agg(
         case d.field ->> 'problem'
             when 'gone' then format('Odoo has no field "%s" any more', d.field ->> 'field')
-            when 'changed' then format('field "%s" has become a %s', d.field ->> 'field', d.field ->> 'type')
+            when 'changed' then format('field "%s" is of type %s now', d.field ->> 'field', d.field ->> 'type')
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
     from jsonb_array_elements(m.drift) with ordinality d (field, place)) drifted on true

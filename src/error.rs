@@ -232,6 +232,9 @@ impl Error {
             Error::UnknownDatabase { .. } => "Set the dbname option of the server to the name of Odoo's database, as \
                  its login page or database manager shows it."
                 .into(),
+            Error::OdooAccess { message } if message.starts_with("Private methods") => {
+                "Call one without the underscore, or one that Odoo does not keep to itself.".into()
+            }
             Error::OdooAccess { .. } => "Give the Odoo user of the user mapping read access to this model.".into(),
             Error::UnknownModel { near, .. } | Error::UnknownField { near, .. } if !near.is_empty() => {
                 format!("Perhaps you mean {}.", near.join(" or "))

@@ -20,8 +20,6 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         _ if unset => column.push_null(),
         Column::Text(cells) => match value {
             Scalar::String(text) => cells.push(Some(text.into_owned())),
-            // A selection may have whole numbers as keys.
-            Scalar::Int(number) => cells.push(Some(number.to_string())),
             other => return Err(misfit(&other, "text")),
         },
         Column::Integer(cells) => match value {

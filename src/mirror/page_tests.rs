@@ -131,7 +131,6 @@ fn values_that_fit_become_cells() {
         (Kind::Text, "".into(), text("")),
         (Kind::Text, " a\r\n\tb <&> 😀 ".into(), text(" a\r\n\tb <&> 😀 ")),
         // The keys of a selection may be numbers.
-        (Kind::Text, 5.into(), text("5")),
         (Kind::Integer, 0.into(), Column::Integer(vec![Some(0)])),
         (
             Kind::Integer,
@@ -236,6 +235,12 @@ fn values_that_do_not_fit_are_refused_and_not_shown() {
     let mut cases: Vec<(Kind, Value, &str)> = vec![
         (Kind::Text, true.into(), "found a boolean, expected text"),
         (Kind::Text, 1.5.into(), "found a number, expected text"),
+        (Kind::Text, 5.into(), "found a whole number, expected text"),
+        (
+            Kind::Bigint,
+            list([1.into(), 2.into()]),
+            "found a list, expected the id of a record",
+        ),
         (
             Kind::Text,
             Value::DateTime(SECRET.into()),

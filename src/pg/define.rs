@@ -191,8 +191,8 @@ pub struct Refreshed {
     pub note: Option<String>,
 }
 
-/// Compares a mirror with Odoo's fields, and adds those that are named.
-pub fn refresh(name: &str, add: Vec<String>) -> Result<Vec<Refreshed>> {
+/// Compares a mirror with Odoo's fields, adds some and forgets others, whose columns stay.
+pub fn refresh(name: &str, add: Vec<String>, forget: &[String]) -> Result<Vec<Refreshed>> {
     let mirror = mirrors::load_registered(name, None)?;
     let connection = Connection::open(&mirror.server)?;
     let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
@@ -201,6 +201,7 @@ pub fn refresh(name: &str, add: Vec<String>) -> Result<Vec<Refreshed>> {
     drop(fetcher);
     // As another session may have left it, while Odoo was asked.
     let mut mirror = mirrors::load_for_update(name)?;
+    forget_fields(&mut mirror, forget)?;
     let added = match add.is_empty() {
         true => Vec::new(),
         false => add_fields(&mut mirror, &odoo, add)?,
@@ -209,6 +210,29 @@ pub fn refresh(name: &str, add: Vec<String>) -> Result<Vec<Refreshed>> {
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(&mirror)?;
     Ok(compared(&mirror, &odoo, &added))
+}
+
+fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
+    for name in forget {
+        let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
+            let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
+            return Err(Error::UndefinedColumn {
+                message: format!("field \"{name}\" is not mirrored"),
+                hint: match near.is_empty() {
+                    true => format!("select * from ipai.refresh_mirror({});", literal(&mirror.name)),
+                    false => format!("Perhaps you mean {}.", near.join(" or ")),
+                },
+            });
+        };
+        mirror.fields.remove(place);
+    }
+    match mirror.fields.is_empty() {
+        true => Err(invalid(
+            "a mirror needs at least one field".to_owned(),
+            "To give up the whole mirror: ipai.drop_mirror().",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Gives each field a column: the one that is there, or a new one.
@@ -274,7 +298,7 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
                 ),
                 Some(Problem::Changed { kind }) => (
                     "changed",
-                    Some(format!("it has become a {kind}; the column keeps what it has")),
+                    Some(format!("it is of type {kind} now; the column keeps what it has")),
                 ),
             };
             Refreshed {

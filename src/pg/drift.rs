@@ -37,7 +37,7 @@ pub fn note(mirror: &Mirror, known: &[Drift]) -> Result<()> {
                     drift.field, mirror.scope.model
                 ),
                 Problem::Changed { kind } => format!(
-                    "field \"{}\" of model \"{}\" has become a {kind}, which its column cannot hold",
+                    "field \"{}\" of model \"{}\" is of type {kind} now, which its column cannot hold",
                     drift.field, mirror.scope.model
                 ),
             },

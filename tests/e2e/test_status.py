@@ -412,7 +412,7 @@ def test_fields_that_are_gone_or_changed_are_an_alert_until_they_are_back(mirror
     mirrored.run("'sample_metrics', 'full'")
     told = alert(mirrored, "drift")
     assert 'Odoo has no field "notes" any more' in told["message"]
-    assert 'field "date" has become a char' in told["message"]
+    assert 'field "date" is of type char now' in told["message"]
     assert "select * from ipai.refresh_mirror('sample_metrics');" in told["hint"]
     erp.heal()
     erp.on("fields_get", fields)

@@ -160,13 +160,14 @@ type Refreshed = (
     Option<String>,
 );
 
-/// Compares the fields of a mirror with Odoo's, and adds some.
+/// Compares the fields of a mirror with Odoo's, adds some and forgets others.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn refresh_mirror(
     mirror: Option<String>,
     add_fields: default!(Option<Vec<Option<String>>>, "NULL"),
+    drop_fields: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -180,7 +181,8 @@ fn refresh_mirror(
     let refresh = || -> Result<Vec<Refreshed>> {
         let mirror = given(mirror, "mirror", MIRRORS)?;
         let add = add_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "add_fields"))?;
-        let rows = define::refresh(&mirror, add)?.into_iter();
+        let drop = drop_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "drop_fields"))?;
+        let rows = define::refresh(&mirror, add, &drop)?.into_iter();
         Ok(rows
             .map(|row| (row.field, row.column, row.column_type, row.status, row.note))
             .collect())
