@@ -145,7 +145,7 @@ def the_view_shows_it(reader: Reader, block: Block) -> None:
 
 def weeks_are_kept(reader: Reader, block: Block) -> None:
     """What the column had, while Odoo no longer has the field."""
-    if "refresh_mirror" in block.text:
+    if "call ipai.run_sync" in block.text:
         assert "week" not in reader.odoo.rpc("ipai.sample.metric", "fields_get", [], ["type"])
         assert len([row for row in reader.supabase.mirror("week") if row["week"]]) > METRICS / 2
 
