@@ -10,6 +10,7 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -24,7 +25,7 @@ class Supabase:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._connections: list[psycopg.Connection[dict[str, Any]]] = []
-        self._tables: list[str] = []
+        self._own_tables = self._tables()
 
     def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
         """A connection in autocommit mode, closed after the test; notices are collected in `notices`."""
@@ -59,7 +60,6 @@ class Supabase:
     def another_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
         """Registers a mirror of the same model into a table of its own; returns the table's name."""
         table = f"ipai.{name}_rows"
-        self._tables.append(table)
         self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
         self.rows(
             """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, alert_field,
@@ -85,25 +85,45 @@ class Supabase:
         """The row of a mirror's last run."""
         return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
 
+    def create_mirror(self, model: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Calls ipai.create_mirror with these named arguments (dictionaries and the domain as JSON) and returns its rows."""
+        named = "".join(f", {name} => %s" for name in arguments)
+        values = [Jsonb(value) if isinstance(value, dict) or name == "domain" else value for name, value in arguments.items()]
+        return self.rows(f"select * from ipai.create_mirror(%s{named})", model, *values)
+
+    def sync(self, mirror: str, mode: str = "auto") -> dict[str, Any]:
+        """Lets a mirror run, which must succeed, and returns the run's row."""
+        self.rows(f"call ipai.run_sync({_literal(mirror)}, {_literal(mode)})")
+        run = self.last_run(mirror)
+        assert run["state"] == "succeeded"
+        return run
+
     def reset(self) -> None:
         """Back to how a fresh database looks."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
-        tables = ", ".join(self._tables)
-        self._tables.clear()
+        tables = ", ".join(sorted(self._tables() - self._own_tables))
         self.cluster.psql(
             f"""
             set client_min_messages = warning;
             select cron.unschedule(jobid) from cron.job;
             delete from cron.job_run_details;
-            {f"drop table {tables};" if tables else ""}
+            {f"drop table {tables} cascade;" if tables else ""}
             select format('drop server %I cascade', srvname) from pg_foreign_server s
                 join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
             truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins restart identity;
             delete from vault.secrets;
             """
         )
+
+    def _tables(self) -> set[str]:
+        """The tables of this database that could be anybody's: what a test makes is dropped after it."""
+        schemas = "nspname not like 'pg\\_%' and nspname <> 'information_schema'"
+        tables = (
+            f"select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace where relkind in ('r', 'p') and {schemas}"
+        )
+        return set(self.cluster.psql(f"set search_path = ''; {tables}").splitlines())
 
 
 def _literal(text: str) -> str:

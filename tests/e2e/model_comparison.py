@@ -1,0 +1,322 @@
+"""Any mirror against Odoo's own database: every mirrored column of every row, read by SQL on both sides.
+
+What a column must hold follows from Odoo's own list of fields (ir_model_fields) and from how its API shows what it stores: NULL numbers are 0
+and NULL booleans false, times lose their microseconds, a translated or company-dependent value is one member of a jsonb column, and the ids of
+a many2many are rows of a table of their own. Nothing is skipped: a column of which this file does not know where Odoo keeps it is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from conftest import Supabase
+from harness.odoo import Odoo
+
+#: Columns of a mirror beside those of its fields and its constants.
+BOOKKEEPING = {"odoo_id", "inserted_at", "updated_at"}
+
+#: The type of the column for each of Odoo's types. (A float with digits is numeric.)
+COLUMN_TYPES = {
+    **dict.fromkeys(("char", "text", "html", "selection", "reference"), "text"),
+    "integer": "integer",
+    "float": "double precision",
+    "monetary": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp with time zone",
+    **dict.fromkeys(("many2one", "many2one_reference"), "bigint"),
+    **dict.fromkeys(("many2many", "one2many"), "bigint[]"),
+    **dict.fromkeys(("json", "properties", "properties_definition"), "jsonb"),
+    "binary": "bytea",
+}
+
+#: Tables that are not called like their models.
+_TABLES = {
+    "ir.actions.act_url": "ir_act_url",
+    "ir.actions.act_window": "ir_act_window",
+    "ir.actions.act_window.view": "ir_act_window_view",
+    "ir.actions.act_window_close": "ir_actions",
+    "ir.actions.actions": "ir_actions",
+    "ir.actions.client": "ir_act_client",
+    "ir.actions.report": "ir_act_report_xml",
+    "ir.actions.server": "ir_act_server",
+}
+
+_TEXTS = ("char", "text", "html", "selection", "reference")
+#: Odoo drops them from XML, where they cannot stand.
+_CONTROL = r"E'[\x01-\x08\x0b\x0c\x0e-\x1f]'"
+
+
+@dataclass(frozen=True)
+class Difference:
+    odoo_id: int
+    #: None: the whole row is missing on one side.
+    field: str | None
+    odoo: Any
+    mirror: Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    #: Rows in Odoo that the mirror ought to have.
+    rows: int
+    #: The fields whose values were compared, sorted.
+    fields: tuple[str, ...]
+    #: For each field, how many different values Odoo has: 1 proves little.
+    variety: Mapping[str, int]
+    differences: list[Difference]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A mirrored field: where Odoo keeps it, and how to bring both sides' values into one form."""
+
+    name: str
+    column: str
+    type: str
+    expression: str
+    theirs: Callable[[Any], Any]
+    ours: Callable[[Any], Any]
+
+
+def assert_mirrors(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true", at_least: int = 1) -> Comparison:
+    """The mirror has exactly the records of Odoo's table for which `where` holds, at least so many, with equal values and fitting types."""
+    found = compare(supabase, erp, mirror, where=where)
+    assert (len(found.differences), found.differences[:5]) == (0, [])
+    assert found.rows >= at_least, f"only {found.rows} rows were compared"
+    return found
+
+
+def compare(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true") -> Comparison:
+    """Compares all rows and columns; `where` is the mirror's domain as SQL over Odoo's table `r`."""
+    registered = supabase.row("select *, target_schema::text, target_table::text from ipai.mirrors where name = %s", mirror)
+    with psycopg.connect(erp.pg.dsn(erp.dbname), row_factory=dict_row) as odoo:
+        fields = _fields(odoo, erp, supabase, registered)
+        theirs = _theirs(odoo, registered["model"], fields, where)
+    _check_columns(supabase, registered, fields, erp)
+    ours = _ours(supabase, registered, fields)
+    differences: list[Difference] = []
+    for odoo_id in sorted(theirs.keys() | ours.keys()):
+        mine, other = ours.get(odoo_id), theirs.get(odoo_id)
+        if mine is None or other is None:
+            differences.append(Difference(odoo_id, None, other, mine))
+            continue
+        pairs = zip(fields, other, mine, strict=True)
+        differences += [Difference(odoo_id, field.name, left, right) for field, left, right in pairs if not _same(left, right)]
+    variety = {field.name: len({repr(row[i]) for row in theirs.values()}) for i, field in enumerate(fields)}
+    return Comparison(len(theirs), tuple(sorted(field.name for field in fields)), variety, differences)
+
+
+def _same(left: Any, right: Any) -> bool:
+    # True is 1 in Python.
+    return left == right and isinstance(left, bool) is isinstance(right, bool)
+
+
+# The two sides ------------------------------------------------------------------------------------------------------------------------
+
+
+def _theirs(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
+    columns = ", ".join(f"{field.expression} as c{i}" for i, field in enumerate(fields))
+    statement = f"select r.id, {columns} from {_table(model)} r where {where}"
+    rows = odoo.execute(cast(LiteralString, statement)).fetchall()
+    return {row["id"]: [field.theirs(row[f"c{i}"]) for i, field in enumerate(fields)] for row in rows}
+
+
+def _ours(supabase: Supabase, registered: dict[str, Any], fields: list[_Field]) -> dict[int, list[Any]]:
+    constants: dict[str, Any] = registered["constants"]
+    statement = sql.SQL("select odoo_id, {columns} from {target} where odoo_id is not null{mine}").format(
+        columns=sql.SQL(", ").join(sql.Identifier(field.column) for field in fields),
+        target=sql.Identifier(registered["target_schema"], registered["target_table"]),
+        mine=sql.SQL("").join(sql.SQL(" and {}::text = {}").format(sql.Identifier(name), value) for name, value in constants.items()),
+    )
+    rows = supabase.rows(statement.as_string())
+    found = {row["odoo_id"]: [field.ours(row[field.column]) for field in fields] for row in rows}
+    assert len(found) == len(rows), "the mirror has a record twice"
+    return found
+
+
+def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[_Field], erp: Odoo) -> None:
+    """Every column of the table is compared, and has the type that its field asks for."""
+    columns = {
+        row["column"]: row["type"]
+        for row in supabase.rows(
+            """select attname as column, format_type(atttypid, atttypmod) as type from pg_attribute
+               where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped""",
+            *(registered["target_schema"], registered["target_table"]),
+        )
+    }
+    # Those of drifted fields keep what they have, and mirrors that share the table may have more.
+    sharing = supabase.rows(
+        "select fields from ipai.mirrors where (target_schema, target_table) = (%s, %s)",
+        *(registered["target_schema"], registered["target_table"]),
+    )
+    known = {entry["column"] for mirror in sharing for entry in mirror["fields"]} | set(registered["constants"]) | BOOKKEEPING
+    # A table of the user's own may have a primary key of its own.
+    assert columns.keys() - known <= {"id"}, f"columns that are not compared: {columns.keys() - known}"
+    of_odoo = erp.rpc(registered["model"], "fields_get", [field.name for field in fields], attributes=["type", "digits"])
+    expected = {}
+    for field in fields:
+        digits = bool(of_odoo[field.name].get("digits"))
+        expected[field.column] = "numeric" if field.type == "float" and digits else COLUMN_TYPES[field.type]
+    assert {column: columns[column] for column in expected} == expected
+
+
+# Where Odoo keeps a field -------------------------------------------------------------------------------------------------------------
+
+
+def table_of(model: str) -> str:
+    """The table of a model, in Odoo's database."""
+    return _TABLES.get(model, model.replace(".", "_"))
+
+
+def _table(model: str) -> str:
+    return f'"{table_of(model)}"'
+
+
+def _literal(text: str) -> str:
+    return sql.Literal(text).as_string()
+
+
+def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supabase, registered: dict[str, Any]) -> list[_Field]:
+    model: str = registered["model"]
+    found = odoo.execute("select * from ir_model_fields where model = %s", [model]).fetchall()
+    known = {field["name"]: field for field in found}
+    drifted = {entry["field"] for entry in registered["drift"]}
+    login = supabase.row("select umoptions from pg_user_mappings where srvname = %s limit 1", registered["server"])["umoptions"]
+    user = dict(option.split("=", 1) for option in login)["user"]
+    companies: list[int] = registered["company_ids"]
+    if not companies:
+        (row,) = odoo.execute("select company_id from res_users where login = %s", [user]).fetchall()
+        companies = [row["company_id"]]
+    fields = []
+    for entry in registered["fields"]:
+        if entry["field"] not in drifted:
+            described = known[entry["field"]]
+            assert described["store"], f"{entry['field']} is not stored: this file does not know how Odoo computes it"
+            fields.append(_field(odoo, described, entry["column"], registered["lang"] or "en_US", companies[0]))
+    assert fields, "the mirror has no fields"
+    return fields
+
+
+def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], column: str, lang: str, company: int) -> _Field:
+    name, kind = field["name"], field["ttype"]
+    stored = f'r."{name}"'
+    if field["translate"]:
+        stored = f"coalesce({stored} ->> {_literal(lang)}, {stored} ->> 'en_US')"
+    elif field["company_dependent"]:
+        default = f"""(select d.json_value::jsonb from ir_default d where d.field_id = {field["id"]} and d.user_id is null and d.condition is null
+                       and (d.company_id is null or d.company_id = {company}) order by d.company_id nulls last limit 1)"""
+        base = {
+            "integer": "integer",
+            "float": "float8",
+            "boolean": "boolean",
+            "many2one": "integer",
+            "date": "date",
+            "datetime": "timestamp",
+        }
+        stored = f"(coalesce({stored} -> '{company}', {default}) #>> '{{}}')::{base.get(kind, 'text')}"
+
+    def made(expression: str, theirs: Callable[[Any], Any] = _as_is, ours: Callable[[Any], Any] = _as_is) -> _Field:
+        return _Field(name, column, kind, expression, theirs, ours)
+
+    if kind in _TEXTS:
+        return made(f"regexp_replace({stored}, {_CONTROL}, '', 'g')")
+    match kind:
+        case "boolean":
+            return made(f"coalesce({stored}, false)")
+        # A many2one_reference is an integer field: unset is 0.
+        case "integer" | "many2one_reference":
+            return made(f"coalesce({stored}, 0)")
+        case "float" | "monetary":
+            # What Odoo computes with is a double, whatever it is stored as.
+            return made(f"coalesce({stored}, 0)::float8", _number, _number)
+        case "date" | "many2one":
+            return made(stored)
+        case "datetime":
+            return made(f"date_trunc('second', {stored}) at time zone 'UTC'")
+        case "many2many":
+            relation, mine, other = field["relation_table"], field["column1"], field["column2"]
+            return made(
+                f"""array(select t.id from "{relation}" x join {_table(field["relation"])} t on t.id = x."{other}"
+                          where x."{mine}" = r.id and {_unarchived(odoo, field["relation"])} order by 1)"""
+            )
+        case "one2many":
+            inverse = odoo.execute(
+                "select ttype from ir_model_fields where model = %s and name = %s", [field["relation"], field["relation_field"]]
+            ).fetchall()
+            assert [row["ttype"] for row in inverse] == ["many2one"], f"the inverse of {name} is no many2one"
+            return made(
+                f"""array(select t.id from {_table(field["relation"])} t
+                          where t."{field["relation_field"]}" = r.id and {_unarchived(odoo, field["relation"])} order by 1)"""
+            )
+        case "binary":
+            has_column = odoo.execute(
+                "select from pg_attribute where attrelid = to_regclass(%s) and attname = %s", [_table(field["model"]), name]
+            ).fetchall()
+            if has_column:
+                return made(stored, lambda value: value and _checksum(base64.b64decode(value)), _checksum)
+            # In a file, whose name and checksum are its SHA-1.
+            attachment = f"res_model = {_literal(field['model'])} and res_field = {_literal(name)} and res_id = r.id"
+            return made(f"(select checksum from ir_attachment where {attachment})", ours=_checksum)
+        case "json":
+            return made(stored)
+        case "properties":
+            # The API shows them together with their definitions, which another table has.
+            return made(stored, lambda value: _values(value or {}), lambda value: _values(_of_definitions(value)))
+        case "properties_definition":
+            return made(stored, lambda value: value or [], lambda value: value or [])
+    raise NotImplementedError(f"field {name}: this file does not know where Odoo keeps a {kind}")
+
+
+def _unarchived(odoo: psycopg.Connection[dict[str, Any]], model: str) -> str:
+    """search_read shows archived records when asked to, but in their lists of ids no archived ones."""
+    found = odoo.execute(
+        "select name from ir_model_fields where model = %s and name in ('active', 'x_active') and store order by name", [model]
+    ).fetchall()
+    return f't."{found[0]["name"]}"' if found else "true"
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _number(value: float | Decimal | None) -> Any:
+    """The decimal number that a double means: the shortest one that reads back as the same double."""
+    if value is None:
+        return None
+    number = Decimal(repr(value)) if isinstance(value, float) else value
+    return number if number.is_finite() else str(number)
+
+
+def _checksum(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.sha1(bytes(value)).hexdigest()
+
+
+def _of_definitions(properties: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Their values as Odoo stores them, which are ids without names."""
+
+    def value(entry: dict[str, Any]) -> Any:
+        value = entry.get("value")
+        match entry["type"]:
+            case "many2one":
+                return value and value[0]
+            case "many2many":
+                return [pair[0] for pair in value or []]
+        return value
+
+    return {entry["name"]: value(entry) for entry in properties or []}
+
+
+def _values(properties: dict[str, Any]) -> dict[str, Any]:
+    """Those that are set: an unset one may be missing or false."""
+    return {name: json.loads(json.dumps(value)) for name, value in properties.items() if value not in (None, False, "", [])}
