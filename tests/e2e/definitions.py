@@ -1,0 +1,92 @@
+"""What tests of defined mirrors need: an Odoo, scripted, whose fields come and go, and sessions that wait for one another."""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import MODEL, RECORDED, Behaviour, FaultyOdoo, Record, Request
+from harness import shell
+from sessions import Connection, running
+
+
+class ScriptedOdoo(FaultyOdoo):
+    """One whose model `ipai.create_mirror` can mirror, and whose fields may be gone for a while."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        super().__init__(records)
+        #: Fields that it does not have now.
+        self.gone: set[str] = set()
+
+    def answer(self, request: Request) -> bytes:
+        if request.method == "get_available_models":
+            return _result([{"model": MODEL, "display_name": "Metric"}])
+        if request.method == "search_read" and self.gone & set(request.kwargs["fields"]):
+            return (RECORDED / "fault_unknown_field_in_fields.xml").read_bytes()
+        body = super().answer(request)
+        if request.method != "fields_get":
+            return body
+        (fields,), _ = cast(tuple[tuple[dict[str, Any]], Any], xmlrpc.client.loads(body))
+        return _result({name: field for name, field in fields.items() if name not in self.gone})
+
+
+def answering(value: Any) -> Behaviour:
+    """Answers with this value, whatever is asked."""
+    return lambda exchange: exchange.send(200, {}, _result(value))
+
+
+def _result(value: Any) -> bytes:
+    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
+
+
+def refused(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.errors.Diagnostic:
+    """The error that a statement ends with."""
+    with pytest.raises(psycopg.Error) as error:
+        supabase.rows(sql, *args, user=user)
+    return error.value.diag
+
+
+def everything(supabase: Supabase) -> list[dict[str, Any]]:
+    """Relations, functions and mirrors: what a definition could leave behind."""
+    return supabase.rows(
+        """select 'relation' as kind, oid::regclass::text as name from pg_class where relnamespace::regnamespace::text !~ '^pg_(toast|catalog)'
+           union all select 'column', attrelid::regclass || '.' || attname from pg_attribute
+               where attnum > 0 and attrelid in (select oid from pg_class where relkind = 'r' and relnamespace::regnamespace::text !~ '^pg_')
+           union all select 'function', oid::regprocedure::text from pg_proc where pronamespace::regnamespace::text <> 'pg_catalog'
+           union all select 'mirror', m::text from ipai.mirrors m
+           union all select 'run', r::text from ipai.run_log r
+           order by 1, 2"""
+    )
+
+
+@contextmanager
+def waiting(supabase: Supabase, statement: str, holder: Connection) -> Iterator[Future[Any]]:
+    """The statement in a session of its own, once it waits for what the holder's transaction has locked."""
+    connection = supabase.connect()
+    waits = "select %s = any (pg_blocking_pids(%s)) as waits"
+
+    def is_waiting() -> bool:
+        assert not call.done(), call.exception() or call.result()
+        return bool(supabase.row(waits, holder.info.backend_pid, connection.info.backend_pid)["waits"])
+
+    with running(supabase, connection, statement) as call:
+        shell.wait_until(is_waiting, "one session waiting for the other", seconds=10, every=0.02)
+        yield call
+
+
+def execute(connection: Connection, sql: str) -> list[dict[str, Any]]:
+    """The rows of a statement on this connection."""
+    cursor = connection.execute(cast(LiteralString, sql))
+    return cursor.fetchall() if cursor.description else []
+
+
+def create(name: str, target: str, *, fields: str = "name,write_date", more: str = "") -> str:
+    """The statement that makes a mirror of the metrics."""
+    return f"select * from ipai.create_mirror('{MODEL}', '{target}', '{{{fields}}}', name => '{name}'{more})"
