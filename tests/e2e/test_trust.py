@@ -1,0 +1,280 @@
+"""What others put into the database is not trusted, who was granted little can do what he was granted, and a library that is newer than the
+SQL says so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from conftest import Supabase
+from definitions import ScriptedOdoo, answering, create, everything, execute, refused
+from faulty import Behaviour, FaultyOdoo, closing, cut, metric, silent, status
+from harness import extension, paths, postgres
+from harness.postgres import Cluster, Installation
+from sessions import Connection
+
+SCRIPTS = paths.PROJECT / "tests/released"
+
+#: The versions that have been released, by the scripts that installed them.
+RELEASED = sorted(path.stem.removeprefix("ipai_sync--") for path in SCRIPTS.glob("ipai_sync--*.sql"))
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
+    with ScriptedOdoo([metric(number) for number in range(1, 6)]) as server:
+        supabase.server(server.url)
+        yield server
+
+
+# Planted objects ----------------------------------------------------------------------------------------------------------------------
+
+#: What looks like pg_cron, and notes whoever uses it.
+LIKE_CRON = """
+    create table public.used_by (who text);
+    grant insert on public.used_by to public;
+    create schema cron;
+    grant usage on schema cron to public;
+    create function cron.note(what bigint) returns bigint language plpgsql as
+        $$ begin insert into public.used_by values (current_user); return what; end $$;
+    create function cron.jobs() returns table (jobid bigint, jobname text, schedule text, command text, username name) language plpgsql as
+        $$ begin
+            insert into public.used_by values (current_user);
+            return query select n, job || 'm', '* * * * *', 'call ipai.run_sync(''m'')', current_user
+                from unnest('{ipai_sync ,ipai_sync now }'::text[]) with ordinality as jobs (job, n);
+        end $$;
+    create view cron.job as select * from cron.jobs();
+    create function cron.schedule(text, text, text) returns bigint language sql as 'select cron.note(1)';
+    create function cron.unschedule(bigint) returns boolean language sql as 'select cron.note(1) = 1';
+    grant select on cron.job to public;
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(extension_pg: Installation) -> Iterator[Cluster]:
+    """A cluster in which released versions can be installed, too."""
+    installation = extension_pg.relocated("sharing", under=paths.run_dir())
+    extension.copy(extension_pg, installation)
+    for script in SCRIPTS.glob("*.sql"):
+        shutil.copy(script, installation.extension_dir)
+    with postgres.supabase_cluster(installation) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def plain(cluster: Cluster) -> Iterator[Connection]:
+    """A superuser in a database without pg_cron, which belongs to postgres."""
+    cluster.psql("create database plain template template0 owner postgres")
+    try:
+        with psycopg.connect(cluster.dsn("plain"), autocommit=True, row_factory=dict_row) as connection:
+            yield connection
+    finally:
+        cluster.psql("drop database plain with (force)")
+
+
+def error_of(session: Connection, sql: str) -> psycopg.errors.Diagnostic:
+    with pytest.raises(psycopg.Error) as error:
+        execute(session, sql)
+    return error.value.diag
+
+
+def connect_to(session: Connection, odoo: FaultyOdoo) -> None:
+    """A server and the superuser's mapping; there is no Vault."""
+    execute(session, f"create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo')")
+    execute(session, "create user mapping for current_user server odoo options (user 'admin', password 'admin')")
+
+
+def test_a_table_that_is_only_called_like_pg_crons_is_not_read(cluster: Cluster, plain: Connection) -> None:
+    """By the superuser neither, for whom a view of postgres could do anything."""
+    cluster.psql(LIKE_CRON, dbname="plain", user="postgres")
+    execute(plain, "create extension ipai_sync")
+    assert execute(plain, "select ipai.has_cron() as has") == [{"has": False}]
+    used_by = "select who from public.used_by"
+    with ScriptedOdoo([metric(1)]) as odoo:
+        connect_to(plain, odoo)
+        for name in ("m", "n"):
+            execute(plain, create(name, f"public.{name}"))
+        for statement in (
+            *("call ipai.run_sync('m')", "call ipai.run_sync()", "select * from ipai.sync_mirror('m')"),
+            *("select * from ipai.sync_status", "select * from ipai.sync_alerts", "select ipai.notify_alerts()"),
+            *("select ipai.drop_mirror('m')", "select ipai.drop_mirror('n', true)"),
+        ):
+            execute(plain, statement)
+            assert (statement, execute(plain, used_by)) == (statement, [])
+        execute(plain, create("m", "public.again"))
+        for call in ("schedule_sync('m', '* * * * *')", "sync_now('m')", "unschedule_sync('m')", "restore_schedules()"):
+            found = error_of(plain, f"select * from ipai.{call}")
+            assert (call, found.sqlstate, found.message_primary) == (call, "42704", "pg_cron is not installed in this database")
+            assert found.message_hint and execute(plain, used_by) == []
+    # Whoever reads it is noted.
+    execute(plain, "select * from cron.job")
+    assert execute(plain, used_by) == [{"who": "supabase_admin"}]
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_an_upgrade_reads_no_table_that_is_only_called_like_pg_crons(cluster: Cluster, plain: Connection, version: str) -> None:
+    cluster.psql(LIKE_CRON, dbname="plain", user="postgres")
+    execute(plain, f"create extension ipai_sync version '{version}'")
+    execute(
+        plain,
+        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
+           values ('m', 's', 'x', 'public', 't', '[]', 100, 0.5)""",
+    )
+    execute(plain, "alter extension ipai_sync update")
+    assert execute(plain, "select schedule from ipai.mirrors") == [{"schedule": None}]
+    assert execute(plain, "select * from public.used_by") == []
+    assert execute(plain, "select ipai.has_cron() as has") == [{"has": False}]
+
+
+def test_pg_cron_itself_is_known_to_whoever_may_use_it(supabase: Supabase) -> None:
+    has = "select ipai.has_cron() as has"
+    assert supabase.row(has) == {"has": True}
+    connection = supabase.connect()
+    connection.execute("set role service_role")
+    assert execute(connection, has) == [{"has": False}]
+
+
+@pytest.fixture
+def shared(supabase: Supabase) -> Iterator[Supabase]:
+    """With a schema `shared`, in which mallory may create things, too."""
+    supabase.cluster.psql(
+        """create role mallory login;
+           create schema shared authorization postgres;
+           grant usage, create on schema shared to mallory"""
+    )
+    yield supabase
+    supabase.cluster.psql("drop schema shared cascade; drop owned by mallory; drop role mallory")
+
+
+@pytest.mark.parametrize("definer", ["", "security definer"])
+def test_another_roles_trigger_function_is_not_used(shared: Supabase, erp: ScriptedOdoo, definer: str) -> None:
+    plant = f"create function shared.keep_updated_at() returns trigger language plpgsql {definer} as 'begin return new; end'"
+    shared.rows(plant, user="mallory")
+    shared.rows("grant execute on function shared.keep_updated_at() to public", user="mallory")
+    before = everything(shared)
+    found = refused(shared, create("metrics", "shared.metrics"))
+    assert (found.sqlstate, found.message_primary) == ("42501", "function shared.keep_updated_at() belongs to another role")
+    assert found.message_hint
+    assert everything(shared) == before
+    # Without it there is one of our own, which the next mirror uses too.
+    shared.rows("drop function shared.keep_updated_at()")
+    for name in ("metrics", "again"):
+        shared.rows(create(name, f"shared.{name}"))
+        assert shared.sync(name)["inserted"] == 5
+    owners = shared.rows(
+        "select proowner::regrole::text as owner from pg_proc where proname = 'keep_updated_at' and pronamespace = 'shared'::regnamespace"
+    )
+    assert owners == [{"owner": "postgres"}]
+
+
+# Versions apart -------------------------------------------------------------------------------------------------------------------------
+
+#: What all released versions have.
+CALLS = [
+    "call ipai.run_sync()",
+    "select * from ipai.sync_mirror('m')",
+    "select * from ipai.sync_sample_metrics()",
+    "select * from ipai.refresh_counts()",
+    "select * from ipai.refresh_counts('m')",
+    "select * from ipai.check_connection()",
+    "select * from ipai.check_connection('odoo')",
+    "select ipai.odoo_version()",
+    "select ipai.alter_mirror('m', 'odoo')",
+]
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_a_library_that_is_newer_than_the_sql_says_so(plain: Connection, version: str) -> None:
+    execute(plain, f"create extension ipai_sync version '{version}'")
+    with ScriptedOdoo([metric(1)]) as odoo:
+        connect_to(plain, odoo)
+        execute(plain, "create table public.t (odoo_id bigint unique, name text)")
+        execute(
+            plain,
+            """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
+               values ('m', 'odoo', 'ipai.sample.metric', 'public', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
+        )
+        for call in CALLS:
+            found = error_of(plain, call)
+            assert (call, found.sqlstate, found.message_hint) == (call, "55000", "alter extension ipai_sync update;"), found.message_primary
+            assert version in (found.message_primary or "")
+        assert odoo.requests == []
+        assert execute(plain, "select name from ipai.mirrors") == [{"name": "m"}]
+        assert execute(plain, "select from ipai.run_log") == []
+        # What the hint says, word by word.
+        execute(plain, "alter extension ipai_sync update;")
+        execute(plain, "call ipai.run_sync('m')")
+        assert execute(plain, "select odoo_id, name from public.t") == [{"odoo_id": 1, "name": "Metric 1"}]
+
+
+# Calls that may change something --------------------------------------------------------------------------------------------------------
+
+CALL = "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result"
+
+
+@pytest.mark.parametrize(
+    "behaviour", [closing, cut(lambda body: len(body) // 2), status(502), silent], ids=["closed", "cut", "502", "timeout"]
+)
+def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supabase, behaviour: Behaviour) -> None:
+    with FaultyOdoo() as odoo:
+        supabase.server(odoo.url, timeout="1")
+        odoo.on("action", behaviour)
+        found = refused(supabase, CALL)
+        assert found.sqlstate == "08006" and "Odoo may have carried it out" in (found.message_hint or "")
+        assert len(odoo.received("action")) == 1
+
+
+def test_who_did_not_reach_odoo_is_not_told_to_look(supabase: Supabase) -> None:
+    with FaultyOdoo() as odoo:
+        supabase.server(odoo.url, timeout="1")
+        odoo.on("authenticate", silent)
+        found = refused(supabase, CALL)
+        assert found.sqlstate == "08006" and "may have" not in (found.message_hint or "")
+        assert odoo.received("action") == []
+
+
+@pytest.fixture
+def caller(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    """An Odoo that role `caller` may call, and nothing else."""
+    with FaultyOdoo() as odoo:
+        odoo.on("action", answering(7))
+        supabase.server(odoo.url)
+        supabase.cluster.psql("create role caller login")
+        supabase.rows("grant usage on schema ipai to caller")
+        supabase.rows("grant execute on function ipai.odoo_call to caller")
+        supabase.rows("grant usage on foreign server odoo to caller")
+        supabase.rows("create user mapping for caller server odoo options (user 'admin', password 'admin')")
+        yield odoo
+        # What postgres granted only postgres takes back.
+        supabase.rows("revoke all on schema ipai from caller")
+        supabase.rows("revoke all on function ipai.odoo_call from caller")
+        supabase.rows("revoke all on ipai.odoo_logins from caller")
+        supabase.rows("drop server odoo cascade")
+        supabase.cluster.psql("drop role caller")
+
+
+#: Who calls, and what he may do with the logins that are remembered.
+CALLERS = [("caller", ""), ("caller", "select"), ("caller", "select, insert, update"), ("postgres", "all")]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first login", "remembered login"])
+@pytest.mark.parametrize("transaction", ["read write", "read only"])
+@pytest.mark.parametrize(("user", "privileges"), CALLERS, ids=[f"{user} {privileges}".strip() for user, privileges in CALLERS])
+def test_a_call_needs_no_more_than_execute_and_usage(
+    supabase: Supabase, caller: FaultyOdoo, user: str, privileges: str, transaction: str, known: bool
+) -> None:
+    if user == "caller" and privileges:
+        supabase.rows(f"grant {privileges} on ipai.odoo_logins to caller")
+    if known:
+        supabase.rows("insert into ipai.odoo_logins values (%s, 'odoo', 'admin', 2)", caller.url)
+    connection = supabase.connect(user=user)
+    execute(connection, f"begin transaction {transaction}")
+    assert execute(connection, CALL) == [{"result": 7}]
+    assert len(caller.received("action")) == 1
+    execute(connection, "commit")
+    remembered = known or (transaction == "read write" and privileges not in ("", "select"))
+    assert supabase.rows("select uid from ipai.odoo_logins") == [{"uid": 2}] * remembered
+    assert len(caller.received("action")) == 1
