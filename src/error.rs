@@ -249,6 +249,11 @@ impl Error {
                  the method."
                 .into(),
             Error::OdooFault { .. } => "Odoo's own log has the whole story.".into(),
+            Error::NoneReturned { method, .. } if method == "search_read" || method == "read" => {
+                "A json field may have a null in its value. Leave such fields out of the mirror: ipai.refresh_mirror(..., \
+                 drop_fields => '{...}')."
+                    .into()
+            }
             Error::NoneReturned { .. } => "Odoo has done what the method does; only its result is lost.".into(),
             Error::Malformed { .. } => {
                 "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \

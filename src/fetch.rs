@@ -203,17 +203,27 @@ impl Source for OdooSource {
 
     fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
         let mirror = Arc::clone(&self.mirror);
-        self.fetcher
-            .run(move |client| client.search(&mirror.scope, after, u64::from(WINDOW)))
+        self.fetcher.run(move |client| {
+            let wanted = Wanted {
+                since: None,
+                after,
+                limit: u64::from(WINDOW),
+            };
+            client.search(&mirror.scope, &wanted)
+        })
     }
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         let mirror = Arc::clone(&self.mirror);
         let ids = ids.to_vec();
         self.fetcher.run(move |client| {
+            let fields = mirror.wanted_fields();
+            if mirror.has_lists() {
+                let ids = client.search_among(&mirror.scope, &ids)?;
+                return read_by_id(client, &mirror, &fields, i64::MIN, &ids);
+            }
             let page = || PageBuilder::new(&mirror, i64::MIN, ids.len() as u64);
-            let page = client.search_read_ids(&mirror.scope, &mirror.wanted_fields(), &ids, page)?;
-            Ok(page.finish())
+            Ok(client.search_read_ids(&mirror.scope, &fields, &ids, page)?.finish())
         })
     }
 
@@ -234,18 +244,15 @@ fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &Sy
     loop {
         let limit = left.min(u64::from(mirror.page_size));
         let wanted = Wanted {
-            fields: &fields,
             since: scan.since,
             after,
             limit,
         };
-        let page = client.search_read(&mirror.scope, &wanted, || PageBuilder::new(mirror, after, limit))?;
-        let page = page.finish();
-        let rows = page.len() as u64;
-        after = page.ids.last().copied().unwrap_or(after);
+        let (page, rows, last) = read_page(client, mirror, &fields, &wanted)?;
+        after = last;
         left -= rows;
         // A failed send: nobody waits any more.
-        if rows > 0 && pages.send(Ok(page)).is_err() {
+        if !page.is_empty() && pages.send(Ok(page)).is_err() {
             return Ok(());
         }
         // A model may filter what it found after Odoo cut it to the limit, so that only an empty page is surely the end. For
@@ -256,4 +263,31 @@ fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &Sy
             return Ok(());
         }
     }
+}
+
+/// One page, how many records it is about, and the last of their ids.
+fn read_page(
+    client: &mut Client<Http>,
+    mirror: &Mirror,
+    fields: &[String],
+    wanted: &Wanted,
+) -> Result<(Page, u64, i64)> {
+    if mirror.has_lists() {
+        let ids = client.search(&mirror.scope, wanted)?;
+        let page = read_by_id(client, mirror, fields, wanted.after, &ids)?;
+        return Ok((page, ids.len() as u64, ids.last().copied().unwrap_or(wanted.after)));
+    }
+    let page = || PageBuilder::new(mirror, wanted.after, wanted.limit);
+    let page = client.search_read(&mirror.scope, fields, wanted, page)?.finish();
+    let (rows, last) = (page.len() as u64, page.ids.last().copied());
+    Ok((page, rows, last.unwrap_or(wanted.after)))
+}
+
+/// The second of two calls, for records with lists of ids: `search_read` would leave archived ones out of the lists.
+fn read_by_id(client: &mut Client<Http>, mirror: &Mirror, fields: &[String], after: i64, ids: &[i64]) -> Result<Page> {
+    let page = || PageBuilder::new(mirror, after, ids.len() as u64);
+    if ids.is_empty() {
+        return Ok(page().finish());
+    }
+    Ok(client.read(&mirror.scope, fields, ids, page)?.finish())
 }

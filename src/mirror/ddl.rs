@@ -23,7 +23,6 @@ pub fn create_keeper(schema: &str) -> Vec<String> {
              'begin new.updated_at := now(); return new; end'"
         ),
         format!("comment on function {name} is 'Trigger function of mirrors: keeps updated_at'"),
-        format!("revoke all on function {name} from public"),
     ]
 }
 

@@ -6,7 +6,7 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<
     let mut found: Vec<(f64, &str)> = names
         .into_iter()
         .map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(likeness, other)| *likeness >= ALIKE || other.contains(name))
+        .filter(|(likeness, other)| *likeness >= ALIKE || (!name.is_empty() && other.contains(name)))
         .collect();
     found.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
     found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
@@ -23,5 +23,6 @@ mod tests {
         assert_eq!(nearest("parner_id", names), ["parent_id", "partner_share"]);
         assert_eq!(nearest("share", names), ["partner_share"]);
         assert_eq!(nearest("zzz", names), [""; 0]);
+        assert_eq!(nearest("", names), [""; 0]);
     }
 }

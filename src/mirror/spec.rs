@@ -70,6 +70,11 @@ impl Mirror {
         Some(&map.column)
     }
 
+    /// Whether records hold lists of other records' ids.
+    pub fn has_lists(&self) -> bool {
+        self.fields.iter().any(|map| map.kind == Kind::BigintArray)
+    }
+
     /// Fields to ask Odoo for: those of the columns, and the write date, by which the cursor moves.
     /// (`id` always comes.)
     pub fn wanted_fields(&self) -> Vec<String> {

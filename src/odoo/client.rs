@@ -39,16 +39,22 @@ pub struct Scope {
     pub company_ids: Vec<i64>,
 }
 
-/// One page of records.
-#[derive(Debug, Clone)]
-pub struct Wanted<'a> {
-    pub fields: &'a [String],
+/// One page of records, in keyset order.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
     /// Only records written at or after this moment (UTC).
     pub since: Option<NaiveDateTime>,
     /// Only records with a higher id.
     pub after: i64,
     /// At most so many records.
     pub limit: u64,
+}
+
+impl Wanted {
+    fn terms(&self) -> impl Iterator<Item = Value> {
+        let since = self.since.map(domain::written_since);
+        std::iter::once(domain::after(self.after)).chain(since)
+    }
 }
 
 impl Scope {
@@ -213,14 +219,23 @@ impl<T: Transport> Client<T> {
             .ok_or_else(|| unexpected("search_count", "a number of records"))
     }
 
-    /// Ids of `scope` in ascending order, after `after`, at most `limit`.
-    pub fn search(&mut self, scope: &Scope, after: i64, limit: u64) -> Result<Vec<i64>> {
-        let args = vec![scope.domain([domain::after(after)])];
-        let kwargs = vec![
-            ("order".to_owned(), "id".into()),
-            ("limit".to_owned(), number(limit)),
-            ("context".to_owned(), scope.context()),
-        ];
+    /// The ids of one page in ascending order.
+    pub fn search(&mut self, scope: &Scope, wanted: &Wanted) -> Result<Vec<i64>> {
+        self.search_ids(scope, scope.domain(wanted.terms()), Some(wanted.limit))
+    }
+
+    /// Those of these ids that Odoo still shows, in ascending order.
+    pub fn search_among(&mut self, scope: &Scope, ids: &[i64]) -> Result<Vec<i64>> {
+        self.search_ids(scope, scope.domain([domain::one_of(ids)]), None)
+    }
+
+    fn search_ids(&mut self, scope: &Scope, domain: Value, limit: Option<u64>) -> Result<Vec<i64>> {
+        let args = vec![domain];
+        let mut kwargs = vec![("order".to_owned(), "id".into())];
+        if let Some(limit) = limit {
+            kwargs.push(("limit".to_owned(), number(limit)));
+        }
+        kwargs.push(("context".to_owned(), scope.context()));
         self.execute_kw(
             &scope.model,
             "search",
@@ -235,12 +250,11 @@ impl<T: Transport> Client<T> {
     pub fn search_read<V: RowVisitor>(
         &mut self,
         scope: &Scope,
-        wanted: &Wanted<'_>,
+        fields: &[String],
+        wanted: &Wanted,
         page: impl FnMut() -> V,
     ) -> Result<V> {
-        let since = wanted.since.map(domain::written_since);
-        let domain = scope.domain(std::iter::once(domain::after(wanted.after)).chain(since));
-        self.read_rows(scope, domain, wanted.fields, Some(wanted.limit), page)
+        self.search_and_read(scope, scope.domain(wanted.terms()), fields, Some(wanted.limit), page)
     }
 
     /// The records with these ids that Odoo still shows, in keyset order.
@@ -252,20 +266,37 @@ impl<T: Transport> Client<T> {
         page: impl FnMut() -> V,
     ) -> Result<V> {
         let domain = scope.domain([domain::one_of(ids)]);
-        self.read_rows(scope, domain, fields, None, page)
+        self.search_and_read(scope, domain, fields, None, page)
     }
 
-    fn read_rows<V: RowVisitor>(
+    /// The records with these ids, in their order, without those that are gone. Unlike `search_read` it shows archived records
+    /// in lists of ids: that one forgets `active_test` before it reads.
+    pub fn read<V: RowVisitor>(
+        &mut self,
+        scope: &Scope,
+        fields: &[String],
+        ids: &[i64],
+        page: impl FnMut() -> V,
+    ) -> Result<V> {
+        let ids = Value::Array(ids.iter().map(|id| Value::Int(*id)).collect());
+        let kwargs = vec![
+            ("fields".to_owned(), names(fields)),
+            ("load".to_owned(), "".into()),
+            ("context".to_owned(), scope.context()),
+        ];
+        self.read_rows(scope, "read", ids, kwargs, page)
+    }
+
+    fn search_and_read<V: RowVisitor>(
         &mut self,
         scope: &Scope,
         domain: Value,
         fields: &[String],
         limit: Option<u64>,
-        mut page: impl FnMut() -> V,
+        page: impl FnMut() -> V,
     ) -> Result<V> {
-        let fields = Value::Array(fields.iter().map(|field| field.as_str().into()).collect());
         let mut kwargs = vec![
-            ("fields".to_owned(), fields),
+            ("fields".to_owned(), names(fields)),
             ("order".to_owned(), "id".into()),
             // A bare id for a many2one: without it Odoo computes a display name for each, at half its speed.
             ("load".to_owned(), "".into()),
@@ -274,10 +305,21 @@ impl<T: Transport> Client<T> {
         if let Some(limit) = limit {
             kwargs.push(("limit".to_owned(), number(limit)));
         }
+        self.read_rows(scope, "search_read", domain, kwargs, page)
+    }
+
+    fn read_rows<V: RowVisitor>(
+        &mut self,
+        scope: &Scope,
+        method: &str,
+        which: Value,
+        kwargs: Vec<(String, Value)>,
+        mut page: impl FnMut() -> V,
+    ) -> Result<V> {
         self.execute_kw(
             &scope.model,
-            "search_read",
-            vec![domain],
+            method,
+            vec![which],
             kwargs,
             Safety::Harmless,
             |body, limits| {
@@ -433,6 +475,10 @@ impl<T: Transport> Client<T> {
             login: self.account.login.clone(),
         }
     }
+}
+
+fn names(fields: &[String]) -> Value {
+    Value::Array(fields.iter().map(|field| field.as_str().into()).collect())
 }
 
 fn number(count: u64) -> Value {

@@ -184,6 +184,14 @@ fn pinged(uid: i64) -> Asked {
     execute(uid, "m", "ping", list([]), record(&[]))
 }
 
+fn after(id: i64, limit: u64) -> Wanted {
+    Wanted {
+        since: None,
+        after: id,
+        limit,
+    }
+}
+
 fn pauses(log: &Log) -> Vec<Duration> {
     let pause = |asked: &Asked| match asked {
         Asked::Pause(pause) => Some(*pause),
@@ -457,12 +465,11 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
         let answer = list([record(&[("id", 42.into())])]);
         let (mut client, log) = client(Some(5), vec![result(answer)]);
         let wanted = Wanted {
-            fields: &fields,
             since,
             after: 41,
             limit: 500,
         };
-        let rows = client.search_read(&scope, &wanted, Rows::default).unwrap();
+        let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),
@@ -496,7 +503,7 @@ fn named_records_are_asked_for_within_the_scope() {
 #[test]
 fn ids_and_counts_are_asked_for_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([5.into(), 7.into()])), result(12)]);
-    assert_eq!(client.search(&wide_scope(), 4, 50_000), Ok(vec![5, 7]));
+    assert_eq!(client.search(&wide_scope(), &after(4, 50_000)), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
     let domain = [vec![term("id", ">", 4)], wide_scope().domain].concat();
     let kwargs = record(&[
@@ -556,7 +563,7 @@ fn fields_and_version_are_read() {
 fn answers_of_another_shape_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
-    let ids: Ask = |client| client.search(&scope(), 0, 10).map(drop);
+    let ids: Ask = |client| client.search(&scope(), &after(0, 10)).map(drop);
     let fields: Ask = |client| client.fields("m", &[]).map(drop);
     let models: Ask = |client| client.models().map(drop);
     let version: Ask = |client| client.version().map(drop);
@@ -675,4 +682,36 @@ fn a_method_is_sent_once() {
     let within = "Traceback (most recent call last):\n  File \"rpc.py\", line 1, in dispatch_rpc\nTypeError: cannot marshal None";
     let (mut failed, _) = client(None, vec![result(5), fault(1, within)]);
     assert_eq!(call(&mut failed).unwrap_err().sqlstate(), "38000");
+}
+
+#[test]
+fn records_are_read_by_their_ids() {
+    let answers = vec![
+        result(list([4.into(), 9.into()])),
+        result(list([record(&[("id", 4.into())])])),
+    ];
+    let (mut client, log) = client(Some(5), answers);
+    assert_eq!(client.search_among(&wide_scope(), &[4, 9, 11]), Ok(vec![4, 9]));
+    let rows = client
+        .read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default)
+        .unwrap();
+    assert_eq!(rows.0, [[Value::Int(4)]]);
+    let domain = [
+        vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))],
+        wide_scope().domain,
+    ]
+    .concat();
+    let kwargs = record(&[("order", "id".into()), ("context", wide_context())]);
+    let reading = record(&[
+        ("fields", list(["name".into()])),
+        ("load", "".into()),
+        ("context", wide_context()),
+    ]);
+    assert_eq!(
+        *log.borrow(),
+        [
+            execute(5, "res.partner", "search", list([list(domain)]), kwargs),
+            execute(5, "res.partner", "read", list([list([4.into(), 9.into()])]), reading),
+        ]
+    );
 }

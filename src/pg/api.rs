@@ -169,7 +169,13 @@ impl Request {
                 None
             }
             false => {
-                let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?)?;
+                let odoo = counts::after_run(
+                    &mut source,
+                    &mirror,
+                    &report,
+                    counts::of_mirror(&mirror)?,
+                    runs::last_tally(&mirror.name)?,
+                )?;
                 let uid = source.uid()?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
                 complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;

@@ -23,10 +23,22 @@ pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<T
     })
 }
 
-/// The same after a run: where nothing has changed, nothing is asked, but for a full run, which proves it.
-pub fn after_run(source: &mut OdooSource, mirror: &Mirror, report: &Report, last: Option<Tally>) -> Result<Tally> {
+/// Both after a run: where nothing has changed, Odoo is asked nothing, but for a full run, which proves it. `last` is what was
+/// counted last, alike on both sides; the mirror's counts tell whether it is still about the same fields.
+pub fn after_run(
+    source: &mut OdooSource,
+    mirror: &Mirror,
+    report: &Report,
+    ours: Tally,
+    last: Option<Tally>,
+) -> Result<Tally> {
     match last {
-        Some(last) if report.mode != Mode::Full && report.changed_nothing() && last.total == report.odoo_count => {
+        Some(last)
+            if report.mode != Mode::Full
+                && report.changed_nothing()
+                && last.total == report.odoo_count
+                && last == ours =>
+        {
             Ok(last)
         }
         _ => of_odoo(source, mirror, report.odoo_count),

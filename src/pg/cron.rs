@@ -5,8 +5,12 @@ use crate::error::Result;
 
 /// Whether this role can look at pg_cron's jobs. What is only called like them may be anybody's.
 pub fn usable() -> Result<bool> {
-    let usable = spi::query_one("select ipai.has_cron()", &[], |row| spi::column::<bool>(row, 1))?;
-    Ok(usable.unwrap_or(false))
+    let ask = |sql| spi::query_one(sql, &[], |row| spi::column::<bool>(row, 1));
+    // A role that may only sync need not know.
+    if ask("select pg_catalog.has_function_privilege('ipai.has_cron()', 'execute')")? != Some(true) {
+        return Ok(false);
+    }
+    Ok(ask("select ipai.has_cron()")?.unwrap_or(false))
 }
 
 /// Jobs of `ipai.sync_now`, which are there for one run that begins after them.

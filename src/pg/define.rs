@@ -383,23 +383,38 @@ fn make_keeper(schema: &str) -> Result<()> {
                    that function."
                 .to_owned(),
         }),
-        None => ddl::create_keeper(schema).iter().try_for_each(|statement| run_ddl(statement)),
+        None => {
+            for statement in ddl::create_keeper(schema) {
+                run_ddl(&statement)?;
+            }
+            let name = format!("{}.{}()", sql::quote_ident(schema), ddl::KEEPER);
+            let acl = "select a.grantee, p.proowner from pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) a where p.oid = \
+                       $1::pg_catalog.regprocedure";
+            revoke(&format!("function {name}"), acl, &name)
+        }
     }
+}
+
+/// Takes every privilege away that somebody but the owner has, by default privileges. `acl` gives grantees and the owner of the
+/// object `name`.
+fn revoke(object: &str, acl: &str, name: &str) -> Result<()> {
+    let sql = format!(
+        "select distinct case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end \
+         from ({acl}) as x (grantee, owner) where x.grantee <> x.owner"
+    );
+    for grantee in spi::query(&sql, &[name.into()], |row| spi::column::<String>(row, 1))? {
+        run_ddl(&format!("revoke all on {object} from {grantee}"))?;
+    }
+    Ok(())
 }
 
 /// Takes away what default privileges gave, and lets `service_role` sync, where there is one.
 fn restrict(table: &Table) -> Result<()> {
     let name = sql::qualified(table);
-    let grantees = spi::query(
-        "select distinct case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end \
-         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace, pg_catalog.aclexplode(c.relacl) a where \
-         n.nspname = $1 and c.relname = $2 and a.grantee <> c.relowner",
-        &[table.schema.as_str().into(), table.name.as_str().into()],
-        |row| spi::column::<String>(row, 1),
-    )?;
-    for grantee in grantees {
-        run_ddl(&format!("revoke all on table {name} from {grantee}"))?;
-    }
+    let acl =
+        "select a.grantee, c.relowner from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a where c.oid = \
+               $1::pg_catalog.regclass";
+    revoke(&format!("table {name}"), acl, &name)?;
     let service_role = spi::query_one(
         "select true from pg_catalog.pg_roles where rolname = 'service_role'",
         &[],

@@ -253,7 +253,9 @@ fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
     let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
-    let odoo = counts::after_run(&mut source, &mirror, &report, last)?;
+    let ours = subtransaction::within(|| counts::of_mirror(&mirror))?;
+    subtransaction::commit()?;
+    let odoo = counts::after_run(&mut source, &mirror, &report, ours, last)?;
     let uid = source.uid()?;
     drop(source);
     subtransaction::within(|| {

@@ -25,24 +25,26 @@ pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
     }
     privileges(&table, oid, dry_run)?;
     let key = key(mirror);
-    let keyed = spi::query_one(
-        "select true from pg_catalog.pg_index i where i.indrelid = $1 and i.indisunique and i.indimmediate and i.indisvalid and \
-         i.indpred is null and i.indexprs is null and (select pg_catalog.array_agg(a.attname::text order by a.attname::text collate \"C\") from \
-         pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = (select \
-         pg_catalog.array_agg(k order by k collate \"C\") from unnest($2::text[]) as k)",
+    let immediate = spi::query_one(
+        "select bool_and(i.indimmediate) from pg_catalog.pg_index i where i.indrelid = $1 and i.indisunique and i.indisvalid and \
+         i.indpred is null and i.indexprs is null and (select pg_catalog.array_agg(a.attname::text order by a.attname::text collate \
+         \"C\") from pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = \
+         (select pg_catalog.array_agg(k order by k collate \"C\") from unnest($2::text[]) as k)",
         &[oid.into(), key.clone().into()],
-        |_| Ok(()),
+        |row| spi::optional::<bool>(row, 1),
     )?;
-    match keyed {
-        Some(()) => Ok(()),
+    let names = key.iter().map(|column| ident(column)).collect::<Vec<_>>().join(", ");
+    let qualified = format!("{}.{}", ident(&mirror.target.schema), ident(&mirror.target.name));
+    match immediate.flatten() {
+        Some(true) => Ok(()),
+        // Postgres would not upsert, whatever other index there is.
+        Some(false) => Err(Error::UndefinedObject {
+            message: format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
+            hint: format!("Drop it, and make a plain one: create unique index on {qualified} ({names});"),
+        }),
         None => Err(Error::UndefinedObject {
-            message: format!("table \"{table}\" has no unique index on {}", key.join(", ")),
-            hint: format!(
-                "create unique index on {}.{} ({});",
-                ident(&mirror.target.schema),
-                ident(&mirror.target.name),
-                key.iter().map(|column| ident(column)).collect::<Vec<_>>().join(", ")
-            ),
+            message: format!("table \"{table}\" has no unique index on {names}"),
+            hint: format!("create unique index on {qualified} ({names});"),
         }),
     }
 }

@@ -92,7 +92,7 @@ class _Field:
 def assert_mirrors(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true", at_least: int = 1) -> Comparison:
     """The mirror has exactly the records of Odoo's table for which `where` holds, at least so many, with equal values and fitting types."""
     found = compare(supabase, erp, mirror, where=where)
-    assert (len(found.differences), found.differences[:5]) == (0, [])
+    assert not found.differences, f"{len(found.differences)} values differ, such as {found.differences[:5]}"
     assert found.rows >= at_least, f"only {found.rows} rows were compared"
     return found
 
@@ -198,10 +198,11 @@ def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supab
     if not companies:
         (row,) = odoo.execute("select company_id from res_users where login = %s", [user]).fetchall()
         companies = [row["company_id"]]
+    domains = erp.rpc(model, "fields_get", [], attributes=["domain"])
     fields = []
     for entry in registered["fields"]:
         if entry["field"] not in drifted:
-            described = known[entry["field"]]
+            described = {**known[entry["field"]], "domain": str(domains[entry["field"]].get("domain"))}
             assert described["store"], f"{entry['field']} is not stored: this file does not know how Odoo computes it"
             fields.append(_field(odoo, described, entry["column"], registered["lang"] or "en_US", companies[0]))
     assert fields, "the mirror has no fields"
@@ -248,7 +249,7 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
             relation, mine, other = field["relation_table"], field["column1"], field["column2"]
             return made(
                 f"""array(select t.id from "{relation}" x join {_table(field["relation"])} t on t.id = x."{other}"
-                          where x."{mine}" = r.id and {_unarchived(odoo, field["relation"])} order by 1)"""
+                          where x."{mine}" = r.id order by 1)"""
             )
         case "one2many":
             inverse = odoo.execute(
@@ -257,7 +258,7 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
             assert [row["ttype"] for row in inverse] == ["many2one"], f"the inverse of {name} is no many2one"
             return made(
                 f"""array(select t.id from {_table(field["relation"])} t
-                          where t."{field["relation_field"]}" = r.id and {_unarchived(odoo, field["relation"])} order by 1)"""
+                          where t."{field["relation_field"]}" = r.id and {_shown(field)} order by 1)"""
             )
         case "binary":
             has_column = odoo.execute(
@@ -278,12 +279,9 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
     raise NotImplementedError(f"field {name}: this file does not know where Odoo keeps a {kind}")
 
 
-def _unarchived(odoo: psycopg.Connection[dict[str, Any]], model: str) -> str:
-    """search_read shows archived records when asked to, but in their lists of ids no archived ones."""
-    found = odoo.execute(
-        "select name from ir_model_fields where model = %s and name in ('active', 'x_active') and store order by name", [model]
-    ).fetchall()
-    return f't."{found[0]["name"]}"' if found else "true"
+def _shown(field: dict[str, Any]) -> str:
+    """A list of children has archived ones too, unless the field's own domain leaves them out."""
+    return 't."active"' if "active" in field["domain"] else "true"
 
 
 def _as_is(value: Any) -> Any:
