@@ -12,7 +12,8 @@ import re
 import shutil
 import signal
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import paths, setup, shell
@@ -37,18 +38,42 @@ def ensure_cargo_pgrx() -> Path:
     return program
 
 
+def supported() -> list[int]:
+    """The major versions of Postgres that the crate can be built for."""
+    features = tomllib.loads((CRATE / "Cargo.toml").read_text())["features"]
+    return sorted(int(name.removeprefix("pg")) for name in features if re.fullmatch(r"pg\d+", name))
+
+
 def environment(pg: Installation) -> dict[str, str | None]:
     """What cargo needs to build the crate for this Postgres. Prepares it: the first call takes some seconds."""
     pg = pg.origin or pg
     home = paths.CACHE / f"pgrx-{pg.major}"
-    configuration = home / "config.toml"
 
     def make() -> None:
-        copy = pg.relocated("postgres", under=home)
-        configuration.write_text(f'[configs]\npg{pg.major} = "{copy.pg_config}"\n')
+        _configure(home, pg.relocated("postgres", under=home))
 
     # A newer minor version brings new headers.
     setup.once(home, paths.digest(pg.version, str(pg.pg_config), str(home)), make)
+    return _settings(home)
+
+
+def _environment_in_place(pg: Installation) -> dict[str, str | None]:
+    """The same for a Postgres that is none of the project's: nothing of it is copied, and no build of the project's done anew for it."""
+    home = paths.CACHE / f"pgrx-{pg.major}-{paths.digest(str(pg.pg_config))}"
+
+    def make() -> None:
+        home.mkdir()
+        _configure(home, pg)
+
+    setup.once(home, pg.version, make)
+    return _settings(home)
+
+
+def _configure(home: Path, pg: Installation) -> None:
+    (home / "config.toml").write_text(f'[configs]\npg{pg.major} = "{pg.pg_config}"\n')
+
+
+def _settings(home: Path) -> dict[str, str | None]:
     return {
         "PGRX_HOME": str(home),
         # It would be preferred to the configuration file.
@@ -59,16 +84,29 @@ def environment(pg: Installation) -> dict[str, str | None]:
     }
 
 
-def _configured(pg: Installation) -> Installation:
-    """The copy of this Postgres that `environment` names."""
-    configs = tomllib.loads((Path(environment(pg)["PGRX_HOME"] or "") / "config.toml").read_text())["configs"]
+def _configured(pg: Installation, settings: dict[str, str | None]) -> Installation:
+    """The copy of this Postgres that the settings name."""
+    configs = tomllib.loads((Path(settings["PGRX_HOME"] or "") / "config.toml").read_text())["configs"]
     return Installation(Path(configs[f"pg{pg.major}"]))
 
 
 def build(pg: Installation, features: Sequence[str] = (), profile: str = "release") -> None:
     """Builds the extension for this Postgres and installs it there."""
+    with packaged(pg, features, profile) as (libraries, extensions):
+        place(libraries, extensions, pg.pkglibdir, pg.extension_dir)
+
+
+@contextmanager
+def packaged(
+    pg: Installation, features: Sequence[str] = (), profile: str = "release", *, in_place: bool = False
+) -> Iterator[tuple[Path, Path]]:
+    """Builds the extension for this Postgres: the folders of the library, and of control file and SQL, for as long as the block lasts.
+
+    in_place: from the Postgres itself, not from the copy of it that the cache keeps
+    """
     ensure_cargo_pgrx()
-    source = _configured(pg)
+    settings = _environment_in_place(pg) if in_place else environment(pg)
+    source = _configured(pg, settings)
     shell.say(f"Building {NAME} for PostgreSQL {pg.major} ({profile}): minutes at first, then seconds")
     with paths.lock(f"package-{pg.major}"):
         package = paths.CACHE / f"package-{pg.major}"
@@ -79,30 +117,35 @@ def build(pg: Installation, features: Sequence[str] = (), profile: str = "releas
                 *("--no-default-features", "--features", " ".join([f"pg{pg.major}", *features])),
             ],
             cwd=CRATE,
-            env=environment(pg),
+            env=settings,
             capture=True,
         )
         # The package has the paths of the installation that it was built for.
-        libraries, extensions = (package / folder.relative_to("/") for folder in (source.pkglibdir, source.extension_dir))
-        _copy_files(libraries, extensions, pg)
+        yield package / source.pkglibdir.relative_to("/"), package / source.extension_dir.relative_to("/")
 
 
 def copy(source: Installation, target: Installation) -> None:
     """Installs in `target` what is built and installed in `source`, another copy of the same Postgres."""
-    _copy_files(source.pkglibdir, source.extension_dir, target)
+    place(source.pkglibdir, source.extension_dir, target.pkglibdir, target.extension_dir)
 
 
-def _copy_files(libraries: Path, extensions: Path, target: Installation) -> None:
-    files = [(libraries / f"{NAME}.so", target.pkglibdir)]
-    files += [(path, target.extension_dir) for pattern in (f"{NAME}.control", f"{NAME}--*.sql") for path in extensions.glob(pattern)]
-    for stale in target.extension_dir.glob(f"{NAME}--*.sql"):
-        stale.unlink()
+def place(libraries: Path, extensions: Path, into_libraries: Path, into_extensions: Path) -> list[Path]:
+    """Puts the library, the control file and the SQL of one pair of folders into another; returns where they are then.
+
+    What another version has left there goes.
+    """
+    files = [(libraries / f"{NAME}.so", into_libraries)]
+    files += [(path, into_extensions) for pattern in (f"{NAME}.control", f"{NAME}--*.sql") for path in sorted(extensions.glob(pattern))]
+    placed = []
     for path, folder in files:
         # Renamed into place: a running server keeps the library that it has mapped.
         temporary = folder / f".{path.name}.new"
         shutil.copyfile(path, temporary)
         temporary.chmod(0o755 if path.suffix == ".so" else 0o644)
-        temporary.replace(folder / path.name)
+        placed.append(temporary.replace(folder / path.name))
+    for stale in set(into_extensions.glob(f"{NAME}--*.sql")) - set(placed):
+        stale.unlink()
+    return placed
 
 
 def pg_test(pg: Installation, *, name: str | None = None) -> Totals:

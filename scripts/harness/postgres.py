@@ -45,6 +45,11 @@ class Installation:
         return dict(line.split(" = ", 1) for line in lines if " = " in line)
 
     @property
+    def full_version(self) -> str:
+        """Such as `PostgreSQL 15.14 (Debian 15.14-0+deb12u1)`."""
+        return self._config["VERSION"]
+
+    @property
     def version(self) -> str:
         """Such as `15.14`."""
         match = re.search(r"\d+(\.\d+)?", self._config["VERSION"])
@@ -73,6 +78,14 @@ class Installation:
     def extension_dir(self) -> Path:
         """Where extensions' control and SQL files are."""
         return self.sharedir / "extension"
+
+    @property
+    def server_headers(self) -> Path:
+        return Path(self._config["INCLUDEDIR-SERVER"])
+
+    def same_build(self, other: Installation) -> bool:
+        """Whether the other comes from the same build, as a copy does: then what is built for one of them is right for both."""
+        return all(self._config.get(name) == other._config.get(name) for name in ("VERSION", "CONFIGURE"))
 
     def relocated(self, name: str, under: Path | None = None) -> Installation:
         """A copy of this installation in the folder `under`/`name`; by default in a temporary one.
