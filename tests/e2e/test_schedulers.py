@@ -1,0 +1,324 @@
+"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/schedulers.md, as each scheduler runs them."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, LiteralString, cast
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import yaml
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric, silent
+from harness import paths, postgres
+from harness.postgres import Installation
+
+WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
+PAGE = (paths.PROJECT / "docs/schedulers.md").read_text()
+
+ROLE = "odoo_sync"
+#: Each sign that has a meaning in an address.
+PASSWORD = "p@ss:w/rd?100%#x"
+ODOO_PASSWORD = "odoo-secret-4711"
+SECRETS = (PASSWORD, quote(PASSWORD, safe=""), ODOO_PASSWORD)
+
+
+def section(title: str) -> list[str]:
+    """The fenced blocks of a section of the page."""
+    (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def database(extension_pg: Installation) -> Iterator[Supabase]:
+    """A database that wants a password of the scheduler's role, which is made as the page says."""
+    with postgres.supabase_cluster(extension_pg) as cluster:
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        supabase = Supabase(cluster)
+        odoo_in_vault(supabase, "http://127.0.0.1:9")
+        (made,) = section("A login that can do nothing else")
+        cluster.psql(made, user="postgres")
+        cluster.psql(f"alter role {ROLE} password '{PASSWORD}'")
+        access = cluster.data / "pg_hba.conf"
+        access.write_text(f"host all {ROLE} all scram-sha-256\n{access.read_text()}")
+        cluster.psql("select pg_reload_conf()")
+        yield supabase
+
+
+def odoo_in_vault(supabase: Supabase, url: str) -> None:
+    supabase.rows(f"create server odoo foreign data wrapper ipai_odoo options (url '{url}', dbname 'odoo')")
+    supabase.rows("select vault.create_secret(%s, 'odoo_api_key')", ODOO_PASSWORD)
+
+
+@pytest.fixture
+def odoo(database: Supabase) -> Iterator[FaultyOdoo]:
+    """The Odoo that the server leads to, with three records; the mirror is registered and empty."""
+    with FaultyOdoo([metric(1), metric(2), metric(3)], login="api@example.com", password=ODOO_PASSWORD) as odoo:
+        database.rows(f"alter server odoo options (set url '{odoo.url}')")
+        database.cluster.psql("truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins")
+        database.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
+        yield odoo
+
+
+def address(database: Supabase, *, password: str = PASSWORD, port: int | None = None) -> str:
+    host = f"{database.cluster.host}:{port or database.cluster.port}"
+    return f"postgresql://{ROLE}:{quote(password, safe='')}@{host}/postgres?sslmode=disable"
+
+
+# GitHub Actions -------------------------------------------------------------------------------------------------------------------------
+
+
+def workflow() -> dict[Any, Any]:
+    return cast(dict[Any, Any], yaml.safe_load(WORKFLOW.read_text()))
+
+
+def step() -> dict[str, Any]:
+    """The one step of the one job."""
+    (job,) = workflow()["jobs"].values()
+    (found,) = job["steps"]
+    return cast(dict[str, Any], found)
+
+
+def run_step(database: Supabase, secret: str | None, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Runs the step's command as GitHub does, with the environment that the workflow gives it; `changed`: parts of it to be replaced."""
+    environment = {name: value.replace("${{ secrets.DATABASE_URL }}", secret or "") for name, value in step()["env"].items()}
+    assert "${{" not in "".join(environment.values())
+    command = step()["run"]
+    for old, new in changed.items():
+        assert old in command
+        command = command.replace(old, new)
+    script = paths.run_dir() / "step.sh"
+    script.write_text(command)
+    # Nothing of ours: a secret that is not set is an empty variable.
+    return subprocess.run(
+        ["bash", "-e", script],
+        env={"PATH": f"{database.cluster.installation.bindir}:/usr/bin:/bin", "HOME": str(script.parent), **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def assert_no_secret(output: str) -> None:
+    assert not [secret for secret in SECRETS if secret in output]
+
+
+def test_the_workflow_runs_every_quarter_of_an_hour_and_by_hand() -> None:
+    # YAML 1.1 takes the key `on` for a truth value.
+    triggers = workflow()[True]
+    assert set(triggers) == {"schedule", "workflow_dispatch"}
+    (schedule,) = triggers["schedule"]
+    minutes, rest = schedule["cron"].split(" ", 1)
+    first, last, every = map(int, re.split(r"[-/]", minutes))
+    assert [*range(first, last + 1, every)] == [7, 22, 37, 52]
+    assert rest == "* * * *"
+
+
+def test_the_workflow_may_do_nothing_and_does_nothing_in_a_fork() -> None:
+    (job,) = workflow()["jobs"].values()
+    assert workflow()["permissions"] == {}
+    assert "permissions" not in job
+    # Variables of a repository are not copied into forks.
+    assert job["if"] == "vars.SYNC_ODOO == 'true'"
+    assert not [step for step in job["steps"] if "uses" in step]
+    # An expression in a command would be pasted into it as it is.
+    assert "${{" not in step()["run"]
+
+
+def test_runs_do_not_overlap_and_end_before_github_ends_them() -> None:
+    (job,) = workflow()["jobs"].values()
+    assert workflow()["concurrency"] == {"group": "sync-odoo", "cancel-in-progress": False}
+    (minutes,) = re.findall(r"set statement_timeout = '(\d+)min'", step()["run"])
+    assert 15 < int(minutes) < job["timeout-minutes"]
+
+
+def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
+    done = run_step(database, address(database))
+    assert done.returncode == 0, done.stdout
+    assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
+    assert re.search(r"^ sample_metrics +\| ok +\|.*\| +3 \| +0$", done.stdout, re.MULTILINE)
+    assert_no_secret(done.stdout)
+    odoo.records.append(metric(4))
+    assert run_step(database, address(database)).returncode == 0
+    assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3, 4]
+
+
+def test_the_step_fails_with_the_error_when_odoo_is_down(database: Supabase, odoo: FaultyOdoo) -> None:
+    database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    done = run_step(database, address(database))
+    assert done.returncode != 0
+    assert "could not connect to Odoo at http://127.0.0.1:9" in done.stdout
+    assert_no_secret(done.stdout)
+
+
+def test_the_step_fails_with_the_error_when_odoo_refuses_the_password(database: Supabase, odoo: FaultyOdoo) -> None:
+    odoo.password = "another"
+    done = run_step(database, address(database))
+    assert done.returncode != 0
+    assert "Odoo authentication failed" in done.stdout
+    assert_no_secret(done.stdout)
+
+
+def test_the_step_fails_with_the_error_when_the_database_is_not_reached(database: Supabase, odoo: FaultyOdoo) -> None:
+    for wrong, message in (
+        (address(database, password=PASSWORD + "!"), "password authentication failed"),
+        (address(database, port=9), "Connection refused"),
+    ):
+        done = run_step(database, wrong)
+        assert done.returncode != 0
+        assert message in done.stdout
+        assert_no_secret(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        None,
+        "hunter2",
+        "postgresql://odoo_sync@127.0.0.1/postgres",
+        "postgresql://odoo_sync:hun@ter2@127.0.0.1/postgres",
+        "postgresql://odoo_sync:hun/ter2@127.0.0.1/postgres",
+        "postgresql://odoo_sync:hun?ter2@127.0.0.1/postgres",
+        "postgresql://odoo_sync:hun%ter2@127.0.0.1/postgres",
+        "postgresql://odoo_sync:hunter2",
+        "host=127.0.0.1 user=odoo_sync password=hunter2",
+    ],
+)
+def test_the_step_shows_nothing_of_an_address_that_psql_cannot_read(database: Supabase, secret: str | None) -> None:
+    done = run_step(database, secret)
+    assert done.returncode == 1
+    assert done.stdout.startswith("::error::The secret DATABASE_URL is missing, or is not of the form ")
+    assert done.stdout.count("\n") == 1
+    assert "hun" not in done.stdout and "ter2" not in done.stdout
+
+
+def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase, odoo: FaultyOdoo) -> None:
+    database.rows("update ipai.mirrors set page_size = 2")
+    pages: list[int] = []
+
+    def second_page_never_comes(exchange: Any) -> None:
+        pages.append(len(pages))
+        if len(pages) == 1:
+            exchange.send(200, {}, exchange.answer())
+        else:
+            silent(exchange)
+
+    odoo.on("search_read", second_page_never_comes)
+    done = run_step(database, address(database), **{"25min": "2s"})
+    assert done.returncode != 0
+    assert "canceling statement due to statement timeout" in done.stdout
+    assert [row["odoo_id"] for row in database.mirror()] == [1, 2]
+    odoo.heal()
+    assert run_step(database, address(database)).returncode == 0
+    assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
+    assert database.last_run()["resumes"] is not None
+
+
+# n8n ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_n8n_sends_the_query_alone(database: Supabase, odoo: FaultyOdoo) -> None:
+    (query,) = section("n8n")
+    with psycopg.connect(address(database), autocommit=True) as connection:
+        connection.execute(cast(LiteralString, query))
+    assert len(database.mirror()) == 3
+
+
+def test_n8n_in_a_transaction_is_refused(database: Supabase, odoo: FaultyOdoo) -> None:
+    (query,) = section("n8n")
+    for autocommit, sent in ((False, query), (True, f"{query};{query}")):
+        with psycopg.connect(address(database), autocommit=autocommit) as connection, pytest.raises(psycopg.Error) as refused:
+            connection.execute(cast(LiteralString, sent))
+        assert refused.value.sqlstate == "2D000"
+    assert not database.mirror()
+
+
+# cron -----------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(database: Supabase) -> Path:
+    """A home with the page's files, for this database."""
+    home = paths.run_dir()
+    service, passwords, _ = section("cron")
+    for old, new in (
+        ("db.example.com", database.cluster.host),
+        ("5432", str(database.cluster.port)),
+        ("sslmode=verify-full\nsslrootcert=system", "sslmode=disable"),
+    ):
+        assert old in service
+        service = service.replace(old, new)
+    (home / ".pg_service.conf").write_text(service)
+    passwords = passwords.replace("db.example.com:5432", f"{database.cluster.host}:{database.cluster.port}")
+    # A colon and a backslash have a meaning there.
+    (home / ".pgpass").write_text(passwords.replace("a long random password", PASSWORD.replace(":", "\\:")))
+    (home / ".pgpass").chmod(0o600)
+    return home
+
+
+def run_cron_line(database: Supabase, home: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the page's line as cron does."""
+    line = section("cron")[-1].strip()
+    schedule, command = line[: len("*/15 * * * *")], line[len("*/15 * * * *") :]
+    assert schedule == "*/15 * * * *"
+    # cron takes it for the end of the line.
+    assert "%" not in command and "\n" not in command
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        env={"HOME": str(home), "PATH": f"{database.cluster.installation.bindir}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        text=True,
+        capture_output=True,
+    )
+
+
+def test_cron_is_silent_when_all_is_well(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+    done = run_cron_line(database, home)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(database.mirror()) == 3
+
+
+def test_cron_mails_the_error(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+    database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    done = run_cron_line(database, home)
+    assert done.returncode != 0
+    assert "could not connect to Odoo at http://127.0.0.1:9" in done.stderr
+    assert_no_secret(done.stdout + done.stderr)
+
+
+def test_cron_skips_a_run_while_one_is_under_way(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+    with open(home / ".odoo_sync.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = run_cron_line(database, home)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not odoo.requests
+
+
+# The role -------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_role_syncs_and_defines_nothing(database: Supabase, odoo: FaultyOdoo) -> None:
+    with psycopg.connect(address(database), autocommit=True) as connection:
+        assert connection.execute("select current_user::text, session_user::text").fetchone() == ("service_role", ROLE)
+        for forbidden in (
+            "select ipai.alter_mirror('sample_metrics', enabled => false)",
+            "select * from ipai.create_mirror('res.partner')",
+            "select ipai.odoo_call('odoo', 'res.partner', 'unlink', '[[1]]')",
+            "alter server odoo options (set url 'http://127.0.0.1:9')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(cast(LiteralString, forbidden))
+
+
+def test_the_first_block_of_the_page_is_what_they_all_send() -> None:
+    first = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+    assert first.strip() == "call ipai.run_sync();"
+    for command in (step()["run"], *section("n8n"), section("cron")[-1]):
+        assert "call ipai.run_sync()" in command
