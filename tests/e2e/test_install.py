@@ -1,0 +1,402 @@
+"""scripts/install, on a copy of PostgreSQL 15 of its own, and docs/install-supabase.md, block by block."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from faulty import FaultyOdoo, metric
+from harness import extension, paths, postgres, shell, supabase
+from harness.postgres import Cluster, Installation
+
+SCRIPT = paths.PROJECT / "scripts/install"
+PAGE = paths.PROJECT / "docs/install-supabase.md"
+VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["package"]["version"]
+EXTENSION_FILES = {
+    "ipai_sync.control",
+    f"ipai_sync--{VERSION}.sql",
+    *(path.name for path in (paths.PROJECT / "sql").glob("ipai_sync--*.sql")),
+}
+
+#: As the other tests build it: then cargo has little to do.
+PROFILE = inspect.signature(extension.build).parameters["profile"].default
+
+
+def install(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return shell.run([SCRIPT, *arguments, "--profile", PROFILE], check=False, capture=True)
+
+
+def files(root: Path) -> dict[Path, tuple[int, int, int]]:
+    """Every file below the folder, with what tells whether it is still the same one."""
+    found = {}
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            status = path.stat()
+            found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def expected(pg: Installation) -> set[Path]:
+    return {pg.pkglibdir / "ipai_sync.so", *(pg.extension_dir / name for name in EXTENSION_FILES)}
+
+
+@dataclass(frozen=True)
+class Installed:
+    pg: Installation
+    #: All of the Postgres before.
+    before: dict[Path, tuple[int, int, int]]
+    after: dict[Path, tuple[int, int, int]]
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def installed() -> Installed:
+    """After a first run of the script."""
+    root = paths.run_dir()
+    pg = Installation.default().relocated("pg", under=root)
+    before = files(root)
+    done = install(pg.pg_config)
+    assert done.returncode == 0, done.stderr
+    return Installed(pg, before, files(root), done)
+
+
+# What it does ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_it_writes_its_files_and_touches_no_other(installed: Installed) -> None:
+    assert {path for path, state in installed.after.items() if installed.before.get(path) != state} == expected(installed.pg)
+    assert not installed.before.keys() - installed.after.keys()
+    for path in expected(installed.pg):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.suffix == ".so" else 0o644)
+
+
+def test_it_says_what_it_does(installed: Installed) -> None:
+    told = installed.done.stdout
+    assert f"{installed.pg.full_version}, {installed.pg.pg_config}" in told
+    assert {Path(line.strip()) for line in told.splitlines() if line.startswith("    /")} == expected(installed.pg)
+    assert re.search(r"^The library needs glibc 2\.\d\d or later, and of libraries libgcc_s\.so\.1, libc\.so\.6, ", told, re.MULTILINE)
+    assert "create extension ipai_sync;" in told and "alter extension ipai_sync update;" in told
+    assert not installed.done.stderr
+
+
+def test_it_builds_nothing_anew_for_a_copy(installed: Installed) -> None:
+    """What is built for the Postgres that it is a copy of is right for it; for any other it would be another build in the cache."""
+    copied = Installation(installed.pg.pg_config)
+    assert copied.same_build(Installation.default())
+    homes = [path.name for path in paths.CACHE.glob("pgrx-15-*") if str(installed.pg.pg_config) in (path / "config.toml").read_text()]
+    assert not homes
+
+
+def test_the_extension_can_be_created_there(installed: Installed) -> None:
+    with Cluster(installed.pg) as cluster:
+        cluster.psql("create extension ipai_sync")
+        assert cluster.psql("select extversion from pg_extension where extname = 'ipai_sync'") == VERSION
+        assert cluster.psql("select ipai.next_run('*/15 * * * *', '2026-01-05 08:01')") == "2026-01-05 08:15:00"
+
+
+def test_a_second_run_leaves_a_running_server_its_library_and_takes_the_old_version_away(installed: Installed) -> None:
+    pg = installed.pg
+    released = paths.PROJECT / "tests/released/ipai_sync--0.1.0.sql"
+    shutil.copy(released, pg.extension_dir)
+    library = (pg.pkglibdir / "ipai_sync.so").stat().st_ino
+    with Cluster(pg) as cluster:
+        cluster.psql("create extension ipai_sync")
+        cluster.psql("create database older")
+        cluster.psql("create extension ipai_sync version '0.1.0'", dbname="older")
+        with psycopg.connect(cluster.dsn()) as session:
+            call = "select ipai.next_run('* * * * *', '2026-01-05 08:01')::text"
+            session.execute(call)
+            done = install(pg.pg_config)
+            assert done.returncode == 0, done.stderr
+            assert (pg.pkglibdir / "ipai_sync.so").stat().st_ino != library
+            assert session.execute(call).fetchone() == ("2026-01-05 08:02:00",)
+            mapped = Path(f"/proc/{session.info.backend_pid}/maps").read_text()
+            assert re.search(r"/ipai_sync\.so \(deleted\)$", mapped, re.MULTILINE)
+        # New sessions have the new one; the old script is gone, and the way from it leads to this version.
+        assert cluster.psql("select ipai.next_run('* * * * *', '2026-01-05 08:01')") == "2026-01-05 08:02:00"
+        cluster.psql("alter extension ipai_sync update", dbname="older")
+        assert cluster.psql("select extversion from pg_extension where extname = 'ipai_sync'", dbname="older") == VERSION
+    assert files(pg.pkglibdir).keys() | files(pg.extension_dir).keys() == {
+        path for path in installed.after if path.parent in (pg.pkglibdir, pg.extension_dir) or pg.pkglibdir in path.parents
+    }
+
+
+def test_a_package(installed: Installed, tmp_path: Path) -> None:
+    before = files(installed.pg.pkglibdir) | files(installed.pg.extension_dir)
+    for _ in range(2):
+        done = install(installed.pg.pg_config, "--to", tmp_path / "new/package")
+        assert done.returncode == 0, done.stderr
+        written = {path.relative_to(tmp_path / "new/package").as_posix() for path in files(tmp_path)}
+        assert written == {"lib/ipai_sync.so", *(f"extension/{name}" for name in EXTENSION_FILES)}
+    assert "It is for PostgreSQL 15" in done.stdout
+    assert files(installed.pg.pkglibdir) | files(installed.pg.extension_dir) == before
+
+
+# What it refuses ------------------------------------------------------------------------------------------------------------------------
+
+
+def other_pg_config(**answers: str) -> Path:
+    """A pg_config that answers as Debian's, but for some."""
+    lines = shell.run([Installation.default().pg_config], capture=True).stdout.splitlines()
+    values = {**dict(line.split(" = ", 1) for line in lines), **answers}
+    program = paths.run_dir() / "pg_config"
+    program.write_text("#!/bin/sh\ncat <<'END'\n" + "".join(f"{name} = {value}\n" for name, value in values.items()) + "END\n")
+    program.chmod(0o755)
+    return program
+
+
+def refused(*arguments: str | Path) -> tuple[int, str]:
+    """Exit status and message; nothing was built before."""
+    done = install(*arguments)
+    assert "Building" not in done.stdout
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.strip()
+
+
+def test_help_names_the_exit_statuses() -> None:
+    done = shell.run([SCRIPT, "--help"], capture=True)
+    for text in ("PG_CONFIG", "--to DIR", "--profile", "exit status:", "no permission"):
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("/nowhere/pg_config", "/nowhere/pg_config: there is no such program. Give the program pg_config"),
+        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15 is a folder. Give the program pg_config"),
+        ("/etc/passwd", "/etc/passwd: there is no such program. Give the program pg_config"),
+        ("/bin/true", "/bin/true does not answer as pg_config does. Give the program pg_config"),
+        ("/bin/false", "/bin/false does not answer as pg_config does. Give the program pg_config"),
+        ("/usr/lib/postgresql/15/bin/psql", "/usr/lib/postgresql/15/bin/psql does not answer as pg_config does."),
+    ],
+)
+def test_what_is_no_pg_config_is_refused(argument: str, message: str) -> None:
+    status, told = refused(argument)
+    assert status == 2
+    assert told.startswith(message)
+
+
+def test_no_argument_and_an_unknown_one_are_refused() -> None:
+    assert shell.run([SCRIPT], check=False, capture=True).returncode == 2
+    status, told = refused(Installation.default().pg_config, "--form", "x")
+    assert status == 2 and told.startswith("usage: scripts/install ")
+
+
+def test_a_version_that_is_not_supported_is_refused() -> None:
+    assert refused(other_pg_config(VERSION="PostgreSQL 14.9")) == (
+        2,
+        "PostgreSQL 14.9 is not supported: ipai_sync can be built for PostgreSQL 15, 16, 17, 18.",
+    )
+
+
+def test_missing_headers_are_named_with_their_package() -> None:
+    status, told = refused(other_pg_config(**{"INCLUDEDIR-SERVER": "/nowhere/server"}), "--to", paths.run_dir())
+    assert status == 3
+    assert told == (
+        "The build needs the server's headers (/nowhere/server/postgres.h). On Debian:\n    sudo apt install postgresql-server-dev-15"
+    )
+
+
+def test_a_missing_folder_of_the_server_is_named() -> None:
+    status, told = refused(other_pg_config(PKGLIBDIR="/nowhere/lib"))
+    assert status == 2
+    assert "says that extensions belong into /nowhere/lib, which is not there" in told
+
+
+def test_a_package_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, told = refused(Installation.default().pg_config, "--to", tmp_path / "file")
+    assert status == 2
+    assert told == f"{tmp_path}/file/lib cannot be made: Not a directory."
+
+
+@pytest.fixture
+def another_user() -> Iterator[Path]:
+    """The script's project, for a user who may read it only."""
+    root = paths.run_dir()
+    shutil.copytree(paths.PROJECT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(paths.PROJECT / "Cargo.toml", root)
+    cache = root / "cache"
+    cache.mkdir()
+    shutil.chown(cache, shell.SERVICE_USER)
+    yield root
+
+
+def as_another_user(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    # Without the bootstrap: that user has no Rust.
+    return shell.run(
+        ["/usr/bin/python3", "-m", "harness.install", *arguments],
+        user=shell.SERVICE_USER,
+        env={"PYTHONPATH": str(root / "scripts"), "IPAI_CACHE": str(root / "cache")},
+        cwd=root,
+        check=False,
+        capture=True,
+    )
+
+
+def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, installed: Installed, tmp_path: Path) -> None:
+    pg = Installation.default().relocated("readonly", under=paths.run_dir())
+    for folder in (pg.pkglibdir, pg.extension_dir):
+        folder.chmod(0o555)
+    done = as_another_user(another_user, pg.pg_config)
+    for folder in (pg.pkglibdir, pg.extension_dir):
+        folder.chmod(0o755)
+    assert done.returncode == 4
+    first, *commands = done.stderr.strip().splitlines()
+    assert first == f"No permission to write into {pg.pkglibdir}. Nothing needs root but the copying:"
+    # The commands that it names, without sudo: here nothing needs it any more.
+    words = [shlex.split(command) for command in commands]
+    assert words[0] == ["scripts/install", str(pg.pg_config), "--to", "package"]
+    assert install(pg.pg_config, "--to", tmp_path / "package").returncode == 0
+    for command in commands[1:]:
+        assert command.startswith("    sudo install ")
+        shell.run(["sh", "-c", command.replace("sudo ", "")], cwd=tmp_path)
+    assert {path for path in files(pg.pkglibdir) | files(pg.extension_dir) if "ipai" in path.name} == expected(pg)
+    with Cluster(pg) as cluster:
+        cluster.psql("create extension ipai_sync")
+
+
+def test_the_readme_says_the_same(another_user: Path) -> None:
+    debian = Installation.default().pg_config
+    told = as_another_user(another_user, debian).stderr
+    (block,) = re.findall(r"^## Installing\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    packages, *commands = [line.partition("#")[0].strip().removeprefix("./") for line in block.splitlines()]
+    assert commands == [line.strip() for line in told.splitlines()[1:]]
+    # All that the script itself would ask for.
+    _, missing = refused(other_pg_config(**{"INCLUDEDIR-SERVER": "/nowhere/server"}), "--to", paths.run_dir())
+    assert set(missing.splitlines()[-1].split()) <= set(packages.split())
+
+
+def test_a_package_without_permission_is_refused(another_user: Path) -> None:
+    done = as_another_user(another_user, Installation.default().pg_config, "--to", another_user / "package")
+    assert (done.returncode, done.stderr.strip()) == (4, f"No permission to make {another_user}/package/lib.")
+
+
+# The page -------------------------------------------------------------------------------------------------------------------------------
+
+#: What needs a container engine, changes this machine's packages, or builds for another Postgres.
+NOT_RUN = ("docker ", "sudo apt install ", "sudo /usr/share/postgresql-common/pgdg/", "./scripts/install /usr/lib/postgresql/17/")
+
+
+class Reader:
+    """Does what the page says: its commands in a folder of their own, its SQL in a cluster of the Postgres that they install into."""
+
+    def __init__(self, odoo: FaultyOdoo) -> None:
+        self.folder = paths.run_dir()
+        self.pg = Installation.default().relocated("image", under=paths.run_dir())
+        self.odoo = odoo
+        self.cluster: Cluster | None = None
+        self.users: list[str] = []
+
+    def run(self, language: str, text: str) -> str:
+        match language:
+            case "sh":
+                return "".join(self._command(line) for line in text.splitlines() if not line.startswith(NOT_RUN))
+            case "sql":
+                return self._sql(text)
+            case "dockerfile":
+                self._dockerfile(text)
+            case "ini":
+                pass
+            case _:
+                raise AssertionError(f"a block in {language!r}, which nobody runs")
+        return ""
+
+    def _command(self, line: str) -> str:
+        if line.startswith("./scripts/install "):
+            assert install(*shlex.split(line)[1:-1], self.folder / "package").returncode == 0
+            return ""
+        if line.startswith("readelf "):
+            return shell.run(["sh", "-c", line], cwd=self.folder, capture=True).stdout
+        if line == 'supabase db push --remote="$DATABASE_URL"':
+            assert self.cluster
+            supabase.push(self.cluster, seed=False)
+            return ""
+        raise AssertionError(f"a command that nobody runs: {line}")
+
+    def _dockerfile(self, text: str) -> None:
+        """The commands of the one RUN, where /usr/bin/postgres is a wrapper as the image's is."""
+        wrapper = self.folder / "postgres"
+        wrapper.write_text(f"#! /nix/store/bash/bin/bash -e\nexport NIX_PGLIBDIR='{self.pg.pkglibdir}'\nexec -a \"$0\" .postgres-wrapped\n")
+        (copied,) = re.findall(r"^COPY (\S+) /tmp/package$", text, re.MULTILINE)
+        (run,) = re.findall(r"^RUN (.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
+        shutil.copytree(self.folder / copied, self.folder / "copied")
+        run = run.replace("/usr/bin/postgres", str(wrapper)).replace("/tmp/package", str(self.folder / "copied"))
+        shell.run(["sh", "-c", run], env={"PATH": f"{self.pg.bindir}:/usr/bin:/bin"})
+        assert not (self.folder / "copied").exists()
+        with pytest.raises(shell.CommandFailed):
+            shell.run(["sh", "-c", run.replace(str(wrapper), "/dev/null")], env={"PATH": f"{self.pg.bindir}:/usr/bin:/bin"}, capture=True)
+
+    def _sql(self, text: str) -> str:
+        assert self.cluster
+        (user,) = re.findall(r"\A-- as (\w+)\n", text)
+        self.users.append(user)
+        text = text.replace("https://erp.example.com", self.odoo.url)
+        if user == "service_role":
+            # As PostgREST does it: nobody logs in as service_role.
+            return self.cluster.psql(f"set role {user};\n{text}", user="authenticator")
+        return self.cluster.psql(text, user=user)
+
+
+def blocks() -> Iterator[tuple[int, str, str, str | None]]:
+    """Line, language and text of each block, and the block without a language that follows it at once: what it prints."""
+    page = PAGE.read_text()
+    found = re.finditer(r"^```(\w+)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", page, re.MULTILINE | re.DOTALL)
+    for match in found:
+        yield page.count("\n", 0, match.start()) + 1, match[1], match[2], match[3]
+
+
+def test_the_page() -> None:
+    listed = "address_standardizer, hstore, pg_cron"
+    more = paths.run_dir()
+    settings = {"supautils.privileged_extensions": listed, "include_dir": more}
+    with FaultyOdoo([metric(1), metric(2)], dbname="odoo_core", login="api@example.com", password="the password or API key") as odoo:
+        reader = Reader(odoo)
+        printed: dict[str, str] = {}
+        with postgres.supabase_cluster(reader.pg, settings=settings) as cluster:
+            reader.cluster = cluster
+            for line, language, text, shown in blocks():
+                try:
+                    result = reader.run(language, text)
+                except (shell.CommandFailed, AssertionError, ValueError) as error:
+                    raise AssertionError(f"{PAGE.name}:{line}: {error}") from error
+                if shown is not None:
+                    assert result == shown, f"{PAGE.name}:{line}"
+                printed[text] = result
+            checks(cluster, printed, listed, more)
+            assert reader.users.count("postgres") == 5 and {"supabase_admin", "service_role"} < set(reader.users)
+
+
+def checks(cluster: Cluster, printed: dict[str, str], listed: str, more: Path) -> None:
+    """What the page promises, and does not show."""
+    assert cluster.psql("select extversion, extowner::regrole from pg_extension where extname = 'ipai_sync'") == f"{VERSION}|supabase_admin"
+    # The server finds libraries where the Dockerfile has put ours.
+    assert printed["-- as supabase_admin\nselect setting from pg_config where name = 'PKGLIBDIR';\n"] == str(cluster.installation.pkglibdir)
+    assert "sample_metrics|ok|*/15 * * * *|" in "\n".join(printed.values())
+    assert printed["-- as service_role\nselect fetched, unchanged, delta from ipai.sync_sample_metrics();\n"] == "2|2|0"
+    assert cluster.psql("select username, command from cron.job") == "postgres|call ipai.run_sync('sample_metrics')"
+    assert cluster.psql("set role authenticated; select count(*) from ipai.ipai_sample_metrics", user="authenticator") == "2"
+    with pytest.raises(shell.CommandFailed, match="permission denied for schema ipai"):
+        cluster.psql("set role anon; select count(*) from ipai.ipai_sample_metrics", user="authenticator")
+    schemas = cluster.psql("select unnest(rolconfig) from pg_roles where rolname = 'authenticator'").splitlines()
+    assert "pgrst.db_schemas=public, storage, graphql_public, ipai" in schemas
+    # No password but in Vault.
+    assert not cluster.psql("select * from pg_user_mappings where umoptions::text like '%the password%'")
+    # The line for supautils, in a file of its own, is what counts, and it is printed by the command with docker, too.
+    (asked,) = (text for text in printed if "current_setting('supautils" in text and text.startswith("-- as"))
+    (statement,) = re.findall(r"^(select .*);$", asked, re.MULTILINE)
+    (command,) = (text for text in printed if text.startswith("docker compose exec -T"))
+    assert shlex.split(command.splitlines()[0].partition(" > ")[0])[-1] == statement
+    (more / "99-ipai_sync.conf").write_text(printed[asked] + "\n")
+    cluster.restart()
+    assert cluster.psql("show supautils.privileged_extensions", user="postgres") == f"{listed}, ipai_sync"
