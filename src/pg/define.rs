@@ -96,7 +96,7 @@ pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
     // No lock while Odoo is waited for.
     drop(fetcher);
     // While Odoo was asked, somebody else may have made something of these names.
-    lock::to_define(&mirror.target.schema)?;
+    lock::to_define()?;
     check_name(&mirror.name, &mirror.target)?;
     let now = Place::find(&mirror.target, place.constants)?;
     if now.columns != place.columns {
@@ -106,7 +106,9 @@ pub fn create(request: Request) -> Result<(Mirror, Vec<Defined>)> {
         make_table(&mirror, &label, &now.constants, &defined)?;
     }
     target::check(&mirror, false)?;
-    mirrors::insert(&mirror)?;
+    if !mirrors::insert(&mirror)? {
+        return Err(taken(&mirror.name));
+    }
     mirrors::alter(&mirror.name, &request.settings)?;
     Ok((mirror, defined))
 }
@@ -125,7 +127,7 @@ impl Place {
     fn find(target: &Table, mut constants: Vec<(Constant, &'static str)>) -> Result<Self> {
         let columns = target::existing_columns(target)?;
         for (constant, _) in &mut constants {
-            as_the_column_holds_it(constant, columns.as_deref().unwrap_or_default())?;
+            as_the_column_holds_it(constant, target, columns.as_deref().unwrap_or_default())?;
         }
         let others = mirrors::into_table(target)?;
         check_neighbours(target, &constants, &others)?;
@@ -157,7 +159,7 @@ pub fn alter(name: &str, settings: &Settings) -> Result<()> {
 pub fn drop_mirror(name: &str, drop_table: bool) -> Result<()> {
     lock::for_transaction(name)?;
     let mirror = mirrors::load(name)?;
-    lock::to_define(&mirror.target.schema)?;
+    lock::to_define()?;
     let others = mirrors::into_table(&mirror.target)?;
     let others: Vec<&str> = others
         .iter()
@@ -206,9 +208,12 @@ pub fn refresh(name: &str, add: Vec<String>, forget: &[String]) -> Result<Vec<Re
         true => Vec::new(),
         false => add_fields(&mut mirror, &odoo, add)?,
     };
-    mirror.drift = drift(&mirror.fields, &odoo);
+    let known = std::mem::replace(&mut mirror.drift, drift(&mirror.fields, &odoo));
+    let back = known
+        .iter()
+        .any(|known| !mirror.drift.iter().any(|drift| drift.field == known.field));
     mirror.has_write_date = has_write_date(&odoo);
-    mirrors::set_fields(&mirror)?;
+    mirrors::set_fields(&mirror, back)?;
     Ok(compared(&mirror, &odoo, &added))
 }
 
@@ -388,7 +393,7 @@ fn make_keeper(schema: &str) -> Result<()> {
                 run_ddl(&statement)?;
             }
             let name = format!("{}.{}()", sql::quote_ident(schema), ddl::KEEPER);
-            let acl = "select a.grantee, p.proowner from pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) a where p.oid = \
+            let acl = "select a.grantee, p.proowner from pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a where p.oid = \
                        $1::pg_catalog.regprocedure";
             revoke(&format!("function {name}"), acl, &name)
         }
@@ -491,11 +496,15 @@ fn check_name(name: &str, target: &Table) -> Result<()> {
         ));
     }
     match mirrors::is_registered(name)? {
-        true => Err(Error::Duplicate {
-            message: format!("mirror \"{name}\" already exists"),
-            hint: "Give another name with the argument name, or change the mirror with ipai.alter_mirror().".to_owned(),
-        }),
+        true => Err(taken(name)),
         false => Ok(()),
+    }
+}
+
+fn taken(name: &str) -> Error {
+    Error::Duplicate {
+        message: format!("mirror \"{name}\" already exists"),
+        hint: "Give another name with the argument name, or change the mirror with ipai.alter_mirror().".to_owned(),
     }
 }
 
@@ -582,7 +591,7 @@ fn constants(json: Option<&Json>) -> Result<Vec<(Constant, &'static str)>> {
 }
 
 /// Types of which a value has one spelling: two that are equal must not pass for two mirrors.
-const CONSTANT_TYPES: [&str; 8] = [
+const CONSTANT_TYPES: [&str; 7] = [
     "text",
     "character varying",
     "smallint",
@@ -590,20 +599,25 @@ const CONSTANT_TYPES: [&str; 8] = [
     "bigint",
     "boolean",
     "uuid",
-    "date",
 ];
 
-fn as_the_column_holds_it(constant: &mut Constant, table: &[(String, String)]) -> Result<()> {
-    let Some((_, kind)) = table.iter().find(|(column, _)| *column == constant.column) else {
+fn as_the_column_holds_it(constant: &mut Constant, target: &Table, columns: &[(String, String)]) -> Result<()> {
+    let Some((_, kind)) = columns.iter().find(|(column, _)| *column == constant.column) else {
         return Ok(());
     };
-    if !CONSTANT_TYPES.contains(&kind.as_str()) {
+    let loose = spi::query_one(
+        "select true from pg_catalog.pg_attribute a join pg_catalog.pg_collation c on c.oid = a.attcollation where a.attrelid = \
+         $1::pg_catalog.regclass and a.attname = $2 and not c.collisdeterministic",
+        &[sql::qualified(target).into(), constant.column.as_str().into()],
+        |_| Ok(()),
+    )?;
+    if loose.is_some() || !CONSTANT_TYPES.contains(&kind.as_str()) {
         return Err(invalid(
             format!(
                 "column \"{}\" of type {kind} cannot tell mirrors apart",
                 constant.column
             ),
-            "A constant column has one of the types text, smallint, integer, bigint, boolean, uuid and date.",
+            "A constant column has one of the types text, smallint, integer, bigint, boolean and uuid, and no collation for which different texts are equal.",
         ));
     }
     let sql = format!("select ({}::{kind})::text", sql::quote_literal(&constant.value));

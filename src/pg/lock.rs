@@ -13,11 +13,11 @@ pub fn for_session(mirror: &str) -> Result<()> {
     take(mirror, "pg_try_advisory_lock")
 }
 
-/// Waits for others that define mirrors into this schema, and keeps them waiting until the end of the transaction.
-pub fn to_define(schema: &str) -> Result<()> {
+/// Waits for others that define mirrors, and keeps them waiting until the end of the transaction.
+pub fn to_define() -> Result<()> {
     spi::execute(
-        "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('ipai_sync define'), pg_catalog.hashtext($1))",
-        &[schema.into()],
+        "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('ipai_sync define'), 0)",
+        &[],
         |_| Ok(()),
     )?;
     Ok(())

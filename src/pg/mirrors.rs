@@ -87,24 +87,26 @@ pub fn register(mirror: &Mirror) -> Result<()> {
             ),
         });
     }
-    insert(mirror)
+    // Whoever was faster meant the same.
+    insert(mirror).map(|_| ())
 }
 
 /// Whether there is a mirror of this name.
 pub fn is_registered(name: &str) -> Result<bool> {
+    version::check()?;
     let known = spi::execute("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
         Ok(())
     })?;
     Ok(!known.is_empty())
 }
 
-/// The one way into `ipai.mirrors`; what is not part of [`Mirror`] takes its default.
-pub fn insert(mirror: &Mirror) -> Result<()> {
+/// The one way into `ipai.mirrors`; what is not part of [`Mirror`] takes its default. False: the name is taken.
+pub fn insert(mirror: &Mirror) -> Result<bool> {
     let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
-    spi::execute(
+    let inserted = spi::execute(
         "insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, \
          alert_field, domain, lang, company_ids, constants, has_write_date) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-         $11, $12, $13, $14)",
+         $11, $12, $13, $14) on conflict (name) do nothing returning true",
         &[
             mirror.name.as_str().into(),
             mirror.server.as_str().into(),
@@ -123,7 +125,7 @@ pub fn insert(mirror: &Mirror) -> Result<()> {
         ],
         |_| Ok(()),
     )?;
-    Ok(())
+    Ok(!inserted.is_empty())
 }
 
 /// The registered mirror, `sample_metrics` registered for this server (or the only one) where it is not yet.
@@ -186,16 +188,18 @@ pub fn load_for_update(name: &str) -> Result<Mirror> {
     load(name)
 }
 
-/// Fields and what became of them, after a look at Odoo. Another list of readable fields is another shape: the next run is full.
-pub fn set_fields(mirror: &Mirror) -> Result<()> {
+/// Fields and what became of them, after a look at Odoo. Another list of readable fields is another shape, and the next run full;
+/// so it is where fields are `back`, whatever the shape.
+pub fn set_fields(mirror: &Mirror, back: bool) -> Result<()> {
     spi::execute(
-        "update ipai.mirrors set fields = $2, drift = $3, has_write_date = $4 where name = $1 and (fields, drift, \
+        "update ipai.mirrors set fields = $2, drift = $3, has_write_date = $4, cursor = case when not $5 then cursor end where name = $1 and (fields, drift, \
          has_write_date) is distinct from ($2, $3, $4)",
         &[
             mirror.name.as_str().into(),
             json(&mirror.fields)?.into(),
             json(&mirror.drift)?.into(),
             mirror.has_write_date.into(),
+            back.into(),
         ],
         |_| Ok(()),
     )?;

@@ -6,7 +6,7 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{api, counts, cron, drift, lock, mirrors, runs, spi, subtransaction, target};
+use super::{api, counts, cron, drift, lock, mirrors, runs, spi, subtransaction, target, version};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
@@ -65,6 +65,7 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
         hint: "It is auto, incremental, reconcile or full.".to_owned(),
     })?;
     let max_delete_ratio = max_delete_ratio.map(api::ratio).transpose()?;
+    subtransaction::within(version::check)?;
     let names = match mirror {
         Some(name) => return run_one(&name, requested, max_delete_ratio),
         None => subtransaction::within(mirrors::enabled)?,
@@ -234,12 +235,16 @@ fn look_at_fields(begun: &mut Begun, fetcher: &Fetcher) -> Result<bool> {
     };
     let known = std::mem::replace(&mut mirror.drift, drift);
     if mirror.drift == known {
+        // What is kept may be unreadable, and was read as none.
+        subtransaction::within(|| mirrors::set_drift(mirror))?;
+        subtransaction::commit()?;
         return Ok(false);
     }
+    let anew = begun.start.mode == Mode::Full;
     begun.shape = subtransaction::within(|| {
         drift::note(mirror, &known)?;
         let shape = mirrors::shape(mirror)?;
-        runs::set_shape(begun.run, &shape)?;
+        runs::set_shape(begun.run, &shape, anew)?;
         Ok(shape)
     })?;
     subtransaction::commit()?;

@@ -46,11 +46,12 @@ pub fn record(mirror: &str, shape: &str, since: Option<TimestampWithTimeZone>, r
     number(rows)
 }
 
-/// What a run reads, where it found that to be other than it was.
-pub fn set_shape(run: i64, shape: &str) -> Result<()> {
+/// What a run reads, where it found that to be other than it was. One that reads everything begins `anew` then.
+pub fn set_shape(run: i64, shape: &str, anew: bool) -> Result<()> {
     spi::execute(
-        "update ipai.run_log set shape = $2 where run = $1",
-        &[run.into(), shape.into()],
+        "update ipai.run_log set shape = $2, position = case when $3 then 0 else position end, odoo_clock = case when not $3 then \
+         odoo_clock end, newest = case when not $3 then newest end, resumes = case when not $3 then resumes end where run = $1",
+        &[run.into(), shape.into(), anew.into()],
         |_| Ok(()),
     )?;
     Ok(())

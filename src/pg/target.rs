@@ -25,26 +25,30 @@ pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
     }
     privileges(&table, oid, dry_run)?;
     let key = key(mirror);
-    let immediate = spi::query_one(
-        "select bool_and(i.indimmediate) from pg_catalog.pg_index i where i.indrelid = $1 and i.indisunique and i.indisvalid and \
-         i.indpred is null and i.indexprs is null and (select pg_catalog.array_agg(a.attname::text order by a.attname::text collate \
-         \"C\") from pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = \
-         (select pg_catalog.array_agg(k order by k collate \"C\") from unnest($2::text[]) as k)",
+    let found = spi::query(
+        "select (select c.conname::text from pg_catalog.pg_constraint c where c.conindid = i.indexrelid and not i.indimmediate limit 1) \
+         from pg_catalog.pg_index i where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs \
+         is null and (select pg_catalog.array_agg(a.attname::text order by a.attname::text collate \"C\") from \
+         pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = (select \
+         pg_catalog.array_agg(k order by k collate \"C\") from unnest($2::text[]) as k)",
         &[oid.into(), key.clone().into()],
-        |row| spi::optional::<bool>(row, 1),
+        |row| spi::optional::<String>(row, 1),
     )?;
     let names = key.iter().map(|column| ident(column)).collect::<Vec<_>>().join(", ");
     let qualified = format!("{}.{}", ident(&mirror.target.schema), ident(&mirror.target.name));
-    match immediate.flatten() {
-        Some(true) => Ok(()),
-        // Postgres would not upsert, whatever other index there is.
-        Some(false) => Err(Error::UndefinedObject {
+    let plain = format!("create unique index on {qualified} ({names});");
+    // Beside a deferrable one Postgres upserts by no other index either.
+    if let Some(deferrable) = found.iter().flatten().next() {
+        return Err(Error::UndefinedObject {
             message: format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
-            hint: format!("Drop it, and make a plain one: create unique index on {qualified} ({names});"),
-        }),
-        None => Err(Error::UndefinedObject {
+            hint: format!("alter table {qualified} drop constraint {}; {plain}", ident(deferrable)),
+        });
+    }
+    match found.is_empty() {
+        false => Ok(()),
+        true => Err(Error::UndefinedObject {
             message: format!("table \"{table}\" has no unique index on {names}"),
-            hint: format!("create unique index on {qualified} ({names});"),
+            hint: plain,
         }),
     }
 }

@@ -407,3 +407,34 @@ def test_nobody_is_told_of_a_dropped_mirror_that_was_well(metrics: Supabase) -> 
     listener.execute("listen ipai_sync_alerts")
     metrics.rows("select ipai.drop_mirror('metrics')")
     assert list(listener.notifies(timeout=0.3)) == []
+
+
+def test_a_run_that_begins_anew_and_is_cut_at_once_has_read_nothing(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    erp.gone = {"notes"}
+    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    erp.gone, erp.records = set(), noted("new")
+    erp.on("search_read", silent)
+    asked = len(erp.received("search_read"))
+    with running(metrics, metrics.connect(), "call ipai.run_sync('metrics')") as call:
+        shell.wait_until(lambda: len(erp.received("search_read")) > asked, "the first page", seconds=10, every=0.02)
+        metrics.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
+        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
+    erp.heal()
+    run = metrics.last_run("metrics")
+    assert (run["state"], run["pages"], run["position"], run["resumes"]) == ("cancelled", 0, 0, None)
+    all_filled(metrics, metrics.sync("metrics"))
+
+
+def test_a_refresh_after_a_cut_run_that_knew_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    erp.gone = {"notes"}
+    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    erp.gone, erp.records = set(), noted("new")
+    metrics.rows("select * from ipai.refresh_mirror('metrics')")
+    all_filled(metrics, metrics.sync("metrics"))
+
+
+@pytest.mark.parametrize("written", ["[1]", '[{"field": "notes", "problem": "lost"}]'])
+def test_a_full_run_clears_a_note_of_drift_that_is_none(metrics: Supabase, written: str) -> None:
+    metrics.rows("update ipai.mirrors set drift = %s where name = 'metrics'", written)
+    metrics.sync("metrics", "full")
+    assert (drift(metrics), alerts(metrics)) == ([], [])

@@ -191,6 +191,7 @@ def citext(supabase: Supabase) -> Iterator[None]:
             "double precision",
             "interval",
             "timestamptz",
+            "date",
             "timestamp",
             "time",
             "jsonb",
@@ -226,7 +227,6 @@ def test_a_column_whose_values_have_several_spellings_tells_no_mirrors_apart(
             '"{a0eebc999c0b4ef8bb6d6bb9bd380a11}"',
             '"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"',
         ),
-        ("date", '"2026-01-06"', '"20260106"', '"2026-06-01"'),
         ("text", '"acme"', '"acme"', '"ACME"'),
         ("varchar", '"acme"', '"acme"', '"acme "'),
     ],
@@ -303,7 +303,7 @@ def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, ten
     globex = versions(supabase, "globex")
     assert [row["odoo_id"] for row in globex] == list(range(1, 9))
     state = "select m::text from ipai.mirrors m where name = 'globex' union all select r::text from ipai.run_log r where mirror = 'globex'"
-    known = supabase.rows(state)
+    supabase = supabase.rows(state)
     steps: list[tuple[str, Callable[[], None], tuple[int, int, int]]] = [
         ("full", lambda: None, (0, 0, 0)),
         ("incremental", lambda: erp.records.append(metric(6, name="New", write_date="2026-01-06 08:00:00")), (1, 0, 0)),
@@ -325,7 +325,7 @@ def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, ten
     report = supabase.row("select * from ipai.sync_mirror('acme')")
     assert (report["deleted"], report["mirror_count"]) == (0, 0)
     assert versions(supabase, "globex") == globex
-    assert supabase.rows(state) == known
+    assert supabase.rows(state) == supabase
 
 
 def counts(supabase: Supabase, run: dict[str, Any]) -> tuple[int, ...]:
@@ -501,3 +501,55 @@ def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -
     (request,) = erp.received("action")
     assert request.args[0] == 1e300
     assert str(request.args[1]) == deep
+
+
+def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supabase) -> None:
+    first = supabase.connect()
+    with first.transaction():
+        execute(first, create("metrics", "ipai.one", more=", page_size => 7"))
+        with waiting(supabase, create("metrics", "public.two", more=", page_size => 9"), first) as call:
+            execute(first, "commit")
+            error = call.exception(timeout=10)
+    assert isinstance(error, psycopg.errors.DuplicateObject), error
+    assert supabase.row("select to_regclass('public.two') as found") == {"found": None}
+
+
+def test_the_reference_mirror_is_registered_once(supabase: Supabase) -> None:
+    first = supabase.connect()
+    register = "select ipai.alter_mirror('sample_metrics', 'odoo')"
+    with first.transaction():
+        execute(first, register)
+        with waiting(supabase, register, first) as call:
+            execute(first, "commit")
+            error = call.exception(timeout=10)
+    assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate == "42710"), error
+
+
+def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase) -> None:
+    second = supabase.connect()
+    execute(second, "begin isolation level repeatable read")
+    execute(second, "select 1 from ipai.mirrors")
+    supabase.rows(create("metrics", "ipai.one"))
+    with pytest.raises(psycopg.Error) as error:
+        execute(second, create("metrics", "ipai.two"))
+    assert error.value.sqlstate in ("42710", "40001"), error.value
+
+
+def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    try:
+        supabase.rows("create table public.t (tenant text collate public.ci, odoo_id bigint, name text, unique (tenant, odoo_id))")
+        found = refused(supabase, create("m", "public.t", fields="name", more=", columns => '{}', constants => '{\"tenant\": \"acme\"}'"))
+        assert found.sqlstate == "22023"
+    finally:
+        supabase.rows("drop table public.t; drop collation public.ci")
+
+
+def test_the_trigger_function_of_a_fresh_schema_is_for_nobody(supabase: Supabase) -> None:
+    supabase.rows("create schema shared")
+    try:
+        supabase.rows(create("metrics", "shared.metrics"))
+        may = "select has_function_privilege('anon', 'shared.keep_updated_at()', 'execute') as anon"
+        assert supabase.row(may) == {"anon": False}
+    finally:
+        supabase.rows("drop schema shared cascade")

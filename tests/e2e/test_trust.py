@@ -278,3 +278,18 @@ def test_a_call_needs_no_more_than_execute_and_usage(
     remembered = known or (transaction == "read write" and privileges not in ("", "select"))
     assert supabase.rows("select uid from ipai.odoo_logins") == [{"uid": 2}] * remembered
     assert len(caller.received("action")) == 1
+
+
+@pytest.mark.parametrize("call", ["call ipai.run_sync('sample_metrics')", "select ipai.alter_mirror('sample_metrics', 'odoo')"])
+@pytest.mark.parametrize("version", RELEASED)
+def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(plain, version: str, call: str) -> None:
+    execute(plain, f"create extension ipai_sync version '{version}'")
+    with ScriptedOdoo([metric(1)]) as odoo:
+        connect_to(plain, odoo)
+        found = error_of(plain, call)
+        assert (found.sqlstate, found.message_hint) == ("55000", "alter extension ipai_sync update;"), found.message_primary
+
+
+def test_a_caller_who_may_write_logins_and_not_read_them(supabase: Supabase, caller: FaultyOdoo) -> None:
+    supabase.rows("grant insert, update on ipai.odoo_logins to caller")
+    assert supabase.rows("select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result", user="caller") == [{"result": 7}]
