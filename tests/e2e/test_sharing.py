@@ -303,7 +303,7 @@ def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, ten
     globex = versions(supabase, "globex")
     assert [row["odoo_id"] for row in globex] == list(range(1, 9))
     state = "select m::text from ipai.mirrors m where name = 'globex' union all select r::text from ipai.run_log r where mirror = 'globex'"
-    supabase = supabase.rows(state)
+    known = supabase.rows(state)
     steps: list[tuple[str, Callable[[], None], tuple[int, int, int]]] = [
         ("full", lambda: None, (0, 0, 0)),
         ("incremental", lambda: erp.records.append(metric(6, name="New", write_date="2026-01-06 08:00:00")), (1, 0, 0)),
@@ -325,7 +325,7 @@ def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, ten
     report = supabase.row("select * from ipai.sync_mirror('acme')")
     assert (report["deleted"], report["mirror_count"]) == (0, 0)
     assert versions(supabase, "globex") == globex
-    assert supabase.rows(state) == supabase
+    assert supabase.rows(state) == known
 
 
 def counts(supabase: Supabase, run: dict[str, Any]) -> tuple[int, ...]:
@@ -503,7 +503,7 @@ def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -
     assert str(request.args[1]) == deep
 
 
-def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supabase) -> None:
+def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     with first.transaction():
         execute(first, create("metrics", "ipai.one", more=", page_size => 7"))
@@ -514,7 +514,7 @@ def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supab
     assert supabase.row("select to_regclass('public.two') as found") == {"found": None}
 
 
-def test_the_reference_mirror_is_registered_once(supabase: Supabase) -> None:
+def test_the_reference_mirror_is_registered_once(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     register = "select ipai.alter_mirror('sample_metrics', 'odoo')"
     with first.transaction():
@@ -525,7 +525,7 @@ def test_the_reference_mirror_is_registered_once(supabase: Supabase) -> None:
     assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate == "42710"), error
 
 
-def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase) -> None:
+def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase, erp: ScriptedOdoo) -> None:
     second = supabase.connect()
     execute(second, "begin isolation level repeatable read")
     execute(second, "select 1 from ipai.mirrors")
@@ -545,7 +545,7 @@ def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp:
         supabase.rows("drop table public.t; drop collation public.ci")
 
 
-def test_the_trigger_function_of_a_fresh_schema_is_for_nobody(supabase: Supabase) -> None:
+def test_the_trigger_function_of_a_fresh_schema_is_for_nobody(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create schema shared")
     try:
         supabase.rows(create("metrics", "shared.metrics"))
