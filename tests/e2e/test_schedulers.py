@@ -159,6 +159,13 @@ def test_the_step_fails_with_the_error_when_odoo_is_down(database: Supabase, odo
     assert_no_secret(done.stdout)
 
 
+def test_the_step_says_that_a_mirror_must_be_there(database: Supabase, odoo: FaultyOdoo) -> None:
+    database.cluster.psql("truncate ipai.mirrors")
+    done = run_step(database, address(database))
+    assert done.returncode != 0
+    assert 'mirror "sample_metrics" is not registered, and this role may not register it' in done.stdout
+
+
 def test_the_step_fails_with_the_error_when_odoo_refuses_the_password(database: Supabase, odoo: FaultyOdoo) -> None:
     odoo.password = "another"
     done = run_step(database, address(database))
