@@ -70,7 +70,7 @@ select m.name as mirror,
        end as verdict
 from ipai.mirrors m
 left join lateral (
-    select r.* from ipai.run_log r
+    select r.odoo_count, r.odoo_active, r.mirror_count, r.mirror_active, r.finished_at from ipai.run_log r
     where r.mirror = m.name and r.odoo_count is not null
     order by r.run desc
     limit 1) c on true;

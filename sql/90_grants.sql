@@ -35,6 +35,15 @@ begin
         grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
     end if;
 
+    if exists (select from pg_catalog.pg_roles where rolname = 'authenticated') then
+        -- How many records there are on both sides; nothing of errors, servers or schedules.
+        grant usage on schema ipai to authenticated;
+        grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
+        grant select (name, reconcile_every) on ipai.mirrors to authenticated;
+        grant select (run, mirror, odoo_count, odoo_active, odoo_alerts, mirror_count, mirror_active, mirror_alerts, finished_at)
+            on ipai.run_log to authenticated;
+    end if;
+
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
         -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.

@@ -194,7 +194,7 @@ select m.name as mirror,
        end as verdict
 from ipai.mirrors m
 left join lateral (
-    select r.* from ipai.run_log r
+    select r.odoo_count, r.odoo_active, r.mirror_count, r.mirror_active, r.finished_at from ipai.run_log r
     where r.mirror = m.name and r.odoo_count is not null
     order by r.run desc
     limit 1) c on true;
@@ -547,6 +547,405 @@ comment on function ipai.restore_schedules() is
     'Makes the current user''s pg_cron jobs of all mirrors again: after a restore, whose dump holds the schedules of ipai.mirrors but not pg_cron''s jobs. A job that is still there stays. problem: why there is none.';
 comment on function ipai.has_cron() is 'Whether pg_cron is in this database, and the current user may use it.';
 
+create function ipai.has_vault() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- What is only called like it may be anybody's, and would be run by whoever looks into it.
+    select exists (
+        select from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        join pg_roles o on o.oid = c.relowner
+        where n.nspname = 'vault' and c.relname = 'decrypted_secrets' and (o.rolsuper or o.rolname = current_user))
+$$;
+comment on function ipai.has_vault() is 'Whether Supabase Vault is in this database.';
+
+create function ipai.set_odoo_password(server text, secret text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    options text[];
+    secret_name text;
+    known uuid;
+begin
+    if secret is null or secret = '' then
+        raise exception 'the secret must not be empty'
+            using errcode = 'invalid_parameter_value', hint = 'It is the password or an API key of the Odoo user.';
+    end if;
+    if not exists (
+        select from pg_foreign_server s join pg_foreign_data_wrapper w on w.oid = s.srvfdw
+        where s.srvname = server and w.fdwname = 'ipai_odoo') then
+        raise exception 'Odoo server "%" does not exist', server
+            using errcode = 'undefined_object', hint = 'select srvname from pg_foreign_server shows the servers.';
+    end if;
+    if not ipai.has_vault() then
+        raise exception 'Supabase Vault is not installed in this database'
+            using errcode = 'undefined_object',
+                  hint = 'create extension supabase_vault; or keep the password in a user mapping of your own: alter user mapping for current_user server ... options (set password ''...'').';
+    end if;
+    if not has_schema_privilege('vault', 'usage') or not has_table_privilege('vault.decrypted_secrets', 'select') then
+        raise exception 'permission denied for Supabase Vault'
+            using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres or service_role.';
+    end if;
+    -- The mapping that counts: one's own, else that of PUBLIC.
+    select m.umoptions into options
+    from pg_user_mappings m
+    where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
+    order by m.umuser = 0
+    limit 1;
+    if not found then
+        raise exception 'there is no user mapping for server "%"', server
+            using errcode = 'undefined_object',
+                  hint = format('create user mapping for current_user server %I options (user ''...'', password_secret %L); and this call again.',
+                                server, 'odoo_' || server);
+    end if;
+    select substr(o, length('password_secret=') + 1) into secret_name
+    from unnest(options) o where o like 'password_secret=%';
+    if secret_name is null then
+        raise exception 'the user mapping for server "%" does not say which secret it uses', server
+            using errcode = 'invalid_parameter_value',
+                  hint = format('alter user mapping for current_user server %I options (drop password, add password_secret %L); and this call again.',
+                                server, 'odoo_' || server);
+    end if;
+    select s.id into known from vault.decrypted_secrets s where s.name = secret_name;
+    if known is null then
+        perform vault.create_secret(secret, secret_name);
+    else
+        perform vault.update_secret(known, secret);
+    end if;
+    return secret_name;
+end
+$$;
+comment on function ipai.set_odoo_password(text, text) is
+    'Keeps the password or API key of a server''s user mapping in Supabase Vault, under the name that its option password_secret says, which is returned. The next run uses it. A statement that is logged shows what it was called with: not for servers that log statements.';
+
+create function ipai.protect_mirror(mirror text, claims jsonb, archived boolean default false) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    target regclass;
+    policy name;
+    active text;
+    column_name text;
+    claim text;
+    kind regtype;
+    nothing text[] := '{}';
+    something text[] := '{}';
+    condition text;
+    helper record;
+begin
+    perform ipai.require_mirror(mirror);
+    select to_regclass(format('%I.%I', m.target_schema, m.target_table)),
+           (select f.field ->> 'column' from jsonb_array_elements(m.fields) f (field)
+            where f.field ->> 'field' = 'active' and f.field ->> 'type' = 'boolean')
+    into target, active
+    from ipai.mirrors m where m.name = mirror;
+    if target is null then
+        raise exception 'mirror "%" has no table yet', mirror
+            using errcode = 'undefined_table', hint = format('select ipai.alter_mirror(%L); registers it.', mirror);
+    end if;
+    if claims is null or jsonb_typeof(claims) <> 'object' or claims = '{}'
+        or exists (select from jsonb_each(claims) c where jsonb_typeof(c.value) <> 'string') then
+        raise exception 'claims is not a map of columns and claims'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'It is a JSON object, ''{"brand_id": "ipai_brand_ids"}'': a row is for those whose token lists the column''s value under that name in app_metadata.';
+    end if;
+    if to_regrole('authenticated') is null then
+        raise exception 'role "authenticated" does not exist'
+            using errcode = 'undefined_object', hint = 'Policies are for Supabase''s API roles. Elsewhere, write one for your own roles.';
+    end if;
+
+    -- What policies call must stay when the extension goes, so it belongs to whoever protects. The migration has the same.
+    for helper in
+        select * from (values
+            ('app_claim', 'jsonb', 'plpgsql', $f$
+begin
+  -- Once a transaction has set it locally, the setting is '' and not null for the rest of the session.
+  return nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' -> claim;
+exception when others then
+  -- What cannot be read grants nothing, and is no reason for a query to fail.
+  return null;
+end
+$f$, 'A claim of the app_metadata in the request''s token; null where there is none, or it cannot be read'),
+            ('claims_all', 'boolean', 'sql', $f$
+  -- The type is looked at first: an object with a key "*" is no list.
+  select coalesce(c = '"*"' or jsonb_typeof(c) = 'array' and c ? '*', false)
+    from ipai.app_claim(claim) as c
+$f$, 'Whether the claim is "*", or a list with "*" in it: all ids'),
+            ('claimed_ids', 'bigint[]', 'sql', $f$
+  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out.
+  select coalesce(array_agg(id::bigint) filter (where id = trunc(id) and id between 1 and 9223372036854775807), '{}')
+    from ipai.app_claim(claim) as c,
+         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element,
+         lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)
+$f$, 'The ids that the claim lists; empty where it is no list'),
+            ('claimed_texts', 'text[]', 'sql', $f$
+  select coalesce(array_agg(element #>> '{}') filter (where jsonb_typeof(element) = 'string'), '{}')
+    from ipai.app_claim(claim) as c,
+         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element
+$f$, 'The texts that the claim lists; empty where it is no list')
+        ) as helpers (name, result, language, body, comment)
+    loop
+        if not exists (
+            select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+            where n.nspname = 'ipai' and p.proname = helper.name and p.proargtypes = '25'::oidvector) then
+            execute format('create function ipai.%I(claim text) returns %s language %s stable set search_path = pg_catalog, pg_temp as %L',
+                           helper.name, helper.result, helper.language, helper.body);
+            execute format('comment on function ipai.%I(text) is %L', helper.name, helper.comment);
+            execute format('revoke all on function ipai.%I(text) from public', helper.name);
+        elsif not exists (
+            select from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_roles o on o.oid = p.proowner
+            where n.nspname = 'ipai' and p.proname = helper.name and p.proargtypes = '25'::oidvector and not p.prosecdef
+              and (o.rolsuper or o.rolname = current_user)) then
+            raise exception 'function ipai.%(text) belongs to another role', helper.name
+                using errcode = 'insufficient_privilege', hint = 'Do this as the role that ran the migrations.';
+        end if;
+        execute format('grant execute on function ipai.%I(text) to authenticated', helper.name);
+    end loop;
+
+    for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key loop
+        select a.atttypid into kind
+        from pg_attribute a where a.attrelid = target and a.attname = column_name and a.attnum > 0 and not a.attisdropped;
+        if kind is null then
+            raise exception 'table "%" has no column "%"', target, column_name
+                using errcode = 'undefined_column', hint = 'claims names columns of the mirror''s table.';
+        elsif kind not in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype, 'text'::regtype, 'varchar'::regtype) then
+            raise exception 'column "%" of type % cannot be compared with a claim', column_name, kind
+                using errcode = 'invalid_parameter_value', hint = 'It is a whole number or a text.';
+        end if;
+        nothing := nothing || format('%I is null', column_name);
+        -- The sub-selects are evaluated once a statement (InitPlan), not once a row.
+        something := something || case
+            when kind in ('text'::regtype, 'varchar'::regtype)
+                then format('%I = any ((select ipai.claimed_texts(%L))::text[])', column_name, claim)
+            else format('%I = any ((select ipai.claimed_ids(%L))::bigint[])', column_name, claim)
+        end;
+        something := something || format('%I is not null and (select ipai.claims_all(%L))', column_name, claim);
+        if not exists (
+            select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+            where i.indrelid = target and a.attname = column_name and i.indisvalid and i.indexprs is null) then
+            execute format('create index on %s (%I) where %I is not null', target, column_name, column_name);
+        end if;
+    end loop;
+    condition := format('%s or %s', array_to_string(nothing, ' and '), array_to_string(something, ' or '));
+    if active is not null and not archived then
+        condition := format('%I and (%s)', active, condition);
+    end if;
+    select left(c.relname, 56) || '_tenant' into policy from pg_class c where c.oid = target;
+    execute format('alter table %s enable row level security', target);
+    if exists (select from pg_policy p where p.polrelid = target and p.polname = policy) then
+        execute format('drop policy %I on %s', policy, target);
+    end if;
+    execute format('create policy %I on %s for select to authenticated using (%s)', policy, target, condition);
+    execute format('comment on policy %I on %s is %L', policy, target, 'Rows of nobody, and those whose owner the token lists');
+    execute format('grant usage on schema %s to authenticated', (select c.relnamespace::regnamespace from pg_class c where c.oid = target));
+    execute format('grant select on table %s to authenticated', target);
+    return condition;
+end
+$$;
+comment on function ipai.protect_mirror(text, jsonb, boolean) is
+    'Lets users of the API read a mirror''s table, each the rows that are theirs: claims maps columns to the names of claims in the token''s app_metadata, {"brand_id": "ipai_brand_ids"}. A row is visible to those whose claim lists the value of one of the columns (or is "*"), and to everybody signed in where all of them are null; archived ones only if archived. Writes policy, grants and indexes, as the table''s owner. Returns the policy''s condition.';
+
+create function ipai.mirror_tables() returns table (target text, relrowsecurity boolean, policies bigint, readable boolean, published boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
+           (select count(*) from pg_policy p
+            where p.polrelid = c.oid and p.polcmd in ('r', '*') and (p.polroles = '{0}' or to_regrole('authenticated')::oid = any (p.polroles))),
+           coalesce((select has_table_privilege(r.oid, c.oid, 'select') from pg_roles r where r.rolname = 'authenticated'), false),
+           exists (select from pg_publication_tables t
+                   where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname and t.tablename = c.relname)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where exists (select from ipai.mirrors m where m.target_schema = n.nspname and m.target_table = c.relname)
+$$;
+comment on function ipai.mirror_tables() is 'The mirrors'' tables, as ipai.doctor() looks at them.';
+
+create function ipai.password_state(server text) returns table (state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    mapping record;
+    secret_name text;
+begin
+    select m.umuser = 0 as for_all, m.umoptions as options into mapping
+    from pg_user_mappings m
+    where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
+    order by m.umuser = 0
+    limit 1;
+    if not found then
+        state := 'problem';
+        finding := 'this role has no user mapping';
+        remedy := format('create user mapping for current_user server %I options (user ''...'', password_secret %L);', server, 'odoo_' || server);
+        return next;
+        return;
+    elsif mapping.options is null then
+        state := 'unknown';
+        finding := 'this role may not see the options of the user mapping';
+        return next;
+        return;
+    end if;
+    select substr(o, length('password_secret=') + 1) into secret_name
+    from unnest(mapping.options) o where o like 'password_secret=%';
+    if secret_name is null then
+        state := case when mapping.for_all then 'problem' else 'ok' end;
+        finding := case when mapping.for_all then 'a plain password for PUBLIC: every user of the server could use it, and dumps show it. No run uses it'
+                        else 'a plain password, in the mapping of this role only; dumps show it' end;
+        remedy := case when mapping.for_all
+            then format('alter user mapping for public server %1$I options (drop password, add password_secret %2$L); select ipai.set_odoo_password(%3$L, ''...'');',
+                        server, 'odoo_' || server, server) end;
+    elsif not ipai.has_vault() then
+        state := 'problem';
+        finding := 'the password is to be in Supabase Vault, which is not installed';
+        remedy := 'create extension supabase_vault;';
+    elsif not has_schema_privilege('vault', 'usage') or not has_table_privilege('vault.decrypted_secrets', 'select') then
+        state := 'problem';
+        finding := 'this role may not read Supabase Vault: sync as postgres or service_role';
+        remedy := format('grant usage on schema vault to %1$I; grant select on vault.decrypted_secrets to %1$I;', current_user);
+    elsif not exists (select from vault.decrypted_secrets s where s.name = secret_name) then
+        state := 'problem';
+        finding := format('Vault has no secret named "%s"', secret_name);
+        remedy := format('select ipai.set_odoo_password(%L, ''...'');', server);
+    else
+        state := 'ok';
+        finding := format('in Vault, as "%s"', secret_name);
+    end if;
+    return next;
+end
+$$;
+comment on function ipai.password_state(text) is 'Where the current user''s password for a server is, as ipai.doctor() looks at it.';
+
+create function ipai.doctor() returns table ("check" text, object text, state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- pg_cron
+    return query
+    select 'pg_cron', null::text,
+           case when ipai.has_cron() then 'ok' else 'problem' end,
+           case when ipai.has_cron() then 'pg_cron is there'
+                when e.oid is not null then 'this role may not use pg_cron'
+                else 'pg_cron is not installed in this database, so nothing syncs by itself' end,
+           case when ipai.has_cron() then null
+                when e.oid is not null then format('grant usage on schema cron to %I;', current_user)
+                else 'create extension pg_cron;' end
+    from (select) one left join pg_extension e on e.extname = 'pg_cron';
+
+    -- The API shows the schemas that it is told to. It may be told elsewhere, which the database cannot know.
+    return query
+    select 'exposed schema', 'ipai'::text,
+           case when r.oid is null or setting.schemas is null then 'unknown' when 'ipai' = any (setting.list) then 'ok' else 'problem' end,
+           case when r.oid is null then 'there is no role authenticator: PostgREST connects as another, or not at all'
+                when setting.schemas is null then 'the exposed schemas are not set in the database, but in PostgREST''s own settings (on Supabase: API settings)'
+                when 'ipai' = any (setting.list) then 'the API shows schema ipai'
+                else format('the API shows only %s', setting.schemas) end,
+           case when r.oid is null or 'ipai' = any (setting.list) then null
+                else format('alter role authenticator set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
+                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+    from (select) one
+    left join pg_roles r on r.rolname = 'authenticator'
+    left join lateral (
+        select s.schemas, string_to_array(replace(s.schemas, ' ', ''), ',') as list
+        from (
+            select substr(c, length('pgrst.db_schemas=') + 1) as schemas
+            from pg_db_role_setting d, unnest(d.setconfig) c
+            where d.setrole = r.oid and c like 'pgrst.db_schemas=%'
+              and d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            order by d.setdatabase desc limit 1) s) setting on true;
+
+    -- Servers
+    return query
+    select 'address', s.srvname::text,
+           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'ok' else 'problem' end,
+           case when o.url like 'https://%' then 'https'
+                when o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'plain http to this machine'
+                else 'plain http sends the password in clear over the network' end,
+           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then null
+                else format('alter server %I options (set url %L, drop allow_insecure);', s.srvname, replace(o.url, 'http://', 'https://')) end
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral (select substr(x, 5) as url from unnest(s.srvoptions) x where x like 'url=%') o
+    order by 2;
+
+    return query
+    select 'password', s.srvname::text, p.state, p.finding, p.remedy
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral ipai.password_state(s.srvname) p
+    order by 2;
+
+    -- Mirrors
+    return query
+    select 'row-level security', t.target,
+           case when t.relrowsecurity then 'ok' else 'problem' end,
+           case when t.relrowsecurity then 'on' else 'off: whoever may select sees every row' end,
+           case when t.relrowsecurity then null else format('alter table %s enable row level security;', t.target) end
+    from ipai.mirror_tables() t
+    order by t.target;
+
+    return query
+    select 'policies', t.target,
+           case when not t.readable or t.policies > 0 then 'ok' else 'problem' end,
+           case when not t.readable then 'users of the API may not read it'
+                when t.policies > 0 then format('%s for users of the API', t.policies)
+                else 'users of the API may read it, and no policy shows them a row' end,
+           case when t.readable and t.policies = 0
+                then format('create policy everybody on %s for select to authenticated using (true);', t.target) end
+    from ipai.mirror_tables() t
+    where to_regrole('authenticated') is not null
+    order by t.target;
+
+    return query
+    select 'publication', t.target,
+           case when t.published or not t.readable then 'ok' else 'problem' end,
+           case when t.published then 'Realtime sends its changes'
+                when not t.readable then 'users of the API may not read it'
+                else 'it is not in publication supabase_realtime, so pages hear of no change' end,
+           case when t.published or not t.readable then null
+                else format('alter publication supabase_realtime add table %s;', t.target) end
+    from ipai.mirror_tables() t
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
+    order by t.target;
+
+    return query
+    select 'schedule', m.name,
+           case when m.schedule is not null or not m.enabled then 'ok' else 'problem' end,
+           case when m.schedule is not null then m.schedule when not m.enabled then 'the mirror is disabled' else 'nothing syncs it by itself' end,
+           case when m.schedule is null and m.enabled then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name) end
+    from ipai.mirrors m
+    order by m.name;
+
+    -- As the last runs saw it: nothing is asked now. A request takes its time, so that seconds mean nothing.
+    return query
+    select 'clock', m.name,
+           case when r.seconds is null then 'unknown' when abs(r.seconds) > 120 then 'problem' else 'ok' end,
+           case when r.seconds is null then 'no run has seen Odoo''s clock yet'
+                when abs(r.seconds) > 120 then format('Odoo''s clock is %s %s this database''s', justify_interval(make_interval(secs => abs(r.seconds))),
+                                                      case when r.seconds > 0 then 'ahead of' else 'behind' end)
+                else 'Odoo''s clock and this database''s agree' end,
+           case when abs(r.seconds) > 120 then 'Let both machines keep the time by NTP. Runs go by Odoo''s clock, so nothing is lost; schedules and ages go by this one.' end
+    from ipai.mirrors m
+    left join lateral (
+        select round(extract(epoch from r.odoo_clock - r.started_at))::float8 as seconds
+        from ipai.run_log r
+        where r.mirror = m.name and r.odoo_clock is not null and r.resumes is null
+        order by r.run desc
+        limit 1) r on true
+    order by m.name;
+end
+$$;
+comment on function ipai.doctor() is
+    'What is often wrong: a row a check and object, with state ok, problem or unknown (the database cannot know), what was found, and the statement that mends it. Asks Odoo nothing; ipai.check_connection() does.';
+
 do $$
 declare
     has_postgres constant boolean := exists (select from pg_catalog.pg_roles where rolname = 'postgres');
@@ -577,6 +976,15 @@ begin
         to postgres with grant option;
         -- To dump and restore the numbers of runs.
         grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
+    end if;
+
+    if exists (select from pg_catalog.pg_roles where rolname = 'authenticated') then
+        -- How many records there are on both sides; nothing of errors, servers or schedules.
+        grant usage on schema ipai to authenticated;
+        grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
+        grant select (name, reconcile_every) on ipai.mirrors to authenticated;
+        grant select (run, mirror, odoo_count, odoo_active, odoo_alerts, mirror_count, mirror_active, mirror_alerts, finished_at)
+            on ipai.run_log to authenticated;
     end if;
 
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then

@@ -57,6 +57,8 @@ mod sql {
         name = "schedule",
         requires = ["functions", "status"]
     );
+    extension_sql_file!("../sql/60_supabase.sql", name = "supabase", requires = ["schedule"]);
+    extension_sql_file!("../sql/70_doctor.sql", name = "doctor", requires = ["supabase"]);
     extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
 }
 

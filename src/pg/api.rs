@@ -10,7 +10,7 @@ use super::report::{or_raise, warning};
 use super::runs::signed;
 use super::sink::PgSink;
 use super::time::moment;
-use super::{counts, drift, interrupt, lock, mirrors, runs, target};
+use super::{counts, drift, interrupt, lock, mirrors, runs, subtransaction, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
@@ -99,7 +99,9 @@ fn sync_mirror(
         dry_run,
         max_delete_ratio,
     };
-    TableIterator::once(or_raise(request.run()))
+    TableIterator::once(or_raise(
+        subtransaction::cancellable(|| request.run()).map_err(with_a_way_out),
+    ))
 }
 
 /// What the caller of a sync asks for.
@@ -197,6 +199,28 @@ impl Request {
             signed(report.odoo_count) - signed(report.mirror_count),
             (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
         ))
+    }
+}
+
+/// A sync that outlives its statement_timeout is told how it can last longer.
+fn with_a_way_out(error: Error) -> Error {
+    match error {
+        Error::Postgres {
+            sqlstate,
+            message,
+            detail,
+            hint: None,
+        } if message.contains("statement timeout") => Error::Postgres {
+            sqlstate,
+            message,
+            detail,
+            hint: Some(
+                "Nothing was lost, and nothing kept: a function is all or nothing. A long sync runs in the background: \
+                 select ipai.sync_now(...), or ipai.schedule_sync(...)."
+                    .to_owned(),
+            ),
+        },
+        other => other,
     }
 }
 

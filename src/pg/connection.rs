@@ -174,8 +174,9 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 fn vault_secret(name: &str) -> Result<Secret> {
     let readable = spi::query_one(
         "select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') \
-         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-         where n.nspname = 'vault' and c.relname = 'decrypted_secrets'",
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles o on \
+         o.oid = c.relowner where n.nspname = 'vault' and c.relname = 'decrypted_secrets' and (o.rolsuper or o.rolname = \
+         current_user)",
         &[],
         |row| spi::column::<bool>(row, 1),
     )?;

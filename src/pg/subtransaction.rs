@@ -57,6 +57,18 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
+/// Runs `work` and gives back as a value what cancels it; every other error of SQL goes its way as it is. The transaction is
+/// over then, and the error must be raised.
+pub fn cancellable<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let work = AssertUnwindSafe(work);
+    PgTryBuilder::new(AssertUnwindSafe(move || {
+        let work = work;
+        (work.0)()
+    }))
+    .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |error| Err(value(error)))
+    .execute()
+}
+
 /// Like [`within`], and once more after an error: a cancel that was pending is used up by then, and what must be done at
 /// the end must be done.
 pub fn insist(work: impl Fn() -> Result<()>) -> Result<()> {

@@ -1,0 +1,203 @@
+-- What is often wrong, and the statement that mends it.
+
+-- Nothing of the schema that the extension goes into may be called while it is created: its owner may have planted it.
+set local search_path = pg_catalog, pg_temp;
+
+create function ipai.mirror_tables() returns table (target text, relrowsecurity boolean, policies bigint, readable boolean, published boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
+           (select count(*) from pg_policy p
+            where p.polrelid = c.oid and p.polcmd in ('r', '*') and (p.polroles = '{0}' or to_regrole('authenticated')::oid = any (p.polroles))),
+           coalesce((select has_table_privilege(r.oid, c.oid, 'select') from pg_roles r where r.rolname = 'authenticated'), false),
+           exists (select from pg_publication_tables t
+                   where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname and t.tablename = c.relname)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where exists (select from ipai.mirrors m where m.target_schema = n.nspname and m.target_table = c.relname)
+$$;
+comment on function ipai.mirror_tables() is 'The mirrors'' tables, as ipai.doctor() looks at them.';
+
+create function ipai.password_state(server text) returns table (state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    mapping record;
+    secret_name text;
+begin
+    select m.umuser = 0 as for_all, m.umoptions as options into mapping
+    from pg_user_mappings m
+    where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
+    order by m.umuser = 0
+    limit 1;
+    if not found then
+        state := 'problem';
+        finding := 'this role has no user mapping';
+        remedy := format('create user mapping for current_user server %I options (user ''...'', password_secret %L);', server, 'odoo_' || server);
+        return next;
+        return;
+    elsif mapping.options is null then
+        state := 'unknown';
+        finding := 'this role may not see the options of the user mapping';
+        return next;
+        return;
+    end if;
+    select substr(o, length('password_secret=') + 1) into secret_name
+    from unnest(mapping.options) o where o like 'password_secret=%';
+    if secret_name is null then
+        state := case when mapping.for_all then 'problem' else 'ok' end;
+        finding := case when mapping.for_all then 'a plain password for PUBLIC: every user of the server could use it, and dumps show it. No run uses it'
+                        else 'a plain password, in the mapping of this role only; dumps show it' end;
+        remedy := case when mapping.for_all
+            then format('alter user mapping for public server %1$I options (drop password, add password_secret %2$L); select ipai.set_odoo_password(%3$L, ''...'');',
+                        server, 'odoo_' || server, server) end;
+    elsif not ipai.has_vault() then
+        state := 'problem';
+        finding := 'the password is to be in Supabase Vault, which is not installed';
+        remedy := 'create extension supabase_vault;';
+    elsif not has_schema_privilege('vault', 'usage') or not has_table_privilege('vault.decrypted_secrets', 'select') then
+        state := 'problem';
+        finding := 'this role may not read Supabase Vault: sync as postgres or service_role';
+        remedy := format('grant usage on schema vault to %1$I; grant select on vault.decrypted_secrets to %1$I;', current_user);
+    elsif not exists (select from vault.decrypted_secrets s where s.name = secret_name) then
+        state := 'problem';
+        finding := format('Vault has no secret named "%s"', secret_name);
+        remedy := format('select ipai.set_odoo_password(%L, ''...'');', server);
+    else
+        state := 'ok';
+        finding := format('in Vault, as "%s"', secret_name);
+    end if;
+    return next;
+end
+$$;
+comment on function ipai.password_state(text) is 'Where the current user''s password for a server is, as ipai.doctor() looks at it.';
+
+create function ipai.doctor() returns table ("check" text, object text, state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- pg_cron
+    return query
+    select 'pg_cron', null::text,
+           case when ipai.has_cron() then 'ok' else 'problem' end,
+           case when ipai.has_cron() then 'pg_cron is there'
+                when e.oid is not null then 'this role may not use pg_cron'
+                else 'pg_cron is not installed in this database, so nothing syncs by itself' end,
+           case when ipai.has_cron() then null
+                when e.oid is not null then format('grant usage on schema cron to %I;', current_user)
+                else 'create extension pg_cron;' end
+    from (select) one left join pg_extension e on e.extname = 'pg_cron';
+
+    -- The API shows the schemas that it is told to. It may be told elsewhere, which the database cannot know.
+    return query
+    select 'exposed schema', 'ipai'::text,
+           case when r.oid is null or setting.schemas is null then 'unknown' when 'ipai' = any (setting.list) then 'ok' else 'problem' end,
+           case when r.oid is null then 'there is no role authenticator: PostgREST connects as another, or not at all'
+                when setting.schemas is null then 'the exposed schemas are not set in the database, but in PostgREST''s own settings (on Supabase: API settings)'
+                when 'ipai' = any (setting.list) then 'the API shows schema ipai'
+                else format('the API shows only %s', setting.schemas) end,
+           case when r.oid is null or 'ipai' = any (setting.list) then null
+                else format('alter role authenticator set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
+                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+    from (select) one
+    left join pg_roles r on r.rolname = 'authenticator'
+    left join lateral (
+        select s.schemas, string_to_array(replace(s.schemas, ' ', ''), ',') as list
+        from (
+            select substr(c, length('pgrst.db_schemas=') + 1) as schemas
+            from pg_db_role_setting d, unnest(d.setconfig) c
+            where d.setrole = r.oid and c like 'pgrst.db_schemas=%'
+              and d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            order by d.setdatabase desc limit 1) s) setting on true;
+
+    -- Servers
+    return query
+    select 'address', s.srvname::text,
+           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'ok' else 'problem' end,
+           case when o.url like 'https://%' then 'https'
+                when o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'plain http to this machine'
+                else 'plain http sends the password in clear over the network' end,
+           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then null
+                else format('alter server %I options (set url %L, drop allow_insecure);', s.srvname, replace(o.url, 'http://', 'https://')) end
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral (select substr(x, 5) as url from unnest(s.srvoptions) x where x like 'url=%') o
+    order by 2;
+
+    return query
+    select 'password', s.srvname::text, p.state, p.finding, p.remedy
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral ipai.password_state(s.srvname) p
+    order by 2;
+
+    -- Mirrors
+    return query
+    select 'row-level security', t.target,
+           case when t.relrowsecurity then 'ok' else 'problem' end,
+           case when t.relrowsecurity then 'on' else 'off: whoever may select sees every row' end,
+           case when t.relrowsecurity then null else format('alter table %s enable row level security;', t.target) end
+    from ipai.mirror_tables() t
+    order by t.target;
+
+    return query
+    select 'policies', t.target,
+           case when not t.readable or t.policies > 0 then 'ok' else 'problem' end,
+           case when not t.readable then 'users of the API may not read it'
+                when t.policies > 0 then format('%s for users of the API', t.policies)
+                else 'users of the API may read it, and no policy shows them a row' end,
+           case when t.readable and t.policies = 0
+                then format('create policy everybody on %s for select to authenticated using (true);', t.target) end
+    from ipai.mirror_tables() t
+    where to_regrole('authenticated') is not null
+    order by t.target;
+
+    return query
+    select 'publication', t.target,
+           case when t.published or not t.readable then 'ok' else 'problem' end,
+           case when t.published then 'Realtime sends its changes'
+                when not t.readable then 'users of the API may not read it'
+                else 'it is not in publication supabase_realtime, so pages hear of no change' end,
+           case when t.published or not t.readable then null
+                else format('alter publication supabase_realtime add table %s;', t.target) end
+    from ipai.mirror_tables() t
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
+    order by t.target;
+
+    return query
+    select 'schedule', m.name,
+           case when m.schedule is not null or not m.enabled then 'ok' else 'problem' end,
+           case when m.schedule is not null then m.schedule when not m.enabled then 'the mirror is disabled' else 'nothing syncs it by itself' end,
+           case when m.schedule is null and m.enabled then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name) end
+    from ipai.mirrors m
+    order by m.name;
+
+    -- As the last runs saw it: nothing is asked now. A request takes its time, so that seconds mean nothing.
+    return query
+    select 'clock', m.name,
+           case when r.seconds is null then 'unknown' when abs(r.seconds) > 120 then 'problem' else 'ok' end,
+           case when r.seconds is null then 'no run has seen Odoo''s clock yet'
+                when abs(r.seconds) > 120 then format('Odoo''s clock is %s %s this database''s', justify_interval(make_interval(secs => abs(r.seconds))),
+                                                      case when r.seconds > 0 then 'ahead of' else 'behind' end)
+                else 'Odoo''s clock and this database''s agree' end,
+           case when abs(r.seconds) > 120 then 'Let both machines keep the time by NTP. Runs go by Odoo''s clock, so nothing is lost; schedules and ages go by this one.' end
+    from ipai.mirrors m
+    left join lateral (
+        select round(extract(epoch from r.odoo_clock - r.started_at))::float8 as seconds
+        from ipai.run_log r
+        where r.mirror = m.name and r.odoo_clock is not null and r.resumes is null
+        order by r.run desc
+        limit 1) r on true
+    order by m.name;
+end
+$$;
+comment on function ipai.doctor() is
+    'What is often wrong: a row a check and object, with state ok, problem or unknown (the database cannot know), what was found, and the statement that mends it. Asks Odoo nothing; ipai.check_connection() does.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;
