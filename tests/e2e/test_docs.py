@@ -184,7 +184,7 @@ CHECKS = {
 # The reference ------------------------------------------------------------------------------------------------------------------------------
 
 #: Functions for Postgres and for other functions, not for people.
-INTERNAL = {"ipai_odoo_validator", "has_cron", "require_cron", "require_mirror"}
+INTERNAL = {"ipai_odoo_validator", "has_cron", "require_cron", "require_mirror", "has_vault", "password_state", "mirror_tables"}
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
 
 
