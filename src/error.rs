@@ -274,7 +274,10 @@ impl Error {
             Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
                  editor page with nothing else. Inside a transaction use ipai.sync_mirror()."
                 .into(),
-            Error::Several { .. } => "ipai.sync_runs has the whole errors.".into(),
+            Error::Several { failures, .. } => match failures.as_slice() {
+                [(_, only)] => return only.hint(),
+                _ => "ipai.sync_runs has the whole errors.".into(),
+            },
             Error::Postgres { hint, .. } => return hint.clone(),
             Error::ClientGone | Error::Cancelled => return None,
             Error::Internal { .. } => "Please report this.".into(),
