@@ -1,0 +1,524 @@
+"""Tenants: whose token lists an owner sees its rows, at the price of the same filter written out. In the reference table, whose policy is
+the migration's, and in mirrors that `ipai.protect_mirror` protects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from definitions import ScriptedOdoo, create, execute, refused
+from faulty import Record, metric
+from harness import paths, postgres
+from harness.postgres import Installation
+
+REFERENCE = "ipai.ipai_sample_metrics"
+SALES = "ipai.sales"
+
+#: What both tables hold: of nobody, of brands, of the other owner (a store, or a text), of both; the last two archived.
+OWNERS = [(None, None), (7, None), (8, None), (None, 3), (8, 3), (8, 4), (None, None), (7, None)]
+ARCHIVED = (7, 8)
+REGIONS = {None: False, 3: "north", 4: 'it\'s "south", 4'}
+
+COLUMNS = "name,code,date,value,brand_id,notes,active,is_alert,write_date"
+CLAIMS = '{"brand_id": "ipai_brand_ids", "notes": "ipai_regions"}'
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that tenants read, and what their tokens list: brands under `ipai_brand_ids`, the other owner under `other`."""
+
+    name: str
+    other: str
+    #: What a token calls the other owners 3 and 4.
+    names: dict[int, Any]
+
+    def claims(self, **app_metadata: Any) -> str:
+        """Claims as PostgREST sets them; `brands` and `others` for short."""
+        keys = {"brands": "ipai_brand_ids", "others": self.other}
+        return json.dumps({"role": "authenticated", "app_metadata": {keys.get(key, key): value for key, value in app_metadata.items()}})
+
+
+def records() -> list[Record]:
+    return [
+        metric(number, brand_id=brand or False, notes=REGIONS[other], active=number not in ARCHIVED)
+        for number, (brand, other) in enumerate(OWNERS, 1)
+    ]
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
+    with ScriptedOdoo(records()) as server:
+        supabase.server(server.url)
+        yield server
+    # What the migration does not make.
+    supabase.cluster.psql("set client_min_messages = warning; drop function if exists ipai.claimed_texts(text) cascade")
+
+
+@pytest.fixture
+def sales(supabase: Supabase, erp: ScriptedOdoo) -> Supabase:
+    """With the mirror `sales`, filled and not protected yet."""
+    supabase.rows(create("sales", SALES, fields=COLUMNS))
+    assert supabase.sync("sales")["inserted"] == len(OWNERS)
+    return supabase
+
+
+@pytest.fixture(params=["reference", "mirror"])
+def table(request: pytest.FixtureRequest, supabase: Supabase) -> Table:
+    if request.param == "reference":
+        for number, (brand, store) in enumerate(OWNERS, 1):
+            supabase.rows(
+                f"insert into {REFERENCE} (odoo_id, name, code, unit, brand_id, store_id, active) values (%s, 'm', 'M', 'count', %s, %s, %s)",
+                *(number, brand, store, number not in ARCHIVED),
+            )
+        return Table(REFERENCE, "ipai_store_ids", {3: 3, 4: 4})
+    request.getfixturevalue("sales")
+    supabase.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    return Table(SALES, "ipai_regions", {3: REGIONS[3], 4: REGIONS[4]})
+
+
+def seen(supabase: Supabase, table: str, claims: str | None, *, role: str = "authenticated") -> list[int]:
+    """The rows that a request with these claims gets, as PostgREST makes it."""
+    connection = supabase.connect("authenticator")
+    with connection.transaction():
+        execute(connection, f"set local role {role}")
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        return [row["odoo_id"] for row in execute(connection, f"select odoo_id from {table} order by odoo_id")]
+
+
+# Who sees what ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("brands", "others", "rows"),
+    [
+        ([], [], [1]),
+        ([7], [], [1, 2]),
+        ([8, 7], [], [1, 2, 3, 5, 6]),
+        ([99], [99], [1]),
+        ([], [3], [1, 4, 5]),
+        ([7], [4], [1, 2, 6]),
+        # Neither owner's name means the other.
+        ([3, 4], [7, 8], [1]),
+        ("*", [], [1, 2, 3, 5, 6]),
+        ([], "*", [1, 4, 5, 6]),
+        (["*"], ["*"], [1, 2, 3, 4, 5, 6]),
+        ([7, 7, 7], [3, 3], [1, 2, 4, 5]),
+    ],
+)
+def test_a_tenant_sees_its_rows(supabase: Supabase, table: Table, brands: Any, others: Any, rows: list[int]) -> None:
+    if isinstance(others, list):
+        others = [table.names.get(other, other) for other in others]
+    assert seen(supabase, table.name, table.claims(brands=brands, others=others)) == rows
+
+
+def malformed(table: Table) -> list[str | None]:
+    nested: Any = [7]
+    for _ in range(1_000):
+        nested = [nested]
+    return [
+        *(None, "", " ", "not json", '{"app_metadata": {"ipai_brand_ids": [7', '"*"', '["*"]', "null", "7", "{}", "\\u0000", "[" * 100_000),
+        '{"app_metadata": {"ipai_brand_ids": ["\\u0000", 7]}}',
+        *(json.dumps({"app_metadata": value}) for value in (None, "*", 7, ["*"], [{"ipai_brand_ids": "*"}], {"app_metadata": {"x": "*"}})),
+        # Users may write these themselves, or they are no claims of theirs.
+        json.dumps({"user_metadata": {"ipai_brand_ids": "*", table.other: "*"}, "ipai_brand_ids": "*", table.other: ["*"], "*": "*"}),
+        *(
+            table.claims(brands=value, others=value)
+            for value in (
+                *(None, True, False, 7, 7.0, "7", "7,8", "{7,8}", "", "**", " * ", "all", "north", {"*": 7}, {"7": 7}, {"id": 7}),
+                *([], [None], [True], [[7]], [["*"]], [["north"]], [{"id": 7}], [{"*": "*"}], ["**"], ["7"], [" 7"], [7.5], [-7], [0]),
+                *([2**63], [10**400], ["NULL"], ["{north}"], [" north"], ["NORTH"], nested),
+            )
+        ),
+        table.claims(brands=list(range(10_000, 110_000)), others=[f"region {n}" for n in range(100_000)]),
+        table.claims(**{"IPAI_BRAND_IDS": [7], "ipai_brand_ids ": [7], "ipai_brand_id": "*"}),
+    ]
+
+
+def test_malformed_claims_show_the_rows_of_nobody(supabase: Supabase, table: Table) -> None:
+    claims = malformed(table)
+    assert len(claims) > 50
+    # The text column's owner may well be called 7 or north, but in a list.
+    shown = {(text or "")[:200]: seen(supabase, table.name, text) for text in claims}
+    assert {text: rows for text, rows in shown.items() if rows != [1]} == {}
+
+
+def test_what_is_well_formed_in_a_list_counts(supabase: Supabase, table: Table) -> None:
+    odd = [None, "x", 7.5, {"id": 8}, [8], 10**400, -8]
+    assert seen(supabase, table.name, table.claims(brands=[*odd, 7], others=[*odd, table.names[4]])) == [1, 2, 6]
+    assert seen(supabase, table.name, table.claims(brands=[*odd, 7.0], others=7)) == [1, 2]
+
+
+def test_a_list_of_a_hundred_thousand_ids_is_read_to_its_end(supabase: Supabase, table: Table) -> None:
+    many = list(range(10_000, 110_000))
+    assert seen(supabase, table.name, table.claims(brands=[*many, 7], others=[*map(str, many), table.names[3]])) == [1, 2, 4, 5]
+
+
+def test_other_roles(supabase: Supabase, table: Table) -> None:
+    """The database role counts, which PostgREST takes from the token, and not what else the token says of itself."""
+    everything = json.dumps({"role": "service_role", "app_metadata": {"ipai_brand_ids": "*", table.other: "*"}})
+    assert seen(supabase, table.name, everything) == [1, 2, 3, 4, 5, 6]
+    assert seen(supabase, table.name, None, role="service_role") == [1, 2, 3, 4, 5, 6, 7, 8]
+    for role in ("anon", "authenticator"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            seen(supabase, table.name, everything, role=role)
+
+
+def test_claims_do_not_outlive_the_request(supabase: Supabase, table: Table) -> None:
+    connection = supabase.connect("authenticator")
+    ids = f"select odoo_id from {table.name} order by odoo_id"
+    with connection.transaction():
+        execute(connection, "set local role authenticated")
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [table.claims(brands="*")])
+        assert [row["odoo_id"] for row in execute(connection, ids)] == [1, 2, 3, 5, 6]
+    with connection.transaction():
+        execute(connection, "set local role authenticated")
+        assert [row["odoo_id"] for row in execute(connection, ids)] == [1]
+
+
+def test_a_tenant_writes_nothing(supabase: Supabase, table: Table) -> None:
+    connection = supabase.connect("authenticator")
+    for statement in (f"update {table.name} set name = 'x'", f"delete from {table.name}", f"truncate {table.name}"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            execute(connection, "set local role authenticated")
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [table.claims(brands="*", others="*")])
+            execute(connection, statement)
+
+
+def test_several_tenants_in_one_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """The tenant column is a constant of each mirror; protecting one protects the table."""
+    for tenant in ("acme", "globex"):
+        more = f""", constants => '{{"tenant": "{tenant}", "region": 4}}'"""
+        supabase.rows(create(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
+        supabase.sync(tenant)
+    supabase.rows("""select ipai.protect_mirror('acme', '{"tenant": "ipai_tenants"}')""")
+
+    def tenants(claim: Any, name: str = "ipai_tenants") -> list[tuple[str, int]]:
+        connection = supabase.connect("authenticator")
+        with connection.transaction():
+            execute(connection, "set local role authenticated")
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps({"app_metadata": {name: claim}})])
+            rows = execute(connection, "select tenant::text, count(*) from ipai.shared group by 1 order by 1")
+        return [(row["tenant"], row["count"]) for row in rows]
+
+    assert tenants(["acme"]) == [("acme", 6)]
+    assert tenants(["globex", "acme"]) == tenants("*") == [("acme", 6), ("globex", 6)]
+    assert tenants("acme") == tenants(["Acme", 1, None]) == tenants(["acme"], "ipai_tenant") == []
+    # A constant that is a number is compared as one.
+    (column,) = supabase.rows(
+        "select format_type(atttypid, -1) as type from pg_attribute where attrelid = 'ipai.shared'::regclass and attname = 'region'"
+    )
+    claims = json.dumps({"region": "ipai_regions"})
+    supabase.rows("select ipai.protect_mirror('globex', %s)", claims)
+    assert tenants([4 if column["type"] == "bigint" else "4"], "ipai_regions") == [("acme", 6), ("globex", 6)]
+    assert tenants(["acme"]) == tenants([5, "5"], "ipai_regions") == []
+
+
+# What it costs ------------------------------------------------------------------------------------------------------------------------
+
+#: As large as the table of the project's promise.
+ROWS = 200_000
+BRANDS = list(range(3, 9))
+
+QUERIES = {
+    "one metric over time": "select odoo_id, date, value from {} where code = 'CODE_3' and date between '2026-03-01' and '2026-03-31' order by date",
+    "a metric's days": "select date, sum(value) from {} where code = 'CODE_7' and date >= '2026-06-01' and date < '2026-09-01' group by date",
+    "a page": "select * from {} where code = 'CODE_3' and date between '2026-01-01' and '2026-12-31' order by date desc limit 50",
+    "everything": "select count(*) from {}",
+}
+
+
+@pytest.fixture
+def large(supabase: Supabase, table: Table) -> Table:
+    """The table with 200,000 rows of 20 metrics, 365 days, 50 brands and as many others; one in ten of nobody, a few archived."""
+    other = "store_id" if table.name == REFERENCE else "notes"
+    supabase.cluster.psql(
+        f"""
+        delete from {table.name};
+        insert into {table.name} (odoo_id, name, code, {"unit, " if table.name == REFERENCE else ""} date, value, active, brand_id, {other})
+        select n, 'Metric ' || n, 'CODE_' || n % 20, {"'count'," if table.name == REFERENCE else ""} date '2026-01-01' + n * 7 % 365, n / 3.0,
+               n % 50 <> 0, case when n % 10 > 0 then n / 11 % 50 end, case when n % 10 > 5 then n / 13 % 50 end
+        from generate_series(1, {ROWS}) n;
+        {"" if table.name == REFERENCE else f"create index on {table.name} (code, date);"}
+        """
+    )
+    supabase.cluster.psql(f"vacuum analyze {table.name}")
+    return table
+
+
+def explained(supabase: Supabase, query: str, claims: str | None = None) -> dict[str, Any]:
+    """The plan of a tenant's query (else a superuser's) as it was carried out the second time, when the catalogs are at hand."""
+    connection = supabase.connect("authenticator" if claims else "supabase_admin")
+    with connection.transaction():
+        if claims:
+            execute(connection, "set local role authenticated")
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        # What several processes read at the same time differs from one time to the next.
+        execute(connection, "set local max_parallel_workers_per_gather = 0")
+        for _ in range(2):
+            (row,) = execute(connection, f"explain (analyze, buffers, format json) {query}")
+    return cast(dict[str, Any], row["QUERY PLAN"][0])
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+
+def test_a_tenant_s_query_costs_what_its_filter_costs(supabase: Supabase, large: Table) -> None:
+    if large.name == REFERENCE:
+        claims = large.claims(brands=BRANDS, others=[3, 4])
+        owned = "brand_id is null and store_id is null or brand_id = any ('{3,4,5,6,7,8}') or store_id = any ('{3,4}')"
+    else:
+        claims = large.claims(brands=BRANDS, others=["3", "4"])
+        owned = "brand_id is null and notes is null or brand_id = any ('{3,4,5,6,7,8}') or notes = any ('{3,4}')"
+    for title, query in QUERIES.items():
+        theirs = explained(supabase, query.format(large.name), claims)
+        ours = explained(supabase, query.format(f"(select * from {large.name} where active and ({owned})) as written_out"))
+        told = (
+            f"{title}: {buffers(theirs)} buffers, {theirs['Execution Time']:.2f} ms; written out {buffers(ours)}, {ours['Execution Time']:.2f} ms\n"
+            + json.dumps(theirs["Plan"], indent=1)
+        )
+        assert theirs["Plan"]["Actual Rows"] == ours["Plan"]["Actual Rows"] > 0, told
+        assert buffers(theirs) <= 1.3 * buffers(ours), told
+        planned = list(nodes(theirs["Plan"]))
+        # Two lists, and two questions whether the claim is all.
+        assert sum(node.get("Parent Relationship") == "InitPlan" for node in planned) == 4, told
+        assert not any(node.get("Parent Relationship") == "SubPlan" for node in planned), told
+        if title != "everything":
+            scans = [node for node in planned if node.get("Relation Name") == large.name.removeprefix("ipai.")]
+            assert scans and all("Index" in node["Node Type"] or node["Node Type"] == "Bitmap Heap Scan" for node in scans), told
+            assert any("code" in node.get("Index Cond", "") and "date" in node.get("Index Cond", "") for node in planned), told
+
+
+def test_claims_are_read_once_a_statement(supabase: Supabase, large: Table) -> None:
+    connection = supabase.connect("supabase_admin")
+    calls = "select funcname::text as name, calls from pg_stat_xact_user_functions where schemaname = 'ipai'"
+    for claims in (None, large.claims(brands=BRANDS), large.claims(brands="*", others="*")):
+        with connection.transaction(force_rollback=True):
+            execute(connection, "set local track_functions = 'all'")
+            before = {row["name"]: row["calls"] for row in execute(connection, calls)}
+            execute(connection, "set local role authenticated")
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+            execute(connection, QUERIES["everything"].format(large.name))
+            execute(connection, "reset role")
+            after = {row["name"]: row["calls"] - before.get(row["name"], 0) for row in execute(connection, calls)}
+        # Each of the policy's four questions asks once, however many rows there are.
+        assert after["app_claim"] <= 4, after
+        assert max(after.get(name, 0) for name in ("claims_all", "claimed_ids", "claimed_texts")) <= 2, after
+
+
+# protect_mirror -----------------------------------------------------------------------------------------------------------------------
+
+
+def protection(supabase: Supabase, table: str = SALES) -> list[str]:
+    """Whether the table is protected, and how."""
+    rows = supabase.rows(
+        f"""select 'secured ' || relrowsecurity as line from pg_class where oid = '{table}'::regclass
+            union all select format('policy %s %s %s', polname, polcmd, pg_get_expr(polqual, polrelid)) from pg_policy
+                where polrelid = '{table}'::regclass
+            union all select pg_get_indexdef(indexrelid) from pg_index where indrelid = '{table}'::regclass
+            union all select 'acl ' || acl from pg_class, unnest(relacl) acl where oid = '{table}'::regclass
+            union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'ipai'::regnamespace
+            order by 1"""
+    )
+    return [row["line"] for row in rows]
+
+
+WRONG = [
+    ("'nobody', '{\"brand_id\": \"b\"}'", "42704", 'mirror "nobody" does not exist'),
+    ('null, \'{"brand_id": "b"}\'', "42704", "does not exist"),
+    ("'sample_metrics', '{\"brand_id\": \"b\"}'", "42P01", "has no table yet"),
+    ("'sales', null", "22023", "claims is not a map"),
+    ("'sales', '{}'", "22023", "claims is not a map"),
+    ("'sales', 'null'", "22023", "claims is not a map"),
+    ("'sales', '[\"brand_id\"]'", "22023", "claims is not a map"),
+    ("'sales', '\"brand_id\"'", "22023", "claims is not a map"),
+    ("'sales', '{\"brand_id\": 7}'", "22023", "claims is not a map"),
+    ("'sales', '{\"brand_id\": null}'", "22023", "claims is not a map"),
+    ("'sales', '{\"brand_id\": [\"b\"]}'", "22023", "claims is not a map"),
+    ("'sales', '{\"brand\": \"b\"}'", "42703", 'has no column "brand"'),
+    ('\'sales\', \'{"brand_id": "b", "Notes": "b"}\'', "42703", 'has no column "Notes"'),
+    ("'sales', '{\"ctid\": \"b\"}'", "42703", 'has no column "ctid"'),
+    ("'sales', '{\"date\": \"b\"}'", "22023", "of type date cannot be compared"),
+    ("'sales', '{\"value\": \"b\"}'", "22023", "of type double precision cannot be compared"),
+    ("'sales', '{\"active\": \"b\"}'", "22023", "of type boolean cannot be compared"),
+]
+
+
+def test_what_cannot_be_protected_is_refused(sales: Supabase) -> None:
+    before = protection(sales)
+    for arguments, sqlstate, message in WRONG:
+        found = refused(sales, f"select ipai.protect_mirror({arguments})")
+        assert (arguments, found.sqlstate) == (arguments, sqlstate)
+        assert message in (found.message_primary or "") and found.message_hint
+    assert protection(sales) == before
+
+
+def test_twice_is_as_once(sales: Supabase) -> None:
+    protect = f"select ipai.protect_mirror('sales', '{CLAIMS}') as condition"
+    first = sales.row(protect)
+    once = protection(sales)
+    assert sales.row(protect) == first
+    assert protection(sales) == once
+    assert [line for line in once if "brand_id" in line and line.startswith("CREATE INDEX")]
+    # Other claims take the place of these.
+    sales.rows("""select ipai.protect_mirror('sales', '{"brand_id": "o''brien"}')""")
+    (policy,) = [line for line in protection(sales) if line.startswith("policy")]
+    assert "o''brien" in policy and "notes" not in policy
+    assert seen(sales, SALES, json.dumps({"app_metadata": {"o'brien": [7]}})) == [1, 2, 4]
+
+
+def test_archived_rows(sales: Supabase) -> None:
+    listed = json.dumps({"app_metadata": {"ipai_brand_ids": [7]}})
+    sales.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    assert seen(sales, SALES, listed) == [1, 2]
+    sales.rows("select ipai.protect_mirror('sales', %s, archived => true)", CLAIMS)
+    assert seen(sales, SALES, listed) == [1, 2, 7, 8]
+    assert seen(sales, SALES, None) == [1, 7]
+
+
+def test_a_model_that_cannot_be_archived(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows(create("sales", SALES, fields="name,brand_id,write_date"))
+    supabase.sync("sales")
+    supabase.rows("""select ipai.protect_mirror('sales', '{"brand_id": "ipai_brand_ids"}')""")
+    assert seen(supabase, SALES, json.dumps({"app_metadata": {"ipai_brand_ids": [7]}})) == [1, 2, 4, 7, 8]
+
+
+def test_names_that_must_be_quoted(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows('create schema "Odd schema"')
+    try:
+        more = """, columns => '{"brand_id": "The \\"brand\\"", "notes": "é''s"}'"""
+        supabase.rows(create("odd", '"Odd schema"."Sales; drop"', fields="name,brand_id,notes,write_date", more=more))
+        supabase.sync("odd")
+        supabase.rows("""select ipai.protect_mirror('odd', '{"The \\"brand\\"": "a''b", "é''s": "c\\"d"}')""")
+        listed = json.dumps({"app_metadata": {"a'b": [7], 'c"d': ["north"]}})
+        assert seen(supabase, '"Odd schema"."Sales; drop"', listed) == [1, 2, 4, 5, 7, 8]
+    finally:
+        supabase.rows('drop schema "Odd schema" cascade')
+
+
+def test_an_index_of_some_rows_only_is_not_enough(sales: Supabase) -> None:
+    sales.rows(f"create index on {SALES} (brand_id) where active")
+    sales.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    made = [line for line in protection(sales) if "(brand_id)" in line and line.startswith("CREATE INDEX")]
+    assert len(made) == 2 and any("WHERE (brand_id IS NOT NULL)" in line for line in made)
+
+
+def test_a_policy_that_shows_more_is_told(sales: Supabase) -> None:
+    sales.rows(f"create policy everybody on {SALES} for select to authenticated using (true)")
+    connection = sales.connect()
+    told: list[psycopg.errors.Diagnostic] = []
+    connection.add_notice_handler(told.append)
+    connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])
+    (warning,) = [notice for notice in told if notice.severity_nonlocalized == "WARNING"]
+    assert 'policy "everybody"' in (warning.message_primary or "")
+    assert len(seen(sales, SALES, None)) == len(OWNERS)
+    sales.rows((warning.message_hint or "").rpartition(": ")[2])
+    assert seen(sales, SALES, None) == [1]
+
+
+def test_only_the_owner_protects(sales: Supabase) -> None:
+    before = protection(sales)
+    sales.cluster.psql(f"alter table {SALES} owner to supabase_admin")
+    try:
+        assert refused(sales, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
+        for role in ("anon", "authenticated", "service_role"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection = sales.connect("authenticator")
+                execute(connection, f"set role {role}")
+                connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])
+    finally:
+        sales.cluster.psql(f"alter table {SALES} owner to postgres")
+    assert protection(sales) == before
+
+
+# The functions that policies call -----------------------------------------------------------------------------------------------------
+
+HELPERS = ("app_claim", "claims_all", "claimed_ids", "claimed_texts")
+
+
+@pytest.fixture
+def bare(extension_pg: Installation) -> Iterator[Supabase]:
+    """A cluster with the extension, a protected mirror's making, and without the migration."""
+    with postgres.supabase_cluster(extension_pg) as cluster, ScriptedOdoo(records()) as odoo:
+        cluster.psql("create extension ipai_sync")
+        supabase = Supabase(cluster)
+        supabase.server(odoo.url)
+        supabase.rows(create("sales", SALES, fields=COLUMNS))
+        supabase.sync("sales")
+        yield supabase
+
+
+def helpers(supabase: Supabase) -> dict[str, dict[str, Any]]:
+    """The functions, with what makes them equal; bodies without the white space."""
+    found = supabase.rows(
+        """select proname::text as name, regexp_replace(prosrc, '\\s', '', 'g') as body, prorettype::regtype::text as returns, lanname::text as language,
+                  provolatile::text as volatile, prosecdef as definer, proconfig as config, proowner::regrole::text as owner,
+                  obj_description(p.oid, 'pg_proc') as comment, array(select acl::text from unnest(proacl) acl order by 1) as acl
+           from pg_proc p join pg_language l on l.oid = prolang
+           where pronamespace = 'ipai'::regnamespace and proname = any (%s)""",
+        list(HELPERS),
+    )
+    return {row.pop("name"): row for row in found}
+
+
+def test_both_ways_make_the_same_functions(supabase: Supabase, bare: Supabase) -> None:
+    assert helpers(bare) == {}
+    bare.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    ours, migrated = helpers(bare), helpers(supabase)
+    assert set(ours) == set(HELPERS) and set(migrated) >= set(HELPERS[:3])
+    for name in HELPERS[:3]:
+        assert (name, ours[name]) == (name, migrated[name])
+    assert all(helper["owner"] == "postgres" and not helper["definer"] for helper in ours.values())
+
+
+def test_what_is_left_when_the_extension_goes(bare: Supabase) -> None:
+    """The table and its policy, which is at work; the migration may come later."""
+    bare.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    listed = json.dumps({"app_metadata": {"ipai_brand_ids": [7], "ipai_regions": ["north"]}})
+    assert seen(bare, SALES, listed) == [1, 2, 4, 5]
+    bare.cluster.psql("drop extension ipai_sync cascade")
+    assert seen(bare, SALES, listed) == [1, 2, 4, 5]
+    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+        bare.cluster.psql_file(migration, user="postgres", one_transaction=True)
+    assert seen(bare, SALES, listed) == [1, 2, 4, 5]
+    assert set(helpers(bare)) == set(HELPERS)
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_a_function_that_somebody_planted_is_not_used(bare: Supabase, name: str) -> None:
+    returns = {"app_claim": "jsonb", "claims_all": "boolean", "claimed_ids": "bigint[]", "claimed_texts": "text[]"}[name]
+    planted = f"create function ipai.{name}(claim text) returns {returns} language sql as 'select null::{returns}'"
+    bare.cluster.psql(f"create role mallory login; grant usage, create on schema ipai to mallory; set role mallory; {planted}")
+    before = protection(bare)
+    found = refused(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS)
+    assert (found.sqlstate, found.message_primary) == ("42501", f"function ipai.{name}(text) belongs to another role")
+    assert found.message_hint
+    assert protection(bare) == before
+    # One of his own that runs as its owner is none that a policy should call, either.
+    bare.cluster.psql(f"drop function ipai.{name}(text)")
+    bare.rows(cast(LiteralString, f"{planted} security definer"))
+    assert refused(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
+
+
+def test_without_supabase_s_roles(extension_pg: Installation) -> None:
+    with postgres.Cluster(extension_pg) as cluster, ScriptedOdoo(records()) as odoo:
+        cluster.psql("create extension ipai_sync")
+        cluster.psql(
+            f"create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo');"
+            "create user mapping for current_user server odoo options (user 'admin', password 'admin')"
+        )
+        cluster.psql(create("sales", SALES, fields=COLUMNS))
+        with psycopg.connect(cluster.dsn()) as connection, pytest.raises(psycopg.errors.UndefinedObject, match='role "authenticated"'):
+            connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])
