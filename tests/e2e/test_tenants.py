@@ -119,7 +119,7 @@ def test_a_tenant_sees_its_rows(supabase: Supabase, table: Table, brands: Any, o
 
 def malformed(table: Table) -> list[str | None]:
     nested: Any = [7]
-    for _ in range(1_000):
+    for _ in range(500):
         nested = [nested]
     return [
         *(None, "", " ", "not json", '{"app_metadata": {"ipai_brand_ids": [7', '"*"', '["*"]', "null", "7", "{}", "\\u0000", "[" * 100_000),
@@ -418,13 +418,13 @@ def test_an_index_of_some_rows_only_is_not_enough(sales: Supabase) -> None:
 def test_a_policy_that_shows_more_is_told(sales: Supabase) -> None:
     sales.rows(f"create policy everybody on {SALES} for select to authenticated using (true)")
     connection = sales.connect()
-    told: list[psycopg.errors.Diagnostic] = []
-    connection.add_notice_handler(told.append)
+    told: list[tuple[str | None, ...]] = []
+    connection.add_notice_handler(lambda notice: told.append((notice.severity, notice.message_primary, notice.message_hint)))
     connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])
-    (warning,) = [notice for notice in told if notice.severity_nonlocalized == "WARNING"]
-    assert 'policy "everybody"' in (warning.message_primary or "")
+    ((severity, message, hint),) = told
+    assert severity == "WARNING" and 'policy "everybody"' in (message or "")
     assert len(seen(sales, SALES, None)) == len(OWNERS)
-    sales.rows((warning.message_hint or "").rpartition(": ")[2])
+    sales.rows((hint or "").rpartition(": ")[2])
     assert seen(sales, SALES, None) == [1]
 
 
