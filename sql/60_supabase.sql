@@ -22,7 +22,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    options text[];
+    mapping record;
     secret_name text;
     known uuid;
 begin
@@ -46,7 +46,7 @@ begin
             using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres or service_role.';
     end if;
     -- The mapping that counts: one's own, else that of PUBLIC.
-    select m.umoptions into options
+    select case when m.umuser = 0 then 'public' else 'current_user' end as whose, m.umoptions as options into mapping
     from pg_user_mappings m
     where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
     order by m.umuser = 0
@@ -57,13 +57,17 @@ begin
                   hint = format('create user mapping for current_user server %I options (user ''...'', password_secret %L); and this call again.',
                                 server, 'odoo_' || server);
     end if;
+    if mapping.options is null then
+        raise exception 'permission denied for the user mapping of server "%"', server
+            using errcode = 'insufficient_privilege', hint = 'Do this as the owner of the server.';
+    end if;
     select substr(o, length('password_secret=') + 1) into secret_name
-    from unnest(options) o where o like 'password_secret=%';
+    from unnest(mapping.options) o where o like 'password_secret=%';
     if secret_name is null then
         raise exception 'the user mapping for server "%" does not say which secret it uses', server
             using errcode = 'invalid_parameter_value',
-                  hint = format('alter user mapping for current_user server %I options (drop password, add password_secret %L); and this call again.',
-                                server, 'odoo_' || server);
+                  hint = format('alter user mapping for %s server %I options (drop password, add password_secret %L); and this call again.',
+                                mapping.whose, server, 'odoo_' || server);
     end if;
     select s.id into known from vault.decrypted_secrets s where s.name = secret_name;
     if known is null then
@@ -92,6 +96,7 @@ declare
     nothing text[] := '{}';
     something text[] := '{}';
     condition text;
+    other name;
     helper record;
 begin
     perform ipai.require_mirror(mirror);
@@ -183,7 +188,9 @@ $f$, 'The texts that the claim lists; empty where it is no list')
         something := something || format('%I is not null and (select ipai.claims_all(%L))', column_name, claim);
         if not exists (
             select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-            where i.indrelid = target and a.attname = column_name and i.indisvalid and i.indexprs is null) then
+            where i.indrelid = target and a.attname = column_name and i.indisvalid and i.indexprs is null
+              -- One of some rows only is no help for the others.
+              and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', column_name))) then
             execute format('create index on %s (%I) where %I is not null', target, column_name, column_name);
         end if;
     end loop;
@@ -200,6 +207,16 @@ $f$, 'The texts that the claim lists; empty where it is no list')
     execute format('comment on policy %I on %s is %L', policy, target, 'Rows of nobody, and those whose owner the token lists');
     execute format('grant usage on schema %s to authenticated', (select c.relnamespace::regnamespace from pg_class c where c.oid = target));
     execute format('grant select on table %s to authenticated', target);
+    -- Policies add up: what one shows, another cannot hide.
+    for other in
+        select p.polname from pg_policy p
+        where p.polrelid = target and p.polname <> policy and p.polpermissive and p.polcmd in ('r', '*')
+          and exists (select from unnest(p.polroles) r where r = 0 or pg_has_role('authenticated', r, 'usage'))
+        order by 1
+    loop
+        raise warning 'policy "%" of table "%" shows users of the API what it did before', other, target
+            using hint = format('If it is to show no more than this one: drop policy %I on %s;', other, target);
+    end loop;
     return condition;
 end
 $$;

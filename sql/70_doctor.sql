@@ -9,8 +9,9 @@ set search_path = pg_catalog, pg_temp
 as $$
     select format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
            (select count(*) from pg_policy p
-            where p.polrelid = c.oid and p.polcmd in ('r', '*') and (p.polroles = '{0}' or to_regrole('authenticated')::oid = any (p.polroles))),
-           coalesce((select has_table_privilege(r.oid, c.oid, 'select') from pg_roles r where r.rolname = 'authenticated'), false),
+            where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*')
+              and exists (select from unnest(p.polroles) r where r = 0 or pg_has_role(to_regrole('authenticated'), r, 'usage'))),
+           coalesce((select has_any_column_privilege(r.oid, c.oid, 'select') from pg_roles r where r.rolname = 'authenticated'), false),
            exists (select from pg_publication_tables t
                    where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname and t.tablename = c.relname)
     from pg_class c
@@ -27,7 +28,11 @@ as $$
 declare
     mapping record;
     secret_name text;
+    plain_for_all boolean;
 begin
+    select exists (
+        select from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = server and m.umuser = 0 and o like 'password=%')
+    into plain_for_all;
     select m.umuser = 0 as for_all, m.umoptions as options into mapping
     from pg_user_mappings m
     where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
@@ -39,6 +44,19 @@ begin
         remedy := format('create user mapping for current_user server %I options (user ''...'', password_secret %L);', server, 'odoo_' || server);
         return next;
         return;
+    elsif plain_for_all then
+        state := 'problem';
+        finding := 'a plain password for PUBLIC: every user of the server could use it, and dumps show it. No run uses it';
+        remedy := case
+            when not mapping.for_all then format('drop user mapping for public server %I;', server)
+            when ipai.has_vault()
+                then format('alter user mapping for public server %1$I options (drop password, add password_secret %2$L); select ipai.set_odoo_password(%3$L, ''...'');',
+                            server, 'odoo_' || server, server)
+            else format('drop user mapping for public server %1$I; create user mapping for current_user server %1$I options (user ''...'', password ''...'');',
+                        server)
+        end;
+        return next;
+        return;
     elsif mapping.options is null then
         state := 'unknown';
         finding := 'this role may not see the options of the user mapping';
@@ -48,12 +66,8 @@ begin
     select substr(o, length('password_secret=') + 1) into secret_name
     from unnest(mapping.options) o where o like 'password_secret=%';
     if secret_name is null then
-        state := case when mapping.for_all then 'problem' else 'ok' end;
-        finding := case when mapping.for_all then 'a plain password for PUBLIC: every user of the server could use it, and dumps show it. No run uses it'
-                        else 'a plain password, in the mapping of this role only; dumps show it' end;
-        remedy := case when mapping.for_all
-            then format('alter user mapping for public server %1$I options (drop password, add password_secret %2$L); select ipai.set_odoo_password(%3$L, ''...'');',
-                        server, 'odoo_' || server, server) end;
+        state := 'ok';
+        finding := 'a plain password, in the mapping of this role only; dumps show it';
     elsif not ipai.has_vault() then
         state := 'problem';
         finding := 'the password is to be in Supabase Vault, which is not installed';
@@ -80,7 +94,78 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    lacking text;
+    jobless text[] := '{}';
 begin
+    -- Whoever was granted this need not have been granted what it looks at.
+    select string_agg(format('grant %s to %I;', p.privilege, current_user), ' ') into lacking
+    from (values ('select on ipai.mirrors', has_table_privilege('ipai.mirrors', 'select')),
+                 ('select on ipai.run_log', has_table_privilege('ipai.run_log', 'select')),
+                 ('execute on function ipai.has_cron()', has_function_privilege('ipai.has_cron()', 'execute')),
+                 ('execute on function ipai.has_vault()', has_function_privilege('ipai.has_vault()', 'execute')),
+                 ('execute on function ipai.password_state(text)', has_function_privilege('ipai.password_state(text)', 'execute')),
+                 ('execute on function ipai.mirror_tables()', has_function_privilege('ipai.mirror_tables()', 'execute')))
+        as p (privilege, granted)
+    where not p.granted;
+
+    -- The API shows the schemas that it is told to. It may be told elsewhere, which the database cannot know.
+    return query
+    select 'exposed schema', 'ipai'::text,
+           case when r.oid is null or setting.schemas is null then 'unknown' when 'ipai' = any (setting.list) then 'ok' else 'problem' end,
+           case when r.oid is null then 'there is no role authenticator: PostgREST connects as another, or not at all'
+                when setting.schemas is null then 'the exposed schemas are not set in the database, but in PostgREST''s own settings (on Supabase: API settings)'
+                when 'ipai' = any (setting.list) then 'the API shows schema ipai'
+                else format('the API shows only %s', setting.schemas) end,
+           case when r.oid is null or 'ipai' = any (setting.list) then null
+                else format('alter role authenticator%s set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
+                            case when setting.here then format(' in database %I', current_database()) end,
+                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+    from (select) one
+    left join pg_roles r on r.rolname = 'authenticator'
+    left join lateral (
+        select s.schemas, s.here, string_to_array(replace(s.schemas, ' ', ''), ',') as list
+        from (
+            select nullif(substr(c, length('pgrst.db_schemas=') + 1), '') as schemas, d.setdatabase <> 0 as here
+            from pg_db_role_setting d, unnest(d.setconfig) c
+            where d.setrole = r.oid and c like 'pgrst.db_schemas=%'
+              and d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            order by d.setdatabase desc limit 1) s) setting on true;
+
+    -- Servers
+    return query
+    select 'address', s.srvname::text,
+           case when o.https or o.here then 'ok' else 'problem' end,
+           case when o.https then 'https'
+                when o.here then 'plain http to this machine'
+                else 'plain http sends the password in clear over the network' end,
+           case when not o.https and not o.here
+                then format('alter server %I options (set url %L%s);', s.srvname, regexp_replace(o.url, '^http:', 'https:', 'i'),
+                            case when o.insecure then ', drop allow_insecure' end) end
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral (
+        select t.url, t.insecure, t.url ~* '^https:' as https,
+               -- Through a proxy even localhost is somewhere else.
+               not t.proxy and t.url ~* '^http://(([^/?#]+\.)?localhost|127\.[0-9.]+|\[::1\])(:|/|$)' as here
+        from (
+            select max(x.option_value) filter (where x.option_name = 'url') as url,
+                   bool_or(x.option_name = 'proxy') as proxy, bool_or(x.option_name = 'allow_insecure') as insecure
+            from pg_options_to_table(s.srvoptions) x) t) o
+    order by 2;
+
+    if lacking is not null then
+        return query select 'privileges', current_user::text, 'unknown', 'this role may not look at everything: there are more checks', lacking;
+        return;
+    end if;
+
+    return query
+    select 'password', s.srvname::text, p.state, p.finding, p.remedy
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral ipai.password_state(s.srvname) p
+    order by 2;
+
     -- pg_cron
     return query
     select 'pg_cron', null::text,
@@ -92,49 +177,6 @@ begin
                 when e.oid is not null then format('grant usage on schema cron to %I;', current_user)
                 else 'create extension pg_cron;' end
     from (select) one left join pg_extension e on e.extname = 'pg_cron';
-
-    -- The API shows the schemas that it is told to. It may be told elsewhere, which the database cannot know.
-    return query
-    select 'exposed schema', 'ipai'::text,
-           case when r.oid is null or setting.schemas is null then 'unknown' when 'ipai' = any (setting.list) then 'ok' else 'problem' end,
-           case when r.oid is null then 'there is no role authenticator: PostgREST connects as another, or not at all'
-                when setting.schemas is null then 'the exposed schemas are not set in the database, but in PostgREST''s own settings (on Supabase: API settings)'
-                when 'ipai' = any (setting.list) then 'the API shows schema ipai'
-                else format('the API shows only %s', setting.schemas) end,
-           case when r.oid is null or 'ipai' = any (setting.list) then null
-                else format('alter role authenticator set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
-                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
-    from (select) one
-    left join pg_roles r on r.rolname = 'authenticator'
-    left join lateral (
-        select s.schemas, string_to_array(replace(s.schemas, ' ', ''), ',') as list
-        from (
-            select substr(c, length('pgrst.db_schemas=') + 1) as schemas
-            from pg_db_role_setting d, unnest(d.setconfig) c
-            where d.setrole = r.oid and c like 'pgrst.db_schemas=%'
-              and d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
-            order by d.setdatabase desc limit 1) s) setting on true;
-
-    -- Servers
-    return query
-    select 'address', s.srvname::text,
-           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'ok' else 'problem' end,
-           case when o.url like 'https://%' then 'https'
-                when o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then 'plain http to this machine'
-                else 'plain http sends the password in clear over the network' end,
-           case when o.url like 'https://%' or o.url ~ '^http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$)' then null
-                else format('alter server %I options (set url %L, drop allow_insecure);', s.srvname, replace(o.url, 'http://', 'https://')) end
-    from pg_foreign_server s
-    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
-    cross join lateral (select substr(x, 5) as url from unnest(s.srvoptions) x where x like 'url=%') o
-    order by 2;
-
-    return query
-    select 'password', s.srvname::text, p.state, p.finding, p.remedy
-    from pg_foreign_server s
-    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
-    cross join lateral ipai.password_state(s.srvname) p
-    order by 2;
 
     -- Mirrors
     return query
@@ -151,9 +193,18 @@ begin
            case when not t.readable then 'users of the API may not read it'
                 when t.policies > 0 then format('%s for users of the API', t.policies)
                 else 'users of the API may read it, and no policy shows them a row' end,
-           case when t.readable and t.policies = 0
-                then format('create policy everybody on %s for select to authenticated using (true);', t.target) end
+           -- Where there are tenants, each is to see its own.
+           case when not t.readable or t.policies > 0 then null
+                when m.name = 'sample_metrics'
+                then 'select ipai.protect_mirror(''sample_metrics'', ''{"brand_id": "ipai_brand_ids", "store_id": "ipai_store_ids"}'');'
+                when m.claims is not null then format('select ipai.protect_mirror(%L, %L);', m.name, m.claims)
+                else format('create policy everybody on %s for select to authenticated using (true);', t.target) end
     from ipai.mirror_tables() t
+    cross join lateral (
+        select m.name, (select jsonb_object_agg(c.key, 'ipai_' || c.key) from jsonb_each(m.constants) c where jsonb_typeof(c.value) <> 'boolean') as claims
+        from ipai.mirrors m
+        where format('%I.%I', m.target_schema, m.target_table) = t.target
+        order by m.name limit 1) m
     where to_regrole('authenticated') is not null
     order by t.target;
 
@@ -169,11 +220,22 @@ begin
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
     order by t.target;
 
+    -- Only one's own jobs can be seen.
+    if ipai.has_cron() then
+        jobless := array(
+            select m.name from ipai.mirrors m
+            where m.scheduled_by = current_user
+              and not exists (select from cron.job j where j.jobname = 'ipai_sync ' || m.name and j.username = current_user));
+    end if;
     return query
     select 'schedule', m.name,
-           case when m.schedule is not null or not m.enabled then 'ok' else 'problem' end,
-           case when m.schedule is not null then m.schedule when not m.enabled then 'the mirror is disabled' else 'nothing syncs it by itself' end,
-           case when m.schedule is null and m.enabled then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name) end
+           case when not m.enabled or m.schedule is not null and m.name <> all (jobless) then 'ok' else 'problem' end,
+           case when not m.enabled then 'the mirror is disabled'
+                when m.name = any (jobless) then format('pg_cron has no job for its schedule %s: a restore leaves the jobs behind', m.schedule)
+                else coalesce(m.schedule, 'nothing syncs it by itself') end,
+           case when not m.enabled then null
+                when m.schedule is null then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name)
+                when m.name = any (jobless) then 'select * from ipai.restore_schedules();' end
     from ipai.mirrors m
     order by m.name;
 
