@@ -13,7 +13,7 @@ from psycopg import sql
 
 from conftest import Supabase
 from definitions import ScriptedOdoo, create, execute
-from faulty import metric
+from faulty import RECORDED, UID, Request, metric
 from harness import paths, postgres, shell
 from harness.postgres import Installation
 from sessions import Connection
@@ -72,9 +72,18 @@ def vaulted(_vaulted: Supabase) -> Iterator[Supabase]:
     _vaulted.reset()
 
 
+class GuardedOdoo(ScriptedOdoo):
+    """One that wants the right password before it answers anything."""
+
+    def answer(self, request: Request) -> bytes:
+        if request.model and (request.user, request.password) != (UID, self.password):
+            return (RECORDED / "object_wrong_password.xml").read_bytes()
+        return super().answer(request)
+
+
 @pytest.fixture
 def erp() -> Iterator[ScriptedOdoo]:
-    with ScriptedOdoo([metric(1), metric(2)]) as odoo:
+    with GuardedOdoo([metric(1), metric(2)]) as odoo:
         odoo.password = PASSWORD
         yield odoo
 
@@ -400,8 +409,8 @@ def test_other_roles_do_not_see_the_options_of_a_mapping(connected: Supabase, ro
         connected.rows("grant usage on foreign server odoo to public")
         connected.rows("alter user mapping for postgres server odoo options (drop password_secret, add password 'in clear')")
         connected.rows("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
-        session = connected.connect()
-        assert execute(session, "select umoptions from pg_user_mappings where usename = 'postgres'") == [
+        session = connected.connect("authenticator" if role == "authenticator" else "postgres")
+        assert connected.rows("select umoptions from pg_user_mappings where usename = 'postgres'") == [
             {"umoptions": ["user=admin", "password=in clear"]}
         ]
         execute(session, f"set role {role}")
