@@ -202,6 +202,27 @@ def test_service_role_defines_and_grants_nothing(whole: Supabase) -> None:
         assert (name, letters) == (name, "-")
 
 
+def test_privileges_do_not_depend_on_what_comes_first(whole: Supabase, extension_pg: Installation) -> None:
+    """The migrations before the extension, in a project that opens new tables to everybody by default: only the schema has another owner."""
+    usual = {row[0]: row for row in lines(whole)}
+    with postgres.supabase_cluster(extension_pg, auto_expose=True) as cluster:
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        cluster.psql("create extension ipai_sync")
+        found = {row[0]: row for row in lines(Supabase(cluster))}
+    schema = found.pop("schema ipai")
+    assert schema[1:-2] == usual["schema ipai"][1:-2] and schema[-2] == "postgres"
+    assert found == {shown: usual[shown] for shown in found}
+    made = (
+        "server odoo",
+        "table ipai.unprotected",
+        "table ipai.protected",
+        "function ipai.keep_updated_at()",
+        "function ipai.claimed_texts(text)",
+    )
+    assert usual.keys() - found.keys() == {"schema ipai", *made}
+
+
 # What functions and views are -----------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +268,53 @@ def test_a_signed_in_user_reads_counts_and_no_errors(whole: Supabase) -> None:
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             execute(session, statement)
+
+
+# What is not protected ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger(supabase: Supabase) -> Iterator[Connection]:
+    """A role that was granted nothing."""
+    supabase.cluster.psql("create role stranger login")
+    session = supabase.connect("stranger")
+    yield session
+    session.close()
+    supabase.cluster.psql("drop role stranger")
+
+
+def test_everybody_reads_the_options_of_a_server(whole: Supabase, stranger: Connection) -> None:
+    """Hence none of them may be secret. Who has mappings is seen, too, and not what is in them."""
+    (server,) = execute(stranger, "select srvoptions from pg_foreign_server")
+    assert "dbname=odoo" in server["srvoptions"]
+    assert execute(stranger, "select usename, umoptions from pg_user_mappings") == [{"usename": "postgres", "umoptions": None}]
+
+
+def test_whoever_listens_hears_the_alerts(whole: Supabase, stranger: Connection) -> None:
+    """Postgres has no privilege for LISTEN: whoever has a session hears of errors. (Users of the API have none.)"""
+    execute(stranger, "listen ipai_sync_alerts")
+    whole.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
+        whole.rows("call ipai.run_sync('protected')")
+    (heard,) = stranger.notifies(timeout=5, stop_after=1)
+    assert "protected" in heard.payload and "127.0.0.1:9" in heard.payload
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        execute(stranger, "select * from ipai.sync_alerts")
+
+
+def test_whoever_syncs_runs_what_the_tables_owner_made(whole: Supabase) -> None:
+    """As with every write into a table of somebody else. Hence: the owner syncs, not a superuser."""
+    whole.rows(
+        """create function ipai.note() returns trigger language plpgsql as
+               $$ begin new.name := current_user; return new; end $$;
+           create trigger note before insert on ipai.unprotected for each row execute function ipai.note()"""
+    )
+    try:
+        whole.cluster.psql("create user mapping for supabase_admin server odoo options (user 'admin', password_secret 'odoo_password')")
+        whole.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
+        assert whole.rows("select distinct name from ipai.unprotected") == [{"name": "supabase_admin"}]
+    finally:
+        whole.rows("drop function ipai.note() cascade")
 
 
 # Planted objects --------------------------------------------------------------------------------------------------------------------------
