@@ -28,8 +28,7 @@ const COLUMNS: &str =
 pub fn load(name: &str) -> Result<Mirror> {
     version::check()?;
     let sql = format!("select {COLUMNS} from ipai.mirrors where name = $1");
-    // As a statement that writes: it sees what was committed since the caller's statement began.
-    match spi::execute(&sql, &[name.into()], read)?.pop() {
+    match spi::query_now(&sql, &[name.into()], read)?.pop() {
         Some(mirror) => Ok(mirror),
         None if name == sample_metrics::NAME => {
             let choose = format!("select ipai.alter_mirror({}, server => '...');", literal(name));
@@ -94,7 +93,7 @@ pub fn register(mirror: &Mirror) -> Result<()> {
 /// Whether there is a mirror of this name.
 pub fn is_registered(name: &str) -> Result<bool> {
     version::check()?;
-    let known = spi::execute("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
+    let known = spi::query_now("select true from ipai.mirrors where name = $1", &[name.into()], |_| {
         Ok(())
     })?;
     Ok(!known.is_empty())
@@ -236,8 +235,7 @@ pub fn forget(name: &str) -> Result<()> {
 pub fn into_table(table: &Table) -> Result<Vec<Mirror>> {
     let sql =
         format!("select {COLUMNS} from ipai.mirrors where target_schema = $1 and target_table = $2 order by name");
-    // As a statement that writes: see `load`.
-    spi::execute(&sql, &[table.schema.as_str().into(), table.name.as_str().into()], read)
+    spi::query_now(&sql, &[table.schema.as_str().into(), table.name.as_str().into()], read)
 }
 
 /// The mirrors of a server.

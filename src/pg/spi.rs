@@ -22,6 +22,21 @@ pub fn query<T>(
     Spi::connect(|client| read(client.select(sql, None, args).map_err(internal)?, row))
 }
 
+/// The same, with what was committed since the caller's statement began. (A statement that writes sees it too, but takes a
+/// transaction id.)
+pub fn query_now<T>(
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    // SAFETY: the pair of push and pop; an error of SQL unwinds to where Postgres pops it.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let rows = query(sql, args, row);
+    // SAFETY: see above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    rows
+}
+
 /// The first row of a query that changes nothing.
 pub fn query_one<T>(
     sql: &str,

@@ -55,8 +55,7 @@ pub fn check(mirror: &Mirror, dry_run: bool) -> Result<()> {
 
 /// The columns of a table with their types; `None` where there is no such table.
 pub fn existing_columns(table: &Table) -> Result<Option<Vec<(String, String)>>> {
-    // As statements that write: what others have committed meanwhile is seen.
-    let found = spi::execute(
+    let found = spi::query_now(
         "select c.oid, c.relkind = 'r' and not c.relispartition from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where \
          n.nspname = $1 and c.relname = $2",
         &[table.schema.as_str().into(), table.name.as_str().into()],
@@ -68,7 +67,7 @@ pub fn existing_columns(table: &Table) -> Result<Option<Vec<(String, String)>>> 
             message: format!("\"{}\" already exists and is no table", table.display()),
             hint: "Name another target.".to_owned(),
         }),
-        Some((oid, true)) => spi::execute(
+        Some((oid, true)) => spi::query_now(
             "select a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) from pg_catalog.pg_attribute a where \
              a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
             &[oid.into()],

@@ -153,7 +153,7 @@ class Ending:
 ENDINGS = {
     "a cancel": Ending(silent, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"),
     "statement_timeout": Ending(
-        silent, "57014", "canceling statement due to statement timeout", "cancelled", setting="statement_timeout = '1500ms'"
+        silent, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
     ),
     "no more access": Ending(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
     "another password": Ending(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
