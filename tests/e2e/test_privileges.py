@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -20,7 +22,7 @@ from psycopg.rows import dict_row
 
 from conftest import Supabase
 from definitions import ScriptedOdoo, answering, execute
-from faulty import MODEL, metric
+from faulty import MODEL, Request, fault, metric
 from harness import paths, postgres
 from harness.postgres import Installation
 from sessions import Connection
@@ -268,6 +270,49 @@ def test_a_signed_in_user_reads_counts_and_no_errors(whole: Supabase) -> None:
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             execute(session, statement)
+
+
+# A hostile Odoo -----------------------------------------------------------------------------------------------------------------------------
+
+#: Ends whatever it may be pasted into.
+EVIL = (
+    """x'; drop table public.victim; --"; drop table public.victim; --$$; drop table public.victim; --\\'; drop table public.victim; --"""
+)
+
+#: The same, of a length that a column may have.
+EVIL_NAME = """x'";drop table public.victim;--"""
+
+
+class HostileOdoo(ScriptedOdoo):
+    """One that sends SQL for labels, helps, values and the names of fields."""
+
+    def answer(self, request: Request) -> bytes:
+        body = super().answer(request)
+        if request.method != "fields_get":
+            return body
+        (fields,), _ = cast(tuple[tuple[dict[str, Any]], Any], xmlrpc.client.loads(body))
+        evil = {name: {**field, "string": EVIL, "help": EVIL} for name, field in fields.items()}
+        return xmlrpc.client.dumps(({**evil, EVIL_NAME: evil["name"]},), methodresponse=True).encode()
+
+
+def test_what_a_hostile_odoo_sends_is_data(supabase: Supabase) -> None:
+    with HostileOdoo([metric(1, name=EVIL, notes=EVIL, **{EVIL_NAME: EVIL})]) as odoo:
+        supabase.server(odoo.url)
+        supabase.rows("create table public.victim (id bigint)")
+        made = supabase.create_mirror(MODEL, target="public.m", fields=["name", "notes", EVIL_NAME, "write_date"])
+        assert [row["column"] for row in made] == ["name", "notes", EVIL_NAME, "write_date"]
+        for mode in ("full", "incremental", "reconcile"):
+            supabase.sync("m", mode)
+        supabase.rows("select * from ipai.refresh_mirror('m')")
+        supabase.rows("select * from ipai.sync_mirror('m')")
+        assert list(supabase.row("select * from public.m").values()).count(EVIL) == 3
+        supabase.rows("select ipai.drop_mirror('m', true)")
+        odoo.on("search_read", fault(1, EVIL))
+        supabase.create_mirror(MODEL, target="public.m", fields=["name", "write_date"])
+        with pytest.raises(psycopg.Error):
+            supabase.rows("call ipai.run_sync('m')")
+        assert EVIL in supabase.row("select message from ipai.sync_runs")["message"]
+        assert supabase.rows("select * from public.victim") == []
 
 
 # What is not protected ----------------------------------------------------------------------------------------------------------------------
@@ -530,3 +575,29 @@ def test_policies_call_nothing_that_is_planted(planted: Supabase) -> None:
             execute(session, "select * from ipai.sample_metrics_count_delta")
             assert told(planted, before) == []
         planted.reset()
+
+
+# The page -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_tests_that_there_are() -> None:
+    written = (paths.PROJECT / "docs/security.md").read_text()
+    named = set(re.findall(r"`(test_\w+)(?:\.py)?`", written))
+    files = list(Path(__file__).parent.glob("test_*.py"))
+    there = {file.stem for file in files}.union(*(re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE) for file in files))
+    assert len(named) > 20
+    assert named <= there
+
+
+def test_the_page_s_way_to_take_the_counts_away(supabase: Supabase) -> None:
+    (statement,) = re.findall(r"`(revoke .*;)`", (paths.PROJECT / "docs/security.md").read_text())
+    session = supabase.connect("supabase_admin")
+    execute(session, "begin")
+    execute(session, statement)
+    left = execute(
+        session,
+        """select oid::regclass::text as name from pg_class
+           where relnamespace = 'ipai'::regnamespace and relkind in ('r', 'v') and has_any_column_privilege('authenticated', oid, 'select')""",
+    )
+    assert left == [{"name": "ipai.ipai_sample_metrics"}]
+    execute(session, "rollback")

@@ -468,7 +468,7 @@ def test_whoever_owns_the_server_gets_the_password_of_those_who_use_it(connected
         assert {request.password for request in his.requests if request.password} == {PASSWORD}
 
 
-def test_what_the_password_is_safe_from_service_role_is_not(connected: Supabase) -> None:
+def test_service_role_can_read_vault(connected: Supabase) -> None:
     """Supabase lets it read Vault."""
     session = connected.connect("authenticator")
     execute(session, "set role service_role")
