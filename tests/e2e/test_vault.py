@@ -450,11 +450,15 @@ def test_a_password_that_is_typed_into_a_statement_is_logged_with_it(connected: 
     execute(superuser, "set log_statement = 'all'")
     with pytest.raises(psycopg.errors.UndefinedObject):
         superuser.execute(call.format("elsewhere", "typed and all is logged"))
+    for caller in (session, superuser):
+        with pytest.raises(psycopg.errors.UndefinedObject):
+            caller.execute(SET.encode(), ["elsewhere", f"a parameter of {caller.info.user}"])
     with open(connected.cluster.log, errors="replace") as log:
         log.seek(start)
         logged = log.read()
     assert "typed and well" not in logged
     assert "typed and refused" in logged and "typed and all is logged" in logged
+    assert "a parameter of postgres" not in logged and "a parameter of supabase_admin" in logged
     # It is in the statistics in no case: constants of a query are not kept.
     assert "typed and" not in in_statistics(connected)
 
