@@ -362,6 +362,17 @@ def test_whoever_syncs_runs_what_the_tables_owner_made(whole: Supabase) -> None:
         whole.rows("drop function ipai.note() cascade")
 
 
+def test_a_superuser_trusts_whoever_may_create_in_the_schema(whole: Supabase) -> None:
+    """As everywhere: a function for the type that is given goes before one for a type that it is converted to."""
+    whole.rows("create function ipai.odoo_version(name) returns text language sql as 'select current_user::text'")
+    try:
+        version = "select ipai.odoo_version({}) as version from pg_foreign_server"
+        assert whole.row(version.format("srvname"), user="supabase_admin") == {"version": "supabase_admin"}
+        assert whole.row(version.format("srvname::text"), user="supabase_admin")["version"].startswith("19")
+    finally:
+        whole.rows("drop function ipai.odoo_version(name)")
+
+
 # Planted objects --------------------------------------------------------------------------------------------------------------------------
 
 #: What tells is in the server's log, which no rollback takes back.
