@@ -143,9 +143,10 @@ begin
   end if;
 
   if to_regrole('service_role') is not null then
-    -- It bypasses row-level security.
+    -- It bypasses row-level security. No trigger: one of its own would run as whoever syncs.
     grant usage on schema ipai to service_role;
-    grant all on table ipai.ipai_sample_metrics to service_role;
+    revoke all on table ipai.ipai_sample_metrics from service_role;
+    grant select, insert, update, delete on table ipai.ipai_sample_metrics to service_role;
   end if;
 
   if to_regrole('authenticated') is not null then

@@ -12,7 +12,9 @@ as $$
         select from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
         join pg_roles o on o.oid = c.relowner
-        where n.nspname = 'vault' and c.relname = 'decrypted_secrets' and (o.rolsuper or o.rolname = current_user))
+        join pg_roles s on s.oid = n.nspowner
+        where n.nspname = 'vault' and c.relname = 'decrypted_secrets'
+          and (o.rolsuper or o.rolname = current_user) and (s.rolsuper or s.rolname = current_user))
 $$;
 comment on function ipai.has_vault() is 'Whether Supabase Vault is in this database.';
 
@@ -43,7 +45,7 @@ begin
     end if;
     if not has_schema_privilege('vault', 'usage') or not has_table_privilege('vault.decrypted_secrets', 'select') then
         raise exception 'permission denied for Supabase Vault'
-            using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres or service_role.';
+            using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres.';
     end if;
     -- The mapping that counts: one's own, else that of PUBLIC.
     select case when m.umuser = 0 then 'public' else 'current_user' end as whose, m.umoptions as options into mapping

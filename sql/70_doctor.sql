@@ -163,7 +163,7 @@ begin
     select 'password', s.srvname::text, p.state, p.finding, p.remedy
     from pg_foreign_server s
     join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
-    cross join lateral ipai.password_state(s.srvname) p
+    cross join lateral ipai.password_state(s.srvname::text) p
     order by 2;
 
     -- pg_cron

@@ -556,7 +556,9 @@ as $$
         select from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
         join pg_roles o on o.oid = c.relowner
-        where n.nspname = 'vault' and c.relname = 'decrypted_secrets' and (o.rolsuper or o.rolname = current_user))
+        join pg_roles s on s.oid = n.nspowner
+        where n.nspname = 'vault' and c.relname = 'decrypted_secrets'
+          and (o.rolsuper or o.rolname = current_user) and (s.rolsuper or s.rolname = current_user))
 $$;
 comment on function ipai.has_vault() is 'Whether Supabase Vault is in this database.';
 
@@ -587,7 +589,7 @@ begin
     end if;
     if not has_schema_privilege('vault', 'usage') or not has_table_privilege('vault.decrypted_secrets', 'select') then
         raise exception 'permission denied for Supabase Vault'
-            using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres or service_role.';
+            using errcode = 'insufficient_privilege', hint = 'On Supabase, do this as postgres.';
     end if;
     -- The mapping that counts: one's own, else that of PUBLIC.
     select case when m.umuser = 0 then 'public' else 'current_user' end as whose, m.umoptions as options into mapping
@@ -927,7 +929,7 @@ begin
     select 'password', s.srvname::text, p.state, p.finding, p.remedy
     from pg_foreign_server s
     join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
-    cross join lateral ipai.password_state(s.srvname) p
+    cross join lateral ipai.password_state(s.srvname::text) p
     order by 2;
 
     -- pg_cron

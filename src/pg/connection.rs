@@ -172,11 +172,12 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 
 /// The secret of this name in Supabase Vault, read as the current user at the time of the call.
 fn vault_secret(name: &str) -> Result<Secret> {
+    // What is only called like it may be anybody's, and would be run by whoever looks into it.
     let readable = spi::query_one(
         "select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select') \
          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles o on \
-         o.oid = c.relowner where n.nspname = 'vault' and c.relname = 'decrypted_secrets' and (o.rolsuper or o.rolname = \
-         current_user)",
+         o.oid = c.relowner join pg_catalog.pg_roles s on s.oid = n.nspowner where n.nspname = 'vault' and c.relname = \
+         'decrypted_secrets' and (o.rolsuper or o.rolname = current_user) and (s.rolsuper or s.rolname = current_user)",
         &[],
         |row| spi::column::<bool>(row, 1),
     )?;

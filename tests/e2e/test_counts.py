@@ -218,13 +218,13 @@ def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
 # Who may look -------------------------------------------------------------------------------------------------------------------------
 
 
-def test_service_role_may_look_and_the_other_api_roles_may_not(mirrored: Supabase) -> None:
+def test_signed_in_users_see_the_counts_and_service_role_the_runs_too(mirrored: Supabase) -> None:
     connection = mirrored.connect()
-    for role in ("anon", "authenticated"):
+    views = ("sync_count_delta", "sample_metrics_count_delta", "sync_runs")
+    for role, visible in (("anon", 0), ("authenticated", 2), ("service_role", 3)):
         connection.execute(f"set role {role}")
-        for view in ("sync_count_delta", "sample_metrics_count_delta", "sync_runs"):
+        for view in views[visible:]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"select * from ipai.{view}")
-    connection.execute("set role service_role")
-    for view in ("sync_count_delta", "sample_metrics_count_delta", "sync_runs"):
-        assert len(connection.execute(f"select * from ipai.{view}").fetchall()) == 1
+        for view in views[:visible]:
+            assert len(connection.execute(f"select * from ipai.{view}").fetchall()) == 1

@@ -320,7 +320,7 @@ def test_who_may_call_it_and_not_read_vault_sets_nothing(connected: Supabase) ->
         session = connected.connect("setter")
         execute(session, "create user mapping for current_user server odoo options (user 'admin', password_secret 'odoo_password')")
         assert problem(session, SET, "odoo", ANOTHER) == Problem(
-            "42501", "permission denied for Supabase Vault", "On Supabase, do this as postgres or service_role."
+            "42501", "permission denied for Supabase Vault", "On Supabase, do this as postgres."
         )
         session.close()
     finally:
