@@ -337,8 +337,14 @@ fn what_drifted_is_left_out_until_everything_is_read() {
     assert_eq!(mirror.readable().unwrap().fields.len(), 2);
     mirror.drift = vec![gone("color")];
     assert_eq!(mirror.readable().unwrap().wanted_fields(), ["name", "write_date"]);
-    assert_eq!(mirror.drift_with(vec![gone("name")]), [gone("name"), gone("color")]);
-    assert_eq!(mirror.drift_with(vec![gone("color")]), [gone("color")]);
+    let after = |found: Vec<Drift>, all: bool| {
+        let mut mirror = mirror.clone();
+        assert_eq!(mirror.drifts(found, all), [gone("color")]);
+        mirror.drift
+    };
+    assert_eq!(after(vec![gone("name")], false), [gone("name"), gone("color")]);
+    assert_eq!(after(vec![gone("color")], false), [gone("color")]);
+    assert_eq!(after(vec![gone("name")], true), [gone("name")]);
     mirror.drift.push(gone("name"));
     assert!(matches!(mirror.readable(), Err(Error::UndefinedColumn { .. })));
 }

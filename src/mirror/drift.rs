@@ -46,28 +46,38 @@ pub fn drift(fields: &[FieldMap], odoo: &[Field]) -> Vec<Drift> {
 }
 
 impl Mirror {
-    /// What was found, and what was known and not found again: fields that came back are read by a full run only, which
-    /// fills them for all rows.
-    pub fn drift_with(&self, found: Vec<Drift>) -> Vec<Drift> {
-        let known = self.drift.iter();
-        let back = known.filter(|known| !found.iter().any(|drift| drift.field == known.field));
-        let back: Vec<Drift> = back.cloned().collect();
-        found.into_iter().chain(back).collect()
+    /// The fields that a run reads.
+    pub fn read_fields(&self) -> impl Iterator<Item = &FieldMap> {
+        let drifted = |map: &FieldMap| self.drift.iter().any(|drift| drift.field == map.field);
+        self.fields.iter().filter(move |map| !drifted(map))
+    }
+
+    /// The known drift of which nothing was found: fields that came back.
+    pub fn back<'a>(&'a self, found: &'a [Drift]) -> impl Iterator<Item = &'a Drift> {
+        let again = |known: &Drift| found.iter().any(|drift| drift.field == known.field);
+        self.drift.iter().filter(move |known| !again(known))
+    }
+
+    /// Takes over what was `found`, and gives what was known. Fields that came back are read by a run that reads `all` records only,
+    /// which fills them for all rows.
+    pub fn drifts(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
+        if !all {
+            let back: Vec<Drift> = self.back(&found).cloned().collect();
+            found.extend(back);
+        }
+        std::mem::replace(&mut self.drift, found)
     }
 
     /// The same mirror with the fields that can be read.
     pub fn readable(&self) -> Result<Mirror> {
-        let mut mirror = self.clone();
-        mirror
-            .fields
-            .retain(|map| !self.drift.iter().any(|drift| drift.field == map.field));
-        match mirror.fields.is_empty() {
+        let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
+        match fields.is_empty() {
             true => Err(Error::UndefinedColumn {
                 message: format!("Odoo has none of the fields of mirror \"{}\" any more", self.name),
                 hint: "Drop the mirror, and mirror the model anew: ipai.drop_mirror(), ipai.create_mirror()."
                     .to_owned(),
             }),
-            false => Ok(mirror),
+            false => Ok(Mirror { fields, ..self.clone() }),
         }
     }
 }

@@ -151,12 +151,8 @@ impl Request {
             guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
-        let found = drift::look(&fetcher, &mirror)?;
-        let drift = match plan.mode {
-            Mode::Full if plan.max_rows.is_none() => found,
-            _ => mirror.drift_with(found),
-        };
-        let known = std::mem::replace(&mut mirror.drift, drift);
+        let all = plan.mode == Mode::Full && plan.max_rows.is_none();
+        let known = drift::look(&fetcher, &mut mirror, all)?;
         if !dry_run {
             drift::note(&mirror, &known)?;
         }
@@ -171,13 +167,9 @@ impl Request {
                 None
             }
             false => {
-                let odoo = counts::after_run(
-                    &mut source,
-                    &mirror,
-                    &report,
-                    counts::of_mirror(&mirror)?,
-                    runs::last_tally(&mirror.name)?,
-                )?;
+                let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?, || {
+                    counts::of_mirror(&mirror)
+                })?;
                 let uid = source.uid()?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
                 complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;

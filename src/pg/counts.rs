@@ -29,18 +29,12 @@ pub fn after_run(
     source: &mut OdooSource,
     mirror: &Mirror,
     report: &Report,
-    ours: Tally,
     last: Option<Tally>,
+    ours: impl FnOnce() -> Result<Tally>,
 ) -> Result<Tally> {
-    match last {
-        Some(last)
-            if report.mode != Mode::Full
-                && report.changed_nothing()
-                && last.total == report.odoo_count
-                && last == ours =>
-        {
-            Ok(last)
-        }
+    let unchanged = report.mode != Mode::Full && report.changed_nothing();
+    match last.filter(|last| unchanged && last.total == report.odoo_count) {
+        Some(last) if last == ours()? => Ok(last),
         _ => of_odoo(source, mirror, report.odoo_count),
     }
 }

@@ -208,10 +208,9 @@ pub fn refresh(name: &str, add: Vec<String>, forget: &[String]) -> Result<Vec<Re
         true => Vec::new(),
         false => add_fields(&mut mirror, &odoo, add)?,
     };
-    let known = std::mem::replace(&mut mirror.drift, drift(&mirror.fields, &odoo));
-    let back = known
-        .iter()
-        .any(|known| !mirror.drift.iter().any(|drift| drift.field == known.field));
+    let found = drift(&mirror.fields, &odoo);
+    let back = mirror.back(&found).next().is_some();
+    mirror.drift = found;
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(&mirror, back)?;
     Ok(compared(&mirror, &odoo, &added))

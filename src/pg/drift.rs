@@ -7,12 +7,12 @@ use crate::fetch::Fetcher;
 use crate::mirror::{drift, Drift, Mirror, Problem};
 use crate::pg::connection::literal;
 
-/// Asks Odoo, which costs one small call.
-pub fn look(fetcher: &Fetcher, mirror: &Mirror) -> Result<Vec<Drift>> {
+/// Asks Odoo, which costs one small call, for a run that reads `all` records or some; what was known before.
+pub fn look(fetcher: &Fetcher, mirror: &mut Mirror, all: bool) -> Result<Vec<Drift>> {
     let model = mirror.scope.model.clone();
     let names: Vec<String> = mirror.fields.iter().map(|map| map.field.clone()).collect();
     let fields = fetcher.run(move |client| client.fields(&model, &names))?;
-    Ok(drift(&mirror.fields, &fields))
+    Ok(mirror.drifts(drift(&mirror.fields, &fields), all))
 }
 
 /// Whether a field that is gone, or has another type, may be behind this error of a run.

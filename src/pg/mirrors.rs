@@ -289,8 +289,7 @@ pub fn set_reached(name: &str, cursor: Option<TimestampWithTimeZone>, shape: &st
 /// What decides which rows and values a mirror has, as a hash: a cursor holds only for the shape it was reached with.
 pub fn shape(mirror: &Mirror) -> Result<String> {
     let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
-    let drifted = |map: &&FieldMap| mirror.drift.iter().any(|drift| drift.field == map.field);
-    let read: Vec<&FieldMap> = mirror.fields.iter().filter(|map| !drifted(map)).collect();
+    let read: Vec<&FieldMap> = mirror.read_fields().collect();
     let shape = serde_json::json!([
         mirror.server,
         mirror.scope.model,

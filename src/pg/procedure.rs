@@ -228,23 +228,18 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
 /// Finds out which of the mirrored fields Odoo still has; whether that is news.
 fn look_at_fields(begun: &mut Begun, fetcher: &Fetcher) -> Result<bool> {
     let mirror = &mut begun.mirror;
-    let found = drift::look(fetcher, mirror)?;
-    let drift = match begun.start.mode {
-        Mode::Full => found,
-        _ => mirror.drift_with(found),
-    };
-    let known = std::mem::replace(&mut mirror.drift, drift);
+    let all = begun.start.mode == Mode::Full;
+    let known = drift::look(fetcher, mirror, all)?;
     if mirror.drift == known {
         // What is kept may be unreadable, and was read as none.
         subtransaction::within(|| mirrors::set_drift(mirror))?;
         subtransaction::commit()?;
         return Ok(false);
     }
-    let anew = begun.start.mode == Mode::Full;
     begun.shape = subtransaction::within(|| {
         drift::note(mirror, &known)?;
         let shape = mirrors::shape(mirror)?;
-        runs::set_shape(begun.run, &shape, anew)?;
+        runs::set_shape(begun.run, &shape, all)?;
         Ok(shape)
     })?;
     subtransaction::commit()?;
@@ -258,9 +253,12 @@ fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
     let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
-    let ours = subtransaction::within(|| counts::of_mirror(&mirror))?;
-    subtransaction::commit()?;
-    let odoo = counts::after_run(&mut source, &mirror, &report, ours, last)?;
+    let ours = || {
+        let ours = subtransaction::within(|| counts::of_mirror(&mirror))?;
+        subtransaction::commit()?;
+        Ok(ours)
+    };
+    let odoo = counts::after_run(&mut source, &mirror, &report, last, ours)?;
     let uid = source.uid()?;
     drop(source);
     subtransaction::within(|| {
