@@ -47,7 +47,7 @@ comment on column ipai.mirrors.fields is 'What is mirrored: [{"field": Odoo''s n
 comment on column ipai.mirrors.domain is 'Odoo domain that records must match, as JSON; [] is all records.';
 comment on column ipai.mirrors.lang is 'Language of translated values, such as fr_FR; null is the source language.';
 comment on column ipai.mirrors.company_ids is 'Odoo companies whose records are read; empty is the user''s default company.';
-comment on column ipai.mirrors.page_size is 'Records asked of Odoo in one call.';
+comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
 comment on column ipai.mirrors.max_delete_ratio is 'Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.';
 comment on column ipai.mirrors.overlap is 'How far behind the cursor an incremental run begins: longer than any transaction of Odoo lasts.';
 comment on column ipai.mirrors.reconcile_every is 'How often run_sync in mode auto reads everything, which finds what bumps no write_date.';
@@ -156,13 +156,17 @@ create table ipai.odoo_logins (
     dbname text not null,
     login  text not null,
     uid    bigint not null check (uid between 1 and 2147483647),
+    addon  boolean,
+    database_uuid text,
     primary key (url, dbname, login)
 );
-comment on table ipai.odoo_logins is 'User ids that Odoo gave to logins, remembered because a login costs Odoo half a second. No secret: every call carries the password.';
+comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user ids, remembered because a login costs Odoo half a second, and whether it has the addon ipai_sync. No secret: every call carries the password.';
 comment on column ipai.odoo_logins.url is 'Address of the Odoo server.';
 comment on column ipai.odoo_logins.dbname is 'Name of the Odoo database.';
 comment on column ipai.odoo_logins.login is 'Login of the Odoo user.';
 comment on column ipai.odoo_logins.uid is 'Id of the Odoo user.';
+comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
+comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
 
 -- Mirrors and runs are the user's: a dump keeps them. Logins are made again by the next run.
 select pg_catalog.pg_extension_config_dump('ipai.mirrors', '');

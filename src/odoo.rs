@@ -1,7 +1,9 @@
 //! Odoo's protocol over XML-RPC: calls, faults, retries. Pure: the network is behind [`Transport`].
 
 mod account;
+mod addon;
 mod client;
+mod compact;
 pub mod domain;
 mod fault;
 mod field;
@@ -9,6 +11,7 @@ pub mod retry;
 mod transport;
 
 pub use account::Account;
+pub use addon::Known;
 pub use client::{Client, Safety, Scope, Version, Wanted};
 pub use field::Field;
 pub use transport::{Failure, Reply, Resend, Transport};

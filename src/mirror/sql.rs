@@ -14,8 +14,13 @@ pub struct Statements {
     pub probe: String,
     /// Compares all ids in `($2, $3]` with the ids `$1`; gives `missing` and `gone`, one of them null in a row.
     pub compare: String,
-    /// Up to 50,000 ids after `$1`.
+    /// Up to 50,000 ids in `($1, $2]`.
     pub rest: String,
+    /// The greatest id, or 0.
+    pub greatest: String,
+    /// For the ids in `($1[n], $1[n + 1]]`: `n`, how many there are, their sum, and that of their squares; no row where there are none.
+    /// None is beyond 2^31.
+    pub digest: String,
     /// Deletes the rows with the ids `$1`.
     pub delete: String,
     /// Counts the mirrored rows.
@@ -57,7 +62,15 @@ impl Statements {
                  (select odoo_id from only {table} where odoo_id > $2 and odoo_id <= $3{mine}) as o on o.odoo_id = s.id\n  \
                  where s.id is null or o.odoo_id is null\n  order by 1, 2"
             ),
-            rest: format!("select odoo_id from only {table} where odoo_id > $1{mine} order by odoo_id limit 50000"),
+            rest: format!(
+                "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2{mine} order by odoo_id limit 50000"
+            ),
+            greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null{mine}"),
+            // Thresholds are inclusive below, ranges above.
+            digest: format!(
+                "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text\n  \
+                 from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}\n  group by 1"
+            ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[]){mine}"),
             count: format!("select count(*) from only {table} where odoo_id is not null{mine}"),
             counts: format!(
@@ -240,7 +253,15 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[])"),
             count: format!("select count(*) from only {table} where odoo_id is not null"),
-            rest: format!("select odoo_id from only {table} where odoo_id > $1 order by odoo_id limit 50000"),
+            rest: format!(
+                "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2 order by odoo_id limit 50000"
+            ),
+            greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null"),
+            digest: format!(
+                "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text
+  from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]
+  group by 1"
+            ),
             counts: format!("select count(*), null::bigint, null::bigint from only {table} where odoo_id is not null"),
         };
         let found = Statements::new(&mirror);
@@ -251,6 +272,8 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.delete, &expected.delete),
             (&found.count, &expected.count),
             (&found.rest, &expected.rest),
+            (&found.greatest, &expected.greatest),
+            (&found.digest, &expected.digest),
             (&found.counts, &expected.counts),
         ] {
             assert_eq!(found, expected);
@@ -270,7 +293,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
         };
         let mine = r#"and "tenant" = E'o''hara\\' and "year" = '2026'"#;
         let found = Statements::new(&mirror);
-        for statement in [&found.compare, &found.rest, &found.delete, &found.count, &found.counts] {
+        for statement in [&found.compare, &found.rest, &found.greatest, &found.digest, &found.delete, &found.count, &found.counts] {
             assert!(statement.contains(mine), "{statement}");
         }
         let joined = r#"on o.odoo_id = s.odoo_id and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;

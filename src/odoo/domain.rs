@@ -4,23 +4,30 @@ use crate::xmlrpc::Value;
 use chrono::NaiveDateTime;
 
 /// `(field, operator, value)`.
-pub fn term(field: &str, operator: &str, value: impl Into<Value>) -> Value {
+pub type Term = Value;
+
+pub fn term(field: &str, operator: &str, value: impl Into<Value>) -> Term {
     Value::Array(vec![field.into(), operator.into(), value.into()])
 }
 
 /// `write_date >= moment`: only ever `>=`. Odoo shows whole seconds and stores more, so that 18 misses rows
 /// with `=` and 19 loses them with `>`. Seconds are cut, never rounded up.
-pub fn written_since(moment: NaiveDateTime) -> Value {
+pub fn written_since(moment: NaiveDateTime) -> Term {
     term("write_date", ">=", moment.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// The records after `id` in keyset order.
-pub fn after(id: i64) -> Value {
+pub fn after(id: i64) -> Term {
     term("id", ">", id)
 }
 
+/// The records up to `id`.
+pub fn upto(id: i64) -> Term {
+    term("id", "<=", id)
+}
+
 /// Just these records.
-pub fn one_of(ids: &[i64]) -> Value {
+pub fn one_of(ids: &[i64]) -> Term {
     term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
 }
 

@@ -4,7 +4,7 @@
 mod define;
 mod odoo;
 
-use super::complete::complete;
+use super::complete::{complete, learned};
 use super::connection::{self, Connection};
 use super::report::{or_raise, warning};
 use super::runs::signed;
@@ -170,9 +170,9 @@ impl Request {
                 let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?, || {
                     counts::of_mirror(&mirror)
                 })?;
-                let uid = source.uid()?;
+                let learned = learned(&source)?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
-                complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;
+                complete(run, &mirror, &shape, &report, odoo, &connection, &learned)?;
                 Some(run)
             }
         };

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, Tick};
 use crate::http::{shown, Endpoint};
 use crate::odoo::retry::Policy;
-use crate::odoo::Account;
+use crate::odoo::{Account, Known};
 use crate::options::{Pair, PasswordOption, ServerOptions, UserOptions};
 use crate::secret::Secret;
 use pgrx::{pg_sys, PgList};
@@ -72,8 +72,8 @@ impl Connection {
 
     /// A thread that calls Odoo, with the remembered login where there is one.
     pub fn fetcher(&self, retries: Policy, tick: Tick) -> Result<Fetcher> {
-        let uid = logins::remembered(self)?;
-        Fetcher::start(self.endpoint.clone(), self.account.clone(), retries, uid, tick)
+        let known = logins::remembered(self)?;
+        Fetcher::start(self.endpoint.clone(), self.account.clone(), retries, known, tick)
     }
 
     /// The same for a person who waits: the first call logs in anew, and nothing is tried again.
@@ -82,7 +82,7 @@ impl Connection {
             self.endpoint.clone(),
             self.account.clone(),
             Policy::NONE,
-            None,
+            Known::default(),
             interrupt::tick,
         )
     }

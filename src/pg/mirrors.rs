@@ -16,8 +16,8 @@ use pgrx::spi::SpiHeapTupleData;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-/// Records asked for in one call, and the part of the rows that one run may delete, where nobody chose otherwise.
-pub const PAGE_SIZE: u32 = 5_000;
+/// Most records asked for in one call, and the part of the rows that one run may delete, where nobody chose otherwise.
+pub const PAGE_SIZE: u32 = 20_000;
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
 const COLUMNS: &str =

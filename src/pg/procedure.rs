@@ -1,6 +1,6 @@
 //! `call ipai.run_sync()`: runs that commit each page, go on where an earlier one stopped, and record how they end.
 
-use super::complete::complete;
+use super::complete::{complete, learned};
 use super::connection::Connection;
 use super::interrupt::tick;
 use super::report::{or_raise, warning};
@@ -259,10 +259,10 @@ fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection
         Ok(ours)
     };
     let odoo = counts::after_run(&mut source, &mirror, &report, last, ours)?;
-    let uid = source.uid()?;
+    let learned = learned(&source)?;
     drop(source);
     subtransaction::within(|| {
         sink.carry_out()?;
-        complete(begun.run, &mirror, &begun.shape, &report, odoo, connection, uid)
+        complete(begun.run, &mirror, &begun.shape, &report, odoo, connection, &learned)
     })
 }

@@ -7,7 +7,7 @@ use super::{report, runs, subtransaction};
 use crate::error::Result;
 use crate::mirror::sql::Statements;
 use crate::mirror::{Column, Mirror, Page};
-use crate::sync::{Difference, Sink, SoFar, Written};
+use crate::sync::{Difference, Digest, Sink, SoFar, Written};
 use pgrx::datum::{DatumWithOid, IntoDatum};
 use pgrx::prelude::*;
 
@@ -72,8 +72,32 @@ impl Sink for PgSink {
         Ok(difference)
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        spi::query(&self.statements.rest, &[after.into()], |row| spi::column(row, 1))
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        spi::query(&self.statements.rest, &[after.into(), upto.into()], |row| {
+            spi::column(row, 1)
+        })
+    }
+
+    fn greatest(&mut self) -> Result<i64> {
+        let greatest = spi::query_one(&self.statements.greatest, &[], |row| spi::column(row, 1))?;
+        Ok(greatest.unwrap_or(0))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        let mut digests = vec![Digest::default(); bounds.len().saturating_sub(1)];
+        let ranges = spi::query(&self.statements.digest, &[bounds.to_vec().into()], |row| {
+            let digest = Digest {
+                count: unsigned(spi::optional(row, 2)?),
+                sum: integer(&spi::column::<String>(row, 3)?)?,
+                squares: integer(&spi::column::<String>(row, 4)?)?,
+            };
+            Ok((spi::column::<i32>(row, 1)?, digest))
+        })?;
+        for (range, digest) in ranges {
+            let place = usize::try_from(range - 1).ok().and_then(|range| digests.get_mut(range));
+            *place.ok_or_else(|| spi::internal("a range of ids that was not asked for"))? = digest;
+        }
+        Ok(digests)
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
@@ -140,8 +164,16 @@ impl Sink for CommittingSink {
         self.look(|sink| sink.compare(after, upto, ids))
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        self.look(|sink| sink.rest(after))
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        self.look(|sink| sink.rest(after, upto))
+    }
+
+    fn greatest(&mut self) -> Result<i64> {
+        self.look(|sink| sink.greatest())
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        self.look(|sink| sink.digest(bounds))
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
@@ -162,6 +194,10 @@ impl Sink for CommittingSink {
 
 fn unsigned(count: Option<i64>) -> u64 {
     count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+}
+
+fn integer(text: &str) -> Result<i128> {
+    text.parse().map_err(|_| spi::internal("a sum that is no integer"))
 }
 
 /// One column of a page as an array, of the element type that `mirror::sql` expects.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    choose, run, Difference, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start, State,
+    choose, run, Difference, Digest, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start, State,
     Unfinished, Written,
 };
 use crate::error::{Error, Result};
@@ -271,6 +271,17 @@ fn whole_seconds(moment: NaiveDateTime) -> NaiveDateTime {
     moment.with_nanosecond(0).unwrap_or(moment)
 }
 
+/// The ids of each range in brief.
+fn digests(bounds: &[i64], ids: impl Fn(i64, i64) -> Vec<i64>) -> Vec<Digest> {
+    assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{bounds:?}");
+    let digest = |ids: Vec<i64>| Digest {
+        count: ids.len() as u64,
+        sum: ids.iter().map(|id| i128::from(*id)).sum(),
+        squares: ids.iter().map(|id| i128::from(*id) * i128::from(*id)).sum(),
+    };
+    bounds.windows(2).map(|pair| digest(ids(pair[0], pair[1]))).collect()
+}
+
 /// What a failing end says.
 pub fn failure() -> Error {
     Error::Connection {
@@ -291,6 +302,8 @@ pub struct Reader {
     pub clock: bool,
     /// Does something to the ids of a window.
     pub tamper: fn(Vec<i64>) -> Vec<i64>,
+    /// Whether it can tell digests.
+    pub digests: bool,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
     first_date: Option<DateTime<Utc>>,
@@ -309,6 +322,7 @@ impl Reader {
             fail_at: None,
             clock: true,
             tamper: |ids| ids,
+            digests: false,
             calls: Vec::new(),
             first_date: None,
             scan: Scan::default(),
@@ -336,6 +350,11 @@ impl Reader {
             self.first_date.get_or_insert(odoo.date());
         }
         Ok(())
+    }
+
+    fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
+        let odoo = self.odoo.borrow();
+        odoo.records.keys().copied().filter(|id| *id > after && *id <= upto).collect()
     }
 
     fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
@@ -385,11 +404,23 @@ impl Source for Reader {
         Ok(self.odoo.borrow().records.len() as u64)
     }
 
-    fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
+    fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
         self.request("ids")?;
-        let odoo = self.odoo.borrow();
-        let ids = odoo.records.keys().copied().filter(|id| *id > after).take(self.window);
+        let ids = self.ids_between(after, upto).into_iter().take(self.window);
         Ok((self.tamper)(ids.collect()))
+    }
+
+    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
+        self.request("count_between")?;
+        Ok(self.ids_between(after, upto).len() as u64)
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
+        if !self.digests {
+            return Ok(None);
+        }
+        self.request("digest")?;
+        Ok(Some(digests(bounds, |after, upto| self.ids_between(after, upto))))
     }
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
@@ -519,9 +550,23 @@ impl Sink for Table {
         })
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+    fn greatest(&mut self) -> Result<i64> {
         self.call()?;
-        Ok(self.rows.keys().copied().filter(|id| *id > after).take(2).collect())
+        Ok(self.rows.keys().next_back().copied().unwrap_or(0))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        self.call()?;
+        let rows = &self.rows;
+        Ok(digests(bounds, |after, upto| {
+            rows.keys().copied().filter(|id| *id > after && *id <= upto).collect()
+        }))
+    }
+
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        self.call()?;
+        let ids = self.rows.keys().copied().filter(|id| *id > after && *id <= upto);
+        Ok(ids.take(2).collect())
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
