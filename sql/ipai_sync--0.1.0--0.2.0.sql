@@ -20,6 +20,7 @@ alter table ipai.mirrors
     add column alerts           text[] not null default '{}',
     drop constraint mirrors_target_schema_target_table_key,
     add unique (target_schema, target_table, constants);
+comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
@@ -31,6 +32,16 @@ comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise 
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
 comment on column ipai.mirrors.max_alert_ratio is 'Part of the rows (0 to 1) whose alert_field may be set before that is an alert itself.';
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
+comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user ids, remembered because a login costs Odoo half a second, and whether it has the addon ipai_sync. No secret: every call carries the password.';
+comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
+comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
+
+-- Runs ask for fewer by themselves.
+update ipai.mirrors set page_size = 20000 where page_size = 5000;
+
+alter table ipai.odoo_logins
+    add column addon boolean,
+    add column database_uuid text;
 
 alter table ipai.run_log
     drop constraint run_log_pkey,
@@ -173,7 +184,7 @@ comment on function ipai.odoo_call(text, text, text, jsonb, jsonb) is
 comment on function ipai.create_mirror(text, text, text[], jsonb, text, text, jsonb, jsonb, text, bigint[], integer, double precision, interval, interval, boolean, text) is
     'Mirrors a model of Odoo: makes the table target (schema.table, by default ipai.<model with underscores>) as the caller and registers the mirror (name, by default the table''s). fields: by default all that Odoo stores but binary and one2many. columns: {"field": "column"} where they differ; with it an existing table can be the target. constants: {"column": value}, the same in every row of this mirror and part of its key, so that several mirrors can share a table. The other options as for alter_mirror. One row a mirrored field.';
 comment on function ipai.alter_mirror(text, text, jsonb, text, bigint[], integer, interval, interval, double precision, boolean, text, interval, integer, bigint, double precision) is
-    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
+    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: most records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
 comment on function ipai.refresh_mirror(text, text[], text[]) is
