@@ -293,7 +293,15 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
         };
         let mine = r#"and "tenant" = E'o''hara\\' and "year" = '2026'"#;
         let found = Statements::new(&mirror);
-        for statement in [&found.compare, &found.rest, &found.greatest, &found.digest, &found.delete, &found.count, &found.counts] {
+        for statement in [
+            &found.compare,
+            &found.rest,
+            &found.greatest,
+            &found.digest,
+            &found.delete,
+            &found.count,
+            &found.counts,
+        ] {
             assert!(statement.contains(mine), "{statement}");
         }
         let joined = r#"on o.odoo_id = s.odoo_id and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;

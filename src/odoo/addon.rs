@@ -147,7 +147,11 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
     match range.as_array()? {
         [count, sum, squares] => {
             let count = u32::try_from(count.as_i64()?).ok()?;
-            Some([count.into(), sum.as_str()?.parse().ok()?, squares.as_str()?.parse().ok()?])
+            Some([
+                count.into(),
+                sum.as_str()?.parse().ok()?,
+                squares.as_str()?.parse().ok()?,
+            ])
         }
         _ => None,
     }

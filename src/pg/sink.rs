@@ -2,13 +2,12 @@
 
 use super::progress::Progress;
 use super::spi;
-use super::time::{date, timestamptz};
-use super::{report, runs, subtransaction};
+use super::{array, report, runs, subtransaction};
 use crate::error::Result;
 use crate::mirror::sql::Statements;
-use crate::mirror::{Column, Mirror, Page};
+use crate::mirror::{Mirror, Page};
 use crate::sync::{Difference, Digest, Sink, SoFar, Written};
-use pgrx::datum::{DatumWithOid, IntoDatum};
+use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
 pub struct PgSink {
@@ -31,8 +30,8 @@ impl Sink for PgSink {
     fn write(&mut self, page: &Page) -> Result<Written> {
         // Inside the connection, so that the arrays live in its memory and go with it.
         Spi::connect_mut(|client| {
-            let ids = std::iter::once(Ok(page.ids.clone().into()));
-            let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array)).collect();
+            let ids = std::iter::once(array::of_ids(&page.ids));
+            let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array::of_column)).collect();
             let args = args?;
             let rows = match self.dry {
                 true => client.select(self.statements.probe.as_str(), None, &args),
@@ -58,7 +57,7 @@ impl Sink for PgSink {
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
         let rows = Spi::connect(|client| {
             // Inside the connection: see `write`.
-            let args = [ids.to_vec().into(), after.into(), upto.into()];
+            let args = [array::of_ids(ids)?, after.into(), upto.into()];
             let table = client.select(self.statements.compare.as_str(), None, &args);
             spi::read(table.map_err(spi::internal)?, |row| {
                 Ok((spi::optional::<i64>(row, 1)?, spi::optional::<i64>(row, 2)?))
@@ -105,7 +104,7 @@ impl Sink for PgSink {
             return Ok(ids.len() as u64);
         }
         Spi::connect_mut(|client| {
-            let table = client.update(self.statements.delete.as_str(), None, &[ids.to_vec().into()]);
+            let table = client.update(self.statements.delete.as_str(), None, &[array::of_ids(ids)?]);
             Ok(table.map_err(spi::internal)?.len() as u64)
         })
     }
@@ -198,37 +197,4 @@ fn unsigned(count: Option<i64>) -> u64 {
 
 fn integer(text: &str) -> Result<i128> {
     text.parse().map_err(|_| spi::internal("a sum that is no integer"))
-}
-
-/// One column of a page as an array, of the element type that `mirror::sql` expects.
-fn array(column: &Column) -> Result<DatumWithOid<'static>> {
-    Ok(match column {
-        Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => texts(cells),
-        Column::Integer(cells) => cells.clone().into(),
-        Column::Bigint(cells) => cells.clone().into(),
-        Column::Double(cells) => cells.clone().into(),
-        Column::Boolean(cells) => cells.clone().into(),
-        Column::Date(cells) => mapped(cells, |day| Ok(date(*day)))?.into(),
-        Column::Timestamptz(cells) => mapped(cells, |moment| timestamptz(*moment))?.into(),
-        Column::BigintArray(cells) => mapped(cells, |ids| Ok(array_literal(ids)))?.into(),
-        Column::Bytea(cells) => cells.clone().into(),
-    })
-}
-
-fn texts(cells: &[Option<String>]) -> DatumWithOid<'static> {
-    let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
-    // SAFETY: the array is a copy of the texts, of the type named.
-    unsafe { DatumWithOid::new(cells.into_datum(), pg_sys::TEXTARRAYOID) }
-}
-
-fn mapped<T, R>(cells: &[Option<T>], convert: impl Fn(&T) -> Result<R>) -> Result<Vec<Option<R>>> {
-    cells
-        .iter()
-        .map(|cell| cell.as_ref().map(&convert).transpose())
-        .collect()
-}
-
-fn array_literal(ids: &[i64]) -> String {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("{{{}}}", ids.join(","))
 }

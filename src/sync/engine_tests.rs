@@ -500,7 +500,11 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
 fn digests_find_what_differs_without_asking_for_all_ids() {
     for is_full in [true, false] {
         let (odoo, mut table) = mirrored(40);
-        let plan = if is_full { full() } else { since(odoo.borrow().date().naive_utc()) };
+        let plan = if is_full {
+            full()
+        } else {
+            since(odoo.borrow().date().naive_utc())
+        };
         apply(&odoo, &[Op::Delete(1), Op::Delete(20), Op::Delete(20)]);
         // As many are missing as are too many.
         for id in [7, 8, 9] {

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    choose, run, Difference, Digest, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start, State,
-    Unfinished, Written,
+    choose, run, Difference, Digest, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start,
+    State, Unfinished, Written,
 };
 use crate::error::{Error, Result};
 use crate::mirror::{Column, Page};
@@ -354,7 +354,11 @@ impl Reader {
 
     fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
         let odoo = self.odoo.borrow();
-        odoo.records.keys().copied().filter(|id| *id > after && *id <= upto).collect()
+        odoo.records
+            .keys()
+            .copied()
+            .filter(|id| *id > after && *id <= upto)
+            .collect()
     }
 
     fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
@@ -369,7 +373,7 @@ impl Reader {
         Page {
             ids: found.iter().map(|(id, _)| **id).collect(),
             columns: vec![
-                Column::Text(cells().map(|cells| Some(cells.name.clone())).collect()),
+                Column::Text(cells().map(|cells| Some(&cells.name)).collect()),
                 Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
             ],
             written: found
@@ -510,9 +514,9 @@ impl Sink for Table {
         };
         assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", page.ids);
         let mut written = Written::default();
-        for ((id, name), active) in page.ids.iter().zip(names).zip(flags) {
+        for ((id, name), active) in page.ids.iter().zip(names.iter()).zip(flags) {
             let cells = Cells {
-                name: name.clone().unwrap_or_default(),
+                name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
                 active: active.unwrap_or_default(),
             };
             assert!(

@@ -311,7 +311,7 @@ class FaultyOdoo:
         return _recording("fault_missing_method")
 
     def _search(self, request: Request) -> list[Record]:
-        tests = {"<": operator.lt, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
+        tests = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
         found = sorted(self.records, key=lambda record: record["id"])
         if request.kwargs.get("context", {}).get("active_test", True):
             found = [record for record in found if record["active"]]
