@@ -56,6 +56,15 @@ pub enum Error {
         field: String,
         cause: String,
     },
+    /// A record that the mirror's table does not take.
+    #[error("record {id} of {model} does not fit into the mirror{}: {cause}", of_field(.field))]
+    Record {
+        model: String,
+        id: i64,
+        /// Odoo's name of the field whose value is refused, where that is known.
+        field: Option<String>,
+        cause: Box<Error>,
+    },
     #[error("invalid option \"{option}\"")]
     UnknownOption { option: String, hint: String },
     #[error("{message}")]
@@ -143,7 +152,7 @@ impl Error {
             Error::InvalidArgument { .. } => "22023",
             Error::Busy { .. } => "55P03",
             Error::RefusedDeletion { .. } | Error::Outdated { .. } => "55000",
-            Error::MayHaveHappened(error) => error.sqlstate(),
+            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
             Error::Several { failures, .. } => failures.first().map_or("XX000", |(_, error)| error.sqlstate()),
@@ -166,7 +175,7 @@ impl Error {
                     .join("\n"),
             ),
             Error::Postgres { detail, .. } => detail.clone(),
-            Error::MayHaveHappened(error) => error.detail(),
+            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.detail(),
             Error::InTransaction => Some(
                 "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
                     .into(),
@@ -262,6 +271,11 @@ impl Error {
             }
             Error::Unencodable { .. } => "Remove the character.".into(),
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
+            Error::Record { .. } => {
+                "Correct the record in Odoo, or change what the mirror's table demands: its types, constraints and triggers. The next run goes on from \
+                 here."
+                    .into()
+            }
             Error::Busy { .. } => "Wait until it has ended, and try again.".into(),
             Error::MayHaveHappened(_) => {
                 "It was sent once and is not sent again: Odoo may have carried it out. Look there before you call it again.".into()
@@ -284,6 +298,12 @@ impl Error {
         };
         Some(hint)
     }
+}
+
+fn of_field(field: &Option<String>) -> String {
+    field
+        .as_ref()
+        .map_or_else(String::new, |field| format!(", field \"{field}\""))
 }
 
 fn names(failures: &[(String, Error)]) -> String {

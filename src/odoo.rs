@@ -11,12 +11,14 @@ pub mod retry;
 mod transport;
 
 pub use account::Account;
-pub use addon::Known;
+pub use addon::{Addon, Known};
 pub use client::{Client, Safety, Scope, Version, Wanted};
 pub use field::Field;
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod compact_tests;
 #[cfg(test)]
 mod fault_tests;

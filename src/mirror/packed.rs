@@ -1,5 +1,7 @@
 //! Cells of varying length.
 
+use std::ops::Range;
+
 /// Texts or bytes of one column one after another in one buffer: few allocations a page, however many cells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -34,6 +36,11 @@ impl Packed {
             begins = *end;
             cell.filter(|_| *is_set)
         })
+    }
+
+    /// Some of the cells.
+    pub fn part(&self, cells: Range<usize>) -> Self {
+        self.iter().skip(cells.start).take(cells.len()).collect()
     }
 }
 

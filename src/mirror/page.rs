@@ -5,6 +5,7 @@ use super::{cell, Kind, Mirror, Packed};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar};
 use chrono::{NaiveDate, NaiveDateTime};
+use std::ops::Range;
 
 /// The cells of one column, a row each.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,32 @@ impl Column {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Some of the cells.
+    fn part(&self, rows: Range<usize>) -> Self {
+        match self {
+            Column::Text(cells) => Column::Text(cells.part(rows)),
+            Column::Integer(cells) => Column::Integer(cells[rows].to_vec()),
+            Column::Bigint(cells) => Column::Bigint(cells[rows].to_vec()),
+            Column::Double(cells) => Column::Double(cells[rows].to_vec()),
+            Column::Numeric(cells) => Column::Numeric(cells.part(rows)),
+            Column::Boolean(cells) => Column::Boolean(cells[rows].to_vec()),
+            Column::Date(cells) => Column::Date(cells[rows].to_vec()),
+            Column::Timestamptz(cells) => Column::Timestamptz(cells[rows].to_vec()),
+            Column::BigintArray(cells) => Column::BigintArray(cells.part(rows)),
+            Column::Jsonb(cells) => Column::Jsonb(cells.part(rows)),
+            Column::Bytea(cells) => Column::Bytea(cells.part(rows)),
+        }
+    }
+
+    /// As many cells, all unset.
+    fn unset(&self) -> Self {
+        let mut column = self.part(0..0);
+        for _ in 0..self.len() {
+            column.push_null();
+        }
+        column
+    }
 }
 
 /// Records in ascending order of their ids, a column for each field of the mirror.
@@ -97,6 +124,22 @@ impl Page {
 
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Some of the records.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        Page {
+            ids: self.ids[rows.clone()].to_vec(),
+            columns: self.columns.iter().map(|column| column.part(rows.clone())).collect(),
+            written: self.written,
+        }
+    }
+
+    /// The same records without the values of one column.
+    pub fn without(&self, column: usize) -> Self {
+        let mut page = self.clone();
+        page.columns[column] = self.columns[column].unset();
+        page
     }
 }
 

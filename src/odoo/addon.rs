@@ -15,10 +15,21 @@ const PROTOCOL: i64 = 1;
 pub struct Known {
     /// What Odoo gave the login.
     pub uid: Option<i64>,
-    /// Whether the addon is there; `None`: nobody has looked yet.
-    pub addon: Option<bool>,
+    pub addon: Addon,
     /// `database.uuid`, where the addon told it.
     pub uuid: Option<String>,
+}
+
+/// Whether Odoo has the addon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Addon {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    Missing,
+    Present,
+    /// It is not to be used, there or not.
+    Unwanted,
 }
 
 impl<T: Transport> Client<T> {
@@ -34,17 +45,23 @@ impl<T: Transport> Client<T> {
 
     /// Whether the addon is to be used.
     pub fn has_addon(&self) -> bool {
-        self.known.addon == Some(true)
+        self.known.addon == Addon::Present
     }
 
     /// Finds out whether the addon is there: one small call.
     pub fn look_for_addon(&mut self) -> Result<()> {
+        if self.known.addon == Addon::Unwanted {
+            return Ok(());
+        }
         let info = match self.call(MODEL, "info", Vec::new(), Vec::new(), Safety::Harmless) {
             Err(error) if says_no(&error) => None,
             info => Some(info?),
         };
         let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
-        self.known.addon = Some(info.is_some());
+        self.known.addon = match info {
+            Some(_) => Addon::Present,
+            None => Addon::Missing,
+        };
         let uuid = info.as_ref().and_then(|info| info.get("uuid")?.as_str());
         if let Some(uuid) = uuid {
             self.known.uuid = Some(uuid.to_owned());
@@ -59,7 +76,7 @@ impl<T: Transport> Client<T> {
         }
         match work(self) {
             Err(error) if says_no(&error) => {
-                self.known.addon = Some(false);
+                self.known.addon = Addon::Missing;
                 self.addon_failure = Some(error);
                 Ok(None)
             }

@@ -165,7 +165,7 @@ impl<'a> Lines<'a> {
     fn open(page: &'a str, most: usize) -> Self {
         let inflated = ZlibDecoder::new(DecoderReader::new(page.as_bytes(), &BASE64_STANDARD));
         Lines {
-            text: BufReader::with_capacity(BUFFER, inflated.take(most as u64)),
+            text: BufReader::with_capacity(BUFFER, inflated.take(most as u64 + 1)),
             line: Vec::new(),
             most,
         }
@@ -196,7 +196,7 @@ impl<'a> Lines<'a> {
     /// Behind the last line there is nothing, and what was read is what was sent: zlib ends on a checksum.
     fn end(&mut self) -> Result<usize> {
         match self.next()? {
-            None => Ok(self.most - self.text.get_ref().limit() as usize),
+            None => Ok(self.most + 1 - self.text.get_ref().limit() as usize),
             Some(_) => Err(malformed("something follows its end")),
         }
     }

@@ -5,12 +5,16 @@ use super::connection::Connection;
 use super::spi;
 use crate::error::Result;
 use crate::fetch::Fetcher;
-use crate::odoo::Known;
+use crate::odoo::{Addon, Known};
 
 /// What is remembered; nothing for a role that may not look.
 pub fn remembered(connection: &Connection) -> Result<Known> {
+    let nothing = Known {
+        addon: connection.addon(Addon::Unknown),
+        ..Known::default()
+    };
     if !may("select")? {
-        return Ok(Known::default());
+        return Ok(nothing);
     }
     let known = spi::query_one(
         "select uid, addon, database_uuid from ipai.odoo_logins where url = $1 and dbname = $2 and login = $3",
@@ -22,12 +26,16 @@ pub fn remembered(connection: &Connection) -> Result<Known> {
         |row| {
             Ok(Known {
                 uid: spi::optional(row, 1)?,
-                addon: spi::optional(row, 2)?,
+                addon: connection.addon(match spi::optional(row, 2)? {
+                    None => Addon::Unknown,
+                    Some(true) => Addon::Present,
+                    Some(false) => Addon::Missing,
+                }),
                 uuid: spi::optional(row, 3)?,
             })
         },
     )?;
-    Ok(known.unwrap_or_default())
+    Ok(known.unwrap_or(nothing))
 }
 
 /// Remembers what this fetcher has found out.
@@ -41,19 +49,24 @@ pub fn remember(connection: &Connection, known: &Known) -> Result<()> {
     let Some(uid) = known.uid else {
         return Ok(());
     };
+    let addon = match known.addon {
+        Addon::Unknown | Addon::Unwanted => None,
+        Addon::Missing => Some(false),
+        Addon::Present => Some(true),
+    };
     if remembered(connection)? == *known || !may("select, insert, update")? {
         return Ok(());
     }
     spi::execute(
         "insert into ipai.odoo_logins (url, dbname, login, uid, addon, database_uuid) values ($1, $2, $3, $4, $5, $6) \
-         on conflict (url, dbname, login) do update set uid = excluded.uid, addon = excluded.addon, \
-         database_uuid = excluded.database_uuid",
+         on conflict (url, dbname, login) do update set uid = excluded.uid, addon = coalesce(excluded.addon, odoo_logins.addon), \
+         database_uuid = coalesce(excluded.database_uuid, odoo_logins.database_uuid)",
         &[
             connection.url().into(),
             connection.account.dbname.as_str().into(),
             connection.account.login.as_str().into(),
             uid.into(),
-            known.addon.into(),
+            addon.into(),
             known.uuid.as_deref().into(),
         ],
         |_| Ok(()),

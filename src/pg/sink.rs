@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::spi;
 use super::{array, report, runs, subtransaction};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
 use crate::mirror::{Mirror, Page};
 use crate::sync::{Difference, Digest, Sink, SoFar, Written};
@@ -12,6 +12,9 @@ use pgrx::prelude::*;
 
 pub struct PgSink {
     statements: Statements,
+    model: String,
+    /// Odoo's names of the columns.
+    fields: Vec<String>,
     dry: bool,
     progress: Progress,
 }
@@ -20,14 +23,17 @@ impl PgSink {
     pub fn new(mirror: &Mirror, dry: bool) -> Self {
         PgSink {
             statements: Statements::new(mirror),
+            model: mirror.scope.model.clone(),
+            fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
             dry,
             progress: Progress::new(&mirror.name),
         }
     }
 }
 
-impl Sink for PgSink {
-    fn write(&mut self, page: &Page) -> Result<Written> {
+impl PgSink {
+    /// Writes a page as one statement.
+    fn put(&self, page: &Page) -> Result<Written> {
         // Inside the connection, so that the arrays live in its memory and go with it.
         Spi::connect_mut(|client| {
             let ids = std::iter::once(array::of_ids(&page.ids));
@@ -47,6 +53,60 @@ impl Sink for PgSink {
                 updated: unsigned(updated),
             })
         })
+    }
+
+    /// The record, and its field, that the table does not take.
+    fn blame(&self, page: &Page, error: Error) -> Error {
+        // Whether it takes these; nothing of them stays.
+        let takes = |page: &Page| match subtransaction::within(|| self.put(page).and(Err::<(), _>(Error::Cancelled))) {
+            Err(Error::Cancelled) => Ok(true),
+            Err(error) if is_about_values(&error) => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => Ok(true),
+        };
+        let find = || {
+            let mut rows = 0..page.len();
+            while rows.len() > 1 {
+                let half = rows.start + rows.len() / 2;
+                match takes(&page.part(rows.start..half))? {
+                    true => rows.start = half,
+                    false => rows.end = half,
+                }
+            }
+            let record = page.part(rows);
+            let Some(id) = record.ids.first().copied() else {
+                return Ok(None);
+            };
+            if takes(&record)? {
+                return Ok(None);
+            }
+            for column in 0..record.columns.len() {
+                if takes(&record.without(column))? {
+                    return Ok(Some((id, Some(column))));
+                }
+            }
+            Ok(Some((id, None)))
+        };
+        match find() {
+            Ok(Some((id, column))) => Error::Record {
+                model: self.model.clone(),
+                id,
+                field: column.map(|column| self.fields[column].clone()),
+                cause: Box::new(error),
+            },
+            // Only together they are refused.
+            Ok(None) => error,
+            Err(other) => other,
+        }
+    }
+}
+
+impl Sink for PgSink {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        match subtransaction::within(|| self.put(page)) {
+            Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
+            written => written,
+        }
     }
 
     fn count(&mut self) -> Result<u64> {
@@ -152,7 +212,7 @@ impl CommittingSink {
 
 impl Sink for CommittingSink {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        subtransaction::within(|| self.sink.write(page))
+        self.sink.write(page)
     }
 
     fn count(&mut self) -> Result<u64> {
@@ -189,6 +249,13 @@ impl Sink for CommittingSink {
     fn notice(&mut self, message: &str) {
         self.sink.notice(message);
     }
+}
+
+/// Whether a value is what Postgres, a constraint or a trigger refuses.
+fn is_about_values(error: &Error) -> bool {
+    ["22", "23", "44", "P0"]
+        .iter()
+        .any(|class| error.sqlstate().starts_with(class))
 }
 
 fn unsigned(count: Option<i64>) -> u64 {
