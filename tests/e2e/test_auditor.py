@@ -46,7 +46,8 @@ class Site:
 
     @property
     def migration(self) -> Path:
-        return max((self.checkout / "migrations").glob("*.sql"))
+        """The one that makes the table."""
+        return min((self.checkout / "migrations").glob("*.sql"))
 
     @property
     def odoo_command(self) -> str:
@@ -154,7 +155,7 @@ def manifest(site: Site) -> Path:
 
 
 RESYNC = "select ipai.sync_mirror('sample_metrics')"
-MIGRATION = max((paths.PROJECT / "migrations").glob("*.sql")).read_text()
+MIGRATION = "\n".join(path.read_text() for path in sorted((paths.PROJECT / "migrations").glob("*.sql")))
 
 FAULTS = {
     "a manifest without its access rights": text(
