@@ -84,7 +84,6 @@ class IpaiSync(models.AbstractModel):
         limit = limit or None
         if not _reads_columns(records):
             found = records.search(domain or [], order="id", limit=limit)
-            records._determine_fields_to_fetch(names)
             return self._read_page(records, names, sorted(found.ids))
         query = records._search(domain or [], order="id", limit=limit)
         # Raises for fields that do not exist or that the user may not read.
@@ -187,13 +186,15 @@ class IpaiSync(models.AbstractModel):
 
     def _read_page(self, records, names, ids, columns=(), copied=None):
         """A page of what ``read`` gives for the ids, but for the ``columns``, whose cells are in ``copied``."""
+        # Without the id, which `read` gives in any case: users may read more of themselves, but not where the id is named.
+        to_read = [name for name in names if name not in columns and name != "id"]
+        rows = records.browse(ids).read(to_read or ["id"], load="")
         header = _header(records, names)
+        wire_types = dict(header)
         page = Page(header)
-        to_read = [(name, wire_type) for name, wire_type in header if name not in columns]
-        for values in records.browse(ids).read([name for name, _wire_type in to_read], load=""):
-            cells = {name: cell(wire_type, values[name]) for name, wire_type in to_read}
-            if copied:
-                cells.update(copied[values["id"]])
+        for values in rows:
+            cells = {name: cell(wire_types[name], values[name]) for name in to_read}
+            cells.update(copied[values["id"]] if copied else {"id": cell("i", values["id"])})
             page.write(b"\t".join(cells[name] for name in names) + b"\n")
         return page.close()
 
