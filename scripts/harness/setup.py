@@ -33,7 +33,7 @@ _PACKAGES = (
 #: Debian's own Python, whatever another one the PATH may have: the packages are pinned and tested for it.
 _PYTHON = "/usr/bin/python3"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-_BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
+BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
 _NODE_PROJECT = paths.PROJECT / "tests/node"
 
 
@@ -49,7 +49,7 @@ def ensure_venv() -> Path:
 
 def ensure_bench_venv() -> Path:
     """The same for what the benchmark compares with. One of its own: the tests need none of it."""
-    return _python_environment("venv-bench", _BENCH_REQUIREMENTS)
+    return _python_environment("venv-bench", BENCH_REQUIREMENTS)
 
 
 def _python_environment(name: str, requirements: Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .. import setup, shell
-from . import decoder, report, rounds, tenants, world
+from .. import paths, setup, shell
+from . import decoder, document, report, rounds, tenants, world
 from .competitors import ALL
 from .report import Results
 
@@ -22,13 +22,14 @@ def main() -> int:
     )
     options.add_argument("--rows", type=int, metavar="N", help="records in Odoo (default 200,000)")
     options.add_argument("--quick", action="store_true", help=f"{QUICK:,} records in Odoo")
+    options.add_argument("--rounds", type=int, metavar="N", default=rounds.ROUNDS, help="so often each; less than 3 are for trying it out")
     options.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names, help=f"only these: {', '.join(names)}")
     options.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
     chosen = options.parse_args()
-    if chosen.rows is not None and (chosen.quick or chosen.rows < 100):
-        options.error("--rows takes a number from 100 on, and goes without --quick")
-    if chosen.write and (chosen.quick or chosen.only != names):
-        options.error("--write is for a whole run: it goes without --quick and --only")
+    if chosen.rows is not None and (chosen.quick or chosen.rows < 1_000):
+        options.error("--rows takes a number from 1000 on, and goes without --quick")
+    if chosen.write and (chosen.quick or chosen.only != names or chosen.rounds < rounds.ROUNDS):
+        options.error(f"--write is for a whole run of {rounds.ROUNDS} rounds: it goes without --quick and --only")
     rows = chosen.rows or (QUICK if chosen.quick else 200_000)
 
     setup.ensure_system()
@@ -37,11 +38,14 @@ def main() -> int:
     only = [name for name in competitors if name in chosen.only]
     results = Results(
         rows,
-        runs=rounds.run(rows, only) if only else {},
+        runs=rounds.run(rows, only, chosen.rounds) if only else {},
         tenants=_tenants() if "tenants" in chosen.only else None,
         decoder=decoder.run() if "decoder" in chosen.only else None,
     )
     print(f"\n{report.tables(results)}", flush=True)
+    if chosen.write:
+        shell.say(f"Writing {document.FILE.relative_to(paths.PROJECT)}")
+        document.FILE.write_text(document.text(results, chosen.rounds))
     return 0
 
 
