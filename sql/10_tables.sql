@@ -35,6 +35,7 @@ create table ipai.mirrors (
     max_delta        bigint not null default 0 check (max_delta >= 0),
     max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     alerts           text[] not null default '{}',
+    filled_from      text,
     unique (target_schema, target_table, constants)
 );
 comment on table ipai.mirrors is 'One row a mirror: which Odoo model goes into which table, and how.';
@@ -55,6 +56,7 @@ comment on column ipai.mirrors.enabled is 'Whether run_sync without a name inclu
 comment on column ipai.mirrors.alert_field is 'Boolean field of Odoo that marks alerts, to be counted; null for none.';
 comment on column ipai.mirrors.shape is 'What the cursor was reached with (server, model, fields, domain, language, companies), as a hash: another shape makes the next run full.';
 comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
+comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';

@@ -99,6 +99,8 @@ pub enum Error {
         total: u64,
         allowed: u64,
     },
+    #[error("Odoo's database is not the one that mirror \"{mirror}\" was filled from")]
+    OtherDatabase { mirror: String },
     #[error("run_sync cannot run inside a transaction")]
     InTransaction,
     #[error("{} of {total} mirrors failed: {}", .failures.len(), names(.failures))]
@@ -151,7 +153,7 @@ impl Error {
             Error::UnknownOption { .. } => "HV00D",
             Error::InvalidArgument { .. } => "22023",
             Error::Busy { .. } => "55P03",
-            Error::RefusedDeletion { .. } | Error::Outdated { .. } => "55000",
+            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
@@ -179,6 +181,9 @@ impl Error {
             Error::InTransaction => Some(
                 "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
                     .into(),
+            ),
+            Error::OtherDatabase { .. } => Some(
+                "Its database.uuid, which the addon ipai_sync tells, is another one: ids of the one mean nothing in the other.".to_owned(),
             ),
             Error::RefusedDeletion { allowed, .. } => Some(format!(
                 "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."
@@ -284,6 +289,10 @@ impl Error {
             Error::RefusedDeletion { mirror, .. } => format!(
                 "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
                  max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
+            ),
+            Error::OtherDatabase { mirror } => format!(
+                "Nothing was changed. If that is right, say so: call ipai.run_sync('{mirror}', 'full', max_delete_ratio => 1). It deletes \
+                 what this database does not have."
             ),
             Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
                  editor page with nothing else. Inside a transaction use ipai.sync_mirror()."

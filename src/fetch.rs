@@ -143,6 +143,8 @@ pub struct OdooSource {
     pages: Option<Receiver<Result<Page>>>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
+    /// `database.uuid` of the database that the mirror was filled from, where any other one is to be refused.
+    filled_from: Option<String>,
 }
 
 /// Ids asked for in one call: 1.6 MB of XML.
@@ -154,7 +156,14 @@ impl OdooSource {
             pages: None,
             fetcher,
             mirror,
+            filled_from: None,
         }
+    }
+
+    /// Refuses to read from any other database than this, where Odoo tells which it is.
+    pub fn only_from(mut self, uuid: Option<String>) -> Self {
+        self.filled_from = uuid;
+        self
     }
 
     /// What is known of Odoo by now, and why its addon was given up, if it was.
@@ -180,8 +189,9 @@ impl Source for OdooSource {
         // Room for one page: a second may be in the making while the first waits here and a third is written.
         let (sender, pages) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
+        let filled_from = self.filled_from.clone();
         self.fetcher.submit(move |client| {
-            if let Err(error) = read_pages(client, &mirror, scan, &sender) {
+            if let Err(error) = read_pages(client, &mirror, scan, filled_from.as_deref(), &sender) {
                 let _ = sender.send(Err(error));
             }
         })?;
@@ -263,10 +273,22 @@ impl Source for OdooSource {
 }
 
 /// Sends page after page, and an empty one after the last.
-fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &SyncSender<Result<Page>>) -> Result<()> {
+fn read_pages(
+    client: &mut Client<Http>,
+    mirror: &Mirror,
+    scan: Scan,
+    filled_from: Option<&str>,
+    pages: &SyncSender<Result<Page>>,
+) -> Result<()> {
     if scan.since.is_none() {
         // Where everything is read the call does not count.
         client.look_for_addon()?;
+    }
+    let uuid = client.known().uuid.as_deref();
+    if filled_from.is_some() && uuid.is_some() && uuid != filled_from {
+        return Err(Error::OtherDatabase {
+            mirror: mirror.name.clone(),
+        });
     }
     let fields = mirror.wanted_fields();
     let mut pace = Pace::new(mirror.page_size);

@@ -139,6 +139,8 @@ impl Request {
             mirrors::register(&mirror)?;
             mirror = mirrors::load(&name)?;
         }
+        // After the lock: another run may have filled the mirror as somebody else until then.
+        let leave = mirrors::leave(&mirror, &connection.account.login, max_delete_ratio)?;
         let plan = Plan {
             mirror: mirror.name.clone(),
             mode: bound.map_or(Mode::Full, |_| Mode::Since),
@@ -147,8 +149,7 @@ impl Request {
             cursor: None,
             max_rows,
             dry_run,
-            // After the lock: another run may have filled the mirror as somebody else until then.
-            guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
+            guard: leave.guard,
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
         let all = plan.mode == Mode::Full && plan.max_rows.is_none();
@@ -158,7 +159,7 @@ impl Request {
         }
         let shape = mirrors::shape(&mirror)?;
         let mirror = Arc::new(mirror.readable()?);
-        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
+        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(leave.only_from);
         let mut sink = PgSink::new(&mirror, plan.dry_run);
         let report = sync::run(&mut source, &mut sink, &plan)?;
         let run = match plan.dry_run {

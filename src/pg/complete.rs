@@ -27,7 +27,13 @@ pub fn complete(
     runs::succeed(run, report, &counts)?;
     if report.complete && report.mode != Mode::Since {
         let cursor = optional_timestamptz(report.cursor)?;
-        mirrors::set_reached(&mirror.name, cursor, shape, &connection.account.login)?;
+        mirrors::set_reached(
+            &mirror.name,
+            cursor,
+            shape,
+            &connection.account.login,
+            known.uuid.as_deref(),
+        )?;
     }
     logins::remember(connection, known)?;
     runs::purge(&mirror.name)

@@ -184,13 +184,13 @@ fn begin(name: &str, requested: Requested) -> Result<Begun> {
 }
 
 fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
-    let (connection, mut fetcher, guard) = subtransaction::within(|| {
+    let (connection, mut fetcher, leave) = subtransaction::within(|| {
         let mirror = &begun.mirror;
         target::check(mirror, false)?;
         let connection = Connection::open(&mirror.server)?;
-        let guard = mirrors::guard(mirror, &connection.account.login, max_delete_ratio)?;
+        let leave = mirrors::leave(mirror, &connection.account.login, max_delete_ratio)?;
         let fetcher = connection.fetcher(Policy::SYNC, tick)?;
-        Ok((connection, fetcher, guard))
+        Ok((connection, fetcher, leave))
     })?;
     // Nothing is locked while Odoo is waited for.
     subtransaction::commit()?;
@@ -202,7 +202,7 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         cursor: begun.cursor,
         max_rows: None,
         dry_run: false,
-        guard,
+        guard: leave.guard,
     };
     // A run that reads everything looks at the fields first. Any other one has no call to spare, and looks when it fails.
     let mut looked = plan.mode == Mode::Full;
@@ -211,7 +211,7 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         plan.resume = Position::default();
     }
     loop {
-        match attempt(&begun, fetcher, &plan, &connection) {
+        match attempt(&begun, fetcher, &plan, leave.only_from.clone(), &connection) {
             Err(error) if !looked && drift::may_explain(&error) => {
                 looked = true;
                 subtransaction::rollback()?;
@@ -246,11 +246,17 @@ fn look_at_fields(begun: &mut Begun, fetcher: &Fetcher) -> Result<bool> {
     Ok(true)
 }
 
-fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection) -> Result<()> {
+fn attempt(
+    begun: &Begun,
+    fetcher: Fetcher,
+    plan: &Plan,
+    only_from: Option<String>,
+    connection: &Connection,
+) -> Result<()> {
     let mirror = Arc::new(begun.mirror.readable()?);
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
-    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
+    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(only_from);
     let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
     let ours = || {
