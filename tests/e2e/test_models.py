@@ -31,7 +31,7 @@ _AWKWARD = "Ünïcode 東京 🎉 <b>&amp;</b> ]]> \\u0000 'quoted' \"twice\"\r\
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
     """An Odoo of the file's own, with records in which every field has several values, unset among them."""
-    with Odoo() as odoo:
+    with Odoo(modules=("ipai_sample_metrics", "ipai_sync")) as odoo:
         populate(odoo)
         yield odoo
 
@@ -452,11 +452,14 @@ MODELS = [life.model for life in LIVES]
 # Tests --------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def connected(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A database that knows the server, and has no mirror yet."""
-    supabase.server(erp.url, dbname=erp.dbname)
-    return supabase
+@pytest.fixture(params=["plain", "addon"])
+def connected(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+    """A database that knows the server, and has no mirror yet; it reads as any Odoo can be read, or through the addon."""
+    supabase.server(erp.url, dbname=erp.dbname, addon=str(request.param == "addon").lower())
+    yield supabase
+    used = {row["addon"] for row in supabase.rows("select addon from ipai.odoo_logins where url = %s", erp.url)}
+    # Given up, it would be false.
+    assert used <= ({None, True} if request.param == "addon" else {None})
 
 
 def age(odoo: Odoo, model: str) -> None:
@@ -565,6 +568,35 @@ def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Od
         compared.append(found.rows)
         connected.rows("select ipai.drop_mirror(%s, true)", name)
     assert len(compared) > 60 and sum(compared) > 10_000
+
+
+@pytest.mark.parametrize("user", ["admin", "clerk", "portal"])
+def test_both_ways_bring_the_same(supabase: Supabase, erp: Odoo, user: str) -> None:
+    """Whatever the user may read of it, of any model, with all that Odoo stores."""
+    password = "admin" if user == "admin" else f"{user} password"
+    for server in ("plain", "addon"):
+        supabase.server(erp.url, name=server, dbname=erp.dbname, user=user, password=password, addon=str(server == "addon").lower())
+    models = {row["model"] for row in supabase.rows("select model from ipai.odoo_models('plain')")}
+    rows = refused = 0
+    for model in sorted(models | set(MODELS)):
+        found = {}
+        for server in ("plain", "addon"):
+            try:
+                made = supabase.create_mirror(model, server=server, target=f"public.{server}", name=server)
+                supabase.sync(server)
+                columns = [f'"{row["column"]}"' for row in made]
+                as_read = supabase.rows(
+                    f"select to_jsonb(t) as row from (select odoo_id, {', '.join(columns)} from public.{server}) t order by 1"
+                )
+                found[server] = [row["row"] for row in as_read]
+            except psycopg.Error as error:
+                found[server] = [error.sqlstate]
+            supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
+        assert (model, found["addon"]) == (model, found["plain"])
+        refused += found["plain"][:1] in (["42501"], ["42704"], ["22023"])
+        rows += len(found["plain"])
+    assert supabase.rows("select distinct addon from ipai.odoo_logins") == [{"addon": True}]
+    assert rows > (10_000 if user == "admin" else 500) and refused > 0
 
 
 # What is mirrored, and how ------------------------------------------------------------------------------------------------------------
