@@ -8,7 +8,8 @@ use super::{Kind, Mirror, Table, ACTIVE};
 /// Statements for one mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statements {
-    /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays.
+    /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays; then the least and the greatest
+    /// id.
     pub upsert: String,
     /// Same parameters and result, but writes nothing.
     pub probe: String,
@@ -111,10 +112,13 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
     });
     format!(
         "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
-         left join only {table} as o on o.odoo_id = s.odoo_id{}\n  \
+         left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between ${} and ${}{}\n  \
          where o.odoo_id is null\n     or ({}) is distinct from ({})",
         arrays.join(", "),
         comma(mirror, |column| column.to_owned()),
+        // Without these a merge join would read the table from its beginning for each page.
+        arrays.len() + 2,
+        arrays.len() + 3,
         mine(mirror, "o."),
         comma(mirror, |column| format!("o.{column}")),
         comma(mirror, |column| format!("s.{column}")),
@@ -226,7 +230,7 @@ mod tests {
             r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
           as r (odoo_id, "select", "a""b", "$1", "Größe")) as s
-  left join only {table} as o on o.odoo_id = s.odoo_id
+  left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between $6 and $7
   where o.odoo_id is null
      or (o."select", o."a""b", o."$1", o."Größe") is distinct from (s."select", s."a""b", s."$1", s."Größe")"#
         );
@@ -304,7 +308,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
         ] {
             assert!(statement.contains(mine), "{statement}");
         }
-        let joined = r#"on o.odoo_id = s.odoo_id and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
+        let joined = r#"on o.odoo_id = s.odoo_id and o.odoo_id between $3 and $4 and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
         assert!(found.probe.contains(joined), "{}", found.probe);
         for part in [
             joined,

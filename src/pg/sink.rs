@@ -38,7 +38,9 @@ impl PgSink {
         Spi::connect_mut(|client| {
             let ids = std::iter::once(array::of_ids(&page.ids));
             let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array::of_column)).collect();
-            let args = args?;
+            let mut args = args?;
+            // Ids ascend.
+            args.extend([page.ids.first(), page.ids.last()].map(|id| id.copied().into()));
             let rows = match self.dry {
                 true => client.select(self.statements.probe.as_str(), None, &args),
                 false => client.update(self.statements.upsert.as_str(), None, &args),
