@@ -382,7 +382,7 @@ begin
     end if;
     -- Looked at again, now that nobody else can tell the same.
     with kinds as (
-        select a.severity, a.kind, a.mirror, a.message from ipai.sync_alerts a where a.mirror = any (mirrors)
+        select a.severity, a.kind, a.mirror from ipai.sync_alerts a where a.mirror = any (mirrors)
     ), told as (
         select m.name as mirror, k.kind from ipai.mirrors m cross join unnest(m.alerts) k (kind) where m.name = any (mirrors)
     ), kept as (
@@ -391,7 +391,7 @@ begin
         where m.name = any (mirrors)
     )
     select coalesce((
-               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity, 'message', k.message)
+               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity)
                                 order by k.severity, k.mirror)
                from kinds k where (k.mirror, k.kind) not in (select t.mirror, t.kind from told t)), '[]'),
            coalesce((
@@ -401,14 +401,8 @@ begin
     if raised = '[]' and cleared = '[]' then
         return 0;
     end if;
-    -- A payload has less than 8000 bytes.
+    -- Any role may listen, and errors are for those who may read the view. A payload has less than 8000 bytes.
     payload := jsonb_build_object('raised', raised, 'cleared', cleared);
-    if octet_length(payload::text) >= 7900 then
-        payload := jsonb_build_object(
-            'raised', (select coalesce(jsonb_agg(r.alert - 'message' order by r.place), '[]')
-                       from jsonb_array_elements(raised) with ordinality r (alert, place)),
-            'cleared', cleared);
-    end if;
     if octet_length(payload::text) >= 7900 then
         payload := jsonb_build_object(
             'truncated', true, 'counts', jsonb_build_object('raised', jsonb_array_length(raised), 'cleared', jsonb_array_length(cleared)));
@@ -418,7 +412,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity", "message"}], "cleared": [{"mirror", "kind"}]}; where that is too long, without messages or as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- Schedules
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
