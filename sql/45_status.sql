@@ -80,7 +80,7 @@ comment on column ipai.sync_status.enabled is 'Whether run_sync without a name i
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
 comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
-comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
+comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
 comment on column ipai.sync_status.late is 'Whether that is longer ago than late_after, the mirror is enabled and no run is under way.';
 comment on column ipai.sync_status.failures is 'Runs that failed, were refused a deletion or were killed since the last success. Cancelled ones do not count.';
@@ -123,9 +123,10 @@ cross join lateral (values
     (2, 'late', s.late,
         s.next_due,
         format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
-        format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
-               'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
-               format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
+        case when m.scheduled_by is null then format('Look at the scheduler outside. At once: call ipai.run_sync(%L);', s.mirror)
+             else format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
+                         'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
+                         format('call ipai.run_sync(%L)', s.mirror), s.mirror) end),
     (3, 'never', s.last_success is null and s.failures <= m.max_failures and newest.state is distinct from 'refused'
             and s.run is null and now() - m.created_at > m.late_after,
         m.created_at,

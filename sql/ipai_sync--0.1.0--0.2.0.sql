@@ -23,9 +23,9 @@ alter table ipai.mirrors
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
-comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
+comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() or ipai.expect_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
-comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
+comment on column ipai.mirrors.scheduled_by is 'Who called ipai.schedule_sync(): the job runs as this role; null where another scheduler is expected.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
@@ -275,7 +275,7 @@ comment on column ipai.sync_status.enabled is 'Whether run_sync without a name i
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
 comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
-comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
+comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
 comment on column ipai.sync_status.late is 'Whether that is longer ago than late_after, the mirror is enabled and no run is under way.';
 comment on column ipai.sync_status.failures is 'Runs that failed, were refused a deletion or were killed since the last success. Cancelled ones do not count.';
@@ -318,9 +318,10 @@ cross join lateral (values
     (2, 'late', s.late,
         s.next_due,
         format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
-        format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
-               'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
-               format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
+        case when m.scheduled_by is null then format('Look at the scheduler outside. At once: call ipai.run_sync(%L);', s.mirror)
+             else format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
+                         'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
+                         format('call ipai.run_sync(%L)', s.mirror), s.mirror) end),
     (3, 'never', s.last_success is null and s.failures <= m.max_failures and newest.state is distinct from 'refused'
             and s.run is null and now() - m.created_at > m.late_after,
         m.created_at,
@@ -457,6 +458,37 @@ begin
     return job;
 end
 $$;
+create function ipai.expect_sync(mirror text, schedule text) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    next_due timestamptz;
+begin
+    perform ipai.require_mirror(mirror);
+    next_due := ipai.next_run(schedule, now() at time zone ipai.cron_timezone()) at time zone ipai.cron_timezone();
+    if schedule is not null and next_due is null then
+        raise exception 'the schedule "%" is not understood, or never comes', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- It registers the built-in one.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    if exists (select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
+        raise exception 'mirror "%" has a schedule of pg_cron', mirror
+            using errcode = 'object_in_use', hint = format('One scheduler is enough. As the role that made it: select ipai.unschedule_sync(%L);', mirror);
+    end if;
+    update ipai.mirrors m
+    set schedule = expect_sync.schedule, scheduled_at = case when expect_sync.schedule is not null then now() end
+    where m.name = mirror;
+    return next_due;
+end
+$$;
+comment on function ipai.expect_sync(text, text) is
+    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
+
 create or replace function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

@@ -419,7 +419,10 @@ def test_a_mirror_without_a_schedule(patient: Patient) -> None:
     assert patient.ill() == [("schedule", "sample_metrics", "problem")]
     assert patient.mend("schedule") == ["select ipai.schedule_sync('sample_metrics', '*/15 * * * *');"]
     assert patient.sql("select count(*) from cron.job") == "1"
-    patient.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.alter_mirror('sample_metrics', enabled => false)")
+    # Another scheduler will do.
+    patient.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.expect_sync('sample_metrics', '@hourly')")
+    assert patient.ill() == []
+    patient.sql("select ipai.expect_sync('sample_metrics', null); select ipai.alter_mirror('sample_metrics', enabled => false)")
     assert patient.ill() == []
 
 

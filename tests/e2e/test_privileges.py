@@ -199,6 +199,7 @@ def test_service_role_defines_and_grants_nothing(whole: Supabase) -> None:
         "protect_mirror",
         "odoo_call",
         "schedule_sync",
+        "expect_sync",
         "set_odoo_password",
     ):
         (letters,) = {letters for shown, letters in may.items() if shown.startswith(f"function ipai.{name}(")}
@@ -474,6 +475,7 @@ CALLS = f"""
     update own.planted set name = 'local'
     select ipai.sync_now('planted')
     select ipai.unschedule_sync('planted')
+    select ipai.expect_sync('planted', '@hourly')
     select ipai.drop_mirror('planted', true)
 """
 

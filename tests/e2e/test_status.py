@@ -257,6 +257,24 @@ def test_a_run_that_does_not_come_is_late(mirrored: Supabase, erp: FaultyOdoo) -
     assert (status(mirrored)["state"], alerts(mirrored)) == ("ok", [])
 
 
+def test_a_run_of_another_scheduler_that_does_not_come_is_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    due = mirrored.row("select ipai.expect_sync('sample_metrics', %s) as due", NEW_YEAR)["due"]
+    row = status(mirrored)
+    assert (row["state"], row["schedule"], row["next_due"]) == ("ok", NEW_YEAR, due)
+    assert mirrored.rows("select from cron.job") == []
+    age(mirrored, "366 days")
+    told = alert(mirrored, "late")
+    assert NEW_YEAR in told["message"] and "call ipai.run_sync('sample_metrics');" in told["hint"]
+    assert "cron.job_run_details" not in told["hint"] and "restore_schedules" not in told["hint"]
+    mirrored.run()
+    assert (status(mirrored)["state"], alerts(mirrored)) == ("ok", [])
+    # No more of it.
+    age(mirrored, "366 days")
+    assert alerts(mirrored) == ["late"]
+    assert mirrored.row("select ipai.expect_sync('sample_metrics', null) as due") == {"due": None}
+    assert (status(mirrored)["schedule"], alerts(mirrored)) == (None, [])
+
+
 def test_how_late_is_late_can_be_said(mirrored: Supabase) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "366 days")
