@@ -24,9 +24,9 @@ comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one c
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
-comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
+comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() or ipai.expect_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
-comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
+comment on column ipai.mirrors.scheduled_by is 'Who called ipai.schedule_sync(): the job runs as this role; null where another scheduler is expected.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
@@ -286,7 +286,7 @@ comment on column ipai.sync_status.enabled is 'Whether run_sync without a name i
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
 comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
-comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
+comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
 comment on column ipai.sync_status.late is 'Whether that is longer ago than late_after, the mirror is enabled and no run is under way.';
 comment on column ipai.sync_status.failures is 'Runs that failed, were refused a deletion or were killed since the last success. Cancelled ones do not count.';
@@ -329,9 +329,10 @@ cross join lateral (values
     (2, 'late', s.late,
         s.next_due,
         format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
-        format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
-               'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
-               format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
+        case when m.scheduled_by is null then format('Look at the scheduler outside. At once: call ipai.run_sync(%L);', s.mirror)
+             else format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
+                         'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
+                         format('call ipai.run_sync(%L)', s.mirror), s.mirror) end),
     (3, 'never', s.last_success is null and s.failures <= m.max_failures and newest.state is distinct from 'refused'
             and s.run is null and now() - m.created_at > m.late_after,
         m.created_at,
@@ -393,7 +394,7 @@ begin
     end if;
     -- Looked at again, now that nobody else can tell the same.
     with kinds as (
-        select a.severity, a.kind, a.mirror, a.message from ipai.sync_alerts a where a.mirror = any (mirrors)
+        select a.severity, a.kind, a.mirror from ipai.sync_alerts a where a.mirror = any (mirrors)
     ), told as (
         select m.name as mirror, k.kind from ipai.mirrors m cross join unnest(m.alerts) k (kind) where m.name = any (mirrors)
     ), kept as (
@@ -402,7 +403,7 @@ begin
         where m.name = any (mirrors)
     )
     select coalesce((
-               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity, 'message', k.message)
+               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity)
                                 order by k.severity, k.mirror)
                from kinds k where (k.mirror, k.kind) not in (select t.mirror, t.kind from told t)), '[]'),
            coalesce((
@@ -412,14 +413,8 @@ begin
     if raised = '[]' and cleared = '[]' then
         return 0;
     end if;
-    -- A payload has less than 8000 bytes.
+    -- Any role may listen, and errors are for those who may read the view. A payload has less than 8000 bytes.
     payload := jsonb_build_object('raised', raised, 'cleared', cleared);
-    if octet_length(payload::text) >= 7900 then
-        payload := jsonb_build_object(
-            'raised', (select coalesce(jsonb_agg(r.alert - 'message' order by r.place), '[]')
-                       from jsonb_array_elements(raised) with ordinality r (alert, place)),
-            'cleared', cleared);
-    end if;
     if octet_length(payload::text) >= 7900 then
         payload := jsonb_build_object(
             'truncated', true, 'counts', jsonb_build_object('raised', jsonb_array_length(raised), 'cleared', jsonb_array_length(cleared)));
@@ -429,7 +424,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity", "message"}], "cleared": [{"mirror", "kind"}]}; where that is too long, without messages or as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- Schedules
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
@@ -474,6 +469,37 @@ begin
     return job;
 end
 $$;
+create function ipai.expect_sync(mirror text, schedule text) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    next_due timestamptz;
+begin
+    perform ipai.require_mirror(mirror);
+    next_due := ipai.next_run(schedule, now() at time zone ipai.cron_timezone()) at time zone ipai.cron_timezone();
+    if schedule is not null and next_due is null then
+        raise exception 'the schedule "%" is not understood, or never comes', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- It registers the built-in one.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    if exists (select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
+        raise exception 'mirror "%" has a schedule of pg_cron', mirror
+            using errcode = 'object_in_use', hint = format('One scheduler is enough. As the role that made it: select ipai.unschedule_sync(%L);', mirror);
+    end if;
+    update ipai.mirrors m
+    set schedule = expect_sync.schedule, scheduled_at = case when expect_sync.schedule is not null then now() end
+    where m.name = mirror;
+    return next_due;
+end
+$$;
+comment on function ipai.expect_sync(text, text) is
+    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
+
 create or replace function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -916,9 +942,10 @@ begin
                 when 'ipai' = any (setting.list) then 'the API shows schema ipai'
                 else format('the API shows only %s', setting.schemas) end,
            case when r.oid is null or 'ipai' = any (setting.list) then null
+                -- A list in the database would take the place of that one, with whatever else is in it.
+                when setting.schemas is null then 'Add ipai to the list there (on Supabase: API settings; elsewhere db-schemas or PGRST_DB_SCHEMAS).'
                 else format('alter role authenticator%s set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
-                            case when setting.here then format(' in database %I', current_database()) end,
-                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+                            case when setting.here then format(' in database %I', current_database()) end, setting.schemas || ', ipai') end
     from (select) one
     left join pg_roles r on r.rolname = 'authenticator'
     left join lateral (
@@ -1017,6 +1044,25 @@ begin
     from ipai.mirror_tables() t
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
     order by t.target;
+
+    -- Newer minor versions of Postgres let a slot use listed plugins only, and by default not Realtime's.
+    return query
+    select 'output plugin', 'wal2json'::text,
+           case when not o.visible then 'unknown' when o.list is null or 'wal2json' = any (o.list) then 'ok' else 'problem' end,
+           case when not o.visible then 'this role may not see which output plugins Postgres allows'
+                when o.list is null then 'this version of Postgres restricts no output plugins'
+                when 'wal2json' = any (o.list) then 'Realtime''s replication slot may use it'
+                else 'output_plugin_libraries does not list it, so Realtime gets no replication slot' end,
+           case when not o.visible then format('grant pg_read_all_settings to %I;', current_user)
+                when 'wal2json' <> all (o.list)
+                then format('alter database %I set output_plugin_libraries = %s;', current_database(),
+                            (select string_agg(quote_ident(p), ', ') from unnest(o.list || 'wal2json'::text) p)) end
+    from (
+        select s.visible,
+               array_remove(string_to_array(translate(
+                   case when s.visible then current_setting('output_plugin_libraries', true) end, ' "', ''), ','), '') as list
+        from (select pg_has_role('pg_read_all_settings', 'usage') as visible) s) o
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime');
 
     -- Only one's own jobs can be seen.
     if ipai.has_cron() then

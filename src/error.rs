@@ -285,7 +285,9 @@ impl Error {
             Error::MayHaveHappened(_) => {
                 "It was sent once and is not sent again: Odoo may have carried it out. Look there before you call it again.".into()
             }
-            Error::Outdated { .. } => "alter extension ipai_sync update;".into(),
+            Error::Outdated { .. } => {
+                "As a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;".into()
+            }
             Error::RefusedDeletion { mirror, .. } => format!(
                 "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
                  max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
