@@ -189,9 +189,12 @@ class IpaiSync(models.AbstractModel):
         # Without the id, which `read` gives in any case: users may read more of themselves, but not where the id is named.
         to_read = [name for name in names if name not in columns and name != "id"]
         rows = records.browse(ids).read(to_read or ["id"], load="")
-        header = _header(records, names)
-        wire_types = dict(header)
-        page = Page(header)
+        wire_types = dict(_header(records, names))
+        for name in to_read:
+            if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
+                # A relation to a model whose ids are text, as those of account.root are.
+                wire_types[name] = "s"
+        page = Page(list(wire_types.items()))
         for values in rows:
             cells = {name: cell(wire_types[name], values[name]) for name in to_read}
             cells.update(copied[values["id"]] if copied else {"id": cell("i", values["id"])})

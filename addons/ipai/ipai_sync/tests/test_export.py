@@ -324,6 +324,15 @@ class TestValues(ExportCase):
             },
         )  # fmt: skip
 
+    def test_relations_to_ids_that_are_text(self):
+        def read(records, fields=None, load=""):
+            return [{"id": record.id, "parent_id": number and "40"} for number, record in enumerate(records)]
+
+        partners = self.Partner.create([{"name": "x"}, {"name": "y"}])
+        self.patch(type(self.Partner), "read", read)
+        columns, rows = self.export(partners, [("id", "in", partners.ids)], ["parent_id"])
+        self.assertEqual((columns[1], [row["parent_id"] for row in rows]), (["parent_id", "s"], ["0", "40"]))
+
     def test_a_record_that_read_leaves_out(self):
         partners = self.Partner.create([{"name": name} for name in "abc"])
         compute = type(self.Partner)._compute_display_name

@@ -1,6 +1,6 @@
 from odoo.tests import new_test_user
 
-from .common import ExportCase, decode, shown
+from .common import ExportCase, decode, same, shown
 
 LIMIT = 80
 
@@ -20,10 +20,15 @@ class TestRegistry(ExportCase):
 
         expected, rows = self.outcome(read), self.outcome(exported)
         if isinstance(expected, list) and isinstance(rows, list):
+            if rows != expected:
+                # Some computed values are new each time.
+                again = self.outcome(read)
+                moving = {name for one, two in zip(expected, again, strict=True) for name in one if not same(one[name], two[name])}
+                expected = [{name: value for name, value in row.items() if name not in moving} for row in expected]
             self.assertRows(records, rows, expected)
             return len(rows)
-        # Where both fail, `search_read` may find another reason first.
-        if not isinstance(expected, tuple) or rows != self.outcome(search_read):
+        # Where `search` finds nothing, `read` finds no fault either; `search_read` does.
+        if not isinstance(rows, tuple) or rows != self.outcome(search_read):
             self.assertEqual(rows, expected, f"{records._name} {names}")
         return None
 
