@@ -24,7 +24,7 @@ comment on function ipai.ipai_odoo_validator(text[], oid) is
 comment on function ipai.odoo_version(text) is
     'Version of the Odoo server, such as 19.0. Without an argument: the only server there is.';
 comment on function ipai.check_connection(text) is
-    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call. Errors say what is wrong and what to do.';
+    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call; addon tells whether Odoo has the addon ipai_sync, which makes reading many times faster. Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
     'The models that the Odoo user may read, with the mirrors that they have. Without an argument: of the only server there is.';
 comment on function ipai.odoo_fields(text, text) is

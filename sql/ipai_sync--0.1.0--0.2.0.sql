@@ -18,9 +18,18 @@ alter table ipai.mirrors
     add column max_delta        bigint not null default 0 check (max_delta >= 0),
     add column max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     add column alerts           text[] not null default '{}',
+    add column filled_from      text,
     drop constraint mirrors_target_schema_target_table_key,
     add unique (target_schema, target_table, constants);
+
+-- Runs ask for fewer by themselves.
+update ipai.mirrors set page_size = 20000 where page_size = 5000;
+
+alter table ipai.odoo_logins
+    add column addon boolean,
+    add column database_uuid text;
 comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
+comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
@@ -36,13 +45,6 @@ comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user 
 comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
 comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
 
--- Runs ask for fewer by themselves.
-update ipai.mirrors set page_size = 20000 where page_size = 5000;
-
-alter table ipai.odoo_logins
-    add column addon boolean,
-    add column database_uuid text;
-
 alter table ipai.run_log
     drop constraint run_log_pkey,
     add primary key (mirror, run);
@@ -55,6 +57,7 @@ create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_
 -- Functions of the library
 
 drop function ipai.alter_mirror(text, text);
+drop function ipai.check_connection(text);
 create function ipai.alter_mirror(
 	"mirror" TEXT,
 	"server" TEXT DEFAULT NULL,
@@ -75,6 +78,26 @@ create function ipai.alter_mirror(
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'alter_mirror_options_wrapper';
+create function ipai.check_connection(
+	"server" TEXT DEFAULT NULL
+) RETURNS TABLE (
+	"server" TEXT,
+	"url" TEXT,
+	"dbname" TEXT,
+	"odoo_version" TEXT,
+	"addon" bool,
+	"login" TEXT,
+	"uid" bigint,
+	"latency_ms" double precision,
+	"model" TEXT,
+	"readable" bool,
+	"records" bigint,
+	"problem" TEXT,
+	"hint" TEXT
+)
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'check_connection_wrapper';
 
 create function ipai.create_mirror(
 	"odoo_model" TEXT,
@@ -175,6 +198,8 @@ STRICT STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'cron_timezone_wrapper';
+comment on function ipai.check_connection(text) is
+    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call; addon tells whether Odoo has the addon ipai_sync, which makes reading many times faster. Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
     'The models that the Odoo user may read, with the mirrors that they have. Without an argument: of the only server there is.';
 comment on function ipai.odoo_fields(text, text) is
@@ -497,9 +522,6 @@ begin
     return next_due;
 end
 $$;
-comment on function ipai.expect_sync(text, text) is
-    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
-
 create or replace function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -578,6 +600,8 @@ end
 $$;
 comment on function ipai.schedule_sync(text, text) is
     'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
+comment on function ipai.expect_sync(text, text) is
+    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
 comment on function ipai.unschedule_sync(text) is
     'Takes the current user''s schedule of a mirror away, and what restore_schedules() would make again; false where there was neither.';
 comment on function ipai.restore_schedules() is
