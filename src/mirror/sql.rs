@@ -24,9 +24,7 @@ pub struct Statements {
     pub digest: String,
     /// Deletes the rows with the ids `$1`.
     pub delete: String,
-    /// Counts the mirrored rows.
-    pub count: String,
-    /// Counts them, those that are not archived and those that are alerts; null where there is no such column.
+    /// Counts the mirrored rows, those that are not archived and those that are alerts; null where there is no such column.
     pub counts: String,
 }
 
@@ -73,7 +71,6 @@ impl Statements {
                  from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}\n  group by 1"
             ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[]){mine}"),
-            count: format!("select count(*) from only {table} where odoo_id is not null{mine}"),
             counts: format!(
                 "select count(*), {}, {} from only {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
@@ -256,7 +253,6 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
   order by 1, 2"
             ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[])"),
-            count: format!("select count(*) from only {table} where odoo_id is not null"),
             rest: format!(
                 "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2 order by odoo_id limit 50000"
             ),
@@ -274,7 +270,6 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.probe, &expected.probe),
             (&found.compare, &expected.compare),
             (&found.delete, &expected.delete),
-            (&found.count, &expected.count),
             (&found.rest, &expected.rest),
             (&found.greatest, &expected.greatest),
             (&found.digest, &expected.digest),
@@ -303,7 +298,6 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             &found.greatest,
             &found.digest,
             &found.delete,
-            &found.count,
             &found.counts,
         ] {
             assert!(statement.contains(mine), "{statement}");

@@ -14,7 +14,7 @@ use super::{counts, drift, interrupt, lock, mirrors, runs, subtransaction, targe
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Mode, Plan, Position, Report};
+use crate::sync::{self, Counts, Mode, Plan, Position, Report};
 use chrono::NaiveDateTime;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -168,12 +168,15 @@ impl Request {
                 None
             }
             false => {
-                let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?, || {
-                    counts::of_mirror(&mirror)
-                })?;
+                let last = runs::last_tally(&mirror.name)?;
+                let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
+                let counts = Counts {
+                    odoo,
+                    mirror: sink.tally()?,
+                };
                 let learned = learned(&source)?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
-                complete(run, &mirror, &shape, &report, odoo, &connection, &learned)?;
+                complete(run, &mirror, &shape, &report, counts, &connection, &learned)?;
                 Some(run)
             }
         };

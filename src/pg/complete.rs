@@ -3,27 +3,23 @@
 use super::connection::Connection;
 use super::report::warning;
 use super::time::optional_timestamptz;
-use super::{counts, logins, mirrors, runs};
+use super::{logins, mirrors, runs};
 use crate::error::Result;
 use crate::fetch::OdooSource;
 use crate::mirror::Mirror;
 use crate::odoo::Known;
-use crate::sync::{Counts, Mode, Report, Tally};
+use crate::sync::{Counts, Mode, Report};
 
-/// Records the run with both counts, moves the cursor, remembers what Odoo has told. `odoo` is what Odoo counted.
+/// Records the run with both counts, moves the cursor, remembers what Odoo has told.
 pub fn complete(
     run: i64,
     mirror: &Mirror,
     shape: &str,
     report: &Report,
-    odoo: Tally,
+    counts: Counts,
     connection: &Connection,
     known: &Known,
 ) -> Result<()> {
-    let counts = Counts {
-        odoo,
-        mirror: counts::of_mirror(mirror)?,
-    };
     runs::succeed(run, report, &counts)?;
     if report.complete && report.mode != Mode::Since {
         let cursor = optional_timestamptz(report.cursor)?;

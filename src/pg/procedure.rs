@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Mode, Plan, Position, Requested, Start};
+use crate::sync::{self, Counts, Mode, Plan, Position, Requested, Start};
 use chrono::NaiveDateTime;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -259,16 +259,14 @@ fn attempt(
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(only_from);
     let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
-    let ours = || {
-        let ours = subtransaction::within(|| counts::of_mirror(&mirror))?;
-        subtransaction::commit()?;
-        Ok(ours)
-    };
-    let odoo = counts::after_run(&mut source, &mirror, &report, last, ours)?;
+    let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
     let learned = learned(&source)?;
     drop(source);
     subtransaction::within(|| {
-        sink.carry_out()?;
-        complete(begun.run, &mirror, &begun.shape, &report, odoo, connection, &learned)
+        let counts = Counts {
+            odoo,
+            mirror: sink.carry_out()?,
+        };
+        complete(begun.run, &mirror, &begun.shape, &report, counts, connection, &learned)
     })
 }

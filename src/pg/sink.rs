@@ -2,11 +2,11 @@
 
 use super::progress::Progress;
 use super::spi;
-use super::{array, report, runs, subtransaction};
+use super::{array, counts, report, runs, subtransaction};
 use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
 use crate::mirror::{Mirror, Page};
-use crate::sync::{Difference, Digest, Sink, SoFar, Written};
+use crate::sync::{Difference, Digest, Sink, SoFar, Tally, Written};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
@@ -17,6 +17,8 @@ pub struct PgSink {
     fields: Vec<String>,
     dry: bool,
     progress: Progress,
+    /// The mirror's counts, as long as nothing has changed them: each time all rows are looked at.
+    tally: Option<Tally>,
 }
 
 impl PgSink {
@@ -27,11 +29,20 @@ impl PgSink {
             fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
             dry,
             progress: Progress::new(&mirror.name),
+            tally: None,
         }
     }
 }
 
 impl PgSink {
+    /// The mirror's counts.
+    pub fn tally(&mut self) -> Result<Tally> {
+        match self.tally {
+            Some(tally) => Ok(tally),
+            None => Ok(*self.tally.insert(counts::of_mirror(&self.statements)?)),
+        }
+    }
+
     /// Writes a page as one statement.
     fn put(&self, page: &Page) -> Result<Written> {
         // Inside the connection, so that the arrays live in its memory and go with it.
@@ -107,13 +118,16 @@ impl Sink for PgSink {
     fn write(&mut self, page: &Page) -> Result<Written> {
         match subtransaction::within(|| self.put(page)) {
             Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
+            Ok(written) if !self.dry && written != Written::default() => {
+                self.tally = None;
+                Ok(written)
+            }
             written => written,
         }
     }
 
     fn count(&mut self) -> Result<u64> {
-        let count = spi::query_one(&self.statements.count, &[], |row| spi::column::<i64>(row, 1))?;
-        Ok(unsigned(count))
+        Ok(self.tally()?.total)
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
@@ -165,6 +179,7 @@ impl Sink for PgSink {
         if self.dry || ids.is_empty() {
             return Ok(ids.len() as u64);
         }
+        self.tally = None;
         Spi::connect_mut(|client| {
             let table = client.update(self.statements.delete.as_str(), None, &[array::of_ids(ids)?]);
             Ok(table.map_err(spi::internal)?.len() as u64)
@@ -199,9 +214,18 @@ impl CommittingSink {
         }
     }
 
-    /// Deletes what was agreed on: at the end, when Odoo is asked for nothing more, so that no lock waits for it.
-    pub fn carry_out(&mut self) -> Result<u64> {
-        self.sink.delete(&self.gone)
+    /// Deletes what was agreed on, at the end, when Odoo is asked for nothing more, so that no lock waits for it; gives the counts.
+    pub fn carry_out(&mut self) -> Result<Tally> {
+        self.sink.delete(&self.gone)?;
+        self.sink.tally()
+    }
+
+    /// The mirror's counts.
+    pub fn tally(&mut self) -> Result<Tally> {
+        match self.sink.tally {
+            Some(tally) => Ok(tally),
+            None => self.look(PgSink::tally),
+        }
     }
 
     /// A look at the table, over when it returns: a lock held longer would stand in the way of others.
@@ -218,7 +242,7 @@ impl Sink for CommittingSink {
     }
 
     fn count(&mut self) -> Result<u64> {
-        self.look(|sink| sink.count())
+        Ok(self.tally()?.total)
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
