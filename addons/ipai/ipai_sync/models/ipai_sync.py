@@ -207,7 +207,14 @@ def _reads_columns(records):
 
 
 def _header(records, names):
-    return [["id", "i"] if name == "id" else [name, WIRE_TYPES.get(records._fields[name].type, "j")] for name in names]
+    return [["id", "i"] if name == "id" else [name, WIRE_TYPES.get(_type(records, name), "j")] for name in names]
+
+
+def _type(records, name):
+    if field := records._fields.get(name):
+        return field.type
+    # Odoo 18 shows fields of res.users that are no fields: one for each group.
+    return records.fields_get([name], ["type"])[name]["type"]
 
 
 def _by_interval(bounds, ids):

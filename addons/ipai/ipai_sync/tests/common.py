@@ -15,8 +15,8 @@ from odoo.tools import mute_logger
 ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 PARSE = {"i": int, "f": float, "b": {"t": True, "f": False}.__getitem__, "s": str, "j": json.loads}
-SCALARS = {"boolean", "integer", "many2one", "many2one_reference", "float", "monetary",
-           "char", "text", "html", "selection", "reference", "date", "datetime", "binary"}  # fmt: skip
+NUMBERS = {"integer", "many2one", "many2one_reference", "float", "monetary"}
+TEXTS = {"char", "text", "html", "selection", "reference", "date", "datetime", "binary"}
 
 
 def decode(answer):
@@ -40,7 +40,9 @@ def _value(wire_type, cell):
 
 def shown(records, names):
     """What `read` gives, with the values that XML-RPC shows; None for what is unset."""
-    return [{name: _shown(records._fields[name].type, values[name]) for name in ["id", *names]} for values in records.read(names, load="")]
+    rows = records.read(names, load="")
+    kinds = {name: description["type"] for name, description in records.fields_get(["id", *names], ["type"]).items()}
+    return [{name: _shown(kinds[name], values[name]) for name in ["id", *names]} for values in rows]
 
 
 def _shown(kind, value):
@@ -48,10 +50,10 @@ def _shown(kind, value):
         return bool(value)
     if value is False or value is None:
         return None
-    if kind not in SCALARS:
-        # Lists and dictionaries as JSON has them: no tuples, keys that are text.
-        return json.loads(json.dumps(value, default=_text))
-    return value if isinstance(value, (int, float)) else _text(value)
+    if kind in TEXTS:
+        return _text(value)
+    # Lists and dictionaries as JSON has them: no tuples, keys that are text.
+    return value if kind in NUMBERS else json.loads(json.dumps(value, default=_text))
 
 
 def _text(value):

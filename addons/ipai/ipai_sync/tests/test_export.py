@@ -669,7 +669,7 @@ class TestSize(ExportCase):
         """More than one buffer, and more than the ORM prefetches."""
         self.sql(
             "insert into res_partner_category (name, color, active, parent_path)"
-            " select jsonb_build_object('en_US', 'Category ' || n || repeat(' ☕', n %% 40)), n, true, '' from generate_series(1, 5000) as n"
+            " select jsonb_build_object('en_US', 'Category ' || n || repeat(' ☕', mod(n, 40))), n, true, '' from generate_series(1, 5000) as n"
         )
         records = self.env["res.partner.category"]
         with self.copies():
