@@ -136,11 +136,9 @@ class Floor(Competitor):
 
     def record(self, mirror: IpaiSync) -> None:
         """Lets ipai_sync run once, unmeasured, to see which pages those are."""
-        with wire.Recorder(self.world.odoo) as recorder:
-            mirror.define(recorder.url)
-            mirror.sync(None)
-            self._pages = recorder.pages
-        mirror.drop()
+        self._pages = mirror.recorded()
+        if not self._pages:
+            raise RuntimeError("ipai_sync has asked Odoo for no page")
 
     def sync(self, since: str | None) -> Ran:
         return Ran(wire.fetch(self.world.odoo.port, self._pages))
@@ -198,6 +196,15 @@ class IpaiSync(Competitor):
         self.world.cluster.psql(
             f"select ipai.drop_mirror({literal(self.name)}); drop server {self.name} cascade; truncate {self.table};", user="postgres"
         )
+
+    def recorded(self) -> list[bytes]:
+        """The calls of search_read and read in a first load, which is not measured; the table is empty again then."""
+        with wire.Recorder(self.odoo) as recorder:
+            self.define(recorder.url)
+            recorder.forget()
+            self.sync(None)
+        self.drop()
+        return recorder.pages
 
     def reset(self) -> None:
         if self.world.cluster.psql(f"select 1 from pg_foreign_server where srvname = {literal(self.name)}"):

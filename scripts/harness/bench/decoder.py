@@ -34,8 +34,9 @@ class Decoder:
 
 def run() -> Decoder:
     shell.say("The decoder alone: some minutes at first, for the build")
-    target = paths.PROJECT / "target"
-    command = ["cargo", "bench", "--quiet", "--no-default-features", "--bench", "decode", "--target-dir", target]
+    # Not where the extension is built: its library has the same name, and each build would undo the other.
+    target = paths.PROJECT / "target/bench"
+    command: list[str | Path] = ["cargo", "bench", "--quiet", "--no-default-features", "--bench", "decode", "--target-dir", target]
     seconds: dict[str, list[float]] = {"columns": [], "events": [], "python": []}
     for _ in range(_TIMES):
         shell.run([*command, "--", "--warm-up-time", "1", "--measurement-time", "3"], cwd=paths.PROJECT, capture=True)

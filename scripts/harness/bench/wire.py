@@ -56,6 +56,10 @@ class Recorder:
     def pages(self) -> list[bytes]:
         return [body for body in self._server.bodies if asks_for_records(body)]
 
+    def forget(self) -> None:
+        """Forgets the requests so far."""
+        self._server.bodies.clear()
+
     def __enter__(self) -> Recorder:
         self._thread.start()
         return self
