@@ -517,31 +517,48 @@ def test_a_second_full_run_touches_no_row(connected: Supabase, erp: Odoo, model:
     assert_mirrors(connected, erp, name)
 
 
+@pytest.fixture
+def both(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A database that knows the server twice: to read it as any Odoo can be read, and through the addon."""
+    for server in ("plain", "addon"):
+        supabase.server(erp.url, name=server, dbname=erp.dbname, addon=str(server == "addon").lower())
+    return supabase
+
+
 @pytest.mark.parametrize("life", LIVES, ids=MODELS)
-def test_what_happens_in_odoo_arrives(connected: Supabase, erp: Odoo, life: Life) -> None:
+def test_what_happens_in_odoo_arrives(both: Supabase, erp: Odoo, life: Life) -> None:
+    # What happens cannot happen twice, so that two mirrors follow it.
     age(erp, life.model)
-    name = with_everything(connected, erp, life.model, overlap="0")
-    assert connected.sync(name)["mode"] == "full"
-    found = assert_mirrors(connected, erp, name)
-    assert set(found.fields) == stored_fields(erp, life.model)
+    names = [
+        with_everything(both, erp, life.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
+        for server in ("plain", "addon")
+    ]
+    found = {}
+    for name in names:
+        assert both.sync(name)["mode"] == "full"
+        found[name] = assert_mirrors(both, erp, name)
+        assert set(found[name].fields) == stored_fields(erp, life.model)
 
     life.edit(erp)
-    run = connected.sync(name)
-    assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
-    assert 0 < run["updated"] < found.rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        run = both.sync(name)
+        assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
+        assert 0 < run["updated"] < found[name].rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
+        assert_mirrors(both, erp, name)
 
     age(erp, life.model)
-    connected.sync(name, "full")
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        both.sync(name, "full")
+        assert_mirrors(both, erp, name)
     life.silent(erp)
-    assert connected.sync(name)["mode"] == "incremental"
-    differences = compare(connected, erp, name).differences
-    assert {difference.field for difference in differences} == life.unseen
-    run = connected.sync(name, "full")
-    assert (run["inserted"], run["deleted"]) == (0, 0)
-    assert run["updated"] == len({difference.odoo_id for difference in differences})
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        assert both.sync(name)["mode"] == "incremental"
+        differences = compare(both, erp, name).differences
+        assert {difference.field for difference in differences} == life.unseen
+        run = both.sync(name, "full")
+        assert (run["inserted"], run["deleted"]) == (0, 0)
+        assert run["updated"] == len({difference.odoo_id for difference in differences})
+        assert_mirrors(both, erp, name)
 
 
 #: Models with a table that nobody may read, or in which nobody may write.
