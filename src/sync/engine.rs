@@ -109,6 +109,10 @@ impl<'a> Run<'a> {
             limit: plan.max_rows,
         };
         self.ask(|source| source.start(scan))?;
+        if scan.since.is_some() {
+            // While the source works on the first page. Where nothing is new, the sink has not to count again.
+            self.put(|sink| sink.count())?;
+        }
         while let Some(page) = self.ask(|source| source.next_page())? {
             let position = &mut self.so_far.position;
             if position.id == 0 {
