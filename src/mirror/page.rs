@@ -135,10 +135,13 @@ impl Page {
         }
     }
 
-    /// The same records without the values of one column.
-    pub fn without(&self, column: usize) -> Self {
+    /// The same records with other cells in one column: those of the given records of another page, or none.
+    pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
         let mut page = self.clone();
-        page.columns[column] = self.columns[column].unset();
+        page.columns[column] = match other {
+            Some((other, rows)) => other.columns[column].part(rows),
+            None => self.columns[column].unset(),
+        };
         page
     }
 }

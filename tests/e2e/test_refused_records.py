@@ -40,7 +40,8 @@ DEMANDS = {
     "a value": (
         f"alter table {TABLE} alter notes set not null",
         "23502",
-        'record 15 of ipai.sample.metric does not fit into the mirror: null value in column "notes" of relation "ipai_sample_metrics" violates '
+        'record 15 of ipai.sample.metric does not fit into the mirror, field "notes": null value in column "notes" of relation '
+        '"ipai_sample_metrics" violates '
         "not-null constraint",
     ),
 }
