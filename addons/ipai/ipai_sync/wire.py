@@ -45,12 +45,10 @@ class Page:
 
     def __init__(self, columns):
         self._packed = _Packed()
-        # COPY writes a line at a time: the buffer spares one call of Python each.
+        # COPY writes a line at a time: the buffer spares a call of Python for each.
         self._buffer = io.BufferedWriter(self._packed, 1 << 18)
+        self.write = self._buffer.write
         self.write(json.dumps({"columns": columns}, separators=(",", ":")).encode() + b"\n")
-
-    def write(self, lines):
-        return self._buffer.write(lines)
 
     def close(self):
         """The whole answer; nothing can be written any more."""
@@ -101,15 +99,16 @@ def _integer(value):
     if _unset(value):
         return NULL
     # Odoo makes a float of an integer above 2^31 - 1.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(value) if isinstance(value, float) and not value.is_integer() else str(int(value))
 
 
 def _double(value):
     if _unset(value):
         return NULL
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return repr(value)
+    value = float(value)
+    if math.isfinite(value):
+        return repr(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _text(value):

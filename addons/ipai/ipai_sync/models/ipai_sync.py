@@ -1,6 +1,5 @@
 import io
 from bisect import bisect_left
-from datetime import date
 from itertools import pairwise
 
 import psycopg2
@@ -20,9 +19,6 @@ READING = ("search", "search_read", "search_fetch", "read", "fetch", "_fetch_que
 # These contexts make translated fields read as something else than the text in one language.
 TRANSLATING = ("prefetch_langs", "edit_translations")
 
-# What Python makes of a year below 1000 depends on its version and on the C library: 1-01-01 or 0001-01-01.
-YEARS_ARE_PADDED = fields.Date.to_string(date(1, 1, 1)).startswith("0")
-
 # Types of Postgres, by number.
 BOOL, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR, DATE, TIMESTAMP, NUMERIC = 16, 20, 21, 23, 25, 701, 1043, 1082, 1114, 1700
 
@@ -33,13 +29,10 @@ _NUMBER = {
     FLOAT8: "COALESCE(NULLIF(%s, 0), 0)",
     NUMERIC: "COALESCE(NULLIF((%s)::float8, 0), 0)",
 }
-
-
-def _moment(value, text):
-    """Text of a date that Python can hold. Any other one is no integer: the cast fails, and `read` tells what it is."""
-    text = text if YEARS_ARE_PADDED else f"ltrim({text}, '0')"
-    return f"CASE WHEN %s BETWEEN '0001-01-01' AND '{value}' THEN {text} ELSE (%s)::text::int4::text END"
-
+# Of four digits, or Python shows another year, if it can hold it at all. The cast to integer fails for those, and `read` tells what they are.
+_MOMENT = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
+_DATE = _MOMENT.format(value="%s", type="date")
+_DATETIME = _MOMENT.format(value="date_trunc('second', %s)", type="timestamp")
 
 # How the column of a field becomes what `read` gives: by the field's class (never a subclass, which may read differently) and the column's
 # type, which may be any in a view.
@@ -54,8 +47,8 @@ FAST = {
     fields.Float: _NUMBER,
     fields.Monetary: _NUMBER,
     fields.Boolean: {BOOL: "COALESCE(%s, FALSE)"},
-    fields.Date: {DATE: _moment("9999-12-31", "(%s)::text")},
-    fields.Datetime: {TIMESTAMP: _moment("9999-12-31 23:59:59.999999", "left((%s)::text, 19)")},
+    fields.Date: {DATE: _DATE},
+    fields.Datetime: {TIMESTAMP: _DATETIME},
 }
 
 
