@@ -462,6 +462,10 @@ def connected(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest) -> 
     assert used <= ({None, True} if request.param == "addon" else {None})
 
 
+#: What these tests do in Odoo cannot be done twice, or only XML-RPC cannot do it.
+ONLY_PLAIN = pytest.mark.parametrize("connected", ["plain"], indirect=True)
+
+
 def age(odoo: Odoo, model: str) -> None:
     """As if every record had been written a while ago, each in a minute of its own."""
     table = model.replace(".", "_")
@@ -587,33 +591,33 @@ def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Od
     assert len(compared) > 60 and sum(compared) > 10_000
 
 
-@pytest.mark.parametrize("user", ["admin", "clerk", "portal"])
-def test_both_ways_bring_the_same(supabase: Supabase, erp: Odoo, user: str) -> None:
-    """Whatever the user may read of it, of any model, with all that Odoo stores."""
-    password = "admin" if user == "admin" else f"{user} password"
+@pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
+def test_a_restricted_user_reads_the_same_both_ways(supabase: Supabase, erp: Odoo, group: str) -> None:
+    erp.create_user(group, "password", (group,))
     for server in ("plain", "addon"):
-        supabase.server(erp.url, name=server, dbname=erp.dbname, user=user, password=password, addon=str(server == "addon").lower())
-    models = {row["model"] for row in supabase.rows("select model from ipai.odoo_models('plain')")}
-    rows = refused = 0
-    for model in sorted(models | set(MODELS)):
+        supabase.server(erp.url, name=server, dbname=erp.dbname, user=group, password="password", addon=str(server == "addon").lower())
+    rows, refused = 0, set()
+    for model in [*MODELS, "res.company", "res.partner.category", "res.groups", "ir.attachment", "ir.config_parameter", "ir.ui.view"]:
         found = {}
         for server in ("plain", "addon"):
             try:
                 made = supabase.create_mirror(model, server=server, target=f"public.{server}", name=server)
                 supabase.sync(server)
-                columns = [f'"{row["column"]}"' for row in made]
-                as_read = supabase.rows(
-                    f"select to_jsonb(t) as row from (select odoo_id, {', '.join(columns)} from public.{server}) t order by 1"
-                )
-                found[server] = [row["row"] for row in as_read]
             except psycopg.Error as error:
-                found[server] = [error.sqlstate]
+                assert error.sqlstate == "42501", (model, error)
+                refused.add((model, server))
+            else:
+                columns = ", ".join(f'"{row["column"]}"' for row in made)
+                as_read = f"select to_jsonb(t) as row from (select odoo_id, {columns} from public.{server}) t order by odoo_id"
+                found[server] = [row["row"] for row in supabase.rows(as_read)]
             supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
-        assert (model, found["addon"]) == (model, found["plain"])
-        refused += found["plain"][:1] in (["42501"], ["42704"], ["22023"])
-        rows += len(found["plain"])
+        assert (model, found.get("addon")) == (model, found.get("plain"))
+        rows += len(found.get("plain", []))
     assert supabase.rows("select distinct addon from ipai.odoo_logins") == [{"addon": True}]
-    assert rows > (10_000 if user == "admin" else 500) and refused > 0
+    assert (
+        rows > 50
+        and {model for model, server in refused if server == "addon"} == {model for model, server in refused if server == "plain"} != set()
+    )
 
 
 # What is mirrored, and how ------------------------------------------------------------------------------------------------------------
@@ -694,6 +698,7 @@ def test_a_large_model_fits_into_columns_of_any_name(connected: Supabase, erp: O
     assert found.fields == tuple(sorted(columns))
 
 
+@ONLY_PLAIN
 def test_a_null_inside_of_json_ends_the_run_and_the_other_fields_can_be_mirrored(connected: Supabase, erp: Odoo) -> None:
     """Odoo cannot send it over XML-RPC: the whole page fails there."""
     connected.create_mirror(EVERYTHING, target="ipai.whole")
@@ -725,6 +730,7 @@ def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: A
     return int(odoo.rpc("ir.model.fields", "create", {"model_id": one(odoo, "ir.model", ("model", "=", model)), **described}))
 
 
+@ONLY_PLAIN
 def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, erp: Odoo) -> None:
     """Those of Odoo's own modules have none; those that people made do."""
     name = with_everything(connected, erp, "ir.model.fields")
@@ -749,6 +755,7 @@ def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, e
     assert_mirrors(connected, erp, name)
 
 
+@ONLY_PLAIN
 def test_a_model_of_which_no_record_has_a_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
     for _ in range(2):
