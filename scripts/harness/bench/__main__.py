@@ -38,9 +38,9 @@ def main() -> int:
     only = [name for name in competitors if name in chosen.only]
     results = Results(
         rows,
-        runs=rounds.run(rows, only, chosen.rounds) if only else {},
-        tenants=_tenants() if "tenants" in chosen.only else None,
         decoder=decoder.run() if "decoder" in chosen.only else None,
+        tenants=_tenants() if "tenants" in chosen.only else None,
+        runs=rounds.run(rows, only, chosen.rounds) if only else {},
     )
     print(f"\n{report.tables(results)}", flush=True)
     if chosen.write:

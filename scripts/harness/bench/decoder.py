@@ -36,10 +36,15 @@ def run() -> Decoder:
     shell.say("The decoder alone: some minutes at first, for the build")
     # Not where the extension is built: its library has the same name, and each build would undo the other.
     target = paths.PROJECT / "target/bench"
-    command: list[str | Path] = ["cargo", "bench", "--quiet", "--no-default-features", "--bench", "decode", "--target-dir", target]
+    command: list[str | Path] = ["cargo", "bench", "--quiet", "--no-default-features", "--bench", "decode"]
     seconds: dict[str, list[float]] = {"columns": [], "events": [], "python": []}
     for _ in range(_TIMES):
-        shell.run([*command, "--", "--warm-up-time", "1", "--measurement-time", "3"], cwd=paths.PROJECT, capture=True)
+        shell.run(
+            [*command, "--", "--warm-up-time", "1", "--measurement-time", "3"],
+            cwd=paths.PROJECT,
+            env={"CARGO_TARGET_DIR": str(target)},
+            capture=True,
+        )
         body = (target / "tmp/decode-page.xml").read_bytes()
         for name in ("columns", "events"):
             seconds[name].append(seconds_of(target / "criterion", name))
