@@ -235,6 +235,13 @@ impl Source for OdooSource {
         })
     }
 
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        let mirror = Arc::clone(&self.mirror);
+        let ranges = ranges.to_vec();
+        self.fetcher
+            .run(move |client| client.search_between(&mirror.scope, &ranges))
+    }
+
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
         let mirror = Arc::clone(&self.mirror);
         let bounds = bounds.to_vec();

@@ -47,6 +47,9 @@ pub trait Source {
     /// Some ids in `(after, upto]`, the next ones in ascending order; none where there are no more.
     fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>>;
 
+    /// The ids in these ranges `(after, upto]`, which are few and ascend, in ascending order.
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>>;
+
     /// How many records there are with ids in `(after, upto]`.
     fn count_between(&mut self, after: i64, upto: i64) -> Result<u64>;
 

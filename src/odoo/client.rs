@@ -242,6 +242,11 @@ impl<T: Transport> Client<T> {
         self.search_ids(scope, scope.domain([domain::one_of(ids)]), None)
     }
 
+    /// The ids in these ranges `(after, upto]` in ascending order.
+    pub fn search_between(&mut self, scope: &Scope, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        self.search_ids(scope, scope.domain(domain::between(ranges)), None)
+    }
+
     fn search_ids(&mut self, scope: &Scope, domain: Value, limit: Option<u64>) -> Result<Vec<i64>> {
         let args = vec![domain];
         let mut kwargs = vec![("order".to_owned(), "id".into())];

@@ -26,6 +26,15 @@ pub fn upto(id: i64) -> Term {
     term("id", "<=", id)
 }
 
+/// The records with ids in these ranges `(after, upto]`.
+pub fn between(ranges: &[(i64, i64)]) -> Vec<Value> {
+    let mut terms = vec![Value::from("|"); ranges.len().saturating_sub(1)];
+    for (first, last) in ranges {
+        terms.extend([Value::from("&"), after(*first), upto(*last)]);
+    }
+    terms
+}
+
 /// Just these records.
 pub fn one_of(ids: &[i64]) -> Term {
     term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
@@ -35,6 +44,27 @@ pub fn one_of(ids: &[i64]) -> Term {
 mod tests {
     use super::*;
     use chrono::NaiveDate;
+
+    #[test]
+    fn ranges_are_joined_in_prefix_notation() {
+        assert_eq!(between(&[]), []);
+        assert_eq!(between(&[(1, 2)]), ["&".into(), after(1), upto(2)]);
+        let (or, and) = (Value::from("|"), Value::from("&"));
+        let expected = [
+            or.clone(),
+            or,
+            and.clone(),
+            after(1),
+            upto(2),
+            and.clone(),
+            after(5),
+            upto(7),
+            and,
+            after(7),
+            upto(9),
+        ];
+        assert_eq!(between(&[(1, 2), (5, 7), (7, 9)]), expected);
+    }
 
     #[test]
     fn a_moment_is_cut_to_seconds() -> Result<(), Box<dyn std::error::Error>> {

@@ -520,9 +520,14 @@ fn digests_find_what_differs_without_asking_for_all_ids() {
         assert_eq!((report.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
         assert_eq!(table.rows, odoo.borrow().rows());
         let calls = |name| reader.calls.iter().filter(|call| **call == name).count();
-        // Ranges that touch are asked for together, and those where Odoo counted none are not.
-        let ranges = if is_full { 0 } else { 2 };
-        assert_eq!((calls("digest"), calls("ids")), (1, ranges), "{:?}", reader.calls);
+        // All at once, and where Odoo counted none, none.
+        let asked = u8::from(!is_full).into();
+        assert_eq!(
+            (calls("digest"), calls("ids_among"), calls("ids")),
+            (1, asked, 0),
+            "{:?}",
+            reader.calls
+        );
     }
 }
 
@@ -558,7 +563,11 @@ fn a_few_deletions_of_many_are_found_by_counting() {
     assert_eq!(table.rows, odoo.borrow().rows());
     let calls = |name| reader.calls.iter().filter(|call| **call == name).count();
     // Halved to a page of 3: at most 8 times for each.
-    assert!(calls("count_between") <= 17 && calls("ids") == 2, "{:?}", reader.calls);
+    assert!(
+        calls("count_between") <= 17 && calls("ids_among") == 1 && calls("ids") == 0,
+        "{:?}",
+        reader.calls
+    );
     // Many are found by asking for all.
     for _ in 0..60 {
         apply(&odoo, &[Op::Delete(5)]);

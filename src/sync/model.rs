@@ -414,6 +414,16 @@ impl Source for Reader {
         Ok((self.tamper)(ids.collect()))
     }
 
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        self.request("ids_among")?;
+        assert!(
+            !ranges.is_empty() && ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0),
+            "{ranges:?}"
+        );
+        let ids = ranges.iter().flat_map(|(after, upto)| self.ids_between(*after, *upto));
+        Ok((self.tamper)(ids.collect()))
+    }
+
     fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
         self.request("count_between")?;
         Ok(self.ids_between(after, upto).len() as u64)

@@ -67,9 +67,7 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, 
     match ranges {
         Some(ranges) => {
             found.odoo_count = ranges.alike;
-            for range in ranges.differ {
-                compare_range(run, range, read_missing, &mut found)?;
-            }
+            compare_ranges(run, &ranges.differ, read_missing, &mut found)?;
         }
         None => compare_range(run, EVERYTHING, read_missing, &mut found)?,
     }
@@ -196,6 +194,78 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
     Ok(Some(ranges))
 }
 
+/// Most ids, and most ranges of them, that are asked for at once.
+const AT_ONCE: u64 = 20_000;
+const RANGES_AT_ONCE: usize = 200;
+
+/// Asks for the ids of ranges: for as many ranges at once as have few of them.
+fn compare_ranges(run: &mut Run<'_>, ranges: &[Range], read_missing: bool, found: &mut Found) -> Result<()> {
+    let mut rest = ranges;
+    while !rest.is_empty() {
+        let mut ids = 0;
+        let few = rest.iter().take(RANGES_AT_ONCE).take_while(|range| {
+            ids += range.count.unwrap_or(u64::MAX / 2);
+            ids <= AT_ONCE
+        });
+        let (together, others) = rest.split_at(few.count().max(1));
+        rest = others;
+        if let [range] = together {
+            compare_range(run, *range, read_missing, found)?;
+            continue;
+        }
+        let counted: u64 = together.iter().filter_map(|range| range.count).sum();
+        let asked: Vec<(i64, i64)> = together.iter().map(|range| (range.after, range.upto)).collect();
+        let ids = match counted {
+            0 => Vec::new(),
+            _ => run.ask(|source| source.ids_among(&asked))?,
+        };
+        ascending(&ids, i64::MIN)?;
+        for range in together {
+            let from = ids.partition_point(|id| *id <= range.after);
+            let to = ids.partition_point(|id| *id <= range.upto);
+            let mine = &ids[from..to];
+            if range.count == Some(mine.len() as u64) {
+                compare_ids(run, range.after, range.upto, mine, read_missing, found)?;
+                found.odoo_count += mine.len() as u64;
+            } else {
+                // It has changed meanwhile, or Odoo counts what it does not list.
+                compare_range(run, *range, read_missing, found)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ascending(ids: &[i64], after: i64) -> Result<()> {
+    match ids.first().is_none_or(|first| *first > after) && ids.windows(2).all(|pair| pair[0] < pair[1]) {
+        true => Ok(()),
+        false => Err(Error::Malformed {
+            cause: "the ids are not in ascending order".to_owned(),
+        }),
+    }
+}
+
+/// Compares the rows of a range with all ids that Odoo has there.
+fn compare_ids(
+    run: &mut Run<'_>,
+    after: i64,
+    upto: i64,
+    ids: &[i64],
+    read_missing: bool,
+    found: &mut Found,
+) -> Result<()> {
+    let difference = run.compare(after, upto, ids)?;
+    found.gone.extend(difference.gone);
+    found.missing += difference.missing.len() as u64;
+    if read_missing {
+        for ids in difference.missing.chunks(run.page_size()) {
+            let page = run.ask(|source| source.read(ids))?;
+            run.write(&page, None)?;
+        }
+    }
+    Ok(())
+}
+
 /// Asks for the ids of a range in windows.
 ///
 /// As many as Odoo counted are all of them. Otherwise only an empty window is the end: a model may filter what it found after
@@ -205,12 +275,7 @@ fn compare_range(run: &mut Run<'_>, range: Range, read_missing: bool, found: &mu
     let mut seen = 0;
     while after < upto && count != Some(seen) {
         let ids = run.ask(|source| source.ids(after, upto))?;
-        let ascending = ids.first().is_none_or(|first| *first > after) && ids.windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascending {
-            return Err(Error::Malformed {
-                cause: "the ids are not in ascending order".to_owned(),
-            });
-        }
+        ascending(&ids, after)?;
         let Some(last) = ids.last().copied() else {
             break;
         };
@@ -219,16 +284,8 @@ fn compare_range(run: &mut Run<'_>, range: Range, read_missing: bool, found: &mu
                 cause: "there are other ids than those asked for".to_owned(),
             });
         }
-        let difference = run.compare(after, last, &ids)?;
+        compare_ids(run, after, last, &ids, read_missing, found)?;
         seen += ids.len() as u64;
-        found.gone.extend(difference.gone);
-        found.missing += difference.missing.len() as u64;
-        if read_missing {
-            for ids in difference.missing.chunks(run.page_size()) {
-                let page = run.ask(|source| source.read(ids))?;
-                run.write(&page, None)?;
-            }
-        }
         after = last;
     }
     found.odoo_count += seen;

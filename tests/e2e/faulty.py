@@ -21,7 +21,7 @@ import time
 import xmlrpc.client
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
@@ -359,8 +359,26 @@ class FaultyOdoo:
         found = sorted(self.records, key=lambda record: record["id"])
         if request.kwargs.get("context", {}).get("active_test", True):
             found = [record for record in found if record["active"]]
-        for name, comparison, value in request.domain:
-            found = [record for record in found if tests[comparison](record[name], value)]
+
+        def holds(terms: Iterator[Any], record: Record) -> bool:
+            """The next term, or two of them after an operator."""
+            term = next(terms)
+            if term in ("|", "&"):
+                both = [holds(terms, record), holds(terms, record)]
+                return any(both) if term == "|" else all(both)
+            name, comparison, value = term
+            return bool(tests[comparison](record[name], value))
+
+        def matches(record: Record) -> bool:
+            terms = iter(request.domain)
+            # Side by side they must all hold.
+            results = []
+            with suppress(StopIteration):
+                while True:
+                    results.append(holds(terms, record))
+            return all(results)
+
+        found = [record for record in found if matches(record)]
         return found[: request.kwargs.get("limit")]
 
     # What the connections' threads use
