@@ -6,6 +6,7 @@ import psycopg2
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
+from psycopg2.extensions import get_wait_callback
 
 from ..wire import WIRE_TYPES, Page, cell
 
@@ -83,7 +84,10 @@ class IpaiSync(models.AbstractModel):
         records._determine_fields_to_fetch(names)
         if query.is_empty():
             return self._read_page(records, names, ())
-        columns = self._columns(records, query, names)
+        # Whatever order the model's own `_search` gives.
+        query.order = SQL.identifier(records._table, "id")
+        # A process that serves through gevent cannot COPY.
+        columns = {} if get_wait_callback() else self._columns(records, query, names)
         if not columns or (len(columns) == 1 < len(names)):
             return self._read_page(records, names, sorted(query))
         return self._copy_page(records, names, query, columns)

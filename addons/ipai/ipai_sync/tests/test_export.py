@@ -103,6 +103,20 @@ class TestFormat(ExportCase):
                     rows = self.export(countries, [], names, limit)[1]
                     self.assertEqual([row["id"] for row in rows], ids[: limit or None])
 
+    def test_a_model_that_searches_in_an_order_of_its_own(self):
+        categories = self.env["res.partner.category"].create([{"name": name} for name in "cab"])
+
+        def search(records, *args, **kwargs):
+            return categories.browse(reversed(categories.ids))._as_query()
+
+        self.patch(type(categories), "_search", search)
+        for names in (["id"], ["name"], ["display_name"], ["name", "display_name"]):
+            with self.subTest(names=names):
+                rows = self.export(categories, [], names)[1]
+                self.assertEqual([row["id"] for row in rows], categories.ids)
+                self.fresh()
+                self.assertRows(categories, rows, shown(categories, names))
+
     def test_pages(self):
         countries, seen, last = self.env["res.country"], [], 0
         with self.copies():
@@ -596,6 +610,10 @@ class TestRights(ExportCase):
 
 
 class TestOverrides(ExportCase):
+    def test_a_process_that_cannot_copy(self):
+        with patch.object(ipai_sync, "get_wait_callback", return_value=print), self.reads():
+            self.assertExports(self.Partner, [], ["name", "color", "create_date"])
+
     def test_every_way_of_reading(self):
         """A model that reads in a way of its own is read in that way."""
         partner = self.Partner.create({"name": "x", "street": "Real"})
