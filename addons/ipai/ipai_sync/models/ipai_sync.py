@@ -101,13 +101,18 @@ class IpaiSync(models.AbstractModel):
         """
         if not all(type(bound) is int for bound in bounds) or any(low > high for low, high in pairwise(bounds)):
             raise UserError(self.env._("The bounds must be whole numbers in ascending order."))
-        query = self._records(model)._search(domain or [])
+        records = self._records(model)
         digests = [[0, "0", "0"] for _interval in bounds[1:]]
-        if not digests or query.is_empty():
+        if _reads_columns(records):
+            query = records._search(domain or [])
+            found = query._ids
+        else:
+            found = records.search(domain or []).ids
+        if not digests or (found is None and query.is_empty()):
             return digests
-        if query._ids is not None:
+        if found is not None:
             # The model filtered in Python.
-            for place, ids in _by_interval(bounds, query):
+            for place, ids in _by_interval(bounds, found):
                 digests[place] = [len(ids), str(sum(ids)), str(sum(id_ * id_ for id_ in ids))]
             return digests
         # Text, because Odoo reads numeric as float.
