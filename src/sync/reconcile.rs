@@ -168,10 +168,10 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
     let Some((theirs, ours)) = seen else {
         return Ok(None);
     };
-    let page = run.page_size() as f64;
-    let few = theirs.abs_diff(ours).max(1) as f64;
-    let calls = few * ((ours as f64 / few / page).max(1.0).log2() + 2.0);
-    if calls >= ours as f64 / run.window() as f64 {
+    let page = run.page_size() as u64;
+    let few = theirs.abs_diff(ours).max(1);
+    let calls = few * (u64::from((ours / few / page).max(1).ilog2()) + 2);
+    if calls >= ours / run.window() as u64 {
         return Ok(None);
     }
     let greatest = run.greatest()?;
@@ -184,7 +184,7 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
     while let Some((after, upto, theirs, ours)) = open.pop() {
         if theirs == ours {
             ranges.alike += theirs;
-        } else if theirs.max(ours) as f64 <= page || upto - after < 2 {
+        } else if theirs.max(ours) <= page || upto - after < 2 {
             ranges.add(Range {
                 after,
                 upto,
