@@ -78,7 +78,8 @@ class IpaiSync(models.AbstractModel):
         limit = limit or None
         if not _reads_columns(records):
             found = records.search(domain or [], order="id", limit=limit)
-            return self._read_page(records, names, sorted(found.ids))
+            # Not `records`: a search may leave something in the context of what it finds.
+            return self._read_page(found, names, sorted(found.ids))
         query = records._search(domain or [], order="id", limit=limit)
         # Raises for fields that do not exist or that the user may not read.
         records._determine_fields_to_fetch(names)
@@ -175,10 +176,11 @@ class IpaiSync(models.AbstractModel):
             return self._read_page(records, names, sorted(query))
         if whole:
             return page.close()
-        copied = {}
-        for line in lines.getvalue().split(b"\n")[:-1]:
-            cells = line.split(b"\t")
-            copied[int(cells[0])] = dict(zip(columns, cells, strict=True))
+        rows = [line.split(b"\t") for line in lines.getvalue().split(b"\n")[:-1]]
+        copied = {int(row[0]): dict(zip(columns, row, strict=True)) for row in rows}
+        if len(copied) < len(rows):
+            # A view that shows an id more than once.
+            return self._read_page(records, names, sorted(query))
         return self._read_page(records, names, list(copied), columns, copied)
 
     def _read_page(self, records, names, ids, columns=(), copied=None):

@@ -638,6 +638,22 @@ class TestOverrides(ExportCase):
         with self.copies():
             self.export(partner, domain, ["street"])
 
+    def test_what_a_search_leaves_in_the_context(self):
+        partner = self.Partner.create({"name": "x", "street": "Real"})
+        search_fetch = models.BaseModel.search_fetch
+        self.patch(
+            type(self.Partner),
+            "search_fetch",
+            lambda records, *args, **kwargs: search_fetch(records, *args, **kwargs).with_context(allowed="yes"),
+        )
+        self.patch(
+            type(self.Partner),
+            "_compute_display_name",
+            lambda records: [record.update({"display_name": record.env.context.get("allowed")}) for record in records],
+        )
+        (row,) = self.assertExports(partner, [("id", "=", partner.id)], ["display_name"])
+        self.assertEqual(row["display_name"], "yes")
+
     def test_values_of_an_override(self):
         partner = self.Partner.create({"name": "x", "street": "Real"})
 
@@ -690,6 +706,13 @@ class TestViews(ExportCase):
         with self.reads():
             rows = self.assertExports(records, [], names)
         self.assertEqual([row["create_date"] for row in rows], ["2026-01-08", "2026-01-09"])
+
+    def test_ids_that_come_more_than_once(self):
+        records = self.view(
+            'select 7 as id, \'{"en_US": "Seven"}\'::jsonb as name, null::jsonb as full_name, true as active from generate_series(1, 3)'
+        )
+        self.assertEqual(len(self.assertExports(records, [], ["name", "display_name"])), 3)
+        self.assertEqual(len(self.assertExports(records, [], ["name"])), 3)
 
     def test_a_view(self):
         self.assertFalse(self.env["res.device"]._auto)
