@@ -14,8 +14,9 @@ from ..wire import WIRE_TYPES, Page, cell
 PROTOCOL = 1
 VERSION = "1.0.0"
 
-# Where a model overrides one of these, what it shows is not what its columns hold.
-READING = ("search", "search_read", "search_fetch", "read", "fetch", "_fetch_query", "_read_format")
+# Where a model overrides one of these, it may show other records than its query finds, or other values than its columns hold.
+SEARCHING = ("search", "search_fetch", "_fetch_query")
+READING = (*SEARCHING, "search_read", "read", "fetch", "_read_format")
 
 # These contexts make translated fields read as something else than the text in one language.
 TRANSLATING = ("prefetch_langs", "edit_translations")
@@ -76,7 +77,7 @@ class IpaiSync(models.AbstractModel):
         records = self._records(model)
         names = list(dict.fromkeys(["id", *(fields or records.fields_get(attributes=()))]))
         limit = limit or None
-        if not _reads_columns(records):
+        if _overrides(records, READING):
             found = records.search(domain or [], order="id", limit=limit)
             # Not `records`: a search may leave something in the context of what it finds.
             return self._read_page(found, names, sorted(found.ids))
@@ -102,18 +103,16 @@ class IpaiSync(models.AbstractModel):
         """
         if not all(type(bound) is int for bound in bounds) or any(low > high for low, high in pairwise(bounds)):
             raise UserError(self.env._("The bounds must be whole numbers in ascending order."))
-        query = self._records(model)._search(domain or [])
         digests = [[0, "0", "0"] for _interval in bounds[1:]]
-        if not digests or query.is_empty():
-            return digests
+        records, domain = self._records(model), domain or []
+        query = records.search(domain)._as_query() if _overrides(records, SEARCHING) else records._search(domain)
         if query._ids is not None:
-            # The model filtered in Python.
+            # Found in Python.
             for place, ids in _by_interval(bounds, query):
                 digests[place] = [len(ids), str(sum(ids)), str(sum(id_ * id_ for id_ in ids))]
-            return digests
-        # Text, because Odoo reads numeric as float.
-        rows = self.env.execute_query(
-            SQL(
+        elif digests:
+            # Text, because Odoo reads numeric as float.
+            sums = SQL(
                 """
                 SELECT width_bucket(id::int8 - 1, %s::int8[]), count(*), sum(id)::text, sum(id::int8 * id::int8)::text
                 FROM (%s) AS found (id) WHERE id > %s AND id <= %s GROUP BY 1
@@ -123,9 +122,8 @@ class IpaiSync(models.AbstractModel):
                 bounds[0],
                 bounds[-1],
             )
-        )
-        for place, *digest in rows:
-            digests[place - 1] = digest
+            for place, *digest in self.env.execute_query(sums):
+                digests[place - 1] = digest
         return digests
 
     def _records(self, model):
@@ -201,8 +199,8 @@ class IpaiSync(models.AbstractModel):
         return page.close()
 
 
-def _reads_columns(records):
-    return all(getattr(type(records), name) is getattr(models.BaseModel, name) for name in READING)
+def _overrides(records, methods):
+    return any(getattr(type(records), name) is not getattr(models.BaseModel, name) for name in methods)
 
 
 def _header(records, names):
