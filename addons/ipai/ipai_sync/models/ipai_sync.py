@@ -26,11 +26,8 @@ BOOL, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR, DATE, TIMESTAMP, NUMERIC = 16, 20
 
 _TEXT = dict.fromkeys((TEXT, VARCHAR), "%s")
 _ID = dict.fromkeys((INT2, INT4, INT8), "%s")
-# NULL reads as 0, and Python takes -0.0 for unset, which is 0 too.
-_NUMBER = {
-    FLOAT8: "COALESCE(NULLIF(%s, 0), 0)",
-    NUMERIC: "COALESCE(NULLIF((%s)::float8, 0), 0)",
-}
+# NULL reads as 0, and Python takes -0.0, which a numeric cannot be, for unset, which is 0 too.
+_NUMBER = {FLOAT8: "COALESCE(NULLIF(%s, 0), 0)", NUMERIC: "COALESCE((%s)::float8, 0)"}
 # Of four digits, or Python shows another year, if it can hold it at all. The cast to integer fails for those, and `read` tells what they are.
 _MOMENT = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
 _DATE = _MOMENT.format(value="%s", type="date")
@@ -140,13 +137,8 @@ class IpaiSync(models.AbstractModel):
             field = records._fields[name]
             if name == "id":
                 terms[name] = SQL.identifier(records._table, "id")
-            elif (
-                type(field) in FAST
-                and field.store
-                and field.column_type
-                and not field.company_dependent
-                and not (field.translate and any(map(self.env.context.get, TRANSLATING)))
-            ):
+            elif type(field) in FAST and field.store and not (field.translate and any(map(self.env.context.get, TRANSLATING))):
+                # What `read` selects too, also for a value that depends on the company.
                 terms[name] = records._field_to_sql(records._table, name, query)
         probe = SQL("SELECT * FROM (%s) AS page LIMIT 0", query.select(*terms.values()))
         self.env.flush_query(probe)
