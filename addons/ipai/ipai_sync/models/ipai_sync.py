@@ -111,7 +111,7 @@ class IpaiSync(models.AbstractModel):
             # Text, because Odoo reads numeric as float.
             sums = SQL(
                 """
-                SELECT width_bucket(id::int8 - 1, %s::int8[]), count(*), sum(id)::text, sum(id::int8 * id::int8)::text
+                SELECT width_bucket(id::int8 - 1, %s::int8[]), count(*), sum(id)::text, sum(id::numeric * id)::text
                 FROM (%s) AS found (id) WHERE id > %s AND id <= %s GROUP BY 1
                 """,
                 list(bounds),
