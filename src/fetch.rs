@@ -229,6 +229,7 @@ impl Source for OdooSource {
         self.fetcher.run(move |client| {
             let wanted = Wanted {
                 since: None,
+                also: None,
                 after,
                 upto: (upto < i64::MAX).then_some(upto),
                 limit: u64::from(WINDOW),
@@ -319,6 +320,7 @@ fn read_pages(
         let limit = left.min(pace.rows());
         let wanted = Wanted {
             since: scan.since,
+            also: scan.also,
             after,
             upto: None,
             limit,
