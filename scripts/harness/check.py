@@ -23,6 +23,7 @@ def main() -> int:
             extension.environment(pg15),
         ),
         ("imports between the rooms", ["cargo", "test", "-q", "--no-default-features", "--test", "architecture"], {}),
+        ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
     ]:

@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 
-from . import extension, odoo, paths, postgres, setup, shell, tap
+from . import extension, fuzz, odoo, paths, postgres, setup, shell, tap
 from .totals import Totals
 
 #: Where the in-server tests are. The crate's other tests need no server, and are layer `pure`.
@@ -74,6 +74,7 @@ def end_to_end(selection: Sequence[str] = ()) -> Totals:
 
 LAYERS: dict[str, Callable[[], Totals]] = {
     "pure": pure,
+    "fuzz": fuzz.layer,
     "module": module,
     "database": database,
     "server15": server15,

@@ -1,0 +1,103 @@
+//! What the targets share: a mirror with a column of every kind, and an Odoo that answers what the fuzzer says.
+
+use ipai_sync::mirror::{FieldMap, Kind, Mirror, Page, Table};
+use ipai_sync::odoo::retry::Policy;
+use ipai_sync::odoo::{Account, Addon, Client, Failure, Known, Reply, Scope, Transport};
+use ipai_sync::secret::Secret;
+use std::time::Duration;
+
+/// Must never be seen in an error.
+pub const PASSWORD: &str = "pa55w0rd-of-the-fuzzer";
+
+const KINDS: [Kind; 11] = [
+    Kind::Text,
+    Kind::Integer,
+    Kind::Bigint,
+    Kind::Double,
+    Kind::Numeric,
+    Kind::Boolean,
+    Kind::Date,
+    Kind::Timestamptz,
+    Kind::BigintArray,
+    Kind::Jsonb,
+    Kind::Bytea,
+];
+
+/// A field `f0`, `f1` ... for each kind.
+pub fn mirror(has_write_date: bool) -> Mirror {
+    let field = |(n, kind): (usize, &Kind)| FieldMap {
+        field: format!("f{n}"),
+        column: format!("f{n}"),
+        kind: *kind,
+    };
+    Mirror {
+        name: "m".into(),
+        server: "s".into(),
+        target: Table {
+            schema: "public".into(),
+            name: "m".into(),
+        },
+        scope: scope(),
+        fields: KINDS.iter().enumerate().map(field).collect(),
+        drift: Vec::new(),
+        constants: Vec::new(),
+        has_write_date,
+        page_size: 1_000,
+        max_delete_ratio: 0.2,
+        alert_field: None,
+    }
+}
+
+pub fn scope() -> Scope {
+    Scope {
+        model: "a.model".into(),
+        domain: Vec::new(),
+        lang: None,
+        company_ids: Vec::new(),
+    }
+}
+
+/// What must hold of every page, however it came.
+pub fn check(page: &Page) {
+    assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(page.columns.iter().all(|column| column.len() == page.ids.len()));
+    assert!(page.newest.is_none_or(|newest| page.ids.contains(&newest.id)));
+}
+
+/// Answers every request with the same body.
+pub struct Canned(pub Vec<u8>);
+
+impl Transport for Canned {
+    fn post(&mut self, _path: &str, _body: String) -> Result<Reply, Failure> {
+        Ok(Reply {
+            date: None,
+            body: self.0.clone(),
+        })
+    }
+
+    fn pause(&mut self, _pause: Duration) -> Result<(), ipai_sync::error::Error> {
+        Ok(())
+    }
+}
+
+pub fn client(body: Vec<u8>) -> Client<Canned> {
+    let account = Account {
+        dbname: "odoo".into(),
+        login: "reader".into(),
+        password: Secret::new(PASSWORD.into()),
+    };
+    let known = Known {
+        uid: Some(2),
+        addon: Addon::Present,
+        uuid: None,
+    };
+    Client::new(Canned(body), account, Policy::SYNC, known, Default::default())
+}
+
+/// An error is shown to people: it holds no secret, and says something.
+pub fn shown(error: &ipai_sync::error::Error) {
+    let text = format!("{error} {:?} {:?} {error:?}", error.detail(), error.hint());
+    assert!(!text.contains(PASSWORD), "{text}");
+    assert!(!error.to_string().is_empty());
+    assert_eq!(error.sqlstate().len(), 5);
+}
