@@ -1,0 +1,208 @@
+import {
+  Button,
+  makeStyles,
+  mergeClasses,
+  MessageBar,
+  MessageBarBody,
+  MessageBarTitle,
+  Spinner,
+  Subtitle1,
+  Text,
+  tokens,
+  Tooltip,
+} from '@fluentui/react-components'
+import { WeatherMoonRegular, WeatherSunnyRegular } from '@fluentui/react-icons'
+import { lazy, Suspense, useEffect, useMemo, type ReactNode } from 'react'
+
+import { useFreshness } from '../hooks/useHealth'
+import { useNow } from '../hooks/useNow'
+import { ScoutReact, useScout } from '../hooks/useScout'
+import type { Config } from '../lib/config'
+import { formats } from '../lib/format'
+import { Live } from '../lib/live'
+import { href, useRoute, type Route } from '../lib/route'
+import type { Scout } from '../lib/supabase'
+import { Overview } from '../pages/Overview'
+import { LiveBadge } from './LiveBadge'
+import { Logo } from './Logo'
+
+// The overview is what one opens; the rest comes when it is wanted.
+const Metric = lazy(() => import('../pages/Metric'))
+const Alerts = lazy(() => import('../pages/Alerts'))
+const Health = lazy(() => import('../pages/Health'))
+
+const PAGES = [
+  ['overview', 'Overview'],
+  ['alerts', 'Alerts'],
+  ['health', 'Sync health'],
+] as const
+
+const useStyles = makeStyles({
+  header: {
+    position: 'sticky',
+    top: 0,
+    zIndex: 10,
+    backgroundColor: tokens.colorNeutralBackground1,
+    borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
+  },
+  bar: {
+    display: 'flex',
+    flexWrap: 'wrap',
+    alignItems: 'center',
+    columnGap: '24px',
+    maxWidth: '1440px',
+    margin: '0 auto',
+    padding: '0 24px',
+    minHeight: '56px',
+    '@media (max-width: 600px)': { padding: '0 12px', columnGap: '8px' },
+  },
+  brand: { display: 'flex', alignItems: 'center', columnGap: '10px', color: 'inherit', textDecorationLine: 'none' },
+  nav: {
+    display: 'flex',
+    alignSelf: 'stretch',
+    columnGap: '4px',
+    '@media (max-width: 600px)': { order: 3, width: '100%', minHeight: '44px' },
+  },
+  link: {
+    display: 'flex',
+    alignItems: 'center',
+    padding: '0 12px',
+    color: tokens.colorNeutralForeground2,
+    textDecorationLine: 'none',
+    borderBottom: '3px solid transparent',
+    borderTop: '3px solid transparent',
+    ':hover': { color: tokens.colorNeutralForeground1, borderBottomColor: tokens.colorNeutralStroke1 },
+    '@media (max-width: 600px)': { flexGrow: 1, justifyContent: 'center', padding: '0 4px' },
+  },
+  current: {
+    color: tokens.colorNeutralForeground1,
+    fontWeight: tokens.fontWeightSemibold,
+    borderBottomColor: tokens.colorBrandStroke1,
+    ':hover': { borderBottomColor: tokens.colorBrandStroke1 },
+  },
+  tools: { display: 'flex', alignItems: 'center', columnGap: '8px', marginLeft: 'auto' },
+  main: {
+    maxWidth: '1440px',
+    margin: '0 auto',
+    padding: '24px',
+    outlineStyle: 'none',
+    '@media (max-width: 600px)': { padding: '16px 12px' },
+  },
+  synced: { color: tokens.colorNeutralForeground3, '@media (max-width: 900px)': { display: 'none' } },
+  stale: { marginBottom: '16px' },
+  skip: {
+    position: 'absolute',
+    left: '-9999px',
+    ':focus': { left: '12px', top: '12px', zIndex: 20, padding: '8px', backgroundColor: tokens.colorNeutralBackground1 },
+  },
+})
+
+interface Props {
+  scout: Scout
+  config: Config
+  dark: boolean
+  toggleTheme: () => void
+  userMenu: ReactNode
+}
+
+/** The signed-in page: header, navigation, and the page that the address says. */
+export function Shell({ scout, config, dark, toggleTheme, userMenu }: Props) {
+  const styles = useStyles()
+  const route = useRoute()
+  const live = useMemo(() => new Live(scout, config), [scout, config])
+  useEffect(() => live.start(), [live])
+  const context = useMemo(() => ({ scout, live, config, formats: formats(navigator.languages, config.currency) }), [scout, live, config])
+  const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
+
+  return (
+    <ScoutReact value={context}>
+      <button
+        type="button"
+        className={styles.skip}
+        onClick={() => document.getElementById('main')?.focus()}
+      >
+        Skip to the content
+      </button>
+      <header className={styles.header}>
+        <div className={styles.bar}>
+          <a href={href('overview')} className={styles.brand} aria-label="Scout, to the overview">
+            <Logo />
+            <Subtitle1>Scout</Subtitle1>
+          </a>
+          <nav className={styles.nav} aria-label="Pages">
+            {PAGES.map(([page, title]) => {
+              const current = route.page === page
+              return (
+                <a key={page} href={href(page)} aria-current={current ? 'page' : undefined} className={mergeClasses(styles.link, current && styles.current)}>
+                  {title}
+                </a>
+              )
+            })}
+          </nav>
+          <div className={styles.tools}>
+            <Synced />
+            <LiveBadge />
+            <Tooltip content={theme} relationship="label">
+              <Button appearance="subtle" icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />} onClick={toggleTheme} />
+            </Tooltip>
+            {userMenu}
+          </div>
+        </div>
+      </header>
+      <main id="main" tabIndex={-1} className={styles.main}>
+        <Staleness />
+        <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
+          <CurrentPage route={route} />
+        </Suspense>
+      </main>
+    </ScoutReact>
+  )
+}
+
+function CurrentPage({ route }: { route: Route }) {
+  const title = route.page === 'metric' ? (route.code ?? 'Metric') : (PAGES.find(([page]) => page === route.page)?.[1] ?? 'Scout')
+  useEffect(() => {
+    document.title = `${title} · Scout`
+    window.scrollTo(0, 0)
+  }, [title])
+  switch (route.page) {
+    case 'metric':
+      return <Metric key={route.code} code={route.code ?? ''} query={route.query} />
+    case 'alerts':
+      return <Alerts />
+    case 'health':
+      return <Health />
+    default:
+      return <Overview />
+  }
+}
+
+/** When the mirror was last compared with Odoo; null where nobody has counted, or the extension is not there. */
+function useChecked(): Date | null {
+  const { data } = useFreshness()
+  return data?.checked_at ? new Date(data.checked_at) : null
+}
+
+function Synced() {
+  const styles = useStyles()
+  const { formats } = useScout()
+  const checked = useChecked()
+  const now = useNow()
+  return checked && <Text className={styles.synced}>Synced {formats.ago(checked, now)}</Text>
+}
+
+function Staleness() {
+  const styles = useStyles()
+  const { config, formats } = useScout()
+  const checked = useChecked()
+  const now = useNow()
+  if (!checked || now.getTime() - checked.getTime() < config.staleMinutes * 60_000) return null
+  return (
+    <MessageBar intent="warning" layout="multiline" className={styles.stale}>
+      <MessageBarBody>
+        <MessageBarTitle>The numbers may be behind</MessageBarTitle>
+        Odoo was last asked {formats.ago(checked, now)}. <a href={href('health')}>See the state of the sync</a>
+      </MessageBarBody>
+    </MessageBar>
+  )
+}
