@@ -15,12 +15,15 @@ export function App({ config }: { config: Promise<Config> }) {
   const styles = useStyles()
   const { theme, dark, toggle } = useTheme()
   return (
-    <FluentProvider theme={theme} className={styles.app}>
-      <Boundary>
-        <Suspense>
-          <Gate config={config} dark={dark} toggleTheme={toggle} />
-        </Suspense>
-      </Boundary>
+    <FluentProvider theme={theme}>
+      {/* Not the provider's own class: menus and tooltips, which lie over the page, have that too. */}
+      <div className={styles.app}>
+        <Boundary>
+          <Suspense>
+            <Gate config={config} dark={dark} toggleTheme={toggle} />
+          </Suspense>
+        </Boundary>
+      </div>
     </FluentProvider>
   )
 }

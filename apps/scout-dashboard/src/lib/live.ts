@@ -43,14 +43,20 @@ export class Live {
 
   /** Begins; returns how to end. */
   start(): () => void {
-    if (this.options.realtime) this.subscribe()
-    else this.become('polling', 'Realtime is switched off')
+    let ended = false
+    if (this.options.realtime) {
+      // Joined before the token is known, the channel would be that of nobody.
+      void this.scout.realtime.setAuth().then(() => {
+        if (!ended) this.subscribe()
+      })
+    } else this.become('polling', 'Realtime is switched off')
     this.schedule()
     const onVisible = () => {
       if (!hidden() && this.missed) this.tell()
     }
     globalThis.document.addEventListener('visibilitychange', onVisible)
     return () => {
+      ended = true
       globalThis.document.removeEventListener('visibilitychange', onVisible)
       clearTimeout(this.timer)
       clearTimeout(this.gathering)
