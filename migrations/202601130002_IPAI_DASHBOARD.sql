@@ -73,7 +73,7 @@ as $$
     select *
       from found as f
      where f.alerts > 0 or not coalesce(alerts_only, false)
-     order by f.alerts > 0 desc, f.date desc nulls last, f.code
+     order by f.alerts > 0 desc, f.date desc nulls last, f.name, f.code
      limit (select cards from options) offset (select skipped from options)
   ), points as (
     select d.code, array_agg(d.date order by d.date) as dates, array_agg(d.value order by d.date) as vals
@@ -89,7 +89,7 @@ as $$
          p.updated_at, p.total, p.alerting, p.newest_date
     from page as p
     left join points as l on l.code = p.code
-   order by p.alerts > 0 desc, p.date desc nulls last, p.code
+   order by p.alerts > 0 desc, p.date desc nulls last, p.name, p.code
 $$;
 comment on function ipai.metrics_overview(text, boolean, integer, integer, integer) is
   'The cards of the overview, those with alerts first: each code''s newest day with the unit of its newest row, how many rows and alerts make it, the day before, and up to `max_points` days (at most 90), oldest first. `max_cards` (at most 500) from `skip` on. `search` is looked for in code and name; `total`, `alerting` and `newest_date` are of all that it finds. At most 2000 codes.';

@@ -1,6 +1,6 @@
 """The Scout dashboard: checked, built, and served beside PostgREST, as behind a project's gateway.
 
-    python3 -m harness.dashboard types    writes the database types anew, from a database with the extension and the migrations
+python3 -m harness.dashboard types    writes the database types anew, from a database with the extension and the migrations
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ def generate_types(cluster: Cluster) -> str:
     return supabase.types(cluster)
 
 
+def ensure_browser() -> Path:
+    """Debian's Chromium, with the fonts that the page asks for first among those that Debian has."""
+    shell.apt_install("chromium", "fonts-roboto-unhinted")
+    return Path("/usr/bin/chromium")
+
+
 # Serving it -----------------------------------------------------------------------------------------------------------------------------
 
 #: The page runs nothing that is not its own, and talks to nobody else. Fluent UI writes its styles into the page.
@@ -166,6 +172,40 @@ def user(api: PostgREST, name: str, *, brands: object = (), stores: object = (),
     return {"name": name, "token": api.token(role, lasts=86_400, app_metadata=claims)}
 
 
+def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
+    """A config.json for a database whose mirror of the metrics is in step.
+
+    Brands and stores get their names from mirrors of their own, which each user may read as far as his metrics go. The users are one of each of
+    the two brands with the most metrics, one who sees all, and an operator.
+    """
+    users = []
+    for kind in ("brand", "store"):
+        ids = cluster.psql(
+            f"select {kind}_id from ipai.ipai_sample_metrics where {kind}_id is not null group by 1 order by 1 limit 1000", user="postgres"
+        )
+        domain = json.dumps([["id", "in", [int(line) for line in ids.splitlines()]]])
+        cluster.psql(
+            f"select ipai.create_mirror('res.partner', 'ipai.{kind}s', fields => '{{name}}', domain => '{domain}')", user="postgres"
+        )
+        cluster.psql(f"call ipai.run_sync('{kind}s')", user="postgres")
+        cluster.psql(f"""select ipai.protect_mirror('{kind}s', '{{"odoo_id": "ipai_{kind}_ids"}}')""", user="postgres")
+    cluster.psql_file(OPERATOR, user="postgres")
+    brands = cluster.psql(
+        """select b.odoo_id, b.name, array_to_json(array_agg(distinct m.store_id) filter (where m.store_id is not null))
+           from ipai.ipai_sample_metrics m join ipai.brands b on b.odoo_id = m.brand_id
+           group by 1, 2 order by count(*) desc, 1 limit 2""",
+        user="postgres",
+    )
+    for person, line in zip(("Ana", "Ben"), brands.splitlines(), strict=False):
+        brand, name, stores = line.split("|")
+        users.append(user(api, f"{person}, {name}", brands=[int(brand)], stores=json.loads(stores or "[]")))
+    users += [
+        user(api, "Carla, head office", brands="*", stores="*"),
+        user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
+    ]
+    return {"demoUsers": users, "brandTable": "brands", "storeTable": "stores"}
+
+
 # Metrics to look at -----------------------------------------------------------------------------------------------------------------------
 
 BRANDS = ("Kape Pilipinas", "Golden Harvest", "Sari-Sari Express", "Bazaar Manila")
@@ -183,21 +223,24 @@ with metrics (code, name, unit, base) as (values
     ('NEW_MEMBERS', 'New loyalty members', 'count', 14), ('ONLINE_ORDERS', 'Online orders', 'count', 96),
     ('COMPLAINTS', 'Complaints', 'count', 3), ('OUT_OF_STOCK', 'Items out of stock', 'count', 22),
     ('OPEN_SHIFTS', 'Open shifts', 'count', 2), ('PRICE_CHANGES', 'Price changes', 'count', 41),
-    ('SHELF_AVAILABILITY', 'Shelf availability', 'percent', 90.5), ('CONVERSION', 'Conversion', 'percent', 46),
+    ('SHELF_AVAILABILITY', 'Shelf availability', 'percent', 89.5), ('CONVERSION', 'Conversion', 'percent', 46),
     ('ON_TIME_DELIVERY', 'On-time delivery', 'percent', 84), ('MEMBER_SHARE', 'Sales to members', 'percent', 38),
     ('STOCK_ACCURACY', 'Stock accuracy', 'percent', 88), ('PROMOTION_SHARE', 'Sales on promotion', 'percent', 19),
     ('ATTENDANCE', 'Staff attendance', 'percent', 89), ('WASTE_RATE', 'Waste rate', 'percent', 14.5)
 ), stores as (
     select store, brand, n from unnest({stores}, {brands}) with ordinality as s (store, brand, n)
 ), drawn as (
-    select m.*, s.store, s.brand, current_date - d as date, d,
+    select m.*, s.store, s.brand, s.n, current_date - d as date, d,
            (hashtext(m.code || s.n || d) & 65535) / 65536.0 as chance, 0.75 + (hashtext(m.code || s.n) & 65535) / 131072.0 as size,
            1 + 0.15 * sin(d / 14.0 + hashtext(m.code) % 7) + case when extract(isodow from current_date - d) >= 6 then 0.2 else 0 end as season
       from metrics as m, stores as s, generate_series({days} - 1, 0, -1) as d
 ), valued as (
-    select *, (case unit
-               when 'percent' then round((base * (0.98 + 0.04 * size) + (chance - 0.5) * 8 - case when chance < 0.0008 then base * 0.93 else 0 end)::numeric, 1)
-               when 'count' then round((base * size * season * (0.8 + 0.4 * chance))::numeric)
+    select *, (case
+               -- Whatever chance has brought, there is something to look at today.
+               when d = 0 and n in (1, 6) and code = 'SHELF_AVAILABILITY' then 96.4
+               when d = 0 and (n, code) in ((1, 'WASTE_RATE'), (2, 'ON_TIME_DELIVERY')) then 7.5
+               when unit = 'percent' then round(greatest(0.4, base * (0.98 + 0.04 * size) + (chance - 0.5) * 8 - case when chance < 0.0012 then base * 0.93 else 0 end)::numeric, 1)
+               when unit = 'count' then round((base * size * season * (0.8 + 0.4 * chance))::numeric)
                else round((base * size * season * (0.85 + 0.3 * chance))::numeric, 2)
                end)::float8 as value
       from drawn
@@ -217,7 +260,7 @@ def _retail(stores: Sequence[int], brands: Sequence[int], days: int) -> str:
 def fill_mirror(cluster: Cluster, *, stores: int, days: int) -> None:
     """Metrics straight into the mirror: 24 a store and day. Brands are 7 to 10, stores count from 101, each of one brand."""
     ids = range(101, 101 + stores)
-    rows = _retail(ids, [7 + store % 4 for store in ids], days)
+    rows = _retail(ids, [7 + n % 4 for n in range(stores)], days)
     cluster.psql(
         f"""insert into ipai.ipai_sample_metrics (odoo_id, name, code, date, brand_id, store_id, value, unit, notes, is_alert)
             select row_number() over (), rows.* from ({rows}) as rows;

@@ -30,8 +30,8 @@ export function CopyContext({ search }: { search: string }) {
   const icon = state === 'done' ? <CheckmarkRegular /> : state === 'failed' ? <ErrorCircleRegular /> : <CopyRegular />
   return (
     <Tooltip content="The metrics you see, as JSON: context for a prompt to an AI" relationship="description">
-      <Button icon={icon} onClick={() => void copy()} disabled={state === 'busy'}>
-        <span role="status">{LABELS[state]}</span>
+      <Button icon={icon} onClick={() => void copy()} disabled={state === 'busy'} aria-live="polite">
+        {LABELS[state]}
       </Button>
     </Tooltip>
   )

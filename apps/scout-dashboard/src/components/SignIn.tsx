@@ -28,7 +28,7 @@ export function SignIn({ scout }: { scout: Scout }) {
     setProblem('')
     const { error } = await scout.auth.signInWithPassword({ email: field('email'), password: field('password') })
     setBusy(false)
-    if (error) setProblem(error.code === 'invalid_credentials' ? 'Email and password do not belong together.' : error.message)
+    if (error) setProblem(error.code === 'invalid_credentials' || error.message === 'Invalid login credentials' ? 'Email and password do not belong together.' : error.message)
   }
 
   return (

@@ -18,6 +18,8 @@ const useStyles = makeStyles({
   title: { margin: 0 },
   about: { display: 'block', color: tokens.colorNeutralForeground2, marginBottom: '16px' },
   filters: { display: 'flex', flexWrap: 'wrap', gap: '12px 16px', marginBottom: '16px' },
+  // Its own width leaves the field.
+  search: { width: '100%', minWidth: 0, boxSizing: 'border-box' },
   filter: { width: '220px', '@media (max-width: 600px)': { width: '100%' } },
 })
 
@@ -64,6 +66,7 @@ export default function Alerts() {
         <div className={styles.filters} role="search" aria-label="Filters">
           <Field label="Code" className={styles.filter}>
             <SearchBox
+              className={styles.search}
               placeholder="Part of a code"
               value={search}
               onChange={(_event, { value }) => {

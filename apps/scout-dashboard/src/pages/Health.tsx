@@ -15,6 +15,7 @@ const useStyles = makeStyles({
   fact: { backgroundColor: tokens.colorNeutralBackground1, border: `1px solid ${tokens.colorNeutralStroke2}`, borderRadius: tokens.borderRadiusXLarge, padding: '16px' },
   term: { color: tokens.colorNeutralForeground2 },
   figure: { margin: '4px 0 0', fontSize: tokens.fontSizeBase500, lineHeight: tokens.lineHeightBase500, fontWeight: tokens.fontWeightSemibold },
+  state: { minWidth: '52px' },
   hint: { color: tokens.colorNeutralForeground3 },
 })
 
@@ -62,11 +63,11 @@ function Facts({ delta }: { delta: SampleDelta }) {
   const checked = delta.checked_at === null ? null : new Date(delta.checked_at)
   const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
   const facts: [string, React.ReactNode, string][] = [
-    ['Last compared with Odoo', checked ? formats.ago(checked, now) : 'never', checked ? formats.time(checked) : ''],
+    ['Compared with Odoo', checked ? formats.ago(checked, now) : 'never', checked ? formats.time(checked) : ''],
     ['Metrics in Odoo', count(delta.odoo_total), `${count(delta.odoo_archived)} archived`],
     ['Metrics here', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
     ['Missing here', count(delta.delta), 'Odoo’s less ours'],
-    ['Alerts in Odoo and here', `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`, 'archived ones too'],
+    ['Alerts, Odoo / here', `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`, 'archived ones too'],
     ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
   ]
   return (
@@ -83,8 +84,9 @@ function Facts({ delta }: { delta: SampleDelta }) {
 }
 
 function State({ state }: { state: string }) {
+  const styles = useStyles()
   return (
-    <Badge appearance="tint" size="large" color={state in COLORS ? COLORS[state as keyof typeof COLORS] : 'informative'}>
+    <Badge appearance="tint" size="large" className={styles.state} color={state in COLORS ? COLORS[state as keyof typeof COLORS] : 'informative'}>
       {WORDS[state] ?? state}
     </Badge>
   )
@@ -138,7 +140,9 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
       {alerts.state === 'seen' && (
         <Panel title="What needs somebody">
           {alerts.rows.length === 0 ? (
-            <Empty title="Nothing">All mirrors are well.</Empty>
+            <MessageBar intent="success">
+              <MessageBarBody>All mirrors are well.</MessageBarBody>
+            </MessageBar>
           ) : (
             <DataTable label="Alerts of the sync" columns={alertColumns} rows={alerts.rows} rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`} />
           )}

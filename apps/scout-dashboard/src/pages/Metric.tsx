@@ -47,7 +47,8 @@ const useStyles = makeStyles({
   code: { display: 'block', color: tokens.colorNeutralForeground3, marginBottom: '16px', overflowWrap: 'anywhere' },
   filters: { display: 'flex', flexWrap: 'wrap', alignItems: 'flex-end', gap: '12px 16px' },
   filter: { width: '190px', '@media (max-width: 600px)': { width: 'calc(50% - 8px)' } },
-  periods: { display: 'flex', columnGap: '4px' },
+  periods: { display: 'flex', flexWrap: 'wrap', gap: '4px' },
+  period: { minWidth: '64px' },
   note: { display: 'block', paddingTop: '8px', color: tokens.colorNeutralForeground3 },
 })
 
@@ -132,10 +133,16 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           <Field label="To" className={styles.filter}>
             <Input type="date" value={filter.until ?? ''} min={filter.since ?? ''} onChange={(_event, { value }) => set({ until: value })} />
           </Field>
+        </div>
+      </Panel>
+      <Panel
+        title="Over time"
+        actions={
           <div className={styles.periods} role="group" aria-label="Period">
             {PERIODS.map(([days, title]) => (
               <ToggleButton
                 key={title}
+                className={styles.period}
                 appearance="subtle"
                 checked={filter.until === null && filter.since === since(days)}
                 onClick={() => set({ since: since(days), until: null })}
@@ -144,9 +151,8 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
               </ToggleButton>
             ))}
           </div>
-        </div>
-      </Panel>
-      <Panel title="Over time">
+        }
+      >
         {series.error && <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />}
         {series.data === null && series.loading && <SkeletonChart />}
         {series.data?.length === 0 && <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>}
@@ -205,7 +211,7 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     { title: 'Brand', cell: (row) => brandName(row.brand_id) || NOTHING },
     { title: 'Store', cell: (row) => storeName(row.store_id) || NOTHING },
     { title: 'Value', sort: 'value', numeric: true, cell: (row) => formats.value(row.value, unit) },
-    { title: 'Alert', cell: (row) => <AlertBadge alerts={row.is_alert ? 1 : 0} /> },
+    { title: 'Alert', cell: (row) => <AlertBadge alerts={row.is_alert ? 1 : 0} row /> },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
   const tooMany = (count ?? 0) > MOST_CSV_ROWS
