@@ -230,7 +230,7 @@ def test_filters_reach_chart_table_and_address(visit: Visit, site: Dashboard, da
     page.get_by_label("Store", exact=True).select_option("Store 103")
     expect(page.get_by_text(shown(1, 25, "30"))).to_be_visible()
     address = parse_qs(urlsplit(page.url).fragment.partition("?")[2])
-    assert (address["brand"], address["store"]) == (["9"], ["102"])
+    assert (address["brand"], address["store"]) == (["9"], ["103"])
     day = database.psql("select current_date - 9", user="postgres")
     page.get_by_label("From").fill(day)
     expect(page.get_by_text(shown(1, 10, "10"))).to_be_visible()
