@@ -106,21 +106,27 @@ interface Props {
 }
 
 /** The signed-in page: header, navigation, and the page that the address says. */
-export function Shell({ scout, config, dark, toggleTheme, userMenu }: Props) {
-  const styles = useStyles()
-  const route = useRoute()
+export function Shell({ scout, config, ...props }: Props) {
   const live = useMemo(() => new Live(scout, config), [scout, config])
   useEffect(() => live.start(), [live])
   const context = useMemo(() => ({ scout, live, config, formats: formats(navigator.languages, config.currency) }), [scout, live, config])
-  const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
-
   return (
     <ScoutReact value={context}>
-      <button
-        type="button"
-        className={styles.skip}
-        onClick={() => document.getElementById('main')?.focus()}
-      >
+      <Frame {...props} />
+    </ScoutReact>
+  )
+}
+
+function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>) {
+  const styles = useStyles()
+  const route = useRoute()
+  const { data } = useFreshness()
+  // When the mirror was last compared with Odoo; null where nobody has counted, or the extension is not there.
+  const checked = data?.checked_at ? new Date(data.checked_at) : null
+  const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
+  return (
+    <>
+      <button type="button" className={styles.skip} onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
       </button>
       <header className={styles.header}>
@@ -140,7 +146,7 @@ export function Shell({ scout, config, dark, toggleTheme, userMenu }: Props) {
             })}
           </nav>
           <div className={styles.tools}>
-            <Synced />
+            {checked && <Synced checked={checked} />}
             <LiveBadge />
             <Tooltip content={theme} relationship="label">
               <Button appearance="subtle" icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />} onClick={toggleTheme} />
@@ -150,12 +156,12 @@ export function Shell({ scout, config, dark, toggleTheme, userMenu }: Props) {
         </div>
       </header>
       <main id="main" tabIndex={-1} className={styles.main}>
-        <Staleness />
+        {checked && <Staleness checked={checked} />}
         <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
           <CurrentPage route={route} />
         </Suspense>
       </main>
-    </ScoutReact>
+    </>
   )
 }
 
@@ -177,26 +183,19 @@ function CurrentPage({ route }: { route: Route }) {
   }
 }
 
-/** When the mirror was last compared with Odoo; null where nobody has counted, or the extension is not there. */
-function useChecked(): Date | null {
-  const { data } = useFreshness()
-  return data?.checked_at ? new Date(data.checked_at) : null
-}
-
-function Synced() {
+function Synced({ checked }: { checked: Date }) {
   const styles = useStyles()
   const { formats } = useScout()
-  const checked = useChecked()
   const now = useNow()
-  return checked && <Text className={styles.synced}>Synced {formats.ago(checked, now)}</Text>
+  return <Text className={styles.synced}>Synced {formats.ago(checked, now)}</Text>
 }
 
-function Staleness() {
+/** A warning where the numbers are old. */
+function Staleness({ checked }: { checked: Date }) {
   const styles = useStyles()
   const { config, formats } = useScout()
-  const checked = useChecked()
   const now = useNow()
-  if (!checked || now.getTime() - checked.getTime() < config.staleMinutes * 60_000) return null
+  if (now.getTime() - checked.getTime() < config.staleMinutes * 60_000) return null
   return (
     <MessageBar intent="warning" layout="multiline" className={styles.stale}>
       <MessageBarBody>

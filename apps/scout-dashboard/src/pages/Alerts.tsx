@@ -104,7 +104,8 @@ export default function Alerts() {
         {data && data.length > 0 && (
           <DataTable label="Alerts" columns={columns} rows={data} rowKey={(row) => row.id} sort={sort} onSort={onSort} busy={loading} />
         )}
-        {count !== null && count > 0 && <Pager page={page} size={PAGE_SIZE} count={count} what={count === 1 ? 'alert' : 'alerts'} onPage={setPage} />}
+        {/* Rows may have gone since, and this page with them. */}
+        {((count ?? 0) > 0 || page > 0) && <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what={count === 1 ? 'alert' : 'alerts'} onPage={setPage} />}
       </Panel>
     </>
   )

@@ -232,7 +232,8 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
       {data && data.length > 0 && (
         <DataTable label="Rows of the metric" columns={columns} rows={data} rowKey={(row) => row.id} sort={sort} onSort={onSort} busy={loading} />
       )}
-      {count !== null && count > 0 && <Pager page={page} size={PAGE_SIZE} count={count} what="rows" onPage={setPage} />}
+      {/* Rows may have gone since, and this page with them. */}
+      {((count ?? 0) > 0 || page > 0) && <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />}
       {tooMany && (
         <Text size={200} className={styles.note}>
           The download has the first {formats.count(MOST_CSV_ROWS)} rows. Choose a period to get all of it.
