@@ -27,6 +27,7 @@ CHECKS = {
     )
 }
 TABLE = "ipai.ipai_sample_metrics"
+TABLE_MIGRATION = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql"
 
 
 class Site:
@@ -46,7 +47,7 @@ class Site:
 
     @property
     def migration(self) -> Path:
-        return max((self.checkout / "migrations").glob("*.sql"))
+        return self.checkout / TABLE_MIGRATION
 
     @property
     def odoo_command(self) -> str:
@@ -154,7 +155,7 @@ def manifest(site: Site) -> Path:
 
 
 RESYNC = "select ipai.sync_mirror('sample_metrics')"
-MIGRATION = max((paths.PROJECT / "migrations").glob("*.sql")).read_text()
+MIGRATION = (paths.PROJECT / TABLE_MIGRATION).read_text()
 
 FAULTS = {
     "a manifest without its access rights": text(

@@ -176,7 +176,10 @@ def test_a_signed_in_user_has_counts_claims_and_protected_mirrors(whole: Supabas
         **{f"table ipai.mirrors column {column}": "r" for column in ("name", "reconcile_every")},
         **{f"table ipai.run_log column {column}": "r" for column in counts},
         **{f"view ipai.{view}": "r" for view in ("sync_count_delta", "sample_metrics_count_delta")},
-        **{f"function ipai.{name}(text)": "X" for name in ("app_claim", "claims_all", "claimed_ids", "claimed_texts")},
+        **{f"function ipai.{name}(text)": "X" for name in ("app_claim", "claims_all", "claimed_ids", "claimed_texts", "metric_facets")},
+        "function ipai.metric_series(text,text,bigint,bigint,date,date,integer)": "X",
+        "function ipai.metrics_context(integer,text)": "X",
+        "function ipai.metrics_overview(text,boolean,integer,integer,integer)": "X",
     }
 
 
