@@ -29,7 +29,8 @@ EN_DASH = "\N{EN DASH}"
 
 
 def become(page: Page, name: str) -> None:
-    """Through the menu of users."""
+    """Through the menu of users, once the page has come to rest."""
+    page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Signed in as").click()
     page.get_by_role("menuitemradio", name=name).click()
     expect(page.get_by_role("button", name=f"Signed in as {name}")).to_be_visible()
