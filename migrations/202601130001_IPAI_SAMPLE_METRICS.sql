@@ -9,6 +9,8 @@
 -- API settings, or with
 --     alter role authenticator set pgrst.db_schemas = 'public, graphql_public, ipai';
 --     notify pgrst, 'reload config';
+-- which postgres may do where supautils allows it, as on Supabase, and elsewhere a superuser. The list takes the place of the one in PostgREST's
+-- own settings: name all schemas that are to be shown.
 
 -- Schema ------------------------------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ create table ipai.mirrors (
     max_delta        bigint not null default 0 check (max_delta >= 0),
     max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     alerts           text[] not null default '{}',
+    filled_from      text,
     unique (target_schema, target_table, constants)
 );
 comment on table ipai.mirrors is 'One row a mirror: which Odoo model goes into which table, and how.';
@@ -47,7 +48,7 @@ comment on column ipai.mirrors.fields is 'What is mirrored: [{"field": Odoo''s n
 comment on column ipai.mirrors.domain is 'Odoo domain that records must match, as JSON; [] is all records.';
 comment on column ipai.mirrors.lang is 'Language of translated values, such as fr_FR; null is the source language.';
 comment on column ipai.mirrors.company_ids is 'Odoo companies whose records are read; empty is the user''s default company.';
-comment on column ipai.mirrors.page_size is 'Records asked of Odoo in one call.';
+comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
 comment on column ipai.mirrors.max_delete_ratio is 'Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.';
 comment on column ipai.mirrors.overlap is 'How far behind the cursor an incremental run begins: longer than any transaction of Odoo lasts.';
 comment on column ipai.mirrors.reconcile_every is 'How often run_sync in mode auto reads everything, which finds what bumps no write_date.';
@@ -55,14 +56,15 @@ comment on column ipai.mirrors.enabled is 'Whether run_sync without a name inclu
 comment on column ipai.mirrors.alert_field is 'Boolean field of Odoo that marks alerts, to be counted; null for none.';
 comment on column ipai.mirrors.shape is 'What the cursor was reached with (server, model, fields, domain, language, companies), as a hash: another shape makes the next run full.';
 comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
+comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
-comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
+comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() or ipai.expect_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
-comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
+comment on column ipai.mirrors.scheduled_by is 'Who called ipai.schedule_sync(): the job runs as this role; null where another scheduler is expected.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
@@ -156,13 +158,17 @@ create table ipai.odoo_logins (
     dbname text not null,
     login  text not null,
     uid    bigint not null check (uid between 1 and 2147483647),
+    addon  boolean,
+    database_uuid text,
     primary key (url, dbname, login)
 );
-comment on table ipai.odoo_logins is 'User ids that Odoo gave to logins, remembered because a login costs Odoo half a second. No secret: every call carries the password.';
+comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user ids, remembered because a login costs Odoo half a second, and whether it has the addon ipai_sync. No secret: every call carries the password.';
 comment on column ipai.odoo_logins.url is 'Address of the Odoo server.';
 comment on column ipai.odoo_logins.dbname is 'Name of the Odoo database.';
 comment on column ipai.odoo_logins.login is 'Login of the Odoo user.';
 comment on column ipai.odoo_logins.uid is 'Id of the Odoo user.';
+comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
+comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
 
 -- Mirrors and runs are the user's: a dump keeps them. Logins are made again by the next run.
 select pg_catalog.pg_extension_config_dump('ipai.mirrors', '');

@@ -24,7 +24,7 @@ comment on function ipai.ipai_odoo_validator(text[], oid) is
 comment on function ipai.odoo_version(text) is
     'Version of the Odoo server, such as 19.0. Without an argument: the only server there is.';
 comment on function ipai.check_connection(text) is
-    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call. Errors say what is wrong and what to do.';
+    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call; addon tells whether Odoo has the addon ipai_sync, which makes reading many times faster. Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
     'The models that the Odoo user may read, with the mirrors that they have. Without an argument: of the only server there is.';
 comment on function ipai.odoo_fields(text, text) is
@@ -34,7 +34,7 @@ comment on function ipai.odoo_call(text, text, text, jsonb, jsonb) is
 comment on function ipai.create_mirror(text, text, text[], jsonb, text, text, jsonb, jsonb, text, bigint[], integer, double precision, interval, interval, boolean, text) is
     'Mirrors a model of Odoo: makes the table target (schema.table, by default ipai.<model with underscores>) as the caller and registers the mirror (name, by default the table''s). fields: by default all that Odoo stores but binary and one2many. columns: {"field": "column"} where they differ; with it an existing table can be the target. constants: {"column": value}, the same in every row of this mirror and part of its key, so that several mirrors can share a table. The other options as for alter_mirror. One row a mirrored field.';
 comment on function ipai.alter_mirror(text, text, jsonb, text, bigint[], integer, interval, interval, double precision, boolean, text, interval, integer, bigint, double precision) is
-    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
+    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: most records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
 comment on function ipai.refresh_mirror(text, text[], text[]) is

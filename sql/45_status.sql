@@ -80,7 +80,7 @@ comment on column ipai.sync_status.enabled is 'Whether run_sync without a name i
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
 comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
-comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
+comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
 comment on column ipai.sync_status.late is 'Whether that is longer ago than late_after, the mirror is enabled and no run is under way.';
 comment on column ipai.sync_status.failures is 'Runs that failed, were refused a deletion or were killed since the last success. Cancelled ones do not count.';
@@ -123,9 +123,10 @@ cross join lateral (values
     (2, 'late', s.late,
         s.next_due,
         format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
-        format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
-               'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
-               format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
+        case when m.scheduled_by is null then format('Look at the scheduler outside. At once: call ipai.run_sync(%L);', s.mirror)
+             else format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
+                         'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
+                         format('call ipai.run_sync(%L)', s.mirror), s.mirror) end),
     (3, 'never', s.last_success is null and s.failures <= m.max_failures and newest.state is distinct from 'refused'
             and s.run is null and now() - m.created_at > m.late_after,
         m.created_at,
@@ -187,7 +188,7 @@ begin
     end if;
     -- Looked at again, now that nobody else can tell the same.
     with kinds as (
-        select a.severity, a.kind, a.mirror, a.message from ipai.sync_alerts a where a.mirror = any (mirrors)
+        select a.severity, a.kind, a.mirror from ipai.sync_alerts a where a.mirror = any (mirrors)
     ), told as (
         select m.name as mirror, k.kind from ipai.mirrors m cross join unnest(m.alerts) k (kind) where m.name = any (mirrors)
     ), kept as (
@@ -196,7 +197,7 @@ begin
         where m.name = any (mirrors)
     )
     select coalesce((
-               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity, 'message', k.message)
+               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity)
                                 order by k.severity, k.mirror)
                from kinds k where (k.mirror, k.kind) not in (select t.mirror, t.kind from told t)), '[]'),
            coalesce((
@@ -206,14 +207,8 @@ begin
     if raised = '[]' and cleared = '[]' then
         return 0;
     end if;
-    -- A payload has less than 8000 bytes.
+    -- Any role may listen, and errors are for those who may read the view. A payload has less than 8000 bytes.
     payload := jsonb_build_object('raised', raised, 'cleared', cleared);
-    if octet_length(payload::text) >= 7900 then
-        payload := jsonb_build_object(
-            'raised', (select coalesce(jsonb_agg(r.alert - 'message' order by r.place), '[]')
-                       from jsonb_array_elements(raised) with ordinality r (alert, place)),
-            'cleared', cleared);
-    end if;
     if octet_length(payload::text) >= 7900 then
         payload := jsonb_build_object(
             'truncated', true, 'counts', jsonb_build_object('raised', jsonb_array_length(raised), 'cleared', jsonb_array_length(cleared)));
@@ -223,7 +218,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity", "message"}], "cleared": [{"mirror", "kind"}]}; where that is too long, without messages or as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -48,6 +48,37 @@ $$;
 comment on function ipai.schedule_sync(text, text) is
     'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
 
+create function ipai.expect_sync(mirror text, schedule text) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    next_due timestamptz;
+begin
+    perform ipai.require_mirror(mirror);
+    next_due := ipai.next_run(schedule, now() at time zone ipai.cron_timezone()) at time zone ipai.cron_timezone();
+    if schedule is not null and next_due is null then
+        raise exception 'the schedule "%" is not understood, or never comes', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- It registers the built-in one.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    if exists (select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
+        raise exception 'mirror "%" has a schedule of pg_cron', mirror
+            using errcode = 'object_in_use', hint = format('One scheduler is enough. As the role that made it: select ipai.unschedule_sync(%L);', mirror);
+    end if;
+    update ipai.mirrors m
+    set schedule = expect_sync.schedule, scheduled_at = case when expect_sync.schedule is not null then now() end
+    where m.name = mirror;
+    return next_due;
+end
+$$;
+comment on function ipai.expect_sync(text, text) is
+    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
+
 create function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

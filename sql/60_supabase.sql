@@ -125,7 +125,7 @@ begin
     -- What policies call must stay when the extension goes, so it belongs to whoever protects. The migration has the same.
     for helper in
         select * from (values
-            ('app_claim', 'jsonb', 'plpgsql', $f$
+            ('app_claim', 'jsonb', $f$
 begin
   -- Once a transaction has set it locally, the setting is '' and not null for the rest of the session.
   return nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' -> claim;
@@ -134,30 +134,48 @@ exception when others then
   return null;
 end
 $f$, 'A claim of the app_metadata in the request''s token; null where there is none, or it cannot be read'),
-            ('claims_all', 'boolean', 'sql', $f$
+            ('claims_all', 'boolean', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
   -- The type is looked at first: an object with a key "*" is no list.
-  select coalesce(c = '"*"' or jsonb_typeof(c) = 'array' and c ? '*', false)
-    from ipai.app_claim(claim) as c
-$f$, 'Whether the claim is "*", or a list with "*" in it: all ids'),
-            ('claimed_ids', 'bigint[]', 'sql', $f$
-  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out.
-  select coalesce(array_agg(id::bigint) filter (where id = trunc(id) and id between 1 and 9223372036854775807), '{}')
-    from ipai.app_claim(claim) as c,
-         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element,
-         lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)
-$f$, 'The ids that the claim lists; empty where it is no list'),
-            ('claimed_texts', 'text[]', 'sql', $f$
-  select coalesce(array_agg(element #>> '{}') filter (where jsonb_typeof(element) = 'string'), '{}')
-    from ipai.app_claim(claim) as c,
-         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element
+  return coalesce(claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*', false);
+end
+$f$, 'Whether the claim is "*", or a list with "*" in it: all'),
+            ('claimed_id_ranges', 'int8multirange', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
+  -- The type is looked at first: an object with a key "*" is no list.
+  if claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*' then
+    return '{(,)}';
+  elsif jsonb_typeof(claimed) is distinct from 'array' then
+    return '{}';
+  end if;
+  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out. The end of a range is one more.
+  return coalesce((
+    select range_agg(int8range(id::bigint, id::bigint, '[]')) filter (where id = trunc(id) and id between 1 and 9223372036854775806)
+      from jsonb_array_elements(claimed) as element,
+           lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)), '{}');
+end
+$f$, 'The ids that the claim lists, as ranges; all for "*", or a list with "*" in it; empty where it is no list'),
+            ('claimed_texts', 'text[]', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
+  if jsonb_typeof(claimed) is distinct from 'array' then
+    return '{}';
+  end if;
+  return array(select element #>> '{}' from jsonb_array_elements(claimed) as element where jsonb_typeof(element) = 'string');
+end
 $f$, 'The texts that the claim lists; empty where it is no list')
-        ) as helpers (name, result, language, body, comment)
+        ) as helpers (name, result, body, comment)
     loop
         if not exists (
             select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
             where n.nspname = 'ipai' and p.proname = helper.name and p.proargtypes = '25'::oidvector) then
-            execute format('create function ipai.%I(claim text) returns %s language %s stable set search_path = pg_catalog, pg_temp as %L',
-                           helper.name, helper.result, helper.language, helper.body);
+            execute format('create function ipai.%I(claim text) returns %s language plpgsql stable set search_path = pg_catalog, pg_temp as %L',
+                           helper.name, helper.result, helper.body);
             execute format('comment on function ipai.%I(text) is %L', helper.name, helper.comment);
             execute format('revoke all on function ipai.%I(text) from public', helper.name);
         elsif not exists (
@@ -181,13 +199,16 @@ $f$, 'The texts that the claim lists; empty where it is no list')
                 using errcode = 'invalid_parameter_value', hint = 'It is a whole number or a text.';
         end if;
         nothing := nothing || format('%I is null', column_name);
-        -- The sub-selects are evaluated once a statement (InitPlan), not once a row.
-        something := something || case
-            when kind in ('text'::regtype, 'varchar'::regtype)
-                then format('%I = any ((select ipai.claimed_texts(%L))::text[])', column_name, claim)
-            else format('%I = any ((select ipai.claimed_ids(%L))::bigint[])', column_name, claim)
-        end;
-        something := something || format('%I is not null and (select ipai.claims_all(%L))', column_name, claim);
+        -- The sub-selects are evaluated once a statement (InitPlan), not once a row. A list of ids is searched by halving, one of texts is hashed:
+        -- an array that is no constant would be compared one by one for each row.
+        if kind in ('text'::regtype, 'varchar'::regtype) then
+            something := something || array[
+                format('%I in (select unnest((select ipai.claimed_texts(%L))))', column_name, claim),
+                format('%I is not null and (select ipai.claims_all(%L))', column_name, claim)];
+        else
+            something := something
+                || format('%I%s <@ (select ipai.claimed_id_ranges(%L))', column_name, case when kind <> 'bigint'::regtype then '::bigint' end, claim);
+        end if;
         if not exists (
             select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
             where i.indrelid = target and a.attname = column_name and i.indisvalid and i.indexprs is null

@@ -118,9 +118,10 @@ begin
                 when 'ipai' = any (setting.list) then 'the API shows schema ipai'
                 else format('the API shows only %s', setting.schemas) end,
            case when r.oid is null or 'ipai' = any (setting.list) then null
+                -- A list in the database would take the place of that one, with whatever else is in it.
+                when setting.schemas is null then 'Add ipai to the list there (on Supabase: API settings; elsewhere db-schemas or PGRST_DB_SCHEMAS).'
                 else format('alter role authenticator%s set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
-                            case when setting.here then format(' in database %I', current_database()) end,
-                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+                            case when setting.here then format(' in database %I', current_database()) end, setting.schemas || ', ipai') end
     from (select) one
     left join pg_roles r on r.rolname = 'authenticator'
     left join lateral (
@@ -219,6 +220,25 @@ begin
     from ipai.mirror_tables() t
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
     order by t.target;
+
+    -- Newer minor versions of Postgres let a slot use listed plugins only, and by default not Realtime's.
+    return query
+    select 'output plugin', 'wal2json'::text,
+           case when not o.visible then 'unknown' when o.list is null or 'wal2json' = any (o.list) then 'ok' else 'problem' end,
+           case when not o.visible then 'this role may not see which output plugins Postgres allows'
+                when o.list is null then 'this version of Postgres restricts no output plugins'
+                when 'wal2json' = any (o.list) then 'Realtime''s replication slot may use it'
+                else 'output_plugin_libraries does not list it, so Realtime gets no replication slot' end,
+           case when not o.visible then format('grant pg_read_all_settings to %I;', current_user)
+                when 'wal2json' <> all (o.list)
+                then format('alter database %I set output_plugin_libraries = %s;', current_database(),
+                            (select string_agg(quote_ident(p), ', ') from unnest(o.list || 'wal2json'::text) p)) end
+    from (
+        select s.visible,
+               array_remove(string_to_array(translate(
+                   case when s.visible then current_setting('output_plugin_libraries', true) end, ' "', ''), ','), '') as list
+        from (select pg_has_role('pg_read_all_settings', 'usage') as visible) s) o
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime');
 
     -- Only one's own jobs can be seen.
     if ipai.has_cron() then

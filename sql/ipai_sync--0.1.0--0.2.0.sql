@@ -18,19 +18,32 @@ alter table ipai.mirrors
     add column max_delta        bigint not null default 0 check (max_delta >= 0),
     add column max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     add column alerts           text[] not null default '{}',
+    add column filled_from      text,
     drop constraint mirrors_target_schema_target_table_key,
     add unique (target_schema, target_table, constants);
+
+-- Runs ask for fewer by themselves.
+update ipai.mirrors set page_size = 20000 where page_size = 5000;
+
+alter table ipai.odoo_logins
+    add column addon boolean,
+    add column database_uuid text;
+comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
+comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
 comment on column ipai.mirrors.drift is 'Mirrored fields that Odoo no longer has, or no longer with a fitting type, as the last look at them found: [{"field": ..., "problem": ...}, ...]. Runs leave them out.';
-comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() was called with; null for none.';
+comment on column ipai.mirrors.schedule is 'Cron schedule in GMT that ipai.schedule_sync() or ipai.expect_sync() was called with; null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When it was.';
-comment on column ipai.mirrors.scheduled_by is 'Who called it: the job runs as this role.';
+comment on column ipai.mirrors.scheduled_by is 'Who called ipai.schedule_sync(): the job runs as this role; null where another scheduler is expected.';
 comment on column ipai.mirrors.late_after is 'How long after it was due a run may still be missing before ipai.sync_alerts says so.';
 comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise no alert yet.';
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
 comment on column ipai.mirrors.max_alert_ratio is 'Part of the rows (0 to 1) whose alert_field may be set before that is an alert itself.';
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
+comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user ids, remembered because a login costs Odoo half a second, and whether it has the addon ipai_sync. No secret: every call carries the password.';
+comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
+comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
 
 alter table ipai.run_log
     drop constraint run_log_pkey,
@@ -44,6 +57,7 @@ create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_
 -- Functions of the library
 
 drop function ipai.alter_mirror(text, text);
+drop function ipai.check_connection(text);
 create function ipai.alter_mirror(
 	"mirror" TEXT,
 	"server" TEXT DEFAULT NULL,
@@ -64,6 +78,26 @@ create function ipai.alter_mirror(
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'alter_mirror_options_wrapper';
+create function ipai.check_connection(
+	"server" TEXT DEFAULT NULL
+) RETURNS TABLE (
+	"server" TEXT,
+	"url" TEXT,
+	"dbname" TEXT,
+	"odoo_version" TEXT,
+	"addon" bool,
+	"login" TEXT,
+	"uid" bigint,
+	"latency_ms" double precision,
+	"model" TEXT,
+	"readable" bool,
+	"records" bigint,
+	"problem" TEXT,
+	"hint" TEXT
+)
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'check_connection_wrapper';
 
 create function ipai.create_mirror(
 	"odoo_model" TEXT,
@@ -164,6 +198,8 @@ STRICT STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'cron_timezone_wrapper';
+comment on function ipai.check_connection(text) is
+    'Connects to Odoo, logs in, and tells for each mirrored model whether it can be read and how many records it has (archived ones included). latency_ms is one small call; addon tells whether Odoo has the addon ipai_sync, which makes reading many times faster. Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
     'The models that the Odoo user may read, with the mirrors that they have. Without an argument: of the only server there is.';
 comment on function ipai.odoo_fields(text, text) is
@@ -173,7 +209,7 @@ comment on function ipai.odoo_call(text, text, text, jsonb, jsonb) is
 comment on function ipai.create_mirror(text, text, text[], jsonb, text, text, jsonb, jsonb, text, bigint[], integer, double precision, interval, interval, boolean, text) is
     'Mirrors a model of Odoo: makes the table target (schema.table, by default ipai.<model with underscores>) as the caller and registers the mirror (name, by default the table''s). fields: by default all that Odoo stores but binary and one2many. columns: {"field": "column"} where they differ; with it an existing table can be the target. constants: {"column": value}, the same in every row of this mirror and part of its key, so that several mirrors can share a table. The other options as for alter_mirror. One row a mirrored field.';
 comment on function ipai.alter_mirror(text, text, jsonb, text, bigint[], integer, interval, interval, double precision, boolean, text, interval, integer, bigint, double precision) is
-    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
+    'Changes options of a mirror; null leaves one as it is, an empty text takes lang or alert_field away. server, domain, lang, company_ids: what changes rows or values makes the next run full. page_size: most records a call; overlap: how far behind the cursor a run begins; reconcile_every: how often everything is read; max_delete_ratio: largest part of the rows (0 to 1) that one run may delete; enabled: whether run_sync without a name includes it; alert_field: boolean field that marks alerts. Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
 comment on function ipai.refresh_mirror(text, text[], text[]) is
@@ -275,7 +311,7 @@ comment on column ipai.sync_status.enabled is 'Whether run_sync without a name i
 comment on column ipai.sync_status.state is 'disabled; running; failing: the last run failed; never: no run has brought it into step yet; late: it is due for longer than late_after; ok. The first of these that holds.';
 comment on column ipai.sync_status.last_success is 'When the last run ended that brought everything it was to bring. Runs since a moment that the caller chose do not count.';
 comment on column ipai.sync_status.age is 'How long ago that was.';
-comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync(); null for none.';
+comment on column ipai.sync_status.schedule is 'Cron schedule of ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is 'When its schedule comes next after the last success began (or after it was scheduled, if that is later); null without a schedule. In the past: no run has succeeded since.';
 comment on column ipai.sync_status.late is 'Whether that is longer ago than late_after, the mirror is enabled and no run is under way.';
 comment on column ipai.sync_status.failures is 'Runs that failed, were refused a deletion or were killed since the last success. Cancelled ones do not count.';
@@ -318,9 +354,10 @@ cross join lateral (values
     (2, 'late', s.late,
         s.next_due,
         format('by its schedule "%s" it was due at %s, and no run has succeeded since', s.schedule, s.next_due),
-        format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
-               'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
-               format('call ipai.run_sync(%L)', s.mirror), s.mirror)),
+        case when m.scheduled_by is null then format('Look at the scheduler outside. At once: call ipai.run_sync(%L);', s.mirror)
+             else format('What pg_cron says: select * from cron.job_run_details where command = %L order by runid desc limit 5; '
+                         'Its jobs after a restore: select * from ipai.restore_schedules(); At once: call ipai.run_sync(%L);',
+                         format('call ipai.run_sync(%L)', s.mirror), s.mirror) end),
     (3, 'never', s.last_success is null and s.failures <= m.max_failures and newest.state is distinct from 'refused'
             and s.run is null and now() - m.created_at > m.late_after,
         m.created_at,
@@ -382,7 +419,7 @@ begin
     end if;
     -- Looked at again, now that nobody else can tell the same.
     with kinds as (
-        select a.severity, a.kind, a.mirror, a.message from ipai.sync_alerts a where a.mirror = any (mirrors)
+        select a.severity, a.kind, a.mirror from ipai.sync_alerts a where a.mirror = any (mirrors)
     ), told as (
         select m.name as mirror, k.kind from ipai.mirrors m cross join unnest(m.alerts) k (kind) where m.name = any (mirrors)
     ), kept as (
@@ -391,7 +428,7 @@ begin
         where m.name = any (mirrors)
     )
     select coalesce((
-               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity, 'message', k.message)
+               select jsonb_agg(jsonb_build_object('mirror', k.mirror, 'kind', k.kind, 'severity', k.severity)
                                 order by k.severity, k.mirror)
                from kinds k where (k.mirror, k.kind) not in (select t.mirror, t.kind from told t)), '[]'),
            coalesce((
@@ -401,14 +438,8 @@ begin
     if raised = '[]' and cleared = '[]' then
         return 0;
     end if;
-    -- A payload has less than 8000 bytes.
+    -- Any role may listen, and errors are for those who may read the view. A payload has less than 8000 bytes.
     payload := jsonb_build_object('raised', raised, 'cleared', cleared);
-    if octet_length(payload::text) >= 7900 then
-        payload := jsonb_build_object(
-            'raised', (select coalesce(jsonb_agg(r.alert - 'message' order by r.place), '[]')
-                       from jsonb_array_elements(raised) with ordinality r (alert, place)),
-            'cleared', cleared);
-    end if;
     if octet_length(payload::text) >= 7900 then
         payload := jsonb_build_object(
             'truncated', true, 'counts', jsonb_build_object('raised', jsonb_array_length(raised), 'cleared', jsonb_array_length(cleared)));
@@ -418,7 +449,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity", "message"}], "cleared": [{"mirror", "kind"}]}; where that is too long, without messages or as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- Schedules
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
@@ -461,6 +492,34 @@ begin
     set schedule = schedule_sync.schedule, scheduled_at = now(), scheduled_by = current_user
     where m.name = mirror;
     return job;
+end
+$$;
+create function ipai.expect_sync(mirror text, schedule text) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    next_due timestamptz;
+begin
+    perform ipai.require_mirror(mirror);
+    next_due := ipai.next_run(schedule, now() at time zone ipai.cron_timezone()) at time zone ipai.cron_timezone();
+    if schedule is not null and next_due is null then
+        raise exception 'the schedule "%" is not understood, or never comes', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.';
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- It registers the built-in one.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    if exists (select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
+        raise exception 'mirror "%" has a schedule of pg_cron', mirror
+            using errcode = 'object_in_use', hint = format('One scheduler is enough. As the role that made it: select ipai.unschedule_sync(%L);', mirror);
+    end if;
+    update ipai.mirrors m
+    set schedule = expect_sync.schedule, scheduled_at = case when expect_sync.schedule is not null then now() end
+    where m.name = mirror;
+    return next_due;
 end
 $$;
 create or replace function ipai.unschedule_sync(mirror text) returns boolean
@@ -541,6 +600,8 @@ end
 $$;
 comment on function ipai.schedule_sync(text, text) is
     'Lets pg_cron run a mirror''s sync, as the current user: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *. Again changes the schedule. Returns the job''s id.';
+comment on function ipai.expect_sync(text, text) is
+    'Says when a scheduler other than pg_cron runs a mirror''s sync, so that sync_alerts tells when it is late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. Runs nothing. Returns when it is due next.';
 comment on function ipai.unschedule_sync(text) is
     'Takes the current user''s schedule of a mirror away, and what restore_schedules() would make again; false where there was neither.';
 comment on function ipai.restore_schedules() is
@@ -669,7 +730,7 @@ begin
     -- What policies call must stay when the extension goes, so it belongs to whoever protects. The migration has the same.
     for helper in
         select * from (values
-            ('app_claim', 'jsonb', 'plpgsql', $f$
+            ('app_claim', 'jsonb', $f$
 begin
   -- Once a transaction has set it locally, the setting is '' and not null for the rest of the session.
   return nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' -> claim;
@@ -678,30 +739,48 @@ exception when others then
   return null;
 end
 $f$, 'A claim of the app_metadata in the request''s token; null where there is none, or it cannot be read'),
-            ('claims_all', 'boolean', 'sql', $f$
+            ('claims_all', 'boolean', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
   -- The type is looked at first: an object with a key "*" is no list.
-  select coalesce(c = '"*"' or jsonb_typeof(c) = 'array' and c ? '*', false)
-    from ipai.app_claim(claim) as c
-$f$, 'Whether the claim is "*", or a list with "*" in it: all ids'),
-            ('claimed_ids', 'bigint[]', 'sql', $f$
-  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out.
-  select coalesce(array_agg(id::bigint) filter (where id = trunc(id) and id between 1 and 9223372036854775807), '{}')
-    from ipai.app_claim(claim) as c,
-         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element,
-         lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)
-$f$, 'The ids that the claim lists; empty where it is no list'),
-            ('claimed_texts', 'text[]', 'sql', $f$
-  select coalesce(array_agg(element #>> '{}') filter (where jsonb_typeof(element) = 'string'), '{}')
-    from ipai.app_claim(claim) as c,
-         jsonb_array_elements(case jsonb_typeof(c) when 'array' then c else '[]' end) as element
+  return coalesce(claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*', false);
+end
+$f$, 'Whether the claim is "*", or a list with "*" in it: all'),
+            ('claimed_id_ranges', 'int8multirange', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
+  -- The type is looked at first: an object with a key "*" is no list.
+  if claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*' then
+    return '{(,)}';
+  elsif jsonb_typeof(claimed) is distinct from 'array' then
+    return '{}';
+  end if;
+  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out. The end of a range is one more.
+  return coalesce((
+    select range_agg(int8range(id::bigint, id::bigint, '[]')) filter (where id = trunc(id) and id between 1 and 9223372036854775806)
+      from jsonb_array_elements(claimed) as element,
+           lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)), '{}');
+end
+$f$, 'The ids that the claim lists, as ranges; all for "*", or a list with "*" in it; empty where it is no list'),
+            ('claimed_texts', 'text[]', $f$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
+  if jsonb_typeof(claimed) is distinct from 'array' then
+    return '{}';
+  end if;
+  return array(select element #>> '{}' from jsonb_array_elements(claimed) as element where jsonb_typeof(element) = 'string');
+end
 $f$, 'The texts that the claim lists; empty where it is no list')
-        ) as helpers (name, result, language, body, comment)
+        ) as helpers (name, result, body, comment)
     loop
         if not exists (
             select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
             where n.nspname = 'ipai' and p.proname = helper.name and p.proargtypes = '25'::oidvector) then
-            execute format('create function ipai.%I(claim text) returns %s language %s stable set search_path = pg_catalog, pg_temp as %L',
-                           helper.name, helper.result, helper.language, helper.body);
+            execute format('create function ipai.%I(claim text) returns %s language plpgsql stable set search_path = pg_catalog, pg_temp as %L',
+                           helper.name, helper.result, helper.body);
             execute format('comment on function ipai.%I(text) is %L', helper.name, helper.comment);
             execute format('revoke all on function ipai.%I(text) from public', helper.name);
         elsif not exists (
@@ -725,13 +804,16 @@ $f$, 'The texts that the claim lists; empty where it is no list')
                 using errcode = 'invalid_parameter_value', hint = 'It is a whole number or a text.';
         end if;
         nothing := nothing || format('%I is null', column_name);
-        -- The sub-selects are evaluated once a statement (InitPlan), not once a row.
-        something := something || case
-            when kind in ('text'::regtype, 'varchar'::regtype)
-                then format('%I = any ((select ipai.claimed_texts(%L))::text[])', column_name, claim)
-            else format('%I = any ((select ipai.claimed_ids(%L))::bigint[])', column_name, claim)
-        end;
-        something := something || format('%I is not null and (select ipai.claims_all(%L))', column_name, claim);
+        -- The sub-selects are evaluated once a statement (InitPlan), not once a row. A list of ids is searched by halving, one of texts is hashed:
+        -- an array that is no constant would be compared one by one for each row.
+        if kind in ('text'::regtype, 'varchar'::regtype) then
+            something := something || array[
+                format('%I in (select unnest((select ipai.claimed_texts(%L))))', column_name, claim),
+                format('%I is not null and (select ipai.claims_all(%L))', column_name, claim)];
+        else
+            something := something
+                || format('%I%s <@ (select ipai.claimed_id_ranges(%L))', column_name, case when kind <> 'bigint'::regtype then '::bigint' end, claim);
+        end if;
         if not exists (
             select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
             where i.indrelid = target and a.attname = column_name and i.indisvalid and i.indexprs is null
@@ -884,9 +966,10 @@ begin
                 when 'ipai' = any (setting.list) then 'the API shows schema ipai'
                 else format('the API shows only %s', setting.schemas) end,
            case when r.oid is null or 'ipai' = any (setting.list) then null
+                -- A list in the database would take the place of that one, with whatever else is in it.
+                when setting.schemas is null then 'Add ipai to the list there (on Supabase: API settings; elsewhere db-schemas or PGRST_DB_SCHEMAS).'
                 else format('alter role authenticator%s set pgrst.db_schemas = %L; notify pgrst, ''reload config'';',
-                            case when setting.here then format(' in database %I', current_database()) end,
-                            coalesce(setting.schemas, 'public, graphql_public') || ', ipai') end
+                            case when setting.here then format(' in database %I', current_database()) end, setting.schemas || ', ipai') end
     from (select) one
     left join pg_roles r on r.rolname = 'authenticator'
     left join lateral (
@@ -986,6 +1069,25 @@ begin
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
     order by t.target;
 
+    -- Newer minor versions of Postgres let a slot use listed plugins only, and by default not Realtime's.
+    return query
+    select 'output plugin', 'wal2json'::text,
+           case when not o.visible then 'unknown' when o.list is null or 'wal2json' = any (o.list) then 'ok' else 'problem' end,
+           case when not o.visible then 'this role may not see which output plugins Postgres allows'
+                when o.list is null then 'this version of Postgres restricts no output plugins'
+                when 'wal2json' = any (o.list) then 'Realtime''s replication slot may use it'
+                else 'output_plugin_libraries does not list it, so Realtime gets no replication slot' end,
+           case when not o.visible then format('grant pg_read_all_settings to %I;', current_user)
+                when 'wal2json' <> all (o.list)
+                then format('alter database %I set output_plugin_libraries = %s;', current_database(),
+                            (select string_agg(quote_ident(p), ', ') from unnest(o.list || 'wal2json'::text) p)) end
+    from (
+        select s.visible,
+               array_remove(string_to_array(translate(
+                   case when s.visible then current_setting('output_plugin_libraries', true) end, ' "', ''), ','), '') as list
+        from (select pg_has_role('pg_read_all_settings', 'usage') as visible) s) o
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime');
+
     -- Only one's own jobs can be seen.
     if ipai.has_cron() then
         jobless := array(
@@ -1071,7 +1173,7 @@ begin
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
         -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.
-        grant select, update (cursor, shape, filled_as, drift, alerts) on ipai.mirrors to service_role;
+        grant select, update (cursor, shape, filled_as, filled_from, drift, alerts) on ipai.mirrors to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         grant select, insert, update, delete on ipai.run_log to service_role;
         grant select on

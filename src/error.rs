@@ -56,6 +56,15 @@ pub enum Error {
         field: String,
         cause: String,
     },
+    /// A record that the mirror's table does not take.
+    #[error("record {id} of {model} does not fit into the mirror{}: {cause}", of_field(.field))]
+    Record {
+        model: String,
+        id: i64,
+        /// Odoo's name of the field whose value is refused, where that is known.
+        field: Option<String>,
+        cause: Box<Error>,
+    },
     #[error("invalid option \"{option}\"")]
     UnknownOption { option: String, hint: String },
     #[error("{message}")]
@@ -90,6 +99,8 @@ pub enum Error {
         total: u64,
         allowed: u64,
     },
+    #[error("Odoo's database is not the one that mirror \"{mirror}\" was filled from")]
+    OtherDatabase { mirror: String },
     #[error("run_sync cannot run inside a transaction")]
     InTransaction,
     #[error("{} of {total} mirrors failed: {}", .failures.len(), names(.failures))]
@@ -142,8 +153,8 @@ impl Error {
             Error::UnknownOption { .. } => "HV00D",
             Error::InvalidArgument { .. } => "22023",
             Error::Busy { .. } => "55P03",
-            Error::RefusedDeletion { .. } | Error::Outdated { .. } => "55000",
-            Error::MayHaveHappened(error) => error.sqlstate(),
+            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
+            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
             Error::Several { failures, .. } => failures.first().map_or("XX000", |(_, error)| error.sqlstate()),
@@ -166,10 +177,13 @@ impl Error {
                     .join("\n"),
             ),
             Error::Postgres { detail, .. } => detail.clone(),
-            Error::MayHaveHappened(error) => error.detail(),
+            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.detail(),
             Error::InTransaction => Some(
                 "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
                     .into(),
+            ),
+            Error::OtherDatabase { .. } => Some(
+                "Its database.uuid, which the addon ipai_sync tells, is another one: ids of the one mean nothing in the other.".to_owned(),
             ),
             Error::RefusedDeletion { allowed, .. } => Some(format!(
                 "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."
@@ -262,14 +276,25 @@ impl Error {
             }
             Error::Unencodable { .. } => "Remove the character.".into(),
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
+            Error::Record { .. } => {
+                "Correct the record in Odoo, or change what the mirror's table demands: its types, constraints and triggers. The next run goes on from \
+                 here."
+                    .into()
+            }
             Error::Busy { .. } => "Wait until it has ended, and try again.".into(),
             Error::MayHaveHappened(_) => {
                 "It was sent once and is not sent again: Odoo may have carried it out. Look there before you call it again.".into()
             }
-            Error::Outdated { .. } => "alter extension ipai_sync update;".into(),
+            Error::Outdated { .. } => {
+                "As a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;".into()
+            }
             Error::RefusedDeletion { mirror, .. } => format!(
                 "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
                  max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
+            ),
+            Error::OtherDatabase { mirror } => format!(
+                "Nothing was changed. If that is right, say so: call ipai.run_sync('{mirror}', 'full', max_delete_ratio => 1). It deletes \
+                 what this database does not have."
             ),
             Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
                  editor page with nothing else. Inside a transaction use ipai.sync_mirror()."
@@ -284,6 +309,12 @@ impl Error {
         };
         Some(hint)
     }
+}
+
+fn of_field(field: &Option<String>) -> String {
+    field
+        .as_ref()
+        .map_or_else(String::new, |field| format!(", field \"{field}\""))
 }
 
 fn names(failures: &[(String, Error)]) -> String {

@@ -7,14 +7,18 @@ use crate::error::{Error, Result};
 use crate::http::{Endpoint, Http};
 use crate::mirror::{Mirror, Page, PageBuilder};
 use crate::odoo::retry::Policy;
-use crate::odoo::{domain, Account, Client, Wanted};
-use crate::sync::{Scan, Source};
+use crate::odoo::{domain, Account, Client, Known, Wanted};
+use crate::sync::{Digest, Scan, Source};
 use chrono::{DateTime, Utc};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+mod pace;
+
+use pace::Pace;
 
 /// What the waiting side does ten times a second: an error (or an unwinding) ends the wait.
 pub type Tick = fn() -> Result<()>;
@@ -34,8 +38,8 @@ pub struct Fetcher {
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
 
 impl Fetcher {
-    /// Starts the thread; connects to nothing yet. `uid` is the remembered one.
-    pub fn start(endpoint: Endpoint, account: Account, retries: Policy, uid: Option<i64>, tick: Tick) -> Result<Self> {
+    /// Starts the thread; connects to nothing yet. `known` is what is remembered.
+    pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: Known, tick: Tick) -> Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
         let (ready, started) = sync_channel(1);
@@ -49,7 +53,7 @@ impl Fetcher {
                     return;
                 }
             };
-            let mut client = Client::new(http, account, retries, uid, told);
+            let mut client = Client::new(http, account, retries, known, told);
             let _ = ready.send(Ok(()));
             for job in queue {
                 job(&mut client);
@@ -139,6 +143,8 @@ pub struct OdooSource {
     pages: Option<Receiver<Result<Page>>>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
+    /// `database.uuid` of the database that the mirror was filled from, where any other one is to be refused.
+    filled_from: Option<String>,
 }
 
 /// Ids asked for in one call: 1.6 MB of XML.
@@ -150,22 +156,31 @@ impl OdooSource {
             pages: None,
             fetcher,
             mirror,
+            filled_from: None,
         }
     }
 
-    /// The uid that Odoo last accepted.
-    pub fn uid(&self) -> Result<Option<i64>> {
-        self.fetcher.run(|client| Ok(client.uid()))
+    /// Refuses to read from any other database than this, where Odoo tells which it is.
+    pub fn only_from(mut self, uuid: Option<String>) -> Self {
+        self.filled_from = uuid;
+        self
     }
-}
 
-impl OdooSource {
+    /// What is known of Odoo by now, and why its addon was given up, if it was.
+    pub fn known(&self) -> Result<(Known, Option<Error>)> {
+        self.fetcher
+            .run(|client| Ok((client.known().clone(), client.addon_failure().cloned())))
+    }
+
     /// How many records have this boolean field set.
     pub fn count_where(&mut self, field: &str) -> Result<u64> {
+        self.count_of(vec![domain::term(field, "=", true)])
+    }
+
+    fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
         let mirror = Arc::clone(&self.mirror);
-        let term = domain::term(field, "=", true);
         self.fetcher
-            .run(move |client| client.search_count(&mirror.scope, vec![term]))
+            .run(move |client| client.search_count(&mirror.scope, terms))
     }
 }
 
@@ -174,8 +189,9 @@ impl Source for OdooSource {
         // Room for one page: a second may be in the making while the first waits here and a third is written.
         let (sender, pages) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
+        let filled_from = self.filled_from.clone();
         self.fetcher.submit(move |client| {
-            if let Err(error) = read_pages(client, &mirror, scan, &sender) {
+            if let Err(error) = read_pages(client, &mirror, scan, filled_from.as_deref(), &sender) {
                 let _ = sender.send(Err(error));
             }
         })?;
@@ -196,21 +212,48 @@ impl Source for OdooSource {
     }
 
     fn count(&mut self) -> Result<u64> {
-        let mirror = Arc::clone(&self.mirror);
-        self.fetcher
-            .run(move |client| client.search_count(&mirror.scope, Vec::new()))
+        self.count_of(Vec::new())
     }
 
-    fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
+    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
+        self.count_of(vec![domain::after(after), domain::upto(upto)])
+    }
+
+    fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
         let mirror = Arc::clone(&self.mirror);
         self.fetcher.run(move |client| {
             let wanted = Wanted {
                 since: None,
                 after,
+                upto: (upto < i64::MAX).then_some(upto),
                 limit: u64::from(WINDOW),
             };
-            client.search(&mirror.scope, &wanted)
+            match client.by_addon(|client| client.export_ids(&mirror.scope, &wanted))? {
+                Some(ids) => Ok(ids),
+                None => client.search(&mirror.scope, &wanted),
+            }
         })
+    }
+
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        let mirror = Arc::clone(&self.mirror);
+        let ranges = ranges.to_vec();
+        self.fetcher
+            .run(move |client| client.search_between(&mirror.scope, &ranges))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
+        let mirror = Arc::clone(&self.mirror);
+        let bounds = bounds.to_vec();
+        let digests = self
+            .fetcher
+            .run(move |client| client.by_addon(|client| client.digest(&mirror.scope, &bounds)))?;
+        let digest = |[count, sum, squares]: [i128; 3]| Digest {
+            count: u64::try_from(count).unwrap_or(0),
+            sum,
+            squares,
+        };
+        Ok(digests.map(|digests| digests.into_iter().map(digest).collect()))
     }
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
@@ -237,18 +280,41 @@ impl Source for OdooSource {
 }
 
 /// Sends page after page, and an empty one after the last.
-fn read_pages(client: &mut Client<Http>, mirror: &Mirror, scan: Scan, pages: &SyncSender<Result<Page>>) -> Result<()> {
+fn read_pages(
+    client: &mut Client<Http>,
+    mirror: &Mirror,
+    scan: Scan,
+    filled_from: Option<&str>,
+    pages: &SyncSender<Result<Page>>,
+) -> Result<()> {
+    if scan.since.is_none() {
+        // Where everything is read the call does not count.
+        client.look_for_addon()?;
+    }
+    let uuid = client.known().uuid.as_deref();
+    if filled_from.is_some() && uuid.is_some() && uuid != filled_from {
+        return Err(Error::OtherDatabase {
+            mirror: mirror.name.clone(),
+        });
+    }
     let fields = mirror.wanted_fields();
+    let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut after = scan.after;
     loop {
-        let limit = left.min(u64::from(mirror.page_size));
+        let limit = left.min(pace.rows());
         let wanted = Wanted {
             since: scan.since,
             after,
+            upto: None,
             limit,
         };
-        let (page, rows, last) = read_page(client, mirror, &fields, &wanted)?;
+        let asked = Instant::now();
+        let (page, rows, last) = match read_page(client, mirror, &fields, &wanted) {
+            Err(Error::Limit { .. }) if pace.shrink() => continue,
+            read => read?,
+        };
+        pace.saw(rows, client.received(), asked.elapsed());
         after = last;
         left -= rows;
         // A failed send: nobody waits any more.
@@ -272,13 +338,18 @@ fn read_page(
     fields: &[String],
     wanted: &Wanted,
 ) -> Result<(Page, u64, i64)> {
-    if mirror.has_lists() {
-        let ids = client.search(&mirror.scope, wanted)?;
-        let page = read_by_id(client, mirror, fields, wanted.after, &ids)?;
-        return Ok((page, ids.len() as u64, ids.last().copied().unwrap_or(wanted.after)));
-    }
     let page = || PageBuilder::new(mirror, wanted.after, wanted.limit);
-    let page = client.search_read(&mirror.scope, fields, wanted, page)?.finish();
+    let export = |client: &mut Client<Http>| client.export(&mirror.scope, fields, wanted, page());
+    let page = match client.by_addon(export)? {
+        Some(page) => page,
+        None if mirror.has_lists() => {
+            let ids = client.search(&mirror.scope, wanted)?;
+            let page = read_by_id(client, mirror, fields, wanted.after, &ids)?;
+            return Ok((page, ids.len() as u64, ids.last().copied().unwrap_or(wanted.after)));
+        }
+        None => client.search_read(&mirror.scope, fields, wanted, page)?,
+    };
+    let page = page.finish();
     let (rows, last) = (page.len() as u64, page.ids.last().copied());
     Ok((page, rows, last.unwrap_or(wanted.after)))
 }

@@ -6,6 +6,7 @@ mod define;
 mod drift;
 mod kind;
 mod nearest;
+mod packed;
 mod page;
 pub mod sample_metrics;
 mod spec;
@@ -15,6 +16,7 @@ pub use define::{by_default, define, has_write_date, Defined, Wish};
 pub use drift::{drift, Drift, Problem};
 pub use kind::Kind;
 pub use nearest::nearest;
+pub use packed::Packed;
 pub use page::{Column, Page, PageBuilder};
 pub use spec::{Constant, FieldMap, Mirror, Table, ACTIVE, OWN_COLUMNS};
 

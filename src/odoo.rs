@@ -1,7 +1,9 @@
 //! Odoo's protocol over XML-RPC: calls, faults, retries. Pure: the network is behind [`Transport`].
 
 mod account;
+mod addon;
 mod client;
+mod compact;
 pub mod domain;
 mod fault;
 mod field;
@@ -9,11 +11,14 @@ pub mod retry;
 mod transport;
 
 pub use account::Account;
+pub use addon::{Addon, Known};
 pub use client::{Client, Safety, Scope, Version, Wanted};
 pub use field::Field;
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod compact_tests;
 #[cfg(test)]
 mod fault_tests;

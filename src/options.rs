@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
 
-const SERVER_OPTIONS: [&str; 7] = [
+const SERVER_OPTIONS: [&str; 8] = [
+    "addon",
     "allow_insecure",
     "ca_cert",
     "connect_timeout",
@@ -28,6 +29,8 @@ const DEFAULT_TIMEOUT: u64 = 120;
 pub struct ServerOptions {
     pub endpoint: Endpoint,
     pub dbname: String,
+    /// Whether Odoo's addon `ipai_sync` is to be used, where it is there.
+    pub addon: bool,
 }
 
 /// The options of a user mapping.
@@ -52,10 +55,11 @@ pub type Pair = (String, String);
 impl ServerOptions {
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &SERVER_OPTIONS, "server")?;
-        let allow_insecure = match value(pairs, "allow_insecure") {
-            None => false,
-            Some(text) => boolean(text).ok_or_else(|| invalid("allow_insecure", "It is true or false."))?,
+        let flag = |name: &str, default| match value(pairs, name) {
+            None => Ok(default),
+            Some(text) => boolean(text).ok_or_else(|| invalid(name, "It is true or false.")),
         };
+        let allow_insecure = flag("allow_insecure", false)?;
         let url = odoo_url(required(pairs, "url", URL_HINT)?)?;
         // Through a proxy even localhost is somewhere else.
         let local = is_loopback(&url) && value(pairs, "proxy").is_none();
@@ -71,6 +75,7 @@ impl ServerOptions {
             certificates(pem)?;
         }
         Ok(ServerOptions {
+            addon: flag("addon", true)?,
             dbname: required(pairs, "dbname", "It is the name of Odoo's database.")?.to_owned(),
             endpoint: Endpoint {
                 url,

@@ -1,6 +1,7 @@
 //! Everything that touches Postgres.
 
 mod api;
+mod array;
 mod complete;
 mod connection;
 mod counts;

@@ -44,8 +44,18 @@ pub trait Source {
     /// How many records there are in all.
     fn count(&mut self) -> Result<u64>;
 
-    /// Some ids after `after`, the next ones in ascending order; none where there are no more.
-    fn ids(&mut self, after: i64) -> Result<Vec<i64>>;
+    /// Some ids in `(after, upto]`, the next ones in ascending order; none where there are no more.
+    fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>>;
+
+    /// The ids in these ranges `(after, upto]`, which are few and ascend, in ascending order.
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>>;
+
+    /// How many records there are with ids in `(after, upto]`.
+    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64>;
+
+    /// The ids in `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so on, each range in brief; `None` where the source
+    /// cannot tell.
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
     /// The records with these ids that still exist.
     fn read(&mut self, ids: &[i64]) -> Result<Page>;
@@ -62,6 +72,16 @@ pub trait Source {
 pub struct Written {
     pub inserted: u64,
     pub updated: u64,
+}
+
+/// The ids of a range in brief. Sets of ids that differ in one, two or all of them never have the same digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest {
+    pub count: u64,
+    /// Sum of the ids.
+    pub sum: i128,
+    /// Sum of their squares.
+    pub squares: i128,
 }
 
 /// How the ids of a window differ.
@@ -84,8 +104,14 @@ pub trait Sink {
     /// Compares the rows with ids in `(after, upto]` with the ids of the source.
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference>;
 
-    /// Some ids of rows after `after`, the next ones in ascending order; none where there are no more.
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>>;
+    /// The greatest id of a row; 0 where there is none.
+    fn greatest(&mut self) -> Result<i64>;
+
+    /// The ids of the rows in each range: see [`Source::digest`].
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>>;
+
+    /// Some ids of rows in `(after, upto]`, the next ones in ascending order; none where there are no more.
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>>;
 
     /// Deletes these rows at once; the guard has agreed.
     fn delete(&mut self, ids: &[i64]) -> Result<u64>;

@@ -15,4 +15,5 @@ again, and nothing outside the project's cache, a temporary folder and Debian's 
     tap        the pgTAP tests
     postgrest  a real PostgREST, and scripts with supabase-js
     odoo       a real Odoo
+    bench      the benchmark
 """

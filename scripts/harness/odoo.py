@@ -1,10 +1,10 @@
-"""A real Odoo 19 with the module, for the demo, the tests and the benchmark.
+"""A real Odoo 19 with our modules, for the demo, the tests and the benchmark.
 
 Odoo comes as Debian's package `odoo-19`, unpacked into the project's cache and never installed, with a Python environment of its own. Each
 `Odoo` has a Postgres cluster of its own and listens on 127.0.0.1 only; nothing it does calls out.
 
-    python3 -m harness.odoo serve                              an Odoo to play with, until Ctrl-C
-    python3 -m harness.odoo test-module ipai_sample_metrics    the module's own tests, inside Odoo
+    python3 -m harness.odoo serve                       an Odoo to play with, until Ctrl-C
+    python3 -m harness.odoo test-modules [ipai_sync]    the modules' own tests, inside Odoo
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from .postgres import Cluster, Installation, client_environment
 
 MODULE = "ipai_sample_metrics"
 MODEL = "ipai.sample.metric"
+#: All modules of this project.
+MODULES = (MODULE, "ipai_sync")
 
 _CACHE = paths.CACHE / "odoo19"
 _REQUIREMENTS = Path(__file__).with_name("odoo_requirements.txt")
@@ -436,20 +438,21 @@ def partners(odoo: Odoo, names: Sequence[str]) -> list[int]:
     return [found[name] for name in names]
 
 
-# The module's own tests ---------------------------------------------------------------------------------------------------------------
+# The modules' own tests ---------------------------------------------------------------------------------------------------------------
 
 _RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loading database")
 #: Where a record begins: `2026-01-06 08:00:00,123 <pid> <level> <database> <logger>: `.
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \d+ [A-Z]+ )", re.MULTILINE)
 
 
-def run_module_tests(module: str = MODULE) -> tuple[int, int]:
-    """Runs the tests that the module brings, in a new Odoo database; prints what fails and returns the numbers of passed and failed ones.
+def run_module_tests(modules: Sequence[str] = MODULES) -> tuple[int, int]:
+    """Runs the tests that the modules bring, in a new Odoo database; prints what fails and returns the numbers of passed and failed ones.
 
-    No test at all counts as one failure, and so does an installation that fails.
+    A module without any test counts as one failure, and so does an installation that fails.
     """
     with Odoo(modules=(), serve=False) as odoo:
-        options = ("-i", module, "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags=/{module}")
+        tags = ",".join(f"/{module}" for module in modules)
+        options = ("-i", ",".join(modules), "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags={tags}")
         try:
             odoo.odoo(*options)
         except RuntimeError:
@@ -458,7 +461,8 @@ def run_module_tests(module: str = MODULE) -> tuple[int, int]:
         else:
             ended_well = True
         log = odoo.log.read_text(errors="replace")
-    problems = list(_problems(log, module))
+    problems = list(_problems(log, modules))
+    problems += [f"No test of {module} ran" for module in modules if not re.search(rf" odoo\.addons\.{module}\.tests\.\S+: Starting ", log)]
     for problem in problems:
         print(problem)
     match = _RESULT.search(log)
@@ -472,11 +476,11 @@ def run_module_tests(module: str = MODULE) -> tuple[int, int]:
     return max(total - failures - errors, 0), failed
 
 
-def _problems(log: str, module: str) -> Iterator[str]:
-    """Errors, and the module's own warnings; each with the lines that belong to it, such as a traceback."""
+def _problems(log: str, modules: Sequence[str]) -> Iterator[str]:
+    """Errors, and the modules' own warnings; each with the lines that belong to it, such as a traceback."""
     for record in _RECORD.split(log):
         level = record.split(" ", 4)[3:4]
-        if level in (["ERROR"], ["CRITICAL"]) or (level == ["WARNING"] and module in record):
+        if level in (["ERROR"], ["CRITICAL"]) or (level == ["WARNING"] and any(module in record for module in modules)):
             yield record.rstrip()
 
 
@@ -486,15 +490,15 @@ def _problems(log: str, module: str) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m harness.odoo", description="A real Odoo 19 for development.")
     commands = parser.add_subparsers(dest="command", required=True)
-    test = commands.add_parser("test-module", help="run a module's own tests inside Odoo")
-    test.add_argument("module", nargs="?", default=MODULE)
+    test = commands.add_parser("test-modules", help="run the modules' own tests inside Odoo")
+    test.add_argument("modules", nargs="*", default=MODULES)
     serve = commands.add_parser("serve", help="run an Odoo until Ctrl-C")
     serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
     serve.add_argument("--no-demo", action="store_true", help="without the module's demo records")
     options = parser.parse_args()
     setup.ensure_system()
-    if options.command == "test-module":
-        passed, failed = run_module_tests(options.module)
+    if options.command == "test-modules":
+        passed, failed = run_module_tests(options.modules)
         print(f"{passed} passed, {failed} failed")
         return 1 if failed else 0
     with Odoo(demo=not options.no_demo) as odoo:

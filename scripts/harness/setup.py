@@ -33,6 +33,7 @@ _PACKAGES = (
 #: Debian's own Python, whatever another one the PATH may have: the packages are pinned and tested for it.
 _PYTHON = "/usr/bin/python3"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
 _NODE_PROJECT = paths.PROJECT / "tests/node"
 
 
@@ -43,8 +44,17 @@ def ensure_system() -> None:
 
 def ensure_venv() -> Path:
     """The Python environment of the tests; returns its `python`."""
+    return _python_environment("venv", _REQUIREMENTS)
+
+
+def ensure_bench_venv() -> Path:
+    """The same for what the benchmark compares with. One of its own: the tests need none of it."""
+    return _python_environment("venv-bench", BENCH_REQUIREMENTS)
+
+
+def _python_environment(name: str, requirements: Path) -> Path:
     shell.apt_install("python3-venv")
-    folder = paths.CACHE / "venv"
+    folder = paths.CACHE / name
 
     def make() -> None:
         shell.say("Making the Python environment")
@@ -52,12 +62,12 @@ def ensure_venv() -> Path:
         shell.run(
             [
                 *(folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-                *("--only-binary", ":all:", "-r", _REQUIREMENTS),
+                *("--only-binary", ":all:", "-r", requirements),
             ],
             env={"PYTHONPATH": None},
         )
 
-    once(folder, paths.digest(_REQUIREMENTS, str(folder)), make)
+    once(folder, paths.digest(requirements, str(folder)), make)
     return folder / "bin/python"
 
 

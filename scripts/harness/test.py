@@ -45,7 +45,7 @@ def server17() -> Totals:
 
 
 def module() -> Totals:
-    """The Odoo module, inside of a real Odoo."""
+    """The Odoo modules, inside of a real Odoo."""
     passed, failed = odoo.run_module_tests()
     return Totals(passed, failed, "")
 

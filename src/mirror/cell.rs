@@ -19,7 +19,7 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         },
         _ if unset => column.push_null(),
         Column::Text(cells) => match value {
-            Scalar::String(text) => cells.push(Some(text.into_owned())),
+            Scalar::String(text) => cells.push(Some(text.as_bytes())),
             other => return Err(misfit(&other, "text")),
         },
         Column::Integer(cells) => match value {
@@ -45,8 +45,8 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         },
         Column::Numeric(cells) => match value {
             // The shortest text that reads back as the same double, which is what Odoo means.
-            Scalar::Double(number) => cells.push(Some(numeric(number))),
-            Scalar::Int(number) => cells.push(Some(number.to_string())),
+            Scalar::Double(number) => cells.push(Some(numeric(number).as_bytes())),
+            Scalar::Int(number) => cells.push(Some(number.to_string().as_bytes())),
             other => return Err(misfit(&other, "a number")),
         },
         Column::Date(cells) => match value {
@@ -65,14 +65,15 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
                 let mut ids = ids.ok_or_else(|| "found a list of something other than ids".to_owned())?;
                 ids.sort_unstable();
                 ids.dedup();
-                cells.push(Some(ids));
+                let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+                cells.push(Some(format!("{{{}}}", ids.join(",")).as_bytes()));
             }
             other => return Err(misfit(&other, "a list of ids")),
         },
-        Column::Jsonb(cells) => cells.push(Some(json(value))),
+        Column::Jsonb(cells) => cells.push(Some(json(value).as_bytes())),
         Column::Bytea(cells) => match value {
-            Scalar::Base64(bytes) => cells.push(Some(bytes)),
-            Scalar::String(text) => cells.push(Some(decode_base64(&text)?)),
+            Scalar::Base64(bytes) => cells.push(Some(&bytes)),
+            Scalar::String(text) => cells.push(Some(&decode_base64(&text)?)),
             other => return Err(misfit(&other, "binary data")),
         },
     }

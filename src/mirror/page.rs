@@ -1,77 +1,109 @@
 //! One page of records as typed columns: what the decoder fills and a sink writes.
 
 use super::spec::WRITE_DATE;
-use super::{cell, Kind, Mirror};
+use super::{cell, Kind, Mirror, Packed};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar};
 use chrono::{NaiveDate, NaiveDateTime};
+use std::ops::Range;
 
 /// The cells of one column, a row each.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    Text(Vec<Option<String>>),
+    Text(Packed),
     Integer(Vec<Option<i32>>),
     Bigint(Vec<Option<i64>>),
     Double(Vec<Option<f64>>),
     /// Decimal text: exact, and of any size.
-    Numeric(Vec<Option<String>>),
+    Numeric(Packed),
     Boolean(Vec<Option<bool>>),
     Date(Vec<Option<NaiveDate>>),
     /// UTC
     Timestamptz(Vec<Option<NaiveDateTime>>),
-    BigintArray(Vec<Option<Vec<i64>>>),
+    /// Text as Postgres reads it: `{1,2}`
+    BigintArray(Packed),
     /// JSON text
-    Jsonb(Vec<Option<String>>),
-    Bytea(Vec<Option<Vec<u8>>>),
+    Jsonb(Packed),
+    Bytea(Packed),
 }
 
 impl Column {
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Text => Column::Text(Vec::new()),
+            Kind::Text => Column::Text(Packed::default()),
             Kind::Integer => Column::Integer(Vec::new()),
             Kind::Bigint => Column::Bigint(Vec::new()),
             Kind::Double => Column::Double(Vec::new()),
-            Kind::Numeric => Column::Numeric(Vec::new()),
+            Kind::Numeric => Column::Numeric(Packed::default()),
             Kind::Boolean => Column::Boolean(Vec::new()),
             Kind::Date => Column::Date(Vec::new()),
             Kind::Timestamptz => Column::Timestamptz(Vec::new()),
-            Kind::BigintArray => Column::BigintArray(Vec::new()),
-            Kind::Jsonb => Column::Jsonb(Vec::new()),
-            Kind::Bytea => Column::Bytea(Vec::new()),
+            Kind::BigintArray => Column::BigintArray(Packed::default()),
+            Kind::Jsonb => Column::Jsonb(Packed::default()),
+            Kind::Bytea => Column::Bytea(Packed::default()),
         }
     }
 
     pub(super) fn push_null(&mut self) {
         match self {
-            Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => cells.push(None),
+            Column::Text(cells)
+            | Column::Numeric(cells)
+            | Column::BigintArray(cells)
+            | Column::Jsonb(cells)
+            | Column::Bytea(cells) => cells.push(None),
             Column::Integer(cells) => cells.push(None),
             Column::Bigint(cells) => cells.push(None),
             Column::Double(cells) => cells.push(None),
             Column::Boolean(cells) => cells.push(None),
             Column::Date(cells) => cells.push(None),
             Column::Timestamptz(cells) => cells.push(None),
-            Column::BigintArray(cells) => cells.push(None),
-            Column::Bytea(cells) => cells.push(None),
         }
     }
 
     pub fn len(&self) -> usize {
         match self {
-            Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => cells.len(),
+            Column::Text(cells)
+            | Column::Numeric(cells)
+            | Column::BigintArray(cells)
+            | Column::Jsonb(cells)
+            | Column::Bytea(cells) => cells.len(),
             Column::Integer(cells) => cells.len(),
             Column::Bigint(cells) => cells.len(),
             Column::Double(cells) => cells.len(),
             Column::Boolean(cells) => cells.len(),
             Column::Date(cells) => cells.len(),
             Column::Timestamptz(cells) => cells.len(),
-            Column::BigintArray(cells) => cells.len(),
-            Column::Bytea(cells) => cells.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Some of the cells.
+    fn part(&self, rows: Range<usize>) -> Self {
+        match self {
+            Column::Text(cells) => Column::Text(cells.part(rows)),
+            Column::Integer(cells) => Column::Integer(cells[rows].to_vec()),
+            Column::Bigint(cells) => Column::Bigint(cells[rows].to_vec()),
+            Column::Double(cells) => Column::Double(cells[rows].to_vec()),
+            Column::Numeric(cells) => Column::Numeric(cells.part(rows)),
+            Column::Boolean(cells) => Column::Boolean(cells[rows].to_vec()),
+            Column::Date(cells) => Column::Date(cells[rows].to_vec()),
+            Column::Timestamptz(cells) => Column::Timestamptz(cells[rows].to_vec()),
+            Column::BigintArray(cells) => Column::BigintArray(cells.part(rows)),
+            Column::Jsonb(cells) => Column::Jsonb(cells.part(rows)),
+            Column::Bytea(cells) => Column::Bytea(cells.part(rows)),
+        }
+    }
+
+    /// As many cells, all unset.
+    fn unset(&self) -> Self {
+        let mut column = self.part(0..0);
+        for _ in 0..self.len() {
+            column.push_null();
+        }
+        column
     }
 }
 
@@ -92,6 +124,25 @@ impl Page {
 
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Some of the records.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        Page {
+            ids: self.ids[rows.clone()].to_vec(),
+            columns: self.columns.iter().map(|column| column.part(rows.clone())).collect(),
+            written: self.written,
+        }
+    }
+
+    /// The same records with other cells in one column: those of the given records of another page, or none.
+    pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
+        let mut page = self.clone();
+        page.columns[column] = match other {
+            Some((other, rows)) => other.columns[column].part(rows),
+            None => self.columns[column].unset(),
+        };
+        page
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Mirror {
     pub constants: Vec<Constant>,
     /// Whether the model tells when a record was last written.
     pub has_write_date: bool,
-    /// Records asked for in one call.
+    /// Most records asked for in one call.
     pub page_size: u32,
     /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
     pub max_delete_ratio: f64,

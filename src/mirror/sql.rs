@@ -8,19 +8,23 @@ use super::{Kind, Mirror, Table, ACTIVE};
 /// Statements for one mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statements {
-    /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays.
+    /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays; then the least and the greatest
+    /// id.
     pub upsert: String,
     /// Same parameters and result, but writes nothing.
     pub probe: String,
     /// Compares all ids in `($2, $3]` with the ids `$1`; gives `missing` and `gone`, one of them null in a row.
     pub compare: String,
-    /// Up to 50,000 ids after `$1`.
+    /// Up to 50,000 ids in `($1, $2]`.
     pub rest: String,
+    /// The greatest id, or 0.
+    pub greatest: String,
+    /// For the ids in `($1[n], $1[n + 1]]`: `n`, how many there are, their sum, and that of their squares; no row where there are none.
+    /// None is beyond 2^31.
+    pub digest: String,
     /// Deletes the rows with the ids `$1`.
     pub delete: String,
-    /// Counts the mirrored rows.
-    pub count: String,
-    /// Counts them, those that are not archived and those that are alerts; null where there is no such column.
+    /// Counts the mirrored rows, those that are not archived and those that are alerts; null where there is no such column.
     pub counts: String,
 }
 
@@ -57,9 +61,16 @@ impl Statements {
                  (select odoo_id from only {table} where odoo_id > $2 and odoo_id <= $3{mine}) as o on o.odoo_id = s.id\n  \
                  where s.id is null or o.odoo_id is null\n  order by 1, 2"
             ),
-            rest: format!("select odoo_id from only {table} where odoo_id > $1{mine} order by odoo_id limit 50000"),
+            rest: format!(
+                "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2{mine} order by odoo_id limit 50000"
+            ),
+            greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null{mine}"),
+            // Thresholds are inclusive below, ranges above.
+            digest: format!(
+                "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text\n  \
+                 from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}\n  group by 1"
+            ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[]){mine}"),
-            count: format!("select count(*) from only {table} where odoo_id is not null{mine}"),
             counts: format!(
                 "select count(*), {}, {} from only {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
@@ -98,10 +109,13 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
     });
     format!(
         "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
-         left join only {table} as o on o.odoo_id = s.odoo_id{}\n  \
+         left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between ${} and ${}{}\n  \
          where o.odoo_id is null\n     or ({}) is distinct from ({})",
         arrays.join(", "),
         comma(mirror, |column| column.to_owned()),
+        // Without these a merge join would read the table from its beginning for each page.
+        arrays.len() + 2,
+        arrays.len() + 3,
         mine(mirror, "o."),
         comma(mirror, |column| format!("o.{column}")),
         comma(mirror, |column| format!("s.{column}")),
@@ -213,7 +227,7 @@ mod tests {
             r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
           as r (odoo_id, "select", "a""b", "$1", "Größe")) as s
-  left join only {table} as o on o.odoo_id = s.odoo_id
+  left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between $6 and $7
   where o.odoo_id is null
      or (o."select", o."a""b", o."$1", o."Größe") is distinct from (s."select", s."a""b", s."$1", s."Größe")"#
         );
@@ -239,8 +253,15 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
   order by 1, 2"
             ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[])"),
-            count: format!("select count(*) from only {table} where odoo_id is not null"),
-            rest: format!("select odoo_id from only {table} where odoo_id > $1 order by odoo_id limit 50000"),
+            rest: format!(
+                "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2 order by odoo_id limit 50000"
+            ),
+            greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null"),
+            digest: format!(
+                "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text
+  from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]
+  group by 1"
+            ),
             counts: format!("select count(*), null::bigint, null::bigint from only {table} where odoo_id is not null"),
         };
         let found = Statements::new(&mirror);
@@ -249,8 +270,9 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.probe, &expected.probe),
             (&found.compare, &expected.compare),
             (&found.delete, &expected.delete),
-            (&found.count, &expected.count),
             (&found.rest, &expected.rest),
+            (&found.greatest, &expected.greatest),
+            (&found.digest, &expected.digest),
             (&found.counts, &expected.counts),
         ] {
             assert_eq!(found, expected);
@@ -270,10 +292,17 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
         };
         let mine = r#"and "tenant" = E'o''hara\\' and "year" = '2026'"#;
         let found = Statements::new(&mirror);
-        for statement in [&found.compare, &found.rest, &found.delete, &found.count, &found.counts] {
+        for statement in [
+            &found.compare,
+            &found.rest,
+            &found.greatest,
+            &found.digest,
+            &found.delete,
+            &found.counts,
+        ] {
             assert!(statement.contains(mine), "{statement}");
         }
-        let joined = r#"on o.odoo_id = s.odoo_id and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
+        let joined = r#"on o.odoo_id = s.odoo_id and o.odoo_id between $3 and $4 and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
         assert!(found.probe.contains(joined), "{}", found.probe);
         for part in [
             joined,

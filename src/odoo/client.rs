@@ -2,7 +2,7 @@
 
 use super::fault::{self, Called, Meaning};
 use super::retry::Policy;
-use super::{domain, field, Account, Failure, Field, Reply, Resend, Transport};
+use super::{domain, field, Account, Failure, Field, Known, Reply, Resend, Transport};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -46,24 +46,27 @@ pub struct Wanted {
     pub since: Option<NaiveDateTime>,
     /// Only records with a higher id.
     pub after: i64,
+    /// Only records up to this id.
+    pub upto: Option<i64>,
     /// At most so many records.
     pub limit: u64,
 }
 
 impl Wanted {
-    fn terms(&self) -> impl Iterator<Item = Value> {
+    pub(super) fn terms(&self) -> impl Iterator<Item = Value> {
         let since = self.since.map(domain::written_since);
-        std::iter::once(domain::after(self.after)).chain(since)
+        let upto = self.upto.map(domain::upto);
+        std::iter::once(domain::after(self.after)).chain(upto).chain(since)
     }
 }
 
 impl Scope {
-    fn domain(&self, first: impl IntoIterator<Item = Value>) -> Value {
+    pub(super) fn domain(&self, first: impl IntoIterator<Item = Value>) -> Value {
         Value::Array(first.into_iter().chain(self.domain.iter().cloned()).collect())
     }
 
     /// Archived records are records too: without `active_test` Odoo hides them.
-    fn context(&self) -> Value {
+    pub(super) fn context(&self) -> Value {
         let mut context = vec![("active_test".to_owned(), Value::Bool(false))];
         if let Some(lang) = &self.lang {
             context.push(("lang".to_owned(), lang.as_str().into()));
@@ -81,8 +84,11 @@ pub struct Client<T> {
     transport: T,
     account: Account,
     retries: Policy,
-    limits: Limits,
-    uid: Option<i64>,
+    pub(super) limits: Limits,
+    pub(super) known: Known,
+    pub(super) addon_failure: Option<Error>,
+    /// Bytes of the last answer.
+    pub(super) received: usize,
     /// Whether the uid is known to hold, and not only remembered.
     proven: bool,
     /// Odoo's clock at its first answer.
@@ -90,13 +96,13 @@ pub struct Client<T> {
 }
 
 impl<T: Transport> Client<T> {
-    /// `uid` is the one that Odoo gave these credentials before, so that no call is spent on asking again.
+    /// `known` is what was found out before, so that no call is spent on asking again.
     /// `first_date` is set to Odoo's clock at its first answer, for whoever else holds it.
     pub fn new(
         transport: T,
         account: Account,
         retries: Policy,
-        uid: Option<i64>,
+        known: Known,
         first_date: Arc<OnceLock<DateTime<Utc>>>,
     ) -> Self {
         Client {
@@ -104,7 +110,9 @@ impl<T: Transport> Client<T> {
             account,
             retries,
             limits: Limits::default(),
-            uid,
+            known,
+            addon_failure: None,
+            received: 0,
             proven: false,
             first_date,
         }
@@ -112,7 +120,12 @@ impl<T: Transport> Client<T> {
 
     /// The uid that Odoo last accepted or gave.
     pub fn uid(&self) -> Option<i64> {
-        self.uid
+        self.known.uid
+    }
+
+    /// Bytes of the last answer, as they were before any compression.
+    pub fn received(&self) -> usize {
+        self.received
     }
 
     /// Odoo's clock at its first answer.
@@ -147,7 +160,7 @@ impl<T: Transport> Client<T> {
         let answer = self.send(COMMON, request, Safety::Harmless)?;
         match self.understand(xmlrpc::decode(&answer.body, &self.limits)?, "", "authenticate")? {
             Value::Int(uid) if uid > 0 => {
-                self.uid = Some(uid);
+                self.known.uid = Some(uid);
                 Ok(uid)
             }
             Value::Bool(false) => Err(self.refused()),
@@ -195,7 +208,7 @@ impl<T: Transport> Client<T> {
 
     /// Makes sure that the login holds, once. Afterwards, nobody could tell a login that was refused from a method that was.
     pub fn prove_login(&mut self) -> Result<()> {
-        if self.uid.is_none() {
+        if self.known.uid.is_none() {
             self.authenticate()?;
         } else if !self.proven {
             // Any other fault comes from behind the login.
@@ -209,7 +222,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// How many records of `scope` Odoo shows.
-    pub fn search_count(&mut self, scope: &Scope, extra: Vec<Value>) -> Result<u64> {
+    pub fn search_count(&mut self, scope: &Scope, extra: Vec<domain::Term>) -> Result<u64> {
         let kwargs = vec![("context".to_owned(), scope.context())];
         let args = vec![scope.domain(extra)];
         let count = self.call(&scope.model, "search_count", args, kwargs, Safety::Harmless)?;
@@ -227,6 +240,11 @@ impl<T: Transport> Client<T> {
     /// Those of these ids that Odoo still shows, in ascending order.
     pub fn search_among(&mut self, scope: &Scope, ids: &[i64]) -> Result<Vec<i64>> {
         self.search_ids(scope, scope.domain([domain::one_of(ids)]), None)
+    }
+
+    /// The ids in these ranges `(after, upto]` in ascending order.
+    pub fn search_between(&mut self, scope: &Scope, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        self.search_ids(scope, scope.domain(domain::between(ranges)), None)
     }
 
     fn search_ids(&mut self, scope: &Scope, domain: Value, limit: Option<u64>) -> Result<Vec<i64>> {
@@ -386,14 +404,15 @@ impl<T: Transport> Client<T> {
         mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
     ) -> Result<R> {
         let (args, kwargs) = (Value::Array(args), Value::Struct(kwargs));
-        let mut fresh_login = self.uid.is_none();
+        let mut fresh_login = self.known.uid.is_none();
         loop {
-            let uid = match self.uid {
+            let uid = match self.known.uid {
                 Some(uid) => uid,
                 None => self.authenticate()?,
             };
             let request = self.encode_execute_kw(uid, model, method, &args, &kwargs)?;
             let reply = self.send(OBJECT, request, safety)?;
+            self.received = reply.body.len();
             let fault = match decode(&reply.body, &self.limits)? {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
@@ -409,7 +428,7 @@ impl<T: Transport> Client<T> {
                 Meaning::StaleLogin(error) if safety == Safety::Once => return Err(error),
                 Meaning::StaleLogin(_) if fresh_login => return Err(self.refused()),
                 Meaning::StaleLogin(_) => {
-                    self.uid = None;
+                    self.known.uid = None;
                     fresh_login = true;
                 }
             }
@@ -477,15 +496,15 @@ impl<T: Transport> Client<T> {
     }
 }
 
-fn names(fields: &[String]) -> Value {
+pub(super) fn names(fields: &[String]) -> Value {
     Value::Array(fields.iter().map(|field| field.as_str().into()).collect())
 }
 
-fn number(count: u64) -> Value {
+pub(super) fn number(count: u64) -> Value {
     Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-fn unexpected(method: &str, expected: &str) -> Error {
+pub(super) fn unexpected(method: &str, expected: &str) -> Error {
     Error::Malformed {
         cause: format!("{method} did not answer with {expected}"),
     }

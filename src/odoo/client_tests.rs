@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::retry::Policy;
-use super::{field, Account, Client, Failure, Reply, Resend, Safety, Scope, Transport, Wanted};
+use super::{field, Account, Client, Failure, Known, Reply, Resend, Safety, Scope, Transport, Wanted};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::xmlrpc::{encode_call, RowVisitor, Scalar, Value};
@@ -63,7 +63,18 @@ fn client(uid: Option<i64>, answers: Answers) -> (Client<Script>, Log) {
         log: Rc::clone(&log),
         pause: Ok(()),
     };
-    (Client::new(script, account(), RETRIES, uid, Default::default()), log)
+    let known = Known {
+        uid,
+        ..Known::default()
+    };
+    (Client::new(script, account(), RETRIES, known, Default::default()), log)
+}
+
+fn knows(uid: i64) -> Known {
+    Known {
+        uid: Some(uid),
+        ..Known::default()
+    }
 }
 
 fn account() -> Account {
@@ -188,6 +199,7 @@ fn after(id: i64, limit: u64) -> Wanted {
     Wanted {
         since: None,
         after: id,
+        upto: None,
         limit,
     }
 }
@@ -374,7 +386,7 @@ fn a_cancelled_pause_ends_the_call() {
         log: Rc::clone(&log),
         pause: Err(Error::Cancelled),
     };
-    let mut client = Client::new(script, account(), RETRIES, Some(5), Default::default());
+    let mut client = Client::new(script, account(), RETRIES, knows(5), Default::default());
     assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Cancelled));
     assert_eq!(posts(&log), 1);
 }
@@ -467,6 +479,7 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
         let wanted = Wanted {
             since,
             after: 41,
+            upto: None,
             limit: 500,
         };
         let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
@@ -639,7 +652,7 @@ fn a_password_that_cannot_be_sent_is_not_shown() {
         log: Log::default(),
         pause: Ok(()),
     };
-    let mut client = Client::new(script, account.clone(), RETRIES, None, Default::default());
+    let mut client = Client::new(script, account.clone(), RETRIES, Known::default(), Default::default());
     let error = client.authenticate().unwrap_err();
     assert!(!format!("{error} {error:?} {account:?}").contains("s3cret"), "{error}");
     assert_eq!(error.sqlstate(), "22021");

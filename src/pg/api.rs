@@ -4,7 +4,7 @@
 mod define;
 mod odoo;
 
-use super::complete::complete;
+use super::complete::{complete, learned};
 use super::connection::{self, Connection};
 use super::report::{or_raise, warning};
 use super::runs::signed;
@@ -14,7 +14,7 @@ use super::{counts, drift, interrupt, lock, mirrors, runs, subtransaction, targe
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Mode, Plan, Position, Report};
+use crate::sync::{self, Counts, Mode, Plan, Position, Report};
 use chrono::NaiveDateTime;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -139,6 +139,8 @@ impl Request {
             mirrors::register(&mirror)?;
             mirror = mirrors::load(&name)?;
         }
+        // After the lock: another run may have filled the mirror as somebody else until then.
+        let leave = mirrors::leave(&mirror, &connection.account.login, max_delete_ratio)?;
         let plan = Plan {
             mirror: mirror.name.clone(),
             mode: bound.map_or(Mode::Full, |_| Mode::Since),
@@ -147,8 +149,7 @@ impl Request {
             cursor: None,
             max_rows,
             dry_run,
-            // After the lock: another run may have filled the mirror as somebody else until then.
-            guard: mirrors::guard(&mirror, &connection.account.login, max_delete_ratio)?,
+            guard: leave.guard,
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
         let all = plan.mode == Mode::Full && plan.max_rows.is_none();
@@ -158,7 +159,7 @@ impl Request {
         }
         let shape = mirrors::shape(&mirror)?;
         let mirror = Arc::new(mirror.readable()?);
-        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
+        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(leave.only_from);
         let mut sink = PgSink::new(&mirror, plan.dry_run);
         let report = sync::run(&mut source, &mut sink, &plan)?;
         let run = match plan.dry_run {
@@ -167,12 +168,15 @@ impl Request {
                 None
             }
             false => {
-                let odoo = counts::after_run(&mut source, &mirror, &report, runs::last_tally(&mirror.name)?, || {
-                    counts::of_mirror(&mirror)
-                })?;
-                let uid = source.uid()?;
+                let last = runs::last_tally(&mirror.name)?;
+                let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
+                let counts = Counts {
+                    odoo,
+                    mirror: sink.tally()?,
+                };
+                let learned = learned(&source)?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
-                complete(run, &mirror, &shape, &report, odoo, &connection, uid)?;
+                complete(run, &mirror, &shape, &report, counts, &connection, &learned)?;
                 Some(run)
             }
         };

@@ -1,33 +1,48 @@
 //! The end of a run that saw everything, in whichever way it was run.
 
 use super::connection::Connection;
+use super::report::warning;
 use super::time::optional_timestamptz;
-use super::{counts, logins, mirrors, runs};
+use super::{logins, mirrors, runs};
 use crate::error::Result;
+use crate::fetch::OdooSource;
 use crate::mirror::Mirror;
-use crate::sync::{Counts, Mode, Report, Tally};
+use crate::odoo::Known;
+use crate::sync::{Counts, Mode, Report};
 
-/// Records the run with both counts, moves the cursor, remembers the login. `odoo` is what Odoo counted.
+/// Records the run with both counts, moves the cursor, remembers what Odoo has told.
 pub fn complete(
     run: i64,
     mirror: &Mirror,
     shape: &str,
     report: &Report,
-    odoo: Tally,
+    counts: Counts,
     connection: &Connection,
-    uid: Option<i64>,
+    known: &Known,
 ) -> Result<()> {
-    let counts = Counts {
-        odoo,
-        mirror: counts::of_mirror(mirror)?,
-    };
     runs::succeed(run, report, &counts)?;
     if report.complete && report.mode != Mode::Since {
         let cursor = optional_timestamptz(report.cursor)?;
-        mirrors::set_reached(&mirror.name, cursor, shape, &connection.account.login)?;
+        mirrors::set_reached(
+            &mirror.name,
+            cursor,
+            shape,
+            &connection.account.login,
+            known.uuid.as_deref(),
+        )?;
     }
-    if let Some(uid) = uid {
-        logins::remember(connection, uid)?;
-    }
+    logins::remember(connection, known)?;
     runs::purge(&mirror.name)
+}
+
+/// What is known of Odoo after a run. Where the addon of Odoo failed, the run read on without it, and says so.
+pub fn learned(source: &OdooSource) -> Result<Known> {
+    let (known, failure) = source.known()?;
+    if let Some(error) = failure {
+        warning(
+            format!("the addon ipai_sync of Odoo was given up for this run: {error}"),
+            "Nothing is missing: the run read on without it, more slowly. The next full run tries it again.".to_owned(),
+        );
+    }
+    Ok(known)
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, Tick};
 use crate::http::{shown, Endpoint};
 use crate::odoo::retry::Policy;
-use crate::odoo::Account;
+use crate::odoo::{Account, Addon, Known};
 use crate::options::{Pair, PasswordOption, ServerOptions, UserOptions};
 use crate::secret::Secret;
 use pgrx::{pg_sys, PgList};
@@ -22,6 +22,8 @@ pub struct Connection {
     pub server: String,
     pub endpoint: Endpoint,
     pub account: Account,
+    /// Whether the addon of Odoo is to be used, where it is there.
+    use_addon: bool,
 }
 
 impl Connection {
@@ -56,6 +58,7 @@ impl Connection {
             };
         Ok(Connection {
             server: server.to_owned(),
+            use_addon: options.addon,
             endpoint: options.endpoint,
             account: Account {
                 dbname: options.dbname,
@@ -70,10 +73,18 @@ impl Connection {
         shown(&self.endpoint.url)
     }
 
+    /// What is known of the addon, unless it is not to be used.
+    pub fn addon(&self, known: Addon) -> Addon {
+        match self.use_addon {
+            true => known,
+            false => Addon::Unwanted,
+        }
+    }
+
     /// A thread that calls Odoo, with the remembered login where there is one.
     pub fn fetcher(&self, retries: Policy, tick: Tick) -> Result<Fetcher> {
-        let uid = logins::remembered(self)?;
-        Fetcher::start(self.endpoint.clone(), self.account.clone(), retries, uid, tick)
+        let known = logins::remembered(self)?;
+        Fetcher::start(self.endpoint.clone(), self.account.clone(), retries, known, tick)
     }
 
     /// The same for a person who waits: the first call logs in anew, and nothing is tried again.
@@ -82,7 +93,10 @@ impl Connection {
             self.endpoint.clone(),
             self.account.clone(),
             Policy::NONE,
-            None,
+            Known {
+                addon: self.addon(Addon::Unknown),
+                ..Known::default()
+            },
             interrupt::tick,
         )
     }

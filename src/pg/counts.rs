@@ -40,8 +40,7 @@ pub fn after_run(
 }
 
 /// The mirror's counts.
-pub fn of_mirror(mirror: &Mirror) -> Result<Tally> {
-    let statements = Statements::new(mirror);
+pub fn of_mirror(statements: &Statements) -> Result<Tally> {
     let tally = spi::query_one(&statements.counts, &[], |row| {
         let count = |column| -> Result<Option<u64>> {
             let count: Option<i64> = spi::optional(row, column)?;
@@ -65,7 +64,7 @@ pub fn refresh(name: &str) -> Result<(i64, i64)> {
     let total = source.count()?;
     let counts = Counts {
         odoo: of_odoo(&mut source, &mirror, total)?,
-        mirror: of_mirror(&mirror)?,
+        mirror: of_mirror(&Statements::new(&mirror))?,
     };
     runs::record_counts(name, &counts)?;
     runs::purge(name)?;

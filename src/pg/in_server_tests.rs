@@ -8,7 +8,7 @@ use pgrx::pg_schema;
 mod tests {
     use super::recorded::Recorded;
     use crate::error::Error;
-    use crate::mirror::{Column, FieldMap, Kind, Mirror, Page, Table};
+    use crate::mirror::{Column, FieldMap, Kind, Mirror, Packed, Page, Table};
     use crate::odoo::Scope;
     use crate::pg::report;
     use crate::pg::sink::PgSink;
@@ -176,22 +176,32 @@ mod tests {
         NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap()
     }
 
+    fn packed(cell: impl AsRef<[u8]>) -> Packed {
+        [Some(cell), None].into_iter().collect()
+    }
+
+    /// The first cell in both rows.
+    fn twice(cells: Packed) -> Packed {
+        let first = cells.iter().next().flatten();
+        [first, first].into_iter().collect()
+    }
+
     /// A row of values and a row of nulls.
     fn page() -> Page {
         Page {
             ids: vec![1, 2],
             columns: vec![
-                Column::Text(vec![Some("a\r\n'\"\\ \u{1F680} \u{FFFE}".into()), None]),
+                Column::Text(packed("a\r\n'\"\\ \u{1F680} \u{FFFE}")),
                 Column::Integer(vec![Some(i32::MIN), None]),
                 Column::Bigint(vec![Some(i64::MAX), None]),
                 Column::Double(vec![Some(f64::NAN), None]),
-                Column::Numeric(vec![Some("1.25e-7".into()), None]),
+                Column::Numeric(packed("1.25e-7")),
                 Column::Boolean(vec![Some(true), None]),
                 Column::Date(vec![NaiveDate::from_ymd_opt(1, 1, 1), None]),
                 Column::Timestamptz(vec![Some(moment("9999-12-31 23:59:59")), None]),
-                Column::BigintArray(vec![Some(vec![3, 5]), None]),
-                Column::Jsonb(vec![Some(r#"{"a": [1, null]}"#.into()), None]),
-                Column::Bytea(vec![Some(vec![0, 255]), None]),
+                Column::BigintArray(packed("{3,5}")),
+                Column::Jsonb(packed(r#"{"a": [1, null]}"#)),
+                Column::Bytea(packed([0, 255])),
             ],
             written: None,
         }
@@ -254,17 +264,17 @@ mod tests {
             // The second row is all null: give it the value of the first.
             let filled = page().columns.swap_remove(index);
             changed.columns[index] = match filled {
-                Column::Text(cells) => Column::Text(vec![cells[0].clone(), cells[0].clone()]),
+                Column::Text(cells) => Column::Text(twice(cells)),
                 Column::Integer(cells) => Column::Integer(vec![cells[0], cells[0]]),
                 Column::Bigint(cells) => Column::Bigint(vec![cells[0], cells[0]]),
                 Column::Double(cells) => Column::Double(vec![cells[0], cells[0]]),
-                Column::Numeric(cells) => Column::Numeric(vec![cells[0].clone(), cells[0].clone()]),
+                Column::Numeric(cells) => Column::Numeric(twice(cells)),
                 Column::Boolean(cells) => Column::Boolean(vec![cells[0], cells[0]]),
                 Column::Date(cells) => Column::Date(vec![cells[0], cells[0]]),
                 Column::Timestamptz(cells) => Column::Timestamptz(vec![cells[0], cells[0]]),
-                Column::BigintArray(cells) => Column::BigintArray(vec![cells[0].clone(), cells[0].clone()]),
-                Column::Jsonb(cells) => Column::Jsonb(vec![cells[0].clone(), cells[0].clone()]),
-                Column::Bytea(cells) => Column::Bytea(vec![cells[0].clone(), cells[0].clone()]),
+                Column::BigintArray(cells) => Column::BigintArray(twice(cells)),
+                Column::Jsonb(cells) => Column::Jsonb(twice(cells)),
+                Column::Bytea(cells) => Column::Bytea(twice(cells)),
             };
             let one_updated = Written {
                 inserted: 0,
@@ -289,12 +299,13 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, fields, count, a page and that there are no more, all ids and the same, those that are active,
+        // As a run asks: login, fields, count, whether there is the addon, a page and that there are no more, all ids and the same, those that are active,
         // alerts.
         let odoo = Recorded::start(vec![
             include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../../tests/corpus/odoo19/fields_get.xml"),
             include_str!("../../tests/corpus/odoo19/search_count.xml"),
+            include_str!("../../tests/corpus/odoo19/fault_missing_model.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
@@ -318,8 +329,8 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 9);
-        assert!(requests[3].contains("search_read") && requests[3].contains("active_test"));
+        assert_eq!(requests.len(), 10);
+        assert!(requests[4].contains("search_read") && requests[4].contains("active_test"));
     }
 
     #[pg_test(error = "run_sync cannot run inside a transaction")]

@@ -1,49 +1,73 @@
-//! The uid that Odoo gave to a login: remembered, because asking costs Odoo 0.4 seconds of password hashing.
+//! What Odoo has told a login: its uid, because asking costs Odoo 0.4 seconds of password hashing, and whether it has our addon.
 //! It proves nothing: every call carries the password.
 
 use super::connection::Connection;
 use super::spi;
 use crate::error::Result;
 use crate::fetch::Fetcher;
+use crate::odoo::{Addon, Known};
 
-/// The remembered uid; none for a role that may not look.
-pub fn remembered(connection: &Connection) -> Result<Option<i64>> {
+/// What is remembered; nothing for a role that may not look.
+pub fn remembered(connection: &Connection) -> Result<Known> {
+    let nothing = Known {
+        addon: connection.addon(Addon::Unknown),
+        ..Known::default()
+    };
     if !may("select")? {
-        return Ok(None);
+        return Ok(nothing);
     }
-    spi::query_one(
-        "select uid from ipai.odoo_logins where url = $1 and dbname = $2 and login = $3",
+    let known = spi::query_one(
+        "select uid, addon, database_uuid from ipai.odoo_logins where url = $1 and dbname = $2 and login = $3",
         &[
             connection.url().into(),
             connection.account.dbname.as_str().into(),
             connection.account.login.as_str().into(),
         ],
-        |row| spi::column(row, 1),
-    )
+        |row| {
+            Ok(Known {
+                uid: spi::optional(row, 1)?,
+                addon: connection.addon(match spi::optional(row, 2)? {
+                    None => Addon::Unknown,
+                    Some(true) => Addon::Present,
+                    Some(false) => Addon::Missing,
+                }),
+                uuid: spi::optional(row, 3)?,
+            })
+        },
+    )?;
+    Ok(known.unwrap_or(nothing))
 }
 
-/// Remembers the one that Odoo has accepted from this fetcher.
+/// Remembers what this fetcher has found out.
 pub fn remember_of(connection: &Connection, fetcher: &Fetcher) -> Result<()> {
-    match fetcher.run(|client| Ok(client.uid()))? {
-        Some(uid) => remember(connection, uid),
-        None => Ok(()),
-    }
+    remember(connection, &fetcher.run(|client| Ok(client.known().clone()))?)
 }
 
 /// Remembers it; writes nothing where it is known.
-pub fn remember(connection: &Connection, uid: i64) -> Result<()> {
+pub fn remember(connection: &Connection, known: &Known) -> Result<()> {
     // What only saves time must not fail anything.
-    if remembered(connection)? == Some(uid) || !may("select, insert, update")? {
+    let Some(uid) = known.uid else {
+        return Ok(());
+    };
+    let addon = match known.addon {
+        Addon::Unknown | Addon::Unwanted => None,
+        Addon::Missing => Some(false),
+        Addon::Present => Some(true),
+    };
+    if remembered(connection)? == *known || !may("select, insert, update")? {
         return Ok(());
     }
     spi::execute(
-        "insert into ipai.odoo_logins (url, dbname, login, uid) values ($1, $2, $3, $4) \
-         on conflict (url, dbname, login) do update set uid = excluded.uid",
+        "insert into ipai.odoo_logins (url, dbname, login, uid, addon, database_uuid) values ($1, $2, $3, $4, $5, $6) \
+         on conflict (url, dbname, login) do update set uid = excluded.uid, addon = coalesce(excluded.addon, odoo_logins.addon), \
+         database_uuid = coalesce(excluded.database_uuid, odoo_logins.database_uuid)",
         &[
             connection.url().into(),
             connection.account.dbname.as_str().into(),
             connection.account.login.as_str().into(),
             uid.into(),
+            addon.into(),
+            known.uuid.as_deref().into(),
         ],
         |_| Ok(()),
     )?;

@@ -16,8 +16,8 @@ use pgrx::spi::SpiHeapTupleData;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-/// Records asked for in one call, and the part of the rows that one run may delete, where nobody chose otherwise.
-pub const PAGE_SIZE: u32 = 5_000;
+/// Most records asked for in one call, and the part of the rows that one run may delete, where nobody chose otherwise.
+pub const PAGE_SIZE: u32 = 20_000;
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
 const COLUMNS: &str =
@@ -260,27 +260,47 @@ pub fn enabled() -> Result<Vec<String>> {
         .collect())
 }
 
-/// What one run may delete. A mirror that another Odoo user filled loses nothing by itself: this one may see less.
-pub fn guard(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Result<Guard> {
-    let filled_as = spi::query_one(
-        "select filled_as from ipai.mirrors where name = $1",
+/// What one run may do to what the mirror has.
+pub struct Leave {
+    pub guard: Guard,
+    /// `database.uuid` of the only Odoo database that it may read, if any.
+    pub only_from: Option<String>,
+}
+
+/// A mirror that another Odoo user filled loses nothing by itself: this one may see less. One that another database filled is left
+/// alone. Whoever gives a ratio means it.
+pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Result<Leave> {
+    if let Some(ratio) = max_delete_ratio {
+        return Ok(Leave {
+            guard: Guard::ratio(ratio),
+            only_from: None,
+        });
+    }
+    let filled = spi::query_one(
+        "select filled_as, filled_from from ipai.mirrors where name = $1",
         &[mirror.name.as_str().into()],
-        |row| spi::optional::<String>(row, 1),
+        |row| Ok((spi::optional::<String>(row, 1)?, spi::optional(row, 2)?)),
     )?;
-    let other = filled_as.flatten().filter(|filled_as| filled_as != login);
-    Ok(match (max_delete_ratio, other) {
-        (Some(ratio), _) => Guard::ratio(ratio),
-        (None, Some(_)) => Guard::NOTHING,
-        (None, None) => Guard::ratio(mirror.max_delete_ratio),
-    })
+    let (filled_as, only_from) = filled.unwrap_or_default();
+    let guard = match filled_as.filter(|filled_as| filled_as != login) {
+        Some(_) => Guard::NOTHING,
+        None => Guard::ratio(mirror.max_delete_ratio),
+    };
+    Ok(Leave { guard, only_from })
 }
 
 /// Notes what a complete run reached; writes nothing where that is known. Without a `cursor` the old one stays.
-pub fn set_reached(name: &str, cursor: Option<TimestampWithTimeZone>, shape: &str, login: &str) -> Result<()> {
+pub fn set_reached(
+    name: &str,
+    cursor: Option<TimestampWithTimeZone>,
+    shape: &str,
+    login: &str,
+    uuid: Option<&str>,
+) -> Result<()> {
     spi::execute(
-        "update ipai.mirrors set cursor = coalesce($2, cursor), shape = $3, filled_as = $4 where name = $1 and \
-         (cursor, shape, filled_as) is distinct from (coalesce($2, cursor), $3, $4)",
-        &[name.into(), cursor.into(), shape.into(), login.into()],
+        "update ipai.mirrors set cursor = coalesce($2, cursor), shape = $3, filled_as = $4, filled_from = coalesce($5, filled_from) where \
+         name = $1 and (cursor, shape, filled_as, filled_from) is distinct from (coalesce($2, cursor), $3, $4, coalesce($5, filled_from))",
+        &[name.into(), cursor.into(), shape.into(), login.into(), uuid.into()],
         |_| Ok(()),
     )?;
     Ok(())

@@ -1,6 +1,6 @@
 //! `call ipai.run_sync()`: runs that commit each page, go on where an earlier one stopped, and record how they end.
 
-use super::complete::complete;
+use super::complete::{complete, learned};
 use super::connection::Connection;
 use super::interrupt::tick;
 use super::report::{or_raise, warning};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
-use crate::sync::{self, Mode, Plan, Position, Requested, Start};
+use crate::sync::{self, Counts, Mode, Plan, Position, Requested, Start};
 use chrono::NaiveDateTime;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -184,13 +184,13 @@ fn begin(name: &str, requested: Requested) -> Result<Begun> {
 }
 
 fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
-    let (connection, mut fetcher, guard) = subtransaction::within(|| {
+    let (connection, mut fetcher, leave) = subtransaction::within(|| {
         let mirror = &begun.mirror;
         target::check(mirror, false)?;
         let connection = Connection::open(&mirror.server)?;
-        let guard = mirrors::guard(mirror, &connection.account.login, max_delete_ratio)?;
+        let leave = mirrors::leave(mirror, &connection.account.login, max_delete_ratio)?;
         let fetcher = connection.fetcher(Policy::SYNC, tick)?;
-        Ok((connection, fetcher, guard))
+        Ok((connection, fetcher, leave))
     })?;
     // Nothing is locked while Odoo is waited for.
     subtransaction::commit()?;
@@ -202,7 +202,7 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         cursor: begun.cursor,
         max_rows: None,
         dry_run: false,
-        guard,
+        guard: leave.guard,
     };
     // A run that reads everything looks at the fields first. Any other one has no call to spare, and looks when it fails.
     let mut looked = plan.mode == Mode::Full;
@@ -211,7 +211,7 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         plan.resume = Position::default();
     }
     loop {
-        match attempt(&begun, fetcher, &plan, &connection) {
+        match attempt(&begun, fetcher, &plan, leave.only_from.clone(), &connection) {
             Err(error) if !looked && drift::may_explain(&error) => {
                 looked = true;
                 subtransaction::rollback()?;
@@ -246,23 +246,27 @@ fn look_at_fields(begun: &mut Begun, fetcher: &Fetcher) -> Result<bool> {
     Ok(true)
 }
 
-fn attempt(begun: &Begun, fetcher: Fetcher, plan: &Plan, connection: &Connection) -> Result<()> {
+fn attempt(
+    begun: &Begun,
+    fetcher: Fetcher,
+    plan: &Plan,
+    only_from: Option<String>,
+    connection: &Connection,
+) -> Result<()> {
     let mirror = Arc::new(begun.mirror.readable()?);
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
-    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror));
+    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(only_from);
     let mut sink = CommittingSink::new(&mirror, begun.run);
     let report = sync::run(&mut source, &mut sink, plan)?;
-    let ours = || {
-        let ours = subtransaction::within(|| counts::of_mirror(&mirror))?;
-        subtransaction::commit()?;
-        Ok(ours)
-    };
-    let odoo = counts::after_run(&mut source, &mirror, &report, last, ours)?;
-    let uid = source.uid()?;
+    let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
+    let learned = learned(&source)?;
     drop(source);
     subtransaction::within(|| {
-        sink.carry_out()?;
-        complete(begun.run, &mirror, &begun.shape, &report, odoo, connection, uid)
+        let counts = Counts {
+            odoo,
+            mirror: sink.carry_out()?,
+        };
+        complete(begun.run, &mirror, &begun.shape, &report, counts, connection, &learned)
     })
 }

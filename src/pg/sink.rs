@@ -2,38 +2,56 @@
 
 use super::progress::Progress;
 use super::spi;
-use super::time::{date, timestamptz};
-use super::{report, runs, subtransaction};
-use crate::error::Result;
+use super::{array, counts, report, runs, subtransaction};
+use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
-use crate::mirror::{Column, Mirror, Page};
-use crate::sync::{Difference, Sink, SoFar, Written};
-use pgrx::datum::{DatumWithOid, IntoDatum};
+use crate::mirror::{Mirror, Page};
+use crate::sync::{Difference, Digest, Sink, SoFar, Tally, Written};
+use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
 pub struct PgSink {
     statements: Statements,
+    model: String,
+    /// Odoo's names of the columns.
+    fields: Vec<String>,
     dry: bool,
     progress: Progress,
+    /// The mirror's counts, as long as nothing has changed them: each time all rows are looked at.
+    tally: Option<Tally>,
 }
 
 impl PgSink {
     pub fn new(mirror: &Mirror, dry: bool) -> Self {
         PgSink {
             statements: Statements::new(mirror),
+            model: mirror.scope.model.clone(),
+            fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
             dry,
             progress: Progress::new(&mirror.name),
+            tally: None,
         }
     }
 }
 
-impl Sink for PgSink {
-    fn write(&mut self, page: &Page) -> Result<Written> {
+impl PgSink {
+    /// The mirror's counts.
+    pub fn tally(&mut self) -> Result<Tally> {
+        match self.tally {
+            Some(tally) => Ok(tally),
+            None => Ok(*self.tally.insert(counts::of_mirror(&self.statements)?)),
+        }
+    }
+
+    /// Writes a page as one statement.
+    fn put(&self, page: &Page) -> Result<Written> {
         // Inside the connection, so that the arrays live in its memory and go with it.
         Spi::connect_mut(|client| {
-            let ids = std::iter::once(Ok(page.ids.clone().into()));
-            let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array)).collect();
-            let args = args?;
+            let ids = std::iter::once(array::of_ids(&page.ids));
+            let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array::of_column)).collect();
+            let mut args = args?;
+            // Ids ascend.
+            args.extend([page.ids.first(), page.ids.last()].map(|id| id.copied().into()));
             let rows = match self.dry {
                 true => client.select(self.statements.probe.as_str(), None, &args),
                 false => client.update(self.statements.upsert.as_str(), None, &args),
@@ -50,15 +68,78 @@ impl Sink for PgSink {
         })
     }
 
+    /// The record, and its field, that the table does not take.
+    fn blame(&self, page: &Page, error: Error) -> Error {
+        // Whether it takes these; nothing of them stays.
+        let takes = |page: &Page| match subtransaction::within(|| self.put(page).and(Err::<(), _>(Error::Cancelled))) {
+            Err(Error::Cancelled) => Ok(true),
+            Err(error) if is_about_values(&error) => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => Ok(true),
+        };
+        let find = || {
+            let mut rows = 0..page.len();
+            while rows.len() > 1 {
+                let half = rows.start + rows.len() / 2;
+                match takes(&page.part(rows.start..half))? {
+                    true => rows.start = half,
+                    false => rows.end = half,
+                }
+            }
+            // What is in the record next to it is fit, as far as anybody knows.
+            let next = match rows.start {
+                0 => 1..2.min(page.len()).max(1),
+                row => row - 1..row,
+            };
+            let record = page.part(rows);
+            let Some(id) = record.ids.first().copied() else {
+                return Ok(None);
+            };
+            if takes(&record)? {
+                return Ok(None);
+            }
+            for column in 0..record.columns.len() {
+                let other = (next.len() == 1).then(|| (page, next.clone()));
+                if takes(&record.with(column, None))? || (other.is_some() && takes(&record.with(column, other))?) {
+                    return Ok(Some((id, Some(column))));
+                }
+            }
+            Ok(Some((id, None)))
+        };
+        match find() {
+            Ok(Some((id, column))) => Error::Record {
+                model: self.model.clone(),
+                id,
+                field: column.map(|column| self.fields[column].clone()),
+                cause: Box::new(error),
+            },
+            // Only together they are refused.
+            Ok(None) => error,
+            Err(other) => other,
+        }
+    }
+}
+
+impl Sink for PgSink {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        match subtransaction::within(|| self.put(page)) {
+            Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
+            Ok(written) if !self.dry && written != Written::default() => {
+                self.tally = None;
+                Ok(written)
+            }
+            written => written,
+        }
+    }
+
     fn count(&mut self) -> Result<u64> {
-        let count = spi::query_one(&self.statements.count, &[], |row| spi::column::<i64>(row, 1))?;
-        Ok(unsigned(count))
+        Ok(self.tally()?.total)
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
         let rows = Spi::connect(|client| {
             // Inside the connection: see `write`.
-            let args = [ids.to_vec().into(), after.into(), upto.into()];
+            let args = [array::of_ids(ids)?, after.into(), upto.into()];
             let table = client.select(self.statements.compare.as_str(), None, &args);
             spi::read(table.map_err(spi::internal)?, |row| {
                 Ok((spi::optional::<i64>(row, 1)?, spi::optional::<i64>(row, 2)?))
@@ -72,16 +153,41 @@ impl Sink for PgSink {
         Ok(difference)
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        spi::query(&self.statements.rest, &[after.into()], |row| spi::column(row, 1))
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        spi::query(&self.statements.rest, &[after.into(), upto.into()], |row| {
+            spi::column(row, 1)
+        })
+    }
+
+    fn greatest(&mut self) -> Result<i64> {
+        let greatest = spi::query_one(&self.statements.greatest, &[], |row| spi::column(row, 1))?;
+        Ok(greatest.unwrap_or(0))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        let mut digests = vec![Digest::default(); bounds.len().saturating_sub(1)];
+        let ranges = spi::query(&self.statements.digest, &[bounds.to_vec().into()], |row| {
+            let digest = Digest {
+                count: unsigned(spi::optional(row, 2)?),
+                sum: integer(&spi::column::<String>(row, 3)?)?,
+                squares: integer(&spi::column::<String>(row, 4)?)?,
+            };
+            Ok((spi::column::<i32>(row, 1)?, digest))
+        })?;
+        for (range, digest) in ranges {
+            let place = usize::try_from(range - 1).ok().and_then(|range| digests.get_mut(range));
+            *place.ok_or_else(|| spi::internal("a range of ids that was not asked for"))? = digest;
+        }
+        Ok(digests)
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
         if self.dry || ids.is_empty() {
             return Ok(ids.len() as u64);
         }
+        self.tally = None;
         Spi::connect_mut(|client| {
-            let table = client.update(self.statements.delete.as_str(), None, &[ids.to_vec().into()]);
+            let table = client.update(self.statements.delete.as_str(), None, &[array::of_ids(ids)?]);
             Ok(table.map_err(spi::internal)?.len() as u64)
         })
     }
@@ -114,9 +220,18 @@ impl CommittingSink {
         }
     }
 
-    /// Deletes what was agreed on: at the end, when Odoo is asked for nothing more, so that no lock waits for it.
-    pub fn carry_out(&mut self) -> Result<u64> {
-        self.sink.delete(&self.gone)
+    /// Deletes what was agreed on, at the end, when Odoo is asked for nothing more, so that no lock waits for it; gives the counts.
+    pub fn carry_out(&mut self) -> Result<Tally> {
+        self.sink.delete(&self.gone)?;
+        self.sink.tally()
+    }
+
+    /// The mirror's counts.
+    pub fn tally(&mut self) -> Result<Tally> {
+        match self.sink.tally {
+            Some(tally) => Ok(tally),
+            None => self.look(PgSink::tally),
+        }
     }
 
     /// A look at the table, over when it returns: a lock held longer would stand in the way of others.
@@ -129,19 +244,27 @@ impl CommittingSink {
 
 impl Sink for CommittingSink {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        subtransaction::within(|| self.sink.write(page))
+        self.sink.write(page)
     }
 
     fn count(&mut self) -> Result<u64> {
-        self.look(|sink| sink.count())
+        Ok(self.tally()?.total)
     }
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
         self.look(|sink| sink.compare(after, upto, ids))
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        self.look(|sink| sink.rest(after))
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        self.look(|sink| sink.rest(after, upto))
+    }
+
+    fn greatest(&mut self) -> Result<i64> {
+        self.look(|sink| sink.greatest())
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        self.look(|sink| sink.digest(bounds))
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
@@ -160,39 +283,17 @@ impl Sink for CommittingSink {
     }
 }
 
+/// Whether a value is what Postgres, a constraint or a trigger refuses.
+fn is_about_values(error: &Error) -> bool {
+    ["22", "23", "44", "P0"]
+        .iter()
+        .any(|class| error.sqlstate().starts_with(class))
+}
+
 fn unsigned(count: Option<i64>) -> u64 {
     count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
 
-/// One column of a page as an array, of the element type that `mirror::sql` expects.
-fn array(column: &Column) -> Result<DatumWithOid<'static>> {
-    Ok(match column {
-        Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) => texts(cells),
-        Column::Integer(cells) => cells.clone().into(),
-        Column::Bigint(cells) => cells.clone().into(),
-        Column::Double(cells) => cells.clone().into(),
-        Column::Boolean(cells) => cells.clone().into(),
-        Column::Date(cells) => mapped(cells, |day| Ok(date(*day)))?.into(),
-        Column::Timestamptz(cells) => mapped(cells, |moment| timestamptz(*moment))?.into(),
-        Column::BigintArray(cells) => mapped(cells, |ids| Ok(array_literal(ids)))?.into(),
-        Column::Bytea(cells) => cells.clone().into(),
-    })
-}
-
-fn texts(cells: &[Option<String>]) -> DatumWithOid<'static> {
-    let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
-    // SAFETY: the array is a copy of the texts, of the type named.
-    unsafe { DatumWithOid::new(cells.into_datum(), pg_sys::TEXTARRAYOID) }
-}
-
-fn mapped<T, R>(cells: &[Option<T>], convert: impl Fn(&T) -> Result<R>) -> Result<Vec<Option<R>>> {
-    cells
-        .iter()
-        .map(|cell| cell.as_ref().map(&convert).transpose())
-        .collect()
-}
-
-fn array_literal(ids: &[i64]) -> String {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("{{{}}}", ids.join(","))
+fn integer(text: &str) -> Result<i128> {
+    text.parse().map_err(|_| spi::internal("a sum that is no integer"))
 }

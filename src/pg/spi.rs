@@ -5,9 +5,10 @@ use crate::error::{Error, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
+use std::fmt::Display;
 
 /// An SPI error that SQL did not raise.
-pub fn internal(error: spi::Error) -> Error {
+pub fn internal(error: impl Display) -> Error {
     Error::Internal {
         cause: error.to_string(),
     }

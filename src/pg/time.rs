@@ -10,22 +10,22 @@ const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
     None => NaiveDate::MIN,
 };
 
-/// Odoo's years have four digits at most.
-pub fn date(day: NaiveDate) -> Date {
-    let days = day.signed_duration_since(EPOCH).num_days() as i32;
-    // SAFETY: years 1 to 9999 are within Postgres's range.
-    unsafe { Date::from_pg_epoch_days(days) }
+/// Days since then. Odoo's years have four digits at most.
+pub fn days(day: NaiveDate) -> i32 {
+    day.signed_duration_since(EPOCH).num_days() as i32
+}
+
+/// Microseconds since then, of a UTC moment; some 290,000 years fit.
+pub fn micros(moment: NaiveDateTime) -> i64 {
+    let since = moment.signed_duration_since(EPOCH.and_time(NaiveTime::MIN));
+    since.num_microseconds().unwrap_or(i64::MAX)
 }
 
 /// A UTC moment as Postgres's timestamptz.
 pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
-    moment
-        .signed_duration_since(EPOCH.and_time(NaiveTime::MIN))
-        .num_microseconds()
-        .and_then(|micros| TimestampWithTimeZone::try_from(micros).ok())
-        .ok_or_else(|| Error::Internal {
-            cause: "a moment is out of Postgres's range".to_owned(),
-        })
+    TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| Error::Internal {
+        cause: "a moment is out of Postgres's range".to_owned(),
+    })
 }
 
 /// The same for what may be missing.

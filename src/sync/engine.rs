@@ -2,7 +2,7 @@
 
 use super::reconcile::Guard;
 use super::report::{Mode, Report};
-use super::{cursor, reconcile, Difference, Position, Scan, Sink, SoFar, Source};
+use super::{cursor, reconcile, Difference, Digest, Position, Scan, Sink, SoFar, Source};
 use crate::error::Result;
 use crate::mirror::Page;
 use chrono::NaiveDateTime;
@@ -49,16 +49,19 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         ));
         run.scan(plan)?;
     }
+    let mut counts = None;
     if !run.so_far.mode.compares() {
         // Equal counts are no proof, but all that such a run pays for; others compare every id.
-        let odoo_count = run.ask(|source| source.count())?;
-        if odoo_count == run.put(|sink| sink.count())? {
-            return run.complete(odoo_count);
+        let theirs = run.ask(|source| source.count())?;
+        let ours = run.put(|sink| sink.count())?;
+        if theirs == ours {
+            return run.complete(theirs);
         }
+        counts = Some((theirs, ours));
     }
     let scanned = run.so_far.inserted;
     // A dry run has written nothing, so that what it read is missing still: counted, not read again.
-    let found = reconcile::compare(&mut run, !plan.dry_run)?;
+    let found = reconcile::compare(&mut run, !plan.dry_run, counts)?;
     if plan.dry_run {
         run.so_far.inserted = scanned.max(found.missing);
     } else {
@@ -106,6 +109,10 @@ impl<'a> Run<'a> {
             limit: plan.max_rows,
         };
         self.ask(|source| source.start(scan))?;
+        if scan.since.is_some() {
+            // While the source works on the first page. Where nothing is new, the sink has not to count again.
+            self.put(|sink| sink.count())?;
+        }
         while let Some(page) = self.ask(|source| source.next_page())? {
             let position = &mut self.so_far.position;
             if position.id == 0 {
@@ -167,8 +174,21 @@ impl<'a> Run<'a> {
         self.put(|sink| sink.compare(after, upto, ids))
     }
 
-    pub(super) fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
-        self.put(|sink| sink.rest(after))
+    pub(super) fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        self.put(|sink| sink.rest(after, upto))
+    }
+
+    pub(super) fn greatest(&mut self) -> Result<i64> {
+        self.put(|sink| sink.greatest())
+    }
+
+    pub(super) fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        self.put(|sink| sink.digest(bounds))
+    }
+
+    /// Most ids that are read in one call.
+    pub(super) fn page_size(&self) -> usize {
+        self.source.page_size().max(1)
     }
 
     /// The report of a run that saw everything it was to see.

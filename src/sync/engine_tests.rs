@@ -462,6 +462,9 @@ fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
             assert_eq!(result, Err(failure()), "call {call}");
             assert_eq!(table.deleted, Vec::<i64>::new(), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
+            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
+            sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
         }
         assert!(failed >= 8, "{failed}");
@@ -484,10 +487,96 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
             failed += 1;
             assert_eq!(result, Err(failure()), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
+            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
+            sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
         }
         assert!(failed >= 8, "{failed}");
     }
+}
+
+#[test]
+fn digests_find_what_differs_without_asking_for_all_ids() {
+    for is_full in [true, false] {
+        let (odoo, mut table) = mirrored(40);
+        let plan = if is_full {
+            full()
+        } else {
+            since(odoo.borrow().date().naive_utc())
+        };
+        apply(&odoo, &[Op::Delete(1), Op::Delete(20), Op::Delete(20)]);
+        // As many are missing as are too many.
+        for id in [7, 8, 9] {
+            table.rows.remove(&id);
+        }
+        apply(&odoo, &[Op::Pass(1), Op::Write(4)]);
+        if !is_full {
+            table.rows.remove(&40);
+        }
+        let mut reader = Reader::new(&odoo);
+        (reader.digests, reader.window) = (true, 100);
+        let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+        assert_eq!((report.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
+        assert_eq!(table.rows, odoo.borrow().rows());
+        let calls = |name| reader.calls.iter().filter(|call| **call == name).count();
+        // All at once, and where Odoo counted none, none.
+        let asked = u8::from(!is_full).into();
+        assert_eq!(
+            (calls("digest"), calls("ids_among"), calls("ids")),
+            (1, asked, 0),
+            "{:?}",
+            reader.calls
+        );
+    }
+}
+
+#[test]
+fn an_empty_mirror_and_an_empty_odoo_have_digests_too() {
+    for (records, rows) in [(0, 0), (4, 0), (0, 4)] {
+        let (odoo, mut table) = mirrored(4);
+        if rows == 0 {
+            table.rows.clear();
+        }
+        for _ in records..4 {
+            apply(&odoo, &[Op::Delete(0)]);
+        }
+        let mut reader = Reader::new(&odoo);
+        reader.digests = true;
+        sync_from(&mut reader, &mut table, &full()).unwrap();
+        assert_eq!(table.rows, odoo.borrow().rows());
+        assert_eq!(reader.calls.iter().filter(|call| **call == "digest").count(), 1);
+    }
+}
+
+#[test]
+fn a_few_deletions_of_many_are_found_by_counting() {
+    let (odoo, mut table) = mirrored(400);
+    let plan = since(odoo.borrow().date().naive_utc());
+    for deleted in [300, 17] {
+        apply(&odoo, &[Op::Pass(1), Op::Delete(deleted)]);
+    }
+    let mut reader = Reader::new(&odoo);
+    reader.window = 100;
+    let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+    assert_eq!((report.deleted, report.odoo_count, report.mirror_count), (2, 398, 398));
+    assert_eq!(table.rows, odoo.borrow().rows());
+    let calls = |name| reader.calls.iter().filter(|call| **call == name).count();
+    // Halved to a page of 3: at most 8 times for each.
+    assert!(
+        calls("count_between") <= 17 && calls("ids_among") == 1 && calls("ids") == 0,
+        "{:?}",
+        reader.calls
+    );
+    // Many are found by asking for all.
+    for _ in 0..60 {
+        apply(&odoo, &[Op::Delete(5)]);
+    }
+    let mut reader = Reader::new(&odoo);
+    reader.window = 100;
+    sync_from(&mut reader, &mut table, &plan).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(reader.calls.iter().filter(|call| **call == "count_between").count(), 0);
 }
 
 #[test]
@@ -1158,6 +1247,7 @@ struct Attempt {
     /// Whether a failure undoes what was not committed; else the failed run keeps it.
     killed: bool,
     clock: bool,
+    digests: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -1235,8 +1325,9 @@ fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value
     let between = prop::collection::vec(prop::collection::vec(op, 0..4), 0..12);
     let fails = || prop::option::weighted(0.3, 1..20usize);
     let ends = (1..5usize, 1..5usize, fails(), fails());
-    (kind(), between, ends, any::<bool>(), prop::bool::weighted(has_clock)).prop_map(
-        |(kind, between, (page_size, window, source_fails, sink_fails), killed, clock)| Attempt {
+    let flags = (any::<bool>(), prop::bool::weighted(has_clock), any::<bool>());
+    (kind(), between, ends, flags).prop_map(
+        |(kind, between, (page_size, window, source_fails, sink_fails), (killed, clock, digests))| Attempt {
             kind,
             page_size,
             window,
@@ -1245,6 +1336,7 @@ fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value
             sink_fails,
             killed,
             clock,
+            digests,
         },
     )
 }
@@ -1284,6 +1376,7 @@ impl World {
     fn attempt(&mut self, attempt: &Attempt) {
         let mut reader = Reader::new(&self.product.odoo);
         (reader.page_size, reader.window, reader.clock) = (attempt.page_size, attempt.window, attempt.clock);
+        reader.digests = attempt.digests;
         reader.between = attempt.between.clone().into();
         reader.fail_at = attempt.source_fails;
         let result = match attempt.kind {

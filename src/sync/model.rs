@@ -12,8 +12,8 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    choose, run, Difference, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start, State,
-    Unfinished, Written,
+    choose, run, Difference, Digest, Guard, Mode, Plan, Position, Report, Requested, Scan, Sink, SoFar, Source, Start,
+    State, Unfinished, Written,
 };
 use crate::error::{Error, Result};
 use crate::mirror::{Column, Page};
@@ -271,6 +271,17 @@ fn whole_seconds(moment: NaiveDateTime) -> NaiveDateTime {
     moment.with_nanosecond(0).unwrap_or(moment)
 }
 
+/// The ids of each range in brief.
+fn digests(bounds: &[i64], ids: impl Fn(i64, i64) -> Vec<i64>) -> Vec<Digest> {
+    assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{bounds:?}");
+    let digest = |ids: Vec<i64>| Digest {
+        count: ids.len() as u64,
+        sum: ids.iter().map(|id| i128::from(*id)).sum(),
+        squares: ids.iter().map(|id| i128::from(*id) * i128::from(*id)).sum(),
+    };
+    bounds.windows(2).map(|pair| digest(ids(pair[0], pair[1]))).collect()
+}
+
 /// What a failing end says.
 pub fn failure() -> Error {
     Error::Connection {
@@ -291,6 +302,8 @@ pub struct Reader {
     pub clock: bool,
     /// Does something to the ids of a window.
     pub tamper: fn(Vec<i64>) -> Vec<i64>,
+    /// Whether it can tell digests.
+    pub digests: bool,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
     first_date: Option<DateTime<Utc>>,
@@ -309,6 +322,7 @@ impl Reader {
             fail_at: None,
             clock: true,
             tamper: |ids| ids,
+            digests: false,
             calls: Vec::new(),
             first_date: None,
             scan: Scan::default(),
@@ -338,6 +352,15 @@ impl Reader {
         Ok(())
     }
 
+    fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
+        let odoo = self.odoo.borrow();
+        odoo.records
+            .keys()
+            .copied()
+            .filter(|id| *id > after && *id <= upto)
+            .collect()
+    }
+
     fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
         let odoo = self.odoo.borrow();
         let found = odoo
@@ -350,7 +373,7 @@ impl Reader {
         Page {
             ids: found.iter().map(|(id, _)| **id).collect(),
             columns: vec![
-                Column::Text(cells().map(|cells| Some(cells.name.clone())).collect()),
+                Column::Text(cells().map(|cells| Some(&cells.name)).collect()),
                 Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
             ],
             written: found
@@ -385,11 +408,33 @@ impl Source for Reader {
         Ok(self.odoo.borrow().records.len() as u64)
     }
 
-    fn ids(&mut self, after: i64) -> Result<Vec<i64>> {
+    fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
         self.request("ids")?;
-        let odoo = self.odoo.borrow();
-        let ids = odoo.records.keys().copied().filter(|id| *id > after).take(self.window);
+        let ids = self.ids_between(after, upto).into_iter().take(self.window);
         Ok((self.tamper)(ids.collect()))
+    }
+
+    fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
+        self.request("ids_among")?;
+        assert!(
+            !ranges.is_empty() && ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0),
+            "{ranges:?}"
+        );
+        let ids = ranges.iter().flat_map(|(after, upto)| self.ids_between(*after, *upto));
+        Ok((self.tamper)(ids.collect()))
+    }
+
+    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
+        self.request("count_between")?;
+        Ok(self.ids_between(after, upto).len() as u64)
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
+        if !self.digests {
+            return Ok(None);
+        }
+        self.request("digest")?;
+        Ok(Some(digests(bounds, |after, upto| self.ids_between(after, upto))))
     }
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
@@ -479,9 +524,9 @@ impl Sink for Table {
         };
         assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", page.ids);
         let mut written = Written::default();
-        for ((id, name), active) in page.ids.iter().zip(names).zip(flags) {
+        for ((id, name), active) in page.ids.iter().zip(names.iter()).zip(flags) {
             let cells = Cells {
-                name: name.clone().unwrap_or_default(),
+                name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
                 active: active.unwrap_or_default(),
             };
             assert!(
@@ -519,9 +564,23 @@ impl Sink for Table {
         })
     }
 
-    fn rest(&mut self, after: i64) -> Result<Vec<i64>> {
+    fn greatest(&mut self) -> Result<i64> {
         self.call()?;
-        Ok(self.rows.keys().copied().filter(|id| *id > after).take(2).collect())
+        Ok(self.rows.keys().next_back().copied().unwrap_or(0))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
+        self.call()?;
+        let rows = &self.rows;
+        Ok(digests(bounds, |after, upto| {
+            rows.keys().copied().filter(|id| *id > after && *id <= upto).collect()
+        }))
+    }
+
+    fn rest(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
+        self.call()?;
+        let ids = self.rows.keys().copied().filter(|id| *id > after && *id <= upto);
+        Ok(ids.take(2).collect())
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {

@@ -54,44 +54,22 @@ pub(super) struct Found {
     pub missing: u64,
 }
 
-/// Asks for all ids in windows and reads what is missing, where that is wanted. Deletes nothing.
+/// Compares the ids of both ends and reads what is missing, where that is wanted. Deletes nothing.
 ///
-/// Only an empty window is the end: a model may filter what it found after Odoo cut it to the window, so that a short one
-/// proves nothing.
-pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
+/// All of them are asked for, or only those of ranges that differ: where the source can tell digests, or where `seen` says that
+/// the counts differ by a few records only (Odoo's and the mirror's).
+pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, u64)>) -> Result<Found> {
     let mut found = Found::default();
-    let mut after = 0;
-    loop {
-        let (ids, page_size) = run.ask(|source| Ok((source.ids(after)?, source.page_size().max(1))))?;
-        let ascending = ids.first().is_none_or(|first| *first > after) && ids.windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascending {
-            return Err(Error::Malformed {
-                cause: "the ids are not in ascending order".to_owned(),
-            });
+    let ranges = match by_digest(run)? {
+        None => by_halves(run, seen)?,
+        ranges => ranges,
+    };
+    match ranges {
+        Some(ranges) => {
+            found.odoo_count = ranges.alike;
+            compare_ranges(run, &ranges.differ, read_missing, &mut found)?;
         }
-        let Some(last) = ids.last().copied() else {
-            break;
-        };
-        let difference = run.compare(after, last, &ids)?;
-        found.odoo_count += ids.len() as u64;
-        found.gone.extend(difference.gone);
-        found.missing += difference.missing.len() as u64;
-        if read_missing {
-            for ids in difference.missing.chunks(page_size) {
-                let page = run.ask(|source| source.read(ids))?;
-                run.write(&page, None)?;
-            }
-        }
-        after = last;
-    }
-    // Behind the last id of Odoo: a part at a time, it may be the whole mirror.
-    loop {
-        let rest = run.rest(after)?;
-        match rest.last() {
-            Some(last) => after = *last,
-            None => break,
-        }
-        found.gone.extend(rest);
+        None => compare_range(run, EVERYTHING, read_missing, &mut found)?,
     }
     if !found.gone.is_empty() {
         // Ids that Odoo counts and does not list are not absent. What is gone stays until a run sees both agree.
@@ -102,6 +80,224 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool) -> Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Ids in `(after, upto]`.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    after: i64,
+    upto: i64,
+    /// How many of them Odoo counted.
+    count: Option<u64>,
+}
+
+const EVERYTHING: Range = Range {
+    after: 0,
+    upto: i64::MAX,
+    count: None,
+};
+
+/// What a look from afar found.
+#[derive(Default)]
+struct Ranges {
+    /// Records in those that are alike.
+    alike: u64,
+    /// The others, in ascending order.
+    differ: Vec<Range>,
+}
+
+impl Ranges {
+    fn add(&mut self, after: i64, upto: i64, count: u64) {
+        match self.differ.last_mut() {
+            Some(last) if last.upto == after => {
+                last.upto = upto;
+                last.count = last.count.map(|so_far| so_far + count);
+            }
+            _ => self.differ.push(Range {
+                after,
+                upto,
+                count: Some(count),
+            }),
+        }
+    }
+}
+
+/// Ranges of a digest, or so; narrower than a page they would save nothing.
+const RANGES: i64 = 1_000;
+
+/// Ranges to the ids of a page, at most.
+const PARTS: usize = 20;
+
+/// The greatest id that Odoo can give.
+const GREATEST: i64 = i32::MAX as i64;
+
+/// One call, however many records there are.
+fn by_digest(run: &mut Run<'_>) -> Result<Option<Ranges>> {
+    let greatest = run.greatest()?;
+    if greatest >= GREATEST {
+        return Ok(None);
+    }
+    let width = (greatest / RANGES + 1).max(i64::try_from(run.page_size() / PARTS).unwrap_or(0));
+    let mut bounds = vec![0];
+    bounds.extend((1..RANGES).map(|n| n * width).take_while(|bound| *bound < greatest));
+    bounds.extend([greatest, GREATEST].iter().filter(|bound| **bound > 0));
+    let Some(theirs) = run.ask(|source| source.digest(&bounds))? else {
+        return Ok(None);
+    };
+    let ours = run.digest(&bounds)?;
+    let mut ranges = Ranges::default();
+    for ((theirs, ours), range) in theirs.iter().zip(&ours).zip(bounds.windows(2)) {
+        match theirs == ours {
+            true => ranges.alike += theirs.count,
+            false => ranges.add(range[0], range[1], theirs.count),
+        }
+    }
+    Ok(Some(ranges))
+}
+
+/// Halves the ids again and again and counts, where that finds what differs with less work than asking for all ids would be: a
+/// call costs about as much as the ids of a page. Equal counts pass for equal ids.
+fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Ranges>> {
+    let Some((theirs, ours)) = seen else {
+        return Ok(None);
+    };
+    let page = run.page_size() as f64;
+    let few = theirs.abs_diff(ours).max(1) as f64;
+    let calls = few * ((ours as f64 / few / page).max(1.0).log2() + 2.0);
+    if calls * page >= ours as f64 {
+        return Ok(None);
+    }
+    let greatest = run.greatest()?;
+    if greatest >= GREATEST {
+        return Ok(None);
+    }
+    let mut ranges = Ranges::default();
+    let behind = run.ask(|source| source.count_between(greatest, GREATEST))?;
+    let mut open = vec![(0, greatest, theirs.saturating_sub(behind), ours)];
+    while let Some((after, upto, theirs, ours)) = open.pop() {
+        if theirs == ours {
+            ranges.alike += theirs;
+        } else if theirs.max(ours) as f64 <= page || upto - after < 2 {
+            ranges.add(after, upto, theirs);
+        } else {
+            let half = after + (upto - after) / 2;
+            let left = run.ask(|source| source.count_between(after, half))?;
+            let ours_left = run.digest(&[after, half])?.first().map_or(0, |digest| digest.count);
+            // The lower half comes off first.
+            open.push((half, upto, theirs.saturating_sub(left), ours.saturating_sub(ours_left)));
+            open.push((after, half, left, ours_left));
+        }
+    }
+    if behind > 0 {
+        ranges.add(greatest, GREATEST, behind);
+    }
+    Ok(Some(ranges))
+}
+
+/// Most ids, and most ranges of them, that are asked for at once.
+const AT_ONCE: u64 = 20_000;
+const RANGES_AT_ONCE: usize = 200;
+
+/// Asks for the ids of ranges: for as many ranges at once as have few of them.
+fn compare_ranges(run: &mut Run<'_>, ranges: &[Range], read_missing: bool, found: &mut Found) -> Result<()> {
+    let mut rest = ranges;
+    while !rest.is_empty() {
+        let mut ids = 0;
+        let few = rest.iter().take(RANGES_AT_ONCE).take_while(|range| {
+            ids += range.count.unwrap_or(u64::MAX / 2);
+            ids <= AT_ONCE
+        });
+        let (together, others) = rest.split_at(few.count().max(1));
+        rest = others;
+        if let [range] = together {
+            compare_range(run, *range, read_missing, found)?;
+            continue;
+        }
+        let counted: u64 = together.iter().filter_map(|range| range.count).sum();
+        let asked: Vec<(i64, i64)> = together.iter().map(|range| (range.after, range.upto)).collect();
+        let ids = match counted {
+            0 => Vec::new(),
+            _ => run.ask(|source| source.ids_among(&asked))?,
+        };
+        ascending(&ids, i64::MIN)?;
+        for range in together {
+            let from = ids.partition_point(|id| *id <= range.after);
+            let to = ids.partition_point(|id| *id <= range.upto);
+            let mine = &ids[from..to];
+            if range.count == Some(mine.len() as u64) {
+                compare_ids(run, range.after, range.upto, mine, read_missing, found)?;
+                found.odoo_count += mine.len() as u64;
+            } else {
+                // It has changed meanwhile, or Odoo counts what it does not list.
+                compare_range(run, *range, read_missing, found)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ascending(ids: &[i64], after: i64) -> Result<()> {
+    match ids.first().is_none_or(|first| *first > after) && ids.windows(2).all(|pair| pair[0] < pair[1]) {
+        true => Ok(()),
+        false => Err(Error::Malformed {
+            cause: "the ids are not in ascending order".to_owned(),
+        }),
+    }
+}
+
+/// Compares the rows of a range with all ids that Odoo has there.
+fn compare_ids(
+    run: &mut Run<'_>,
+    after: i64,
+    upto: i64,
+    ids: &[i64],
+    read_missing: bool,
+    found: &mut Found,
+) -> Result<()> {
+    let difference = run.compare(after, upto, ids)?;
+    found.gone.extend(difference.gone);
+    found.missing += difference.missing.len() as u64;
+    if read_missing {
+        for ids in difference.missing.chunks(run.page_size()) {
+            let page = run.ask(|source| source.read(ids))?;
+            run.write(&page, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for the ids of a range in windows.
+///
+/// As many as Odoo counted are all of them. Otherwise only an empty window is the end: a model may filter what it found after
+/// Odoo cut it to the window, so that a short one proves nothing.
+fn compare_range(run: &mut Run<'_>, range: Range, read_missing: bool, found: &mut Found) -> Result<()> {
+    let Range { mut after, upto, count } = range;
+    let mut seen = 0;
+    while after < upto && count != Some(seen) {
+        let ids = run.ask(|source| source.ids(after, upto))?;
+        ascending(&ids, after)?;
+        let Some(last) = ids.last().copied() else {
+            break;
+        };
+        if last > upto {
+            return Err(Error::Malformed {
+                cause: "there are other ids than those asked for".to_owned(),
+            });
+        }
+        compare_ids(run, after, last, &ids, read_missing, found)?;
+        seen += ids.len() as u64;
+        after = last;
+    }
+    found.odoo_count += seen;
+    // Behind the last id of Odoo: a part at a time, it may be the whole mirror.
+    loop {
+        let rest = run.rest(after, upto)?;
+        match rest.last() {
+            Some(last) => after = *last,
+            None => return Ok(()),
+        }
+        found.gone.extend(rest);
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,21 @@ impl From<Scalar<'_>> for Value {
     }
 }
 
+impl From<Value> for Scalar<'_> {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Nil => Scalar::Nil,
+            Value::Bool(boolean) => Scalar::Bool(boolean),
+            Value::Int(integer) => Scalar::Int(integer),
+            Value::Double(double) => Scalar::Double(double),
+            Value::String(text) => Scalar::String(text.into()),
+            Value::DateTime(text) => Scalar::DateTime(text.into()),
+            Value::Base64(bytes) => Scalar::Base64(bytes),
+            tree @ (Value::Array(_) | Value::Struct(_)) => Scalar::Tree(tree),
+        }
+    }
+}
+
 /// What takes the rows of an answer.
 ///
 /// Rows come while the document is being read. An error after them means that none of them counts.

@@ -8,7 +8,9 @@ Left alone it answers as Odoo 19 does, over records in memory; its faults are th
 
 from __future__ import annotations
 
+import base64
 import http.client
+import json
 import operator
 import select
 import socket
@@ -17,16 +19,19 @@ import ssl
 import threading
 import time
 import xmlrpc.client
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 RECORDED = Path(__file__).resolve().parents[1] / "corpus/odoo19"
 MODEL = "ipai.sample.metric"
+ADDON = "ipai.sync"
 UID = 2
 
 Record = dict[str, Any]
@@ -217,6 +222,25 @@ def _recording(name: str) -> bytes:
     return (RECORDED / f"{name}.xml").read_bytes()
 
 
+_WIRE_TYPES = {bool: "b", int: "i", float: "f"}
+_ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
+
+
+def exported(records: list[Record], names: list[str]) -> str:
+    """A page as the addon writes it (docs/bulk-export.md)."""
+    kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
+
+    def cell(name: str, value: Any) -> str:
+        if kinds[name] == "b":
+            return "t" if value else "f"
+        return "\\N" if value is False else "".join(_ESCAPES.get(c, c) for c in str(value))
+
+    lines = [json.dumps({"columns": [[name, kinds[name]] for name in names]})]
+    lines += ["\t".join(cell(name, record[name]) for name in names) for record in records]
+    lines += [f"\\. {len(records)}", ""]
+    return base64.b64encode(zlib.compress("\n".join(lines).encode(), 1)).decode()
+
+
 # The server ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +248,7 @@ class FaultyOdoo:
     """The server, for as long as the `with` block lasts. `records` may be changed at any time.
 
     tls: files of a certificate and its key; then it speaks https
+    addon: with the addon ipai_sync
     """
 
     def __init__(
@@ -234,7 +259,11 @@ class FaultyOdoo:
         login: str = "admin",
         password: str = "admin",
         tls: tuple[Path, Path] | None = None,
+        addon: bool = False,
     ) -> None:
+        self.addon = addon
+        #: database.uuid, as the addon tells it.
+        self.uuid = "5f0a2f5e-0000-11f1-8000-000000000001"
         self.records = list(records)
         self.dbname = dbname
         self.login = login
@@ -294,6 +323,8 @@ class FaultyOdoo:
             return _recording("object_wrong_password")
         if request.method == "context_get":
             return _result({"lang": "en_US", "tz": False, "uid": UID})
+        if request.model == ADDON and self.addon:
+            return self._of_addon(request)
         if request.model != MODEL:
             return _recording("fault_missing_model")
         if request.method == "fields_get":
@@ -310,13 +341,44 @@ class FaultyOdoo:
                 return _result([{name: record[name] for name in fields} for record in found])
         return _recording("fault_missing_method")
 
+    def _of_addon(self, request: Request) -> bytes:
+        if request.method == "info":
+            return _result({"protocol": 1, "version": "1.0.0", "uuid": self.uuid})
+        model, domain, wanted, *limit = request.args
+        if model != MODEL:
+            return _recording("fault_missing_model")
+        limits = {"limit": limit[0]} if limit else {}
+        found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
+        if request.method == "export":
+            return _result(exported(found, ["id", *wanted]))
+        ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
+        return _result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
+
     def _search(self, request: Request) -> list[Record]:
-        tests = {"<": operator.lt, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
+        tests = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
         found = sorted(self.records, key=lambda record: record["id"])
         if request.kwargs.get("context", {}).get("active_test", True):
             found = [record for record in found if record["active"]]
-        for name, comparison, value in request.domain:
-            found = [record for record in found if tests[comparison](record[name], value)]
+
+        def holds(terms: Iterator[Any], record: Record) -> bool:
+            """The next term, or two of them after an operator."""
+            term = next(terms)
+            if term in ("|", "&"):
+                both = [holds(terms, record), holds(terms, record)]
+                return any(both) if term == "|" else all(both)
+            name, comparison, value = term
+            return bool(tests[comparison](record[name], value))
+
+        def matches(record: Record) -> bool:
+            terms = iter(request.domain)
+            # Side by side they must all hold.
+            results = []
+            with suppress(StopIteration):
+                while True:
+                    results.append(holds(terms, record))
+            return all(results)
+
+        found = [record for record in found if matches(record)]
         return found[: request.kwargs.get("limit")]
 
     # What the connections' threads use

@@ -155,7 +155,7 @@ def manifest(site: Site) -> Path:
 
 
 RESYNC = "select ipai.sync_mirror('sample_metrics')"
-MIGRATION = (paths.PROJECT / TABLE_MIGRATION).read_text()
+MIGRATION = "\n".join(path.read_text() for path in sorted((paths.PROJECT / "migrations").glob("*.sql")))
 
 FAULTS = {
     "a manifest without its access rights": text(

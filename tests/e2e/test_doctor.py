@@ -13,10 +13,16 @@ import pytest
 from conftest import Supabase
 from definitions import ScriptedOdoo, create, execute
 from faulty import metric
-from harness import extension, paths, postgres
+from harness import extension, paths, postgres, shell
 from harness.postgres import Cluster, Installation
 
 TABLE = "ipai.ipai_sample_metrics"
+
+#: Where Postgres restricts output plugins; older minor versions do not.
+PLUGINS = r"""
+    select format('alter database postgres set %s = pgoutput, test_decoding, wal2json', name)
+    from pg_settings where name = 'output_plugin_libraries' \gexec
+"""
 
 #: The checks of a database with a server and a mirror, and what each is about.
 CHECKS = {
@@ -27,6 +33,7 @@ CHECKS = {
     ("row-level security", TABLE),
     ("policies", TABLE),
     ("publication", TABLE),
+    ("output plugin", "wal2json"),
     ("schedule", "sample_metrics"),
     ("clock", "sample_metrics"),
 }
@@ -86,6 +93,7 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
     supabase.run()
     supabase.rows("select ipai.schedule_sync('sample_metrics', '*/15 * * * *')")
     supabase.cluster.psql("alter role authenticator set pgrst.db_schemas = 'public, graphql_public, ipai'")
+    supabase.cluster.psql(PLUGINS)
     odoo.requests.clear()
     yield Patient(supabase.cluster)
     assert odoo.requests == []
@@ -93,6 +101,7 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
         f"""
         set client_min_messages = warning;
         alter role authenticator reset pgrst.db_schemas;
+        alter database postgres reset all;
         alter role authenticator in database postgres reset pgrst.db_schemas;
         select format('drop policy %I on {TABLE}', polname) from pg_policy where polrelid = '{TABLE}'::regclass \\gexec
         drop function if exists ipai.claimed_texts(text) cascade;
@@ -128,8 +137,12 @@ def test_in_good_health(patient: Patient) -> None:
 
 def test_before_there_is_anything(supabase: Supabase) -> None:
     """Freshly installed: no server, no mirror."""
-    found = {row["check"]: row["state"] for row in Patient(supabase.cluster).rows()}
-    assert found == {"pg_cron": "ok", "exposed schema": "unknown"}
+    supabase.cluster.psql(PLUGINS)
+    try:
+        found = {row["check"]: row["state"] for row in Patient(supabase.cluster).rows()}
+        assert found == {"pg_cron": "ok", "exposed schema": "unknown", "output plugin": "ok"}
+    finally:
+        supabase.cluster.psql("alter database postgres reset all")
 
 
 # The database -------------------------------------------------------------------------------------------------------------------------
@@ -138,19 +151,18 @@ def test_before_there_is_anything(supabase: Supabase) -> None:
 def test_the_exposed_schema_is_not_known(patient: Patient) -> None:
     patient.sql("alter role authenticator reset pgrst.db_schemas", user="supabase_admin")
     assert patient.ill() == [("exposed schema", "ipai", "unknown")]
-    # On Supabase, supautils lets postgres set it.
-    assert patient.mend("exposed schema", user="supabase_admin") == [
-        "alter role authenticator set pgrst.db_schemas = 'public, graphql_public, ipai'; notify pgrst, 'reload config';"
-    ]
-    assert patient.ill() == []
+    # A list in the database would hide what is in the one that it takes the place of.
+    remedy = patient.row("exposed schema")["remedy"]
+    assert "API settings" in remedy and "alter role" not in remedy
 
 
-@pytest.mark.parametrize("schemas", ["public", "public, storage, graphql_public", "public,ipai_other", ""])
+@pytest.mark.parametrize("schemas", ["public", "public, storage, graphql_public", "public,ipai_other"])
 def test_the_schema_is_not_exposed(patient: Patient, schemas: str) -> None:
     patient.sql(f"alter role authenticator set pgrst.db_schemas = '{schemas}'", user="supabase_admin")
-    assert patient.ill() == [("exposed schema", "ipai", "problem" if schemas else "unknown")]
-    (remedy,) = patient.mend("exposed schema", user="supabase_admin")
-    assert f"'{schemas or 'public, graphql_public'}, ipai'" in remedy
+    assert patient.ill() == [("exposed schema", "ipai", "problem")]
+    assert patient.mend("exposed schema", user="supabase_admin") == [
+        f"alter role authenticator set pgrst.db_schemas = '{schemas}, ipai'; notify pgrst, 'reload config';"
+    ]
     assert patient.ill() == []
 
 
@@ -379,12 +391,38 @@ def test_realtime_does_not_send_the_table(patient: Patient) -> None:
     assert patient.ill() == []
 
 
+def test_realtime_may_not_use_its_output_plugin(patient: Patient) -> None:
+    name = "select count(*) from pg_settings where name = 'output_plugin_libraries'"
+    if patient.sql(name) == "0":
+        assert "restricts no output plugins" in patient.row("output plugin")["finding"]
+        return
+    slot = "select pg_create_logical_replication_slot('doctor', 'wal2json', true)"
+    for plugins, kept in (
+        ("pgoutput, test_decoding", "pgoutput, test_decoding, "),
+        ("pgoutput", "pgoutput, "),
+        ("''", ""),
+        ('wal2json_other, "Odd"', 'wal2json_other, "Odd", '),
+    ):
+        patient.sql(f"alter database postgres set output_plugin_libraries = {plugins}", user="supabase_admin")
+        assert (plugins, patient.ill()) == (plugins, [("output plugin", "wal2json", "problem")])
+        with pytest.raises(shell.CommandFailed):
+            patient.sql(slot)
+        assert patient.mend("output plugin", user="supabase_admin") == [
+            f"alter database postgres set output_plugin_libraries = {kept}wal2json;"
+        ]
+        patient.sql(slot)
+    assert patient.ill() == []
+
+
 def test_a_mirror_without_a_schedule(patient: Patient) -> None:
     patient.sql("select ipai.unschedule_sync('sample_metrics')")
     assert patient.ill() == [("schedule", "sample_metrics", "problem")]
     assert patient.mend("schedule") == ["select ipai.schedule_sync('sample_metrics', '*/15 * * * *');"]
     assert patient.sql("select count(*) from cron.job") == "1"
-    patient.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.alter_mirror('sample_metrics', enabled => false)")
+    # Another scheduler will do.
+    patient.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.expect_sync('sample_metrics', '@hourly')")
+    assert patient.ill() == []
+    patient.sql("select ipai.expect_sync('sample_metrics', null); select ipai.alter_mirror('sample_metrics', enabled => false)")
     assert patient.ill() == []
 
 
@@ -434,9 +472,10 @@ def test_a_role_with_little_rights(patient: Patient) -> None:
         assert rows["privileges"]["state"] == "unknown"
         patient.sql(rows["privileges"]["remedy"], user="supabase_admin")
         assert {(row["check"], row["object"]) for row in looker.rows()} == CHECKS
-        # pg_cron's jobs are not for it, and no user mapping is its own.
-        assert looker.ill() == [("password", "odoo", "problem"), ("pg_cron", None, "problem")]
+        # pg_cron's jobs and some settings are not for it, and no user mapping is its own.
+        assert looker.ill() == [("password", "odoo", "problem"), ("pg_cron", None, "problem"), ("output plugin", "wal2json", "unknown")]
         assert looker.mend("pg_cron", user="supabase_admin") == ["grant usage on schema cron to looker;"]
+        assert looker.mend("output plugin", user="supabase_admin") == ["grant pg_read_all_settings to looker;"]
         assert looker.ill() == [("password", "odoo", "problem")]
 
 

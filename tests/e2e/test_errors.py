@@ -543,7 +543,7 @@ def test_roles_of_the_api_may_not_call_odoo(connected: Supabase, erp: FaultyOdoo
 
 SERVER = "create server refused foreign data wrapper ipai_odoo options"
 URL = "url 'https://erp.example.com'"
-SERVER_OPTIONS = "Valid options for a server are: allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
+SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
 USER_OPTIONS = "Valid options for a user mapping are: password, password_secret, user."
 ADDRESS = "It is the address of Odoo without a path, such as https://erp.example.com."
 MAPPING = "create user mapping for postgres server odoo options"

@@ -31,7 +31,7 @@ _AWKWARD = "Ünïcode 東京 🎉 <b>&amp;</b> ]]> \\u0000 'quoted' \"twice\"\r\
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
     """An Odoo of the file's own, with records in which every field has several values, unset among them."""
-    with Odoo() as odoo:
+    with Odoo(modules=("ipai_sample_metrics", "ipai_sync")) as odoo:
         populate(odoo)
         yield odoo
 
@@ -452,11 +452,18 @@ MODELS = [life.model for life in LIVES]
 # Tests --------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def connected(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A database that knows the server, and has no mirror yet."""
-    supabase.server(erp.url, dbname=erp.dbname)
-    return supabase
+@pytest.fixture(params=["plain", "addon"])
+def connected(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+    """A database that knows the server, and has no mirror yet; it reads as any Odoo can be read, or through the addon."""
+    supabase.server(erp.url, dbname=erp.dbname, addon=str(request.param == "addon").lower())
+    yield supabase
+    used = {row["addon"] for row in supabase.rows("select addon from ipai.odoo_logins where url = %s", erp.url)}
+    # Given up, it would be false.
+    assert used <= ({None, True} if request.param == "addon" else {None})
+
+
+#: What these tests do in Odoo cannot be done twice, or only XML-RPC cannot do it.
+ONLY_PLAIN = pytest.mark.parametrize("connected", ["plain"], indirect=True)
 
 
 def age(odoo: Odoo, model: str) -> None:
@@ -514,31 +521,48 @@ def test_a_second_full_run_touches_no_row(connected: Supabase, erp: Odoo, model:
     assert_mirrors(connected, erp, name)
 
 
+@pytest.fixture
+def both(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A database that knows the server twice: to read it as any Odoo can be read, and through the addon."""
+    for server in ("plain", "addon"):
+        supabase.server(erp.url, name=server, dbname=erp.dbname, addon=str(server == "addon").lower())
+    return supabase
+
+
 @pytest.mark.parametrize("life", LIVES, ids=MODELS)
-def test_what_happens_in_odoo_arrives(connected: Supabase, erp: Odoo, life: Life) -> None:
+def test_what_happens_in_odoo_arrives(both: Supabase, erp: Odoo, life: Life) -> None:
+    # What happens cannot happen twice, so that two mirrors follow it.
     age(erp, life.model)
-    name = with_everything(connected, erp, life.model, overlap="0")
-    assert connected.sync(name)["mode"] == "full"
-    found = assert_mirrors(connected, erp, name)
-    assert set(found.fields) == stored_fields(erp, life.model)
+    names = [
+        with_everything(both, erp, life.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
+        for server in ("plain", "addon")
+    ]
+    found = {}
+    for name in names:
+        assert both.sync(name)["mode"] == "full"
+        found[name] = assert_mirrors(both, erp, name)
+        assert set(found[name].fields) == stored_fields(erp, life.model)
 
     life.edit(erp)
-    run = connected.sync(name)
-    assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
-    assert 0 < run["updated"] < found.rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        run = both.sync(name)
+        assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
+        assert 0 < run["updated"] < found[name].rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
+        assert_mirrors(both, erp, name)
 
     age(erp, life.model)
-    connected.sync(name, "full")
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        both.sync(name, "full")
+        assert_mirrors(both, erp, name)
     life.silent(erp)
-    assert connected.sync(name)["mode"] == "incremental"
-    differences = compare(connected, erp, name).differences
-    assert {difference.field for difference in differences} == life.unseen
-    run = connected.sync(name, "full")
-    assert (run["inserted"], run["deleted"]) == (0, 0)
-    assert run["updated"] == len({difference.odoo_id for difference in differences})
-    assert_mirrors(connected, erp, name)
+    for name in names:
+        assert both.sync(name)["mode"] == "incremental"
+        differences = compare(both, erp, name).differences
+        assert {difference.field for difference in differences} == life.unseen
+        run = both.sync(name, "full")
+        assert (run["inserted"], run["deleted"]) == (0, 0)
+        assert run["updated"] == len({difference.odoo_id for difference in differences})
+        assert_mirrors(both, erp, name)
 
 
 #: Models with a table that nobody may read, or in which nobody may write.
@@ -565,6 +589,35 @@ def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Od
         compared.append(found.rows)
         connected.rows("select ipai.drop_mirror(%s, true)", name)
     assert len(compared) > 60 and sum(compared) > 10_000
+
+
+@pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
+def test_a_restricted_user_reads_the_same_both_ways(supabase: Supabase, erp: Odoo, group: str) -> None:
+    erp.create_user(group, "password", (group,))
+    for server in ("plain", "addon"):
+        supabase.server(erp.url, name=server, dbname=erp.dbname, user=group, password="password", addon=str(server == "addon").lower())
+    rows, refused = 0, set()
+    for model in [*MODELS, "res.company", "res.partner.category", "res.groups", "ir.attachment", "ir.config_parameter", "ir.ui.view"]:
+        found = {}
+        for server in ("plain", "addon"):
+            try:
+                made = supabase.create_mirror(model, server=server, target=f"public.{server}", name=server)
+                supabase.sync(server)
+            except psycopg.Error as error:
+                assert error.sqlstate == "42501", (model, error)
+                refused.add((model, server))
+            else:
+                columns = ", ".join(f'"{row["column"]}"' for row in made)
+                as_read = f"select to_jsonb(t) as row from (select odoo_id, {columns} from public.{server}) t order by odoo_id"
+                found[server] = [row["row"] for row in supabase.rows(as_read)]
+            supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
+        assert (model, found.get("addon")) == (model, found.get("plain"))
+        rows += len(found.get("plain", []))
+    assert supabase.rows("select distinct addon from ipai.odoo_logins") == [{"addon": True}]
+    assert (
+        rows > 50
+        and {model for model, server in refused if server == "addon"} == {model for model, server in refused if server == "plain"} != set()
+    )
 
 
 # What is mirrored, and how ------------------------------------------------------------------------------------------------------------
@@ -645,6 +698,7 @@ def test_a_large_model_fits_into_columns_of_any_name(connected: Supabase, erp: O
     assert found.fields == tuple(sorted(columns))
 
 
+@ONLY_PLAIN
 def test_a_null_inside_of_json_ends_the_run_and_the_other_fields_can_be_mirrored(connected: Supabase, erp: Odoo) -> None:
     """Odoo cannot send it over XML-RPC: the whole page fails there."""
     connected.create_mirror(EVERYTHING, target="ipai.whole")
@@ -676,6 +730,7 @@ def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: A
     return int(odoo.rpc("ir.model.fields", "create", {"model_id": one(odoo, "ir.model", ("model", "=", model)), **described}))
 
 
+@ONLY_PLAIN
 def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, erp: Odoo) -> None:
     """Those of Odoo's own modules have none; those that people made do."""
     name = with_everything(connected, erp, "ir.model.fields")
@@ -700,6 +755,7 @@ def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, e
     assert_mirrors(connected, erp, name)
 
 
+@ONLY_PLAIN
 def test_a_model_of_which_no_record_has_a_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
     for _ in range(2):

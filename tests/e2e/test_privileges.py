@@ -9,6 +9,7 @@ writes it anew; read the difference line by line before it is committed.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import xmlrpc.client
@@ -176,7 +177,10 @@ def test_a_signed_in_user_has_counts_claims_and_protected_mirrors(whole: Supabas
         **{f"table ipai.mirrors column {column}": "r" for column in ("name", "reconcile_every")},
         **{f"table ipai.run_log column {column}": "r" for column in counts},
         **{f"view ipai.{view}": "r" for view in ("sync_count_delta", "sample_metrics_count_delta")},
-        **{f"function ipai.{name}(text)": "X" for name in ("app_claim", "claims_all", "claimed_ids", "claimed_texts", "metric_facets")},
+        **{
+            f"function ipai.{name}(text)": "X"
+            for name in ("app_claim", "claims_all", "claimed_ids", "claimed_id_ranges", "claimed_texts", "metric_facets")
+        },
         "function ipai.metric_series(text,text,bigint,bigint,date,date,integer)": "X",
         "function ipai.metrics_context(integer,text)": "X",
         "function ipai.metrics_overview(text,boolean,integer,integer,integer)": "X",
@@ -201,6 +205,7 @@ def test_service_role_defines_and_grants_nothing(whole: Supabase) -> None:
         "protect_mirror",
         "odoo_call",
         "schedule_sync",
+        "expect_sync",
         "set_odoo_password",
     ):
         (letters,) = {letters for shown, letters in may.items() if shown.startswith(f"function ipai.{name}(")}
@@ -338,14 +343,15 @@ def test_everybody_reads_the_options_of_a_server(whole: Supabase, stranger: Conn
     assert execute(stranger, "select usename, umoptions from pg_user_mappings") == [{"usename": "postgres", "umoptions": None}]
 
 
-def test_whoever_listens_hears_the_alerts(whole: Supabase, stranger: Connection) -> None:
-    """Postgres has no privilege for LISTEN: whoever has a session hears of errors. (Users of the API have none.)"""
+def test_whoever_listens_hears_no_errors(whole: Supabase, stranger: Connection) -> None:
+    """Postgres has no privilege for LISTEN: whoever has a session hears which mirror fails, and not why. (Users of the API have none.)"""
     execute(stranger, "listen ipai_sync_alerts")
     whole.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
         whole.rows("call ipai.run_sync('protected')")
     (heard,) = stranger.notifies(timeout=5, stop_after=1)
-    assert "protected" in heard.payload and "127.0.0.1:9" in heard.payload
+    assert json.loads(heard.payload) == {"raised": [{"mirror": "protected", "kind": "failing", "severity": 1}], "cleared": []}
+    assert "127.0.0.1:9" in whole.row("select message from ipai.sync_alerts where mirror = 'protected'")["message"]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(stranger, "select * from ipai.sync_alerts")
 
@@ -475,6 +481,7 @@ CALLS = f"""
     update own.planted set name = 'local'
     select ipai.sync_now('planted')
     select ipai.unschedule_sync('planted')
+    select ipai.expect_sync('planted', '@hourly')
     select ipai.drop_mirror('planted', true)
 """
 

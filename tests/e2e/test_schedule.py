@@ -313,7 +313,7 @@ def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None
     assert "*/15 * * * *" in hint
 
 
-@pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "sync_now('nope')"])
+@pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "expect_sync('nope', '* * * * *')", "sync_now('nope')"])
 def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.{call}")
     assert error == ("42704", 'mirror "nope" does not exist', "There are: sample_metrics.")
@@ -324,6 +324,41 @@ def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: Faulty
 def test_a_null_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     assert refusal(supabase.connect(), f"select ipai.{call}")[0] in ("22023", "42704")
     assert supabase.rows(JOBS) == []
+
+
+# Another scheduler ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """It is kept, of a mirror that is not registered yet as well; pg_cron does nothing."""
+    stored = "select schedule, scheduled_by, scheduled_at is not null as since from ipai.mirrors"
+    assert supabase.row("select ipai.expect_sync('sample_metrics', '*/15 * * * *') > now() as due") == {"due": True}
+    assert supabase.row(stored) == {"schedule": "*/15 * * * *", "scheduled_by": None, "since": True}
+    assert supabase.rows(JOBS) == []
+    # Nothing that a restore would have to make, or a role could take away.
+    assert supabase.rows("select * from ipai.restore_schedules()") == []
+    assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": False}
+    assert supabase.row(stored)["schedule"] == "*/15 * * * *"
+    # pg_cron takes over, and one scheduler is enough.
+    supabase.rows("select ipai.schedule_sync('sample_metrics', '@hourly')")
+    sqlstate, message, hint = refusal(supabase.connect(), "select ipai.expect_sync('sample_metrics', '@daily')")
+    assert (sqlstate, message) == ("55006", 'mirror "sample_metrics" has a schedule of pg_cron')
+    assert supabase.row(stored)["schedule"] == "@hourly"
+    supabase.rows(cast(LiteralString, hint.rpartition(": ")[2]))
+    supabase.rows("select ipai.expect_sync('sample_metrics', '@daily')")
+    assert (supabase.row(stored)["schedule"], supabase.rows(JOBS)) == ("@daily", [])
+    supabase.rows("select ipai.expect_sync('sample_metrics', null)")
+    assert supabase.row(stored) == {"schedule": None, "scheduled_by": None, "since": False}
+
+
+@pytest.mark.parametrize(
+    "schedule", ["every day", "", "61 * * * *", "* * * *", "* * * * * * *", "*/15 * * * *; drop table x", "0 0 31 2 *", "@reboot"]
+)
+def test_what_cannot_be_expected_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+    sqlstate, message, hint = refusal(supabase.connect(), f"select ipai.expect_sync('sample_metrics', '{schedule}')")
+    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is not understood, or never comes')
+    assert "*/15 * * * *" in hint
+    assert supabase.rows("select from ipai.mirrors where schedule is not null") == []
 
 
 CALLS = (
@@ -343,6 +378,13 @@ def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> Non
                 sqlstate, message, hint = refusal(connection, f"select ipai.{call}")
                 assert (sqlstate, message) == ("42704", "pg_cron is not installed in this database")
                 assert hint.startswith("create extension pg_cron;")
+            # Another scheduler needs none.
+            connection.execute(
+                """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
+                   values ('t', 's', 'x', 'public', 't', '[]', 100, 0.2)"""
+            )
+            connection.execute("select ipai.expect_sync('t', '@hourly')")
+            assert connection.execute("select schedule, next_due > now() from ipai.sync_status").fetchall() == [("@hourly", True)]
     finally:
         supabase.cluster.psql("drop database elsewhere")
 

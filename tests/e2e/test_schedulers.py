@@ -151,6 +151,19 @@ def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3, 4]
 
 
+def test_a_scheduler_that_stays_away_is_told(database: Supabase, odoo: FaultyOdoo) -> None:
+    (expect,) = section("When it stays away")
+    assert run_step(database, address(database)).returncode == 0
+    database.cluster.psql(expect, user="postgres")
+    assert database.rows("select kind from ipai.sync_alerts") == []
+    ago = "started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'"
+    database.rows(f"update ipai.run_log set {ago}")
+    database.rows("update ipai.mirrors set scheduled_at = scheduled_at - interval '1 hour'")
+    assert database.rows("select mirror, kind from ipai.sync_alerts") == [{"mirror": "sample_metrics", "kind": "late"}]
+    assert run_step(database, address(database)).returncode == 0
+    assert database.rows("select kind from ipai.sync_alerts") == []
+
+
 def test_the_step_fails_with_the_error_when_odoo_is_down(database: Supabase, odoo: FaultyOdoo) -> None:
     database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     done = run_step(database, address(database))

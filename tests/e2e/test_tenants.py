@@ -4,7 +4,9 @@ the migration's, and in mirrors that `ipai.protect_mirror` protects."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
@@ -275,16 +277,23 @@ def buffers(plan: dict[str, Any]) -> int:
     return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
+def written_out(table: str, brands: Sequence[int], others: Sequence[int]) -> str:
+    """The query's table, with the policy's filter written out."""
+    other = "store_id" if table == REFERENCE else "notes"
+    return f"""(select * from {table} where active and (brand_id is null and {other} is null
+        or brand_id = any ('{set(brands)}') or {other} = any ('{set(others)}'))) as written_out"""
+
+
+def listed(table: Table, brands: Sequence[int], others: Sequence[int]) -> str:
+    """Claims of these owners."""
+    return table.claims(brands=brands, others=others if table.name == REFERENCE else [str(other) for other in others])
+
+
 def test_a_tenant_s_query_costs_what_its_filter_costs(supabase: Supabase, large: Table) -> None:
-    if large.name == REFERENCE:
-        claims = large.claims(brands=BRANDS, others=[3, 4])
-        owned = "brand_id is null and store_id is null or brand_id = any ('{3,4,5,6,7,8}') or store_id = any ('{3,4}')"
-    else:
-        claims = large.claims(brands=BRANDS, others=["3", "4"])
-        owned = "brand_id is null and notes is null or brand_id = any ('{3,4,5,6,7,8}') or notes = any ('{3,4}')"
+    claims = listed(large, BRANDS, [3, 4])
     for title, query in QUERIES.items():
         theirs = explained(supabase, query.format(large.name), claims)
-        ours = explained(supabase, query.format(f"(select * from {large.name} where active and ({owned})) as written_out"))
+        ours = explained(supabase, query.format(written_out(large.name, BRANDS, [3, 4])))
         told = (
             f"{title}: {buffers(theirs)} buffers, {theirs['Execution Time']:.2f} ms; written out {buffers(ours)}, {ours['Execution Time']:.2f} ms\n"
             + json.dumps(theirs["Plan"], indent=1)
@@ -292,13 +301,63 @@ def test_a_tenant_s_query_costs_what_its_filter_costs(supabase: Supabase, large:
         assert theirs["Plan"]["Actual Rows"] == ours["Plan"]["Actual Rows"] > 0, told
         assert buffers(theirs) <= 1.3 * buffers(ours), told
         planned = list(nodes(theirs["Plan"]))
-        # Two lists, and two questions whether the claim is all.
-        assert sum(node.get("Parent Relationship") == "InitPlan" for node in planned) == 4, told
-        assert not any(node.get("Parent Relationship") == "SubPlan" for node in planned), told
+        initial = sum(node.get("Parent Relationship") == "InitPlan" for node in planned)
+        looked_up = [node["Subplan Name"] for node in planned if node.get("Parent Relationship") == "SubPlan"]
+        if large.name == REFERENCE:
+            assert (initial, looked_up) == (2, []), told
+        else:
+            # A list of texts is put into a hash table once; its claim may also be all.
+            assert initial == 3 and len(looked_up) == 1, told
+            assert f"(hashed {looked_up[0]})" in json.dumps(theirs["Plan"]), told
         if title != "everything":
             scans = [node for node in planned if node.get("Relation Name") == large.name.removeprefix("ipai.")]
             assert scans and all("Index" in node["Node Type"] or node["Node Type"] == "Bitmap Heap Scan" for node in scans), told
             assert any("code" in node.get("Index Cond", "") and "date" in node.get("Index Cond", "") for node in planned), told
+
+
+def durations(supabase: Supabase, statements: dict[str, tuple[str, str | None]], executions: int) -> dict[str, list[float]]:
+    """How long statements take, in ms: one after the other in one session, which others have used before."""
+    taken: dict[str, list[float]] = {name: [] for name in statements}
+    connection = supabase.connect("supabase_admin", prepare_threshold=None)
+    for execution in range(executions + 5):
+        for name, (statement, claims) in statements.items():
+            with connection.transaction():
+                execute(connection, "set local max_parallel_workers_per_gather = 0")
+                if claims:
+                    execute(connection, "set local role authenticated")
+                    connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+                begun = time.perf_counter()
+                execute(connection, statement)
+                if execution >= 5:
+                    taken[name].append(1000 * (time.perf_counter() - begun))
+    return taken
+
+
+def test_what_it_takes(supabase: Supabase, large: Table, record_property: Callable[[str, object], None]) -> None:
+    """By the clock, planning included. The target is 1.3 in the median; what else a machine does makes half as much again of it."""
+    claims = listed(large, BRANDS, [3, 4])
+    for title, query in QUERIES.items():
+        pair = {"tenant": (query.format(large.name), claims), "written out": (query.format(written_out(large.name, BRANDS, [3, 4])), None)}
+        taken = durations(supabase, pair, 60)
+        theirs, ours = (statistics.median(taken[name]) for name in pair)
+        told = f"{title}: {theirs:.2f} ms, written out {ours:.2f}: {theirs / ours:.2f} times"
+        record_property(f"{large.name}, {title}", told)
+        print(f"{large.name}, {told}")
+        assert theirs <= 1.95 * ours, told
+
+
+def test_a_long_list_is_not_compared_one_by_one(supabase: Supabase, large: Table) -> None:
+    """Compared one by one, 10,000 ids and 200,000 rows would take minutes."""
+    many = [*BRANDS, *range(1000, 21_000, 2)]
+    query = QUERIES["everything"].format(large.name)
+    connection = supabase.connect("authenticator")
+    with connection.transaction():
+        execute(connection, "set local role authenticated")
+        execute(connection, "set local statement_timeout = '8s'")
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [listed(large, many, many)])
+        (found,) = execute(connection, query)
+    (expected,) = supabase.rows(QUERIES["everything"].format(written_out(large.name, BRANDS, BRANDS)), user="supabase_admin")
+    assert found == expected
 
 
 def test_claims_are_read_once_a_statement(supabase: Supabase, large: Table) -> None:
@@ -313,9 +372,9 @@ def test_claims_are_read_once_a_statement(supabase: Supabase, large: Table) -> N
             execute(connection, QUERIES["everything"].format(large.name))
             execute(connection, "reset role")
             after = {row["name"]: row["calls"] - before.get(row["name"], 0) for row in execute(connection, calls)}
-        # Each of the policy's four questions asks once, however many rows there are.
-        assert after["app_claim"] <= 4, after
-        assert max(after.get(name, 0) for name in ("claims_all", "claimed_ids", "claimed_texts")) <= 2, after
+        # Each of the policy's questions asks once, however many rows there are.
+        assert 0 < after["app_claim"] <= 3, after
+        assert max(after.get(name, 0) for name in ("claims_all", "claimed_id_ranges", "claimed_texts")) <= 2, after
 
 
 # protect_mirror -----------------------------------------------------------------------------------------------------------------------
@@ -445,7 +504,7 @@ def test_only_the_owner_protects(sales: Supabase) -> None:
 
 # The functions that policies call -----------------------------------------------------------------------------------------------------
 
-HELPERS = ("app_claim", "claims_all", "claimed_ids", "claimed_texts")
+HELPERS = ("app_claim", "claims_all", "claimed_id_ranges", "claimed_texts")
 
 
 @pytest.fixture
@@ -498,7 +557,7 @@ def test_what_is_left_when_the_extension_goes(bare: Supabase) -> None:
 
 @pytest.mark.parametrize("name", HELPERS)
 def test_a_function_that_somebody_planted_is_not_used(bare: Supabase, name: str) -> None:
-    returns = {"app_claim": "jsonb", "claims_all": "boolean", "claimed_ids": "bigint[]", "claimed_texts": "text[]"}[name]
+    returns = {"app_claim": "jsonb", "claims_all": "boolean", "claimed_id_ranges": "int8multirange", "claimed_texts": "text[]"}[name]
     planted = f"create function ipai.{name}(claim text) returns {returns} language sql as 'select null::{returns}'"
     bare.cluster.psql(f"create role mallory login; grant usage, create on schema ipai to mallory; set role mallory; {planted}")
     before = protection(bare)

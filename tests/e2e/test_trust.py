@@ -199,13 +199,14 @@ def test_a_library_that_is_newer_than_the_sql_says_so(plain: Connection, version
         )
         for call in CALLS:
             found = error_of(plain, call)
-            assert (call, found.sqlstate, found.message_hint) == (call, "55000", "alter extension ipai_sync update;"), found.message_primary
+            assert (call, found.sqlstate) == (call, "55000"), found.message_primary
+            assert "supabase_admin" in (found.message_hint or "")
             assert version in (found.message_primary or "")
         assert odoo.requests == []
         assert execute(plain, "select name from ipai.mirrors") == [{"name": "m"}]
         assert execute(plain, "select from ipai.run_log") == []
         # What the hint says, word by word.
-        execute(plain, "alter extension ipai_sync update;")
+        execute(plain, (found.message_hint or "").partition("): ")[2])
         execute(plain, "call ipai.run_sync('m')")
         assert execute(plain, "select odoo_id, name from public.t") == [{"odoo_id": 1, "name": "Metric 1"}]
 
@@ -287,7 +288,8 @@ def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(pl
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
         found = error_of(plain, call)
-        assert (found.sqlstate, found.message_hint) == ("55000", "alter extension ipai_sync update;"), found.message_primary
+        assert found.sqlstate == "55000", found.message_primary
+        assert "alter extension ipai_sync update;" in (found.message_hint or "")
 
 
 def test_a_caller_who_may_write_logins_and_not_read_them(supabase: Supabase, caller: FaultyOdoo) -> None:

@@ -4,6 +4,7 @@ use super::given;
 use crate::error::{Error, Result};
 use crate::mirror::{by_default, Kind};
 use crate::odoo::retry::Policy;
+use crate::odoo::Addon;
 use crate::pg::connection::{self, Connection};
 use crate::pg::json::JsonText;
 use crate::pg::report::{or_raise, warning};
@@ -32,6 +33,7 @@ type Check = (
     String,
     String,
     String,
+    bool,
     String,
     i64,
     f64,
@@ -55,6 +57,7 @@ fn check_connection(
         name!(url, String),
         name!(dbname, String),
         name!(odoo_version, String),
+        name!(addon, bool),
         name!(login, String),
         name!(uid, i64),
         name!(latency_ms, f64),
@@ -76,6 +79,9 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
     let version = fetcher.run(|client| client.version())?;
     let latency = asked.elapsed();
     let uid = fetcher.run(|client| client.authenticate())?;
+    fetcher.run(|client| client.look_for_addon())?;
+    let known = fetcher.run(|client| Ok(client.known().clone()))?;
+    logins::remember(&connection, &known)?;
     let mut rows = Vec::new();
     for scope in scopes {
         let model = scope.model.clone();
@@ -94,6 +100,7 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
             connection.url(),
             connection.account.dbname.clone(),
             version.server_version.clone(),
+            known.addon == Addon::Present,
             connection.account.login.clone(),
             uid,
             (latency.as_secs_f64() * 10_000.0).round() / 10.0,

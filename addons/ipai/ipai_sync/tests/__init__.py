@@ -1,0 +1,1 @@
+from . import test_digest, test_export, test_registry

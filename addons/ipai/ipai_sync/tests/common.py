@@ -1,0 +1,137 @@
+import base64
+import json
+import math
+import re
+import zlib
+from contextlib import contextmanager
+from datetime import date, datetime
+from unittest.mock import patch
+
+import psycopg2
+from odoo import fields
+from odoo.tests import TransactionCase, tagged
+from odoo.tools import mute_logger
+
+ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+PARSE = {"i": int, "f": float, "b": {"t": True, "f": False}.__getitem__, "s": str, "j": json.loads}
+NUMBERS = {"integer", "many2one", "many2one_reference", "float", "monetary"}
+TEXTS = {"char", "text", "html", "selection", "reference", "date", "datetime", "binary"}
+
+
+def decode(answer):
+    """The columns, as pairs of name and type, and the rows of an export, as dicts."""
+    assert answer.isascii()
+    header, *lines, last, empty = zlib.decompress(base64.b64decode(answer, validate=True)).decode().split("\n")
+    assert (last, empty) == (f"\\. {len(lines)}", ""), (last, empty)
+    columns = json.loads(header)["columns"]
+    return columns, [_row(columns, line) for line in lines]
+
+
+def _row(columns, line):
+    cells = line.split("\t")
+    assert len(cells) == len(columns), line
+    return {name: _value(wire_type, cell) for (name, wire_type), cell in zip(columns, cells, strict=True)}
+
+
+def _value(wire_type, cell):
+    return None if cell == "\\N" else PARSE[wire_type](ESCAPE.sub(lambda match: ESCAPED[match[1]], cell))
+
+
+def shown(records, names):
+    """What `read` gives, with the values that XML-RPC shows; None for what is unset."""
+    rows = records.read(names, load="")
+    kinds = {name: description["type"] for name, description in records.fields_get(["id", *names], ["type"]).items()}
+    return [{name: _shown(kinds[name], values[name]) for name in ["id", *names]} for values in rows]
+
+
+def _shown(kind, value):
+    if kind == "boolean":
+        return bool(value)
+    if value is False or value is None:
+        return None
+    if kind in TEXTS:
+        return _text(value)
+    # Lists and dictionaries as JSON has them: no tuples, keys that are text.
+    return value if kind in NUMBERS else json.loads(json.dumps(value, default=_text))
+
+
+def _text(value):
+    if isinstance(value, datetime):
+        return fields.Datetime.to_string(value)
+    if isinstance(value, date):
+        return fields.Date.to_string(value)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def same(left, right):
+    if isinstance(left, float) and isinstance(right, float):
+        # -0.0 is not 0.0, and NaN is NaN.
+        return math.copysign(1, left) == math.copysign(1, right) and left == right if left == left else right != right
+    return left == right
+
+
+@tagged("post_install", "-at_install")
+class ExportCase(TransactionCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.Partner = cls.env["res.partner"]
+
+    def fresh(self):
+        """As every call over RPC begins: nothing pending, nothing cached."""
+        self.env.flush_all()
+        self.env.invalidate_all()
+
+    def sql(self, query, *params):
+        self.env.flush_all()
+        self.env.cr.execute(query, params)
+        self.env.invalidate_all()
+
+    def export(self, records, domain=(), names=("id",), limit=None):
+        """Columns and rows of an export as the user and in the context of `records`."""
+        self.fresh()
+        return decode(records.env["ipai.sync"].export(records._name, list(domain), list(names), limit))
+
+    def outcome(self, call):
+        """What a call returns or how it fails, comparable with that of another call."""
+        self.fresh()
+        try:
+            # A failed statement ends the transaction but for this.
+            with self.env.cr.savepoint(flush=False), mute_logger("odoo.sql_db"):
+                return call()
+        except psycopg2.Error as error:
+            # Its text tells the statement, which is another one.
+            return type(error), None
+        except Exception as error:
+            return type(error), str(error)
+
+    def assertExports(self, records, domain=(), names=("id",), limit=None):
+        """`export` must give what `search` and `read` give; returns the rows."""
+        domain, names = list(domain), list(names)
+        rows = self.export(records, domain, names, limit)[1]
+        self.fresh()
+        expected = shown(records.search(domain, order="id", limit=limit), names)
+        self.assertRows(records, rows, expected)
+        return rows
+
+    def assertRows(self, records, rows, expected):
+        self.assertEqual([row["id"] for row in rows], [row["id"] for row in expected], records._name)
+        for row, expected_row in zip(rows, expected, strict=True):
+            for name, value in expected_row.items():
+                if not same(row[name], value):
+                    self.fail(f"{records._name}({row['id']}).{name}: export gives {row[name]!r}, read {value!r}")
+
+    @contextmanager
+    def copies(self):
+        """Postgres alone writes the pages."""
+        with patch.object(self.registry["ipai.sync"], "_read_page", side_effect=AssertionError("read() was used")):
+            yield
+
+    @contextmanager
+    def reads(self):
+        """Every page comes from `read`, wholly or in part."""
+        sync = self.registry["ipai.sync"]
+        with patch.object(sync, "_read_page", autospec=True, side_effect=sync._read_page) as read_page:
+            yield
+        self.assertTrue(read_page.called, "read() was not used")

@@ -1,0 +1,139 @@
+//! The decoder alone, from the answer's bytes to typed columns, beside the bare events of the XML reader that it stands on.
+//! In processor time, which is the same on a busy machine. `scripts/bench` adds Python's xmlrpc.client.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{criterion_group, criterion_main, Criterion, Throughput};
+use ipai_sync::mirror::{sample_metrics, Mirror, Page, PageBuilder};
+use ipai_sync::odoo::Scope;
+use ipai_sync::xmlrpc::{decode_rows, Limits};
+use quick_xml::events::Event;
+use quick_xml::Reader;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+const ROWS: usize = 5_000;
+const ROW: &str = "<value><struct>";
+const END: &str = "</data>";
+
+/// A page as a sync reads it, of 5,000 rows of a real Odoo 19. Those were recorded from the module's export, which calls the id `odoo_id`
+/// and has an order of its own.
+fn page() -> String {
+    let recorded =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/odoo19/export_to_supabase_payload_5000.xml");
+    let recorded = std::fs::read_to_string(recorded).unwrap();
+    let recorded = recorded.replace("<name>odoo_id</name>", "<name>id</name>");
+    let (begin, rest) = recorded.split_once(ROW).unwrap();
+    let (rows, end) = rest.rsplit_once(END).unwrap();
+    let mut rows: Vec<&str> = rows.split(ROW).collect();
+    rows.sort_by_key(|row| id(row));
+    format!("{begin}{ROW}{}{END}{end}", rows.join(ROW))
+}
+
+fn id(row: &str) -> i64 {
+    let (_, rest) = row.split_once("<int>").unwrap();
+    rest.split_once("</int>").unwrap().0.parse().unwrap()
+}
+
+fn mirror() -> Mirror {
+    Mirror {
+        name: sample_metrics::NAME.to_owned(),
+        server: "odoo".to_owned(),
+        target: sample_metrics::target(),
+        scope: Scope {
+            model: sample_metrics::MODEL.to_owned(),
+            domain: Vec::new(),
+            lang: None,
+            company_ids: Vec::new(),
+        },
+        fields: sample_metrics::fields(),
+        drift: Vec::new(),
+        constants: Vec::new(),
+        // The export does not have it.
+        has_write_date: false,
+        page_size: 5_000,
+        max_delete_ratio: 0.2,
+        alert_field: None,
+    }
+}
+
+fn columns(body: &[u8], mirror: &Mirror) -> Page {
+    let mut page = PageBuilder::new(mirror, 0, ROWS as u64);
+    decode_rows(body, &Limits::default(), &mut page).unwrap().unwrap();
+    page.finish()
+}
+
+/// Configured as the decoder configures it.
+fn events(body: &[u8]) -> usize {
+    let mut reader = Reader::from_reader(body);
+    reader.config_mut().expand_empty_elements = true;
+    let mut events = 0;
+    while !matches!(black_box(reader.read_event().unwrap()), Event::Eof) {
+        events += 1;
+    }
+    events
+}
+
+/// The time that this process was on a processor.
+struct ProcessorTime(WallTime);
+
+impl ProcessorTime {
+    fn now() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: it writes the structure that it is given, and nothing else.
+        let status = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+        assert_eq!(status, 0);
+        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    }
+}
+
+impl Measurement for ProcessorTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        Self::now()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        Self::now() - start
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, time: &Duration) -> f64 {
+        self.0.to_f64(time)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        self.0.formatter()
+    }
+}
+
+fn decode(criterion: &mut Criterion<ProcessorTime>) {
+    let (page, mirror) = (page(), mirror());
+    let body = page.as_bytes();
+    assert_eq!(columns(body, &mirror).len(), ROWS);
+    // The same bytes, for Python.
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("decode-page.xml"), body).unwrap();
+
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("columns", |bencher| bencher.iter(|| columns(black_box(body), &mirror)));
+    group.bench_function("events", |bencher| bencher.iter(|| events(black_box(body))));
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime(WallTime));
+    targets = decode
+}
+criterion_main!(benches);

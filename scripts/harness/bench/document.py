@@ -1,0 +1,106 @@
+"""docs/benchmarks.md, of a whole run."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import tomllib
+from pathlib import Path
+
+from .. import odoo, paths, setup, shell
+from ..postgres import Installation
+from . import report
+from .report import Results
+
+FILE = paths.PROJECT / "docs/benchmarks.md"
+
+_TEXT = """# Benchmarks
+
+Written by `./scripts/bench --write`. A run takes a real Odoo, Postgres and PostgREST with it, and changes nothing else on the machine:
+
+```
+./scripts/bench              # {rows:,} records: about half an hour
+./scripts/bench --quick      # 20,000 records: some minutes
+./scripts/bench --rows 1000000 --only floor ipai_sync
+```
+
+{tables}
+
+## Who is compared
+
+| | |
+|---|---|
+| (a) | the practice today, `practice.py`: Python's xmlrpc.client calls the module's export, 50,000 rows a call, the most that it gives; supabase-py upserts them through PostgREST, 1,000 a request |
+| (b) | a good script, `script.py`: xmlrpc.client reads pages of 5,000 by id, psycopg copies them into a temporary table, one upsert writes what differs; all ids are compared when the counts differ |
+| (c) | the floor: the pages that ipai_sync asks Odoo for, over a plain socket, and thrown away; also the single calls |
+| (d) | the floor below: `copy` of the same rows from a file |
+| (e) | `call ipai.run_sync(...)`, Odoo without an addon of ours but the model's |
+| (f) | the same with the addon `ipai_sync` in Odoo |
+
+The scripts are in `scripts/harness/bench/scripts`, as somebody would write them. What (a) does not do: it sees no deletion.
+
+## How it is measured
+
+- All in one run on the same data, by turns: each round takes every competitor through every measure, and another one begins each round. Medians
+  of {rounds} rounds; memory: the most of any round.
+- Each competitor has a table like `ipai.ipai_sample_metrics`, with its indexes and its trigger. After a first load and after the deletions the
+  tables are compared with one another and with Odoo's count.
+- Starting Python or psql and importing libraries does not count. A checkpoint goes before each run, and a vacuum after it; autovacuum and
+  fsync are off.
+- Odoo's records were written over months. Between the incremental measures what was changed is made older: a run begins ten minutes before the
+  last record it saw, and would read it again.
+- Memory is RssAnon, 100 times a second: of the backend, above its value before the call; of a script, the peak of all its memory after the imports.
+- Rows written: by the rows' `xmin`. WAL: by `pg_get_wal_stats`.
+- The decoder, and what it is compared with, are measured in processor time; `benches/decode.rs` is by itself
+  `cargo bench --no-default-features --bench decode`.
+- A tenant's query runs on 200,000 rows as PostgREST runs it. The other one, without a policy, has the filter in its text.
+
+## On what
+
+| | |
+|---|---|
+{machine}
+"""
+
+
+def text(results: Results, rounds: int) -> str:
+    machine = "\n".join(f"| {name} | {value} |" for name, value in _machine().items())
+    return _TEXT.format(rows=results.rows, tables=report.tables(results), rounds=rounds, machine=machine)
+
+
+def _machine() -> dict[str, str]:
+    def told(*command: str | Path) -> str:
+        return shell.run(command, cwd=paths.PROJECT, capture=True).stdout.strip()
+
+    pins = setup.BENCH_REQUIREMENTS.read_text()
+    system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {told('git', 'rev-parse', '--short', 'HEAD')}",
+        "processor": f"{os.cpu_count()} of {field(Path('/proc/cpuinfo').read_text(), 'model name')}",
+        "memory": f"{int(field(Path('/proc/meminfo').read_text(), 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
+        "system": f"{system}, Linux {platform.release()}",
+        "Odoo": odoo.ensure_odoo().version,
+        "Postgres": Installation.default().full_version,
+        "PostgREST": told(setup.ensure_node_tools().postgrest, "--version"),
+        "Rust": told("rustc", "--version"),
+        "Python": f"{platform.python_version()}, supabase {pinned(pins, 'supabase')}, psycopg {pinned(pins, 'psycopg')}",
+    }
+
+
+def field(text: str, name: str) -> str:
+    """The first value of this name in a file of /proc."""
+    match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", text, re.MULTILINE)
+    if not match:
+        raise ValueError(f"no {name}")
+    return match[1]
+
+
+def pinned(requirements: str, package: str) -> str:
+    """The version of a package in a file of requirements."""
+    match = re.search(rf"^{re.escape(package)}==(.+)$", requirements, re.MULTILINE)
+    if not match:
+        raise ValueError(f"no {package}")
+    return match[1]

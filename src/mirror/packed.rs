@@ -1,0 +1,78 @@
+//! Cells of varying length.
+
+use std::ops::Range;
+
+/// Texts or bytes of one column one after another in one buffer: few allocations a page, however many cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packed {
+    bytes: Vec<u8>,
+    /// Where each cell ends, and whether it is one: unset cells are empty.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Packed {
+    pub fn push(&mut self, cell: Option<&[u8]>) {
+        self.bytes.extend_from_slice(cell.unwrap_or_default());
+        self.ends.push((self.bytes.len(), cell.is_some()));
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all cells together.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let mut begins = 0;
+        self.ends.iter().map(move |(end, is_set)| {
+            let cell = self.bytes.get(begins..*end);
+            begins = *end;
+            cell.filter(|_| *is_set)
+        })
+    }
+
+    /// Some of the cells.
+    pub fn part(&self, cells: Range<usize>) -> Self {
+        self.iter().skip(cells.start).take(cells.len()).collect()
+    }
+}
+
+impl<T: AsRef<[u8]>> FromIterator<Option<T>> for Packed {
+    fn from_iter<I: IntoIterator<Item = Option<T>>>(cells: I) -> Self {
+        let mut packed = Packed::default();
+        for cell in cells {
+            packed.push(cell.as_ref().map(AsRef::as_ref));
+        }
+        packed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_come_back_as_they_went_in() {
+        let cells = [Some("a"), None, Some(""), Some("\u{1F680}b")];
+        let packed: Packed = cells.into_iter().collect();
+        let back: Vec<_> = packed
+            .iter()
+            .map(|cell| cell.and_then(|cell| std::str::from_utf8(cell).ok()))
+            .collect();
+        assert_eq!(back, cells);
+        assert_eq!((packed.len(), packed.size(), packed.is_empty()), (4, 6, false));
+        assert_ne!(
+            packed,
+            [Some("a"), Some(""), Some(""), Some("\u{1F680}b")]
+                .into_iter()
+                .collect()
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! The addon `ipai_sync` in Odoo, where it is installed: whole pages in one compact text, and digests of ranges of ids
+//! (`docs/bulk-export.md`). It gives what `search_read` gives, many times faster; whatever goes wrong with it, the same can be read without.
+
+use super::client::{names, number, unexpected, Client, Safety, Scope, Wanted};
+use super::{compact, domain, Transport};
+use crate::error::{Error, Result};
+use crate::xmlrpc::{RowVisitor, Scalar, Value};
+
+const MODEL: &str = "ipai.sync";
+/// What this library understands.
+const PROTOCOL: i64 = 1;
+
+/// What is remembered of an Odoo, so that no call is spent on asking again. It proves nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// What Odoo gave the login.
+    pub uid: Option<i64>,
+    pub addon: Addon,
+    /// `database.uuid`, where the addon told it.
+    pub uuid: Option<String>,
+}
+
+/// Whether Odoo has the addon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Addon {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    Missing,
+    Present,
+    /// It is not to be used, there or not.
+    Unwanted,
+}
+
+impl<T: Transport> Client<T> {
+    /// What is known of this Odoo by now.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Why the addon is not used any more, although it was found.
+    pub fn addon_failure(&self) -> Option<&Error> {
+        self.addon_failure.as_ref()
+    }
+
+    /// Whether the addon is to be used.
+    pub fn has_addon(&self) -> bool {
+        self.known.addon == Addon::Present
+    }
+
+    /// Finds out whether the addon is there: one small call.
+    pub fn look_for_addon(&mut self) -> Result<()> {
+        if self.known.addon == Addon::Unwanted {
+            return Ok(());
+        }
+        let info = match self.call(MODEL, "info", Vec::new(), Vec::new(), Safety::Harmless) {
+            Err(error) if says_no(&error) => None,
+            info => Some(info?),
+        };
+        let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
+        self.known.addon = match info {
+            Some(_) => Addon::Present,
+            None => Addon::Missing,
+        };
+        let uuid = info.as_ref().and_then(|info| info.get("uuid")?.as_str());
+        if let Some(uuid) = uuid {
+            self.known.uuid = Some(uuid.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Does it by the addon, where that is there. `None`: it is not, or it failed, and is not asked again.
+    pub fn by_addon<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<Option<R>> {
+        if !self.has_addon() {
+            return Ok(None);
+        }
+        match work(self) {
+            Err(error) if says_no(&error) => {
+                self.known.addon = Addon::Missing;
+                self.addon_failure = Some(error);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    /// One page in keyset order into `page`, as [`Client::search_read`] gives it, with all records in lists of ids.
+    pub fn export<V: RowVisitor>(
+        &mut self,
+        scope: &Scope,
+        fields: &[String],
+        wanted: &Wanted,
+        mut page: V,
+    ) -> Result<V> {
+        let args = vec![
+            scope.model.as_str().into(),
+            scope.domain(wanted.terms()),
+            names(fields),
+            number(wanted.limit),
+        ];
+        let most = self.limits.max_bytes;
+        match self.call(MODEL, "export", args, context(scope), Safety::Harmless)? {
+            Value::String(text) => {
+                self.received = compact::decode_rows(&text, most, &mut page)?;
+                Ok(page)
+            }
+            _ => Err(unexpected("export", "a text")),
+        }
+    }
+
+    /// The ids of one page in ascending order.
+    pub fn export_ids(&mut self, scope: &Scope, wanted: &Wanted) -> Result<Vec<i64>> {
+        Ok(self.export(scope, &[], wanted, Ids::default())?.0)
+    }
+
+    /// How many ids there are in `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so on, their sum and that of their squares.
+    pub fn digest(&mut self, scope: &Scope, bounds: &[i64]) -> Result<Vec<[i128; 3]>> {
+        // A term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
+        let ends = bounds.first().copied().map(domain::after).into_iter();
+        let ends = ends.chain(bounds.last().copied().map(domain::upto));
+        let args = vec![
+            scope.model.as_str().into(),
+            scope.domain(ends),
+            Value::Array(bounds.iter().map(|bound| Value::Int(*bound)).collect()),
+        ];
+        let answer = self.call(MODEL, "digest", args, context(scope), Safety::Harmless)?;
+        let digests = answer
+            .as_array()
+            .map(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
+        match digests.flatten() {
+            Some(digests) if digests.len() + 1 == bounds.len() => Ok(digests),
+            _ => Err(unexpected("digest", "a list of digests")),
+        }
+    }
+}
+
+/// Rows of which only the id is wanted.
+#[derive(Default)]
+struct Ids(Vec<i64>);
+
+impl RowVisitor for Ids {
+    fn column(&mut self, member: &str) -> Option<usize> {
+        (member == "id").then_some(0)
+    }
+
+    fn value(&mut self, _column: usize, value: Scalar<'_>) -> Result<()> {
+        match value {
+            Scalar::Int(id) => {
+                self.0.push(id);
+                Ok(())
+            }
+            _ => Err(unexpected("export", "ids")),
+        }
+    }
+
+    fn end_row(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn context(scope: &Scope) -> Vec<(String, Value)> {
+    vec![("context".to_owned(), scope.context())]
+}
+
+/// `[count, sum, squares]`, the sums as text: XML-RPC has no integers of that size.
+fn read_digest(range: &Value) -> Option<[i128; 3]> {
+    match range.as_array()? {
+        [count, sum, squares] => {
+            let count = u32::try_from(count.as_i64()?).ok()?;
+            Some([
+                count.into(),
+                sum.as_str()?.parse().ok()?,
+                squares.as_str()?.parse().ok()?,
+            ])
+        }
+        _ => None,
+    }
+}
+
+/// Whether Odoo, or what came for its answer, is the reason. The network is not: without the addon it would fail too.
+fn says_no(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownModel { .. }
+            | Error::UnknownMethod { .. }
+            | Error::UnknownField { .. }
+            | Error::OdooAccess { .. }
+            | Error::OdooFault { .. }
+            | Error::NoneReturned { .. }
+            | Error::Malformed { .. }
+            | Error::Limit { .. }
+            | Error::Value { .. }
+    )
+}

@@ -1,0 +1,221 @@
+"""Reading through Odoo's addon `ipai_sync`: less is asked, the same arrives, and whatever goes wrong with it, no row is lost."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import Behaviour, Exchange, FaultyOdoo, exported, fault, metric, recorded, silent, status
+
+ROWS = 30
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    """An Odoo with the addon."""
+    with FaultyOdoo([metric(n) for n in range(1, ROWS + 1)], addon=True) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
+    """A database that mirrors it, ten records a call."""
+    supabase.server(erp.url)
+    supabase.register(page_size=10)
+    return supabase
+
+
+def answer(value: Any) -> Behaviour:
+    """This result, whatever was asked."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.send(200, {}, _result(value))
+
+    return behave
+
+
+def _result(value: Any) -> bytes:
+    import xmlrpc.client
+
+    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
+
+
+def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
+    ours = {row["odoo_id"]: (row["name"], float(row["value"]), row["active"]) for row in supabase.mirror()}
+    assert ours == {record["id"]: (record["name"], record["value"], record["active"]) for record in erp.records}
+
+
+def methods(erp: FaultyOdoo) -> list[str]:
+    """What was called since the last time."""
+    called = [request.method for request in erp.requests]
+    erp.requests.clear()
+    return called
+
+
+def notices(supabase: Supabase, statement: str) -> list[str]:
+    """The warnings of a statement."""
+    found: list[str] = []
+    connection = supabase.connect()
+    connection.add_notice_handler(lambda notice: found.append(f"{notice.severity}: {notice.message_primary}"))
+    connection.execute(statement)  # type: ignore[call-overload]
+    return [notice for notice in found if notice.startswith("WARNING")]
+
+
+def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, erp: FaultyOdoo) -> None:
+    run = connected.run()
+    assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
+    assert_equal(connected, erp)
+    # The fields, the count, the addon, three pages and that there are no more, all ids in brief, those that are active, alerts.
+    counts, pages = ["search_count"], ["export"] * 4
+    assert methods(erp) == ["authenticate", "fields_get", *counts, "info", *pages, "digest", *counts, *counts]
+    assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
+    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+
+
+def test_where_nothing_is_new_two_small_calls_are_made(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.run()
+    methods(erp)
+    # The overlap brings the last records again, and nothing more is asked.
+    run = connected.run()
+    assert (run["mode"], run["inserted"] + run["updated"] + run["deleted"]) == ("incremental", 0)
+    for record in erp.records[:-1]:
+        record["write_date"] = "2026-01-01 00:00:00"
+    connected.run()
+    methods(erp)
+    run = connected.run()
+    assert (run["fetched"], methods(erp)) == (1, ["export", "search_count"])
+
+
+@pytest.mark.parametrize("mode", ["incremental", "reconcile", "full"])
+def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
+    connected.run()
+    methods(erp)
+    erp.records = [record for record in erp.records if record["id"] not in (3, 4, 17)]
+    run = connected.run(f"'sample_metrics', '{mode}'")
+    assert (run["mode"], run["deleted"], run["odoo_count"], run["mirror_count"]) == (mode, 3, ROWS - 3, ROWS - 3)
+    assert_equal(connected, erp)
+    called = methods(erp)
+    # A call for the digests, none for the ids: where Odoo counts none, there are none.
+    assert (called.count("digest"), called.count("search")) == (1, 0)
+
+
+def test_ids_that_only_swapped_are_found_by_a_compare(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.run()
+    # As many as before, and as old: one is gone, one came that no scan shows.
+    erp.records = [record for record in erp.records if record["id"] != 5] + [metric(99, write_date="2020-01-01 00:00:00")]
+    run = connected.run("'sample_metrics', 'reconcile'")
+    assert (run["mode"], run["deleted"], run["inserted"]) == ("reconcile", 1, 1)
+    assert_equal(connected, erp)
+
+
+def page(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+WRONG: dict[str, Behaviour] = {
+    "a fault": fault(1, 'Traceback (most recent call last):\n  File "x"\nAttributeError: _field_to_sql'),
+    "an error of its own": fault(2, "Not this one"),
+    "no access": fault(4, "Sorry"),
+    "another thing": answer(17),
+    "no page": answer("x"),
+    "a page without end": answer(page('{"columns": [["id", "i"]]}\n1\n')),
+    "a page of another model": answer(page('{"columns": [["id", "i"], ["login", "s"]]}\n1\tadmin\n\\. 1\n')),
+    "rows that were not asked for": answer(exported([metric(2), metric(1)], [*metric(1)])),
+    "a value that does not fit": answer(exported([metric(1, value="much")], [*metric(1)])),
+    "an HTML page": lambda exchange: exchange.send(200, {"Content-Type": "text/html"}, b"<html>"),
+    "gone": recorded("fault_missing_model"),
+}
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, erp: FaultyOdoo, wrong: Behaviour, at: int) -> None:
+    if at > 1:
+        erp.on("export", lambda exchange: exchange.send(200, {}, exchange.answer()), times=at - 1)
+    erp.on("export", wrong)
+    warnings = notices(connected, "call ipai.run_sync('sample_metrics')")
+    assert len(warnings) == 1 and "the addon ipai_sync of Odoo was given up for this run" in warnings[0]
+    run = connected.last_run()
+    assert (run["state"], run["mode"], run["inserted"], run["mirror_count"]) == ("succeeded", "full", ROWS, ROWS)
+    assert_equal(connected, erp)
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": False}
+    # Left alone until a full run looks again.
+    methods(erp)
+    assert notices(connected, "call ipai.run_sync('sample_metrics')") == []
+    assert "export" not in methods(erp)
+    erp.heal()
+    erp.records[0]["name"] = "Renamed"
+    run = connected.run("'sample_metrics', 'full'")
+    assert (run["updated"], "export" in methods(erp)) == (1, True)
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
+
+
+def test_digests_that_fail_are_done_without(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.run()
+    erp.records.pop(4)
+    for wrong in (fault(1, "ValueError: no"), answer([[1, "2", "3"]]), answer([])):
+        erp.on("digest", wrong, times=1)
+        erp.records.pop(7)
+        run = connected.run("'sample_metrics', 'full'")
+        assert run["mirror_count"] == len(erp.records)
+        assert_equal(connected, erp)
+
+
+def test_what_the_network_does_is_no_fault_of_the_addon(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.on("export", status(503, retry_after=0), times=1)
+    assert notices(connected, "call ipai.run_sync('sample_metrics')") == []
+    assert_equal(connected, erp)
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
+    connected.rows("alter server odoo options (add timeout '1')")
+    erp.on("export", silent)
+    with pytest.raises(psycopg.Error) as refused:
+        connected.rows("call ipai.run_sync('sample_metrics', 'full')")
+    assert refused.value.sqlstate == "08006"
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
+
+
+def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.rows("alter server odoo options (add addon 'false')")
+    connected.run()
+    assert_equal(connected, erp)
+    assert {"info", "export", "digest"}.isdisjoint(methods(erp))
+    assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": None, "database_uuid": None}
+    connected.rows("alter server odoo options (drop addon)")
+    run = connected.run("'sample_metrics', 'full'")
+    assert (run["unchanged"], "export" in methods(erp)) == (ROWS, True)
+
+
+def test_an_addon_of_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.on("info", answer({"protocol": 2, "uuid": erp.uuid}))
+    connected.run()
+    assert_equal(connected, erp)
+    assert "export" not in methods(erp)
+
+
+# Another database -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_another_database_at_the_same_address_is_refused(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.run()
+    before = connected.mirror("odoo_id, xmin::text")
+    first, erp.uuid = erp.uuid, "5f0a2f5e-0000-11f1-8000-00000000000f"
+    erp.records = [metric(n, name="Of another") for n in range(1, 8)]
+    for statement in ("call ipai.run_sync('sample_metrics', 'full')", "select * from ipai.sync_mirror('sample_metrics')"):
+        with pytest.raises(psycopg.Error) as refused:
+            connected.rows(statement)
+        assert refused.value.sqlstate == "55000"
+        assert 'is not the one that mirror "sample_metrics" was filled from' in str(refused.value)
+        assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
+        assert connected.mirror("odoo_id, xmin::text") == before
+    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": first}
+    # Who means it says so.
+    run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
+    assert (run["updated"], run["deleted"]) == (7, ROWS - 7)
+    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+    assert connected.run("'sample_metrics', 'full'")["unchanged"] == 7

@@ -1,0 +1,141 @@
+"""scripts/bench: its figures and limits, and a small run of it on real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import xmlrpc.client
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.bench import decoder, document, report, rounds, session, wire
+from harness.bench.competitors import Run
+from harness.bench.decoder import Decoder
+from harness.bench.report import Results
+
+SCRIPT = paths.PROJECT / "scripts/bench"
+
+
+def times(*seconds: float, written: int = 0, memory: int | None = None) -> list[Run]:
+    return [Run(second, memory, written) for second in seconds]
+
+
+def verdicts(results: Results) -> dict[str, tuple[str, bool]]:
+    return {limit.what: (limit.value, limit.reached) for limit in report.limits(results)}
+
+
+def test_a_table_is_markdown_and_can_be_read_as_it_stands() -> None:
+    assert report.text_table(["what", "a", "b"], [["first", "1.00 s", "-"], ["second one", "10 ms", "2"]]).splitlines() == [
+        "| what       |      a | b |",
+        "|------------|-------:|--:|",
+        "| first      | 1.00 s | - |",
+        "| second one |  10 ms | 2 |",
+    ]
+
+
+def test_the_median_is_shown_and_the_most_memory() -> None:
+    runs = {
+        rounds.FIRST: {
+            "practice": times(9, 4, 5),
+            "ipai_sync": [*times(0.25, 0.75, memory=1 << 20), *times(0.5, memory=3 << 20, written=7)],
+        }
+    }
+    lines = report.tables(Results(2000, runs)).splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert table[0] == ["2,000 records, medians", "(a) xmlrpc.client, supabase-py", "(e) ipai_sync"]
+    assert ["first full sync", "5.00 s", "500 ms"] in table
+    assert ["memory, first full sync", "-", "3 MB"] in table
+    assert ["rows written, first full sync", "0", "0"] in table
+
+
+def test_limits_are_held_against_medians() -> None:
+    runs = {
+        rounds.FIRST: {"practice": times(30, 1, 20), "script": times(15, 15, 14.9), "floor": times(9), "ipai_sync": times(10, 10, 10)},
+        rounds.COUNT: {"floor": times(0.05)},
+        rounds.ZERO: {"ipai_sync": times(0.16)},
+        rounds.IDS: {"floor": times(0.5)},
+        rounds.DELETIONS: {"ipai_sync": times(1.49, memory=65 << 20)},
+    }
+    assert verdicts(Results(200_000, runs)) == {
+        "first full sync, plain Odoo, against (c)": ("1.11 times", False),
+        "first full sync, plain Odoo, against (a)": ("2.0 times as fast", True),
+        "first full sync, plain Odoo, against (b)": ("1.5 times as fast", True),
+        "incremental, 0 changes, plain Odoo, against one search_count": ("3.20 times", False),
+        "20 deletions, plain Odoo, above one call for all ids": ("0.99 s", True),
+        "peak memory of the backend above its start, plain Odoo": ("65.00 MB", False),
+    }
+
+
+def test_one_row_written_in_one_round_is_one_too_many() -> None:
+    unchanged = {"practice": times(20), "addon": [*times(1, 1), *times(1, written=1)]}
+    assert verdicts(Results(200_000, {rounds.UNCHANGED: unchanged})) == {
+        "full sync, nothing changed, addon, against (a)": ("20.0 times as fast", True),
+        "rows written, nothing changed, addon": ("1.00", False),
+    }
+
+
+def test_limits_of_decoder_and_tenants() -> None:
+    results = Results(1000, {}, Decoder(5, ours=69e6, events=100e6, python=5e6), {"a page": ([2.6, 9, 1], [2, 2, 2]), "all": ([3], [2])})
+    assert verdicts(results) == {
+        "decoder against quick-xml's bare events": ("69.0 %", False),
+        "decoder against Python's xmlrpc.client": ("13.8 times as fast", True),
+        "a tenant's query: a page": ("1.30 times", True),
+        "a tenant's query: all": ("1.50 times", False),
+    }
+
+
+def test_a_page_of_records_is_told_from_other_calls() -> None:
+    def call(method: str) -> bytes:
+        return xmlrpc.client.dumps(("odoo", 2, "secret", "res.partner", method, [[]], {}), "execute_kw").encode()
+
+    assert [wire.asks_for_records(call(method)) for method in ("search_read", "search", "search_count", "fields_get", "read")] == [
+        *(True, False, False, False, True)
+    ]
+    assert not wire.asks_for_records(xmlrpc.client.dumps(("odoo", "admin", "secret", {}), "authenticate").encode())
+
+
+def test_reading_what_others_wrote(tmp_path: Path) -> None:
+    assert session.anonymous("VmHWM:\t  900 kB\nRssAnon:\t    123 kB\nRssFile:\t 4 kB\n") == 123 * 1024
+    with pytest.raises(ValueError, match="RssAnon"):
+        session.anonymous("VmHWM:\t  900 kB\n")
+    assert document.field("vendor_id\t: X\nmodel name\t: A Processor\nmodel name\t: B\n", "model name") == "A Processor"
+    assert document.pinned("supabase-auth==1\nsupabase==2.34.1\n", "supabase") == "2.34.1"
+    estimates = tmp_path / "decode/columns/new/estimates.json"
+    estimates.parent.mkdir(parents=True)
+    estimates.write_text(json.dumps({"mean": {"point_estimate": 9.0}, "median": {"point_estimate": 2_500_000.0}}))
+    assert decoder.seconds_of(tmp_path, "columns") == 0.0025
+
+
+@pytest.mark.parametrize("options", [["--write", "--quick"], ["--write", "--rounds", "1"], ["--rows", "10"], ["--only", "nobody"]])
+def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
+    ended = subprocess.run([SCRIPT, *options], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("usage: scripts/bench ")
+
+
+def test_a_small_run() -> None:
+    """Every competitor for plain Odoo, through every measure; the run itself compares the tables."""
+    command = [SCRIPT, "--rows", "1000", "--rounds", "1", "--only", "practice", "script", "floor", "copy", "ipai_sync"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line.startswith("| ")]
+    shown = {line[0]: line[1:] for line in lines}
+    timed = re.compile(r"[\d.]+ m?s")
+    for measure, who in {
+        rounds.FIRST: "abcde",
+        rounds.UNCHANGED: "abe",
+        rounds.ZERO: "abe",
+        rounds.incremental(100): "abe",
+        rounds.incremental(500): "abe",
+        rounds.DELETIONS: "be",
+        rounds.COUNT: "c",
+        rounds.IDS: "c",
+    }.items():
+        assert "".join(name for name, cell in zip("abcde", shown[measure], strict=True) if timed.fullmatch(cell)) == who, measure
+    assert shown[f"rows written, {rounds.FIRST}"] == ["1,000", "1,000", "0", "1,000", "1,000"]
+    assert shown[f"rows written, {rounds.UNCHANGED}"] == ["1,000", "0", "-", "-", "0"]
+    assert shown[f"rows written, {rounds.incremental(500)}"] == ["500", "500", "-", "-", "500"]
+    assert shown["rows written, nothing changed, plain Odoo"] == ["at most 0", "0.00", "yes"]

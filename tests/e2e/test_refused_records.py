@@ -1,0 +1,111 @@
+"""Records that the mirror's table does not take: named, with their field where that is known, and nothing else is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric
+
+TABLE = "ipai.ipai_sample_metrics"
+TRIGGER = f"""
+    create function public.picky() returns trigger language plpgsql as $$
+    begin
+        if new.name = 'Metric 15' then raise exception 'nothing of the fifteenth'; end if;
+        return new;
+    end $$;
+    create trigger picky before insert on {TABLE} for each row execute function public.picky();
+"""
+#: What the table is made to demand, the SQLSTATE, and what the error says.
+DEMANDS = {
+    "a check": (
+        f"alter table {TABLE} add constraint small check (value < 15 or value > 15)",
+        "23514",
+        'record 15 of ipai.sample.metric does not fit into the mirror, field "value": new row for relation "ipai_sample_metrics" violates '
+        'check constraint "small"',
+    ),
+    "a shorter text": (
+        f"alter table {TABLE} alter code type varchar(6)",
+        "22001",
+        'record 15 of ipai.sample.metric does not fit into the mirror, field "code": value too long for type character varying(6)',
+    ),
+    "a trigger": (
+        TRIGGER,
+        "P0001",
+        'record 15 of ipai.sample.metric does not fit into the mirror, field "name": nothing of the fifteenth',
+    ),
+    "a value": (
+        f"alter table {TABLE} alter notes set not null",
+        "23502",
+        'record 15 of ipai.sample.metric does not fit into the mirror, field "notes": null value in column "notes" of relation '
+        '"ipai_sample_metrics" violates '
+        "not-null constraint",
+    ),
+}
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    with FaultyOdoo([metric(n, notes=n != 15 and "there", code="TOO LONG" if n == 15 else "METRIC") for n in range(1, 31)]) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(supabase: Supabase, erp: FaultyOdoo) -> Iterator[Supabase]:
+    supabase.server(erp.url)
+    supabase.register(page_size=10)
+    yield supabase
+    supabase.cluster.psql(
+        f"""
+        set client_min_messages = warning;
+        drop function if exists public.picky() cascade;
+        alter table {TABLE} drop constraint if exists small, alter notes drop not null, alter code type text;
+        """
+    )
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+def test_the_record_is_named_and_the_next_run_goes_on(connected: Supabase, erp: FaultyOdoo, demand: str) -> None:
+    made, sqlstate, message = DEMANDS[demand]
+    connected.cluster.psql(f"{made};", user="postgres")
+    with pytest.raises(psycopg.Error) as refused:
+        connected.rows("call ipai.run_sync('sample_metrics')")
+    assert (refused.value.sqlstate, refused.value.diag.message_primary) == (sqlstate, message)
+    assert "Correct the record in Odoo" in str(refused.value.diag.message_hint)
+    run = connected.last_run()
+    assert (run["state"], run["sqlstate"], run["message"], run["position"]) == ("failed", sqlstate, message, 10)
+    # The page before is there, and nothing of this one.
+    assert [row["odoo_id"] for row in connected.mirror()] == list(range(1, 11))
+    erp.records[14].update(notes="there", value=16.0, code="METRIC", name="Metric of Odoo", write_date="2026-01-06 08:00:00")
+    run = connected.run()
+    assert (run["state"], run["fetched"], run["mirror_count"]) == ("succeeded", 20, 30)
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+def test_a_run_in_a_transaction_says_the_same_and_keeps_nothing(connected: Supabase, demand: str) -> None:
+    made, sqlstate, message = DEMANDS[demand]
+    connected.cluster.psql(f"{made};", user="postgres")
+    with pytest.raises(psycopg.Error) as refused:
+        connected.rows("select * from ipai.sync_mirror('sample_metrics')")
+    assert (refused.value.sqlstate, refused.value.diag.message_primary) == (sqlstate, message)
+    assert connected.mirror() == []
+
+
+def test_records_that_are_only_refused_together_keep_the_error_of_postgres(connected: Supabase) -> None:
+    connected.cluster.psql(
+        f"""
+        create function public.picky() returns trigger language plpgsql as $$
+        begin
+            if (select count(*) from new_rows) > 7 then raise exception 'too many at a time'; end if;
+            return null;
+        end $$;
+        create trigger picky after insert on {TABLE} referencing new table as new_rows for each statement execute function public.picky();
+        """,
+        user="postgres",
+    )
+    with pytest.raises(psycopg.Error, match=r"^too many at a time"):
+        connected.rows("call ipai.run_sync('sample_metrics')")
+    assert (connected.last_run()["state"], connected.mirror()) == ("failed", [])
