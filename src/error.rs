@@ -277,9 +277,7 @@ impl Error {
             Error::Unencodable { .. } => "Remove the character.".into(),
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
             Error::Record { .. } => {
-                "Correct the record in Odoo, or change what the mirror's table demands: its types, constraints and triggers. The next run goes on from \
-                 here."
-                    .into()
+                "Correct the record in Odoo, or change what the mirror's table demands: its types, constraints and triggers.".into()
             }
             Error::Busy { .. } => "Wait until it has ended, and try again.".into(),
             Error::MayHaveHappened(_) => {

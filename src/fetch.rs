@@ -174,7 +174,7 @@ impl OdooSource {
 
     /// How many records have this boolean field set.
     pub fn count_where(&mut self, field: &str) -> Result<u64> {
-        self.count_of(vec![domain::term(field, "=", true)])
+        self.count_of(vec![domain::after(0), domain::term(field, "=", true)])
     }
 
     fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
@@ -211,8 +211,13 @@ impl Source for OdooSource {
         Ok(Some(page))
     }
 
+    // With a term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
     fn count(&mut self) -> Result<u64> {
-        self.count_of(Vec::new())
+        self.count_of(vec![domain::after(0)])
+    }
+
+    fn count_among(&mut self, ids: &[i64]) -> Result<u64> {
+        self.count_of(vec![domain::one_of(ids)])
     }
 
     fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
@@ -270,6 +275,10 @@ impl Source for OdooSource {
         })
     }
 
+    fn window(&self) -> usize {
+        WINDOW as usize
+    }
+
     fn page_size(&self) -> usize {
         self.mirror.page_size as usize
     }
@@ -291,11 +300,16 @@ fn read_pages(
         // Where everything is read the call does not count.
         client.look_for_addon()?;
     }
-    let uuid = client.known().uuid.as_deref();
-    if filled_from.is_some() && uuid.is_some() && uuid != filled_from {
-        return Err(Error::OtherDatabase {
-            mirror: mirror.name.clone(),
-        });
+    if let Some(filled_from) = filled_from {
+        if scan.since.is_some() && client.known().uuid.as_deref() != Some(filled_from) {
+            // What is remembered may be of another time.
+            client.look_for_addon()?;
+        }
+        if client.known().is_other_than(filled_from) {
+            return Err(Error::OtherDatabase {
+                mirror: mirror.name.clone(),
+            });
+        }
     }
     let fields = mirror.wanted_fields();
     let mut pace = Pace::new(mirror.page_size);
@@ -314,16 +328,20 @@ fn read_pages(
             Err(Error::Limit { .. }) if pace.shrink() => continue,
             read => read?,
         };
-        pace.saw(rows, client.received(), asked.elapsed());
+        pace.saw(client.received(), asked.elapsed());
         after = last;
-        left -= rows;
+        left = left.saturating_sub(rows);
         // A failed send: nobody waits any more.
         if !page.is_empty() && pages.send(Ok(page)).is_err() {
             return Ok(());
         }
         // A model may filter what it found after Odoo cut it to the limit, so that only an empty page is surely the end. For
         // a few changes that question would cost as much as their answer: what a short page hides, the next full run finds.
-        let ended = if scan.since.is_some() { rows < limit } else { rows == 0 };
+        let ended = match scan.since {
+            Some(_) => rows < limit,
+            // The more were asked for, the more was surely filtered.
+            None => rows == 0 && (limit >= left.min(u64::from(mirror.page_size)) || !pace.stretch()),
+        };
         if ended || left == 0 {
             let _ = pages.send(Ok(Page::default()));
             return Ok(());

@@ -50,6 +50,9 @@ pub trait Source {
     /// The ids in these ranges `(after, upto]`, which are few and ascend, in ascending order.
     fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>>;
 
+    /// How many of these ids are those of records.
+    fn count_among(&mut self, ids: &[i64]) -> Result<u64>;
+
     /// How many records there are with ids in `(after, upto]`.
     fn count_between(&mut self, after: i64, upto: i64) -> Result<u64>;
 
@@ -59,6 +62,9 @@ pub trait Source {
 
     /// The records with these ids that still exist.
     fn read(&mut self, ids: &[i64]) -> Result<Page>;
+
+    /// Most ids that one call of [`Source::ids`] gives.
+    fn window(&self) -> usize;
 
     /// Most ids that one call of [`Source::read`] takes.
     fn page_size(&self) -> usize;
@@ -74,7 +80,7 @@ pub struct Written {
     pub updated: u64,
 }
 
-/// The ids of a range in brief. Sets of ids that differ in one, two or all of them never have the same digest.
+/// The ids of a range in brief. Sets that differ in one id or two never have the same digest; others hardly ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest {
     pub count: u64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Records of the first page: enough to tell what one costs.
-const FIRST: u64 = 2_000;
+const FIRST: u64 = 5_000;
 /// Size that an answer should have, in bytes: a run holds about three pages.
 const BYTES: f64 = 10_000_000.0;
 /// Time that an answer should take: a run shows progress, and loses a page where it is cut.
@@ -32,14 +32,18 @@ impl Pace {
         self.rows
     }
 
-    /// What an answer of so many records cost.
-    pub fn saw(&mut self, rows: u64, bytes: usize, took: Duration) {
-        if rows == 0 {
-            return;
-        }
+    /// What the answer cost. However few records came: a model may filter what it found, and finds no more in smaller pages.
+    pub fn saw(&mut self, bytes: usize, took: Duration) {
         let part = (bytes as f64 / BYTES).max(took.as_secs_f64() / TIME.as_secs_f64());
-        let fitting = rows as f64 * (1.0 / part).min(GROWTH);
+        let fitting = self.rows as f64 * (1.0 / part).min(GROWTH);
         self.rows = (fitting as u64).clamp(1, self.most);
+    }
+
+    /// Asks for as many as may be. False where that was done.
+    pub fn stretch(&mut self) -> bool {
+        let could = self.rows < self.most;
+        self.rows = self.most;
+        could
     }
 
     /// An answer was too large to be read: half of it may do. False where it was a single record.
@@ -62,16 +66,16 @@ mod tests {
         let mut asked = Vec::new();
         for _ in 0..4 {
             asked.push(pace.rows());
-            pace.saw(pace.rows(), pace.rows() as usize * 1_250, QUICK);
+            pace.saw(pace.rows() as usize * 1_250, QUICK);
         }
-        assert_eq!(asked, [2_000, 8_000, 8_000, 8_000]);
+        assert_eq!(asked, [5_000, 8_000, 8_000, 8_000]);
     }
 
     #[test]
-    fn small_records_come_in_the_largest_pages() {
+    fn small_records_come_in_the_largest_pages_and_so_do_filtered_ones() {
         let mut pace = Pace::new(20_000);
         for _ in 0..3 {
-            pace.saw(pace.rows(), 1_000, QUICK);
+            pace.saw(1_000, QUICK);
         }
         assert_eq!(pace.rows(), 20_000);
         assert_eq!(Pace::new(300).rows(), 300);
@@ -80,15 +84,15 @@ mod tests {
     #[test]
     fn a_slow_odoo_is_asked_for_less() {
         let mut pace = Pace::new(20_000);
-        pace.saw(2_000, 1_000, Duration::from_secs(20));
+        pace.saw(1_000, Duration::from_secs(50));
         assert_eq!(pace.rows(), 500);
-        pace.saw(500, 1_000, Duration::from_secs(5_000));
+        pace.saw(1_000, Duration::from_secs(5_000));
         assert_eq!(pace.rows(), 1);
-        // A short page says as much as a long one.
-        pace.saw(1, 1_000, QUICK);
+        pace.saw(1_000, QUICK);
         assert_eq!(pace.rows(), 4);
-        pace.saw(0, 1_000, QUICK);
-        assert_eq!(pace.rows(), 4);
+        assert!(pace.stretch());
+        assert_eq!(pace.rows(), 20_000);
+        assert!(!pace.stretch());
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub struct Known {
     pub uuid: Option<String>,
 }
 
+impl Known {
+    /// Whether Odoo's database is surely not this one.
+    pub fn is_other_than(&self, uuid: &str) -> bool {
+        self.addon == Addon::Present && self.uuid.as_deref().is_some_and(|known| known != uuid)
+    }
+}
+
 /// Whether Odoo has the addon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Addon {
@@ -45,7 +52,7 @@ impl<T: Transport> Client<T> {
 
     /// Whether the addon is to be used.
     pub fn has_addon(&self) -> bool {
-        self.known.addon == Addon::Present
+        self.known.addon == Addon::Present && self.addon_failure.is_none()
     }
 
     /// Finds out whether the addon is there: one small call.
@@ -63,9 +70,7 @@ impl<T: Transport> Client<T> {
             None => Addon::Missing,
         };
         let uuid = info.as_ref().and_then(|info| info.get("uuid")?.as_str());
-        if let Some(uuid) = uuid {
-            self.known.uuid = Some(uuid.to_owned());
-        }
+        self.known.uuid = uuid.map(str::to_owned);
         Ok(())
     }
 
@@ -76,7 +81,10 @@ impl<T: Transport> Client<T> {
         }
         match work(self) {
             Err(error) if says_no(&error) => {
-                self.known.addon = Addon::Missing;
+                if matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. }) {
+                    self.known.addon = Addon::Missing;
+                    self.known.uuid = None;
+                }
                 self.addon_failure = Some(error);
                 Ok(None)
             }
@@ -110,7 +118,8 @@ impl<T: Transport> Client<T> {
 
     /// The ids of one page in ascending order.
     pub fn export_ids(&mut self, scope: &Scope, wanted: &Wanted) -> Result<Vec<i64>> {
-        Ok(self.export(scope, &[], wanted, Ids::default())?.0)
+        let id = ["id".to_owned()];
+        Ok(self.export(scope, &id, wanted, Ids::default())?.ids)
     }
 
     /// How many ids there are in `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so on, their sum and that of their squares.
@@ -136,7 +145,10 @@ impl<T: Transport> Client<T> {
 
 /// Rows of which only the id is wanted.
 #[derive(Default)]
-struct Ids(Vec<i64>);
+struct Ids {
+    ids: Vec<i64>,
+    rows: usize,
+}
 
 impl RowVisitor for Ids {
     fn column(&mut self, member: &str) -> Option<usize> {
@@ -146,7 +158,7 @@ impl RowVisitor for Ids {
     fn value(&mut self, _column: usize, value: Scalar<'_>) -> Result<()> {
         match value {
             Scalar::Int(id) => {
-                self.0.push(id);
+                self.ids.push(id);
                 Ok(())
             }
             _ => Err(unexpected("export", "ids")),
@@ -154,7 +166,11 @@ impl RowVisitor for Ids {
     }
 
     fn end_row(&mut self) -> Result<()> {
-        Ok(())
+        self.rows += 1;
+        match self.ids.len() == self.rows {
+            true => Ok(()),
+            false => Err(unexpected("export", "ids")),
+        }
     }
 }
 
@@ -188,7 +204,6 @@ fn says_no(error: &Error) -> bool {
             | Error::OdooFault { .. }
             | Error::NoneReturned { .. }
             | Error::Malformed { .. }
-            | Error::Limit { .. }
             | Error::Value { .. }
     )
 }

@@ -70,6 +70,9 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mu
     Err(malformed("its end is missing"))
 }
 
+/// A document in memory takes many times its size.
+const LARGEST_JSON: usize = 4 << 20;
+
 fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
     if cell == "\\N" {
         return Ok(Scalar::Bool(false));
@@ -85,6 +88,9 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
         },
         Type::Text => Scalar::String(text(cell)?),
         Type::Json => {
+            if cell.len() > LARGEST_JSON {
+                return Err(unreadable("a document of ordinary size"));
+            }
             let json = unescape(cell)?;
             let json: Json = serde_json::from_str(&json).map_err(|_| unreadable("JSON"))?;
             Scalar::from(Value::from_json(carried(json)))

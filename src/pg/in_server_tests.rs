@@ -242,13 +242,13 @@ mod tests {
             r#"select concat_ws('|', "Text ""user""", "Integer ""user""", "Bigint ""user""", "Double ""user""",
                       "Numeric ""user""", "Boolean ""user""", "Date ""user""", "Timestamptz ""user""" at time zone 'UTC',
                       "BigintArray ""user""", "Jsonb ""user""", "Bytea ""user""")
-               from "Every ""kind""" where odoo_id = 1"#,
+               from public."Every ""kind""" where odoo_id = 1"#,
         );
         let expected = "a\r\n'\"\\ \u{1F680} \u{FFFE}|-2147483648|9223372036854775807|NaN|0.000000125|t|0001-01-01|\
                         9999-12-31 23:59:59|{3,5}|{\"a\": [1, null]}|\\x00ff";
         assert_eq!(row.as_deref(), Some(expected));
         let nulls = count(
-            r#"select count(*) from "Every ""kind""" k, jsonb_each(to_jsonb(k)) where odoo_id = 2 and value = 'null'"#,
+            r#"select count(*) from public."Every ""kind""" k, jsonb_each(to_jsonb(k)) where odoo_id = 2 and value = 'null'"#,
         );
         assert_eq!(nulls, 11);
     }

@@ -268,24 +268,21 @@ pub struct Leave {
 }
 
 /// A mirror that another Odoo user filled loses nothing by itself: this one may see less. One that another database filled is left
-/// alone. Whoever gives a ratio means it.
+/// alone. Whoever gives a ratio means it, and whoever allows all means another database too.
 pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Result<Leave> {
-    if let Some(ratio) = max_delete_ratio {
-        return Ok(Leave {
-            guard: Guard::ratio(ratio),
-            only_from: None,
-        });
-    }
     let filled = spi::query_one(
         "select filled_as, filled_from from ipai.mirrors where name = $1",
         &[mirror.name.as_str().into()],
         |row| Ok((spi::optional::<String>(row, 1)?, spi::optional(row, 2)?)),
     )?;
     let (filled_as, only_from) = filled.unwrap_or_default();
-    let guard = match filled_as.filter(|filled_as| filled_as != login) {
-        Some(_) => Guard::NOTHING,
-        None => Guard::ratio(mirror.max_delete_ratio),
+    let guard = match (max_delete_ratio, filled_as.filter(|filled_as| filled_as != login)) {
+        (Some(ratio), _) => Guard::ratio(ratio),
+        (None, Some(_)) => Guard::NOTHING,
+        (None, None) => Guard::ratio(mirror.max_delete_ratio),
     };
+    let all = max_delete_ratio.is_some_and(|ratio| ratio >= 1.0);
+    let only_from = only_from.filter(|_: &String| !all);
     Ok(Leave { guard, only_from })
 }
 

@@ -70,13 +70,14 @@ impl PgSink {
 
     /// The record, and its field, that the table does not take.
     fn blame(&self, page: &Page, error: Error) -> Error {
-        // Whether it takes these; nothing of them stays.
-        let takes = |page: &Page| match subtransaction::within(|| self.put(page).and(Err::<(), _>(Error::Cancelled))) {
-            Err(Error::Cancelled) => Ok(true),
-            Err(error) if is_about_values(&error) => Ok(false),
+        // Why it does not take these; nothing of them stays.
+        let refusal = |page: &Page| match subtransaction::within(|| self.put(page).and(Err::<(), _>(Error::Cancelled)))
+        {
+            Err(Error::Cancelled) | Ok(()) => Ok(None),
+            Err(error) if is_about_values(&error) => Ok(Some(error)),
             Err(error) => Err(error),
-            Ok(()) => Ok(true),
         };
+        let takes = |page: &Page| Ok::<_, Error>(refusal(page)?.is_none());
         let find = || {
             let mut rows = 0..page.len();
             while rows.len() > 1 {
@@ -95,23 +96,23 @@ impl PgSink {
             let Some(id) = record.ids.first().copied() else {
                 return Ok(None);
             };
-            if takes(&record)? {
+            let Some(refusal) = refusal(&record)? else {
                 return Ok(None);
-            }
+            };
             for column in 0..record.columns.len() {
                 let other = (next.len() == 1).then(|| (page, next.clone()));
                 if takes(&record.with(column, None))? || (other.is_some() && takes(&record.with(column, other))?) {
-                    return Ok(Some((id, Some(column))));
+                    return Ok(Some((id, Some(column), refusal)));
                 }
             }
-            Ok(Some((id, None)))
+            Ok(Some((id, None, refusal)))
         };
         match find() {
-            Ok(Some((id, column))) => Error::Record {
+            Ok(Some((id, column, refusal))) => Error::Record {
                 model: self.model.clone(),
                 id,
                 field: column.map(|column| self.fields[column].clone()),
-                cause: Box::new(error),
+                cause: Box::new(refusal),
             },
             // Only together they are refused.
             Ok(None) => error,

@@ -186,6 +186,11 @@ impl<'a> Run<'a> {
         self.put(|sink| sink.digest(bounds))
     }
 
+    /// Most ids that one call brings.
+    pub(super) fn window(&self) -> usize {
+        self.source.window().max(1)
+    }
+
     /// Most ids that are read in one call.
     pub(super) fn page_size(&self) -> usize {
         self.source.page_size().max(1)

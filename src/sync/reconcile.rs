@@ -71,23 +71,30 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, 
         }
         None => compare_range(run, EVERYTHING, read_missing, &mut found)?,
     }
-    if !found.gone.is_empty() {
-        // Ids that Odoo counts and does not list are not absent. What is gone stays until a run sees both agree.
-        let counted = run.ask(|source| source.count())?;
-        if counted > found.odoo_count {
-            found.odoo_count = counted;
-            found.gone.clear();
+    // Ids that Odoo counts and does not list are not absent: what is gone, it must not count either.
+    let mut gone = Vec::with_capacity(found.gone.len());
+    for ids in found.gone.chunks(COUNTED) {
+        match run.ask(|source| source.count_among(ids))? {
+            0 => gone.extend_from_slice(ids),
+            counted => found.odoo_count += counted,
         }
     }
+    found.gone = gone;
     Ok(found)
 }
+
+/// Ids that are counted in one call.
+const COUNTED: usize = 5_000;
+
+/// Missing records that are read in one call.
+const READ: usize = 2_000;
 
 /// Ids in `(after, upto]`.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     after: i64,
     upto: i64,
-    /// How many of them Odoo counted.
+    /// How many of them Odoo counted, just these.
     count: Option<u64>,
 }
 
@@ -107,25 +114,21 @@ struct Ranges {
 }
 
 impl Ranges {
-    fn add(&mut self, after: i64, upto: i64, count: u64) {
+    fn add(&mut self, range: Range) {
         match self.differ.last_mut() {
-            Some(last) if last.upto == after => {
-                last.upto = upto;
-                last.count = last.count.map(|so_far| so_far + count);
+            Some(last) if last.upto == range.after => {
+                last.upto = range.upto;
+                last.count = last.count.zip(range.count).map(|(one, other)| one + other);
             }
-            _ => self.differ.push(Range {
-                after,
-                upto,
-                count: Some(count),
-            }),
+            _ => self.differ.push(range),
         }
     }
 }
 
-/// Ranges of a digest, or so; narrower than a page they would save nothing.
+/// Ranges of a digest, or so.
 const RANGES: i64 = 1_000;
 
-/// Ranges to the ids of a page, at most.
+/// Ranges to the ids of a page, at most: many ids of small mirrors come at once.
 const PARTS: usize = 20;
 
 /// The greatest id that Odoo can give.
@@ -149,22 +152,26 @@ fn by_digest(run: &mut Run<'_>) -> Result<Option<Ranges>> {
     for ((theirs, ours), range) in theirs.iter().zip(&ours).zip(bounds.windows(2)) {
         match theirs == ours {
             true => ranges.alike += theirs.count,
-            false => ranges.add(range[0], range[1], theirs.count),
+            false => ranges.add(Range {
+                after: range[0],
+                upto: range[1],
+                count: Some(theirs.count),
+            }),
         }
     }
     Ok(Some(ranges))
 }
 
-/// Halves the ids again and again and counts, where that finds what differs with less work than asking for all ids would be: a
-/// call costs about as much as the ids of a page. Equal counts pass for equal ids.
+/// Halves the ids again and again and counts, where that takes fewer calls than asking for all ids. Equal counts pass for equal
+/// ids. Most counts are what remains of older ones: they only say where to look, and prove nothing.
 fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Ranges>> {
     let Some((theirs, ours)) = seen else {
         return Ok(None);
     };
-    let page = run.page_size() as f64;
-    let few = theirs.abs_diff(ours).max(1) as f64;
-    let calls = few * ((ours as f64 / few / page).max(1.0).log2() + 2.0);
-    if calls * page >= ours as f64 {
+    let page = run.page_size() as u64;
+    let few = theirs.abs_diff(ours).max(1);
+    let calls = few * (u64::from((ours / few / page).max(1).ilog2()) + 2);
+    if calls >= ours / run.window() as u64 {
         return Ok(None);
     }
     let greatest = run.greatest()?;
@@ -177,8 +184,12 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
     while let Some((after, upto, theirs, ours)) = open.pop() {
         if theirs == ours {
             ranges.alike += theirs;
-        } else if theirs.max(ours) as f64 <= page || upto - after < 2 {
-            ranges.add(after, upto, theirs);
+        } else if theirs.max(ours) <= page || upto - after < 2 {
+            ranges.add(Range {
+                after,
+                upto,
+                count: None,
+            });
         } else {
             let half = after + (upto - after) / 2;
             let left = run.ask(|source| source.count_between(after, half))?;
@@ -189,7 +200,11 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
         }
     }
     if behind > 0 {
-        ranges.add(greatest, GREATEST, behind);
+        ranges.add(Range {
+            after: greatest,
+            upto: GREATEST,
+            count: None,
+        });
     }
     Ok(Some(ranges))
 }
@@ -229,7 +244,8 @@ fn compare_ranges(run: &mut Run<'_>, ranges: &[Range], read_missing: bool, found
                 found.odoo_count += mine.len() as u64;
             } else {
                 // It has changed meanwhile, or Odoo counts what it does not list.
-                compare_range(run, *range, read_missing, found)?;
+                let range = Range { count: None, ..*range };
+                compare_range(run, range, read_missing, found)?;
             }
         }
     }
@@ -258,7 +274,7 @@ fn compare_ids(
     found.gone.extend(difference.gone);
     found.missing += difference.missing.len() as u64;
     if read_missing {
-        for ids in difference.missing.chunks(run.page_size()) {
+        for ids in difference.missing.chunks(run.page_size().min(READ)) {
             let page = run.ask(|source| source.read(ids))?;
             run.write(&page, None)?;
         }

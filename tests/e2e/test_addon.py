@@ -105,6 +105,18 @@ def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, 
     assert (called.count("digest"), called.count("search")) == (1, 0)
 
 
+def test_where_only_ids_are_wanted_only_ids_are_asked_for(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.rows("select ipai.alter_mirror('sample_metrics', page_size => 1000)")
+    connected.run()
+    methods(erp)
+    erp.records.pop(7)
+    run = connected.run()
+    assert (run["mode"], run["deleted"]) == ("incremental", 1)
+    assert_equal(connected, erp)
+    asked = [request.args[2] for request in erp.requests if request.method == "export"]
+    assert len(asked) == 2 and asked[1] == ["id"]
+
+
 def test_ids_that_only_swapped_are_found_by_a_compare(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     # As many as before, and as old: one is gone, one came that no scan shows.
@@ -144,15 +156,16 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
     run = connected.last_run()
     assert (run["state"], run["mode"], run["inserted"], run["mirror_count"]) == ("succeeded", "full", ROWS, ROWS)
     assert_equal(connected, erp)
-    assert connected.row("select addon from ipai.odoo_logins") == {"addon": False}
-    # Left alone until a full run looks again.
+    # Only where it is gone it is left alone until a full run looks again.
+    gone = wrong is WRONG["gone"]
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": not gone}
     methods(erp)
-    assert notices(connected, "call ipai.run_sync('sample_metrics')") == []
-    assert "export" not in methods(erp)
+    assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not gone)
+    assert ("export" in methods(erp)) is not gone
     erp.heal()
     erp.records[0]["name"] = "Renamed"
-    run = connected.run("'sample_metrics', 'full'")
-    assert (run["updated"], "export" in methods(erp)) == (1, True)
+    assert notices(connected, "call ipai.run_sync('sample_metrics', 'full')") == []
+    assert (connected.last_run()["updated"], "export" in methods(erp)) == (1, True)
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
@@ -214,6 +227,12 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
         assert connected.mirror("odoo_id, xmin::text") == before
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": first}
+    # An incremental run that remembers nothing of this address looks before it reads.
+    connected.rows("delete from ipai.odoo_logins")
+    with pytest.raises(psycopg.Error) as refused:
+        connected.rows("call ipai.run_sync('sample_metrics', 'incremental')")
+    assert refused.value.sqlstate == "55000"
+    assert connected.mirror("odoo_id, xmin::text") == before
     # Who means it says so.
     run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"]) == (7, ROWS - 7)

@@ -120,7 +120,7 @@ def until_restarted(supabase: Supabase) -> None:
         except psycopg.OperationalError:
             return False
 
-    shell.wait_until(answers, "Postgres taking connections again", seconds=30)
+    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
 
 
 def test_a_terminated_run_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:

@@ -322,7 +322,7 @@ def test_a_first_load_killed_in_the_middle_goes_on_and_ends_equal(registered: Su
         until_position(registered, 5 * PAGE)
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    shell.wait_until(lambda: takes_connections(registered), "Postgres taking connections again", seconds=30)
+    shell.wait_until(lambda: takes_connections(registered), "Postgres taking connections again", seconds=120)
     killed = registered.last_run()
     assert (killed["state"], killed["finished_at"], killed["cursor_after"]) == ("dead", None, None)
     assert len(registered.mirror("odoo_id")) == killed["fetched"] < ROWS

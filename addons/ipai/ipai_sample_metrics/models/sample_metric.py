@@ -141,8 +141,8 @@ class SampleMetric(models.Model):
             raise UserError(self.env._("filters must be a list of conditions, such as [['unit', '=', 'percent']]."))
         try:
             return self._read_plain(filters or [], METRIC_FIELDS, self._order, limit)
-        except (AssertionError, TypeError, ValueError) as error:
-            # What Odoo raises for an unknown field, operator or a list that is no domain.
+        except (AssertionError, IndexError, TypeError, ValueError) as error:
+            # What Odoo raises for an unknown field, operator or a list that is no domain (18: IndexError).
             raise UserError(self.env._("These filters cannot be used: %(error)s", error=error)) from error
 
     @api.model

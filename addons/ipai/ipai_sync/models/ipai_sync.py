@@ -14,8 +14,9 @@ from ..wire import WIRE_TYPES, Page, cell
 PROTOCOL = 1
 VERSION = "1.0.0"
 
-# Where a model overrides one of these, what it shows is not what its columns hold.
-READING = ("search", "search_read", "search_fetch", "read", "fetch", "_fetch_query", "_read_format")
+# Where a model overrides one of these, it may show other records than its query finds, or other values than its columns hold.
+SEARCHING = ("search", "search_fetch", "_fetch_query")
+READING = (*SEARCHING, "search_read", "read", "fetch", "_read_format")
 
 # These contexts make translated fields read as something else than the text in one language.
 TRANSLATING = ("prefetch_langs", "edit_translations")
@@ -25,11 +26,8 @@ BOOL, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR, DATE, TIMESTAMP, NUMERIC = 16, 20
 
 _TEXT = dict.fromkeys((TEXT, VARCHAR), "%s")
 _ID = dict.fromkeys((INT2, INT4, INT8), "%s")
-# NULL reads as 0, and Python takes -0.0 for unset, which is 0 too.
-_NUMBER = {
-    FLOAT8: "COALESCE(NULLIF(%s, 0), 0)",
-    NUMERIC: "COALESCE(NULLIF((%s)::float8, 0), 0)",
-}
+# NULL reads as 0, and Python takes -0.0, which a numeric cannot be, for unset, which is 0 too.
+_NUMBER = {FLOAT8: "COALESCE(NULLIF(%s, 0), 0)", NUMERIC: "COALESCE((%s)::float8, 0)"}
 # Of four digits, or Python shows another year, if it can hold it at all. The cast to integer fails for those, and `read` tells what they are.
 _MOMENT = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
 _DATE = _MOMENT.format(value="%s", type="date")
@@ -76,9 +74,10 @@ class IpaiSync(models.AbstractModel):
         records = self._records(model)
         names = list(dict.fromkeys(["id", *(fields or records.fields_get(attributes=()))]))
         limit = limit or None
-        if not _reads_columns(records):
+        if _overrides(records, READING):
             found = records.search(domain or [], order="id", limit=limit)
-            return self._read_page(records, names, sorted(found.ids))
+            # Not `records`: a search may leave something in the context of what it finds.
+            return self._read_page(found, names, sorted(found.ids))
         query = records._search(domain or [], order="id", limit=limit)
         # Raises for fields that do not exist or that the user may not read.
         records._determine_fields_to_fetch(names)
@@ -101,20 +100,18 @@ class IpaiSync(models.AbstractModel):
         """
         if not all(type(bound) is int for bound in bounds) or any(low > high for low, high in pairwise(bounds)):
             raise UserError(self.env._("The bounds must be whole numbers in ascending order."))
-        query = self._records(model)._search(domain or [])
         digests = [[0, "0", "0"] for _interval in bounds[1:]]
-        if not digests or query.is_empty():
-            return digests
+        records, domain = self._records(model), domain or []
+        query = records.search(domain)._as_query() if _overrides(records, SEARCHING) else records._search(domain)
         if query._ids is not None:
-            # The model filtered in Python.
+            # Found in Python.
             for place, ids in _by_interval(bounds, query):
                 digests[place] = [len(ids), str(sum(ids)), str(sum(id_ * id_ for id_ in ids))]
-            return digests
-        # Text, because Odoo reads numeric as float.
-        rows = self.env.execute_query(
-            SQL(
+        elif digests:
+            # Text, because Odoo reads numeric as float.
+            sums = SQL(
                 """
-                SELECT width_bucket(id::int8 - 1, %s::int8[]), count(*), sum(id)::text, sum(id::int8 * id::int8)::text
+                SELECT width_bucket(id::int8 - 1, %s::int8[]), count(*), sum(id)::text, sum(id::numeric * id)::text
                 FROM (%s) AS found (id) WHERE id > %s AND id <= %s GROUP BY 1
                 """,
                 list(bounds),
@@ -122,9 +119,8 @@ class IpaiSync(models.AbstractModel):
                 bounds[0],
                 bounds[-1],
             )
-        )
-        for place, *digest in rows:
-            digests[place - 1] = digest
+            for place, *digest in self.env.execute_query(sums):
+                digests[place - 1] = digest
         return digests
 
     def _records(self, model):
@@ -141,13 +137,8 @@ class IpaiSync(models.AbstractModel):
             field = records._fields[name]
             if name == "id":
                 terms[name] = SQL.identifier(records._table, "id")
-            elif (
-                type(field) in FAST
-                and field.store
-                and field.column_type
-                and not field.company_dependent
-                and not (field.translate and any(map(self.env.context.get, TRANSLATING)))
-            ):
+            elif type(field) in FAST and field.store and not (field.translate and any(map(self.env.context.get, TRANSLATING))):
+                # What `read` selects too, also for a value that depends on the company.
                 terms[name] = records._field_to_sql(records._table, name, query)
         probe = SQL("SELECT * FROM (%s) AS page LIMIT 0", query.select(*terms.values()))
         self.env.flush_query(probe)
@@ -175,10 +166,11 @@ class IpaiSync(models.AbstractModel):
             return self._read_page(records, names, sorted(query))
         if whole:
             return page.close()
-        copied = {}
-        for line in lines.getvalue().split(b"\n")[:-1]:
-            cells = line.split(b"\t")
-            copied[int(cells[0])] = dict(zip(columns, cells, strict=True))
+        rows = [line.split(b"\t") for line in lines.getvalue().split(b"\n")[:-1]]
+        copied = {int(row[0]): dict(zip(columns, row, strict=True)) for row in rows}
+        if len(copied) < len(rows):
+            # A view that shows an id more than once.
+            return self._read_page(records, names, sorted(query))
         return self._read_page(records, names, list(copied), columns, copied)
 
     def _read_page(self, records, names, ids, columns=(), copied=None):
@@ -199,8 +191,8 @@ class IpaiSync(models.AbstractModel):
         return page.close()
 
 
-def _reads_columns(records):
-    return all(getattr(type(records), name) is getattr(models.BaseModel, name) for name in READING)
+def _overrides(records, methods):
+    return any(getattr(type(records), name) is not getattr(models.BaseModel, name) for name in methods)
 
 
 def _header(records, names):

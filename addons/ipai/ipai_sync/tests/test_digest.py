@@ -1,6 +1,7 @@
 import random
 from itertools import pairwise
 
+from odoo import models
 from odoo.exceptions import UserError
 from odoo.tests import new_test_user
 
@@ -93,6 +94,18 @@ class TestDigest(ExportCase):
             with self.subTest(user=records.env.user.login):
                 bounds = [0, attachments.ids[3], attachments.ids[7], MAX_ID]
                 self.assertDigests(records, [("id", "in", attachments.ids)], bounds)
+
+    def test_a_model_that_hides_what_it_finds(self):
+        categories = self.env["res.partner.category"].create([{"name": name} for name in "abcd"])
+        search_fetch = models.BaseModel.search_fetch
+
+        def hide(records, *args, **kwargs):
+            return search_fetch(records, *args, **kwargs) - categories[1]
+
+        self.patch(type(categories), "search_fetch", hide)
+        digests = self.assertDigests(categories, [("id", "in", categories.ids)], [0, categories.ids[2], MAX_ID])
+        self.assertEqual([digest[0] for digest in digests], [2, 1])
+        self.assertEqual(self.digest(categories, [], [5]), [])
 
     def test_refuses_bounds_that_are_not_in_order(self):
         for bounds in ([2, 1], [0, 5, 4], [0, 1.5], ["0", "1"], [False, 3]):
