@@ -12,9 +12,9 @@ import {
   Tooltip,
 } from '@fluentui/react-components'
 import { WeatherMoonRegular, WeatherSunnyRegular } from '@fluentui/react-icons'
-import { lazy, Suspense, useEffect, useMemo, type ReactNode } from 'react'
+import { createElement, Suspense, use, useEffect, useMemo, useRef, type ComponentType, type ReactNode } from 'react'
 
-import { useFreshness } from '../hooks/useHealth'
+import { useFreshness, type SampleDelta, type Seen } from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
 import { ScoutReact, useScout } from '../hooks/useScout'
 import type { Config } from '../lib/config'
@@ -25,11 +25,30 @@ import type { Scout } from '../lib/supabase'
 import { Overview } from '../pages/Overview'
 import { LiveBadge } from './LiveBadge'
 import { Logo } from './Logo'
+import { PageBoundary } from './PageBoundary'
+
+interface PageProps {
+  code: string
+  query: URLSearchParams
+}
+type Module = Promise<{ default: ComponentType<PageProps> }>
 
 // The overview is what one opens; the rest comes when it is wanted.
-const Metric = lazy(() => import('../pages/Metric'))
-const Alerts = lazy(() => import('../pages/Alerts'))
-const Health = lazy(() => import('../pages/Health'))
+const LATER: Record<string, () => Module> = {
+  metric: () => import('../pages/Metric'),
+  alerts: () => import('../pages/Alerts'),
+  health: () => import('../pages/Health'),
+}
+/** What came, or is on its way. Not React's `lazy`, which never forgets a failure. */
+const loaded = new Map<string, Module>()
+
+function load(page: string, importPage: () => Module): Module {
+  const known = loaded.get(page)
+  if (known) return known
+  const coming = importPage()
+  loaded.set(page, coming)
+  return coming
+}
 
 const PAGES = [
   ['overview', 'Overview'],
@@ -54,7 +73,7 @@ const useStyles = makeStyles({
     margin: '0 auto',
     padding: '0 24px',
     minHeight: '56px',
-    '@media (max-width: 600px)': { padding: '0 12px', columnGap: '8px' },
+    '@media (max-width: 600px)': { padding: '8px 12px 0', columnGap: '8px' },
   },
   brand: { display: 'flex', alignItems: 'center', columnGap: '10px', color: 'inherit', textDecorationLine: 'none' },
   nav: {
@@ -80,7 +99,8 @@ const useStyles = makeStyles({
     borderBottomColor: tokens.colorBrandStroke1,
     ':hover': { borderBottomColor: tokens.colorBrandStroke1 },
   },
-  tools: { display: 'flex', alignItems: 'center', columnGap: '8px', marginLeft: 'auto' },
+  tools: { display: 'flex', alignItems: 'center', columnGap: '8px' },
+  toolsAlone: { marginLeft: 'auto' },
   main: {
     maxWidth: '1440px',
     margin: '0 auto',
@@ -88,7 +108,13 @@ const useStyles = makeStyles({
     outlineStyle: 'none',
     '@media (max-width: 600px)': { padding: '16px 12px' },
   },
-  synced: { color: tokens.colorNeutralForeground3, '@media (max-width: 900px)': { display: 'none' } },
+  // Where there is no room beside the badge, it has a line of its own.
+  synced: {
+    marginLeft: 'auto',
+    color: tokens.colorNeutralForeground3,
+    '@media (max-width: 1000px)': { order: 2, width: '100%', marginLeft: 0, fontSize: tokens.fontSizeBase200, lineHeight: tokens.lineHeightBase200, paddingBottom: '4px' },
+    '@media (max-width: 600px)': { paddingTop: '4px', paddingBottom: 0 },
+  },
   stale: { marginBottom: '16px' },
   skip: {
     position: 'absolute',
@@ -121,8 +147,9 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
   const styles = useStyles()
   const route = useRoute()
   const { data } = useFreshness()
-  // When the mirror was last compared with Odoo; null where nobody has counted, or the extension is not there.
-  const checked = data?.checked_at ? new Date(data.checked_at) : null
+  // When the mirror was last compared with Odoo.
+  const checked = data?.state === 'seen' && data.rows[0]?.checked_at ? new Date(data.rows[0].checked_at) : null
+  useArrival(`${route.page}/${route.code ?? ''}`)
   const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
   return (
     <>
@@ -145,8 +172,8 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
               )
             })}
           </nav>
-          <div className={styles.tools}>
-            {checked && <Synced checked={checked} />}
+          {data && <Synced freshness={data} />}
+          <div className={mergeClasses(styles.tools, !data && styles.toolsAlone)}>
             <LiveBadge />
             <Tooltip content={theme} relationship="label">
               <Button appearance="subtle" icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />} onClick={toggleTheme} />
@@ -157,9 +184,12 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
       </header>
       <main id="main" tabIndex={-1} className={styles.main}>
         {checked && <Staleness checked={checked} />}
-        <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
-          <CurrentPage route={route} />
-        </Suspense>
+        {/* Another page is another try. */}
+        <PageBoundary key={`${route.page}/${route.code ?? ''}`} onRetry={() => loaded.delete(route.page)}>
+          <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
+            <CurrentPage route={route} />
+          </Suspense>
+        </PageBoundary>
       </main>
     </>
   )
@@ -169,25 +199,31 @@ function CurrentPage({ route }: { route: Route }) {
   const title = route.page === 'metric' ? (route.code ?? 'Metric') : (PAGES.find(([page]) => page === route.page)?.[1] ?? 'Scout')
   useEffect(() => {
     document.title = `${title} · Scout`
-    window.scrollTo(0, 0)
   }, [title])
-  switch (route.page) {
-    case 'metric':
-      return <Metric key={route.code} code={route.code ?? ''} query={route.query} />
-    case 'alerts':
-      return <Alerts />
-    case 'health':
-      return <Health />
-    default:
-      return <Overview />
-  }
+  const importPage = Object.hasOwn(LATER, route.page) ? LATER[route.page] : undefined
+  if (!importPage) return <Overview query={route.query} />
+  return createElement(use(load(route.page, importPage)).default, { code: route.code ?? '', query: route.query })
 }
 
-function Synced({ checked }: { checked: Date }) {
+/** Begins another page at its top, where the keyboard and screen readers go on too. The first page is where the browser puts it. */
+function useArrival(place: string): void {
+  const before = useRef(place)
+  useEffect(() => {
+    if (before.current === place) return
+    before.current = place
+    window.scrollTo(0, 0)
+    document.getElementById('main')?.focus({ preventScroll: true })
+  }, [place])
+}
+
+/** How old the numbers are, or that nobody can tell. */
+function Synced({ freshness }: { freshness: Seen<SampleDelta> }) {
   const styles = useStyles()
   const { formats } = useScout()
   const now = useNow()
-  return <Text className={styles.synced}>Synced {formats.ago(checked, now)}</Text>
+  const checked = freshness.state === 'seen' ? freshness.rows[0]?.checked_at : undefined
+  const text = checked ? `Synced ${formats.ago(new Date(checked), now)}` : checked === null ? 'Never compared with Odoo' : 'Age not known'
+  return <Text className={styles.synced}>{text}</Text>
 }
 
 /** A warning where the numbers are old. */

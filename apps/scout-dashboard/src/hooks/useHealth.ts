@@ -29,12 +29,9 @@ async function seen<T>(asked: PromiseLike<{ data: T[]; error: null } | { data: u
 }
 
 /** How the mirror of the metrics compares with Odoo, as last counted. */
-export function useFreshness(): Query<SampleDelta | null> {
+export function useFreshness(): Query<Seen<SampleDelta>> {
   const { scout } = useScout()
-  return useQuery('freshness', async (signal) => {
-    const answer = await seen(scout.from('sample_metrics_count_delta').select('*').limit(1).abortSignal(signal).retry(false))
-    return answer.state === 'seen' ? (answer.rows[0] ?? null) : null
-  })
+  return useQuery('freshness', (signal) => seen(scout.from('sample_metrics_count_delta').select('*').limit(1).abortSignal(signal).retry(false)))
 }
 
 export interface Health {

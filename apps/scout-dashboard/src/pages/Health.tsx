@@ -50,7 +50,7 @@ export default function Health() {
           <SkeletonItem style={{ height: '240px' }} />
         </Skeleton>
       )}
-      {freshness.data && <Facts delta={freshness.data} />}
+      {freshness.data?.state === 'seen' && freshness.data.rows[0] && <Facts delta={freshness.data.rows[0]} />}
       {data && <Sections {...data} />}
     </>
   )
@@ -100,6 +100,7 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
   if ([counts, status, alerts].every((seen) => seen.state === 'missing')) {
     return <Empty title="There is no sync here">This database has no ipai_sync extension, so nobody counts what it has.</Empty>
   }
+  const none = status.state === 'seen' && status.rows.length === 0
   const alertColumns: Column<SyncAlert>[] = [
     { title: 'Severity', numeric: true, cell: (row) => row.severity },
     { title: 'Mirror', cell: (row) => row.mirror },
@@ -132,7 +133,17 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
           <MessageBar intent="info" layout="multiline">
             <MessageBarBody>
               <MessageBarTitle>Only operators see these</MessageBarTitle>
-              Runs, schedules and errors are not for your role. The counts below are.
+              Runs, schedules and errors are not for your role.{counts.state === 'seen' && ' The counts below are.'}
+            </MessageBarBody>
+          </MessageBar>
+        </Panel>
+      )}
+      {counts.state === 'forbidden' && (
+        <Panel title="Counts">
+          <MessageBar intent="warning" layout="multiline">
+            <MessageBarBody>
+              <MessageBarTitle>How old the numbers are cannot be told</MessageBarTitle>
+              Your role may not see when the mirrors were compared with Odoo. Ask your administrator.
             </MessageBarBody>
           </MessageBar>
         </Panel>
@@ -140,8 +151,8 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
       {alerts.state === 'seen' && (
         <Panel title="What needs somebody">
           {alerts.rows.length === 0 ? (
-            <MessageBar intent="success">
-              <MessageBarBody>All mirrors are well.</MessageBarBody>
+            <MessageBar intent={none ? 'info' : 'success'}>
+              <MessageBarBody>{none ? 'There are no mirrors yet.' : 'All mirrors are well.'}</MessageBarBody>
             </MessageBar>
           ) : (
             <DataTable label="Alerts of the sync" columns={alertColumns} rows={alerts.rows} rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`} />
