@@ -1,6 +1,6 @@
 -- What the dashboard asks for: figures, limits, privileges, and that each user is told of his own rows only.
 begin;
-select plan(46);
+select plan(52);
 
 create function pg_temp.claim(app_metadata text) returns text language sql as $$
   select set_config('request.jwt.claims', format('{"role": "authenticated", "app_metadata": %s}', app_metadata), true)
@@ -104,9 +104,30 @@ select is(
   'alerts first, with what was before'
 );
 select is(ipai.metrics_context(search => 'shelf') -> 'metrics_total', '1', 'it can be searched');
+select is(
+  (select jsonb_build_array(c -> 'metrics_total', jsonb_array_length(c -> 'metrics'), c -> 'complete') from ipai.metrics_context(alerts_only => true) as c),
+  '[1, 1, true]', 'it may have the alerts alone, and counts no others then'
+);
 select pg_temp.claim('{}');
 select is(ipai.metrics_context() -> 'metrics', '[]', 'it is empty where there is nothing');
 select is(ipai.metrics_context() -> 'newest_date', 'null', 'and says so');
+reset role;
+
+-- Two days in the last weeks, but one of them in another unit; the day before in the same unit is long ago.
+insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
+values ('Switched', 'SWITCHED', '2024-06-01', 9, 3, 'amount'), ('Switched', 'SWITCHED', '2026-01-01', 9, 100, 'count'), ('Switched', 'SWITCHED', '2026-01-02', 9, 5, 'amount');
+-- A unit of more days than are looked at, and the newest row in another.
+insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
+select 'Mostly', 'MOSTLY', date '2020-01-01' + i, 9, i, 'count' from generate_series(1, 200) as i
+union all values ('Mostly', 'MOSTLY', date '2019-01-01', 9, 1, 'amount'), ('Mostly', 'MOSTLY', date '2020-12-31', 9, 2, 'amount');
+set local role authenticated;
+select pg_temp.claim('{"ipai_brand_ids": [9]}');
+select results_eq(
+  $$ select code, value, previous_date, previous_value from ipai.metrics_overview() order by code $$,
+  $$ values ('MOSTLY', 2::float8, date '2019-01-01', 1::float8), ('SWITCHED', 5, '2024-06-01', 3) $$,
+  'what was measured in another unit is neither the day before nor hides it'
+);
+select is((select bool_and(complete) from ipai.metrics_overview()), true, 'these are all');
 reset role;
 
 insert into ipai.ipai_sample_metrics (name, code, date, value, unit)
@@ -127,12 +148,20 @@ select ok((select octet_length(c::text) > 4500 from ipai.metrics_context(5000) a
 select is((select count(*)::int from ipai.metrics_overview(max_cards => 100000)), 500, 'no more than 500 cards at once');
 reset role;
 
+insert into ipai.ipai_sample_metrics (name, code, value, unit) select 'Seldom ' || i, 'SELDOM_' || i, i, 'count' from generate_series(1, 2100) as i;
+set local role authenticated;
+select results_eq($$ select distinct total, complete from ipai.metrics_overview() $$, $$ values (2000::bigint, false) $$, 'of more codes than are looked at it says that there are more');
+select is(ipai.metrics_context(search => 'SALES') -> 'complete', 'false', 'and so does the document');
+select pg_temp.claim('{"ipai_brand_ids": [9]}');
+select is((select count(*)::int from ipai.metrics_overview('SWITCHED')), 0, 'those beyond are not found');
+reset role;
+
 -- What they are ---------------------------------------------------------------------------------------------------------------------------
 
 create temporary table functions as
 select unnest(array[
   'ipai.metrics_overview(text, boolean, integer, integer, integer)', 'ipai.metric_series(text, text, bigint, bigint, date, date, integer)',
-  'ipai.metric_facets(text)', 'ipai.metrics_context(integer, text)']::regprocedure[]) as f;
+  'ipai.metric_facets(text)', 'ipai.metrics_context(integer, text, boolean)']::regprocedure[]) as f;
 select is_empty(
   $$ select f from functions join pg_proc on oid = f
       where prosecdef or provolatile <> 's' or not proconfig @> array['search_path=pg_catalog, pg_temp'] or obj_description(oid, 'pg_proc') is null $$,

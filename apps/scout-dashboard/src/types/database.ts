@@ -21,28 +21,28 @@ export type Database = {
                   ]
                 },"mirrors": {
                   Row: {
-                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"shape": string | null,"target_schema": unknown,"target_table": unknown
+                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"filled_from": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"shape": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
                   ]
                 },"odoo_logins": {
                   Row: {
-                    "dbname": string,"login": string,"uid": number,"url": string
+                    "addon": boolean | null,"database_uuid": string | null,"dbname": string,"login": string,"uid": number,"url": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "dbname": string,"login": string,"uid": number,"url": string
+                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname": string,"login": string,"uid": number,"url": string
                   }
                   Update: {
-                    "dbname"?: string,"login"?: string,"uid"?: number,"url"?: string
+                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname"?: string,"login"?: string,"uid"?: number,"url"?: string
                   }
                   Relationships: [
                     
@@ -121,8 +121,11 @@ export type Database = {
                            },
 "check_connection":
 { Args: { "server"?: string }; Returns: {
-              "dbname": string,"hint": string,"latency_ms": number,"login": string,"model": string,"odoo_version": string,"problem": string,"readable": boolean,"records": number,"server": string,"uid": number,"url": string
+              "addon": boolean,"dbname": string,"hint": string,"latency_ms": number,"login": string,"model": string,"odoo_version": string,"problem": string,"readable": boolean,"records": number,"server": string,"uid": number,"url": string
             }[]
+                           },
+"claimed_id_ranges":
+{ Args: { "claim": string }; Returns: unknown
                            },
 "claimed_ids":
 { Args: { "claim": string }; Returns: (number)[]
@@ -146,6 +149,9 @@ export type Database = {
 "drop_mirror":
 { Args: { "drop_table"?: boolean,"mirror": string }; Returns: undefined
                            },
+"expect_sync":
+{ Args: { "mirror": string,"schedule": string }; Returns: string
+                           },
 "has_cron":
 { Args: Record<PropertyKey, never>; Returns: boolean
                            },
@@ -166,11 +172,11 @@ export type Database = {
             }[]
                            },
 "metrics_context":
-{ Args: { "max_bytes"?: number,"search"?: string }; Returns: Json
+{ Args: { "alerts_only"?: boolean,"max_bytes"?: number,"search"?: string }; Returns: Json
                            },
 "metrics_overview":
 { Args: { "alerts_only"?: boolean,"max_cards"?: number,"max_points"?: number,"search"?: string,"skip"?: number }; Returns: {
-              "alerting": number,"alerts": number,"code": string,"date": string,"name": string,"newest_date": string,"point_dates": (string)[],"point_values": (number)[],"previous_date": string,"previous_value": number,"records": number,"total": number,"unit": string,"updated_at": string,"value": number
+              "alerting": number,"alerts": number,"code": string,"complete": boolean,"date": string,"name": string,"newest_date": string,"point_dates": (string)[],"point_values": (number)[],"previous_date": string,"previous_value": number,"records": number,"total": number,"unit": string,"updated_at": string,"value": number
             }[]
                            },
 "mirror_tables":
