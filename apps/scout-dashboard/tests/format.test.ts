@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { formats, NOTHING } from '../src/lib/format'
+import type { Unit } from '../src/types/metric'
 
 // Intl puts no-break spaces where people do not see a difference.
 const plain = (text: string) => text.replaceAll(/[\u00a0\u202f]/g, ' ')
@@ -38,6 +39,15 @@ describe('values', () => {
     for (const value of ['NaN', 'Infinity', '-Infinity', null, undefined, '']) expect(en.value(value, 'amount')).toBe(NOTHING)
     expect(en.value('12.5', 'count')).toBe('12.5')
   })
+
+  it('of a unit that is not known here are plain numbers', () => {
+    const odd = 'furlong' as Unit
+    expect([en.value(1234.5, odd), en.short(1234.5, odd), en.change(3, 0, odd)?.text]).toEqual(['1,234.5', '1.2K', '+3'])
+  })
+
+  it('are written in some language where the browser names none that there is', () => {
+    expect(formats(['en-US@posix'], 'PHP').value(5, 'count')).toBe('5')
+  })
 })
 
 describe('changes', () => {
@@ -52,11 +62,15 @@ describe('changes', () => {
     expect(en.change(-50, -100, 'amount')).toEqual({ direction: 'up', text: '+50%' })
   })
 
+  it('from zero are absolute: of nothing there is no percentage', () => {
+    expect(en.change(5, 0, 'count')).toEqual({ direction: 'up', text: '+5' })
+    expect(en.change(-1234.5, 0, 'amount')).toEqual({ direction: 'down', text: '-₱1,234.50' })
+    expect(en.change(0, 0, 'count')).toEqual({ direction: 'same', text: '0%' })
+  })
+
   it('from nothing are none', () => {
-    expect(en.change(5, 0, 'count')).toBeNull()
     expect(en.change(5, null, 'count')).toBeNull()
     expect(en.change('NaN', 5, 'count')).toBeNull()
-    expect(en.change(0, 0, 'count')).toEqual({ direction: 'same', text: '0%' })
   })
 })
 
@@ -65,6 +79,10 @@ describe('moments', () => {
     expect(en.day('2026-01-06')).toBe('Jan 6, 2026')
     expect(formats('en-GB', 'PHP').day('2026-01-06')).toBe('6 Jan 2026')
     expect(en.day(null)).toBe('no date')
+  })
+
+  it('that no calendar has stay as they are', () => {
+    for (const odd of ['infinity', '-infinity', '0044-03-15 BC', '']) expect([en.day(odd), en.shortDay(odd)]).toEqual([odd, odd])
   })
 
   it('are some time ago', () => {

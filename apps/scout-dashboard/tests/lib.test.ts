@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest'
 
 import { complete, isSecret } from '../src/lib/config'
 import { toCsv } from '../src/lib/csv'
+import { dayOrNull, daysBefore, period, today } from '../src/lib/days'
 import { explain, RequestFailed, unwrap } from '../src/lib/errors'
 import { href, parse } from '../src/lib/route'
 import { dayTicks, ticks } from '../src/lib/scale'
@@ -20,6 +21,16 @@ describe('the configuration', () => {
 
   it('that is not there is said', () => {
     expect(() => complete({}, {})).toThrow('config.json needs supabaseUrl and supabaseKey')
+  })
+
+  it('with a number or a currency that cannot be is refused', () => {
+    const good = { supabaseUrl: 'https://x.example.com', supabaseKey: 'sb_publishable_abc' }
+    for (const odd of [0, -1, 0.01, NaN, 1e12, '15', null]) {
+      expect(() => complete({ ...good, pollSeconds: odd as number }, {})).toThrow('pollSeconds must be a number from 1 to 86400')
+    }
+    expect(() => complete({ ...good, staleMinutes: -5 }, {})).toThrow('staleMinutes')
+    for (const odd of ['PESOS', '', '₱']) expect(() => complete({ ...good, currency: odd }, {})).toThrow('currency must be an ISO code')
+    expect(complete({ ...good, pollSeconds: 60, staleMinutes: 30, currency: 'USD' }, {})).toMatchObject({ pollSeconds: 60, staleMinutes: 30 })
   })
 
   it('with the service key is refused, in every place', () => {
@@ -42,8 +53,8 @@ describe('CSV', () => {
   })
 
   it('has no formulas', () => {
-    for (const evil of ['=HYPERLINK("http://x")', '+1', '-1', '@SUM(A1)', '\t=1']) {
-      const [, line = ''] = toCsv(columns, [{ name: evil, value: 1 }]).split('\r\n')
+    for (const evil of ['=HYPERLINK("http://x")', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '\n=1', '＝1+1', '＋1', '－1', '＠SUM(A1)']) {
+      const [, line = ''] = toCsv(['name'], [{ name: evil }]).split('\r\n')
       expect(line.replace(/^"/, '')).toMatch(/^'/)
     }
     expect(toCsv(columns, [{ name: 'fine=1', value: -3 }])).toContain('fine=1,-3')
@@ -59,6 +70,7 @@ describe('errors', () => {
     expect(title('PGRST106', 406)).toBe('The data is not published')
     expect(title('PGRST202', 404)).toBe('The database is not ready for this page')
     expect(title('57014', 500)).toBe('This took too long')
+    expect(explain({ code: 23, message: 'TimeoutError: signal timed out' }, 0).title).toBe('This took too long')
     expect(title('', 0)).toBe('The server cannot be reached')
     expect(title('', 502)).toBe('The server has a problem')
     expect(title('22P02', 400)).toBe('Something went wrong')
@@ -68,6 +80,37 @@ describe('errors', () => {
     expect(explain({ code: '42501', message: 'permission denied', hint: 'ask' }, 403).detail).toBe('42501: permission denied: ask')
     expect(() => unwrap({ data: null, error: { code: '42501', message: 'no' }, status: 403 })).toThrow(RequestFailed)
     expect(unwrap({ data: [1], error: null })).toEqual([1])
+  })
+})
+
+describe('days', () => {
+  it('are those of the reader, not of UTC', () => {
+    // In the tests' time zone, whichever it is: just after midnight and just before.
+    expect(today(new Date(2026, 0, 6, 0, 1))).toBe('2026-01-06')
+    expect(today(new Date(2026, 0, 6, 23, 59))).toBe('2026-01-06')
+  })
+
+  it('go back over months and years', () => {
+    expect(daysBefore('2026-03-01', 1)).toBe('2026-02-28')
+    expect(daysBefore('2026-01-06', 365)).toBe('2025-01-06')
+    expect(daysBefore('infinity', 3)).toBe('infinity')
+  })
+
+  it('of an address are days or nothing', () => {
+    expect(['2026-01-06', '2026-1-6', '2026-13-01', 'yesterday', '', null].map(dayOrNull)).toEqual(['2026-01-06', null, null, null, null, null])
+  })
+
+  it('of a period are as many as it says, the last one included', () => {
+    expect(period(7, '2025-01-01', '2026-01-06', '2026-01-08')).toEqual({ since: '2025-12-31', until: null })
+    expect(period(1, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({ since: '2026-01-06', until: null })
+    expect(period(null, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({ since: null, until: null })
+    expect(period(30, null, null, '2026-01-06')).toEqual({ since: null, until: null })
+  })
+
+  it('of a period end today where a date lies in the future', () => {
+    expect(period(7, '2025-01-01', '2226-01-02', '2026-01-06')).toEqual({ since: '2025-12-31', until: '2026-01-06' })
+    // Where all do, there is nothing else to show.
+    expect(period(7, '2027-01-01', '2027-01-31', '2026-01-06')).toEqual({ since: '2027-01-25', until: null })
   })
 })
 

@@ -18,8 +18,10 @@ const useStyles = makeStyles({
 export function Change({ value, before, day, unit }: { value: Value; before: Value; day: string | null; unit: Unit }) {
   const styles = useStyles()
   const { formats } = useScout()
-  const change = day === null ? null : formats.change(value, before, unit)
-  if (change === null || day === null) return <Text className={styles.change}>no earlier value</Text>
+  if (day === null) return <Text className={styles.change}>no earlier value</Text>
+  const change = formats.change(value, before, unit)
+  // One of them is no number.
+  if (change === null) return <Text className={styles.change}>not comparable with {formats.shortDay(day)}</Text>
   const Arrow = ARROWS[change.direction]
   return (
     <Text className={styles.change}>

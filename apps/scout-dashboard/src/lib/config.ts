@@ -35,6 +35,12 @@ const DEFAULTS: Config = {
   demoUsers: [],
 }
 
+/** A page that polls without a pause would be an attack, and a timer of more than 24 days fires at once. */
+const NUMBERS = [
+  ['pollSeconds', 1, 86_400],
+  ['staleMinutes', 1, 525_600],
+] as const
+
 /** `config.json` beside the page counts; what it leaves out is as it was when the page was built. */
 export async function loadConfig(): Promise<Config> {
   let served: Partial<Config> = {}
@@ -53,10 +59,21 @@ export function complete(served: Partial<Config>, built: { supabaseUrl?: string 
   }
   // Relative to the page, where both come from one server.
   config.supabaseUrl = new URL(config.supabaseUrl, globalThis.location.href).href.replace(/\/$/, '')
+  for (const [name, least, most] of NUMBERS) {
+    const value: unknown = config[name]
+    if (typeof value !== 'number' || !(value >= least && value <= most)) {
+      throw new Error(`config.json: ${name} must be a number from ${least} to ${most}, and is ${JSON.stringify(value)}.`)
+    }
+  }
+  if (!isCurrency(config.currency)) throw new Error(`config.json: currency must be an ISO code, such as PHP, and is ${JSON.stringify(config.currency)}.`)
   if (isSecret(config.supabaseKey) || config.demoUsers.some((user) => isSecret(user.token))) {
     throw new Error('config.json has the service key, which passes row-level security. Everybody who opens this page can read it: replace it, and revoke it.')
   }
   return config
+}
+
+function isCurrency(code: unknown): boolean {
+  return typeof code === 'string' && /^[A-Za-z]{3}$/.test(code)
 }
 
 /** Whether this is a key for servers only. */

@@ -10,8 +10,8 @@ export function toCsv(columns: readonly string[], rows: Iterable<Record<string, 
 function cell(value: Cell): string {
   if (value === null) return ''
   if (typeof value !== 'string') return String(value)
-  // Texts are Odoo's: one that begins like a formula must not become one.
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
+  // Texts are Odoo's: one that begins like a formula, in the wide signs of East Asia too, must not become one.
+  const text = /^[=+\-@＝＋－＠\t\r\n]/.test(value) ? `'${value}` : value
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 

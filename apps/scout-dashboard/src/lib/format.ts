@@ -37,7 +37,8 @@ const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
-export function formats(locale: string | readonly string[] | undefined, currency: string): Formats {
+export function formats(languages: string | readonly string[] | undefined, currency: string): Formats {
+  const locale = supported(languages)
   const number = (options: Intl.NumberFormatOptions) => new Intl.NumberFormat(locale as string[], options)
   const date = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale as string[], options)
   const money: Intl.NumberFormatOptions = { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }
@@ -49,6 +50,11 @@ export function formats(locale: string | readonly string[] | undefined, currency
     amount: number({ ...money, notation: 'compact', minimumFractionDigits: 0, maximumFractionDigits: 1 }),
   }
   const round = { ...full, count: whole, amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }) }
+  const signed = {
+    percent: number({ style: 'percent', maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
+    count: number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
+    amount: number({ ...money, signDisplay: 'exceptZero' }),
+  }
   const percent = number({ style: 'percent', maximumFractionDigits: 1, signDisplay: 'exceptZero' })
   const points = number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' })
   // A day is a day, wherever one looks at it from.
@@ -60,7 +66,12 @@ export function formats(locale: string | readonly string[] | undefined, currency
 
   const write = (value: Value, unit: Unit, by: Record<Unit, Intl.NumberFormat>) => {
     const n = toNumber(value)
-    return n === null ? NOTHING : by[unit].format(unit === 'percent' ? n / 100 : n)
+    return n === null ? NOTHING : by[known(unit)].format(unit === 'percent' ? n / 100 : n)
+  }
+  // What Intl cannot write, such as the day 'infinity', stays as it is.
+  const writeDay = (iso: string, by: Intl.DateTimeFormat) => {
+    const time = new Date(iso)
+    return Number.isNaN(time.getTime()) ? iso : by.format(time)
   }
 
   return {
@@ -76,11 +87,12 @@ export function formats(locale: string | readonly string[] | undefined, currency
       const difference = now - then
       const direction = difference > 0 ? 'up' : difference < 0 ? 'down' : 'same'
       if (unit === 'percent') return { direction, text: `${points.format(difference)} pp` }
-      if (then === 0) return difference === 0 ? { direction, text: percent.format(0) } : null
+      // Of nothing there is no percentage.
+      if (then === 0) return { direction, text: difference === 0 ? percent.format(0) : write(difference, unit, signed) }
       return { direction, text: percent.format(difference / Math.abs(then)) }
     },
-    day: (iso) => (iso === null ? 'no date' : day.format(new Date(iso))),
-    shortDay: (iso) => shortDay.format(new Date(iso)),
+    day: (iso) => (iso === null ? 'no date' : writeDay(iso, day)),
+    shortDay: (iso) => writeDay(iso, shortDay),
     time: (at) => (at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at)),
     ago: (at, now) => {
       const seconds = Math.min(0, Math.round((at.getTime() - now.getTime()) / 1000))
@@ -89,6 +101,21 @@ export function formats(locale: string | readonly string[] | undefined, currency
     },
     count: (n) => whole.format(n),
   }
+}
+
+/** Without a language that Intl refuses, as some browsers name one: then the browser's default. */
+function supported(languages: string | readonly string[] | undefined): string | readonly string[] | undefined {
+  try {
+    Intl.getCanonicalLocales(languages)
+    return languages
+  } catch {
+    return undefined
+  }
+}
+
+/** The unit, or a plain number's for one that is not known here: a page of a version before may meet a new one. */
+function known(unit: string): Unit {
+  return unit === 'percent' || unit === 'amount' ? unit : 'count'
 }
 
 /** A finite number, or null. */
