@@ -1,12 +1,13 @@
 // @vitest-environment jsdom
-import { renderHook, waitFor } from '@testing-library/react'
+import { act, renderHook, waitFor } from '@testing-library/react'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ReactNode } from 'react'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 
-import { useSampleMetrics } from '../src/hooks/useSampleMetrics'
-import { ScoutReact } from '../src/hooks/useScout'
+import { readAll, useSampleMetrics } from '../src/hooks/useSampleMetrics'
+import { ScoutReact, useScout } from '../src/hooks/useScout'
+import { useSearch } from '../src/hooks/useSearch'
 import { complete } from '../src/lib/config'
 import { formats } from '../src/lib/format'
 import { Live } from '../src/lib/live'
@@ -27,13 +28,16 @@ const metric: SampleMetric = contract(
 )
 
 let server: Server | null = null
+let stop: (() => void) | null = null
 afterEach(() => {
+  stop?.()
+  stop = null
   server?.closeAllConnections()
   server?.close()
 })
 
 /** A page's context over a server that answers what the test says; tests/dashboard has a real PostgREST. */
-async function page(answer: (request: IncomingMessage, response: ServerResponse) => void) {
+async function page(answer: (request: IncomingMessage, response: ServerResponse) => void, answerSeconds?: number, started = false) {
   server = createServer((request, response) => {
     response.setHeader('Access-Control-Allow-Origin', '*')
     response.setHeader('Access-Control-Allow-Headers', '*')
@@ -44,8 +48,9 @@ async function page(answer: (request: IncomingMessage, response: ServerResponse)
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const config = complete({ supabaseUrl: url, supabaseKey: 'sb_publishable_x' }, {})
-  const scout = createScout(config, 'token')
-  const live = new Live(scout, { pollSeconds: 3600, realtime: false, gatherMs: 1 })
+  const scout = createScout(config, 'token', answerSeconds)
+  const live = new Live(scout, { pollSeconds: started ? 0.2 : 3600, realtime: false, gatherMs: 1 })
+  if (started) stop = live.start()
   const context = { scout, live, config, formats: formats('en', 'PHP') }
   return ({ children }: { children: ReactNode }) => <ScoutReact value={context}>{children}</ScoutReact>
 }
@@ -116,4 +121,74 @@ it('takes a page beyond the last for an empty one', async () => {
   })
   const { result } = renderHook(() => useSampleMetrics('SALES', {}, { page: 9, size: 25 }), { wrapper })
   await waitFor(() => expect(result.current).toMatchObject({ data: [], error: null, loading: false }))
+})
+
+it('gives up waiting for an answer that does not come, says so, and asks again', async () => {
+  let asked = 0
+  const wrapper = await page(
+    (_request, response) => {
+      asked++
+      // The first is never answered, of the second only the beginning comes.
+      if (asked === 1) return
+      if (asked === 2) {
+        response.setHeader('Content-Type', 'application/json')
+        response.write('[')
+        return
+      }
+      rows(response, [metric])
+    },
+    0.3,
+    true,
+  )
+  const problems = new Set<string | undefined>()
+  const { result } = renderHook(
+    () => {
+      const query = useSampleMetrics('SALES')
+      problems.add(query.error?.title)
+      return query
+    },
+    { wrapper },
+  )
+  await waitFor(() => expect(result.current).toMatchObject({ data: [metric], error: null, loading: false }), { timeout: 5000 })
+  expect(asked).toBeGreaterThanOrEqual(3)
+  expect(problems).toContain('This took too long')
+})
+
+it('reads nothing more for a download that nobody waits for', async () => {
+  let asked = 0
+  const leaving = new AbortController()
+  const wrapper = await page((_request, response) => {
+    asked++
+    rows(response, [{ ...metric, id: asked }])
+    if (asked === 2) leaving.abort()
+  })
+  const { result } = renderHook(() => useScout(), { wrapper })
+  await expect(readAll(result.current.scout, 'SALES', {}, 50_000, leaving.signal)).rejects.toThrow()
+  expect(asked).toBe(2)
+})
+
+it('tells Live that reading has failed', async () => {
+  const wrapper = await page((_request, response) => {
+    response.statusCode = 500
+    response.end()
+  })
+  const { result } = renderHook(() => ({ live: useScout().live, query: useSampleMetrics('SALES') }), { wrapper })
+  const failed = vi.spyOn(result.current.live, 'failed')
+  await waitFor(() => expect(result.current.query.error?.title).toBe('The server has a problem'))
+  expect(failed).toHaveBeenCalled()
+})
+
+it('looks for what is typed once one pauses', async () => {
+  const look = vi.fn()
+  const { result, rerender } = renderHook(({ wanted }) => useSearch(wanted, look), { initialProps: { wanted: '' } })
+  for (const text of ['s', 'st', 'sto ']) act(() => result.current[1](text))
+  expect(look).not.toHaveBeenCalled()
+  await waitFor(() => expect(look).toHaveBeenCalledTimes(1))
+  expect(look).toHaveBeenCalledWith('sto')
+  rerender({ wanted: 'sto' })
+  // A word goes on.
+  expect(result.current[0]).toBe('sto ')
+  // From elsewhere, as when the address changes.
+  rerender({ wanted: '' })
+  expect(result.current[0]).toBe('')
 })

@@ -3,7 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 
 import { Live } from '../src/lib/live'
-import { createScout } from '../src/lib/supabase'
+import { createScout, type Scout } from '../src/lib/supabase'
 import { Phoenix, type Script } from './phoenix'
 
 // Node's own, as in a browser: jsdom's hides it.
@@ -15,11 +15,12 @@ afterEach(async () => {
 })
 
 /** A page's Live at a server that follows the script, and how often it said that it is time to read. */
-async function live(script: Script | null, options: { pollSeconds?: number; sweepSeconds?: number; realtime?: boolean } = {}) {
+async function live(script: Script | null, options: { pollSeconds?: number; sweepSeconds?: number; realtime?: boolean; restMs?: number } = {}, prepare?: (scout: Scout) => void) {
   const phoenix = script === null ? null : await Phoenix.start(script)
   if (phoenix) undo.push(() => phoenix.stop())
   const scout = createScout({ supabaseUrl: phoenix?.url ?? 'http://127.0.0.1:9', supabaseKey: 'anon-key' }, 'the-users-token')
-  const live = new Live(scout, { pollSeconds: 600, realtime: true, gatherMs: 20, ...options })
+  prepare?.(scout)
+  const live = new Live(scout, { pollSeconds: 600, realtime: true, gatherMs: 20, restMs: 0, ...options })
   const told = vi.fn()
   live.onChange(told)
   undo.push(live.start())
@@ -53,6 +54,76 @@ it('tells many changes at once', async () => {
   await vi.waitFor(() => expect(told).toHaveBeenCalled())
   await new Promise((resolve) => setTimeout(resolve, 200))
   expect(told.mock.calls.length).toBeLessThan(10)
+})
+
+it('tells seldom while changes come all the time', async () => {
+  const { live: page, told, phoenix } = await live('subscribes', { restMs: 400 })
+  await realtime(page)
+  await vi.waitFor(() => expect(told).toHaveBeenCalledTimes(1))
+  const began = Date.now()
+  while (Date.now() - began < 1000) {
+    phoenix?.change('UPDATE', { id: 1 })
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  // At 400 and 800 ms, and not each 20 ms.
+  expect(told.mock.calls.length).toBeGreaterThan(1)
+  expect(told.mock.calls.length).toBeLessThan(5)
+  // The last changes are not forgotten.
+  const before = told.mock.calls.length
+  await vi.waitFor(() => expect(told.mock.calls.length).toBe(before + 1))
+})
+
+it('tries again soon what could not be read while Realtime tells', async () => {
+  const { live: page, told } = await live('subscribes', { pollSeconds: 0.2 })
+  await realtime(page)
+  await vi.waitFor(() => expect(told).toHaveBeenCalledTimes(1))
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  expect(told).toHaveBeenCalledTimes(1)
+  page.failed()
+  page.failed()
+  await vi.waitFor(() => expect(told).toHaveBeenCalledTimes(2))
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  expect(told).toHaveBeenCalledTimes(2)
+})
+
+it('looks as soon as the browser is online again', async () => {
+  const { told } = await live(null, { realtime: false })
+  globalThis.dispatchEvent(new Event('online'))
+  expect(told).toHaveBeenCalledTimes(1)
+  await undo.pop()?.()
+  globalThis.dispatchEvent(new Event('online'))
+  expect(told).toHaveBeenCalledTimes(1)
+})
+
+it('subscribes anew when the server has closed the channel', async () => {
+  const { live: page, phoenix } = await live('subscribes', { pollSeconds: 0.2 })
+  await realtime(page)
+  phoenix?.close()
+  await polling(page, /cannot be reached/)
+  await realtime(page)
+  expect(phoenix?.joins).toHaveLength(2)
+})
+
+it('polls where the token cannot be had, and subscribes once it can', async () => {
+  const { live: page, told, phoenix } = await live('subscribes', { pollSeconds: 0.1 }, (scout) => {
+    vi.spyOn(scout.realtime, 'setAuth').mockRejectedValueOnce(new Error('the sign-in cannot be renewed'))
+  })
+  await polling(page, /cannot be renewed/)
+  await vi.waitFor(() => expect(told).toHaveBeenCalled())
+  await realtime(page)
+  expect(phoenix?.joins).toHaveLength(1)
+})
+
+it('that is started twice, as React does to find mistakes, subscribes once', async () => {
+  const { live: page, phoenix } = await live('subscribes', { realtime: false })
+  const scout = createScout({ supabaseUrl: phoenix?.url ?? '', supabaseKey: 'anon-key' }, 'the-users-token')
+  const twice = new Live(scout, { pollSeconds: 600, realtime: true, gatherMs: 20 })
+  twice.start()()
+  undo.push(twice.start())
+  await realtime(twice)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(phoenix?.joins).toHaveLength(1)
+  expect(page.getState().mode).toBe('polling')
 })
 
 it('polls until the server says that changes come, although it has joined', async () => {

@@ -44,6 +44,12 @@ export class Phoenix {
     for (const socket of this.sockets) this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
   }
 
+  /** Closes the channel but not the connection, as Realtime does when a token has expired. */
+  close(): void {
+    const [joinRef, , topic] = this.joins.at(-1) ?? [null, null, '']
+    for (const socket of this.sockets) this.send(socket, [joinRef, null, topic, 'phx_close', {}])
+  }
+
   /** Drops the connections, and takes no more. */
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.terminate()

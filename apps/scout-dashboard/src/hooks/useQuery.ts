@@ -51,6 +51,7 @@ export function useQuery<T>(key: string | null, read: (signal: AbortSignal) => P
       } catch (error) {
         if (!signal.aborted) {
           // What was read before of the same thing is better than nothing.
+          live.failed()
           setResult((old) => ({ ...old, ...(old.key === key ? {} : { data: null, at: null }), key, attempt, error: problemOf(error) }))
         }
       }

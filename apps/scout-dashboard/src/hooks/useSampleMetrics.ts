@@ -4,7 +4,7 @@ import type { SampleMetric } from '../types/metric'
 import { useQuery, type Query } from './useQuery'
 import { useScout } from './useScout'
 
-export type SortColumn = 'date' | 'name' | 'value' | 'code'
+export type SortColumn = 'date' | 'name' | 'value'
 
 /** Which rows, and in which order. */
 export interface MetricFilter {
@@ -72,14 +72,16 @@ function filtered(scout: Scout, code: string | null | undefined, filter: MetricF
   return rows
 }
 
-/** All rows of a metric, by id, a thousand a request; at most `most`. */
-export async function readAll(scout: Scout, code: string, filter: MetricFilter, most: number): Promise<SampleMetric[]> {
+/** All rows of a metric, by id, a thousand a request; at most `most`. Throws when it is aborted. */
+export async function readAll(scout: Scout, code: string, filter: MetricFilter, most: number, signal: AbortSignal): Promise<SampleMetric[]> {
   const rows: SampleMetric[] = []
   while (rows.length < most) {
     const answer = await filtered(scout, code, filter)
       .gt('id', rows.at(-1)?.id ?? 0)
       .order('id')
       .limit(Math.min(MOST_ROWS, most - rows.length))
+      .abortSignal(signal)
+    signal.throwIfAborted()
     const more = unwrap(answer) as SampleMetric[]
     if (more.length === 0) break
     rows.push(...more)

@@ -10,7 +10,7 @@ export interface Problem {
 /** An error of supabase-js, as its answers hold it. */
 export interface ApiError {
   message: string
-  code?: string
+  code?: string | number
   details?: string | null
   hint?: string | null
 }
@@ -30,11 +30,12 @@ const MISSING = new Set(['42P01', '42883', 'PGRST202', 'PGRST205'])
 
 /** An error in words. `status` is that of the answer; 0: there was none. */
 export function explain(error: ApiError, status: number): Problem {
-  const code = error.code ?? ''
-  return { ...wording(code, status), detail: [code, error.message, error.hint].filter(Boolean).join(': '), code: code || String(status) }
+  // What fetch throws has a number.
+  const code = String(error.code ?? '')
+  return { ...wording(code, status, error.message), detail: [code, error.message, error.hint].filter(Boolean).join(': '), code: code || String(status) }
 }
 
-function wording(code: string, status: number): Pick<Problem, 'title' | 'advice'> {
+function wording(code: string, status: number, message: string): Pick<Problem, 'title' | 'advice'> {
   if (EXPIRED.has(code) || (status === 401 && code !== '42501')) {
     return { title: 'You are no longer signed in', advice: 'Your sign-in has expired. Sign in again to go on.' }
   }
@@ -43,7 +44,8 @@ function wording(code: string, status: number): Pick<Problem, 'title' | 'advice'
     return { title: 'The data is not published', advice: 'Your administrator must add the schema “ipai” to the exposed schemas of the API.' }
   }
   if (MISSING.has(code)) return { title: 'The database is not ready for this page', advice: 'Your administrator must apply the migrations of ipai_sync.' }
-  if (code === '57014') return { title: 'This took too long', advice: 'Choose a shorter period or a filter, then try again.' }
+  // What the client gave up waiting for, or the database.
+  if (code === '57014' || message.startsWith('TimeoutError')) return { title: 'This took too long', advice: 'Choose a shorter period or a filter, then try again.' }
   if (status === 0) return { title: 'The server cannot be reached', advice: 'Check your connection. The page tries again by itself.' }
   if (status >= 500) return { title: 'The server has a problem', advice: 'It is not your doing. The page tries again by itself.' }
   return { title: 'Something went wrong', advice: 'Try again. If it stays, show the details below to your administrator.' }

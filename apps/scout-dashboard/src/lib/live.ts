@@ -16,6 +16,8 @@ interface Options {
   sweepSeconds?: number
   /** Milliseconds to wait for more changes before reading: a sync changes many rows. */
   gatherMs?: number
+  /** Milliseconds between two readings for changes, however many come: a long sync must not make every open page read all the time. */
+  restMs?: number
 }
 
 /**
@@ -32,35 +34,38 @@ export class Live {
   private channel: RealtimeChannel | null = null
   private timer: ReturnType<typeof setTimeout> | undefined
   private gathering: ReturnType<typeof setTimeout> | undefined
+  private retrying: ReturnType<typeof setTimeout> | undefined
+  private resubscribing: ReturnType<typeof setTimeout> | undefined
+  /** Which start it is: what an earlier one has begun must not go on. */
+  private run = 0
   private missed = false
+  private told = -Infinity
 
   constructor(
     private readonly scout: Scout,
     options: Options,
   ) {
-    this.options = { sweepSeconds: 300, gatherMs: 500, ...options }
+    this.options = { sweepSeconds: 300, gatherMs: 500, restMs: 3000, ...options }
   }
 
   /** Begins; returns how to end. */
   start(): () => void {
-    let ended = false
-    if (this.options.realtime) {
-      // Joined before the token is known, the channel would be that of nobody.
-      void this.scout.realtime.setAuth().then(() => {
-        if (!ended) this.subscribe()
-      })
-    } else this.become('polling', 'Realtime is switched off')
+    this.run++
+    if (this.options.realtime) void this.join()
+    else this.become('polling', 'Realtime is switched off')
     this.schedule()
     const onVisible = () => {
       if (!hidden() && this.missed) this.tell()
     }
+    const onOnline = () => this.tell()
     globalThis.document.addEventListener('visibilitychange', onVisible)
+    globalThis.addEventListener('online', onOnline)
     return () => {
-      ended = true
+      this.run++
       globalThis.document.removeEventListener('visibilitychange', onVisible)
-      clearTimeout(this.timer)
-      clearTimeout(this.gathering)
-      this.gathering = undefined
+      globalThis.removeEventListener('online', onOnline)
+      for (const timer of [this.timer, this.gathering, this.retrying, this.resubscribing]) clearTimeout(timer)
+      this.gathering = this.retrying = this.resubscribing = undefined
       const channel = this.channel
       this.channel = null
       if (channel) void this.scout.removeChannel(channel)
@@ -73,12 +78,38 @@ export class Live {
     return () => this.listeners.delete(listener)
   }
 
+  /** To be called where reading has failed: while nobody polls, it is tried again in as long as a poll would take. */
+  failed = (): void => {
+    if (this.state.mode === 'polling') return
+    this.retrying ??= setTimeout(() => this.tell(), this.options.pollSeconds * 1000)
+  }
+
   onState = (listener: () => void): (() => void) => {
     this.stateListeners.add(listener)
     return () => this.stateListeners.delete(listener)
   }
 
   getState = (): LiveState => this.state
+
+  private async join(): Promise<void> {
+    const run = this.run
+    try {
+      // Joined before the token is known, the channel would be that of nobody.
+      await this.scout.realtime.setAuth()
+      if (run === this.run) this.subscribe()
+    } catch (error) {
+      if (run !== this.run) return
+      this.become('polling', error instanceof Error ? error.message : 'Realtime cannot be reached')
+      this.joinLater()
+    }
+  }
+
+  private joinLater(): void {
+    this.resubscribing ??= setTimeout(() => {
+      this.resubscribing = undefined
+      void this.join()
+    }, this.options.pollSeconds * 1000)
+  }
 
   private subscribe(): void {
     const channel = this.scout
@@ -98,6 +129,11 @@ export class Live {
     channel.subscribe((status, error) => {
       if (channel !== this.channel || status === REALTIME_SUBSCRIBE_STATES.SUBSCRIBED) return
       this.become('polling', error?.message ?? 'Realtime cannot be reached')
+      // The library joins again by itself after errors, but not after the server has closed the channel, as it does when a token expires.
+      if (status === REALTIME_SUBSCRIBE_STATES.CLOSED) {
+        this.channel = null
+        this.joinLater()
+      }
     })
   }
 
@@ -122,12 +158,15 @@ export class Live {
     this.gathering ??= setTimeout(() => {
       this.gathering = undefined
       this.tell()
-    }, this.options.gatherMs)
+    }, Math.max(this.options.gatherMs, this.told + this.options.restMs - performance.now()))
   }
 
   private tell(): void {
     this.missed = hidden()
     if (this.missed) return
+    clearTimeout(this.retrying)
+    this.retrying = undefined
+    this.told = performance.now()
     for (const listener of this.listeners) listener()
   }
 }
