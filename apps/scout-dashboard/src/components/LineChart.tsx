@@ -50,9 +50,10 @@ export function LineChart({ points, unit }: { points: readonly Point[]; unit: Un
   const [frame, width] = useWidth()
   const [cursor, setCursor] = useState<number | null>(null)
 
+  // Postgres has days that no calendar has, such as infinity.
   const days = points
     .map((point) => ({ ...point, time: Date.parse(point.date), y: toNumber(point.value) }))
-    .filter((point): point is typeof point & { y: number } => point.y !== null)
+    .filter((point): point is typeof point & { y: number } => point.y !== null && !Number.isNaN(point.time))
   const [first, last] = [days[0], days.at(-1)]
   if (!first || !last) return null
 
@@ -113,7 +114,8 @@ export function LineChart({ points, unit }: { points: readonly Point[]; unit: Un
               {formats.shortDay(new Date(time).toISOString())}
             </text>
           ))}
-          {days.length > 1 && <path d={`${path}V${y(low)}H${x(first.time)}Z`} className={styles.area} />}
+          {/* An area is read as an amount, which it is only from zero on. */}
+          {days.length > 1 && low <= 0 && high >= 0 && <path data-area d={`${path}V${y(0)}H${x(first.time)}Z`} className={styles.area} />}
           <path d={path} className={styles.line} strokeLinejoin="round" />
           {days.length === 1 && <circle cx={x(first.time)} cy={y(first.y)} r="4" className={styles.dot} />}
           {days.filter((day) => day.alerts > 0).map((day) => <circle key={day.date} cx={x(day.time)} cy={y(day.y)} r="4.5" className={styles.alert} />)}

@@ -27,10 +27,10 @@ export function Pager({ page, size, count, what, onPage }: Props) {
       <Text className={styles.text} role="status">
         {formats.count(first)}–{formats.count(Math.min((page + 1) * size, count))} of {formats.count(count)} {what}
       </Text>
-      <Button icon={<ChevronLeftRegular />} disabled={page === 0} onClick={() => onPage(page - 1)}>
+      <Button icon={<ChevronLeftRegular />} disabledFocusable={page === 0} onClick={() => onPage(page - 1)}>
         Previous
       </Button>
-      <Button icon={<ChevronRightRegular />} iconPosition="after" disabled={page >= pages - 1} onClick={() => onPage(page + 1)}>
+      <Button icon={<ChevronRightRegular />} iconPosition="after" disabledFocusable={page >= pages - 1} onClick={() => onPage(page + 1)}>
         Next
       </Button>
     </nav>

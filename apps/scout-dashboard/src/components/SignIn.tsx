@@ -51,7 +51,7 @@ export function SignIn({ scout }: { scout: Scout }) {
               <MessageBarBody>{problem}</MessageBarBody>
             </MessageBar>
           )}
-          <Button type="submit" appearance="primary" disabled={busy}>
+          <Button type="submit" appearance="primary" disabledFocusable={busy}>
             {busy ? 'Signing in …' : 'Sign in'}
           </Button>
         </form>

@@ -1,5 +1,5 @@
 import { Field, Link, makeStyles, SearchBox, Select, Skeleton, SkeletonItem, Text, Title2, tokens } from '@fluentui/react-components'
-import { useDeferredValue, useState } from 'react'
+import { useState } from 'react'
 
 import { DataTable, type Column } from '../components/DataTable'
 import { Pager } from '../components/Pager'
@@ -8,8 +8,10 @@ import { Empty, ProblemBar } from '../components/Problems'
 import { useNames } from '../hooks/useNames'
 import { useSampleMetrics, type SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
+import { useSearch } from '../hooks/useSearch'
+import { daysBefore, today } from '../lib/days'
 import { NOTHING } from '../lib/format'
-import { href } from '../lib/route'
+import { href, replace } from '../lib/route'
 import type { SampleMetric } from '../types/metric'
 
 const PAGE_SIZE = 25
@@ -20,21 +22,29 @@ const useStyles = makeStyles({
   filters: { display: 'flex', flexWrap: 'wrap', gap: '12px 16px', marginBottom: '16px' },
   // Its own width leaves the field.
   search: { width: '100%', minWidth: 0, boxSizing: 'border-box' },
+  code: { display: 'block', color: tokens.colorNeutralForeground3, fontSize: tokens.fontSizeBase200, whiteSpace: 'nowrap' },
   filter: { width: '220px', '@media (max-width: 600px)': { width: '100%' } },
 })
 
-/** All rows that Odoo marks as alerts, newest first. */
-export default function Alerts() {
+const PERIODS = [7, 30, 90]
+
+/** All rows that Odoo marks as alerts, newest first. What is looked for is part of the address. */
+export default function Alerts({ query }: { query: URLSearchParams }) {
   const styles = useStyles()
   const { formats } = useScout()
   const [page, setPage] = useState(0)
-  const [search, setSearch] = useState('')
-  const [days, setDays] = useState(0)
+  const set = (changes: Record<string, string | null>) => {
+    replace(href('alerts', null, { ...Object.fromEntries(query), ...changes }))
+    setPage(0)
+  }
+  const wanted = query.get('search') ?? ''
+  const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
+  const days = PERIODS.find((length) => String(length) === query.get('days')) ?? 0
   const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({ column: 'date', ascending: false })
   // The day of the first look: a page that is open at midnight does not change its mind.
-  const [today] = useState(() => Date.now())
-  const since = days === 0 ? null : new Date(today - days * 86_400_000).toISOString().slice(0, 10)
-  const wanted = useDeferredValue(search.trim())
+  const [present] = useState(() => today())
+  // The day itself is one of them.
+  const since = days === 0 ? null : daysBefore(present, days - 1)
   const { data, count, loading, error, at, retry } = useSampleMetrics(null, { alertsOnly: true, search: wanted, since, sort }, { page, size: PAGE_SIZE })
   const brandName = useNames('brand', (data ?? []).flatMap((row) => row.brand_id ?? []))
   const storeName = useNames('store', (data ?? []).flatMap((row) => row.store_id ?? []))
@@ -43,8 +53,13 @@ export default function Alerts() {
     { title: 'Date', sort: 'date', cell: (row) => formats.day(row.date) },
     {
       title: 'Metric',
-      sort: 'code',
-      cell: (row) => <Link href={href('metric', row.code, { unit: row.unit, brand: row.brand_id, store: row.store_id })}>{row.name}</Link>,
+      sort: 'name',
+      cell: (row) => (
+        <>
+          <Link href={href('metric', row.code, { unit: row.unit, brand: row.brand_id, store: row.store_id })}>{row.name}</Link>
+          <span className={styles.code}>{row.code}</span>
+        </>
+      ),
     },
     { title: 'Value', sort: 'value', numeric: true, cell: (row) => formats.value(row.value, row.unit) },
     { title: 'Brand', cell: (row) => brandName(row.brand_id) || NOTHING },
@@ -52,7 +67,7 @@ export default function Alerts() {
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
   const onSort = (column: SortColumn) => {
-    setSort((old) => ({ column, ascending: old.column === column ? !old.ascending : column === 'code' }))
+    setSort((old) => ({ column, ascending: old.column === column ? !old.ascending : column === 'name' }))
     setPage(0)
   }
 
@@ -69,24 +84,17 @@ export default function Alerts() {
               className={styles.search}
               placeholder="Part of a code"
               value={search}
-              onChange={(_event, { value }) => {
-                setSearch(value)
-                setPage(0)
-              }}
+              onChange={(_event, { value }) => setSearch(value)}
             />
           </Field>
           <Field label="Period" className={styles.filter}>
-            <Select
-              value={String(days)}
-              onChange={(_event, { value }) => {
-                setDays(Number(value))
-                setPage(0)
-              }}
-            >
-              <option value="0">All</option>
-              <option value="7">Last 7 days</option>
-              <option value="30">Last 30 days</option>
-              <option value="90">Last 90 days</option>
+            <Select value={days === 0 ? '' : String(days)} onChange={(_event, { value }) => set({ days: value })}>
+              <option value="">All</option>
+              {PERIODS.map((length) => (
+                <option key={length} value={length}>
+                  Last {length} days
+                </option>
+              ))}
             </Select>
           </Field>
         </div>

@@ -12,8 +12,8 @@ import {
   tokens,
   ToggleButton,
 } from '@fluentui/react-components'
-import { ArrowDownloadRegular, ArrowLeftRegular } from '@fluentui/react-icons'
-import { useState } from 'react'
+import { ArrowDownloadRegular, ArrowLeftRegular, DismissRegular } from '@fluentui/react-icons'
+import { useEffect, useRef, useState } from 'react'
 
 import { AlertBadge } from '../components/AlertBadge'
 import { DataTable, type Column } from '../components/DataTable'
@@ -26,6 +26,7 @@ import { useFacets, useSeries, type Facets } from '../hooks/useOverview'
 import { readAll, useSampleMetrics, type MetricFilter, type SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
 import { download, toCsv } from '../lib/csv'
+import { dayOrNull, period, today } from '../lib/days'
 import { problemOf, type Problem } from '../lib/errors'
 import { NOTHING } from '../lib/format'
 import { href, replace } from '../lib/route'
@@ -70,7 +71,10 @@ export default function Metric({ code, query }: Props) {
       <Title2 as="h1" block className={styles.title}>
         {facets.data?.name ?? (facets.loading ? ' ' : code)}
       </Title2>
-      <Text className={styles.code}>{code}</Text>
+      <Text className={styles.code}>
+        {code}
+        {facets.data && <Extent facets={facets.data} />}
+      </Text>
       {facets.error && <ProblemBar problem={facets.error} retry={facets.retry} stale={facets.data !== null} />}
       {facets.loading && facets.data === null && <Loading />}
       {!facets.loading && !facets.error && facets.data === null && (
@@ -81,17 +85,37 @@ export default function Metric({ code, query }: Props) {
   )
 }
 
+/** How many rows there are, and of when. */
+function Extent({ facets }: { facets: Facets }) {
+  const { formats } = useScout()
+  const { records, first_date: first, last_date: last } = facets
+  const when = first === null || last === null ? 'without a date' : first === last ? formats.day(first) : `${formats.day(first)} to ${formats.day(last)}`
+  return ` · ${formats.count(records)} ${records === 1 ? 'row' : 'rows'}, ${when}`
+}
+
+/** The choices, with the chosen one although it is none any more: else nobody could undo it. */
+function options(ids: readonly number[], chosen: number | null): readonly number[] {
+  return chosen === null || ids.includes(chosen) ? ids : [chosen, ...ids]
+}
+
 function Filtered({ code, query, facets }: Props & { facets: Facets }) {
   const styles = useStyles()
   const { formats } = useScout()
   const brandName = useNames('brand', facets.brands)
   const storeName = useNames('store', facets.stores)
-  const number = (name: string) => Number(query.get(name)) || null
-  const unit = (query.get('unit') as Unit | null) ?? facets.unit
-  const filter = { unit, brand: number('brand'), store: number('store'), since: query.get('since'), until: query.get('until') }
+  const number = (name: string) => {
+    const id = Number(query.get(name))
+    return Number.isSafeInteger(id) && id > 0 ? id : null
+  }
+  const unit = (facets.units as Unit[]).find((name) => name === query.get('unit')) ?? facets.unit
+  const filter = { unit, brand: number('brand'), store: number('store'), since: dayOrNull(query.get('since')), until: dayOrNull(query.get('until')) }
+  const brands = options(facets.brands, filter.brand)
+  const stores = options(facets.stores, filter.store)
+  // The day of the first look: a page that is open at midnight does not change its mind.
+  const [present] = useState(() => today())
   const set = (changes: Partial<Record<keyof typeof filter, string | null>>) =>
     replace(href('metric', code, { ...Object.fromEntries(query), ...changes }))
-  const since = (days: number | null) => (days === null || facets.last_date === null ? null : daysBefore(facets.last_date, days - 1))
+  const some = filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
   const series = useSeries(code, filter)
 
   return (
@@ -99,9 +123,9 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
       <Panel>
         <div className={styles.filters} role="search" aria-label="Filters">
           <Field label="Brand" className={styles.filter}>
-            <Select value={filter.brand ?? ''} onChange={(_event, { value }) => set({ brand: value })} disabled={facets.brands.length === 0}>
+            <Select value={filter.brand ?? ''} onChange={(_event, { value }) => set({ brand: value })} disabled={brands.length === 0}>
               <option value="">All brands</option>
-              {facets.brands.map((id) => (
+              {brands.map((id) => (
                 <option key={id} value={id}>
                   {brandName(id)}
                 </option>
@@ -109,9 +133,9 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             </Select>
           </Field>
           <Field label="Store" className={styles.filter}>
-            <Select value={filter.store ?? ''} onChange={(_event, { value }) => set({ store: value })} disabled={facets.stores.length === 0}>
+            <Select value={filter.store ?? ''} onChange={(_event, { value }) => set({ store: value })} disabled={stores.length === 0}>
               <option value="">All stores</option>
-              {facets.stores.map((id) => (
+              {stores.map((id) => (
                 <option key={id} value={id}>
                   {storeName(id)}
                 </option>
@@ -133,29 +157,45 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           <Field label="To" className={styles.filter}>
             <Input type="date" value={filter.until ?? ''} min={filter.since ?? ''} onChange={(_event, { value }) => set({ until: value })} />
           </Field>
+          {some && (
+            <Button appearance="subtle" icon={<DismissRegular />} onClick={() => set({ brand: null, store: null, since: null, until: null })}>
+              Clear filters
+            </Button>
+          )}
         </div>
       </Panel>
       <Panel
         title="Over time"
         actions={
           <div className={styles.periods} role="group" aria-label="Period">
-            {PERIODS.map(([days, title]) => (
-              <ToggleButton
-                key={title}
-                className={styles.period}
-                appearance="subtle"
-                checked={filter.until === null && filter.since === since(days)}
-                onClick={() => set({ since: since(days), until: null })}
-              >
-                {title}
-              </ToggleButton>
-            ))}
+            {PERIODS.map(([days, title]) => {
+              const { since, until } = period(days, facets.first_date, facets.last_date, present)
+              // Without dates there is no time to choose from.
+              const none = days !== null && facets.last_date === null
+              return (
+                <ToggleButton
+                  key={title}
+                  className={styles.period}
+                  appearance="subtle"
+                  disabledFocusable={none}
+                  checked={!none && filter.since === since && filter.until === until}
+                  onClick={() => set({ since, until })}
+                >
+                  {title}
+                </ToggleButton>
+              )
+            })}
           </div>
         }
       >
         {series.error && <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />}
         {series.data === null && series.loading && <SkeletonChart />}
-        {series.data?.length === 0 && <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>}
+        {series.data?.length === 0 &&
+          (facets.last_date === null ? (
+            <Empty title="Nothing to draw">No row of this metric has a date. They are listed below.</Empty>
+          ) : (
+            <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>
+          ))}
         {series.data && series.data.length > 0 && (
           <>
             <LineChart points={series.data} unit={unit} />
@@ -188,6 +228,12 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
   const { data, count, loading, error, retry } = useSampleMetrics(code, { ...filter, sort }, { page, size: PAGE_SIZE })
   const [saving, setSaving] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
+  const leaving = useRef<AbortController | null>(null)
+  useEffect(() => {
+    const controller = new AbortController()
+    leaving.current = controller
+    return () => controller.abort()
+  }, [])
 
   const onSort = (column: SortColumn) => {
     // Numbers and dates are looked at from the greatest.
@@ -195,12 +241,16 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     setPage(0)
   }
   const save = async () => {
+    const signal = leaving.current?.signal
+    if (saving || !count || !signal) return
     setSaving(true)
     setProblem(null)
     try {
-      const rows = await readAll(scout, code, filter, MOST_CSV_ROWS)
+      const rows = await readAll(scout, code, filter, MOST_CSV_ROWS, signal)
       download(`${code.replaceAll(/[^\w-]/g, '_')}.csv`, toCsv(CSV_COLUMNS, rows.map((row) => ({ ...row }))))
     } catch (failure) {
+      // Nobody waits for it any more: another page, another selection, another user.
+      if (signal.aborted) return
       setProblem(problemOf(failure))
     }
     setSaving(false)
@@ -220,7 +270,7 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     <Panel
       title="Row by row"
       actions={
-        <Button icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />} disabled={saving || !count} onClick={() => void save()}>
+        <Button icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />} disabledFocusable={saving || !count} onClick={() => void save()}>
           Download CSV
         </Button>
       }
@@ -241,11 +291,6 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
       )}
     </Panel>
   )
-}
-
-/** The ISO day so many days before another. */
-function daysBefore(day: string, days: number): string {
-  return new Date(Date.parse(day) - days * 86_400_000).toISOString().slice(0, 10)
 }
 
 function SkeletonChart() {

@@ -1,5 +1,5 @@
 import { Button, makeStyles, mergeClasses, SearchBox, Skeleton, SkeletonItem, Switch, Text, Title2, tokens } from '@fluentui/react-components'
-import { useDeferredValue, useState } from 'react'
+import { useState } from 'react'
 
 import { AlertBadge } from '../components/AlertBadge'
 import { Change } from '../components/Change'
@@ -8,7 +8,9 @@ import { Empty, ProblemBar } from '../components/Problems'
 import { Sparkline } from '../components/Sparkline'
 import { useOverview, type Card } from '../hooks/useOverview'
 import { useScout } from '../hooks/useScout'
-import { href } from '../lib/route'
+import { useSearch } from '../hooks/useSearch'
+import { href, replace } from '../lib/route'
+import type { Unit } from '../types/metric'
 
 /** As many cards as a screen or two show, and as many as the database gives. */
 const STEP = 60
@@ -44,7 +46,12 @@ const useStyles = makeStyles({
     ':hover': { boxShadow: tokens.shadow8, border: `1px solid ${tokens.colorNeutralStroke1}` },
     ':focus-visible': { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: '1px' },
   },
-  alerting: { boxShadow: `inset 4px 0 0 ${tokens.colorPaletteRedBackground3}`, ':hover': { boxShadow: `inset 4px 0 0 ${tokens.colorPaletteRedBackground3}, ${tokens.shadow8}` } },
+  // The stripe is a border, so that the sparkline ends at it.
+  alerting: {
+    paddingLeft: '13px',
+    borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}`,
+    ':hover': { borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}` },
+  },
   top: { display: 'flex', alignItems: 'flex-start', justifyContent: 'space-between', columnGap: '8px', minHeight: '24px' },
   name: { overflowWrap: 'anywhere' },
   value: {
@@ -57,21 +64,24 @@ const useStyles = makeStyles({
   },
   day: { color: tokens.colorNeutralForeground3 },
   spark: { margin: 'auto -16px 0', paddingTop: '12px' },
+  sparkAlerting: { marginLeft: '-13px' },
   more: { display: 'flex', justifyContent: 'center', paddingTop: '20px' },
 })
 
-/** A card a metric, those with alerts first. */
-export function Overview() {
+/** A card a metric, those with alerts first. What is looked for is part of the address, so that one comes back to it. */
+export function Overview({ query }: { query: URLSearchParams }) {
   const styles = useStyles()
   const { formats } = useScout()
-  const [search, setSearch] = useState('')
-  const [alertsOnly, setAlertsOnly] = useState(false)
+  const alertsOnly = query.get('alerts') === '1'
+  const set = (changes: Record<string, string | null>) => replace(href('overview', null, { ...Object.fromEntries(query), ...changes }))
+  const wanted = query.get('search') ?? ''
+  const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
   const [cards, setCards] = useState(STEP)
-  const wanted = useDeferredValue(search.trim())
   const { data, loading, error, at, retry } = useOverview(wanted, alertsOnly, cards)
 
   const [first] = data ?? []
   const shown = alertsOnly ? first?.alerting : first?.total
+  const some = first?.complete === false
   return (
     <>
       <div className={styles.head}>
@@ -82,6 +92,7 @@ export function Overview() {
           <Text className={styles.summary} role="status">
             {first && (
               <>
+                {some && 'At least '}
                 {formats.count(first.total)} {first.total === 1 ? 'metric' : 'metrics'}, {first.alerting === 0 ? 'none' : formats.count(first.alerting)} with alerts
                 {at && ` · as of ${formats.time(at)}`}
               </>
@@ -90,8 +101,8 @@ export function Overview() {
         </div>
         <div className={styles.tools}>
           <SearchBox className={styles.search} placeholder="Find a metric" aria-label="Find a metric" value={search} onChange={(_event, { value }) => setSearch(value)} />
-          <Switch label="Alerts only" checked={alertsOnly} onChange={(_event, { checked }) => setAlertsOnly(checked)} />
-          <CopyContext search={wanted} />
+          <Switch label="Alerts only" checked={alertsOnly} onChange={(_event, { checked }) => set({ alerts: checked ? '1' : null })} />
+          <CopyContext search={wanted} alertsOnly={alertsOnly} />
         </div>
       </div>
       {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
@@ -113,7 +124,7 @@ export function Overview() {
       {data && shown !== undefined && shown > data.length && (
         <div className={styles.more}>
           {cards < MOST ? (
-            <Button onClick={() => setCards((n) => Math.min(MOST, n + STEP * 2))} disabled={loading}>
+            <Button onClick={() => setCards((n) => Math.min(MOST, n + STEP * 2))} disabledFocusable={loading}>
               Show more of {formats.count(shown)}
             </Button>
           ) : (
@@ -123,6 +134,11 @@ export function Overview() {
       )}
     </>
   )
+}
+
+/** What a value of several rows is. */
+function combined(unit: Unit): string {
+  return unit === 'percent' ? 'average' : 'sum'
 }
 
 function MetricCard({ card }: { card: Card }) {
@@ -140,8 +156,9 @@ function MetricCard({ card }: { card: Card }) {
       <Change value={card.value} before={card.previous_value} day={card.previous_date} unit={card.unit} />
       <Text size={200} className={styles.day}>
         {formats.day(card.date)}
+        {card.records > 1 && ` · ${combined(card.unit)} of ${formats.count(card.records)} rows`}
       </Text>
-      <span className={styles.spark}>
+      <span className={mergeClasses(styles.spark, card.alerts > 0 && styles.sparkAlerting)}>
         <Sparkline values={card.point_values} />
       </span>
     </a>
