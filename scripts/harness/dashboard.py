@@ -47,7 +47,9 @@ def ensure_packages() -> None:
 def build() -> Path:
     """Builds the page if its sources have changed; returns the folder to serve."""
     ensure_packages()
-    sources = [path for path in sorted(APP.rglob("*")) if path.is_file() and not {"node_modules", "dist", "tests"} & set(path.parts)]
+    # Only names below the application's folder count: the project itself may be in one called "tests".
+    ignored = {"node_modules", "dist", "tests"}
+    sources = [path for path in sorted(APP.rglob("*")) if path.is_file() and not ignored & set(path.relative_to(APP).parts)]
     names = "\n".join(str(path.relative_to(APP)) for path in sources)
 
     def make() -> None:
@@ -191,14 +193,15 @@ def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
         cluster.psql(f"""select ipai.protect_mirror('{kind}s', '{{"odoo_id": "ipai_{kind}_ids"}}')""", user="postgres")
     cluster.psql_file(OPERATOR, user="postgres")
     brands = cluster.psql(
-        """select b.odoo_id, b.name, array_to_json(array_agg(distinct m.store_id) filter (where m.store_id is not null))
+        """select json_build_object('brand', b.odoo_id, 'name', b.name, 'stores', coalesce(array_agg(distinct m.store_id) filter (where m.store_id is not null), '{}'))
            from ipai.ipai_sample_metrics m join ipai.brands b on b.odoo_id = m.brand_id
-           group by 1, 2 order by count(*) desc, 1 limit 2""",
+           group by b.odoo_id, b.name order by count(*) desc, b.odoo_id limit 2""",
         user="postgres",
     )
+    # JSON, because a name may have any character that would separate columns or lines.
     for person, line in zip(("Ana", "Ben"), brands.splitlines(), strict=False):
-        brand, name, stores = line.split("|")
-        users.append(user(api, f"{person}, {name}", brands=[int(brand)], stores=json.loads(stores or "[]")))
+        tenant = json.loads(line)
+        users.append(user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
     users += [
         user(api, "Carla, head office", brands="*", stores="*"),
         user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),

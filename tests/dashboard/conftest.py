@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -21,6 +22,9 @@ from harness.dashboard import Dashboard
 from harness.odoo import Odoo
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
+
+# A busy machine is no error of the page.
+expect.set_options(timeout=15_000)
 
 STORES = 24
 DAYS = 365
@@ -90,13 +94,15 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
-    def open_page(url: str, **options: Any) -> Page:
+    def open_page(url: str, realtime: Realtime | None = None, **options: Any) -> Page:
         settings = {"locale": "en-PH", "timezone_id": "Asia/Manila", "viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
         context = browser.new_context(**{**settings, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        if realtime:
+            page.route_web_socket("**/realtime/v1/websocket*", realtime)
         page.goto(url)
         return page
 
@@ -104,6 +110,36 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+class Realtime:
+    """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
+
+    def __init__(self) -> None:
+        self._sockets: list[tuple[WebSocketRoute, str]] = []
+
+    def __call__(self, socket: WebSocketRoute) -> None:
+        def answer(data: str | bytes) -> None:
+            join_ref, ref, topic, event, payload = json.loads(data)
+            changes = payload.get("config", {}).get("postgres_changes", [])
+            response = {"postgres_changes": [{**asked, "id": 1} for asked in changes]} if event == "phx_join" else {}
+            socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
+            if event == "phx_join":
+                self._sockets.append((socket, topic))
+                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
+                socket.send(json.dumps([join_ref, None, topic, "system", told]))
+
+        socket.on_message(answer)
+
+    def change(self) -> None:
+        """Tells the page that a row has changed."""
+        socket, topic = self._sockets[-1]
+        change: dict[str, Any] = {"type": "UPDATE", "schema": "ipai", "table": "ipai_sample_metrics", "columns": [], "errors": None}
+        change |= {"record": {}, "old_record": {}, "commit_timestamp": "2026-01-06T08:00:00Z"}
+        socket.send(json.dumps([None, None, topic, "postgres_changes", {"ids": [1], "data": change}]))
+
+    def close(self) -> None:
+        self._sockets[-1][0].close()
 
 
 # With a real Odoo -----------------------------------------------------------------------------------------------------------------------
@@ -139,6 +175,6 @@ def company(installation: Installation) -> Iterator[Company]:
             user="postgres",
         )
         cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
-        cluster.psql("select ipai.schedule_sync('sample_metrics', '0 0 1 1 *')", user="postgres")
+        cluster.psql("select ipai.schedule_sync('sample_metrics', '0 3 * * *')", user="postgres")
         with PostgREST(cluster) as api, Dashboard(api, {**dashboard.demo_config(cluster, api), "pollSeconds": 1}) as site:
             yield Company(odoo, cluster, api, site)

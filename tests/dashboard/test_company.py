@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, expect
 
-from conftest import Company
+from conftest import Company, Realtime
 from harness import paths
 from harness.dashboard import Dashboard
 from harness.odoo import MODEL
@@ -86,7 +86,7 @@ def test_operators_see_runs_and_errors(visit: Visit, company: Company) -> None:
     page = open_as(visit, company, "Otto", "#/health")
     expect(page.get_by_text("All mirrors are well.")).to_be_visible()
     row = page.get_by_role("region", name="Mirrors").locator("tbody tr", has_text="sample_metrics")
-    expect(row).to_contain_text("0 0 1 1 *")
+    expect(row).to_contain_text("0 3 * * *")
     broken = "insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, hint) values ('sample_metrics', 'full', 'failed', now(), '08001', 'could not connect to Odoo', 'Start it.')"
     with changed(company, broken, "delete from ipai.run_log where state = 'failed'"):
         # Without a reload.
@@ -122,7 +122,8 @@ def test_pictures(visit: Visit, company: Company, name: str) -> None:
     user, address, options = PICTURES[name]
     settings = {key: value for key, value in company.site.config.items() if key != "pollSeconds"}
     with Dashboard(company.api, settings) as site:
-        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, **options)
+        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=Realtime(), **options)
+        expect(page.locator('[data-live="realtime"]')).to_be_visible()
         page.wait_for_load_state("networkidle")
         expect(page.locator('[aria-label^="Loading"]')).to_have_count(0)
         expect(page.locator("[data-code], tbody tr").first).to_be_visible()

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, expect
 
-from conftest import ANA, BEN, CARLA, DAYS, NOBODY, STORES
+from conftest import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
 from harness import dashboard
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
@@ -55,13 +55,13 @@ def newest_sales(brand: int) -> str:
 
 
 @contextmanager
-def changed(database: Cluster, change: str, back: str) -> Iterator[None]:
-    """The database with something changed in it, for a while."""
-    database.psql(change, user="postgres")
+def changed(database: Cluster, change: str, back: str, user: str | None = "postgres") -> Iterator[None]:
+    """The database with something changed in it, for a while; without a user, by a superuser."""
+    database.psql(change, user=user)
     try:
         yield
     finally:
-        database.psql(back, user="postgres")
+        database.psql(back, user=user)
 
 
 # Who sees what --------------------------------------------------------------------------------------------------------------------------
@@ -193,10 +193,86 @@ def test_metrics_are_copied_for_an_ai(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy for AI").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    context = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert len(text.encode()) <= 16_000
+    context = json.loads(text)
     assert (context["metrics_total"], context["metrics_shown"], context["complete"]) == (24, 24, True)
     (sales,) = [metric for metric in context["metrics"] if metric["code"] == "STORE_SALES"]
     expect(card(page, "STORE_SALES")).to_contain_text(f"₱{round(sales['value']):,}")
+
+
+def test_what_is_copied_is_what_is_looked_for_and_says_when_it_is_not_all(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    page = visit(f"{site.url}#/overview?search=shelf", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("Alerts only").check()
+    expect(page.locator("[data-code]")).to_have_count(1)
+    page.get_by_role("button", name="Copy for AI").click()
+    expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    context = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert [metric["code"] for metric in context["metrics"]] == ["SHELF_AVAILABILITY"] and context["complete"] is True
+    page.get_by_label("Find a metric").fill("")
+    alerting = page.locator("[data-code]")
+    expect(page.get_by_text("24 metrics")).to_be_visible()
+    page.get_by_role("button", name="Cop").click()
+    expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    context = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert [metric["code"] for metric in context["metrics"]] == [link.get_attribute("data-code") for link in alerting.all()]
+    assert 0 < len(context["metrics"]) < 24
+    with changed(
+        database,
+        "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit) select repeat('ñ', 99), 'MANY_' || i, current_date, 7, i, 'count' from generate_series(1, 100) as i",
+        "delete from ipai.ipai_sample_metrics where code like 'MANY%'",
+    ):
+        page.get_by_label("Alerts only").uncheck()
+        page.get_by_role("button", name="Cop").click()
+        expect(page.get_by_role("button", name=re.compile(r"^Copied \d+ of 124 metrics$"))).to_be_visible()
+        assert len(page.evaluate("navigator.clipboard.readText()").encode()) <= 16_000
+
+
+def test_what_cannot_be_copied_says_why(visit: Visit, site: Dashboard) -> None:
+    page = visit(site.url, permissions=["clipboard-read", "clipboard-write"])
+    page.route("**/rpc/metrics_context*", lambda route: route.abort("connectionrefused"))
+    page.get_by_role("button", name="Copy for AI").click()
+    expect(page.get_by_role("button", name="Not copied: The server cannot be reached")).to_be_visible()
+
+
+def test_a_page_of_plain_http_copies_too(visit: Visit, site: Dashboard) -> None:
+    page = visit("about:blank", permissions=["clipboard-read", "clipboard-write"])
+    # As browsers have it for a page that came by plain http from another machine.
+    page.add_init_script("globalThis.theirs = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.goto(site.url)
+    page.get_by_role("button", name="Copy for AI").click()
+    expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    assert json.loads(page.evaluate("theirs.readText()"))["complete"] is True
+
+
+def test_what_is_looked_for_is_there_when_one_comes_back(visit: Visit, site: Dashboard) -> None:
+    page = visit(site.url)
+    asked = requests_of(page)
+    page.get_by_label("Find a metric").press_sequentially("member", delay=20)
+    expect(page.locator("[data-code]")).to_have_count(2)
+    # Not letter by letter.
+    assert len([url for url in asked if "metrics_overview" in url]) <= 2, asked
+    card(page, "MEMBER_SHARE").click()
+    expect(page.get_by_role("heading", name="Sales to members")).to_be_visible()
+    page.go_back()
+    expect(page.locator("[data-code]")).to_have_count(2)
+    expect(page.get_by_label("Find a metric")).to_have_value("member")
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.locator("[data-code]")).to_have_count(24)
+    expect(page.get_by_label("Find a metric")).to_have_value("")
+
+
+def test_a_value_after_zero_is_a_change_and_cards_say_what_makes_them(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    with changed(
+        database,
+        """insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
+           values ('Zero', 'ZERO', current_date - 1, 7, 0, 'count'), ('Zero', 'ZERO', current_date, 7, 2, 'count'), ('Zero', 'ZERO', current_date, 7, 3, 'count')""",
+        "delete from ipai.ipai_sample_metrics where code = 'ZERO'",
+    ):
+        page = visit(site.url)
+        expect(card(page, "ZERO")).to_contain_text("+5 since")
+        expect(card(page, "ZERO")).to_contain_text("sum of 2 rows")
+        expect(card(page, "SHELF_AVAILABILITY")).to_contain_text(f"average of {STORES // 4} rows")
 
 
 def test_texts_of_odoo_are_texts(visit: Visit, site: Dashboard, database: Cluster) -> None:
@@ -239,6 +315,65 @@ def test_filters_reach_chart_table_and_address(visit: Visit, site: Dashboard, da
     again = visit(page.url)
     become(again, CARLA)
     expect(again.get_by_text(shown(1, 10, "10"))).to_be_visible()
+
+
+def test_a_filter_that_is_no_choice_for_another_user_can_be_removed(visit: Visit, site: Dashboard) -> None:
+    page = visit(f"{site.url}#/metric/STORE_SALES?brand=7&store=101")
+    expect(page.get_by_text(f"of {DAYS} rows")).to_be_visible()
+    become(page, BEN)
+    expect(page.get_by_text("Nothing in this selection")).to_be_visible()
+    expect(page.get_by_label("Brand", exact=True)).to_have_value("7")
+    page.get_by_label("Brand", exact=True).select_option("All brands")
+    expect(page.get_by_label("Brand", exact=True)).to_have_value("")
+    expect(page.get_by_text("Nothing in this selection")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
+    expect(page.get_by_role("button", name="Clear filters")).to_have_count(0)
+
+
+def test_an_address_with_nonsense_in_it_filters_by_nothing(visit: Visit, site: Dashboard) -> None:
+    page = visit(f"{site.url}#/metric/STORE_SALES?brand=x&store=-1&since=yesterday&until=2026-02-31x&unit=furlong")
+    expect(page.get_by_text(shown(1, 25, f"{ROWS:,}"))).to_be_visible()
+
+
+def test_a_date_in_the_future_does_not_move_the_present(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    with changed(
+        database,
+        "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit) values ('Footfall', 'FOOTFALL', '2226-01-02', 7, 1, 'count'), ('Footfall', 'FOOTFALL', 'infinity', 7, 1, 'count')",
+        "delete from ipai.ipai_sample_metrics where code = 'FOOTFALL' and date > current_date",
+    ):
+        page = visit(f"{site.url}#/metric/FOOTFALL", timezone_id="UTC")
+        expect(page.get_by_text(f"of {ROWS + 2:,} rows")).to_be_visible()
+        page.get_by_role("button", name="30 days").click()
+        expect(page.get_by_text(f"of {STORES // 4 * 30:,} rows")).to_be_visible()
+        expect(page.get_by_role("button", name="30 days")).to_have_attribute("aria-pressed", "true")
+        expect(page.get_by_role("slider", name="Day in the chart")).to_have_attribute("aria-valuemax", "29")
+
+
+def test_without_dates_there_is_no_period_to_choose(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    with changed(
+        database,
+        "insert into ipai.ipai_sample_metrics (name, code, brand_id, value, unit) values ('Undated', 'UNDATED', 7, 1, 'count')",
+        "delete from ipai.ipai_sample_metrics where code = 'UNDATED'",
+    ):
+        page = visit(f"{site.url}#/metric/UNDATED")
+        expect(page.get_by_text("No row of this metric has a date")).to_be_visible()
+        expect(page.get_by_text("1 row, without a date")).to_be_visible()
+        expect(page.get_by_role("button", name="All", exact=True)).to_have_attribute("aria-pressed", "true")
+        for name in ("30 days", "90 days", "1 year"):
+            expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "false")
+            expect(page.get_by_role("button", name=name)).to_be_disabled()
+
+
+def test_an_area_is_filled_from_zero_only(visit: Visit, site: Dashboard) -> None:
+    page = visit(f"{site.url}#/metric/SHELF_AVAILABILITY?since=2000-01-01")
+    expect(page.get_by_role("slider", name="Day in the chart").locator("svg")).to_be_visible()
+    labels = page.get_by_role("slider").locator("svg text").all_text_contents()
+    assert "90%" in labels and "0%" not in labels
+    expect(page.locator("[data-area]")).to_have_count(0)
+    page.goto(f"{site.url}#/metric/OPEN_SHIFTS?store=101")
+    expect(page.locator("[data-area]")).to_have_count(1)
+    assert "0" in page.get_by_role("slider").locator("svg text").all_text_contents()
 
 
 def values(page: Page) -> list[float]:
@@ -287,24 +422,70 @@ def test_the_download_has_all_rows_of_the_filter_and_no_others(visit: Visit, sit
     assert {row["brand_id"] for row in rows} == {"7"}
 
 
+def test_a_download_has_no_formulas(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    names = ["=1+1", "\N{FULLWIDTH EQUALS SIGN}1+1", "\n=1+1", "plain"]
+    rows = ", ".join(f"('{name}', 'FORMULAS', 7, 1, 'count')" for name in names)
+    with changed(
+        database,
+        f"insert into ipai.ipai_sample_metrics (name, code, brand_id, value, unit) values {rows}",
+        "delete from ipai.ipai_sample_metrics where code = 'FORMULAS'",
+    ):
+        page = visit(f"{site.url}#/metric/FORMULAS")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download CSV").click()
+        with download.value.path().open(encoding="utf-8-sig", newline="") as file:
+            assert [row["name"] for row in csv.DictReader(file)] == [*(f"'{name}" for name in names[:3]), "plain"]
+
+
+def test_a_download_ends_with_the_page_of_its_user(visit: Visit, site: Dashboard) -> None:
+    page = visit(f"{site.url}#/metric/FOOTFALL")
+    expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
+    held: list[Route] = []
+    downloads: list[object] = []
+    page.on("download", lambda download: downloads.append(download))
+    page.route("**/ipai_sample_metrics*id=gt.0*", lambda route: held.append(route))
+    page.get_by_role("button", name="Download CSV").click()
+    page.wait_for_timeout(200)
+    assert len(held) == 1
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.get_by_role("button", name="Signed in as").click()
+    page.get_by_role("menuitemradio", name=BEN).click()
+    expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
+    assert [url for url in failed if "id=gt.0" in url] and downloads == []
+
+
 def test_no_request_is_without_a_limit(visit: Visit, site: Dashboard) -> None:
     page = visit("about:blank")
     asked = requests_of(page)
+    # The functions have limits of their own: supabase/tests, and test_database.
+    functions = {"metrics_overview", "metric_series", "metric_facets", "metrics_context"}
+
+    def settled(*names: str) -> None:
+        """These and no others were asked for since last time, the tables among them with a limit."""
+        page.wait_for_load_state("networkidle")
+        found = {urlsplit(url).path.rpartition("/")[2] for url in asked}
+        assert found - {"sample_metrics_count_delta"} == set(names)
+        limits = [parse_qs(urlsplit(url).query).get("limit") for url in asked if urlsplit(url).path.rpartition("/")[2] not in functions]
+        assert all(limit and 1 <= int(limit[0]) <= 1000 for limit in limits), asked
+        asked.clear()
+
     page.goto(f"{site.url}#/metric/STORE_SALES")
     expect(page.locator("tbody tr")).to_have_count(25)
-    for hash in ("#/alerts", "#/health", "#/overview"):
-        page.goto(f"{site.url}{hash}")
-        expect(page.locator("[data-code], tbody tr, [role=region] table, :text('No mirrors')").first).to_be_visible()
+    settled("metric_facets", "metric_series", "ipai_sample_metrics")
+    with page.expect_download():
+        page.get_by_role("button", name="Download CSV").click()
+    settled("ipai_sample_metrics")
+    page.get_by_role("link", name="Alerts", exact=True).click()
+    expect(page.get_by_role("region", name="Alerts").locator("tbody tr")).to_have_count(25)
+    settled("ipai_sample_metrics")
+    page.get_by_role("link", name="Sync health").click()
+    expect(page.get_by_text("Only operators see these")).to_be_visible()
+    settled("sync_count_delta", "sync_status", "sync_alerts")
+    page.get_by_role("link", name="Overview", exact=True).click()
     expect(card(page, "STORE_SALES")).to_be_visible()
-    tables = [url for url in asked if "/rpc/" not in url]
-    assert any("/ipai_sample_metrics" in url for url in tables)
-    assert [url for url in tables if "limit=" not in url] == []
-    # The functions have limits of their own: supabase/tests, and test_database.
-    assert {urlsplit(url).path.rpartition("/")[2] for url in asked if "/rpc/" in url} == {
-        "metrics_overview",
-        "metric_series",
-        "metric_facets",
-    }
+    page.get_by_role("button", name="Copy for AI").click()
+    settled("metrics_overview", "metrics_context")
 
 
 # Alerts ---------------------------------------------------------------------------------------------------------------------------------
@@ -324,6 +505,38 @@ def test_the_alerts_are_those_of_the_database(visit: Visit, site: Dashboard, dat
     expect(page.get_by_text(re.compile(rf"of {waste:,} alerts?"))).to_be_visible()
     page.locator("tbody tr").first.get_by_role("link").click()
     expect(page.get_by_role("heading", name="Waste rate")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text(re.compile(rf"of {waste:,} alerts?"))).to_be_visible()
+
+
+def test_alerts_are_sorted_by_the_name_that_is_shown(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    with changed(
+        database,
+        "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit, is_alert) values ('Aardvarks', 'ZZZ', current_date, 7, 1, 'percent', true)",
+        "delete from ipai.ipai_sample_metrics where code = 'ZZZ'",
+    ):
+        page = visit(f"{site.url}#/alerts")
+        page.get_by_role("columnheader", name="Metric").get_by_role("button").click()
+        expect(page.locator("tbody tr").first).to_contain_text("Aardvarks")
+        names = page.locator("tbody tr td:nth-child(2) a").all_inner_texts()
+        assert names == sorted(names)
+
+
+def test_seven_days_of_alerts_are_seven(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    # Where the reader's day is that of the database.
+    page = visit(f"{site.url}#/alerts", timezone_id="UTC")
+    page.get_by_label("Period").select_option("Last 7 days")
+    days = "is_alert and brand_id = 7 and date > current_date - "
+    counts = [int(database.psql(f"select count(*) from ipai.ipai_sample_metrics where {days}{n}", user="postgres")) for n in (6, 7, 8)]
+    expect(page.get_by_text(re.compile(rf"of {counts[1]:,} alerts?"))).to_be_visible()
+    # Else this proves nothing.
+    with changed(
+        database,
+        "update ipai.ipai_sample_metrics set is_alert = true where brand_id = 7 and code = 'FOOTFALL' and date in (current_date - 6, current_date - 7)",
+        "update ipai.ipai_sample_metrics set is_alert = false where brand_id = 7 and code = 'FOOTFALL'",
+    ):
+        page.reload()
+        expect(page.get_by_text(re.compile(rf"of {counts[1] + STORES // 4:,} alerts"))).to_be_visible()
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------------------------
@@ -353,30 +566,76 @@ def test_a_lost_connection_keeps_what_was_there_and_recovers_by_itself(visit: Vi
         expect(page.get_by_text("The server cannot be reached")).to_have_count(0)
 
 
+def test_a_page_that_cannot_be_fetched_leaves_the_others(visit: Visit, site: Dashboard) -> None:
+    page = visit(site.url)
+    expect(card(page, "STORE_SALES")).to_be_visible()
+    page.route("**/assets/Health-*.js", lambda route: route.abort("connectionrefused"))
+    page.get_by_role("link", name="Sync health").click()
+    expect(page.get_by_text("This page cannot be shown")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("This page cannot be shown")).to_be_visible()
+    page.get_by_role("link", name="Alerts", exact=True).click()
+    expect(page.get_by_role("region", name="Alerts").locator("tbody tr")).to_have_count(25)
+    page.get_by_role("link", name="Sync health").click()
+    expect(page.get_by_text("This page cannot be shown")).to_be_visible()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("Only operators see these")).to_be_visible()
+
+
+def test_an_answer_that_cannot_be_shown_leaves_the_other_pages(visit: Visit, site: Dashboard) -> None:
+    page = visit(site.url)
+    expect(card(page, "STORE_SALES")).to_be_visible()
+    # Of a database of another version: what the page takes for a list is none.
+    page.route(
+        "**/rpc/metric_facets*", lambda route: route.fulfill(json=[{"name": "x", "unit": "count", "units": 5, "brands": 5, "stores": 5}])
+    )
+    card(page, "STORE_SALES").click()
+    expect(page.get_by_text("This page cannot be shown")).to_be_visible()
+    page.get_by_role("link", name="Overview", exact=True).first.click()
+    expect(card(page, "STORE_SALES")).to_be_visible()
+
+
+def test_who_may_not_see_counts_is_told_that_nobody_can_tell_the_age(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    views = "select on ipai.sync_count_delta, ipai.sample_metrics_count_delta"
+    with changed(database, f"revoke {views} from authenticated", f"grant {views} to authenticated", user=None):
+        page = visit(f"{site.url}#/health")
+        expect(page.get_by_text("How old the numbers are cannot be told")).to_be_visible()
+        expect(page.get_by_role("banner").get_by_text("Age not known")).to_be_visible()
+        expect(page.get_by_text("Only operators see these")).to_be_visible()
+        expect(page.get_by_text("The counts below are.")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_text("The counts below are.")).to_be_visible()
+    expect(page.get_by_role("banner").get_by_text("Never compared with Odoo")).to_be_visible()
+
+
+def test_odd_units_and_dates_are_shown_all_the_same(visit: Visit, site: Dashboard) -> None:
+    page = visit("about:blank")
+    odd = {
+        "code": "ODD",
+        "name": "Odd",
+        "unit": "furlong",
+        "date": "infinity",
+        "value": 12,
+        "records": 1,
+        "alerts": 0,
+        "total": 1,
+        "alerting": 0,
+    }
+    odd |= {"previous_date": "-infinity", "previous_value": 6, "point_dates": [], "point_values": [], "newest_date": None, "complete": True}
+    page.route("**/rpc/metrics_overview*", lambda route: route.fulfill(json=[odd]))
+    page.goto(site.url)
+    expect(card(page, "ODD")).to_contain_text("infinity")
+    expect(card(page, "ODD")).to_contain_text("+100% since -infinity")
+
+
 # Live -----------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster) -> None:
-    """Realtime is played by the test: no real server ran. What it tells only makes the page read again."""
-    sockets: list[tuple[WebSocketRoute, str]] = []
-
-    def realtime(socket: WebSocketRoute) -> None:
-        def answer(data: str | bytes) -> None:
-            join_ref, ref, topic, event, payload = json.loads(data)
-            changes = payload.get("config", {}).get("postgres_changes", [])
-            response = {"postgres_changes": [{**asked, "id": 1} for asked in changes]} if event == "phx_join" else {}
-            socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
-            if event == "phx_join":
-                sockets.append((socket, topic))
-                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
-                socket.send(json.dumps([join_ref, None, topic, "system", told]))
-
-        socket.on_message(answer)
-
+    realtime = Realtime()
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600}) as site:
-        page = visit("about:blank")
-        page.route_web_socket("**/realtime/v1/websocket*", realtime)
-        page.goto(site.url)
+        page = visit(site.url, realtime=realtime)
         expect(page.locator('[data-live="realtime"]')).to_have_text("Live")
         expect(card(page, "STORE_SALES")).to_contain_text(amount(database, newest_sales(7)))
         where = f"{newest_sales(7)} and store_id = 101"
@@ -385,24 +644,23 @@ def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST,
             f"update ipai.ipai_sample_metrics set value = value + 1000000 where {where}",
             f"update ipai.ipai_sample_metrics set value = value - 1000000 where {where}",
         ):
-            socket, topic = sockets[-1]
-            change = {
-                "type": "UPDATE",
-                "schema": "ipai",
-                "table": "ipai_sample_metrics",
-                "columns": [],
-                "errors": None,
-                "record": {},
-                "old_record": {},
-            }
-            socket.send(
-                json.dumps(
-                    [None, None, topic, "postgres_changes", {"ids": [1], "data": {**change, "commit_timestamp": "2026-01-06T08:00:00Z"}}]
-                )
-            )
+            realtime.change()
             expect(card(page, "STORE_SALES")).to_contain_text(amount(database, newest_sales(7)))
-        socket.close()
+        realtime.close()
         expect(page.locator('[data-live="polling"]')).to_be_visible()
+
+
+def test_what_fails_while_realtime_tells_is_tried_again(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
+    with Dashboard(api, {"demoUsers": users, "pollSeconds": 1}) as site:
+        page = visit(site.url, realtime=Realtime())
+        expect(page.locator('[data-live="realtime"]')).to_be_visible()
+        expect(card(page, "STORE_SALES")).to_be_visible()
+        page.route("**/rpc/metrics_overview*", lambda route: route.abort("connectionrefused"))
+        page.get_by_label("Find a metric").fill("sales")
+        expect(page.get_by_text("The server cannot be reached")).to_be_visible()
+        page.unroute_all()
+        expect(page.get_by_text("The server cannot be reached")).to_have_count(0)
+        expect(page.locator('[data-live="realtime"]')).to_be_visible()
 
 
 def test_without_realtime_it_says_that_it_polls(visit: Visit, site: Dashboard) -> None:
@@ -448,6 +706,8 @@ def test_nothing_sticks_out_on_a_phone(visit: Visit, site: Dashboard, address: s
     page = visit(f"{site.url}{address}", viewport={"width": 360, "height": 740}, has_touch=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    # Nobody has counted in this database.
+    expect(page.get_by_role("banner").get_by_text("Never compared with Odoo")).to_be_visible()
     # The navigation is where a thumb finds it.
     for name in ("Overview", "Alerts", "Sync health"):
         box = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).bounding_box()
@@ -484,6 +744,32 @@ def test_the_keyboard_is_enough(visit: Visit, site: Dashboard) -> None:
     assert chart.get_attribute("aria-valuetext") != newest
     page.keyboard.press("Home")
     expect(chart).to_have_attribute("aria-valuenow", "0")
+
+
+def test_the_keyboard_goes_on_where_the_page_has_changed(visit: Visit, site: Dashboard) -> None:
+    page = visit(site.url)
+    expect(card(page, "STORE_SALES")).to_be_visible()
+    # Where one has only just come, nothing has been moved.
+    expect(page.locator("main")).not_to_be_focused()
+    card(page, "STORE_SALES").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.get_by_label("Store", exact=True).select_option("Store 101")
+    page.get_by_role("button", name="30 days").click()
+    # A filter is no other page.
+    expect(page.locator("main")).not_to_be_focused()
+    expect(page.get_by_text(shown(1, 25, "30"))).to_be_visible()
+    following = page.get_by_role("button", name="Next")
+    following.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(shown(26, 30, "30"))).to_be_visible()
+    # It can do no more, but whoever pressed it is still there.
+    expect(following).to_be_disabled()
+    expect(following).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(shown(26, 30, "30"))).to_be_visible()
+    page.get_by_role("link", name="Alerts", exact=True).click()
+    expect(page.locator("main")).to_be_focused()
 
 
 def test_numbers_and_days_are_those_of_the_reader(visit: Visit, site: Dashboard, database: Cluster) -> None:
