@@ -114,7 +114,7 @@ def ensure_browser() -> Path:
 # Serving it -----------------------------------------------------------------------------------------------------------------------------
 
 #: The page runs nothing that is not its own, and talks to nobody else. Fluent UI writes its styles into the page.
-_POLICY = (
+POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
@@ -148,7 +148,7 @@ class Dashboard:
                 self.send_response_only(200)
                 self.send_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
                 self.send_header("Content-Length", str(len(content)))
-                self.send_header("Content-Security-Policy", _POLICY)
+                self.send_header("Content-Security-Policy", POLICY)
                 self.send_header("X-Content-Type-Options", "nosniff")
                 self.send_header("Connection", "close")
                 self.end_headers()

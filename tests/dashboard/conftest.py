@@ -83,7 +83,8 @@ def browser() -> Iterator[Browser]:
     # Chromium's own sandbox refuses to be root's.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        # With scrollbars, as people have them.
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, ignore_default_args=["--hide-scrollbars"])
         yield browser
         browser.close()
 

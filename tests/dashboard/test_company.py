@@ -109,7 +109,11 @@ def test_old_numbers_are_said_to_be_old(visit: Visit, company: Company) -> None:
 PICTURES = {
     "overview": ("Carla", "", {}),
     "overview-dark": ("Carla", "", {"color_scheme": "dark"}),
-    "overview-phone": ("Carla", "", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
+    "overview-phone": (
+        "Carla",
+        "",
+        {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True},
+    ),
     "metric": ("Carla", "#/metric/SHELF_AVAILABILITY", {"viewport": {"width": 1280, "height": 1060}}),
     "alerts": ("Ana", "#/alerts", {}),
     "health": ("Otto", "#/health", {}),

@@ -151,7 +151,7 @@ reset role;
 insert into ipai.ipai_sample_metrics (name, code, value, unit) select 'Seldom ' || i, 'SELDOM_' || i, i, 'count' from generate_series(1, 2100) as i;
 set local role authenticated;
 select results_eq($$ select distinct total, complete from ipai.metrics_overview() $$, $$ values (2000::bigint, false) $$, 'of more codes than are looked at it says that there are more');
-select is(ipai.metrics_context(search => 'SALES') -> 'complete', 'false', 'and so does the document');
+select is(ipai.metrics_context(search => 'SALES') -> 'complete', 'false', 'and so does the document, also where it finds nothing');
 select pg_temp.claim('{"ipai_brand_ids": [9]}');
 select is((select count(*)::int from ipai.metrics_overview('SWITCHED')), 0, 'those beyond are not found');
 reset role;

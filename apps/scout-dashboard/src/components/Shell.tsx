@@ -99,7 +99,7 @@ const useStyles = makeStyles({
     borderBottomColor: tokens.colorBrandStroke1,
     ':hover': { borderBottomColor: tokens.colorBrandStroke1 },
   },
-  tools: { display: 'flex', alignItems: 'center', columnGap: '8px' },
+  tools: { display: 'flex', alignItems: 'center', columnGap: '8px', '@media (max-width: 1000px)': { marginLeft: 'auto' } },
   toolsAlone: { marginLeft: 'auto' },
   main: {
     maxWidth: '1440px',

@@ -9,7 +9,6 @@ const MARGIN = 3
 const useStyles = makeStyles({
   chart: { display: 'block', width: '100%', height: `${HEIGHT}px` },
   line: { stroke: tokens.colorBrandStroke1, fill: 'none', strokeWidth: '2px' },
-  area: { fill: tokens.colorBrandStroke1, opacity: 0.12 },
 })
 
 /** The last days at a glance. What it shows stands beside it in words, so screen readers skip it. */
@@ -19,7 +18,6 @@ export function Sparkline({ values }: { values: readonly Value[] }) {
   if (path === null) return <div className={styles.chart} />
   return (
     <svg className={styles.chart} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true" focusable="false">
-      <path d={`${path}V${HEIGHT}H0Z`} className={styles.area} />
       <path d={path} className={styles.line} vectorEffect="non-scaling-stroke" strokeLinejoin="round" />
     </svg>
   )
