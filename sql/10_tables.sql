@@ -36,6 +36,7 @@ create table ipai.mirrors (
     max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     alerts           text[] not null default '{}',
     filled_from      text,
+    settled_id       bigint,
     unique (target_schema, target_table, constants)
 );
 comment on table ipai.mirrors is 'One row a mirror: which Odoo model goes into which table, and how.';
@@ -58,6 +59,7 @@ comment on column ipai.mirrors.shape is 'What the cursor was reached with (serve
 comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
 comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
+comment on column ipai.mirrors.settled_id is 'Id in Odoo of the record at the cursor, once runs have begun more than the overlap after it: from then on they read this record and newer ones, no overlap; null before.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';

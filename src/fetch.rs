@@ -229,6 +229,7 @@ impl Source for OdooSource {
         self.fetcher.run(move |client| {
             let wanted = Wanted {
                 since: None,
+                also: None,
                 after,
                 upto: (upto < i64::MAX).then_some(upto),
                 limit: u64::from(WINDOW),
@@ -306,11 +307,11 @@ fn read_pages(
             client.look_for_addon()?;
         }
         if client.known().is_other_than(filled_from) {
-            return Err(Error::OtherDatabase {
-                mirror: mirror.name.clone(),
-            });
+            return Err(other_database(mirror));
         }
     }
+    // Where any may be read, it is one: another may take its place at any time.
+    let mut only_from = filled_from.map(str::to_owned);
     let fields = mirror.wanted_fields();
     let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
@@ -319,6 +320,7 @@ fn read_pages(
         let limit = left.min(pace.rows());
         let wanted = Wanted {
             since: scan.since,
+            also: scan.also,
             after,
             upto: None,
             limit,
@@ -328,6 +330,11 @@ fn read_pages(
             Err(Error::Limit { .. }) if pace.shrink() => continue,
             read => read?,
         };
+        match &only_from {
+            Some(uuid) if client.known().is_other_than(uuid) => return Err(other_database(mirror)),
+            Some(_) => {}
+            None => only_from = client.known().uuid.clone(),
+        }
         pace.saw(client.received(), asked.elapsed());
         after = last;
         left = left.saturating_sub(rows);
@@ -346,6 +353,12 @@ fn read_pages(
             let _ = pages.send(Ok(Page::default()));
             return Ok(());
         }
+    }
+}
+
+fn other_database(mirror: &Mirror) -> Error {
+    Error::OtherDatabase {
+        mirror: mirror.name.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ pub use drift::{drift, Drift, Problem};
 pub use kind::Kind;
 pub use nearest::nearest;
 pub use packed::Packed;
-pub use page::{Column, Page, PageBuilder};
+pub use page::{Column, Newest, Page, PageBuilder};
 pub use spec::{Constant, FieldMap, Mirror, Table, ACTIVE, OWN_COLUMNS};
 
 #[cfg(test)]

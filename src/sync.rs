@@ -26,6 +26,8 @@ mod model;
 pub struct Scan {
     /// Only those written at or after this moment (UTC).
     pub since: Option<NaiveDateTime>,
+    /// And this one, whenever it was written.
+    pub also: Option<i64>,
     /// Only those with a higher id.
     pub after: i64,
     /// At most so many records.

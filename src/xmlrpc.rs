@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod encode;
+mod plain;
 pub mod value;
 
 #[cfg(test)]

@@ -113,8 +113,15 @@ pub struct Page {
     pub ids: Vec<i64>,
     /// In the order of the mirror's fields.
     pub columns: Vec<Column>,
-    /// The greatest write date among the records.
-    pub written: Option<NaiveDateTime>,
+    /// The record that was written last.
+    pub newest: Option<Newest>,
+}
+
+/// A record and when it was written (UTC, whole seconds), in that order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Newest {
+    pub written: NaiveDateTime,
+    pub id: i64,
 }
 
 impl Page {
@@ -131,7 +138,7 @@ impl Page {
         Page {
             ids: self.ids[rows.clone()].to_vec(),
             columns: self.columns.iter().map(|column| column.part(rows.clone())).collect(),
-            written: self.written,
+            newest: self.newest,
         }
     }
 
@@ -160,7 +167,8 @@ pub struct PageBuilder<'a> {
     most: u64,
     page: Page,
     id: Option<i64>,
-    /// Whether the row had its write date.
+    /// The row's write date, and whether it had one.
+    written: Option<NaiveDateTime>,
     has_written: bool,
     write_date_field: Option<usize>,
     /// A misfit whose row's id is not known yet: Odoo sends the id first, but nothing promises it.
@@ -177,9 +185,10 @@ impl<'a> PageBuilder<'a> {
             page: Page {
                 ids: Vec::new(),
                 columns,
-                written: None,
+                newest: None,
             },
             id: None,
+            written: None,
             has_written: false,
             write_date_field: mirror.fields.iter().position(|map| map.field == WRITE_DATE),
             misfit: None,
@@ -191,12 +200,11 @@ impl<'a> PageBuilder<'a> {
     }
 
     fn saw_write_date(&mut self, value: &Scalar<'_>) -> std::result::Result<(), cell::Misfit> {
-        let written = match value {
+        self.written = match value {
             Scalar::Nil | Scalar::Bool(false) => None,
             Scalar::String(text) => Some(cell::moment(text).ok_or_else(|| cell::misread("a date and time"))?),
             other => return Err(cell::misfit(other, "a date and time")),
         };
-        self.page.written = self.page.written.max(written);
         self.has_written = true;
         Ok(())
     }
@@ -262,6 +270,8 @@ impl RowVisitor for PageBuilder<'_> {
         }
         self.after = id;
         self.page.ids.push(id);
+        let newest = self.written.take().map(|written| Newest { written, id });
+        self.page.newest = self.page.newest.max(newest);
         let rows = self.page.ids.len();
         if rows as u64 > self.most {
             return Err(malformed("there are more rows than were asked for"));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chrono::{NaiveDate, NaiveDateTime};
 
-use super::{sample_metrics, Column, FieldMap, Kind, Mirror, Packed, Page, PageBuilder};
+use super::{sample_metrics, Column, FieldMap, Kind, Mirror, Newest, Packed, Page, PageBuilder};
 use crate::error::{Error, Result};
 use crate::odoo::Scope;
 use crate::xmlrpc::{decode, decode_rows, encode_call, Limits, Value};
@@ -494,10 +494,13 @@ fn the_greatest_write_date_is_kept() {
             row(&[("id", Value::Int(id)), ("write_date", written)])
         })
         .collect();
-    assert_eq!(page(&plain, &rows).unwrap().written, Some(late));
-    assert_eq!(page(&plain, &rows[2..]).unwrap().written, None);
+    assert_eq!(
+        page(&plain, &rows).unwrap().newest,
+        Some(Newest { written: late, id: 2 })
+    );
+    assert_eq!(page(&plain, &rows[2..]).unwrap().newest, None);
     let page = page(&mirrored, &rows).unwrap();
-    assert_eq!(page.written, Some(late));
+    assert_eq!(page.newest, Some(Newest { written: late, id: 2 }));
     assert_eq!(page.columns, [Column::Timestamptz(vec![Some(early), Some(late), None])]);
 }
 
@@ -524,7 +527,7 @@ fn the_write_date_is_asked_for_once() {
 fn an_answer_without_rows_is_an_empty_page() {
     let page = page(&mirror(fields(&[("a", Kind::Integer)])), &[]).unwrap();
     assert!(page.is_empty());
-    assert_eq!((page.len(), page.written), (0, None));
+    assert_eq!((page.len(), page.newest), (0, None));
     assert_eq!(page.columns, [Column::Integer(Vec::new())]);
 }
 
@@ -628,9 +631,10 @@ fn what_odoo_writes_in_its_own_way_is_understood() {
         }
         assert!(matches!(recorded_cell(version, "record_nan", "value"), Value::Double(nan) if nan.is_nan()));
         let page = page_of(&sample_metrics(), 0, 1, &recorded(version, "record_all_null")).unwrap();
-        assert_eq!(page.written, None);
+        assert_eq!(page.newest, None);
         let page = page_of(&sample_metrics(), 0, 1, &recorded(version, "record_nan")).unwrap();
-        assert_eq!(page.written, Some(moment(2026, 1, 1, 0, 0, 0)));
+        let written = moment(2026, 1, 1, 0, 0, 0);
+        assert_eq!(page.newest.map(|newest| newest.written), Some(written));
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Statements {
     pub digest: String,
     /// Deletes the rows with the ids `$1`.
     pub delete: String,
+    /// Counts the mirrored rows: by the key's index alone, where that is fresh.
+    pub total: String,
     /// Counts the mirrored rows, those that are not archived and those that are alerts; null where there is no such column.
     pub counts: String,
 }
@@ -71,6 +73,7 @@ impl Statements {
                  from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}\n  group by 1"
             ),
             delete: format!("delete from only {table} where odoo_id = any ($1::bigint[]){mine}"),
+            total: format!("select count(*) from only {table} where odoo_id is not null{mine}"),
             counts: format!(
                 "select count(*), {}, {} from only {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
@@ -262,6 +265,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
   from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]
   group by 1"
             ),
+            total: format!("select count(*) from only {table} where odoo_id is not null"),
             counts: format!("select count(*), null::bigint, null::bigint from only {table} where odoo_id is not null"),
         };
         let found = Statements::new(&mirror);
@@ -273,6 +277,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.rest, &expected.rest),
             (&found.greatest, &expected.greatest),
             (&found.digest, &expected.digest),
+            (&found.total, &expected.total),
             (&found.counts, &expected.counts),
         ] {
             assert_eq!(found, expected);

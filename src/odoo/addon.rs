@@ -109,7 +109,11 @@ impl<T: Transport> Client<T> {
         let most = self.limits.max_bytes;
         match self.call(MODEL, "export", args, context(scope), Safety::Harmless)? {
             Value::String(text) => {
-                self.received = compact::decode_rows(&text, most, &mut page)?;
+                let received = compact::decode_rows(&text, most, &mut page)?;
+                self.received = received.bytes;
+                if received.uuid.is_some() {
+                    self.known.uuid = received.uuid;
+                }
                 Ok(page)
             }
             _ => Err(unexpected("export", "a text")),

@@ -44,6 +44,8 @@ pub struct Scope {
 pub struct Wanted {
     /// Only records written at or after this moment (UTC).
     pub since: Option<NaiveDateTime>,
+    /// And this one, whenever it was written.
+    pub also: Option<i64>,
     /// Only records with a higher id.
     pub after: i64,
     /// Only records up to this id.
@@ -54,9 +56,14 @@ pub struct Wanted {
 
 impl Wanted {
     pub(super) fn terms(&self) -> impl Iterator<Item = Value> {
-        let since = self.since.map(domain::written_since);
+        let since = self.since.map(|since| match self.also {
+            None => vec![domain::written_since(since)],
+            Some(id) => vec!["|".into(), domain::one_of(&[id]), domain::written_since(since)],
+        });
         let upto = self.upto.map(domain::upto);
-        std::iter::once(domain::after(self.after)).chain(upto).chain(since)
+        std::iter::once(domain::after(self.after))
+            .chain(upto)
+            .chain(since.into_iter().flatten())
     }
 }
 

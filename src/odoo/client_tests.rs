@@ -198,6 +198,7 @@ fn pinged(uid: i64) -> Asked {
 fn after(id: i64, limit: u64) -> Wanted {
     Wanted {
         since: None,
+        also: None,
         after: id,
         upto: None,
         limit,
@@ -464,12 +465,27 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
         .and_hms_micro_opt(9, 8, 7, 999_999);
     let first = term("id", ">", 41);
     let written = term("write_date", ">=", "2026-01-06 09:08:07");
-    for (scope, since, domain, context) in [
-        (scope(), None, vec![first.clone()], narrow_context()),
-        (scope(), since, vec![first.clone(), written.clone()], narrow_context()),
+    let either = ["|".into(), term("id", "in", list([99.into()])), written.clone()];
+    for (scope, since, also, domain, context) in [
+        (scope(), None, None, vec![first.clone()], narrow_context()),
+        (
+            scope(),
+            since,
+            None,
+            vec![first.clone(), written.clone()],
+            narrow_context(),
+        ),
+        (
+            scope(),
+            since,
+            Some(99),
+            [vec![first.clone()], either.to_vec()].concat(),
+            narrow_context(),
+        ),
         (
             wide_scope(),
             since,
+            None,
             [vec![first, written], wide_scope().domain].concat(),
             wide_context(),
         ),
@@ -478,6 +494,7 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
         let (mut client, log) = client(Some(5), vec![result(answer)]);
         let wanted = Wanted {
             since,
+            also,
             after: 41,
             upto: None,
             limit: 500,

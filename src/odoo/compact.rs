@@ -32,10 +32,20 @@ enum Type {
 #[derive(Debug, Deserialize)]
 struct Header {
     columns: Vec<(String, Type)>,
+    uuid: Option<String>,
 }
 
-/// Reads a page into the visitor; gives the size of its text in bytes, which may be `most`, however small it came.
-pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mut V) -> Result<usize> {
+/// What a page was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Size of its text in bytes, however small it came.
+    pub bytes: usize,
+    /// `database.uuid` of the database that it is of.
+    pub uuid: Option<String>,
+}
+
+/// Reads a page, of at most so many bytes, into the visitor.
+pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mut V) -> Result<Received> {
     let mut lines = Lines::open(page, most);
     let header: Header = match lines.next()? {
         Some(line) => serde_json::from_str(line).map_err(|_| malformed("its first line names no columns"))?,
@@ -52,7 +62,11 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mu
             if count.parse() != Ok(rows) {
                 return Err(malformed("it has another number of rows than it says"));
             }
-            return lines.end();
+            let bytes = lines.end()?;
+            return Ok(Received {
+                bytes,
+                uuid: header.uuid,
+            });
         }
         let mut cells = line.split('\t');
         for (column, kind) in &columns {

@@ -1,7 +1,7 @@
 //! Tests of the addon's pages: every type, every damage, and any text there and back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::compact::decode_rows;
+use super::compact::{decode_rows, Received};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
 use base64::prelude::{Engine, BASE64_STANDARD};
@@ -108,7 +108,7 @@ fn columns_that_nobody_wants_are_passed_by() {
     assert_eq!(decoded("{\"columns\": [[\"id\", \"i\"]]}\n\\. 0\n"), Ok(Vec::new()));
 }
 
-const HEADER: &str = "{\"columns\": [[\"id\", \"i\"], [\"x\", \"s\"]]}\n";
+const HEADER: &str = "{\"uuid\": \"u-1\", \"columns\": [[\"id\", \"i\"], [\"x\", \"s\"]]}\n";
 
 #[test]
 fn whatever_is_damaged_is_malformed() {
@@ -171,7 +171,10 @@ fn a_bomb_is_over_the_limit_and_not_unpacked() {
     let page = format!("{HEADER}1\ta\n\\. 1\n");
     assert_eq!(
         decode_rows(&packed(&page), page.len(), &mut Rows::default()),
-        Ok(page.len())
+        Ok(Received {
+            bytes: page.len(),
+            uuid: Some("u-1".into())
+        })
     );
     let short = decode_rows(&packed(&page), page.len() - 1, &mut Rows::default());
     assert!(matches!(short, Err(Error::Limit { .. })), "{short:?}");

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
 use crate::sync::{self, Counts, Mode, Plan, Position, Report};
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use pgrx::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -145,8 +145,11 @@ impl Request {
             mirror: mirror.name.clone(),
             mode: bound.map_or(Mode::Full, |_| Mode::Since),
             bound,
+            also: None,
             resume: Position::default(),
             cursor: None,
+            // A later run finds out whether the cursor has settled.
+            overlap: TimeDelta::MAX,
             max_rows,
             dry_run,
             guard: leave.guard,
@@ -160,7 +163,8 @@ impl Request {
         let shape = mirrors::shape(&mirror)?;
         let mirror = Arc::new(mirror.readable()?);
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(leave.only_from);
-        let mut sink = PgSink::new(&mirror, plan.dry_run);
+        let last = runs::last_tally(&mirror.name)?;
+        let mut sink = PgSink::new(&mirror, plan.dry_run).knowing(last);
         let report = sync::run(&mut source, &mut sink, &plan)?;
         let run = match plan.dry_run {
             true => {
@@ -168,7 +172,6 @@ impl Request {
                 None
             }
             false => {
-                let last = runs::last_tally(&mirror.name)?;
                 let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
                 let counts = Counts {
                     odoo,

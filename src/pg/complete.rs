@@ -25,7 +25,7 @@ pub fn complete(
         let cursor = optional_timestamptz(report.cursor)?;
         mirrors::set_reached(
             &mirror.name,
-            cursor,
+            cursor.map(|cursor| (cursor, report.settled)),
             shape,
             &connection.account.login,
             known.uuid.as_deref(),

@@ -39,6 +39,12 @@ pub fn after_run(
     }
 }
 
+/// How many rows the mirror has.
+pub fn rows(statements: &Statements) -> Result<u64> {
+    let rows = spi::query_one(&statements.total, &[], |row| spi::column::<i64>(row, 1))?;
+    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0))
+}
+
 /// The mirror's counts.
 pub fn of_mirror(statements: &Statements) -> Result<Tally> {
     let tally = spi::query_one(&statements.counts, &[], |row| {

@@ -148,6 +148,7 @@ pub fn alter(name: &str, settings: &Settings) -> Result<()> {
         // a run in between may have left other values.
         "update ipai.mirrors set cursor = case when (coalesce($2, server), coalesce($3, domain), case when $4 is null then lang else \
          nullif($4, '') end, coalesce($5, company_ids)) is not distinct from (server, domain, lang, company_ids) then cursor end, \
+         settled_id = case when $7 is null then settled_id end, \
          server = coalesce($2, server), \
          domain = coalesce($3, domain), lang = case when $4 is null then lang else nullif($4, '') end, company_ids = \
          coalesce($5, company_ids), page_size = coalesce($6, page_size), overlap = coalesce($7, overlap), reconcile_every = \
@@ -286,18 +287,29 @@ pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Res
     Ok(Leave { guard, only_from })
 }
 
-/// Notes what a complete run reached; writes nothing where that is known. Without a `cursor` the old one stays.
+/// Notes what a complete run reached; writes nothing where that is known. Without a `cursor`, and the record at it if that has
+/// settled, the old ones stay.
 pub fn set_reached(
     name: &str,
-    cursor: Option<TimestampWithTimeZone>,
+    cursor: Option<(TimestampWithTimeZone, Option<i64>)>,
     shape: &str,
     login: &str,
     uuid: Option<&str>,
 ) -> Result<()> {
     spi::execute(
-        "update ipai.mirrors set cursor = coalesce($2, cursor), shape = $3, filled_as = $4, filled_from = coalesce($5, filled_from) where \
-         name = $1 and (cursor, shape, filled_as, filled_from) is distinct from (coalesce($2, cursor), $3, $4, coalesce($5, filled_from))",
-        &[name.into(), cursor.into(), shape.into(), login.into(), uuid.into()],
+        "update ipai.mirrors m set cursor = n.cursor, settled_id = n.settled_id, shape = n.shape, filled_as = n.filled_as, filled_from = \
+         n.filled_from from (select coalesce($2, cursor) as cursor, case when $2 is null then settled_id else $6 end as settled_id, $3 as \
+         shape, $4 as filled_as, coalesce($5, filled_from) as filled_from from ipai.mirrors where name = $1) n where m.name = $1 and \
+         (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from) is distinct from (n.cursor, n.settled_id, n.shape, n.filled_as, \
+         n.filled_from)",
+        &[
+            name.into(),
+            cursor.map(|(cursor, _)| cursor).into(),
+            shape.into(),
+            login.into(),
+            uuid.into(),
+            cursor.and_then(|(_, settled)| settled).into(),
+        ],
         |_| Ok(()),
     )?;
     Ok(())
@@ -331,7 +343,7 @@ pub fn state(name: &str, shape: &str) -> Result<State> {
     let state = spi::query_one(
         "select case when shape = $2 then cursor end, extract(epoch from overlap)::float8, \
          extract(epoch from reconcile_every)::float8, (select r.finished_at from ipai.run_log r where r.mirror = name and r.mode = \
-         'full' and r.complete order by r.run desc limit 1) from ipai.mirrors where name = $1",
+         'full' and r.complete order by r.run desc limit 1), settled_id from ipai.mirrors where name = $1",
         &[name.into(), shape.into()],
         |row| {
             Ok(State {
@@ -339,6 +351,7 @@ pub fn state(name: &str, shape: &str) -> Result<State> {
                 overlap: seconds(spi::column(row, 2)?),
                 reconcile_every: seconds(spi::column(row, 3)?),
                 full_at: spi::optional(row, 4)?.and_then(moment),
+                settled: spi::optional(row, 5)?,
                 unfinished: None,
             })
         },

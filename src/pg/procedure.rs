@@ -12,7 +12,7 @@ use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
 use crate::sync::{self, Counts, Mode, Plan, Position, Requested, Start};
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::sync::Arc;
@@ -161,6 +161,7 @@ struct Begun {
     run: i64,
     start: Start,
     cursor: Option<NaiveDateTime>,
+    overlap: TimeDelta,
     /// What the run's row says that it reads.
     shape: String,
 }
@@ -179,6 +180,7 @@ fn begin(name: &str, requested: Requested) -> Result<Begun> {
         mirror,
         start,
         cursor: state.cursor,
+        overlap: state.overlap,
         shape,
     })
 }
@@ -198,8 +200,10 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         mirror: begun.mirror.name.clone(),
         mode: begun.start.mode,
         bound: begun.start.bound,
+        also: begun.start.also,
         resume: begun.start.position(),
         cursor: begun.cursor,
+        overlap: begun.overlap,
         max_rows: None,
         dry_run: false,
         guard: leave.guard,
@@ -257,7 +261,7 @@ fn attempt(
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(only_from);
-    let mut sink = CommittingSink::new(&mirror, begun.run);
+    let mut sink = CommittingSink::new(&mirror, begun.run, last);
     let report = sync::run(&mut source, &mut sink, plan)?;
     let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
     let learned = learned(&source)?;

@@ -3,6 +3,7 @@
 use super::spi;
 use super::time::{moment, optional_timestamptz, timestamptz};
 use crate::error::{Error, Result};
+use crate::mirror::Newest;
 use crate::pg::guc;
 use crate::sync::{Counts, Mode, Position, Report, SoFar, Start, Tally, Unfinished};
 use pgrx::prelude::*;
@@ -21,7 +22,7 @@ pub fn begin(mirror: &str, shape: &str, start: &Start, cursor: Option<TimestampW
             start.bound.map(timestamptz).transpose()?.into(),
             position.id.into(),
             optional_timestamptz(position.began)?.into(),
-            position.written.map(timestamptz).transpose()?.into(),
+            position.newest.map(|newest| timestamptz(newest.written)).transpose()?.into(),
             cursor.into(),
         ],
         |row| spi::column(row, 1),
@@ -69,7 +70,7 @@ pub fn checkpoint(run: i64, so_far: &SoFar) -> Result<()> {
             so_far.bound.map(timestamptz).transpose()?.into(),
             so_far.position.id.into(),
             optional_timestamptz(so_far.position.began)?.into(),
-            so_far.position.written.map(timestamptz).transpose()?.into(),
+            so_far.position.newest.map(|newest| timestamptz(newest.written)).transpose()?.into(),
             signed(so_far.pages).into(),
             signed(so_far.fetched).into(),
             so_far.total.map(signed).into(),
@@ -198,7 +199,9 @@ pub fn unfinished(mirror: &str, shape: &str) -> Result<Option<Unfinished>> {
                 position: Position {
                     id: spi::column(row, 4)?,
                     began: spi::optional(row, 5)?.and_then(moment).map(|moment| moment.and_utc()),
-                    written: spi::optional(row, 6)?.and_then(moment),
+                    newest: spi::optional(row, 6)?
+                        .and_then(moment)
+                        .map(|written| Newest { written, id: 0 }),
                 },
             };
             Ok(usable.then_some(unfinished))

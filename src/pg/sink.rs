@@ -17,6 +17,8 @@ pub struct PgSink {
     fields: Vec<String>,
     dry: bool,
     progress: Progress,
+    /// What the last run counted, and this one has not changed: as long as there are as many rows it holds.
+    last: Option<Tally>,
     /// The mirror's counts, as long as nothing has changed them: each time all rows are looked at.
     tally: Option<Tally>,
 }
@@ -29,18 +31,31 @@ impl PgSink {
             fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
             dry,
             progress: Progress::new(&mirror.name),
+            last: None,
             tally: None,
         }
     }
-}
 
-impl PgSink {
+    /// Knows what the last run counted.
+    pub fn knowing(mut self, last: Option<Tally>) -> Self {
+        self.last = last;
+        self
+    }
+
     /// The mirror's counts.
     pub fn tally(&mut self) -> Result<Tally> {
-        match self.tally {
-            Some(tally) => Ok(tally),
-            None => Ok(*self.tally.insert(counts::of_mirror(&self.statements)?)),
+        if let Some(tally) = self.tally {
+            return Ok(tally);
         }
+        let tally = match self.last {
+            Some(last) if last.total == counts::rows(&self.statements)? => last,
+            _ => counts::of_mirror(&self.statements)?,
+        };
+        Ok(*self.tally.insert(tally))
+    }
+
+    fn changed(&mut self) {
+        (self.last, self.tally) = (None, None);
     }
 
     /// Writes a page as one statement.
@@ -126,7 +141,7 @@ impl Sink for PgSink {
         match subtransaction::within(|| self.put(page)) {
             Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
             Ok(written) if !self.dry && written != Written::default() => {
-                self.tally = None;
+                self.changed();
                 Ok(written)
             }
             written => written,
@@ -186,7 +201,7 @@ impl Sink for PgSink {
         if self.dry || ids.is_empty() {
             return Ok(ids.len() as u64);
         }
-        self.tally = None;
+        self.changed();
         Spi::connect_mut(|client| {
             let table = client.update(self.statements.delete.as_str(), None, &[array::of_ids(ids)?]);
             Ok(table.map_err(spi::internal)?.len() as u64)
@@ -212,10 +227,10 @@ pub struct CommittingSink {
 }
 
 impl CommittingSink {
-    /// `run` is the row of the run in the log.
-    pub fn new(mirror: &Mirror, run: i64) -> Self {
+    /// `run` is the row of the run in the log, `last` what the last run counted.
+    pub fn new(mirror: &Mirror, run: i64, last: Option<Tally>) -> Self {
         CommittingSink {
-            sink: PgSink::new(mirror, false),
+            sink: PgSink::new(mirror, false).knowing(last),
             run,
             gone: Vec::new(),
         }

@@ -1,5 +1,6 @@
 //! What a scheduled run does, from what the last ones left.
 
+use super::cursor::SECOND;
 use super::report::{Mode, Position};
 use chrono::{NaiveDateTime, TimeDelta};
 
@@ -33,6 +34,10 @@ pub struct State {
     /// Where the last complete run left the cursor (UTC); `None` before the first, and when the mirror's fields, domain,
     /// language, companies or server have changed since.
     pub cursor: Option<NaiveDateTime>,
+    /// The record that stands at the cursor, where the last complete run began so long after it was written that no
+    /// transaction under way can write an older date any more: this record and newer ones are all there is to read. Without it
+    /// a bulk change would be read again and again, until something else is written.
+    pub settled: Option<i64>,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
     /// How far behind the cursor an incremental run begins: transactions of Odoo that last longer may be missed.
@@ -57,6 +62,8 @@ pub struct Unfinished {
 pub struct Start {
     pub mode: Mode,
     pub bound: Option<NaiveDateTime>,
+    /// A record to be read whenever it was written. A database that has it as new as the cursor was not restored.
+    pub also: Option<i64>,
     /// The run that this one goes on with.
     pub resumed: Option<Unfinished>,
 }
@@ -91,9 +98,18 @@ pub fn choose(requested: Requested, state: &State, now: NaiveDateTime) -> Start 
     let bound = match (mode, resumed) {
         (_, Some(unfinished)) => unfinished.bound,
         (Mode::Full, None) => None,
-        (_, None) => state.cursor.and_then(|cursor| cursor.checked_sub_signed(state.overlap)),
+        (_, None) => state.cursor.and_then(|cursor| match state.settled {
+            Some(_) => cursor.checked_add_signed(SECOND),
+            None => cursor.checked_sub_signed(state.overlap),
+        }),
     };
-    Start { mode, bound, resumed }
+    Start {
+        mode,
+        bound,
+        // Where the run begins later than the cursor. One that is resumed may begin where an earlier one began.
+        also: state.settled.filter(|_| bound > state.cursor),
+        resumed,
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +124,7 @@ mod tests {
     fn state() -> State {
         State {
             cursor: Some(at(8)),
+            settled: None,
             full_at: Some(at(9)),
             overlap: TimeDelta::minutes(10),
             reconcile_every: TimeDelta::days(1),
@@ -144,6 +161,27 @@ mod tests {
         );
         assert_eq!(chosen(Requested::Reconcile, &state()), (Mode::Reconcile, bound, None));
         assert_eq!(chosen(Requested::Full, &state()), (Mode::Full, None, None));
+    }
+
+    #[test]
+    fn what_has_settled_is_not_read_again() {
+        let state = State {
+            settled: Some(77),
+            ..state()
+        };
+        let start = choose(Requested::Auto, &state, at(10));
+        let second = at(8) + TimeDelta::seconds(1);
+        assert_eq!((start.bound, start.also), (Some(second), Some(77)));
+        assert_eq!(choose(Requested::Full, &state, at(10)).also, None);
+        for (bound, also) in [(at(3), None), (second, Some(77))] {
+            let mut state = state.clone();
+            state.unfinished = unfinished(Mode::Incremental, 500).map(|unfinished| Unfinished {
+                bound: Some(bound),
+                ..unfinished
+            });
+            let start = choose(Requested::Auto, &state, at(10));
+            assert_eq!((start.bound, start.also), (Some(bound), also));
+        }
     }
 
     #[test]

@@ -1,29 +1,60 @@
 //! Where the next incremental run begins.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use crate::mirror::Newest;
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// The cursor after a complete run: the greatest write date seen, but never later than Odoo's own clock when the run
 /// began, because a record written while the run was reading may have been passed by already. A write date in the future
 /// would otherwise blind every later run. Never a local clock.
-pub fn after_run(greatest_written: Option<NaiveDateTime>, began: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    Some(greatest_written?.and_utc().min(began?))
+pub fn after_run(newest: Option<Newest>, began: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    Some(newest?.written.and_utc().min(began?))
 }
+
+/// The newest record, if the run began so long after it was written that whatever was written by then has been committed,
+/// and was read: only what is newer can come. Odoo shows whole seconds, so that its second must be over.
+pub fn settled(newest: Option<Newest>, began: Option<DateTime<Utc>>, overlap: TimeDelta) -> Option<i64> {
+    let newest = newest.filter(|newest| newest.id > 0)?;
+    (began?.naive_utc() - newest.written >= overlap.checked_add(&SECOND)?).then_some(newest.id)
+}
+
+/// The unit of the times that Odoo shows.
+pub const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::NaiveDateTime;
 
-    fn moment(text: &str) -> Option<NaiveDateTime> {
-        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()
+    fn written(text: &str) -> Option<Newest> {
+        let written = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()?;
+        Some(Newest { written, id: 7 })
+    }
+
+    fn utc(newest: Option<Newest>) -> Option<DateTime<Utc>> {
+        newest.map(|newest| newest.written.and_utc())
     }
 
     #[test]
     fn it_is_the_smaller_of_the_greatest_write_date_and_the_start() {
-        let (early, late) = (moment("2026-01-06 10:00:00"), moment("2026-01-06 12:00:00"));
-        let utc = |moment: Option<NaiveDateTime>| moment.map(|moment| moment.and_utc());
+        let (early, late) = (written("2026-01-06 10:00:00"), written("2026-01-06 12:00:00"));
         assert_eq!(after_run(early, utc(late)), utc(early));
         assert_eq!(after_run(late, utc(early)), utc(early));
         assert_eq!(after_run(None, utc(early)), None);
         assert_eq!(after_run(early, None), None);
+    }
+
+    #[test]
+    fn it_settles_when_the_overlap_and_its_second_are_over() {
+        let (ten, overlap) = (written("2026-01-06 10:00:00"), TimeDelta::minutes(10));
+        assert_eq!(settled(ten, utc(written("2026-01-06 10:10:01")), overlap), Some(7));
+        for began in ["2026-01-06 10:10:00", "2026-01-06 09:00:00"] {
+            assert_eq!(settled(ten, utc(written(began)), overlap), None);
+        }
+        let late = utc(written("2026-01-07 10:00:00"));
+        assert_eq!(settled(ten, late, TimeDelta::MAX), None);
+        assert_eq!(settled(ten, None, overlap), None);
+        assert_eq!(settled(None, late, overlap), None);
+        // Of a run that was resumed only the time is known.
+        assert_eq!(settled(ten.map(|ten| Newest { id: 0, ..ten }), late, overlap), None);
     }
 }

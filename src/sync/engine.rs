@@ -5,7 +5,7 @@ use super::report::{Mode, Report};
 use super::{cursor, reconcile, Difference, Digest, Position, Scan, Sink, SoFar, Source};
 use crate::error::Result;
 use crate::mirror::Page;
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use std::time::Instant;
 
 /// What a run is asked to do.
@@ -16,10 +16,14 @@ pub struct Plan {
     pub mode: Mode,
     /// Read only what was written at or after this moment (UTC); `None` reads everything.
     pub bound: Option<NaiveDateTime>,
+    /// Read this record too, whenever it was written: it tells whether the database is still the one that it was.
+    pub also: Option<i64>,
     /// Where an unfinished run stopped.
     pub resume: Position,
     /// The greatest write date that Odoo is known to have had: if all are older now, its database was restored.
     pub cursor: Option<NaiveDateTime>,
+    /// How long a transaction in Odoo may last.
+    pub overlap: TimeDelta,
     /// Read at most so many records; nothing is deleted then.
     pub max_rows: Option<u64>,
     /// Change nothing: the sink is dry.
@@ -55,7 +59,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         let theirs = run.ask(|source| source.count())?;
         let ours = run.put(|sink| sink.count())?;
         if theirs == ours {
-            return run.complete(theirs);
+            return run.complete(plan, theirs);
         }
         counts = Some((theirs, ours));
     }
@@ -70,7 +74,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     }
     // After everything that the source is asked for: where it fails, nothing is deleted.
     run.deleted = run.put(|sink| sink.delete(&found.gone))?;
-    run.complete(found.odoo_count)
+    run.complete(plan, found.odoo_count)
 }
 
 /// A run under way: both ends, and what passed between them.
@@ -105,6 +109,7 @@ impl<'a> Run<'a> {
         }
         let scan = Scan {
             since: self.so_far.bound,
+            also: plan.also.filter(|_| self.so_far.bound.is_some()),
             after: self.so_far.position.id,
             limit: plan.max_rows,
         };
@@ -118,7 +123,7 @@ impl<'a> Run<'a> {
             if position.id == 0 {
                 // Where Odoo does not tell its clock, the greatest write date of the first page stands for it. A resumed
                 // run keeps what the run knew that it goes on with.
-                let written = page.written.map(|written| written.and_utc());
+                let written = page.newest.map(|newest| newest.written.and_utc());
                 position.began = self.source.first_date().or(written);
             }
             let last = page.ids.last().copied();
@@ -133,7 +138,7 @@ impl<'a> Run<'a> {
             && self.so_far.bound.is_some()
             && plan
                 .cursor
-                .is_some_and(|cursor| self.so_far.position.written < Some(cursor))
+                .is_some_and(|cursor| self.so_far.position.newest.map(|newest| newest.written) < Some(cursor))
     }
 
     /// Asks the source, on the clock of waiting.
@@ -156,7 +161,7 @@ impl<'a> Run<'a> {
     pub(super) fn write(&mut self, page: &Page, last: Option<i64>) -> Result<()> {
         let written = self.put(|sink| sink.write(page))?;
         let position = &mut self.so_far.position;
-        position.written = position.written.max(page.written);
+        position.newest = position.newest.max(page.newest);
         position.id = last.unwrap_or(position.id);
         self.so_far.pages += 1;
         self.so_far.fetched += page.len() as u64;
@@ -197,12 +202,13 @@ impl<'a> Run<'a> {
     }
 
     /// The report of a run that saw everything it was to see.
-    fn complete(&mut self, odoo_count: u64) -> Result<Report> {
+    fn complete(&mut self, plan: &Plan, odoo_count: u64) -> Result<Report> {
         let mut report = self.report(odoo_count)?;
         report.complete = true;
         if self.so_far.mode.has_cursor() && !self.dry {
             let position = &self.so_far.position;
-            report.cursor = cursor::after_run(position.written, position.began);
+            report.cursor = cursor::after_run(position.newest, position.began);
+            report.settled = cursor::settled(position.newest, position.began, plan.overlap);
         }
         Ok(report)
     }
@@ -222,6 +228,7 @@ impl<'a> Run<'a> {
             mirror_count,
             complete: false,
             cursor: None,
+            settled: None,
             waiting: so_far.waiting,
             writing: so_far.writing,
         })

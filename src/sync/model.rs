@@ -16,7 +16,7 @@ use super::{
     State, Unfinished, Written,
 };
 use crate::error::{Error, Result};
-use crate::mirror::{Column, Page};
+use crate::mirror::{Column, Newest, Page};
 
 /// What the mirror has of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -379,11 +379,13 @@ impl Reader {
                 Column::Text(cells().map(|cells| Some(&cells.name)).collect()),
                 Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
             ],
-            written: found
+            newest: found
                 .iter()
-                .filter_map(|(_, record)| record.write_date)
-                .max()
-                .map(whole_seconds),
+                .filter_map(|(id, record)| {
+                    let written = whole_seconds(record.write_date?);
+                    Some(Newest { written, id: **id })
+                })
+                .max(),
         }
     }
 }
@@ -400,7 +402,8 @@ impl Source for Reader {
         let since = self.scan.since.map(whole_seconds);
         let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
         let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let page = self.page(|id, record| id > self.after && late(record.write_date), limit);
+        let asked = |id, record: &Record| self.scan.also == Some(id) || late(record.write_date);
+        let page = self.page(|id, record| id > self.after && asked(id, record), limit);
         self.left -= page.len() as u64;
         self.after = page.ids.last().copied().unwrap_or(self.after);
         Ok((!page.is_empty()).then_some(page))
@@ -620,7 +623,7 @@ impl Sink for Table {
             assert_eq!(so_far.bound, before.bound);
             let (position, before) = (so_far.position, before.position);
             assert!(
-                position.id >= before.id && position.written >= before.written,
+                position.id >= before.id && position.newest >= before.newest,
                 "{before:?} {position:?}"
             );
             assert!(
@@ -664,6 +667,7 @@ impl Product {
             table: Table::new(odoo),
             state: State {
                 cursor: None,
+                settled: None,
                 full_at: None,
                 overlap: LONGEST,
                 reconcile_every: TimeDelta::seconds(300),
@@ -684,10 +688,12 @@ impl Product {
             mirror: "m".into(),
             mode: start.mode,
             bound: start.bound,
+            also: start.also,
             resume: start
                 .resumed
                 .map_or_else(Position::default, |unfinished| unfinished.position),
             cursor: self.state.cursor,
+            overlap: self.state.overlap,
             max_rows: None,
             dry_run: false,
             guard: self.guard,
@@ -708,7 +714,9 @@ impl Product {
                 if let (Some(cursor), Some(began)) = (report.cursor, self.began) {
                     assert!(cursor <= began, "{cursor} {began}");
                 }
-                self.state.cursor = report.cursor.map(|cursor| cursor.naive_utc()).or(self.state.cursor);
+                if let Some(cursor) = report.cursor {
+                    (self.state.cursor, self.state.settled) = (Some(cursor.naive_utc()), report.settled);
+                }
                 if report.mode == Mode::Full {
                     self.state.full_at = Some(self.now());
                 }

@@ -1,5 +1,6 @@
 //! What a run did.
 
+use crate::mirror::Newest;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ pub struct Position {
     pub id: i64,
     /// The source's clock when the run began, or what stands for it.
     pub began: Option<DateTime<Utc>>,
-    /// The greatest write date seen.
-    pub written: Option<NaiveDateTime>,
+    /// The record that was written last among those seen; its id is 0 where only the time is known.
+    pub newest: Option<Newest>,
 }
 
 /// The figures of a run under way.
@@ -93,6 +94,8 @@ pub struct Report {
     pub complete: bool,
     /// Where the next incremental run may begin; `None` leaves the cursor where it is.
     pub cursor: Option<DateTime<Utc>>,
+    /// The record that stands at the cursor, where nothing older can come any more: see [`super::State::settled`].
+    pub settled: Option<i64>,
     /// Time spent waiting for Odoo.
     pub waiting: Duration,
     /// Time spent writing.

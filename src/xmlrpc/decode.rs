@@ -9,12 +9,14 @@
 //! No error here repeats text of the body, which may be anybody's login page: only names from XML-RPC, and positions.
 
 use std::borrow::Cow;
+use std::io::BufRead;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use quick_xml::errors::{IllFormedError, SyntaxError};
 use quick_xml::events::{BytesDecl, Event};
 use quick_xml::{Error as XmlError, Reader};
 
+use super::plain;
 use super::value::Value;
 use crate::error::{Error, Result};
 
@@ -81,6 +83,36 @@ pub enum Scalar<'a> {
     Tree(Value),
 }
 
+impl<'a> Scalar<'a> {
+    /// The content of an element that is not empty; an error says what is wrong with it.
+    pub(super) fn of(tag: Tag, text: Cow<'a, str>) -> std::result::Result<Self, &'static str> {
+        match tag {
+            Tag::String => Ok(Scalar::String(text)),
+            Tag::Int => match trim(&text).parse() {
+                Ok(integer) => Ok(Scalar::Int(integer)),
+                Err(_) => Err("an integer that is none, or is beyond 64 bits"),
+            },
+            Tag::Boolean => match trim(&text) {
+                "0" => Ok(Scalar::Bool(false)),
+                "1" => Ok(Scalar::Bool(true)),
+                _ => Err("a boolean that is neither 0 nor 1"),
+            },
+            Tag::Double => match trim(&text).parse() {
+                Ok(double) => Ok(Scalar::Double(double)),
+                Err(_) => Err("a double that is no number"),
+            },
+            Tag::DateTime => Ok(Scalar::DateTime(text)),
+            Tag::Base64 => {
+                // Python breaks the lines.
+                let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+                let bytes = BASE64_STANDARD.decode(digits);
+                bytes.map(Scalar::Base64).map_err(|_| "base64 that cannot be decoded")
+            }
+            _ => Err("a value of a type that XML-RPC does not have"),
+        }
+    }
+}
+
 impl From<Scalar<'_>> for Value {
     fn from(scalar: Scalar<'_>) -> Self {
         match scalar {
@@ -133,7 +165,16 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(body: &[u8], limits: &Limits, visitor
     read_answer(body, limits, |parser| {
         parser.array(|parser| {
             parser.expect(Tag::Struct)?;
-            while parser.begins(Tag::Member)? {
+            loop {
+                if let Some(member) = parser.plain_member() {
+                    if let Some(column) = visitor.column(member.name) {
+                        visitor.value(column, member.value)?;
+                    }
+                    continue;
+                }
+                if !parser.begins(Tag::Member)? {
+                    break;
+                }
                 let name = parser.member_name()?;
                 let column = visitor.column(&name);
                 // Inside an array and a struct.
@@ -194,7 +235,7 @@ fn read_answer<'a, T>(
 
 /// The elements of XML-RPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tag {
+pub(super) enum Tag {
     MethodResponse,
     Params,
     Param,
@@ -260,7 +301,7 @@ impl Tag {
 /// quick-xml compares the name of each end tag with its start tag, and checks that text is UTF-8.
 struct Parser<'a> {
     reader: Reader<&'a [u8]>,
-    size: usize,
+    body: &'a [u8],
     max_depth: usize,
 }
 
@@ -291,7 +332,7 @@ impl<'a> Parser<'a> {
         reader.config_mut().expand_empty_elements = true;
         let mut parser = Parser {
             reader,
-            size: body.len(),
+            body,
             max_depth: limits.max_depth.min(DEEPEST),
         };
         if body.starts_with(b"<?xml") {
@@ -362,32 +403,19 @@ impl<'a> Parser<'a> {
             return Ok(Scalar::Nil);
         }
         let text = self.text()?;
-        match tag {
-            Tag::String => Ok(Scalar::String(text)),
-            Tag::Int => match trim(&text).parse() {
-                Ok(integer) => Ok(Scalar::Int(integer)),
-                Err(_) => Err(self.malformed("an integer that is none, or is beyond 64 bits")),
-            },
-            Tag::Boolean => match trim(&text) {
-                "0" => Ok(Scalar::Bool(false)),
-                "1" => Ok(Scalar::Bool(true)),
-                _ => Err(self.malformed("a boolean that is neither 0 nor 1")),
-            },
-            Tag::Double => match trim(&text).parse() {
-                Ok(double) => Ok(Scalar::Double(double)),
-                Err(_) => Err(self.malformed("a double that is no number")),
-            },
-            Tag::DateTime => Ok(Scalar::DateTime(text)),
-            Tag::Base64 => {
-                // Python breaks the lines.
-                let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                match BASE64_STANDARD.decode(digits) {
-                    Ok(bytes) => Ok(Scalar::Base64(bytes)),
-                    Err(_) => Err(self.malformed("base64 that cannot be decoded")),
-                }
-            }
-            _ => Err(self.malformed("a value of a type that XML-RPC does not have")),
+        Scalar::of(tag, text).map_err(|cause| self.malformed(cause))
+    }
+
+    /// The next member of a struct, up to and with its end, if it is written as nearly all are.
+    fn plain_member(&mut self) -> Option<plain::Member<'a>> {
+        let rest = *self.reader.get_ref();
+        let before = self.body.len().checked_sub(rest.len())?;
+        if !plain::may_follow(&self.body[..before]) {
+            return None;
         }
+        let member = plain::member(rest)?;
+        self.reader.stream().consume(member.size);
+        Some(member)
     }
 
     /// A value that must be an array, up to and with `</value>`. `element` takes each element up to and with its own.
@@ -537,11 +565,11 @@ impl<'a> Parser<'a> {
     }
 
     fn at_end(&self) -> bool {
-        self.reader.buffer_position() >= self.size as u64
+        self.reader.buffer_position() >= self.body.len() as u64
     }
 
     fn truncated(&self) -> Error {
-        malformed(format!("it ends too early, after {} bytes", self.size))
+        malformed(format!("it ends too early, after {} bytes", self.body.len()))
     }
 
     fn malformed(&self, what: &str) -> Error {

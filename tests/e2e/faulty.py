@@ -226,7 +226,7 @@ _WIRE_TYPES = {bool: "b", int: "i", float: "f"}
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 
 
-def exported(records: list[Record], names: list[str]) -> str:
+def exported(records: list[Record], names: list[str], uuid: str | None = None) -> str:
     """A page as the addon writes it (docs/bulk-export.md)."""
     kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
 
@@ -235,7 +235,7 @@ def exported(records: list[Record], names: list[str]) -> str:
             return "t" if value else "f"
         return "\\N" if value is False else "".join(_ESCAPES.get(c, c) for c in str(value))
 
-    lines = [json.dumps({"columns": [[name, kinds[name]] for name in names]})]
+    lines = [json.dumps({"uuid": uuid, "columns": [[name, kinds[name]] for name in names]})]
     lines += ["\t".join(cell(name, record[name]) for name in names) for record in records]
     lines += [f"\\. {len(records)}", ""]
     return base64.b64encode(zlib.compress("\n".join(lines).encode(), 1)).decode()
@@ -351,7 +351,7 @@ class FaultyOdoo:
         found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
         if request.method == "export":
             # None are all, as the addon has it.
-            return _result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})]))
+            return _result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
         return _result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
 

@@ -219,6 +219,15 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
     before = connected.mirror("odoo_id, xmin::text")
     first, erp.uuid = erp.uuid, "5f0a2f5e-0000-11f1-8000-00000000000f"
     erp.records = [metric(n, name="Of another") for n in range(1, 8)]
+    # An incremental run that remembers the address learns it from the first page; one that does not looks before it reads.
+    for forget in ("false", "true"):
+        connected.rows(f"delete from ipai.odoo_logins where {forget}")
+        erp.requests.clear()
+        with pytest.raises(psycopg.Error) as refused:
+            connected.rows("call ipai.run_sync('sample_metrics', 'incremental')")
+        assert refused.value.sqlstate == "55000"
+        assert ("info" in methods(erp)) == (forget == "true")
+        assert connected.mirror("odoo_id, xmin::text") == before
     for statement in ("call ipai.run_sync('sample_metrics', 'full')", "select * from ipai.sync_mirror('sample_metrics')"):
         with pytest.raises(psycopg.Error) as refused:
             connected.rows(statement)
@@ -227,12 +236,6 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
         assert connected.mirror("odoo_id, xmin::text") == before
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": first}
-    # An incremental run that remembers nothing of this address looks before it reads.
-    connected.rows("delete from ipai.odoo_logins")
-    with pytest.raises(psycopg.Error) as refused:
-        connected.rows("call ipai.run_sync('sample_metrics', 'incremental')")
-    assert refused.value.sqlstate == "55000"
-    assert connected.mirror("odoo_id, xmin::text") == before
     # Who means it says so.
     run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"]) == (7, ROWS - 7)

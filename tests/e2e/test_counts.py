@@ -131,7 +131,7 @@ def test_old_counts_that_differ_are_drift(mirrored: Supabase, erp: FaultyOdoo) -
 
 def test_a_run_that_goes_on_counts_what_the_stopped_one_changed(mirrored: Supabase, erp: FaultyOdoo) -> None:
     """The resumed run itself changes nothing, but the counts of before no longer hold."""
-    mirrored.rows("update ipai.mirrors set page_size = 1")
+    mirrored.rows("update ipai.mirrors set page_size = 1, settled_id = null")
     erp.records = [metric(1, active=False, is_alert=True, write_date="2026-01-06 09:00:00"), *RECORDS[1:]]
     erp.on("search_read", well, times=4)
     erp.on("search_read", recorded("fault_access_error_read_portal"))

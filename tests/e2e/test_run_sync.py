@@ -74,14 +74,23 @@ def test_a_first_run_brings_every_record(registered: Supabase, erp: Odoo) -> Non
     assert run["cursor_after"] == run["newest"] < run["odoo_clock"]
 
 
-def test_a_run_with_nothing_new_reads_the_overlap_and_touches_nothing(mirrored: Supabase, erp: Odoo) -> None:
+def test_a_run_with_nothing_new_reads_the_overlap_once_it_is_over_one_record_and_touches_nothing(mirrored: Supabase, erp: Odoo) -> None:
     before = mirrored.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
-    run = incremental(mirrored)
-    # Ten minutes, a record a minute, both ends included.
-    assert (run["fetched"], run["unchanged"]) == (11, 11)
+    # As a run leaves it that began less than the overlap after the newest record.
+    mirrored.rows("update ipai.mirrors set settled_id = null")
+    # Ten minutes, a record a minute, both ends included; they are long over, so that the next run knows what it needs.
+    for records in (11, 1, 1):
+        run = incremental(mirrored)
+        assert (run["fetched"], run["unchanged"]) == (records, records)
+        assert run["cursor_after"] == run["cursor_before"]
     assert mirrored.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
-    assert run["cursor_after"] == run["cursor_before"]
     assert_equal(mirrored, erp)
+
+
+def test_another_overlap_is_looked_at_again(mirrored: Supabase) -> None:
+    assert incremental(mirrored)["fetched"] == 1
+    mirrored.row("select ipai.alter_mirror('sample_metrics', overlap => '20 minutes')")
+    assert [incremental(mirrored)["fetched"] for _ in range(2)] == [21, 1]
 
 
 def test_edits_archiving_deletions_and_new_records_arrive_with_one_run(mirrored: Supabase, erp: Odoo) -> None:
@@ -149,6 +158,8 @@ def test_records_of_one_second_arrive_over_a_page_boundary_and_after_the_cursor(
     assert (run["mode"], run["pages"] >= 3, run["updated"] > 2 * PAGE) == ("incremental", True, True)
     assert run["cursor_after"] == datetime.fromisoformat("2026-01-05T08:00:00+00:00")
     assert_equal(mirrored, erp)
+    # The run before was not that late.
+    mirrored.rows("update ipai.mirrors set settled_id = null")
     sql(erp, write.format("(999000 + id)") + f" where id between {PAGE - 5} and {PAGE + 5}")
     assert mirrored.run()["updated"] == 11
     assert_equal(mirrored, erp)
@@ -355,13 +366,19 @@ def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
 def test_a_run_with_nothing_new_costs_two_small_requests(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.run()
     before = supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
-    scripted.requests.clear()
-    run = supabase.run()
-    assert (run["mode"], run["fetched"], run["unchanged"]) == ("incremental", 5, 5)
-    assert [request.method for request in scripted.requests] == ["search_read", "search_count"]
-    (request,) = scripted.received("search_read")
-    # Ten minutes before the greatest write date.
-    assert ["write_date", ">=", "2026-01-05 07:50:00"] in request.domain
+    for settled, fetched, asked in [
+        # Ten minutes before the greatest write date.
+        ("null", 5, [["write_date", ">=", "2026-01-05 07:50:00"]]),
+        # When they are over: behind it, and one that tells that the database is the same still.
+        ("settled_id", 1, ["|", ["id", "in", [5]], ["write_date", ">=", "2026-01-05 08:00:01"]]),
+    ]:
+        supabase.rows(f"update ipai.mirrors set settled_id = {settled}")
+        scripted.requests.clear()
+        run = supabase.run()
+        assert (run["mode"], run["fetched"], run["unchanged"]) == ("incremental", fetched, fetched)
+        assert [request.method for request in scripted.requests] == ["search_read", "search_count"]
+        (request,) = scripted.received("search_read")
+        assert request.domain == [["id", ">", 0], *asked]
     assert supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
 
 

@@ -1,6 +1,6 @@
 """The text that `ipai.sync` answers with.
 
-A line of JSON, which names the columns; a line a record, in the text format of Postgres's COPY; and `\\.` with the number of records, which
+A line of JSON, which names the columns and the database; a line a record, in the text format of Postgres's COPY; and `\\.` with the number of records, which
 shows that the text is whole. All of it is compressed by zlib and then base64, so that XML-RPC and JSON-RPC carry it unchanged.
 """
 
@@ -43,12 +43,12 @@ CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 13})
 class Page:
     """Lines of records, compressed while they come."""
 
-    def __init__(self, columns):
+    def __init__(self, columns, uuid):
         self._packed = _Packed()
         # COPY writes a line at a time: the buffer spares a call of Python for each.
         self._buffer = io.BufferedWriter(self._packed, 1 << 18)
         self.write = self._buffer.write
-        self.write(json.dumps({"columns": columns}, separators=(",", ":")).encode() + b"\n")
+        self.write(json.dumps({"uuid": uuid, "columns": columns}, separators=(",", ":")).encode() + b"\n")
 
     def close(self):
         """The whole answer; nothing can be written any more."""

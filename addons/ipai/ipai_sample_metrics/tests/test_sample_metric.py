@@ -55,6 +55,10 @@ class TestFields(SampleMetricCase):
         self.assertFalse(metric.is_alert)
         self.assertFalse(self.Metric.search([("id", "=", metric.id), ("is_alert", "=", True)]))
 
+    def test_what_was_written_last_is_found_by_an_index(self):
+        self.sql("select indexdef from pg_indexes where tablename = 'ipai_sample_metric'")
+        self.assertTrue([definition for (definition,) in self.env.cr.fetchall() if definition.endswith("(write_date)")])
+
     def test_date_defaults_to_today_of_the_user(self):
         for tz in ("Asia/Manila", "Pacific/Kiritimati", "Pacific/Niue"):
             user = new_test_user(self.env, f"metrics_{tz}", groups="ipai_sample_metrics.group_sample_metric_manager", tz=tz)

@@ -59,9 +59,7 @@ class IpaiSync(models.AbstractModel):
     @api.readonly
     def info(self):
         """Say that the module is there, and of which database."""
-        # An ordinary user may not read it, and needs it to notice that a database was replaced. It is an identifier, not a secret.
-        uuid = self.env["ir.config_parameter"].sudo().get_param("database.uuid")
-        return {"protocol": PROTOCOL, "version": VERSION, "uuid": uuid}
+        return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid()}
 
     @api.model
     @api.readonly
@@ -123,6 +121,10 @@ class IpaiSync(models.AbstractModel):
                 digests[place - 1] = digest
         return digests
 
+    def _uuid(self):
+        # An ordinary user may not read it, and needs it to notice that a database was replaced. It is an identifier, not a secret.
+        return self.env["ir.config_parameter"].sudo().get_param("database.uuid")
+
     def _records(self, model):
         records = self.env.get(model)
         if records is None:
@@ -154,7 +156,7 @@ class IpaiSync(models.AbstractModel):
 
     def _copy_page(self, records, names, query, columns):
         """A page whose ``columns`` Postgres writes."""
-        page = Page(_header(records, names))
+        page = Page(_header(records, names), self._uuid())
         whole = len(columns) == len(names)
         lines = page if whole else io.BytesIO()
         copy = SQL("COPY (%s) TO STDOUT (ENCODING 'UTF8')", query.select(*columns.values()))
@@ -183,7 +185,7 @@ class IpaiSync(models.AbstractModel):
             if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
                 # A relation to a model whose ids are text, as those of account.root are.
                 wire_types[name] = "s"
-        page = Page(list(wire_types.items()))
+        page = Page(list(wire_types.items()), self._uuid())
         for values in rows:
             cells = {name: cell(wire_types[name], values[name]) for name in to_read}
             cells.update(copied[values["id"]] if copied else {"id": cell("i", values["id"])})

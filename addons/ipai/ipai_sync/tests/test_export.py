@@ -47,9 +47,11 @@ class TestFormat(ExportCase):
         partner = self.Partner.create({"name": "A\tB", "color": 7, "street": False, "city": ""})
         self.fresh()
         answer = self.env["ipai.sync"].export("res.partner", [("id", "=", partner.id)], ["name", "color", "street", "city", "is_company"])
+        uuid = self.env["ipai.sync"].info()["uuid"]
         self.assertEqual(
             zlib.decompress(base64.b64decode(answer)).decode(),
-            '{"columns":[["id","i"],["name","s"],["color","i"],["street","s"],["city","s"],["is_company","b"]]}\n'
+            f'{{"uuid":"{uuid}",'
+            '"columns":[["id","i"],["name","s"],["color","i"],["street","s"],["city","s"],["is_company","b"]]}\n'
             f"{partner.id}\tA\\tB\t7\t\\N\t\tf\n"
             "\\. 1\n",
         )
