@@ -182,7 +182,7 @@ def test_a_signed_in_user_has_counts_claims_and_protected_mirrors(whole: Supabas
             for name in ("app_claim", "claims_all", "claimed_ids", "claimed_id_ranges", "claimed_texts", "metric_facets")
         },
         "function ipai.metric_series(text,text,bigint,bigint,date,date,integer)": "X",
-        "function ipai.metrics_context(integer,text)": "X",
+        "function ipai.metrics_context(integer,text,boolean)": "X",
         "function ipai.metrics_overview(text,boolean,integer,integer,integer)": "X",
     }
 
