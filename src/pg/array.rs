@@ -72,6 +72,9 @@ fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result
     Ok(built.finish(array))
 }
 
+/// MaxAllocSize
+const LARGEST: usize = 0x3fff_ffff;
+
 /// An array that is being filled.
 struct Array {
     begin: *mut pg_sys::ArrayType,
@@ -89,9 +92,10 @@ impl Array {
         let bitmap = if has_nulls { cells.div_ceil(8) } else { 0 };
         let overhead = (size_of::<pg_sys::ArrayType>() + DIMENSION + bitmap).next_multiple_of(8);
         let total = overhead + size;
-        let (Ok(count), Ok(length)) = (i32::try_from(cells), i32::try_from(total)) else {
+        // What palloc gives at most, and fewer cells than bytes.
+        let (true, Ok(count), Ok(length)) = (total < LARGEST, i32::try_from(cells), i32::try_from(total)) else {
             return Err(Error::Limit {
-                limit: "2 GB for one column of a page".to_owned(),
+                limit: "1 GB for one column of a page".to_owned(),
                 hint: "Lower the page size of the mirror.".to_owned(),
             });
         };
@@ -140,7 +144,7 @@ impl Array {
             size.next_multiple_of(4) <= self.left,
             "more values than there is room for"
         );
-        // SAFETY: there is room for the header, the bytes and the padding, which is zero already; `size` is below 2 GB, and `next` is a
+        // SAFETY: there is room for the header, the bytes and the padding, which is zero already; `size` is below 1 GB, and `next` is a
         // multiple of 4.
         unsafe {
             pgrx::set_varsize_4b(self.next.cast(), size as i32);

@@ -673,6 +673,25 @@ fn product(records: usize) -> Product {
     product
 }
 
+#[test]
+fn missing_records_that_are_too_large_together_are_read_apart() {
+    for (room, read) in [(2, true), (1, true), (0, false)] {
+        let (odoo, mut table) = mirrored(10);
+        table.rows.retain(|id, _| *id > 3);
+        let mut reader = Reader::new(&odoo);
+        reader.room = room;
+        let plan = Plan {
+            mode: Mode::Reconcile,
+            bound: Some(odoo.borrow().date().naive_utc()),
+            ..full()
+        };
+        let result = sync_from(&mut reader, &mut table, &plan);
+        assert_eq!(result.is_ok(), read, "{result:?}");
+        assert_eq!(table.rows == odoo.borrow().rows(), read);
+        assert!(read || matches!(result, Err(Error::Limit { .. })));
+    }
+}
+
 /// Makes another minute of Odoo's day, longer than the overlap.
 fn later(product: &mut Product) {
     product.apply(&[Op::Pass(LONGEST.num_seconds() as u8 + 10)]);

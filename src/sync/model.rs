@@ -306,6 +306,8 @@ pub struct Reader {
     pub uncounted: usize,
     /// Whether it can tell digests.
     pub digests: bool,
+    /// Most records that an answer to [`Source::read`] has room for.
+    pub room: usize,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
     first_date: Option<DateTime<Utc>>,
@@ -326,6 +328,7 @@ impl Reader {
             tamper: |ids| ids,
             uncounted: 0,
             digests: false,
+            room: usize::MAX,
             calls: Vec::new(),
             first_date: None,
             scan: Scan::default(),
@@ -452,6 +455,12 @@ impl Source for Reader {
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
+        if ids.len() > self.room {
+            return Err(Error::Limit {
+                limit: "its size".to_owned(),
+                hint: String::new(),
+            });
+        }
         Ok(self.page(|id, _| ids.contains(&id), ids.len()))
     }
 

@@ -275,11 +275,22 @@ fn compare_ids(
     found.missing += difference.missing.len() as u64;
     if read_missing {
         for ids in difference.missing.chunks(run.page_size().min(READ)) {
-            let page = run.ask(|source| source.read(ids))?;
-            run.write(&page, None)?;
+            read(run, ids)?;
         }
     }
     Ok(())
+}
+
+/// Reads missing records. Half of them may fit where all were too large to be read.
+fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
+    match run.ask(|source| source.read(ids)) {
+        Err(Error::Limit { .. }) if ids.len() > 1 => {
+            let (some, others) = ids.split_at(ids.len() / 2);
+            read(run, some)?;
+            read(run, others)
+        }
+        page => run.write(&page?, None),
+    }
 }
 
 /// Asks for the ids of a range in windows.
