@@ -5,13 +5,15 @@ import { copyText } from '../src/lib/copy'
 
 // jsdom has no clipboard; tests/dashboard copies in a real browser.
 beforeEach(() => {
-  document.execCommand = () => false
+  command(() => false)
 })
 afterEach(() => {
   vi.unstubAllGlobals()
   Reflect.deleteProperty(document, 'execCommand')
 })
 
+/** What `document.execCommand` does: the only way without a secure context, although it is deprecated. */
+const command = (execute: (name: string) => boolean) => Reflect.set(document, 'execCommand', execute)
 const clipboard = (object: object | undefined) => vi.stubGlobal('navigator', { clipboard: object })
 
 class Item {
@@ -43,14 +45,14 @@ it('writes the text once it is there, where a promise is refused or unknown', as
 it('copies from a field where a page of plain http has no clipboard', async () => {
   clipboard(undefined)
   let copied = ''
-  document.execCommand = (command) => {
-    copied = `${command}: ${(document.activeElement as HTMLTextAreaElement).value}`
+  command((name) => {
+    copied = `${name}: ${(document.activeElement as HTMLTextAreaElement).value}`
     return true
-  }
+  })
   await copyText(Promise.resolve('text'))
   expect(copied).toBe('copy: text')
   expect(document.querySelector('textarea')).toBeNull()
-  document.execCommand = () => false
+  command(() => false)
   await expect(copyText(Promise.resolve('text'))).rejects.toThrow('does not let the page copy')
 })
 
