@@ -114,6 +114,15 @@ it('polls where the token cannot be had, and subscribes once it can', async () =
   expect(phoenix?.joins).toHaveLength(1)
 })
 
+it('subscribes to nothing where it has ended before the token is known', async () => {
+  const phoenix = await Phoenix.start('subscribes')
+  undo.push(() => phoenix.stop())
+  const scout = createScout({ supabaseUrl: phoenix.url, supabaseKey: 'anon-key' }, 'the-users-token')
+  new Live(scout, { pollSeconds: 600, realtime: true }).start()()
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(phoenix.joins).toEqual([])
+})
+
 it('that is started twice, as React does to find mistakes, subscribes once', async () => {
   const { live: page, phoenix } = await live('subscribes', { realtime: false })
   const scout = createScout({ supabaseUrl: phoenix?.url ?? '', supabaseKey: 'anon-key' }, 'the-users-token')

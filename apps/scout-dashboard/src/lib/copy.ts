@@ -12,8 +12,7 @@ export async function copyText(text: Promise<string>): Promise<void> {
       await clipboard.write([new ClipboardItem({ 'text/plain': text.then((content) => new Blob([content], { type: 'text/plain' })) })])
       return
     } catch {
-      // Where the text is what failed, this says so.
-      await text
+      // The text itself may be what failed: that is thrown below.
     }
   }
   const content = await text
