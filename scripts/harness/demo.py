@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from . import extension, paths, postgres, setup, shell
+from . import dashboard, extension, paths, postgres, setup, shell
 from .odoo import MODEL, Odoo, generate_metrics
 from .postgres import Cluster, Installation
+from .postgrest import PostgREST
 
 METRICS = 20_000
+#: With the dashboard: 24 metrics a store and day.
+STORES = 12
+DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,27 @@ def main() -> int:
         "ODOO_PASSWORD in the environment point it at an Odoo of yours, which is only read (ODOO_ALLOW_INSECURE=true for plain http).",
     )
     options.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
-    keep = options.parse_args().keep
+    options.add_argument("--dashboard", action="store_true", help="then serve the Scout dashboard over the mirror, until Ctrl-C")
+    chosen = options.parse_args()
     theirs = users_odoo()
     setup.ensure_system()
+    if chosen.dashboard:
+        dashboard.build()
     installation = Installation.default().relocated("demo", under=paths.run_dir())
     extension.build(installation)
     shell.say("Starting a Postgres like Supabase's")
     with postgres.supabase_cluster(installation) as cluster:
         if theirs:
-            return run(cluster, theirs, keep)
+            return run(cluster, theirs, chosen)
         shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics")
         with Odoo(demo=True) as odoo:
-            shell.say(f"Making {METRICS:,} metrics in Odoo")
-            generate_metrics(odoo, METRICS)
-            return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), keep)
+            if chosen.dashboard:
+                shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo")
+                dashboard.fill_odoo(odoo, stores=STORES, days=DAYS)
+            else:
+                shell.say(f"Making {METRICS:,} metrics in Odoo")
+                generate_metrics(odoo, METRICS)
+            return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), chosen)
 
 
 def users_odoo() -> Erp | None:
@@ -66,7 +77,7 @@ def users_odoo() -> Erp | None:
     return Erp(url.rstrip("/"), dbname, user, password, None)
 
 
-def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
+def run(cluster: Cluster, erp: Erp, chosen: argparse.Namespace) -> int:
     screen = Screen(cluster)
     screen.title("1. Install, and connect to Odoo")
     screen.show("create extension ipai_sync", user="supabase_admin")
@@ -94,11 +105,13 @@ def run(cluster: Cluster, erp: Erp, keep: bool) -> int:
     equal = counts(screen, erp)
     screen.title("How to look at it")
     screen.line(f"$ psql '{cluster.dsn(user='postgres')}'")
-    if keep:
+    if chosen.dashboard:
+        serve(screen, erp)
+    elif chosen.keep:
         print(f"\nOdoo: {erp.url}  (database {erp.dbname}, user {erp.user})\nEverything runs until you press Ctrl-C.", flush=True)
         signal.pause()
     else:
-        print("(The servers end with the demo; scripts/demo --keep leaves them running.)")
+        print("(The servers end with the demo; scripts/demo --keep leaves them running, scripts/demo --dashboard shows a page over them.)")
     return 0 if equal else 1
 
 
@@ -153,6 +166,35 @@ def by_itself(screen: Screen, odoo: Odoo) -> None:
     # The value is there with its page, the run's end a moment later.
     shell.wait_until(lambda: not screen.quietly(RUNNING), "the run ending")
     screen.show("select run, mode, state, fetched, updated, unchanged from ipai.sync_runs order by run desc limit 1")
+
+
+def serve(screen: Screen, erp: Erp) -> None:
+    """The dashboard over the mirror, which pg_cron keeps in step; ends with Ctrl-C."""
+    screen.title("The dashboard")
+    screen.show("select ipai.schedule_sync('sample_metrics', '* * * * *')")
+    with PostgREST(screen.cluster) as api, dashboard.Dashboard(api, dashboard.demo_config(screen.cluster, api)) as page:
+        print(
+            f"\n    {page.url}\n\nUsers of two tenants and an operator are in its menu at the top right. pg_cron syncs every full minute."
+        )
+        print(f"Odoo: {erp.url}  (database {erp.dbname}, user {erp.user}, XML-RPC)")
+        if erp.own and sys.stdin.isatty():
+            print("Press Enter to let a store sell more in Odoo, and watch the page. Ctrl-C ends everything.", flush=True)
+            while sys.stdin.readline():
+                print(sell_more(erp.own), flush=True)
+        else:
+            print("Everything runs until you press Ctrl-C.", flush=True)
+        # Where the terminal is closed, there is still somebody who looks.
+        signal.pause()
+
+
+def sell_more(odoo: Odoo) -> str:
+    """Changes the newest sales in Odoo; tells what it did."""
+    (record,) = odoo.rpc(
+        MODEL, "search_read", [["code", "=", "STORE_SALES"]], ["store_id", "value", "date"], limit=1, order="date desc, id"
+    )
+    value = round(record["value"] * 1.5, 2)
+    odoo.rpc(MODEL, "write", [record["id"]], {"value": value})
+    return f"In Odoo: the sales of {record['store_id'][1]} on {record['date']} are now {value:,.2f}, and were {record['value']:,.2f}."
 
 
 def counts(screen: Screen, erp: Erp) -> bool:

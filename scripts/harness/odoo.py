@@ -422,14 +422,14 @@ def generate_metrics(odoo: Odoo, n: int) -> None:
     Some lack a date, brand, store or notes, some are archived; texts hold emoji, CR LF, markup and control characters. SQL makes them, with
     ids, users and times as Odoo sets them; brands and stores are partners made by Odoo.
     """
-    brands = _partners(odoo, [f"{_BRANDS[i % len(_BRANDS)]} {i:02}" for i in range(24)])
-    stores = _partners(odoo, [f"Store {i:03}" for i in range(120)])
+    brands = partners(odoo, [f"{_BRANDS[i % len(_BRANDS)]} {i:02}" for i in range(24)])
+    stores = partners(odoo, [f"Store {i:03}" for i in range(120)])
     ids = {"brands": ",".join(map(str, brands)), "stores": ",".join(map(str, stores))}
     uid = odoo.uid(odoo.admin_user, odoo.admin_password)
     odoo.pg.psql(_GENERATE.format(n=int(n), uid=uid, **ids), dbname=odoo.dbname, user="odoo")
 
 
-def _partners(odoo: Odoo, names: list[str]) -> list[int]:
+def partners(odoo: Odoo, names: Sequence[str]) -> list[int]:
     """The ids of companies with these names; missing ones are created."""
     found = {row["name"]: row["id"] for row in odoo.rpc("res.partner", "search_read", [("name", "in", names)], ["name"])}
     missing = [name for name in names if name not in found]

@@ -58,7 +58,7 @@ class PostgREST:
             **settings,
         }
         self._server: subprocess.Popen[bytes] | None = None
-        self._gateway: _Gateway | None = None
+        self._gateway: Gateway | None = None
 
     def __enter__(self) -> PostgREST:
         ours = {f"PGRST_{name.upper()}": str(value) for name, value in self._settings.items() if value is not None}
@@ -83,7 +83,7 @@ class PostgREST:
 
         try:
             shell.wait_until(ready, "PostgREST with the database's schema", seconds=30)
-            self._gateway = _Gateway(self.port)
+            self._gateway = Gateway(self.port)
         except BaseException:
             self._stop()
             raise
@@ -151,11 +151,11 @@ def run_script(script: str, **variables: str) -> str:
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
-class _Gateway(ThreadingHTTPServer):
+class Gateway(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
-        super().__init__((PostgREST.host, 0), _Handler)
+    def __init__(self, port: int, handler: type[GatewayHandler] | None = None) -> None:
+        super().__init__((PostgREST.host, 0), handler or GatewayHandler)
         self.postgrest_port = port
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -164,8 +164,8 @@ class _Gateway(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Gateway
+class GatewayHandler(BaseHTTPRequestHandler):
+    server: Gateway
     protocol_version = "HTTP/1.1"
 
     def _pass_on(self) -> None:

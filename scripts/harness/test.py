@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 
-from . import extension, fuzz, odoo, paths, postgres, setup, shell, tap
+from . import dashboard, extension, fuzz, odoo, paths, postgres, setup, shell, tap
 from .totals import Totals
 
 #: Where the in-server tests are. The crate's other tests need no server, and are layer `pure`.
@@ -57,9 +57,21 @@ def database() -> Totals:
 
 def end_to_end(selection: Sequence[str] = ()) -> Totals:
     """Real servers together: Odoo, Postgres, the Supabase CLI."""
+    return _pytest(selection or ["tests/e2e"])
+
+
+def scout() -> Totals:
+    """The dashboard: types, lint, Vitest, build, and Debian's Chromium over PostgREST."""
+    parts = dashboard.check()
+    dashboard.ensure_browser()
+    browser = _pytest(["tests/dashboard"])
+    return Totals(parts.passed + browser.passed, parts.failed + browser.failed, parts.output + browser.output)
+
+
+def _pytest(selection: Sequence[str]) -> Totals:
     report = paths.run_dir() / "report.xml"
     status = shell.run(
-        [setup.ensure_venv(), "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", *(selection or ["tests/e2e"])],
+        [setup.ensure_venv(), "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", *selection],
         cwd=paths.PROJECT,
         check=False,
     ).returncode
@@ -79,6 +91,7 @@ LAYERS: dict[str, Callable[[], Totals]] = {
     "database": database,
     "server15": server15,
     "server17": server17,
+    "dashboard": scout,
     "e2e": end_to_end,
 }
 

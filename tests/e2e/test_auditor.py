@@ -27,6 +27,7 @@ CHECKS = {
     )
 }
 TABLE = "ipai.ipai_sample_metrics"
+TABLE_MIGRATION = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql"
 
 
 class Site:
@@ -46,8 +47,7 @@ class Site:
 
     @property
     def migration(self) -> Path:
-        """The one that makes the table."""
-        return min((self.checkout / "migrations").glob("*.sql"))
+        return self.checkout / TABLE_MIGRATION
 
     @property
     def odoo_command(self) -> str:

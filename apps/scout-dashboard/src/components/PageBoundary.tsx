@@ -1,0 +1,43 @@
+import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle } from '@fluentui/react-components'
+import { Component, type ReactNode } from 'react'
+
+interface Props {
+  /** Before it is shown again. */
+  onRetry: () => void
+  children: ReactNode
+}
+
+/** Keeps an error of one page there: the header, and with it the way to the other pages, stays. */
+export class PageBoundary extends Component<Props, { error: unknown }> {
+  override state: { error: unknown } = { error: null }
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error: error ?? 'unknown' }
+  }
+
+  private readonly retry = () => {
+    this.props.onRetry()
+    this.setState({ error: null })
+  }
+
+  override render() {
+    const { error } = this.state
+    if (error === null) return this.props.children
+    return (
+      <MessageBar intent="error" layout="multiline">
+        <MessageBarBody>
+          <MessageBarTitle>This page cannot be shown</MessageBarTitle>
+          Check your connection and try again. Where the dashboard was renewed meanwhile, reload it.
+          <details>
+            <summary>Details</summary>
+            {error instanceof Error ? error.message : 'The page has raised something that is no error.'}
+          </details>
+        </MessageBarBody>
+        <MessageBarActions>
+          <Button onClick={this.retry}>Try again</Button>
+          <Button onClick={() => globalThis.location.reload()}>Reload</Button>
+        </MessageBarActions>
+      </MessageBar>
+    )
+  }
+}

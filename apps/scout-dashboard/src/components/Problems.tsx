@@ -1,0 +1,52 @@
+import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle, Text, makeStyles, tokens } from '@fluentui/react-components'
+import type { ReactNode } from 'react'
+
+import type { Problem } from '../lib/errors'
+
+const useStyles = makeStyles({
+  problem: { marginBottom: '16px' },
+  details: { marginTop: '4px', color: tokens.colorNeutralForeground2, overflowWrap: 'anywhere' },
+  empty: {
+    display: 'flex',
+    flexDirection: 'column',
+    alignItems: 'center',
+    rowGap: '8px',
+    padding: '56px 16px',
+    textAlign: 'center',
+    color: tokens.colorNeutralForeground2,
+  },
+})
+
+/** What went wrong, what to do, and a way to try again. */
+export function ProblemBar({ problem, retry, stale }: { problem: Problem; retry: () => void; stale: boolean }) {
+  const styles = useStyles()
+  return (
+    <MessageBar intent="error" layout="multiline" className={styles.problem}>
+      <MessageBarBody>
+        <MessageBarTitle>{problem.title}</MessageBarTitle>
+        {problem.advice}
+        {stale && ' What you see is from before.'}
+        <details className={styles.details}>
+          <summary>Details</summary>
+          {problem.detail}
+        </details>
+      </MessageBarBody>
+      <MessageBarActions>
+        <Button onClick={retry}>Try again</Button>
+      </MessageBarActions>
+    </MessageBar>
+  )
+}
+
+/** In place of what is not there. */
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  const styles = useStyles()
+  return (
+    <div className={styles.empty}>
+      <Text size={500} weight="semibold">
+        {title}
+      </Text>
+      {children && <Text>{children}</Text>}
+    </div>
+  )
+}

@@ -1,0 +1,126 @@
+import type { Unit } from '../types/metric'
+
+/** A number as PostgREST sends one: what JSON has no number for comes as text. */
+export type Value = number | string | null | undefined
+
+/** Texts for people, in their locale. */
+export interface Formats {
+  /** In full: ₱1,234.50, 97.5%, 1,834. */
+  value: (value: Value, unit: Unit) => string
+  /** Short, for cards and axes: ₱1.2M. */
+  short: (value: Value, unit: Unit) => string
+  /** From one value to the next; null where nothing can be said. */
+  change: (value: Value, before: Value, unit: Unit) => Change | null
+  /** An ISO day. */
+  day: (day: string | null) => string
+  /** An ISO day without its year. */
+  shortDay: (day: string) => string
+  /** A moment, to the second if it is of today. */
+  time: (moment: Date) => string
+  /** How long ago: “5 minutes ago”. */
+  ago: (moment: Date, now: Date) => string
+  count: (n: number) => string
+}
+
+export interface Change {
+  direction: 'up' | 'down' | 'same'
+  text: string
+}
+
+/** Of what is shown for a value that is none. */
+export const NOTHING = '–'
+
+const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+  ['second', 1],
+]
+
+export function formats(languages: string | readonly string[] | undefined, currency: string): Formats {
+  const locale = supported(languages)
+  const number = (options: Intl.NumberFormatOptions) => new Intl.NumberFormat(locale as string[], options)
+  const date = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale as string[], options)
+  const money: Intl.NumberFormatOptions = { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }
+  const whole = number({ maximumFractionDigits: 0 })
+  const full = { percent: number({ style: 'percent', maximumFractionDigits: 2 }), count: number({ maximumFractionDigits: 2 }), amount: number(money) }
+  const short = {
+    percent: number({ style: 'percent', maximumFractionDigits: 1 }),
+    count: number({ notation: 'compact', maximumFractionDigits: 1 }),
+    amount: number({ ...money, notation: 'compact', minimumFractionDigits: 0, maximumFractionDigits: 1 }),
+  }
+  const round = { ...full, count: whole, amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }) }
+  const signed = {
+    percent: number({ style: 'percent', maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
+    count: number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
+    amount: number({ ...money, signDisplay: 'exceptZero' }),
+  }
+  const percent = number({ style: 'percent', maximumFractionDigits: 1, signDisplay: 'exceptZero' })
+  const points = number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' })
+  // A day is a day, wherever one looks at it from.
+  const day = date({ dateStyle: 'medium', timeZone: 'UTC' })
+  const shortDay = date({ day: 'numeric', month: 'short', timeZone: 'UTC' })
+  const clock = date({ timeStyle: 'medium' })
+  const moment = date({ dateStyle: 'medium', timeStyle: 'short' })
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' })
+
+  const write = (value: Value, unit: Unit, by: Record<Unit, Intl.NumberFormat>) => {
+    const n = toNumber(value)
+    return n === null ? NOTHING : by[known(unit)].format(unit === 'percent' ? n / 100 : n)
+  }
+  // What Intl cannot write, such as the day 'infinity', stays as it is.
+  const writeDay = (iso: string, by: Intl.DateTimeFormat) => {
+    const time = new Date(iso)
+    return Number.isNaN(time.getTime()) ? iso : by.format(time)
+  }
+
+  return {
+    value: (value, unit) => {
+      const n = toNumber(value)
+      // Far from zero nobody reads cents, and near it a whole number would be zero.
+      return write(value, unit, n !== null && Math.abs(n) >= 10_000 ? round : full)
+    },
+    short: (value, unit) => write(value, unit, short),
+    change: (value, before, unit) => {
+      const [now, then] = [toNumber(value), toNumber(before)]
+      if (now === null || then === null) return null
+      const difference = now - then
+      const direction = difference > 0 ? 'up' : difference < 0 ? 'down' : 'same'
+      if (unit === 'percent') return { direction, text: `${points.format(difference)} pp` }
+      // Of nothing there is no percentage.
+      if (then === 0) return { direction, text: difference === 0 ? percent.format(0) : write(difference, unit, signed) }
+      return { direction, text: percent.format(difference / Math.abs(then)) }
+    },
+    day: (iso) => (iso === null ? 'no date' : writeDay(iso, day)),
+    shortDay: (iso) => writeDay(iso, shortDay),
+    time: (at) => (at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at)),
+    ago: (at, now) => {
+      const seconds = Math.min(0, Math.round((at.getTime() - now.getTime()) / 1000))
+      const [unit, length] = AGES.find(([, size]) => -seconds >= size) ?? ['second', 1]
+      return relative.format(Math.ceil(seconds / length), unit)
+    },
+    count: (n) => whole.format(n),
+  }
+}
+
+/** Without a language that Intl refuses, as some browsers name one: then the browser's default. */
+function supported(languages: string | readonly string[] | undefined): string | readonly string[] | undefined {
+  try {
+    Intl.getCanonicalLocales(languages)
+    return languages
+  } catch {
+    return undefined
+  }
+}
+
+/** The unit, or a plain number's for one that is not known here: a page of a version before may meet a new one. */
+function known(unit: string): Unit {
+  return unit === 'percent' || unit === 'amount' ? unit : 'count'
+}
+
+/** A finite number, or null. */
+export function toNumber(value: Value): number | null {
+  if (value === null || value === undefined || value === '') return null
+  const n = Number(value)
+  return Number.isFinite(n) ? n : null
+}

@@ -1,0 +1,178 @@
+import { Badge, makeStyles, MessageBar, MessageBarBody, MessageBarTitle, Skeleton, SkeletonItem, Text, Title2, tokens } from '@fluentui/react-components'
+
+import { DataTable, type Column } from '../components/DataTable'
+import { Panel } from '../components/Panel'
+import { Empty, ProblemBar } from '../components/Problems'
+import { useFreshness, useHealth, type Delta, type SampleDelta, type Seen, type Status, type SyncAlert } from '../hooks/useHealth'
+import { useNow } from '../hooks/useNow'
+import { useScout } from '../hooks/useScout'
+import { NOTHING } from '../lib/format'
+
+const useStyles = makeStyles({
+  title: { margin: 0 },
+  about: { display: 'block', color: tokens.colorNeutralForeground2, marginBottom: '16px' },
+  facts: { display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(170px, 1fr))', gap: '16px', margin: '0 0 16px', '@media (max-width: 600px)': { gridTemplateColumns: '1fr 1fr', gap: '10px' } },
+  fact: { backgroundColor: tokens.colorNeutralBackground1, border: `1px solid ${tokens.colorNeutralStroke2}`, borderRadius: tokens.borderRadiusXLarge, padding: '16px' },
+  term: { color: tokens.colorNeutralForeground2 },
+  figure: { margin: '4px 0 0', fontSize: tokens.fontSizeBase500, lineHeight: tokens.lineHeightBase500, fontWeight: tokens.fontWeightSemibold },
+  state: { minWidth: '52px' },
+  hint: { color: tokens.colorNeutralForeground3 },
+})
+
+const COLORS = { ok: 'success', running: 'informative', late: 'warning', stale: 'warning', never: 'warning', drift: 'danger', failing: 'danger', disabled: 'informative' } as const
+const WORDS: Record<string, string> = {
+  ok: 'ok',
+  drift: 'counts differ',
+  stale: 'not counted lately',
+  never: 'never',
+  late: 'late',
+  failing: 'failing',
+  running: 'running',
+  disabled: 'disabled',
+}
+
+/** Whether the mirrors are in step with Odoo, as far as one's role may see it. */
+export default function Health() {
+  const styles = useStyles()
+  const health = useHealth()
+  const freshness = useFreshness()
+  const { data, loading, error, retry } = health
+  return (
+    <>
+      <Title2 as="h1" block className={styles.title}>
+        Sync health
+      </Title2>
+      <Text className={styles.about}>Whether what you see is what Odoo has.</Text>
+      {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
+      {data === null && loading && (
+        <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
+          <SkeletonItem style={{ height: '90px' }} />
+          <SkeletonItem style={{ height: '240px' }} />
+        </Skeleton>
+      )}
+      {freshness.data?.state === 'seen' && freshness.data.rows[0] && <Facts delta={freshness.data.rows[0]} />}
+      {data && <Sections {...data} />}
+    </>
+  )
+}
+
+function Facts({ delta }: { delta: SampleDelta }) {
+  const styles = useStyles()
+  const { formats } = useScout()
+  const now = useNow()
+  const checked = delta.checked_at === null ? null : new Date(delta.checked_at)
+  const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
+  const facts: [string, React.ReactNode, string][] = [
+    ['Compared with Odoo', checked ? formats.ago(checked, now) : 'never', checked ? formats.time(checked) : ''],
+    ['Metrics in Odoo', count(delta.odoo_total), `${count(delta.odoo_archived)} archived`],
+    ['Metrics here', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
+    ['Missing here', count(delta.delta), 'Odoo’s less ours'],
+    ['Alerts, Odoo / here', `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`, 'archived ones too'],
+    ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
+  ]
+  return (
+    <dl className={styles.facts}>
+      {facts.map(([term, figure, hint]) => (
+        <div key={term} className={styles.fact}>
+          <dt className={styles.term}>{term}</dt>
+          <dd className={styles.figure}>{figure}</dd>
+          {hint && <dd style={{ margin: 0 }} className={styles.hint}>{hint}</dd>}
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+function State({ state }: { state: string }) {
+  const styles = useStyles()
+  return (
+    <Badge appearance="tint" size="large" className={styles.state} color={state in COLORS ? COLORS[state as keyof typeof COLORS] : 'informative'}>
+      {WORDS[state] ?? state}
+    </Badge>
+  )
+}
+
+function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: Seen<Status>; alerts: Seen<SyncAlert> }) {
+  const { formats } = useScout()
+  const now = useNow()
+  const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
+  const ago = (moment: string | null) => (moment === null ? 'never' : formats.ago(new Date(moment), now))
+  if ([counts, status, alerts].every((seen) => seen.state === 'missing')) {
+    return <Empty title="There is no sync here">This database has no ipai_sync extension, so nobody counts what it has.</Empty>
+  }
+  const none = status.state === 'seen' && status.rows.length === 0
+  const alertColumns: Column<SyncAlert>[] = [
+    { title: 'Severity', numeric: true, cell: (row) => row.severity },
+    { title: 'Mirror', cell: (row) => row.mirror },
+    { title: 'Kind', cell: (row) => row.kind },
+    { title: 'What', wide: true, cell: (row) => row.message },
+    { title: 'What to do', wide: true, cell: (row) => row.hint },
+    { title: 'Since', cell: (row) => ago(row.since) },
+  ]
+  const statusColumns: Column<Status>[] = [
+    { title: 'Mirror', cell: (row) => row.mirror },
+    { title: 'State', cell: (row) => <State state={row.state ?? 'never'} /> },
+    { title: 'Last success', cell: (row) => ago(row.last_success) },
+    { title: 'Schedule', cell: (row) => row.schedule ?? NOTHING },
+    { title: 'Next due', cell: (row) => (row.next_due === null ? NOTHING : formats.time(new Date(row.next_due))) },
+    { title: 'Failures', numeric: true, cell: (row) => count(row.failures) },
+    { title: 'Last error', wide: true, cell: (row) => row.last_error ?? NOTHING },
+  ]
+  const countColumns: Column<Delta>[] = [
+    { title: 'Mirror', cell: (row) => row.mirror },
+    { title: 'In Odoo', numeric: true, cell: (row) => count(row.odoo_total) },
+    { title: 'Here', numeric: true, cell: (row) => count(row.mirror_total) },
+    { title: 'Missing here', numeric: true, cell: (row) => count(row.delta) },
+    { title: 'Counted', cell: (row) => ago(row.checked_at) },
+    { title: 'Verdict', cell: (row) => <State state={row.verdict ?? 'never'} /> },
+  ]
+  return (
+    <>
+      {(status.state === 'forbidden' || alerts.state === 'forbidden') && (
+        <Panel title="Runs and errors">
+          <MessageBar intent="info" layout="multiline">
+            <MessageBarBody>
+              <MessageBarTitle>Only operators see these</MessageBarTitle>
+              Runs, schedules and errors are not for your role.{counts.state === 'seen' && ' The counts below are.'}
+            </MessageBarBody>
+          </MessageBar>
+        </Panel>
+      )}
+      {counts.state === 'forbidden' && (
+        <Panel title="Counts">
+          <MessageBar intent="warning" layout="multiline">
+            <MessageBarBody>
+              <MessageBarTitle>How old the numbers are cannot be told</MessageBarTitle>
+              Your role may not see when the mirrors were compared with Odoo. Ask your administrator.
+            </MessageBarBody>
+          </MessageBar>
+        </Panel>
+      )}
+      {alerts.state === 'seen' && (
+        <Panel title="What needs somebody">
+          {alerts.rows.length === 0 ? (
+            <MessageBar intent={none ? 'info' : 'success'}>
+              <MessageBarBody>{none ? 'There are no mirrors yet.' : 'All mirrors are well.'}</MessageBarBody>
+            </MessageBar>
+          ) : (
+            <DataTable label="Alerts of the sync" columns={alertColumns} rows={alerts.rows} rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`} />
+          )}
+        </Panel>
+      )}
+      {status.state === 'seen' && (
+        <Panel title="Mirrors">
+          <DataTable label="Mirrors" columns={statusColumns} rows={status.rows} rowKey={(row) => row.mirror} />
+        </Panel>
+      )}
+      {counts.state === 'seen' && (
+        <Panel title="Counts">
+          {counts.rows.length === 0 ? (
+            <Empty title="No mirrors">Nothing has been synced yet.</Empty>
+          ) : (
+            <DataTable label="Counts" columns={countColumns} rows={counts.rows} rowKey={(row) => row.mirror} />
+          )}
+        </Panel>
+      )}
+    </>
+  )
+}

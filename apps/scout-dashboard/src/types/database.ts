@@ -1,0 +1,381 @@
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[]
+
+export type Database = {
+  
+  "ipai": {
+          Tables: {
+            "ipai_sample_metrics": {
+                  Row: {
+                    "active": boolean,"brand_id": number | null,"code": string,"date": string | null,"id": number,"inserted_at": string,"is_alert": boolean,"name": string,"notes": string | null,"odoo_id": number | null,"store_id": number | null,"unit": string,"updated_at": string,"value": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "active"?: boolean,"brand_id"?: number | null,"code": string,"date"?: string | null,"id"?: number,"inserted_at"?: string,"is_alert"?: boolean,"name": string,"notes"?: string | null,"odoo_id"?: number | null,"store_id"?: number | null,"unit": string,"updated_at"?: string,"value"?: number
+                  }
+                  Update: {
+                    "active"?: boolean,"brand_id"?: number | null,"code"?: string,"date"?: string | null,"id"?: number,"inserted_at"?: string,"is_alert"?: boolean,"name"?: string,"notes"?: string | null,"odoo_id"?: number | null,"store_id"?: number | null,"unit"?: string,"updated_at"?: string,"value"?: number
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"mirrors": {
+                  Row: {
+                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"filled_from": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"settled_id": number | null,"shape": string | null,"target_schema": unknown,"target_table": unknown
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"settled_id"?: number | null,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
+                  }
+                  Update: {
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"settled_id"?: number | null,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"odoo_logins": {
+                  Row: {
+                    "addon": boolean | null,"database_uuid": string | null,"dbname": string,"login": string,"uid": number,"url": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname": string,"login": string,"uid": number,"url": string
+                  }
+                  Update: {
+                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname"?: string,"login"?: string,"uid"?: number,"url"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"run_log": {
+                  Row: {
+                    "bound": string | null,"complete": boolean,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"finished_at": string | null,"hint": string | null,"inserted": number,"message": string | null,"mirror": string,"mirror_active": number | null,"mirror_alerts": number | null,"mirror_count": number | null,"mode": string,"newest": string | null,"odoo_active": number | null,"odoo_alerts": number | null,"odoo_clock": string | null,"odoo_count": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"shape": string | null,"sqlstate": string | null,"started_at": string,"state": string,"total": number | null,"unchanged": number,"updated": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror": string,"mirror_active"?: number | null,"mirror_alerts"?: number | null,"mirror_count"?: number | null,"mode": string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_alerts"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"shape"?: string | null,"sqlstate"?: string | null,"started_at"?: string,"state": string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                  }
+                  Update: {
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror"?: string,"mirror_active"?: number | null,"mirror_alerts"?: number | null,"mirror_count"?: number | null,"mode"?: string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_alerts"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"shape"?: string | null,"sqlstate"?: string | null,"started_at"?: string,"state"?: string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                  }
+                  Relationships: [
+                    
+                  ]
+                }
+          }
+          Views: {
+            "sample_metrics_count_delta": {
+                  Row: {
+                    "alerts_delta": number | null,"checked_at": string | null,"delta": number | null,"mirror_active": number | null,"mirror_alerts": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_alerts": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                },"sync_alerts": {
+                  Row: {
+                    "hint": string | null,"kind": string | null,"message": string | null,"mirror": string,"severity": number | null,"since": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                },"sync_count_delta": {
+                  Row: {
+                    "checked_at": string | null,"delta": number | null,"mirror": string,"mirror_active": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                },"sync_runs": {
+                  Row: {
+                    "bound": string | null,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"finished_at": string | null,"hint": string | null,"inserted": number,"message": string | null,"mirror": string,"mirror_count": number | null,"mode": string,"newest": string | null,"odoo_clock": string | null,"odoo_count": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"sqlstate": string | null,"started_at": string,"state": string | null,"total": number | null,"unchanged": number,"updated": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "bound"?: string | null,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number | null,"detail"?: string | null,"fetched"?: number | null,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number | null,"message"?: string | null,"mirror"?: string | null,"mirror_count"?: number | null,"mode"?: string | null,"newest"?: string | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number | null,"pid"?: number | null,"position"?: number | null,"resumes"?: number | null,"run"?: number | null,"seconds_waiting"?: number | null,"seconds_writing"?: number | null,"sqlstate"?: string | null,"started_at"?: string | null,"state"?: never,"total"?: number | null,"unchanged"?: number | null,"updated"?: number | null
+                         }
+                        Update: {
+                           "bound"?: string | null,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number | null,"detail"?: string | null,"fetched"?: number | null,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number | null,"message"?: string | null,"mirror"?: string | null,"mirror_count"?: number | null,"mode"?: string | null,"newest"?: string | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number | null,"pid"?: number | null,"position"?: number | null,"resumes"?: number | null,"run"?: number | null,"seconds_waiting"?: number | null,"seconds_writing"?: number | null,"sqlstate"?: string | null,"started_at"?: string | null,"state"?: never,"total"?: number | null,"unchanged"?: number | null,"updated"?: number | null
+                         }
+                        Relationships: [
+                    
+                  ]
+                },"sync_status": {
+                  Row: {
+                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string,"state": string | null,"target": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                }
+          }
+          Functions: {
+            "alter_mirror":
+{ Args: { "alert_field"?: string,"company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"lang"?: string,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
+                           },
+"app_claim":
+{ Args: { "claim": string }; Returns: Json
+                           },
+"check_connection":
+{ Args: { "server"?: string }; Returns: {
+              "addon": boolean,"dbname": string,"hint": string,"latency_ms": number,"login": string,"model": string,"odoo_version": string,"problem": string,"readable": boolean,"records": number,"server": string,"uid": number,"url": string
+            }[]
+                           },
+"claimed_id_ranges":
+{ Args: { "claim": string }; Returns: unknown
+                           },
+"claimed_ids":
+{ Args: { "claim": string }; Returns: (number)[]
+                           },
+"claims_all":
+{ Args: { "claim": string }; Returns: boolean
+                           },
+"create_mirror":
+{ Args: { "alert_field"?: string,"columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
+              "column": string,"column_type": string,"field": string,"label": string,"mirror": string,"target": string
+            }[]
+                           },
+"cron_timezone":
+{ Args: Record<PropertyKey, never>; Returns: string
+                           },
+"doctor":
+{ Args: Record<PropertyKey, never>; Returns: {
+              "check": string,"finding": string,"object": string,"remedy": string,"state": string
+            }[]
+                           },
+"drop_mirror":
+{ Args: { "drop_table"?: boolean,"mirror": string }; Returns: undefined
+                           },
+"expect_sync":
+{ Args: { "mirror": string,"schedule": string }; Returns: string
+                           },
+"has_cron":
+{ Args: Record<PropertyKey, never>; Returns: boolean
+                           },
+"has_vault":
+{ Args: Record<PropertyKey, never>; Returns: boolean
+                           },
+"ipai_odoo_validator":
+{ Args: { "catalog": unknown,"options": (string)[] }; Returns: undefined
+                           },
+"metric_facets":
+{ Args: { "metric": string }; Returns: {
+              "brands": (number)[],"first_date": string,"last_date": string,"name": string,"records": number,"stores": (number)[],"unit": string,"units": (string)[]
+            }[]
+                           },
+"metric_series":
+{ Args: { "brand"?: number,"max_points"?: number,"metric": string,"of_unit"?: string,"since"?: string,"store"?: number,"until"?: string }; Returns: {
+              "alerts": number,"date": string,"records": number,"value": number
+            }[]
+                           },
+"metrics_context":
+{ Args: { "alerts_only"?: boolean,"max_bytes"?: number,"search"?: string }; Returns: Json
+                           },
+"metrics_overview":
+{ Args: { "alerts_only"?: boolean,"max_cards"?: number,"max_points"?: number,"search"?: string,"skip"?: number }; Returns: {
+              "alerting": number,"alerts": number,"code": string,"complete": boolean,"date": string,"name": string,"newest_date": string,"point_dates": (string)[],"point_values": (number)[],"previous_date": string,"previous_value": number,"records": number,"total": number,"unit": string,"updated_at": string,"value": number
+            }[]
+                           },
+"mirror_tables":
+{ Args: Record<PropertyKey, never>; Returns: {
+              "policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"target": string
+            }[]
+                           },
+"next_run":
+{ Args: { "after": string,"schedule": string }; Returns: string
+                           },
+"notify_alerts":
+{ Args: Record<PropertyKey, never>; Returns: number
+                           },
+"odoo_call":
+{ Args: { "args"?: Json,"kwargs"?: Json,"method": string,"model": string,"server": string }; Returns: Json
+                           },
+"odoo_fields":
+{ Args: { "model"?: string,"server"?: string }; Returns: {
+              "by_default": boolean,"column_type": string,"field": string,"label": string,"mirrored_as": (string)[],"odoo_type": string,"relation": string,"required": boolean,"stored": boolean
+            }[]
+                           },
+"odoo_models":
+{ Args: { "server"?: string }; Returns: {
+              "label": string,"mirrored_as": (string)[],"model": string
+            }[]
+                           },
+"odoo_version":
+{ Args: { "server"?: string }; Returns: string
+                           },
+"password_state":
+{ Args: { "server": string }; Returns: {
+              "finding": string,"remedy": string,"state": string
+            }[]
+                           },
+"protect_mirror":
+{ Args: { "archived"?: boolean,"claims": Json,"mirror": string }; Returns: string
+                           },
+"refresh_counts":
+{ Args: { "mirror"?: string }; Returns: {
+              "delta": number,"mirror": string,"mirror_total": number,"odoo_total": number
+            }[]
+                           },
+"refresh_mirror":
+{ Args: { "add_fields"?: (string)[],"drop_fields"?: (string)[],"mirror": string }; Returns: {
+              "column": string,"column_type": string,"field": string,"note": string,"status": string
+            }[]
+                           },
+"require_cron":
+{ Args: Record<PropertyKey, never>; Returns: undefined
+                           },
+"require_mirror":
+{ Args: { "mirror": string }; Returns: undefined
+                           },
+"restore_schedules":
+{ Args: Record<PropertyKey, never>; Returns: {
+              "job": number,"mirror": string,"problem": string,"schedule": string
+            }[]
+                           },
+"schedule_sync":
+{ Args: { "mirror": string,"schedule": string }; Returns: number
+                           },
+"set_odoo_password":
+{ Args: { "secret": string,"server": string }; Returns: string
+                           },
+"sync_mirror":
+{ Args: { "dry_run"?: boolean,"max_delete_ratio"?: number,"max_rows"?: number,"mirror": string,"since"?: string }; Returns: {
+              "deleted": number,"delta": number,"dry_run": boolean,"fetched": number,"inserted": number,"mirror": string,"mirror_count": number,"mode": string,"odoo_count": number,"run": number,"seconds": number,"unchanged": number,"updated": number
+            }[]
+                           },
+"sync_now":
+{ Args: { "mirror": string }; Returns: number
+                           },
+"sync_sample_metrics":
+{ Args: { "dry_run"?: boolean,"max_rows"?: number,"since"?: string }; Returns: {
+              "deleted": number,"delta": number,"dry_run": boolean,"fetched": number,"inserted": number,"mirror": string,"mirror_count": number,"mode": string,"odoo_count": number,"run": number,"seconds": number,"unchanged": number,"updated": number
+            }[]
+                           },
+"unschedule_sync":
+{ Args: { "mirror": string }; Returns: boolean
+                           }
+          }
+          Enums: {
+            [_ in never]: never
+          }
+          CompositeTypes: {
+            [_ in never]: never
+          }
+        }
+}
+
+type DatabaseWithoutInternals = Omit<Database, '__InternalSupabase'>
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "ipai">]
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])[TableName] extends {
+      Row: infer R
+    }
+    ? R
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+  ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R
+    }
+    ? R
+    : never
+  : never
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Insert: infer I
+    }
+    ? I
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I
+    }
+    ? I
+    : never
+  : never
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Update: infer U
+    }
+    ? U
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U
+    }
+    ? U
+    : never
+  : never
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+  ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+  ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never
+
+export const Constants = {
+  "ipai": {
+          Enums: {
+            
+          }
+        }
+} as const

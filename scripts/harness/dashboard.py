@@ -1,0 +1,312 @@
+"""The Scout dashboard: checked, built, and served beside PostgREST, as behind a project's gateway.
+
+python3 -m harness.dashboard types    writes the database types anew, from a database with the extension and the migrations
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mimetypes
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import extension, paths, postgres, setup, shell, supabase
+from .odoo import Odoo, partners
+from .postgres import Cluster, Installation
+from .postgrest import PREFIX, Gateway, GatewayHandler, PostgREST
+from .totals import Totals
+
+APP = paths.PROJECT / "apps/scout-dashboard"
+TYPES = APP / "src/types/database.ts"
+OPERATOR = APP / "sql/operator.sql"
+DIST = APP / "dist"
+
+
+# The application ------------------------------------------------------------------------------------------------------------------------
+
+
+def ensure_packages() -> None:
+    """What the lock file says, in the application's own node_modules."""
+    tools = setup.ensure_node_tools()
+    folder = APP / "node_modules"
+    inputs = [APP / "package.json", APP / "package-lock.json"]
+
+    def make() -> None:
+        shell.say("Fetching what the dashboard is made of")
+        shell.run([tools.node, tools.npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=APP, env=_environment())
+
+    setup.once(folder, paths.digest(*inputs), make)
+
+
+def build() -> Path:
+    """Builds the page if its sources have changed; returns the folder to serve."""
+    ensure_packages()
+    # Only names below the application's folder count: the project itself may be in one called "tests".
+    ignored = {"node_modules", "dist", "tests"}
+    sources = [path for path in sorted(APP.rglob("*")) if path.is_file() and not ignored & set(path.relative_to(APP).parts)]
+    names = "\n".join(str(path.relative_to(APP)) for path in sources)
+
+    def make() -> None:
+        shell.say("Building the dashboard")
+        print(_npm("run", "--silent", "build").stdout, flush=True)
+
+    setup.once(DIST, paths.digest(names, *sources), make)
+    return DIST
+
+
+def check() -> Totals:
+    """Types, ESLint, Vitest, and the build with its limit on the first load. A step that is no test counts only when it fails."""
+    ensure_packages()
+    failed = 0
+    output = ""
+    for what, step in (("types", "typecheck"), ("lint", "lint")):
+        shell.say(f"Dashboard: {what}")
+        result = _npm("run", "--silent", step, check=False)
+        failed += result.returncode != 0
+        output += result.stdout + result.stderr if result.returncode else ""
+    try:
+        shutil.rmtree(DIST, ignore_errors=True)
+        build()
+    except shell.CommandFailed as failure:
+        failed += 1
+        output += failure.output
+    shell.say("Dashboard: Vitest")
+    report = paths.run_dir() / "vitest.json"
+    tests = _npm("test", "--", "--reporter=default", "--reporter=json", f"--outputFile.json={report}", check=False)
+    if not report.exists():
+        return Totals(0, failed + 1, output + tests.stdout + tests.stderr)
+    counts = json.loads(report.read_text())
+    passed = counts["numPassedTests"]
+    lost = counts["numTotalTests"] - passed
+    # A file that cannot even be read has no tests.
+    failed += max(lost, 1) if tests.returncode else lost
+    return Totals(passed, failed, output + (tests.stdout + tests.stderr if tests.returncode else ""))
+
+
+def _npm(*command: str, check: bool = True) -> Any:
+    tools = setup.ensure_node_tools()
+    return shell.run([tools.node, tools.npm, *command], cwd=APP, env=_environment(), check=check, capture=True)
+
+
+def _environment() -> dict[str, str | None]:
+    """With the Node that the packages want before any other."""
+    path = shell.environment()["PATH"]
+    return {"PATH": f"{setup.ensure_node_tools().node.parent}:{path}", "NODE_OPTIONS": None, "CI": "true", "NO_COLOR": "1"}
+
+
+def generate_types(cluster: Cluster) -> str:
+    """The file with the database types, as it must be for this database."""
+    return supabase.types(cluster)
+
+
+def ensure_browser() -> Path:
+    """Debian's Chromium, with the fonts that the page asks for first among those that Debian has."""
+    shell.apt_install("chromium", "fonts-roboto-unhinted")
+    return Path("/usr/bin/chromium")
+
+
+# Serving it -----------------------------------------------------------------------------------------------------------------------------
+
+#: The page runs nothing that is not its own, and talks to nobody else. Fluent UI writes its styles into the page.
+POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+class Dashboard:
+    """The built page with its config.json, and the REST API of a PostgREST, at one address, for as long as the `with` block lasts."""
+
+    def __init__(self, api: PostgREST, config: dict[str, Any], *, folder: Path | None = None) -> None:
+        self.config = {"supabaseUrl": "./", "supabaseKey": api.token("anon", lasts=86_400), **config}
+        self._api = api
+        self._folder = folder or build()
+        self._server: Gateway | None = None
+
+    def __enter__(self) -> Dashboard:
+        files = {f"/{path.relative_to(self._folder)}": path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
+        dashboard = self
+
+        class Handler(GatewayHandler):
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path
+                if path.startswith(f"{PREFIX}/"):
+                    self._pass_on()
+                    return
+                path = "/index.html" if path == "/" else path
+                content = json.dumps(dashboard.config).encode() if path == "/config.json" else files.get(path)
+                self.close_connection = True
+                if content is None:
+                    self.send_error(404)
+                    return
+                self.send_response_only(200)
+                self.send_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Security-Policy", POLICY)
+                self.send_header("X-Content-Type-Options", "nosniff")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(content)
+
+        self._server = Gateway(self._api.port, Handler)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"http://{PostgREST.host}:{self._server.server_port}/"
+
+
+def user(api: PostgREST, name: str, *, brands: object = (), stores: object = (), role: str = "authenticated") -> dict[str, str]:
+    """Somebody for `demoUsers` of config.json. It is a day until he must sign in again."""
+    claims = {"ipai_brand_ids": brands, "ipai_store_ids": stores}
+    return {"name": name, "token": api.token(role, lasts=86_400, app_metadata=claims)}
+
+
+def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
+    """A config.json for a database whose mirror of the metrics is in step.
+
+    Brands and stores get their names from mirrors of their own, which each user may read as far as his metrics go. The users are one of each of
+    the two brands with the most metrics, one who sees all, and an operator.
+    """
+    users = []
+    for kind in ("brand", "store"):
+        ids = cluster.psql(
+            f"select {kind}_id from ipai.ipai_sample_metrics where {kind}_id is not null group by 1 order by 1 limit 1000", user="postgres"
+        )
+        domain = json.dumps([["id", "in", [int(line) for line in ids.splitlines()]]])
+        cluster.psql(
+            f"select ipai.create_mirror('res.partner', 'ipai.{kind}s', fields => '{{name}}', domain => '{domain}')", user="postgres"
+        )
+        cluster.psql(f"call ipai.run_sync('{kind}s')", user="postgres")
+        cluster.psql(f"""select ipai.protect_mirror('{kind}s', '{{"odoo_id": "ipai_{kind}_ids"}}')""", user="postgres")
+    cluster.psql_file(OPERATOR, user="postgres")
+    brands = cluster.psql(
+        """select json_build_object('brand', b.odoo_id, 'name', b.name, 'stores', coalesce(array_agg(distinct m.store_id) filter (where m.store_id is not null), '{}'))
+           from ipai.ipai_sample_metrics m join ipai.brands b on b.odoo_id = m.brand_id
+           group by b.odoo_id, b.name order by count(*) desc, b.odoo_id limit 2""",
+        user="postgres",
+    )
+    # JSON, because a name may have any character that would separate columns or lines.
+    for person, line in zip(("Ana", "Ben"), brands.splitlines(), strict=False):
+        tenant = json.loads(line)
+        users.append(user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
+    users += [
+        user(api, "Carla, head office", brands="*", stores="*"),
+        user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
+    ]
+    return {"demoUsers": users, "brandTable": "brands", "storeTable": "stores"}
+
+
+# Metrics to look at -----------------------------------------------------------------------------------------------------------------------
+
+BRANDS = ("Kape Pilipinas", "Golden Harvest", "Sari-Sari Express", "Bazaar Manila")
+CITIES = ("Makati", "Cebu", "Davao", "Quezon City", "Iloilo", "Baguio", "Taguig", "Bacolod", "Pasig", "Cagayan de Oro", "Naga", "Zamboanga")
+
+#: Day by day and store by store: totals with seasons and weekends, percents that rarely leave their range. All of it follows from code, store
+#: and day, so that two runs of a day are alike.
+_RETAIL = """
+with metrics (code, name, unit, base) as (values
+    ('STORE_SALES', 'Store sales', 'amount', 84000), ('ONLINE_SALES', 'Online sales', 'amount', 21000),
+    ('DELIVERY_SALES', 'Delivery sales', 'amount', 12500), ('DISCOUNTS', 'Discounts given', 'amount', 4200),
+    ('REFUNDS', 'Refunds', 'amount', 1900), ('SHRINKAGE', 'Shrinkage', 'amount', 650),
+    ('LABOUR_COST', 'Labour cost', 'amount', 14800), ('WASTE_COST', 'Cost of waste', 'amount', 980),
+    ('FOOTFALL', 'Footfall', 'count', 1340), ('TRANSACTIONS', 'Transactions', 'count', 610),
+    ('NEW_MEMBERS', 'New loyalty members', 'count', 14), ('ONLINE_ORDERS', 'Online orders', 'count', 96),
+    ('COMPLAINTS', 'Complaints', 'count', 3), ('OUT_OF_STOCK', 'Items out of stock', 'count', 22),
+    ('OPEN_SHIFTS', 'Open shifts', 'count', 2), ('PRICE_CHANGES', 'Price changes', 'count', 41),
+    ('SHELF_AVAILABILITY', 'Shelf availability', 'percent', 89.5), ('CONVERSION', 'Conversion', 'percent', 46),
+    ('ON_TIME_DELIVERY', 'On-time delivery', 'percent', 84), ('MEMBER_SHARE', 'Sales to members', 'percent', 38),
+    ('STOCK_ACCURACY', 'Stock accuracy', 'percent', 88), ('PROMOTION_SHARE', 'Sales on promotion', 'percent', 19),
+    ('ATTENDANCE', 'Staff attendance', 'percent', 89), ('WASTE_RATE', 'Waste rate', 'percent', 14.5)
+), stores as (
+    select store, brand, n from unnest({stores}, {brands}) with ordinality as s (store, brand, n)
+), drawn as (
+    select m.*, s.store, s.brand, s.n, current_date - d as date, d,
+           (hashtext(m.code || s.n || d) & 65535) / 65536.0 as chance, 0.75 + (hashtext(m.code || s.n) & 65535) / 131072.0 as size,
+           1 + 0.15 * sin(d / 14.0 + hashtext(m.code) % 7) + case when extract(isodow from current_date - d) >= 6 then 0.2 else 0 end as season
+      from metrics as m, stores as s, generate_series({days} - 1, 0, -1) as d
+), valued as (
+    select *, (case
+               -- Whatever chance has brought, there is something to look at today.
+               when d = 0 and n in (1, 6) and code = 'SHELF_AVAILABILITY' then 96.4
+               when d = 0 and (n, code) in ((1, 'WASTE_RATE'), (2, 'ON_TIME_DELIVERY')) then 7.5
+               when unit = 'percent' then round(greatest(0.4, base * (0.98 + 0.04 * size) + (chance - 0.5) * 8 - case when chance < 0.0012 then base * 0.93 else 0 end)::numeric, 1)
+               when unit = 'count' then round((base * size * season * (0.8 + 0.4 * chance))::numeric)
+               else round((base * size * season * (0.85 + 0.3 * chance))::numeric, 2)
+               end)::float8 as value
+      from drawn
+)
+select name, code, date, brand, store, value, unit,
+       case when unit = 'percent' and value < 10 then 'Sensor or entry? Please check.' end as notes, unit = 'percent' and (value < 10 or value > 95) as is_alert
+  from valued
+ order by date, code, store
+"""
+
+
+def _retail(stores: Sequence[int], brands: Sequence[int], days: int) -> str:
+    arrays = {name: f"array[{','.join(map(str, ids))}]::bigint[]" for name, ids in (("stores", stores), ("brands", brands))}
+    return _RETAIL.format(days=int(days), **arrays)
+
+
+def fill_mirror(cluster: Cluster, *, stores: int, days: int) -> None:
+    """Metrics straight into the mirror: 24 a store and day. Brands are 7 to 10, stores count from 101, each of one brand."""
+    ids = range(101, 101 + stores)
+    rows = _retail(ids, [7 + n % 4 for n in range(stores)], days)
+    cluster.psql(
+        f"""insert into ipai.ipai_sample_metrics (odoo_id, name, code, date, brand_id, store_id, value, unit, notes, is_alert)
+            select row_number() over (), rows.* from ({rows}) as rows;
+            analyze ipai.ipai_sample_metrics""",
+        user="postgres",
+    )
+
+
+def fill_odoo(odoo: Odoo, *, stores: int, days: int) -> tuple[list[int], list[int]]:
+    """The same into Odoo, whose partners the brands and stores are; returns the ids of both."""
+    brands = partners(odoo, BRANDS)
+    names = [f"{BRANDS[n % len(BRANDS)]} {CITIES[n // len(BRANDS) % len(CITIES)]}" for n in range(stores)]
+    store_ids = partners(odoo, names)
+    rows = _retail(store_ids, [brands[n % len(BRANDS)] for n in range(stores)], days)
+    uid = odoo.uid(odoo.admin_user, odoo.admin_password)
+    odoo.pg.psql(
+        f"""insert into ipai_sample_metric (name, code, date, brand_id, store_id, value, unit, notes, is_alert, active,
+                                            create_uid, create_date, write_uid, write_date)
+            select rows.*, true, {uid}, now() at time zone 'UTC', {uid}, now() at time zone 'UTC' from ({rows}) as rows;
+            analyze ipai_sample_metric""",
+        dbname=odoo.dbname,
+        user="odoo",
+    )
+    return brands, store_ids
+
+
+# Command line ---------------------------------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m harness.dashboard", description="The Scout dashboard.")
+    parser.add_subparsers(dest="command", required=True).add_parser("types", help="write the database types anew")
+    parser.parse_args()
+    setup.ensure_system()
+    installation = Installation.default().relocated("types", under=paths.run_dir())
+    extension.build(installation)
+    with postgres.supabase_cluster(installation) as cluster:
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        TYPES.write_text(generate_types(cluster))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

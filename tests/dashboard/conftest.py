@@ -1,0 +1,181 @@
+"""Fixtures of the dashboard's tests: Debian's Chromium, the built page, a real PostgREST, a Postgres like Supabase's.
+
+`SCREENSHOTS=1` in the environment writes the pictures of docs/images anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from harness import dashboard, extension, paths, postgres
+from harness.dashboard import Dashboard
+from harness.odoo import Odoo
+from harness.postgres import Cluster, Installation
+from harness.postgrest import PostgREST
+
+# A busy machine is no error of the page.
+expect.set_options(timeout=15_000)
+
+STORES = 24
+DAYS = 365
+ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
+
+
+def migrate(cluster: Cluster) -> None:
+    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+        cluster.psql_file(migration, user="postgres", one_transaction=True)
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    """A copy of PostgreSQL 15 of the tests' own, with the extension installed."""
+    installation = Installation.default().relocated("dashboard", under=paths.run_dir())
+    extension.build(installation)
+    return installation
+
+
+@pytest.fixture(scope="session")
+def database(installation: Installation) -> Iterator[Cluster]:
+    """More than 200,000 metrics, of 24 stores of four brands and a year."""
+    with postgres.supabase_cluster(installation) as cluster:
+        cluster.psql("create extension ipai_sync")
+        migrate(cluster)
+        dashboard.fill_mirror(cluster, stores=STORES, days=DAYS)
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def api(database: Cluster) -> Iterator[PostgREST]:
+    with PostgREST(database) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def users(api: PostgREST) -> list[dict[str, str]]:
+    return [
+        dashboard.user(api, ANA, brands=[7]),
+        dashboard.user(api, BEN, brands=[8]),
+        dashboard.user(api, CARLA, brands="*", stores="*"),
+        dashboard.user(api, NOBODY),
+    ]
+
+
+@pytest.fixture(scope="session")
+def site(api: PostgREST, users: list[dict[str, str]]) -> Iterator[Dashboard]:
+    """The page over all those metrics. It never polls by itself, so that a test sees what it does."""
+    with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600, "realtime": False}) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = dashboard.ensure_browser()
+    # Chromium's own sandbox refuses to be root's.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        # With scrollbars, as people have them.
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, ignore_default_args=["--hide-scrollbars"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens an address as a visitor of his own, whose page must raise no error."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def open_page(url: str, realtime: Realtime | None = None, **options: Any) -> Page:
+        settings = {"locale": "en-PH", "timezone_id": "Asia/Manila", "viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
+        context = browser.new_context(**{**settings, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        if realtime:
+            page.route_web_socket("**/realtime/v1/websocket*", realtime)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+class Realtime:
+    """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
+
+    def __init__(self) -> None:
+        self._sockets: list[tuple[WebSocketRoute, str]] = []
+
+    def __call__(self, socket: WebSocketRoute) -> None:
+        def answer(data: str | bytes) -> None:
+            join_ref, ref, topic, event, payload = json.loads(data)
+            changes = payload.get("config", {}).get("postgres_changes", [])
+            response = {"postgres_changes": [{**asked, "id": 1} for asked in changes]} if event == "phx_join" else {}
+            socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
+            if event == "phx_join":
+                self._sockets.append((socket, topic))
+                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
+                socket.send(json.dumps([join_ref, None, topic, "system", told]))
+
+        socket.on_message(answer)
+
+    def change(self) -> None:
+        """Tells the page that a row has changed."""
+        socket, topic = self._sockets[-1]
+        change: dict[str, Any] = {"type": "UPDATE", "schema": "ipai", "table": "ipai_sample_metrics", "columns": [], "errors": None}
+        change |= {"record": {}, "old_record": {}, "commit_timestamp": "2026-01-06T08:00:00Z"}
+        socket.send(json.dumps([None, None, topic, "postgres_changes", {"ids": [1], "data": change}]))
+
+    def close(self) -> None:
+        self._sockets[-1][0].close()
+
+
+# With a real Odoo -----------------------------------------------------------------------------------------------------------------------
+
+
+class Company:
+    """Odoo, the mirror in step with it, and the page, as `scripts/demo --dashboard` has them."""
+
+    def __init__(self, odoo: Odoo, cluster: Cluster, api: PostgREST, site: Dashboard) -> None:
+        self.odoo = odoo
+        self.cluster = cluster
+        self.api = api
+        self.site = site
+
+    def sync(self) -> None:
+        """What pg_cron does every minute."""
+        self.cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
+
+    def user(self, beginning: str) -> str:
+        (name,) = (user["name"] for user in self.site.config["demoUsers"] if user["name"].startswith(beginning))
+        return name
+
+
+@pytest.fixture(scope="session")
+def company(installation: Installation) -> Iterator[Company]:
+    with Odoo() as odoo, postgres.supabase_cluster(installation) as cluster:
+        dashboard.fill_odoo(odoo, stores=12, days=60)
+        cluster.psql("create extension ipai_sync")
+        migrate(cluster)
+        cluster.psql(
+            f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}');
+                create user mapping for postgres server odoo options (user '{odoo.admin_user}', password '{odoo.admin_password}')""",
+            user="postgres",
+        )
+        cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
+        cluster.psql("select ipai.schedule_sync('sample_metrics', '0 3 * * *')", user="postgres")
+        with PostgREST(cluster) as api, Dashboard(api, {**dashboard.demo_config(cluster, api), "pollSeconds": 1}) as site:
+            yield Company(odoo, cluster, api, site)

@@ -1,0 +1,141 @@
+"""The page with a real Odoo behind it: what is changed there arrives, and what the sync does can be seen. Pictures for the documentation."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from conftest import Company, Realtime
+from harness import paths
+from harness.dashboard import Dashboard
+from harness.odoo import MODEL
+
+IMAGES = paths.PROJECT / "docs/images"
+Visit = Callable[..., Page]
+
+
+def open_as(visit: Visit, company: Company, beginning: str, address: str = "", **options: object) -> Page:
+    """The page, as the user whose name begins so."""
+    page = visit(f"{company.site.url}{address}", **options)
+    name = company.user(beginning)
+    button = page.get_by_role("button", name="Signed in as")
+    expect(button).to_be_visible()
+    if button.get_attribute("aria-label") != f"Signed in as {name}":
+        button.click()
+        page.get_by_role("menuitemradio", name=name).click()
+    expect(page.get_by_role("button", name=f"Signed in as {name}")).to_be_visible()
+    return page
+
+
+@contextmanager
+def changed(company: Company, change: str, back: str) -> Iterator[None]:
+    company.cluster.psql(change)
+    try:
+        yield
+    finally:
+        company.cluster.psql(back)
+
+
+def test_a_change_in_odoo_arrives_on_the_open_page(visit: Visit, company: Company) -> None:
+    page = open_as(visit, company, "Ana")
+    card = page.locator('[data-code="STORE_SALES"]')
+    expect(card).to_contain_text("₱")
+    (before,) = re.findall(r"₱[\d,]+", card.inner_text())
+    brand = company.odoo.rpc("res.partner", "search", [["name", "=", company.user("Ana").partition(", ")[2]]])[0]
+    (record,) = company.odoo.rpc(
+        MODEL, "search_read", [["code", "=", "STORE_SALES"], ["brand_id", "=", brand]], ["value"], limit=1, order="date desc, id"
+    )
+    page.evaluate("window.sameDocument = true")
+    company.odoo.rpc(MODEL, "write", [record["id"]], {"value": record["value"] + 7_000_000})
+    company.sync()
+    expect(card).to_contain_text("₱7,")
+    assert page.evaluate("window.sameDocument") is True
+    # The other tenant's page is as it was.
+    expect(open_as(visit, company, "Ben").locator('[data-code="STORE_SALES"]')).not_to_contain_text("₱7,")
+    company.odoo.rpc(MODEL, "write", [record["id"]], {"value": record["value"]})
+    company.sync()
+    expect(card).to_contain_text(before)
+
+
+def test_brands_and_stores_have_their_names(visit: Visit, company: Company) -> None:
+    page = open_as(visit, company, "Ana", "#/metric/STORE_SALES")
+    brand = company.user("Ana").partition(", ")[2]
+    options = page.get_by_label("Brand", exact=True).locator("option")
+    expect(options).to_have_text(["All brands", brand])
+    expect(page.get_by_label("Store", exact=True).locator("option")).to_have_text(
+        ["All stores", *[f"{brand} {city}" for city in ("Makati", "Cebu", "Davao")]]
+    )
+
+
+def test_users_see_counts_and_are_told_that_there_is_more(visit: Visit, company: Company) -> None:
+    page = open_as(visit, company, "Ana", "#/health")
+    expect(page.get_by_text("Only operators see these")).to_be_visible()
+    row = page.get_by_role("region", name="Counts").locator("tbody tr", has_text="sample_metrics")
+    total = int(company.cluster.psql("select count(*) from ipai.ipai_sample_metrics"))
+    assert row.locator("td").all_inner_texts()[:4] == ["sample_metrics", f"{total:,}", f"{total:,}", "0"]
+    expect(row).to_contain_text("ok")
+    expect(page.get_by_role("region", name="Mirrors")).to_have_count(0)
+
+
+def test_operators_see_runs_and_errors(visit: Visit, company: Company) -> None:
+    page = open_as(visit, company, "Otto", "#/health")
+    expect(page.get_by_text("All mirrors are well.")).to_be_visible()
+    row = page.get_by_role("region", name="Mirrors").locator("tbody tr", has_text="sample_metrics")
+    expect(row).to_contain_text("0 3 * * *")
+    broken = "insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, hint) values ('sample_metrics', 'full', 'failed', now(), '08001', 'could not connect to Odoo', 'Start it.')"
+    with changed(company, broken, "delete from ipai.run_log where state = 'failed'"):
+        # Without a reload.
+        expect(page.get_by_role("region", name="Alerts of the sync")).to_contain_text("could not connect to Odoo")
+        expect(row).to_contain_text("failing")
+    expect(page.get_by_text("All mirrors are well.")).to_be_visible()
+
+
+def test_old_numbers_are_said_to_be_old(visit: Visit, company: Company) -> None:
+    later = "update ipai.run_log set finished_at = finished_at {} interval '3 hours', started_at = started_at {} interval '3 hours'"
+    page = open_as(visit, company, "Ana")
+    expect(page.get_by_text("Synced")).to_be_visible()
+    expect(page.get_by_text("The numbers may be behind")).to_have_count(0)
+    with changed(company, later.format("-", "-"), later.format("+", "+")):
+        expect(page.get_by_text("The numbers may be behind")).to_be_visible()
+        expect(page.get_by_text("Odoo was last asked 3 hours ago.")).to_be_visible()
+    expect(page.get_by_text("The numbers may be behind")).to_have_count(0)
+
+
+PICTURES = {
+    "overview": ("Carla", "", {}),
+    "overview-dark": ("Carla", "", {"color_scheme": "dark"}),
+    "overview-phone": (
+        "Carla",
+        "",
+        {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True},
+    ),
+    "metric": ("Carla", "#/metric/SHELF_AVAILABILITY", {"viewport": {"width": 1280, "height": 1060}}),
+    "alerts": ("Ana", "#/alerts", {}),
+    "health": ("Otto", "#/health", {}),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(visit: Visit, company: Company, name: str) -> None:
+    """Each page has something to show; with SCREENSHOTS=1 it is kept."""
+    user, address, options = PICTURES[name]
+    settings = {key: value for key, value in company.site.config.items() if key != "pollSeconds"}
+    with Dashboard(company.api, settings) as site:
+        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=Realtime(), **options)
+        expect(page.locator('[data-live="realtime"]')).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        expect(page.locator('[aria-label^="Loading"]')).to_have_count(0)
+        expect(page.locator("[data-code], tbody tr").first).to_be_visible()
+        # Where the menu was, there may be something with a tooltip.
+        page.mouse.move(0, 400)
+        # Choosing the user has scrolled a small page.
+        page.evaluate("window.scrollTo(0, 0)")
+        expect(page.get_by_role("tooltip")).to_have_count(0)
+        if os.environ.get("SCREENSHOTS"):
+            IMAGES.mkdir(exist_ok=True)
+            page.screenshot(path=IMAGES / f"dashboard-{name}.png")
