@@ -203,7 +203,7 @@ mod tests {
                 Column::Jsonb(packed(r#"{"a": [1, null]}"#)),
                 Column::Bytea(packed([0, 255])),
             ],
-            written: None,
+            newest: None,
         }
     }
 
