@@ -271,7 +271,9 @@ impl Source for OdooSource {
                 return read_by_id(client, &mirror, &fields, i64::MIN, &ids);
             }
             let page = || PageBuilder::new(&mirror, i64::MIN, ids.len() as u64);
-            Ok(client.search_read_ids(&mirror.scope, &fields, &ids, page)?.finish())
+            let page = client.search_read_ids(&mirror.scope, &fields, &ids, page)?.finish();
+            among(&page, &ids)?;
+            Ok(page)
         })
     }
 
@@ -315,6 +317,7 @@ fn read_pages(
     let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut after = scan.after;
+    let (mut read, mut most) = (0_u64, most_of(0));
     loop {
         let limit = left.min(pace.rows());
         let wanted = Wanted {
@@ -331,6 +334,17 @@ fn read_pages(
         pace.saw(client.received(), asked.elapsed());
         after = last;
         left = left.saturating_sub(rows);
+        read += rows;
+        if read > most {
+            // Now and then, so that it costs nothing.
+            let counted = client.search_count(&mirror.scope, vec![domain::after(0)])?;
+            if read > most_of(counted) {
+                return Err(Error::Malformed {
+                    cause: format!("page after page brings records, far more than the {counted} that are counted"),
+                });
+            }
+            most = most_of(counted).max(read.saturating_mul(2));
+        }
         // A failed send: nobody waits any more.
         if !page.is_empty() && pages.send(Ok(page)).is_err() {
             return Ok(());
@@ -347,6 +361,11 @@ fn read_pages(
             return Ok(());
         }
     }
+}
+
+/// How many records a scan may bring where so many are counted: some come while it goes on, and a model may count less than it shows.
+fn most_of(counted: u64) -> u64 {
+    counted.saturating_mul(2).saturating_add(20_000)
 }
 
 /// One page, how many records it is about, and the last of their ids.
@@ -378,5 +397,17 @@ fn read_by_id(client: &mut Client<Http>, mirror: &Mirror, fields: &[String], aft
     if ids.is_empty() {
         return Ok(page().finish());
     }
-    Ok(client.read(&mirror.scope, fields, ids, page)?.finish())
+    let page = client.read(&mirror.scope, fields, ids, page)?.finish();
+    among(&page, ids)?;
+    Ok(page)
+}
+
+/// Refuses records that were not asked for. Both are in ascending order.
+fn among(page: &Page, ids: &[i64]) -> Result<()> {
+    match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
+        true => Ok(()),
+        false => Err(Error::Malformed {
+            cause: "there are other records than those asked for".to_owned(),
+        }),
+    }
 }
