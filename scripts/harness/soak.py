@@ -27,7 +27,7 @@ CHANGE = """
         select 'New {n}', 'SOAK', 'count', {n}, true, false, now() at time zone 'UTC', now() at time zone 'UTC' from generate_series(1, 5);
     -- Of a minute and more ago: as if it were an hour, so that the overlap of runs does not grow with the first ten minutes.
     update ipai_sample_metric set write_date = write_date - interval '1 hour'
-        where write_date between now() at time zone 'UTC' - interval '50 minutes' and now() at time zone 'UTC' - interval '1 minute';
+        where write_date between (now() at time zone 'UTC') - interval '50 minutes' and (now() at time zone 'UTC') - interval '1 minute';
 """
 #: Each minute stands for a season: runs are forgotten after some weeks.
 AGE = """
