@@ -9,6 +9,7 @@ use crate::mirror::{Mirror, Page, PageBuilder};
 use crate::odoo::retry::Policy;
 use crate::odoo::{domain, Account, Client, Known, Wanted};
 use crate::sync::{Digest, Scan, Source};
+use crate::xmlrpc::{RowVisitor, Scalar};
 use chrono::{DateTime, Utc};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
@@ -36,6 +37,9 @@ pub struct Fetcher {
 }
 
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
+
+/// True once the thread is to end.
+type Stop = watch::Receiver<bool>;
 
 impl Fetcher {
     /// Starts the thread; connects to nothing yet. `known` is what is remembered.
@@ -84,6 +88,11 @@ impl Fetcher {
             let _ = done.send(work(client));
         })?;
         self.wait(&result)?
+    }
+
+    /// Tells a job whether to stop.
+    fn stop(&self) -> Stop {
+        self.cancel.subscribe()
     }
 
     fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
@@ -189,9 +198,9 @@ impl Source for OdooSource {
         // Room for one page: a second may be in the making while the first waits here and a third is written.
         let (sender, pages) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
-        let filled_from = self.filled_from.clone();
+        let (filled_from, stop) = (self.filled_from.clone(), self.fetcher.stop());
         self.fetcher.submit(move |client| {
-            if let Err(error) = read_pages(client, &mirror, scan, filled_from.as_deref(), &sender) {
+            if let Err(error) = read_pages(client, &mirror, scan, filled_from.as_deref(), &stop, &sender) {
                 let _ = sender.send(Err(error));
             }
         })?;
@@ -264,15 +273,17 @@ impl Source for OdooSource {
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         let mirror = Arc::clone(&self.mirror);
-        let ids = ids.to_vec();
+        let (ids, stop) = (ids.to_vec(), self.fetcher.stop());
         self.fetcher.run(move |client| {
             let fields = mirror.wanted_fields();
             if mirror.has_lists() {
                 let ids = client.search_among(&mirror.scope, &ids)?;
-                return read_by_id(client, &mirror, &fields, i64::MIN, &ids);
+                return read_by_id(client, &mirror, &fields, i64::MIN, &ids, &stop);
             }
-            let page = || PageBuilder::new(&mirror, i64::MIN, ids.len() as u64);
-            Ok(client.search_read_ids(&mirror.scope, &fields, &ids, page)?.finish())
+            let page = || Stoppable::new(&mirror, i64::MIN, ids.len() as u64, &stop);
+            let page = client.search_read_ids(&mirror.scope, &fields, &ids, page)?.finish();
+            among(&page, &ids)?;
+            Ok(page)
         })
     }
 
@@ -295,6 +306,7 @@ fn read_pages(
     mirror: &Mirror,
     scan: Scan,
     filled_from: Option<&str>,
+    stop: &Stop,
     pages: &SyncSender<Result<Page>>,
 ) -> Result<()> {
     if scan.since.is_none() {
@@ -316,6 +328,7 @@ fn read_pages(
     let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut after = scan.after;
+    let (mut read, mut most) = (0_u64, most_of(0));
     loop {
         let limit = left.min(pace.rows());
         let wanted = Wanted {
@@ -326,7 +339,7 @@ fn read_pages(
             limit,
         };
         let asked = Instant::now();
-        let (page, rows, last) = match read_page(client, mirror, &fields, &wanted) {
+        let (page, rows, last) = match read_page(client, mirror, &fields, &wanted, stop) {
             Err(Error::Limit { .. }) if pace.shrink() => continue,
             read => read?,
         };
@@ -338,6 +351,17 @@ fn read_pages(
         pace.saw(client.received(), asked.elapsed());
         after = last;
         left = left.saturating_sub(rows);
+        read += rows;
+        if read > most {
+            // Now and then, so that it costs nothing.
+            let counted = client.search_count(&mirror.scope, vec![domain::after(0)])?;
+            if read > most_of(counted) {
+                return Err(Error::Malformed {
+                    cause: format!("page after page brings records, far more than the {counted} that are counted"),
+                });
+            }
+            most = most_of(counted).max(read.saturating_mul(2));
+        }
         // A failed send: nobody waits any more.
         if !page.is_empty() && pages.send(Ok(page)).is_err() {
             return Ok(());
@@ -362,20 +386,26 @@ fn other_database(mirror: &Mirror) -> Error {
     }
 }
 
+/// How many records a scan may bring where so many are counted: some come while it goes on, and a model may count less than it shows.
+fn most_of(counted: u64) -> u64 {
+    counted.saturating_mul(2).saturating_add(20_000)
+}
+
 /// One page, how many records it is about, and the last of their ids.
 fn read_page(
     client: &mut Client<Http>,
     mirror: &Mirror,
     fields: &[String],
     wanted: &Wanted,
+    stop: &Stop,
 ) -> Result<(Page, u64, i64)> {
-    let page = || PageBuilder::new(mirror, wanted.after, wanted.limit);
+    let page = || Stoppable::new(mirror, wanted.after, wanted.limit, stop);
     let export = |client: &mut Client<Http>| client.export(&mirror.scope, fields, wanted, page());
     let page = match client.by_addon(export)? {
         Some(page) => page,
         None if mirror.has_lists() => {
             let ids = client.search(&mirror.scope, wanted)?;
-            let page = read_by_id(client, mirror, fields, wanted.after, &ids)?;
+            let page = read_by_id(client, mirror, fields, wanted.after, &ids, stop)?;
             return Ok((page, ids.len() as u64, ids.last().copied().unwrap_or(wanted.after)));
         }
         None => client.search_read(&mirror.scope, fields, wanted, page)?,
@@ -386,10 +416,65 @@ fn read_page(
 }
 
 /// The second of two calls, for records with lists of ids: `search_read` would leave archived ones out of the lists.
-fn read_by_id(client: &mut Client<Http>, mirror: &Mirror, fields: &[String], after: i64, ids: &[i64]) -> Result<Page> {
-    let page = || PageBuilder::new(mirror, after, ids.len() as u64);
+fn read_by_id(
+    client: &mut Client<Http>,
+    mirror: &Mirror,
+    fields: &[String],
+    after: i64,
+    ids: &[i64],
+    stop: &Stop,
+) -> Result<Page> {
+    let page = || Stoppable::new(mirror, after, ids.len() as u64, stop);
     if ids.is_empty() {
         return Ok(page().finish());
     }
-    Ok(client.read(&mirror.scope, fields, ids, page)?.finish())
+    let page = client.read(&mirror.scope, fields, ids, page)?.finish();
+    among(&page, ids)?;
+    Ok(page)
+}
+
+/// A page that is left where the run is cancelled: decoding one may take a second or more.
+struct Stoppable<'a> {
+    page: PageBuilder<'a>,
+    stop: &'a Stop,
+}
+
+impl<'a> Stoppable<'a> {
+    fn new(mirror: &'a Mirror, after: i64, most: u64, stop: &'a Stop) -> Self {
+        Stoppable {
+            page: PageBuilder::new(mirror, after, most),
+            stop,
+        }
+    }
+
+    fn finish(self) -> Page {
+        self.page.finish()
+    }
+}
+
+impl RowVisitor for Stoppable<'_> {
+    fn column(&mut self, member: &str) -> Option<usize> {
+        self.page.column(member)
+    }
+
+    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
+        self.page.value(column, value)
+    }
+
+    fn end_row(&mut self) -> Result<()> {
+        match *self.stop.borrow() {
+            true => Err(Error::Cancelled),
+            false => self.page.end_row(),
+        }
+    }
+}
+
+/// Refuses records that were not asked for. Both are in ascending order.
+fn among(page: &Page, ids: &[i64]) -> Result<()> {
+    match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
+        true => Ok(()),
+        false => Err(Error::Malformed {
+            cause: "there are other records than those asked for".to_owned(),
+        }),
+    }
 }

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("sync", &["error", "mirror"]),
     ("http", &["error", "odoo"]),
     ("options", &["error", "http", "secret"]),
-    ("fetch", &["error", "http", "mirror", "odoo", "sync"]),
+    ("fetch", &["error", "http", "mirror", "odoo", "sync", "xmlrpc"]),
     (
         "pg",
         &[

@@ -19,6 +19,12 @@ from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Cluster, Installation
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("simulation")
+    group.addoption("--seed", type=int, help="of the random life of Odoo and its mirror")
+    group.addoption("--long", action="store_true", help="thousands of operations in place of hundreds")
+
+
 class Supabase:
     """A cluster like Supabase's, with the extension and the migrations, and an empty mirror for each test."""
 

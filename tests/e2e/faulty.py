@@ -102,7 +102,9 @@ class Exchange:
         self.handler.send_response(code)
         standard = {"Content-Type": "text/xml; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
         for name, value in {**standard, **headers}.items():
-            self.handler.send_header(name, str(value))
+            # None leaves a standard one out.
+            if value is not None:
+                self.handler.send_header(name, str(value))
         self.handler.end_headers()
         self.handler.wfile.write(body)
 
@@ -112,6 +114,8 @@ class Exchange:
 
     def wait(self, seconds: float = float("inf")) -> bool:
         """Waits. False as soon as the client is gone or the server ends."""
+        if self.server.ending.is_set():
+            return False
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             step = min(0.02, max(deadline - time.monotonic(), 0))
@@ -164,13 +168,13 @@ def held(gate: threading.Event) -> Behaviour:
     return behave
 
 
-def trickling(exchange: Exchange) -> None:
+def trickling(exchange: Exchange, pause: float = 0.02) -> None:
     """Answers well, byte after byte, 50 in a second."""
     body = exchange.answer()
     exchange.send(200, {"Content-Length": len(body)}, b"")
     for byte in body:
         exchange.handler.wfile.write(bytes([byte]))
-        if not exchange.wait(0.02):
+        if not exchange.wait(pause):
             return
 
 
@@ -189,6 +193,51 @@ def cut(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
         body = exchange.answer()
         part = body[: keep(body)]
         exchange.send(200, {"Content-Length": len(body if announced else part)}, part)
+
+    return behave
+
+
+def raw(head: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [body]) -> Behaviour:
+    """Sends this in place of status line and headers, and then pieces made of the body, for as long as somebody reads them."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.handler.wfile.write(head)
+        for piece in body(exchange.answer()):
+            exchange.handler.wfile.write(piece)
+            if not exchange.wait(0):
+                return
+
+    return behave
+
+
+def chunked(body: bytes, size: int = 100) -> Iterator[bytes]:
+    """The body as HTTP's chunks, the last one included."""
+    for begin in range(0, len(body), size):
+        part = body[begin : begin + size]
+        yield b"%x\r\n%s\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
+
+
+def gzip_bomb(megabytes: int) -> Iterator[bytes]:
+    """Zeros, compressed to a thousandth."""
+    compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # After a full flush the same bytes may come again and again.
+    megabyte = compress.compress(bytes(1 << 20)) + compress.flush(zlib.Z_FULL_FLUSH)
+    yield b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    yield from (megabyte for _ in range(megabytes))
+
+
+def rewritten(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
+    """The right body, changed."""
+    return lambda exchange: exchange.send(200, headers, change(exchange.answer()))
+
+
+def revalued(change: Callable[[Any], Any]) -> Behaviour:
+    """The right value, changed: well-formed, and wrong."""
+
+    def behave(exchange: Exchange) -> None:
+        (value,), _ = xmlrpc.client.loads(exchange.answer())
+        exchange.send(200, {}, result(change(value)))
 
     return behave
 
@@ -318,11 +367,11 @@ class FaultyOdoo:
             return _recording("authenticate_wrong_db")
         if request.method == "authenticate":
             right = (request.user, request.password) == (self.login, self.password)
-            return _result(UID) if right else _recording("authenticate_wrong_password")
+            return result(UID) if right else _recording("authenticate_wrong_password")
         if (request.user, request.password) != (UID, self.password):
             return _recording("object_wrong_password")
         if request.method == "context_get":
-            return _result({"lang": "en_US", "tz": False, "uid": UID})
+            return result({"lang": "en_US", "tz": False, "uid": UID})
         if request.model == ADDON and self.addon:
             return self._of_addon(request)
         if request.model != MODEL:
@@ -333,17 +382,17 @@ class FaultyOdoo:
         found = self._search(request)
         match request.method:
             case "search_count":
-                return _result(len(found))
+                return result(len(found))
             case "search":
-                return _result([record["id"] for record in found])
+                return result([record["id"] for record in found])
             case "search_read":
                 fields = ["id", *request.kwargs["fields"]]
-                return _result([{name: record[name] for name in fields} for record in found])
+                return result([{name: record[name] for name in fields} for record in found])
         return _recording("fault_missing_method")
 
     def _of_addon(self, request: Request) -> bytes:
         if request.method == "info":
-            return _result({"protocol": 1, "version": "1.0.0", "uuid": self.uuid})
+            return result({"protocol": 1, "version": "1.0.0", "uuid": self.uuid})
         model, domain, wanted, *limit = request.args
         if model != MODEL:
             return _recording("fault_missing_model")
@@ -351,9 +400,9 @@ class FaultyOdoo:
         found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
         if request.method == "export":
             # None are all, as the addon has it.
-            return _result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
+            return result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
-        return _result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
+        return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
 
     def _search(self, request: Request) -> list[Record]:
         tests = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
@@ -404,7 +453,8 @@ class _Rule:
     left: float
 
 
-def _result(value: Any) -> bytes:
+def result(value: Any) -> bytes:
+    """An answer with this value."""
     return xmlrpc.client.dumps((value,), methodresponse=True).encode()
 
 

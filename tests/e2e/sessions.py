@@ -67,6 +67,18 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
+    """Returns once the run that is under way has committed so many pages."""
+
+    def reached() -> bool:
+        return any(
+            run["pages"] >= pages
+            for run in supabase.rows("select pages from ipai.sync_runs where state = 'running' and mirror = %s", mirror)
+        )
+
+    shell.wait_until(reached, f"{pages} pages of {mirror} committed", seconds=20, every=0.01)
+
+
 @contextmanager
 def running(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
     """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""

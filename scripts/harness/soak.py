@@ -1,0 +1,155 @@
+"""A run a second in one session, for minutes or hours, while Odoo changes: what the backend holds and what the tables take must not grow.
+
+What `scripts/soak` runs. Prints a table, and ends with status 1 where something has grown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from . import extension, paths, postgres, setup, shell
+from .bench.session import Session, anonymous
+from .odoo import MODULES, Odoo, generate_metrics
+from .postgres import Cluster, Installation
+
+METRICS = 20_000
+#: What changes between two runs: records edited, archived or not, deleted, and as many new ones.
+CHANGE = """
+    update ipai_sample_metric set name = 'Soak {n} ' || id, active = (id + {n}) % 13 > 0, write_date = now() at time zone 'UTC'
+        where id in (select id from ipai_sample_metric order by hashint8(id + {n}) limit 50);
+    delete from ipai_sample_metric where id in (select id from ipai_sample_metric order by hashint8(id * 7 + {n}) limit 5);
+    insert into ipai_sample_metric (name, code, unit, value, active, is_alert, create_date, write_date)
+        select 'New {n}', 'SOAK', 'count', {n}, true, false, now() at time zone 'UTC', now() at time zone 'UTC' from generate_series(1, 5);
+    -- Of a minute and more ago: as if it were an hour, so that the overlap of runs does not grow with the first ten minutes.
+    update ipai_sample_metric set write_date = write_date - interval '1 hour'
+        where write_date between (now() at time zone 'UTC') - interval '50 minutes' and (now() at time zone 'UTC') - interval '1 minute';
+"""
+#: Each minute stands for a season: runs are forgotten after some weeks.
+AGE = """
+    update ipai.run_log set started_at = started_at - interval '90 days', finished_at = finished_at - interval '90 days'
+        where finished_at < now() - interval '1 minute';
+"""
+
+
+#: What may come on top of what there was after the warming up, and be no leak.
+SLACK = {"memory": 4_096, "threads": 0, "descriptors": 0, "advisory_locks": 0, "own_tables": 1_024, "mirror": 4_096}
+
+
+@dataclass(frozen=True)
+class Sample:
+    runs: int
+    #: The backend's own memory, kB.
+    memory: int
+    threads: int
+    descriptors: int
+    advisory_locks: int
+    #: Of the extension's own tables, kB.
+    own_tables: int
+    #: Of the mirror's table, kB.
+    mirror: int
+
+    @staticmethod
+    def take(session: Session, cluster: Cluster, runs: int) -> Sample:
+        process = Path(f"/proc/{session.backend}")
+        # Files of tables come and go as Postgres likes.
+        links = [os.readlink(link) for link in process.glob("fd/*")]
+        sizes = cluster.psql(
+            """select (select sum(pg_total_relation_size(c.oid)) / 1024 from pg_class c
+                       join pg_depend d on d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e'
+                       join pg_extension e on e.oid = d.refobjid and extname = 'ipai_sync' where relkind = 'r')::bigint,
+                      pg_total_relation_size('ipai.ipai_sample_metrics') / 1024,
+                      (select count(*) from pg_locks where locktype = 'advisory')"""
+        ).split("|")
+        own, mirror, locks = map(int, sizes)
+        return Sample(
+            runs=runs,
+            memory=anonymous((process / "status").read_text()) // 1024,
+            threads=len(list(process.glob("task/*"))),
+            descriptors=sum(not link.startswith("/") for link in links),
+            advisory_locks=locks,
+            own_tables=own,
+            mirror=mirror,
+        )
+
+    def grown(self, since: Sample) -> list[str]:
+        """What is larger than before, by more than chance."""
+        return [name for name, slack in SLACK.items() if getattr(self, name) > getattr(since, name) + slack]
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--minutes", type=float, default=10, metavar="N", help="so long (default 10)")
+    options.add_argument("--no-addon", action="store_true", help="without the bulk export of Odoo's addon")
+    chosen = options.parse_args()
+    setup.ensure_system()
+    installation = Installation.default().relocated("soak", under=paths.run_dir())
+    extension.build(installation)
+    settings = {"autovacuum_naptime": "5s"}
+    shell.say(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
+    with postgres.supabase_cluster(installation, settings=settings) as cluster, Odoo(MODULES) as odoo:
+        generate_metrics(odoo, METRICS)
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        addon = ", addon 'false'" if chosen.no_addon else ""
+        cluster.psql(
+            f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}'{addon});
+                select vault.create_secret('{odoo.admin_password}', 'odoo_password');
+                create user mapping for postgres server odoo options (user '{odoo.admin_user}', password_secret 'odoo_password');
+                select ipai.alter_mirror('sample_metrics', 'odoo')""",
+            user="postgres",
+        )
+        with Session(cluster) as session:
+            samples = _soak(session, cluster, odoo, chosen.minutes * 60)
+            delta = cluster.psql("call ipai.run_sync('sample_metrics', 'full'); select delta from ipai.sync_count_delta", user="postgres")
+    _print(samples)
+    grown = samples[-1].grown(samples[1])
+    print(f"\n{samples[-1].runs} runs; grown: {', '.join(grown) or 'nothing'}; Odoo and mirror differ by {delta}", flush=True)
+    return 1 if grown or delta != "0" else 0
+
+
+def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> list[Sample]:
+    """Samples: one before all, one after a tenth of the time, when everything is warm, and eight more."""
+    began = time.monotonic()
+    samples: list[Sample] = []
+    aged = 0.0
+    runs = 0
+    shell.say(f"A run a second for {seconds / 60:g} minutes")
+    while (now := time.monotonic() - began) < seconds or len(samples) < 10:
+        due = [0, *(seconds * part / 9 for part in (0.9, *range(2, 10)))]
+        if len(samples) < len(due) and now >= min(due[len(samples)], seconds):
+            samples.append(Sample.take(session, cluster, runs))
+        odoo.pg.psql(CHANGE.format(n=runs), dbname=odoo.dbname)
+        if now - aged > 60:
+            cluster.psql(AGE)
+            aged = now
+        mode = "full" if runs % 60 == 1 else "reconcile" if runs % 20 == 5 else "auto"
+        session.tell(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        runs += 1
+        # The next second; or at once, where the run took longer.
+        time.sleep(max(0.0, 1 - (time.monotonic() - began - now)))
+    return samples
+
+
+def _print(samples: list[Sample]) -> None:
+    names = [field.name for field in fields(Sample)]
+    units = {"memory": "memory kB", "own_tables": "own tables kB", "mirror": "mirror kB"}
+    print()
+    print("".join(f"{units.get(name, name.replace('_', ' ')):>16}" for name in names))
+    for sample in samples:
+        print("".join(f"{getattr(sample, name):>16,}" for name in names))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except shell.CommandFailed as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)

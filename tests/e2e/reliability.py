@@ -1,0 +1,95 @@
+"""What breaks and what happens then, for docs/reliability.md: a section a file of tests, a row a fault.
+
+Every test of a fault notes a row; the last test of its file compares the rows with the page, all but the times. After a change that is meant:
+
+    UPDATE_GOLDEN=1 python -m pytest tests/e2e/test_faults.py
+
+writes the section of that file anew, times included. Read the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from harness import paths
+
+PAGE = paths.PROJECT / "docs/reliability.md"
+_TITLES = "| what breaks | what happens | seconds |\n|---|---|---|\n"
+_ROW = re.compile(r"^\| (?P<fault>.+?) \| (?P<outcome>.+?) \| [\d.]+ \|$", re.MULTILINE)
+
+
+@dataclass
+class Trial:
+    """A fault that is being tried."""
+
+    #: What happened, as the page shows it.
+    outcome: str = ""
+    seconds: float | None = None
+
+    def ends(self, outcome: str | psycopg.Error) -> None:
+        """It has happened: the clock stops. An error is shown with its SQLSTATE."""
+        self.seconds = self._clock()
+        self.outcome = outcome if isinstance(outcome, str) else f"{outcome.sqlstate}: {outcome.diag.message_primary}"
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Only now it is tried: what came before was preparation."""
+        self._began = time.monotonic()
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._began
+
+
+class Section:
+    """A section of the page."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._rows: dict[str, Trial] = {}
+
+    @contextmanager
+    def trial(self, fault: str) -> Iterator[Trial]:
+        """Notes a row, unless the block fails."""
+        trial = Trial()
+        yield trial
+        assert trial.seconds is not None, f"{fault}: nobody said what happened"
+        assert fault not in self._rows, f"{fault}: tried twice"
+        self._rows[fault] = trial
+
+    def compare(self) -> None:
+        """Compares what was noted with the page; to be called when all of the section's faults have been tried."""
+        found = {_cell(fault): _cell(trial.outcome) for fault, trial in self._rows.items()}
+        if os.environ.get("UPDATE_GOLDEN"):
+            self._write()
+        shown = {row["fault"]: row["outcome"] for row in _ROW.finditer(self._on_page(PAGE.read_text()))}
+        assert found == shown, f"section {self.title!r} of {PAGE.name} has changed. If that is meant, see {Path(__file__).name}."
+
+    def _on_page(self, page: str) -> str:
+        """The section's table as it stands there."""
+        parts = page.split(f"\n## {self.title}\n")
+        assert len(parts) == 2, f"{PAGE.name} has no section {self.title!r}"
+        section = parts[1].split("\n## ")[0]
+        return section[section.find(_TITLES) :] if _TITLES in section else ""
+
+    def _write(self) -> None:
+        rows = "".join(f"| {_cell(fault)} | {_cell(trial.outcome)} | {trial.seconds:.1f} |\n" for fault, trial in self._rows.items())
+        page = PAGE.read_text()
+        before, after = page.split(f"\n## {self.title}\n")
+        section, *others = re.split(r"\n(?=## )", after)
+        prose = section.split(_TITLES)[0].rstrip()
+        PAGE.write_text("\n".join([f"{before}\n## {self.title}", f"{prose}\n\n{_TITLES}{rows}".removeprefix("\n"), *others]))
+
+
+def _cell(text: str) -> str:
+    """One line, without what is another in each run: ports."""
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", " ".join(text.split())).replace("|", "\\|")

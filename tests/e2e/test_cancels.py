@@ -1,0 +1,249 @@
+"""A thousand cancels, time-outs, terminations and clients that are gone, in each phase of a run: promptly over, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from conftest import Supabase
+from faulty import Exchange, FaultyOdoo, metric, silent, status, trickling, unaccepting
+from harness import shell
+from reliability import Section
+from sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+
+SECTION = Section("Cancels and time-outs")
+
+#: Of each phase, by how it is ended.
+CANCELS, TIMEOUTS, TERMINATIONS, CLIENTS = 100, 10, 8, 7
+#: Seconds within which a client that is gone is noticed.
+NOTICED = 1.0
+INTERVAL = "500ms"
+#: One page of it takes a while to decode.
+MANY = [metric(number) for number in range(1, 3_001)]
+
+
+@dataclass
+class Phase:
+    """A phase in which a run is kept, or caught; with a server, a mirror and a session of its own."""
+
+    name: str
+    begin: Callable[[FaultyOdoo], None]
+    #: Whether the run is in this phase.
+    reached: Callable[[Rig], bool]
+    url: Callable[[FaultyOdoo], str] = lambda erp: erp.url
+    records: list[dict[str, Any]] = field(default_factory=lambda: [metric(1), metric(2)])
+    locked: bool = False
+
+
+@dataclass
+class Rig:
+    phase: Phase
+    supabase: Supabase
+    erp: FaultyOdoo
+    mirror: str
+    table: str
+    watcher: Connection
+    connection: Connection
+    sent: int = 0
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        return self.connection.info.backend_pid
+
+
+def _asked(rig: Rig) -> bool:
+    return bool(rig.erp.received("search_read"))
+
+
+def _blocked(rig: Rig) -> bool:
+    row = rig.watcher.execute("select cardinality(pg_blocking_pids(%s)) as waits", [rig.pid]).fetchone()
+    return bool(row and row["waits"])
+
+
+class _Sent:
+    """Sends the same large page each time, made once, and tells when it is out."""
+
+    def __init__(self) -> None:
+        self._body: bytes | None = None
+        self.times = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        if self._body is None:
+            self._body = exchange.answer()
+        exchange.send(200, {}, self._body)
+        self.times += 1
+
+
+_LARGE = _Sent()
+
+
+def _let_decode(erp: FaultyOdoo) -> None:
+    _LARGE.times = 0
+    erp.on("search_read", _LARGE, times=1)
+    # Should it be quicker than the end that comes for it.
+    erp.on("search_read", silent)
+
+
+def phases(unreachable: str) -> list[Phase]:
+    return [
+        # Nothing tells when it began to connect; before that, the end would find it waiting as well.
+        Phase("connect", lambda erp: None, lambda rig: FETCHER in Holdings.of(rig.pid).threads, lambda erp: unreachable),
+        Phase("TLS handshake", lambda erp: setattr(erp, "deaf", True), lambda rig: rig.erp.connections > 0, lambda erp: erp.https_url),
+        Phase("headers", lambda erp: erp.on("search_read", silent), _asked),
+        Phase("body", lambda erp: erp.on("search_read", trickling), _asked),
+        Phase("decode", _let_decode, lambda rig: _LARGE.times > 0, records=MANY),
+        Phase("upsert", lambda erp: None, _blocked, locked=True),
+        Phase(
+            "retry wait",
+            lambda erp: erp.on("search_read", status(503, retry_after=25)),
+            lambda rig: _asked(rig) and rig.erp.connections == 0,
+        ),
+        Phase("ids", lambda erp: erp.on("search", silent), lambda rig: bool(rig.erp.received("search"))),
+    ]
+
+
+# One end --------------------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def under_way(rig: Rig, executor: ThreadPoolExecutor) -> Iterator[Future[Any]]:
+    # What is still there of the one before would be taken for this one.
+    shell.wait_until(lambda: rig.erp.connections == 0, "connections to Odoo closed", seconds=PROMPT, every=0.002)
+    rig.erp.requests.clear()
+    rig.phase.begin(rig.erp)
+    try:
+        call = executor.submit(rig.connection.execute, f"select * from ipai.sync_mirror('{rig.mirror}')")  # type: ignore[arg-type]
+        shell.wait_until(lambda: call.done() or rig.phase.reached(rig), f"the phase {rig.phase.name}", seconds=20, every=0.002)
+        yield call
+    finally:
+        rig.erp.heal()
+
+
+def over(rig: Rig, kind: str, call: Future[Any], began: float, sqlstates: set[str]) -> None:
+    error = call.exception(timeout=PROMPT + 3)
+    rig.seconds.setdefault(kind, []).append(time.monotonic() - began)
+    assert isinstance(error, psycopg.Error) and error.sqlstate in sqlstates, (rig.phase.name, kind, error)
+
+
+def cancel(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+    with under_way(rig, executor) as call:
+        began = time.monotonic()
+        rig.watcher.execute("select pg_cancel_backend(%s)", [rig.pid])
+        over(rig, "pg_cancel_backend", call, began, {"57014"})
+        until_back_to(before, rig.pid)
+
+
+def time_out(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+    limit = 0.3
+    rig.connection.execute(f"set statement_timeout = {limit * 1000:.0f}")  # type: ignore[arg-type]
+    began = time.monotonic()
+    try:
+        with under_way(rig, executor) as call:
+            over(rig, "statement_timeout", call, began + limit, {"57014"})
+            until_back_to(before, rig.pid)
+    finally:
+        rig.connection.execute("reset statement_timeout")
+
+
+def terminate(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+    pid = rig.pid
+    with under_way(rig, executor) as call:
+        began = time.monotonic()
+        rig.watcher.execute("select pg_terminate_backend(%s)", [pid])
+        over(rig, "pg_terminate_backend", call, began, {"57P01"})
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+    rig.connection = rig.supabase.connect()
+
+
+def hang_up(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+    pid = rig.pid
+    if rig.phase.locked:
+        # While a statement of its own is executed, Postgres looks after the client only where it is told to.
+        rig.connection.execute(f"set client_connection_check_interval = '{INTERVAL}'")  # type: ignore[arg-type]
+    with under_way(rig, executor) as call:
+        began = time.monotonic()
+        with socket.socket(fileno=os.dup(rig.connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT, every=0.002)
+        rig.seconds.setdefault("client gone", []).append(time.monotonic() - began)
+        assert isinstance(call.exception(timeout=PROMPT), psycopg.OperationalError)
+    rig.connection = rig.supabase.connect()
+
+
+# All of them ----------------------------------------------------------------------------------------------------------------------------
+
+
+def work(rig: Rig) -> None:
+    """All ends of a phase, one after the other, and then a sync that is well."""
+    erp, supabase = rig.erp, rig.supabase
+    row = f"select * from ipai.sync_mirror('{rig.mirror}')"
+    with ThreadPoolExecutor(1) as executor, ExitStack() as stack:
+        if rig.phase.locked:
+            holder = stack.enter_context(psycopg.connect(supabase.cluster.dsn(user="postgres")))
+            holder.execute(f"lock table {rig.table} in share mode")  # type: ignore[arg-type]
+        for end, times in ((cancel, CANCELS), (time_out, TIMEOUTS), (terminate, TERMINATIONS), (hang_up, CLIENTS)):
+            # The first one loads what a session loads once.
+            with under_way(rig, executor) as call:
+                rig.watcher.execute("select pg_cancel_backend(%s)", [rig.pid])
+                assert isinstance(call.exception(timeout=PROMPT + 3), psycopg.Error)
+            before = at_rest(rig.pid)
+            for _ in range(times):
+                end(rig, executor, before)
+    erp.heal()
+    supabase.rows(f"alter server {rig.mirror} options (set url '{erp.url}')")
+    found = rig.connection.execute(row).fetchone()  # type: ignore[arg-type]
+    assert found and found["delta"] == 0, rig.phase.name
+    shell.wait_until(lambda: erp.connections == 0, "connections to Odoo closed", seconds=PROMPT)
+
+
+def test_a_thousand_ends(supabase: Supabase) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(unaccepting())
+        supabase.server(stack.enter_context(FaultyOdoo()).url)
+        supabase.register()
+        rigs = []
+        for number, phase in enumerate(phases(url)):
+            erp = stack.enter_context(FaultyOdoo(phase.records))
+            name = f"p{number}"
+            supabase.server(erp.url, name=name)
+            table = supabase.another_mirror(name, server=name)
+            supabase.rows("update ipai.mirrors set page_size = 10000 where name = %s", name)
+            rig = Rig(phase, supabase, erp, name, table, supabase.connect(), supabase.connect())
+            # The login is remembered from here on.
+            rig.connection.execute(f"select * from ipai.sync_mirror('{name}')")  # type: ignore[arg-type]
+            supabase.rows(f"truncate {table}")
+            supabase.rows(f"alter server {name} options (set url '{phase.url(erp)}')")
+            rigs.append(rig)
+        # Side by side, as they do not wait for one another.
+        with ThreadPoolExecutor(len(rigs)) as executor:
+            for future in [executor.submit(work, rig) for rig in rigs]:
+                future.result()
+        assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
+    total = 0
+    for rig in rigs:
+        for kind, seconds in rig.seconds.items():
+            total += len(seconds)
+            print(f"{rig.phase.name:14} {kind:22} {len(seconds):4} median {statistics.median(seconds):.3f} s  max {max(seconds):.3f} s")
+            with SECTION.trial(f"{kind} in the phase {rig.phase.name}, {len(seconds)} times") as trial:
+                outcome = "the backend ends" if kind in ("client gone", "pg_terminate_backend") else "57014: nothing is left behind"
+                told = f", where client_connection_check_interval is {INTERVAL}" if rig.phase.locked and kind == "client gone" else ""
+                trial.ends(outcome + told)
+                trial.seconds = max(seconds)
+                assert max(seconds) < (NOTICED if kind == "client gone" else PROMPT), (rig.phase.name, kind, max(seconds))
+    whole = [second for rig in rigs for seconds in rig.seconds.values() for second in seconds]
+    print(f"all            {total} median {statistics.median(whole):.3f} s  max {max(whole):.3f} s")
+    assert total == len(rigs) * (CANCELS + TIMEOUTS + TERMINATIONS + CLIENTS) == 1000
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()

@@ -1,0 +1,178 @@
+"""Several at once: they wait for each other no longer than they must, or say at once that they cannot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import LiteralString, cast
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from definitions import ScriptedOdoo, execute
+from faulty import delayed, held, metric, well
+from reliability import Section
+from sessions import PROMPT, Connection, running, until_committed
+
+SECTION = Section("Several at once")
+
+CALL = "call ipai.run_sync('sample_metrics')"
+TABLE = "ipai.ipai_sample_metrics"
+RECORDS = [metric(number) for number in range(1, 101)]
+
+
+@pytest.fixture
+def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
+    with ScriptedOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        supabase.register(page_size=10)
+        yield server
+
+
+def edit(erp: ScriptedOdoo, name: str) -> None:
+    erp.records = [metric(record["id"], name=name, write_date="2026-01-06 08:00:00") for record in erp.records]
+
+
+def names(supabase: Supabase, table: str = TABLE) -> set[str]:
+    return {row["name"] for row in supabase.rows(f"select distinct name from {table}")}
+
+
+def nothing_left(supabase: Supabase) -> None:
+    assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
+    assert supabase.rows("select from ipai.sync_runs where state in ('running', 'dead')") == []
+
+
+def call(connection: Connection, statement: str) -> str | None:
+    """How a statement ends: its SQLSTATE, where that is an error."""
+    try:
+        connection.execute(cast(LiteralString, statement))
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
+
+
+def all_at_once(connections: list[Connection], statements: list[str]) -> list[str | None]:
+    with ThreadPoolExecutor(len(connections)) as executor:
+        return list(executor.map(call, connections, statements))
+
+
+@pytest.mark.parametrize("statement", [CALL, "select * from ipai.sync_mirror('sample_metrics')"], ids=["run_sync", "sync_mirror"])
+def test_runs_of_one_mirror_at_once(supabase: Supabase, erp: ScriptedOdoo, statement: str) -> None:
+    supabase.rows(CALL)
+    edit(erp, "Edited")
+    erp.on("search_count", delayed(0.5))
+    sessions = [supabase.connect() for _ in range(8)]
+    which = "run_sync" if statement == CALL else "sync_mirror"
+    with SECTION.trial(f"eight {which} of one mirror") as trial:
+        ends = all_at_once(sessions, [statement] * 8)
+        assert ends.count(None) == 1 and set(ends) == {None, "55P03"}
+        trial.ends("one works, 55P03 for the others")
+    assert names(supabase) == {"Edited"}
+    nothing_left(supabase)
+
+
+def test_runs_of_ten_mirrors_at_once(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    tables = [TABLE, *(supabase.another_mirror(f"m{number}") for number in range(9))]
+    mirrors = ["sample_metrics", *(f"m{number}" for number in range(9))]
+    sessions = [supabase.connect() for _ in mirrors]
+    with SECTION.trial("ten mirrors, each with a run of its own") as trial:
+        for name in ("Metric", "Edited", "Edited again"):
+            if name != "Metric":
+                edit(erp, name)
+            assert all_at_once(sessions, [f"call ipai.run_sync('{mirror}')" for mirror in mirrors]) == [None] * 10
+            for table in tables:
+                rows = supabase.rows(f"select odoo_id, name from {table} order by 1")
+                assert [(row["odoo_id"], row["name"]) for row in rows] == [(record["id"], record["name"]) for record in erp.records]
+        trial.ends("all complete")
+    with SECTION.trial("ten mirrors, ten sessions that each run all of them") as trial:
+        edit(erp, "Once more")
+        ends = all_at_once(sessions, ["call ipai.run_sync()"] * 10)
+        assert set(ends) <= {None, "55P03"}
+        trial.ends("each mirror has its run, 55P03 for mirrors that others are at")
+    # Each was somebody's: a run that began after the edit is over.
+    assert [names(supabase, table) for table in tables] == [{"Once more"}] * 10
+    nothing_left(supabase)
+
+
+#: What is done while a run waits for its third page: SQLSTATE, and whether it is done at once.
+MEANWHILE = {
+    "alter_mirror": ("select ipai.alter_mirror('sample_metrics', page_size => 3)", None),
+    "alter_mirror of what is read": ("select ipai.alter_mirror('sample_metrics', lang => 'fr_FR')", None),
+    "refresh_mirror": ("select * from ipai.refresh_mirror('sample_metrics')", None),
+    "drop_mirror": ("select ipai.drop_mirror('sample_metrics')", "55P03"),
+    "sync_mirror": ("select * from ipai.sync_mirror('sample_metrics')", "55P03"),
+    "run_sync": (CALL, "55P03"),
+    "refresh_counts": ("select * from ipai.refresh_counts('sample_metrics')", None),
+    "check_connection": ("select * from ipai.check_connection()", None),
+}
+
+
+@pytest.mark.parametrize("name", MEANWHILE)
+def test_what_others_call_while_a_mirror_runs(supabase: Supabase, erp: ScriptedOdoo, name: str) -> None:
+    statement, sqlstate = MEANWHILE[name]
+    supabase.rows(CALL)
+    edit(erp, "Edited")
+    gate = threading.Event()
+    erp.on("search_read", well, times=2)
+    erp.on("search_read", held(gate))
+    with running(supabase, supabase.connect(), CALL) as run:
+        until_committed(supabase, 2)
+        with SECTION.trial(f"{name} while the mirror runs") as trial:
+            ended = call(supabase.connect(), statement)
+            trial.ends("done at once" if ended is None else f"{ended}: says so at once")
+        assert ended == sqlstate
+        assert trial.seconds is not None and trial.seconds < PROMPT
+        gate.set()
+        run.result(timeout=20)
+    erp.heal()
+    supabase.rows(CALL)
+    assert names(supabase) == {"Edited"}
+    assert supabase.last_run()["mirror_count"] == len(RECORDS)
+    nothing_left(supabase)
+
+
+def test_a_reader_with_a_long_snapshot(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows(CALL)
+    reader = supabase.connect()
+    rows = f"select odoo_id, name from {TABLE} order by 1"
+    with SECTION.trial("a reader with a long snapshot") as trial:
+        execute(reader, "begin transaction isolation level repeatable read")
+        before = execute(reader, rows)
+        edit(erp, "Edited")
+        erp.records = erp.records[10:]
+        began = time.monotonic()
+        for mode in ("auto", "full", "reconcile"):
+            supabase.rows(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        assert time.monotonic() - began < 10
+        assert supabase.last_run()["mirror_count"] == 90
+        # Nobody waited for anybody, and the reader's world stands still.
+        assert execute(reader, rows) == before
+        execute(reader, "commit")
+        trial.ends("neither waits; it reads what was there when it began")
+    assert len(execute(reader, rows)) == 90 and names(supabase) == {"Edited"}
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_sync_in_a_transaction_with_an_old_snapshot(supabase: Supabase, erp: ScriptedOdoo, level: str) -> None:
+    supabase.rows(CALL)
+    late = supabase.connect()
+    execute(late, f"begin transaction isolation level {level}")
+    execute(late, f"select from {TABLE}")
+    edit(erp, "Edited")
+    supabase.rows(CALL)
+    edit(erp, "Edited again")
+    with SECTION.trial(f"sync_mirror in a transaction ({level}) older than another's run") as trial:
+        with pytest.raises(psycopg.errors.SerializationFailure) as raised:
+            execute(late, "select * from ipai.sync_mirror('sample_metrics')")
+        trial.ends(f"{raised.value.sqlstate}: {raised.value.diag.message_primary}")
+    execute(late, "rollback")
+    assert names(supabase) == {"Edited"}
+    execute(late, "select * from ipai.sync_mirror('sample_metrics')")
+    assert names(supabase) == {"Edited again"}
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()

@@ -1,0 +1,374 @@
+"""Whatever is switched off in the middle of a run, and whoever stands in its way: the next run completes, and the mirror equals Odoo."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from comparison import assert_equal, odoo_rows, sql
+from conftest import Supabase
+from definitions import execute, waiting
+from faulty import FaultyOdoo, held, metric, well
+from harness import cleanup, paths, postgres, shell
+from harness.odoo import Odoo, generate_metrics
+from harness.postgres import Installation
+from reliability import Section
+from sessions import Connection, error_of, running, until_committed
+
+SECTION = Section("Crashes, and others in the way")
+
+CALL = "call ipai.run_sync('sample_metrics')"
+TABLE = "ipai.ipai_sample_metrics"
+#: In pages of 100.
+METRICS = 3_000
+RECORDS = [metric(number) for number in range(1, 11)]
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    with Odoo() as odoo:
+        generate_metrics(odoo, METRICS)
+        yield odoo
+
+
+@pytest.fixture
+def registered(supabase: Supabase, erp: Odoo) -> Supabase:
+    supabase.server(erp.url)
+    supabase.register(page_size=100)
+    return supabase
+
+
+def change(erp: Odoo, random: random.Random) -> None:
+    """A tenth of the records is edited, a few are deleted, a few are new."""
+    sql(
+        erp,
+        f"""update ipai_sample_metric set name = 'Edit ' || {random.randrange(10**9)} || id, write_date = now() at time zone 'UTC'
+            where id % 10 = {random.randrange(10)};
+            delete from ipai_sample_metric where id in (select id from ipai_sample_metric where id % 97 = {random.randrange(97)} limit 20);
+            insert into ipai_sample_metric (name, code, unit, active, write_date)
+            select 'New ' || n, 'NEW', 'count', true, now() at time zone 'UTC' from generate_series(1, 10) as n""",
+    )
+
+
+def until_it_answers(supabase: Supabase) -> None:
+    def answers() -> bool:
+        try:
+            return bool(supabase.rows("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+
+
+def ended(call: Future[Any]) -> None:
+    """The session is gone, unless its run was quicker."""
+    error = call.exception(timeout=20)
+    assert error is None or isinstance(error, psycopg.OperationalError), error
+
+
+# Crashes --------------------------------------------------------------------------------------------------------------------------------
+
+
+def kill(supabase: Supabase, connection: Connection) -> None:
+    os.kill(connection.info.backend_pid, signal.SIGKILL)
+
+
+def stop_immediately(supabase: Supabase, connection: Connection) -> None:
+    supabase.cluster.stop("immediate")
+    supabase.cluster.start()
+
+
+CRASHES = {
+    "kill -9 of the backend": (kill, CALL, 4),
+    "immediate shutdown of Postgres": (stop_immediately, CALL, 3),
+    "kill -9 of the backend, in the caller's transaction": (kill, "select * from ipai.sync_mirror('sample_metrics')", 1),
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) -> None:
+    crash, statement, times = CRASHES[name]
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    slowest = 0.0
+    began = time.monotonic()
+    registered.connect().execute(CALL)
+    usual = time.monotonic() - began
+    with SECTION.trial(f"{name}, at random moments") as trial:
+        for mode in [*("'sample_metrics', 'full'", "'sample_metrics'") * times][:times]:
+            change(erp, chance)
+            connection = registered.connect()
+            before = {row["odoo_id"] for row in registered.mirror("odoo_id")}
+            text = statement.replace("'sample_metrics'", mode) if statement == CALL else statement
+            with running(registered, connection, text) as call:
+                time.sleep(chance.uniform(0, usual))
+                crash(registered, connection)
+                ended(call)
+            until_it_answers(registered)
+            # What was there is there, but for what Odoo has not any more.
+            assert before - {row["odoo_id"] for row in registered.mirror("odoo_id")} <= before - {row[0] for row in odoo_rows(erp)}
+            began = time.monotonic()
+            registered.rows(CALL)
+            slowest = max(slowest, time.monotonic() - began)
+            assert registered.last_run()["state"] == "succeeded"
+            assert_equal(registered, erp)
+            assert registered.rows("select from pg_locks where locktype = 'advisory'") == []
+        trial.ends("the next run goes on, and the mirror equals Odoo")
+        trial.seconds = slowest
+
+
+def test_odoo_restarted_in_the_middle_of_a_run(registered: Supabase, erp: Odoo) -> None:
+    chance = random.Random(7)
+    registered.rows(CALL)
+    change(erp, chance)
+    connection = registered.connect()
+    with SECTION.trial("Odoo is restarted in the middle of a run") as trial:
+        with running(registered, connection, CALL.replace(")", ", 'full')")) as call:
+            until_committed(registered, 2)
+            erp.restart()
+            error = call.exception(timeout=60)
+        assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate in ("08001", "08006")), error
+        registered.rows(CALL)
+        # Whether it is back before the run has given up is a matter of seconds.
+        trial.ends("the run waits for it for some seconds, else 08001 or 08006; the next run goes on")
+    assert_equal(registered, erp)
+
+
+# A disk that is full --------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(kilobytes: int) -> Iterator[Path]:
+    """A folder that holds so much. Mounting needs root or sudo, as bootstrapping does."""
+    folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir="/tmp"))
+    folder.chmod(0o755)
+    shell.run(shell.as_root(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "ipai_sync", folder]))
+
+    def unmount() -> None:
+        shell.run(shell.as_root(["umount", "-l", folder]))
+        folder.rmdir()
+
+    cleanup.on_exit(unmount)
+    try:
+        below = folder / "space"
+        below.mkdir()
+        shutil.chown(below, shell.SERVICE_USER)
+        yield below
+    finally:
+        cleanup.forget(unmount)
+        unmount()
+
+
+def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
+    with small_disk(320) as disk, fresh(extension_pg) as supabase:
+        supabase.cluster.psql(f"create tablespace small location '{disk}'")
+        supabase.cluster.psql(f"alter table {TABLE} set tablespace small")
+        supabase.server(erp.url)
+        supabase.register(page_size=100)
+        connection = supabase.connect()
+        with SECTION.trial("the disk of the mirror is full") as trial:
+            with pytest.raises(psycopg.errors.DiskFull) as raised:
+                connection.execute(CALL)
+            # The file's name follows.
+            message = str(raised.value.diag.message_primary).split('"')[0].strip()
+            trial.ends(f"53100: {message} …; with room, the next run goes on")
+        run = supabase.last_run()
+        assert (run["state"], run["sqlstate"], run["position"] > 0) == ("failed", "53100", True)
+        kept = len(supabase.mirror("odoo_id"))
+        assert 0 < kept < METRICS
+        # Again, as a schedule would: what is there stays.
+        with pytest.raises(psycopg.errors.DiskFull):
+            connection.execute(CALL)
+        assert len(supabase.mirror("odoo_id")) >= kept
+        shell.run(shell.as_root(["mount", "-o", "remount,size=64m", disk.parent]))
+        connection.execute(CALL)
+        assert supabase.last_run()["resumes"] is not None
+        assert_equal(supabase, erp)
+        supabase.reset()
+        supabase.cluster.stop("immediate")
+
+
+# Others in the way ----------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fresh(installation: Installation) -> Iterator[Supabase]:
+    """A cluster of the test's own."""
+    with postgres.supabase_cluster(installation) as cluster:
+        cluster.psql("create extension ipai_sync")
+        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        yield Supabase(cluster)
+
+
+@pytest.fixture
+def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
+    """A mirror of ten records in pages of two, and an Odoo where all of them have changed."""
+    with FaultyOdoo(RECORDS) as server:
+        supabase.server(server.url)
+        supabase.register(page_size=2)
+        supabase.rows(CALL)
+        server.records = [metric(number, name="Edited", write_date="2026-01-06 08:00:00") for number in range(1, 11)]
+        yield server
+
+
+def edited(supabase: Supabase, table: str = TABLE) -> int:
+    return int(supabase.row(f"select count(*) from {table} where name = 'Edited'")["count"])
+
+
+def test_a_deadlock_with_a_session_of_a_user(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    user = supabase.connect("supabase_admin")
+    # The run finds it out, and not the other.
+    user.execute("set deadlock_timeout = '60s'")
+    # One page; who knows in which order its rows are written.
+    supabase.register(page_size=10)
+    others = f"select from {TABLE} where odoo_id <> 5 for update"
+    with SECTION.trial("a deadlock with another session") as trial, user.transaction():
+        execute(user, f"select from {TABLE} where odoo_id = 5 for update")
+        with waiting(supabase, CALL, user) as call, running(supabase, user, others) as lucky:
+            error = error_of(call, 20)
+            trial.ends(error)
+            lucky.result(timeout=20)
+    assert error.sqlstate == "40P01"
+    run = supabase.last_run()
+    assert (run["state"], run["sqlstate"], run["position"], edited(supabase)) == ("failed", "40P01", 0, 0)
+    supabase.rows(CALL)
+    assert edited(supabase) == 10
+
+
+def test_a_lock_of_a_user_that_a_run_waits_for(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    user = supabase.connect()
+    with SECTION.trial("another session holds a row for a while") as trial:
+        execute(user, "begin")
+        execute(user, f"select from {TABLE} where odoo_id = 4 for update")
+        with waiting(supabase, CALL, user) as call:
+            execute(user, "commit")
+            call.result(timeout=20)
+        trial.ends("the run waits for it, and completes")
+    assert edited(supabase) == 10
+
+
+@pytest.mark.parametrize("lock", [f"select from {TABLE} where odoo_id = 4 for update", f"lock table {TABLE}"], ids=["a row", "the table"])
+def test_a_lock_timeout(supabase: Supabase, scripted: FaultyOdoo, lock: str) -> None:
+    user, connection = supabase.connect(), supabase.connect()
+    connection.execute("set lock_timeout = '300ms'")
+    with SECTION.trial(f"lock_timeout, another session holds {'the table' if 'table' in lock else 'a row'}") as trial, user.transaction():
+        execute(user, lock)
+        with pytest.raises(psycopg.errors.LockNotAvailable) as raised:
+            connection.execute(CALL)
+        trial.ends(raised.value)
+    run = supabase.last_run()
+    assert (run["state"], run["sqlstate"]) == ("failed", "55P03")
+    connection.execute(CALL)
+    assert edited(supabase) == 10
+
+
+# Each is done to the table of a mirror of its own while a run waits for its third page, and undone after it.
+DONE: dict[str, tuple[str, str, str | None]] = {
+    "the table is dropped": ("drop table {table}", "create table {table} (like ipai.ipai_sample_metrics including all)", "42P01"),
+    "a column is dropped": ("alter table {table} drop column notes", "alter table {table} add column notes text", "42703"),
+    "a column gets another type": (
+        "alter table {table} alter column value drop default, alter column value type int[] using '{{}}'",
+        "alter table {table} alter column value type double precision using 0",
+        "42883",
+    ),
+    "a column is renamed": ("alter table {table} rename column name to title", "alter table {table} rename column title to name", "42703"),
+    "a column is demanded that nobody fills": (
+        "alter table {table} add column demanded text not null default 'x'; alter table {table} alter column demanded drop default",
+        "alter table {table} drop column demanded",
+        "23502",
+    ),
+    "a column is added": ("alter table {table} add column more text", "alter table {table} drop column more", None),
+    "the key is dropped": (
+        "alter table {table} drop constraint other_rows_odoo_id_key",
+        "alter table {table} add unique (odoo_id)",
+        "42P10",
+    ),
+    "the table is renamed": ("alter table {table} rename to elsewhere", "alter table ipai.elsewhere rename to other_rows", "42P01"),
+    "rows are deleted": ("delete from {table} where odoo_id in (1, 9)", "select", None),
+    "the table is emptied": ("truncate {table}", "select", None),
+    "the privilege is revoked": ("revoke insert on {table} from postgres", "grant insert on {table} to postgres", "42501"),
+    "a trigger refuses rows": (
+        "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'not today'; end $$; "
+        "create trigger refuse before update on {table} for each row execute function public.refuse()",
+        "drop function public.refuse() cascade",
+        "P0001",
+    ),
+    "an index is made": ("create index on {table} (name)", "select", None),
+}
+
+
+@pytest.mark.parametrize("name", DONE)
+def test_what_is_done_to_the_table_in_the_middle_of_a_run(supabase: Supabase, scripted: FaultyOdoo, name: str) -> None:
+    do, undo, sqlstate = DONE[name]
+    table = supabase.another_mirror("other")
+    supabase.rows("update ipai.mirrors set page_size = 2 where name = 'other'")
+    call_other = "call ipai.run_sync('other', 'full')"
+    edits, scripted.records = scripted.records, RECORDS
+    supabase.rows(call_other)
+    scripted.records = edits
+    gate = threading.Event()
+    scripted.on("search_read", well, times=2)
+    scripted.on("search_read", held(gate))
+    with SECTION.trial(f"{name} in the middle of a run") as trial:
+        with running(supabase, supabase.connect(), call_other) as call:
+            until_committed(supabase, 2, "other")
+            supabase.cluster.psql(do.format(table=table), user="postgres")
+            gate.set()
+            error = call.exception(timeout=20)
+        assert error is None or isinstance(error, psycopg.Error), error
+        assert (error.sqlstate if error else None) == sqlstate, error
+        trial.ends(error or "the run completes")
+    run = supabase.last_run("other")
+    assert (run["state"], run["sqlstate"]) == (("failed", sqlstate) if error else ("succeeded", None))
+    supabase.cluster.psql(undo.format(table=table), user="postgres")
+    scripted.heal()
+    supabase.rows(call_other)
+    supabase.rows(call_other)
+    assert supabase.last_run("other")["state"] == "succeeded"
+    ours = {row["odoo_id"]: (row["name"], float(row["value"])) for row in supabase.rows(f"select * from {table}")}
+    assert ours == {record["id"]: (record["name"], record["value"]) for record in edits}
+
+
+def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installation) -> None:
+    gate = threading.Event()
+    with fresh(extension_pg) as supabase, FaultyOdoo(RECORDS) as erp:
+        supabase.server(erp.url)
+        supabase.register(page_size=2)
+        erp.on("search_read", well, times=2)
+        erp.on("search_read", held(gate))
+        connection = supabase.connect()
+        with SECTION.trial("the extension is dropped in the middle of a run") as trial:
+            with running(supabase, connection, CALL) as call:
+                until_committed(supabase, 2)
+                supabase.cluster.psql("drop extension ipai_sync cascade")
+                gate.set()
+                error = error_of(call, 20)
+            trial.ends(error)
+        assert error.sqlstate == "42P01"
+        # The session goes on, and the table is as it was.
+        assert [row["odoo_id"] for row in execute(connection, f"select odoo_id from {TABLE} order by 1")] == [1, 2, 3, 4]
+        assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
+        supabase.cluster.psql("create extension ipai_sync; delete from vault.secrets")
+        supabase.server(erp.url)
+        erp.heal()
+        connection.execute(CALL)
+        assert len(supabase.mirror()) == 10
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()

@@ -1,0 +1,559 @@
+"""Every way in which Odoo's answer can be wrong: no row is lost, none wrongly deleted, no secret shown, and the next run is right.
+
+Odoo has changed since the mirror was filled. A run that reads everything begins well, and then one kind of answer goes wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import (
+    Behaviour,
+    Exchange,
+    FaultyOdoo,
+    Record,
+    chunked,
+    closing,
+    closing_in_headers,
+    cut,
+    exported,
+    fault,
+    gzip_bomb,
+    metric,
+    page,
+    raw,
+    recorded,
+    result,
+    revalued,
+    rewritten,
+    silent,
+    status,
+    trickling,
+    well,
+)
+from reliability import Section
+from sessions import at_rest, until_back_to
+
+SECTION = Section("Answers of Odoo that are wrong")
+
+PASSWORD = "hunter2-Zq9"
+#: Stands in what is not Odoo's: nothing of it may be shown.
+FOREIGN = "PAGE-TEXT"
+CALL = "call ipai.run_sync('sample_metrics', 'full')"
+SYNC = "select * from ipai.sync_mirror('sample_metrics')"
+
+ROWS = 30
+BEFORE = [metric(n) for n in range(1, ROWS + 1)]
+_LATER = "2026-01-06 08:00:00"
+#: Two renamed, one on each of two pages; one gone, one new.
+AFTER = [
+    *(metric(n, **({"name": "Renamed", "write_date": _LATER} if n in (2, 17) else {})) for n in range(1, ROWS + 1) if n != 25),
+    metric(31, write_date=_LATER),
+]
+
+#: The kinds of answers, by Odoo's method, and how many of them are well first.
+PAGE, IDS, COUNT, EXPORT, DIGEST = "page", "ids", "count", "bulk page", "digests"
+KINDS = {PAGE: ("search_read", 1), IDS: ("search", 0), COUNT: ("search_count", 1), EXPORT: ("export", 1), DIGEST: ("digest", 0)}
+PLAIN, ADDON = (PAGE, IDS, COUNT), (EXPORT, DIGEST)
+
+#: Longest time until a run has ended, and most memory that it takes at its worst: an answer has 256 MB at most, and growing
+#: the room for it takes as much again.
+SECONDS = 60
+MEMORY = 800 << 20
+
+
+@dataclass(frozen=True)
+class Fault:
+    #: SQLSTATE of the error; None where the run does its work nevertheless.
+    sqlstate: str | None
+    behave: Behaviour
+    kinds: Iterable[str] = PLAIN
+    times: float = float("inf")
+    #: Of a request, in seconds: short only where that is what ends it.
+    timeout: int = 60
+    #: What the bulk export does, where that is something else.
+    by_addon: str | None = "the same"
+
+
+# The faults -------------------------------------------------------------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close\r\n"
+EVERYWHERE = (*PLAIN, *ADDON)
+#: What no decoder sees is the same for all of them, and takes its time.
+WIRE = (PAGE, EXPORT)
+
+
+def _http(headers: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [body]) -> Behaviour:
+    return raw(OK + headers + b"\r\n", body)
+
+
+def _endless(piece: bytes) -> Iterator[bytes]:
+    while True:
+        yield piece
+
+
+def _cut_chunks(body: bytes) -> Iterator[bytes]:
+    yield from list(chunked(body))[:2]
+
+
+def _once(behave: Behaviour) -> Fault:
+    """Once, and well from then on."""
+    return Fault(None, behave, WIRE, times=1, by_addon=None)
+
+
+TRANSPORT: dict[str, Fault] = {
+    "no answer": Fault("08006", silent, [PAGE], timeout=1),
+    "no answer, once": Fault(None, silent, WIRE, times=1, timeout=2, by_addon=None),
+    "a byte a second, once": Fault(None, lambda exchange: trickling(exchange, 1.0), [PAGE], times=1, timeout=2),
+    "hangs up": Fault("08006", closing, [EXPORT]),
+    "hangs up, once": _once(closing),
+    "hangs up in the headers, once": _once(closing_in_headers),
+    "hangs up before the body, once": _once(cut(lambda body: 0)),
+    "hangs up in the middle of the body, once": _once(cut(lambda body: len(body) // 2)),
+    "hangs up before the last byte, once": _once(cut(lambda body: len(body) - 1)),
+    "Content-Length too small": Fault("08P01", rewritten(lambda body: body, **{"Content-Length": 100}), WIRE, by_addon=None),
+    "Content-Length too large, once": _once(rewritten(lambda body: body, **{"Content-Length": 10**6})),
+    "Content-Length of 10^18": Fault("54000", rewritten(lambda body: body, **{"Content-Length": 10**18}), WIRE),
+    "Content-Length that is no number, once": _once(rewritten(lambda body: body, **{"Content-Length": "many"})),
+    "two Content-Lengths, once": _once(_http(b"Content-Length: 10\r\nContent-Length: 20\r\n")),
+    "chunked": Fault(None, _http(b"Transfer-Encoding: chunked\r\n", chunked), WIRE, by_addon=None),
+    "chunked, cut once": _once(_http(b"Transfer-Encoding: chunked\r\n", _cut_chunks)),
+    "chunks of no size, once": _once(_http(b"Transfer-Encoding: chunked\r\n", lambda body: [b"zz\r\n", body])),
+    "gzip": Fault(None, lambda exchange: _gzip(exchange, gzip.compress), WIRE, by_addon=None),
+    "gzip, cut once": _once(lambda exchange: _gzip(exchange, lambda body: gzip.compress(body)[:-20])),
+    "gzip announced and not sent, once": _once(lambda exchange: _gzip(exchange, lambda body: body)),
+    "a gzip bomb of 1 GB": Fault("54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE),
+    "another compression": Fault("08P01", rewritten(zlib.compress, **{"Content-Encoding": "br"}), WIRE, by_addon=None),
+    "a header of 10 MB, once": _once(_http(b"X: " + b"x" * (10 << 20) + b"\r\n")),
+    "headers without end, once": _once(raw(OK, lambda body: _endless(b"X: x\r\n" * 1000))),
+    "no HTTP, once": _once(raw(b"220 smtp.example.com ESMTP\r\n", lambda body: [])),
+    "429, Retry-After 1, once": _once(status(429, retry_after=1)),
+    "429, Retry-After a date, once": _once(status(429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT")),
+    "429, Retry-After nonsense, once": _once(status(429, retry_after="-99999999999999999999")),
+    "502 with HTML, once": _once(status(502)),
+    "503 with HTML, once": _once(status(503)),
+    "504 with HTML, once": _once(status(504)),
+    "503 with HTML, always": Fault("08006", status(503), [PAGE]),
+    "500": Fault("08006", status(500), WIRE),
+    "204": Fault("08P01", status(204, body=b""), WIRE),
+    "206": Fault("08P01", status(206, body=b"<methodResponse>"), WIRE),
+    "404": Fault("08P01", status(404), WIRE),
+}
+
+
+def _gzip(exchange: Exchange, compress: Callable[[bytes], bytes]) -> None:
+    exchange.send(200, {"Content-Encoding": "gzip"}, compress(exchange.answer()))
+
+
+def _xml(change: Callable[[bytes], bytes]) -> Fault:
+    """The body changed: wrong everywhere, and no reason for the addon not to be done without."""
+    return Fault("08P01", rewritten(change), EVERYWHERE, by_addon=None)
+
+
+def _foreign(body: str, kind: str = "text/html") -> Fault:
+    return Fault("08P01", page(body.encode(), kind), EVERYWHERE, by_addon=None)
+
+
+def _value(value: bytes) -> Callable[[bytes], bytes]:
+    """An answer with this value in place of the right one."""
+    return lambda body: b"<?xml version='1.0'?><methodResponse><params><param>" + value + b"</param></params></methodResponse>"
+
+
+def _inside(value: bytes) -> Callable[[bytes], bytes]:
+    """The right answer, with this in place of its first text or integer."""
+
+    def change(body: bytes) -> bytes:
+        changed, times = re.subn(rb"<value><(string|int)>[^<]*</\1></value>", lambda _: value, body, count=1)
+        assert times
+        return changed
+
+    return change
+
+
+def _doctype(declarations: str, reference: str) -> Callable[[bytes], bytes]:
+    text = f"<value><string>{reference}</string></value>"
+    document = f"<!DOCTYPE methodResponse [{declarations}]><methodResponse><params><param>{text}</param></params></methodResponse>"
+    return lambda body: document.encode()
+
+
+_LAUGHS = '<!ENTITY a0 "PAGE-TEXT">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+_NESTED = b"<value><array><data>" * 100_000 + b"</data></array></value>" * 100_000
+
+
+def _gigabyte(announced: bool) -> Behaviour:
+    begin, end = (
+        b"<?xml version='1.0'?><methodResponse><params><param><value><string>",
+        b"</string></value></param></params></methodResponse>",
+    )
+    length = b"Content-Length: %d\r\n" % (len(begin) + len(end) + (1 << 30)) if announced else b""
+
+    def pieces(body: bytes) -> Iterator[bytes]:
+        yield begin
+        megabyte = b"x" * (1 << 20)
+        yield from (megabyte for _ in range(1024))
+        yield end
+
+    return _http(length, pieces)
+
+
+DOCUMENTS: dict[str, Fault] = {
+    "a login page with status 200": _foreign(f"<!DOCTYPE html><html><title>Sign in</title>{FOREIGN}</html>"),
+    "a captive portal that claims to be XML": _foreign(
+        f'<html><meta http-equiv="refresh" content="0; url=/{FOREIGN}"/></html>', "text/xml"
+    ),
+    "JSON": _foreign(f'{{"error": "{FOREIGN}"}}', "application/json"),
+    "nothing": _foreign("", "text/xml"),
+    "XML of another kind": _foreign(f"<feed>{FOREIGN}</feed>", "text/xml"),
+    "XML cut in the middle": _xml(lambda body: body[: len(body) // 2]),
+    "XML cut before the last byte": _xml(lambda body: body.rstrip()[:-1]),
+    "XML nested 100,000 deep": Fault("08P01", rewritten(_inside(_NESTED)), EVERYWHERE, by_addon=None),
+    "a string of 1 GB, announced": Fault("54000", _gigabyte(True), WIRE),
+    "a string of 1 GB, not announced": Fault("54000", _gigabyte(False), WIRE),
+    "a DTD": _xml(_doctype('<!ENTITY a "x">', "x")),
+    "an entity of a DTD": _xml(_doctype('<!ENTITY a "PAGE-TEXT">', "&a;")),
+    "billion laughs": _xml(_doctype(_LAUGHS, "&a9;")),
+    "an external entity": _xml(_doctype('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;")),
+    "an entity that nobody declared": _xml(_inside(b"<value><string>&nbsp;</string></value>")),
+    "another encoding declared": _xml(lambda body: re.sub(rb"^<\?xml[^>]*\?>", b'<?xml version="1.0" encoding="ISO-8859-1"?>', body)),
+    "another encoding": _xml(lambda body: body.decode().encode("utf-16")),
+    "invalid UTF-8": _xml(_inside(b"<value><string>\xff\xfe</string></value>")),
+    "a NUL character": _xml(_inside(b"<value><string>a\x00b</string></value>")),
+    "something after the end": _xml(lambda body: body + b"<methodResponse/>"),
+    "two answers": _xml(lambda body: body.rstrip() * 2),
+    "no value": _xml(_value(b"")),
+    "nil": _xml(_value(b"<value><nil/></value>")),
+    "a type that XML-RPC has not": _xml(_inside(b"<value><date>2026-01-05</date></value>")),
+    "an integer that is none": _xml(_inside(b"<value><int>many</int></value>")),
+    "an integer out of range": _xml(_inside(b"<value><int>99999999999999999999</int></value>")),
+    "a fault of Odoo": Fault("38000", fault(1, "Traceback (most recent call last):\nValueError: broken"), EVERYWHERE, by_addon=None),
+    "a fault that is none": _xml(
+        lambda body: b"<?xml version='1.0'?><methodResponse><fault><value><int>1</int></value></fault></methodResponse>"
+    ),
+    "no more access": Fault("42501", recorded("fault_access_error_read_portal"), EVERYWHERE, by_addon=None),
+    "another password": Fault("28P01", recorded("object_wrong_password"), EVERYWHERE),
+}
+
+
+def _rows(sqlstate: str, change: Callable[[list[Record]], Any]) -> Fault:
+    return Fault(sqlstate, revalued(change), [PAGE])
+
+
+def _row(sqlstate: str, **changes: Any) -> Fault:
+    """The second row of the page has other values."""
+    return _rows(sqlstate, lambda rows: [rows[0], {**rows[1], **changes}, *rows[2:]] if len(rows) > 1 else rows)
+
+
+def _without(name: str) -> Callable[[list[Record]], list[Record]]:
+    return lambda rows: [{key: value for key, value in row.items() if key != name} for row in rows]
+
+
+def _odd(number: int, body: bytes) -> bytes:
+    """The first brand is this number, which Python would not write."""
+    return body.replace(
+        b"<name>brand_id</name>\n<value><boolean>0</boolean></value>", b"<name>brand_id</name>\n<value><i8>%d</i8></value>" % number, 1
+    )
+
+
+def _others(exchange: Exchange) -> None:
+    """No further page: so the records are asked for by their ids, and then others come."""
+    by_id = any(term[:2] == ["id", "in"] for term in exchange.request.domain)
+    revalued(lambda rows: [{**row, "id": row["id"] + 100} for row in rows] if by_id else [])(exchange)
+
+
+ROWS_WRONG: dict[str, Fault] = {
+    "rows out of order": _rows("08P01", lambda rows: rows[::-1]),
+    "the last row repeated": _rows("08P01", lambda rows: [*rows, rows[-1]]),
+    "the page before again": _rows("08P01", lambda rows: [{**row, "id": row["id"] - 10} for row in rows]),
+    "more rows than asked for": _rows("08P01", lambda rows: [*rows, {**rows[-1], "id": rows[-1]["id"] + 1}] if rows else rows),
+    "a row that is none": _rows("08P01", lambda rows: [*rows[:2], 7]),
+    "a row that is a list": _rows("08P01", lambda rows: [*rows[:2], [1, 2]]),
+    "a struct in place of the rows": _rows("08P01", lambda rows: rows[0] if rows else {}),
+    "a number in place of the rows": _rows("08P01", len),
+    "a row without id": _rows("08P01", _without("id")),
+    "an id that is text": _row("08P01", id="12"),
+    "an id that is false": _row("08P01", id=False),
+    "an id that is no whole number": _row("08P01", id=12.0),
+    "rows without write_date": _rows("08P01", _without("write_date")),
+    **{f"rows without {name}": _rows("08P01", _without(name)) for name in ("name", "value", "active")},
+    "a field more": Fault(None, revalued(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
+    "a number that is text": _row("22000", value="much"),
+    "a number that is none": _row("22000", value=[1]),
+    "a text that is a number": _row("22000", name=7),
+    "a text that is a struct": _row("22000", notes={"a": 1}),
+    "a date that is none": _row("22000", date="31.12.2026"),
+    "a date that does not exist": _row("22000", date="2026-02-30"),
+    "a date that is a number": _row("22000", date=20260105),
+    "a moment that is none": _row("08P01", write_date="yesterday"),
+    "a boolean that is text": _row("22000", active="yes"),
+    "a boolean that is a number": _row("22000", is_alert=2),
+    "a record that is text": _row("22000", brand_id="Brand"),
+    "a record that is a list of many": _row("22000", brand_id=[7, 8, 9]),
+    "a record that is a fraction": _row("22000", store_id=1.5),
+    "a record beyond 64 bits": Fault("08P01", rewritten(lambda body: _odd(2**63, body)), [PAGE]),
+    "a choice that the table refuses": _row("23514", unit="furlong"),
+    "a required text that is unset": _row("23502", name=False),
+    "ids out of order": Fault("08P01", revalued(lambda ids: ids[::-1]), [IDS]),
+    "the last id repeated": Fault("08P01", revalued(lambda ids: [*ids, ids[-1]]), [IDS]),
+    "ids that are text": Fault("08P01", revalued(lambda ids: [str(number) for number in ids]), [IDS]),
+    "ids before those asked for": Fault("08P01", revalued(lambda ids: [0, *ids]), [IDS]),
+    "a number in place of the ids": Fault("08P01", revalued(len), [IDS]),
+    "no ids, though records are counted": Fault(None, revalued(lambda ids: []), [IDS]),
+    "half of the ids, though all records are counted": Fault(None, revalued(lambda ids: ids[::2]), [IDS]),
+    "ids that are no records": Fault(None, revalued(lambda ids: [*ids, 5000] if ids and ids[-1] < 5000 else ids), [IDS]),
+    "an empty page, though records are counted": Fault(None, revalued(lambda rows: []), [PAGE], times=1),
+    "other records than those asked for by their ids": Fault("08P01", _others, [PAGE]),
+    "a count that is text": Fault("08P01", revalued(str), [COUNT]),
+    "a count below nothing": Fault("08P01", revalued(lambda count: -1), [COUNT]),
+    "a count that is false": Fault("08P01", revalued(lambda count: False), [COUNT]),
+    "a count that is too large": Fault(None, revalued(lambda count: count + 7), [COUNT]),
+}
+
+
+def _packed(change: Callable[[bytes], bytes], compress: Callable[[bytes], bytes] = zlib.compress) -> Fault:
+    """The text of a bulk page changed before it is packed again: done without."""
+
+    def repacked(value: str) -> str:
+        return base64.b64encode(compress(change(zlib.decompress(base64.b64decode(value))))).decode()
+
+    return Fault(None, revalued(repacked), [EXPORT])
+
+
+def _lines(change: Callable[[list[bytes]], list[bytes]]) -> Fault:
+    return _packed(lambda text: b"\n".join(change(text.split(b"\n"))))
+
+
+def _bomb(megabytes: int) -> str:
+    # One line, of the name of a column.
+    return base64.b64encode(zlib.compress(b'{"columns": [["' + b"x" * (megabytes << 20), 9)).decode()
+
+
+ADDON_WRONG: dict[str, Fault] = {
+    "base64 that is none": Fault(None, revalued(lambda text: "?" + text[1:]), [EXPORT]),
+    "base64 cut": Fault(None, revalued(lambda text: text[: len(text) // 2 + 1]), [EXPORT]),
+    "no zlib": _packed(lambda text: text, lambda text: text),
+    "zlib cut": _packed(lambda text: text, lambda text: zlib.compress(text)[:-20]),
+    "a wrong checksum": _packed(lambda text: text, lambda text: zlib.compress(text)[:-4] + b"\0\0\0\0"),
+    "a zlib bomb of 512 MB": Fault("54000", revalued(lambda text: BOMB), [EXPORT]),
+    "a page without its end": _lines(lambda lines: lines[:-2]),
+    "a row less than it says": _lines(lambda lines: [lines[0], *lines[2:]]),
+    "a row twice": _lines(lambda lines: [*lines[:2], *lines[1:]]),
+    "a row after the end": _lines(lambda lines: [*lines[:-1], lines[1], b""]),
+    "a cell too few": _lines(lambda lines: [lines[0], lines[1].rsplit(b"\t", 1)[0], *lines[2:]]),
+    "a cell too many": _lines(lambda lines: [lines[0], lines[1] + b"\tx", *lines[2:]]),
+    "columns in another order than their names": _lines(
+        lambda lines: [lines[0].replace(b'"name"', b'"?"').replace(b'"code"', b'"name"'), *lines[1:]]
+    ),
+    "columns of a type that is none": _lines(lambda lines: [lines[0].replace(b'"s"', b'"q"'), *lines[1:]]),
+    "no columns": _lines(lambda lines: lines[1:]),
+    "rows of a bulk page out of order": _lines(lambda lines: [lines[0], *lines[-3:0:-1], *lines[-2:]]),
+    "a bulk page not in UTF-8": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\xff"), *lines[2:]]),
+    "a NUL in a bulk page": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\0"), *lines[2:]]),
+    "an unknown escape": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\\x41"), *lines[2:]]),
+    "a bulk page that is a number": Fault(None, revalued(len), [EXPORT]),
+    "a bulk page of other rows": Fault(None, revalued(lambda text: exported(BEFORE[:3], [*metric(1)])), [EXPORT]),
+    "an empty bulk page, though records are counted": Fault(None, revalued(lambda text: exported([], [*metric(1)])), [EXPORT], times=1),
+    "digests that are no numbers": Fault(None, revalued(lambda digests: [["x", "y", "z"] for _ in digests]), [DIGEST]),
+    "a digest too few": Fault(None, revalued(lambda digests: digests[1:]), [DIGEST]),
+    "digests of nothing": Fault(None, revalued(lambda digests: [[0, "0", "0"] for _ in digests]), [DIGEST]),
+    "digests out of range": Fault(None, revalued(lambda digests: [[2**31 - 1, "9" * 38, "-" + "9" * 38] for _ in digests]), [DIGEST]),
+}
+BOMB = _bomb(512)
+
+FAULTS = {**TRANSPORT, **DOCUMENTS, **ROWS_WRONG, **ADDON_WRONG}
+assert len(FAULTS) == len(TRANSPORT) + len(DOCUMENTS) + len(ROWS_WRONG) + len(ADDON_WRONG)
+CASES = [(name, kind) for name, fault in FAULTS.items() for kind in fault.kinds]
+
+
+# What is made sure of, whatever happens ---------------------------------------------------------------------------------------------------
+
+
+def values(record: Record) -> tuple[Any, ...]:
+    texts = (record[name] or None for name in ("name", "date", "brand_id", "notes"))
+    return (*texts, record["value"], record["active"])
+
+
+def mirrored(supabase: Supabase) -> dict[int, tuple[Any, ...]]:
+    rows = supabase.mirror("odoo_id, name, date::text, brand_id, notes, value::float8, active")
+    return {row.pop("odoo_id"): tuple(row.values()) for row in rows}
+
+
+def assert_nothing_wrong(supabase: Supabase) -> None:
+    """Each row is one that Odoo has or had, and only the one that is gone may lack."""
+    theirs = [{record["id"]: values(record) for record in records} for records in (BEFORE, AFTER)]
+    ours = mirrored(supabase)
+    assert not {number: row for number, row in ours.items() if row not in [records.get(number) for records in theirs]}
+    assert theirs[0].keys() - ours.keys() <= {25}
+
+
+def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
+    assert mirrored(supabase) == {record["id"]: values(record) for record in erp.records}
+
+
+@contextmanager
+def memory_bounded(pid: int) -> Iterator[None]:
+    """The backend's greatest size stays within the bound."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    yield
+    (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert int(kilobytes) << 10 < MEMORY
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged(supabase: Supabase) -> Iterator[None]:
+    """Neither the password nor the text of others' pages."""
+    log = supabase.cluster.log
+    begins = log.stat().st_size
+    yield
+    with open(log, "rb") as file:
+        file.seek(begins)
+        new = file.read()
+    assert PASSWORD.encode() not in re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new) and FOREIGN.encode() not in new
+    runs = str(supabase.rows("select * from ipai.run_log"))
+    assert PASSWORD not in runs and FOREIGN not in runs
+
+
+def told(error: psycopg.Error) -> str:
+    diag = error.diag
+    return " ".join(part or "" for part in (diag.message_primary, diag.message_detail, diag.message_hint, diag.context))
+
+
+# The test -------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=[f"{name}, {kind}" for name, kind in CASES])
+def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
+    case = FAULTS[name]
+    addon = kind in ADDON
+    expected = case.by_addon if addon and case.by_addon != "the same" else case.sqlstate
+    method, first = KINDS[kind]
+    with FaultyOdoo(BEFORE, password=PASSWORD, addon=addon) as erp:
+        supabase.server(erp.url, password=PASSWORD, timeout=str(case.timeout))
+        supabase.register(page_size=10)
+        connection = supabase.connect()
+        warnings: list[str] = []
+        connection.add_notice_handler(
+            lambda notice: warnings.append(notice.message_primary or "") if notice.severity == "WARNING" else None
+        )
+        connection.execute(CALL)
+        before = at_rest(connection.info.backend_pid)
+        rows = supabase.mirror("odoo_id, xmin::text")
+
+        tried: list[Exchange] = []
+
+        def behave(exchange: Exchange) -> None:
+            tried.append(exchange)
+            case.behave(exchange)
+
+        def begin() -> None:
+            """From now on it is wrong."""
+            tried.clear()
+            erp.records = AFTER
+            erp.on(method, well, times=first)
+            erp.on(method, behave, times=case.times)
+
+        begin()
+        with SECTION.trial(f"{name}: {kind}") as trial, memory_bounded(connection.info.backend_pid):
+            try:
+                connection.execute(CALL)
+            except psycopg.Error as error:
+                trial.ends(error)
+                assert error.sqlstate == expected, told(error)
+                assert PASSWORD not in told(error) and FOREIGN not in told(error)
+                run = supabase.last_run()
+                assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
+            else:
+                trial.ends("the addon is given up, the run completes" if warnings else "the run completes")
+                assert expected is None
+                run = supabase.last_run()
+                assert run["state"] == "succeeded"
+            assert tried
+            assert trial.seconds is not None and trial.seconds < SECONDS
+            assert_nothing_wrong(supabase)
+            until_back_to(before, connection.info.backend_pid)
+
+        # In the caller's transaction there is all of it or nothing. What takes long was seen above.
+        if expected and trial.seconds < 2:
+            erp.heal()
+            supabase.rows("truncate ipai.ipai_sample_metrics")
+            erp.records = BEFORE
+            connection.execute(CALL)
+            rows = supabase.mirror("odoo_id, xmin::text")
+            begin()
+            with pytest.raises(psycopg.Error) as raised:
+                connection.execute(SYNC)
+            assert raised.value.sqlstate == expected
+            assert supabase.mirror("odoo_id, xmin::text") == rows
+
+        erp.heal()
+        connection.execute(CALL)
+        assert_equal(supabase, erp)
+        until_back_to(before, connection.info.backend_pid)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_to_another_host_in_the_middle_of_a_run(supabase: Supabase, code: int) -> None:
+    with FaultyOdoo(BEFORE, password=PASSWORD) as erp, FaultyOdoo(BEFORE, password=PASSWORD) as other:
+        supabase.server(erp.url, password=PASSWORD)
+        supabase.register(page_size=10)
+        erp.on("search_read", well, times=1)
+        erp.on("search_read", status(code, location=f"{other.url}/xmlrpc/2/object"))
+        with SECTION.trial(f"a redirect to another host, {code}: {PAGE}") as trial:
+            with pytest.raises(psycopg.Error) as raised:
+                supabase.rows(CALL)
+            trial.ends(raised.value)
+        assert raised.value.sqlstate == "08001" and PASSWORD not in told(raised.value)
+        # The request holds the password.
+        assert other.requests == []
+        erp.heal()
+        supabase.rows(CALL)
+        assert_equal(supabase, erp)
+
+
+@pytest.mark.parametrize("addon", [False, True], ids=["plain", "addon"])
+def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
+    """More and more records, whatever is counted: the run ends by itself."""
+
+    def page(exchange: Exchange) -> None:
+        domain, limit = (
+            (exchange.request.args[1], exchange.request.args[3]) if addon else (exchange.request.domain, exchange.request.kwargs["limit"])
+        )
+        (after,) = (term[2] for term in domain if term[:2] == ["id", ">"])
+        rows = [metric(after + n) for n in range(1, limit + 1)]
+        exchange.send(200, {}, result(exported(rows, ["id", *exchange.request.args[2]]) if addon else rows))
+
+    with FaultyOdoo(BEFORE, addon=addon) as erp:
+        supabase.server(erp.url)
+        supabase.register(page_size=1000)
+        connection = supabase.connect()
+        connection.execute(CALL)
+        before = at_rest(connection.info.backend_pid)
+        erp.on("export" if addon else "search_read", page)
+        kind = EXPORT if addon else PAGE
+        with SECTION.trial(f"pages without end: {kind}") as trial, memory_bounded(connection.info.backend_pid):
+            with pytest.raises(psycopg.Error) as raised:
+                connection.execute(CALL)
+            trial.ends(raised.value)
+        assert raised.value.sqlstate == "08P01"
+        until_back_to(before, connection.info.backend_pid)
+        erp.heal()
+        # What was said to be there and is not: more than a run deletes by itself.
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute(CALL)
+        connection.execute("call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)")
+        assert mirrored(supabase) == {record["id"]: values(record) for record in BEFORE}
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()

@@ -1,0 +1,309 @@
+"""A seeded random life of a real Odoo and its mirror: whatever happens, the mirror holds only what was in Odoo, and ends up equal.
+
+    python -m pytest tests/e2e/test_simulation.py --seed 17 --long
+
+People create, write, archive and delete, also partners; transactions stay open and commit late; runs of all kinds are cut by a proxy,
+cancelled and killed. The seed decides what is done, but not how runs and edits meet: the same seed is the same life, at other moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
+from conftest import Supabase
+from harness import shell
+from harness.odoo import MODULES, Odoo, generate_metrics
+from proxy import Proxy
+from reliability import Section
+
+SECTION = Section("A random life")
+
+OPERATIONS, LONG = 320, 5_000
+#: Operations until everything calms down once.
+SPELL = 80
+METRICS = 400
+
+#: What was ever in Odoo: each version that was committed, by a trigger in Odoo's own database.
+HISTORY = """
+    create table if not exists history (like ipai_sample_metric);
+    truncate history;
+    create or replace function remember() returns trigger language plpgsql as $$
+        begin insert into history select new.*; return new; end $$;
+    create or replace trigger remember after insert or update on ipai_sample_metric for each row execute function remember();
+    insert into history select * from ipai_sample_metric;
+    grant insert on history to odoo;
+"""
+
+#: Errors by which a run may end here: the network's, a cancel, the server going down, another run under way, Postgres not there.
+EXPECTED = {"08001", "08006", "57014", "57P01", "57P02", "57P03", "55P03", None}
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    with Odoo(modules=MODULES) as odoo:
+        generate_metrics(odoo, METRICS)
+        yield odoo
+
+
+class Life:
+    def __init__(self, supabase: Supabase, erp: Odoo, proxy: Proxy, seed: int) -> None:
+        self.supabase = supabase
+        self.erp = erp
+        self.proxy = proxy
+        self.chance = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self._history: set[tuple[Any, ...]] = set()
+        self._odoo = psycopg.connect(erp.pg.dsn(erp.dbname), autocommit=True)
+        #: Transactions that are open, and the records that they have changed.
+        self._open: dict[psycopg.Connection[Any], list[int]] = {}
+        self._executor = ThreadPoolExecutor(1)
+        self._run: Future[str | None] | None = None
+        self._pid = 0
+        self._number = 0
+        #: Whether a partner was deleted since everything was at rest.
+        self._unnoticed = False
+
+    def close(self) -> None:
+        for connection in (*self._open, self._odoo):
+            connection.close()
+        if self._run and not self._run.done():
+            self.cancel()
+        self._executor.shutdown()
+
+    # Odoo's people
+
+    def ids(self, *domain: Any) -> list[int]:
+        return self.erp.rpc(MODEL, "search", list(domain), context={"active_test": False})
+
+    def some(self, *domain: Any) -> list[int]:
+        # What an open transaction has changed would be waited for.
+        locked = [number for numbers in self._open.values() for number in numbers]
+        ids = self.ids(("id", "not in", locked), *domain)
+        return sorted(self.chance.sample(ids, min(len(ids), self.chance.randint(1, 4))))
+
+    def values(self) -> dict[str, Any]:
+        self._number += 1
+        return {
+            "name": f"Life {self._number} ☕ <&>",
+            "value": self.chance.choice([0.0, 0.1 + 0.2, -1.5, 1e22, float(self._number)]),
+            "notes": self.chance.choice([False, "line\nline", f"note {self._number}"]),
+            "date": self.chance.choice([False, "2026-01-05"]),
+        }
+
+    def create(self) -> None:
+        self.erp.rpc(MODEL, "create", [{"code": "LIFE", "unit": "count", **self.values()} for _ in range(self.chance.randint(1, 5))])
+
+    def write(self) -> None:
+        self._of(self.some(), "write", self.values())
+
+    def archive(self) -> None:
+        self._of(self.some(("active", "=", True)), "write", {"active": False})
+
+    def unarchive(self) -> None:
+        self._of(self.some(("active", "=", False)), "write", {"active": True})
+
+    def delete(self) -> None:
+        self._of(self.some(), "unlink")
+
+    def delete_partner(self) -> None:
+        """Odoo's database unsets the brand of its metrics, and no write_date changes."""
+        self._unnoticed = True
+        partner = self.erp.rpc("res.partner", "create", {"name": "Brand for a while", "is_company": True})
+        self._of(self.some(), "write", {"brand_id": partner})
+        if self.chance.random() < 0.5:
+            self.start("auto")
+            time.sleep(self.chance.uniform(0, 0.3))
+        self.erp.rpc("res.partner", "unlink", [partner])
+
+    def _of(self, ids: list[int], method: str, *args: Any) -> None:
+        if ids:
+            self.erp.rpc(MODEL, method, ids, *args)
+
+    def begin_late(self) -> None:
+        """A transaction that writes now, as of now, and commits later: as Odoo's own do, whose write_date is when they began."""
+        if len(self._open) >= 3:
+            return self.commit_late()
+        connection = psycopg.connect(self.erp.pg.dsn(self.erp.dbname))
+        # Whom others have locked is left alone: nobody waits here.
+        number = f"Late {self._number}-{len(self._open)}"
+        changed = connection.execute(
+            """update ipai_sample_metric set name = %s || id, write_date = now() at time zone 'UTC'
+               where id in (select id from ipai_sample_metric order by hashint8(id + %s) limit 3 for update skip locked) returning id""",
+            [number, self.chance.randrange(10**6)],
+        )
+        self._open[connection] = [row[0] for row in changed]
+        connection.execute(
+            """insert into ipai_sample_metric (name, code, unit, active, create_date, write_date)
+               values (%s, 'LATE', 'count', true, now() at time zone 'UTC', now() at time zone 'UTC')""",
+            [number],
+        )
+        self._number += 1
+
+    def commit_late(self) -> None:
+        if self._open:
+            connection = self.chance.choice(list(self._open))
+            del self._open[connection]
+            connection.rollback() if self.chance.random() < 0.2 else connection.commit()
+            connection.close()
+
+    # The mirror's
+
+    def start(self, mode: str | None = None) -> None:
+        """A run begins, unless one is under way."""
+        if self._run and not self._run.done():
+            return
+        self.take()
+        kind = mode or self.chance.choice(["auto", "auto", "incremental", "reconcile", "full", "sync_mirror"])
+        statement = (
+            "select * from ipai.sync_mirror('sample_metrics')"
+            if kind == "sync_mirror"
+            else f"call ipai.run_sync('sample_metrics', '{kind}')"
+        )
+        self._run = self._executor.submit(self._execute, statement)
+
+    def _execute(self, statement: str) -> str | None:
+        try:
+            with psycopg.connect(self.supabase.cluster.dsn(user="postgres"), autocommit=True) as connection:
+                self._pid = connection.info.backend_pid
+                connection.execute(statement)  # type: ignore[call-overload]
+        except psycopg.Error as error:
+            assert error.sqlstate in EXPECTED, error
+            return error.sqlstate or "gone"
+        finally:
+            self._pid = 0
+        return "well"
+
+    def take(self) -> None:
+        """The end of the run before, which may have been any of those that are expected."""
+        if self._run:
+            self.ended[str(self._run.result(timeout=120))] += 1
+            self._run = None
+
+    def wait(self) -> None:
+        time.sleep(self.chance.uniform(0, 0.2))
+
+    def cancel(self) -> None:
+        if pid := self._pid:
+            self._signal("pg_cancel_backend", pid)
+
+    def terminate(self) -> None:
+        if pid := self._pid:
+            self._signal("pg_terminate_backend", pid)
+
+    def _signal(self, function: str, pid: int) -> None:
+        try:
+            self.supabase.rows(f"select {function}(%s)", pid)
+        except psycopg.OperationalError:
+            self.until_it_answers()
+
+    def kill(self) -> None:
+        if pid := self._pid:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            self.until_it_answers()
+
+    def until_it_answers(self) -> None:
+        def answers() -> bool:
+            try:
+                return bool(self.supabase.rows("select 1"))
+            except psycopg.OperationalError:
+                return False
+
+        shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+
+    # What must hold
+
+    def check(self) -> None:
+        """No row is in the mirror that was never in Odoo."""
+        try:
+            ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
+        except psycopg.OperationalError:
+            self.until_it_answers()
+            ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
+        rows = {tuple(row.values()) for row in ours}
+        if rows <= self._history:
+            return
+        # Only what was committed is seen, in the order of no sequence: all of it.
+        self._history = {tuple(row) for row in self._odoo.execute(ODOO_ROWS.replace("from ipai_sample_metric", "from history"))}  # type: ignore[call-overload]
+        never = rows - self._history
+        assert not never, sorted(never)[:3]
+
+    def calm(self) -> None:
+        """Everything comes to rest; one run makes both equal."""
+        self.proxy.faults = 0
+        self.take()
+        while self._open:
+            self.commit_late()
+        self.check()
+        # What changes no write_date only a run that reads everything finds.
+        mode = "full" if self._unnoticed else "reconcile"
+        self._unnoticed = False
+        self.supabase.rows(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        assert_equal(self.supabase, self.erp)
+        assert self.supabase.rows("select from pg_locks where locktype = 'advisory'") == []
+
+    def live(self, operations: int) -> None:
+        sql(self.erp, HISTORY)
+        weights: dict[Callable[[], None], int] = {
+            self.create: 5,
+            self.write: 8,
+            self.archive: 3,
+            self.unarchive: 3,
+            self.delete: 3,
+            self.delete_partner: 2,
+            self.begin_late: 4,
+            self.commit_late: 4,
+            self.start: 16,
+            self.wait: 12,
+            self.cancel: 2,
+            self.terminate: 1,
+            self.kill: 1,
+        }
+        for number in range(operations):
+            if number % SPELL == 0:
+                self.calm()
+                self.proxy.faults = self.chance.choice([0.05, 0.15, 0.3])
+            (operation,) = self.chance.choices(list(weights), list(weights.values()))
+            self.done[operation.__name__] += 1
+            operation()
+            self.check()
+        self.calm()
+
+
+@pytest.mark.parametrize("addon", [False, True], ids=["plain", "addon"])
+def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest, addon: bool) -> None:
+    seed = request.config.getoption("--seed")
+    seed = random.randrange(10**6) if seed is None else seed
+    operations = LONG if request.config.getoption("--long") else OPERATIONS
+    # Shown where the test fails.
+    print(f"--seed {seed}")
+    with Proxy(erp.port, seed) as proxy, SECTION.trial(f"a random life, {'with the addon' if addon else 'without the addon'}") as trial:
+        supabase.server(proxy.url, **({} if addon else {"addon": "false"}))
+        supabase.register(page_size=50)
+        life = Life(supabase, erp, proxy, seed)
+        try:
+            life.live(operations)
+        finally:
+            life.close()
+            print(f"operations {dict(life.done)}\nruns {dict(life.ended)}\nconnections {proxy.fates}")
+        trial.ends("the mirror holds only what was in Odoo; at rest, one run makes it equal")
+    assert sum(life.done.values()) == operations
+    assert life.ended["well"] and len(life.ended) > 1
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()
