@@ -33,7 +33,9 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
 
 
 def edit(erp: ScriptedOdoo, name: str) -> None:
-    erp.records = [metric(record["id"], name=name, write_date="2026-01-06 08:00:00") for record in erp.records]
+    # Each edit after the one before.
+    hour = 1 + max(int(record["write_date"][11:13]) for record in erp.records)
+    erp.records = [metric(record["id"], name=name, write_date=f"2026-01-06 {hour:02}:00:00") for record in erp.records]
 
 
 def names(supabase: Supabase, table: str = TABLE) -> set[str]:
