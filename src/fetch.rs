@@ -150,6 +150,8 @@ fn ended() -> Error {
 pub struct OdooSource {
     // Before the fetcher: dropping it frees a thread that waits to hand over a page.
     pages: Option<Receiver<Result<Page>>>,
+    /// What is counted while the last pages are written.
+    counted: Option<Receiver<Result<u64>>>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
     /// `database.uuid` of the database that the mirror was filled from, where any other one is to be refused.
@@ -163,6 +165,7 @@ impl OdooSource {
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>) -> Self {
         OdooSource {
             pages: None,
+            counted: None,
             fetcher,
             mirror,
             filled_from: None,
@@ -197,14 +200,22 @@ impl Source for OdooSource {
     fn start(&mut self, scan: Scan) -> Result<()> {
         // Room for one page: a second may be in the making while the first waits here and a third is written.
         let (sender, pages) = sync_channel(1);
+        let (count, counted) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
         let (filled_from, stop) = (self.filled_from.clone(), self.fetcher.stop());
         self.fetcher.submit(move |client| {
-            if let Err(error) = read_pages(client, &mirror, scan, filled_from.as_deref(), &stop, &sender) {
-                let _ = sender.send(Err(error));
+            match read_pages(client, &mirror, scan, filled_from.as_deref(), &stop, &sender) {
+                Ok(()) if scan.count => {
+                    let _ = count.send(client.search_count(&mirror.scope, everything()));
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                }
             }
         })?;
         self.pages = Some(pages);
+        self.counted = scan.count.then_some(counted);
         Ok(())
     }
 
@@ -220,9 +231,11 @@ impl Source for OdooSource {
         Ok(Some(page))
     }
 
-    // With a term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
     fn count(&mut self) -> Result<u64> {
-        self.count_of(vec![domain::after(0)])
+        match self.counted.take() {
+            Some(counted) => self.fetcher.wait(&counted)?,
+            None => self.count_of(everything()),
+        }
     }
 
     fn count_among(&mut self, ids: &[i64]) -> Result<u64> {
@@ -354,7 +367,7 @@ fn read_pages(
         read += rows;
         if read > most {
             // Now and then, so that it costs nothing.
-            let counted = client.search_count(&mirror.scope, vec![domain::after(0)])?;
+            let counted = client.search_count(&mirror.scope, everything())?;
             if read > most_of(counted) {
                 return Err(Error::Malformed {
                     cause: format!("page after page brings records, far more than the {counted} that are counted"),
@@ -378,6 +391,11 @@ fn read_pages(
             return Ok(());
         }
     }
+}
+
+/// With a term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
+fn everything() -> Vec<domain::Term> {
+    vec![domain::after(0)]
 }
 
 fn other_database(mirror: &Mirror) -> Error {

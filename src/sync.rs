@@ -32,6 +32,8 @@ pub struct Scan {
     pub after: i64,
     /// At most so many records.
     pub limit: Option<u64>,
+    /// [`Source::count`] will be called after the last page: the answer may be fetched while pages are written.
+    pub count: bool,
 }
 
 /// Where records come from.

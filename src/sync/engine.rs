@@ -112,10 +112,11 @@ impl<'a> Run<'a> {
             also: plan.also.filter(|_| self.so_far.bound.is_some()),
             after: self.so_far.position.id,
             limit: plan.max_rows,
+            count: !self.so_far.mode.compares() && plan.max_rows.is_none(),
         };
         self.ask(|source| source.start(scan))?;
         if scan.since.is_some() {
-            // While the source works on the first page. Where nothing is new, the sink has not to count again.
+            // While the source works on the first page, and counts. Where nothing is new, the sink has not to count again.
             self.put(|sink| sink.count())?;
         }
         while let Some(page) = self.ask(|source| source.next_page())? {
