@@ -11,6 +11,10 @@ pub struct Statements {
     /// Writes a page; gives `inserted`, `updated` (bigint). Parameters: the ids, then the columns, as arrays; then the least and the greatest
     /// id.
     pub upsert: String,
+    /// Inserts a page where there is no row yet, which costs less.
+    pub insert: String,
+    /// Whether there is no row with an id between `$1` and `$2`.
+    pub vacant: String,
     /// Same parameters and result, but writes nothing.
     pub probe: String,
     /// Compares all ids in `($2, $3]` with the ids `$1`; gives `missing` and `gone`, one of them null in a row.
@@ -33,7 +37,7 @@ pub struct Statements {
 impl Statements {
     pub fn new(mirror: &Mirror) -> Self {
         let table = qualified(&mirror.target);
-        let changed = changed_rows(mirror, &table);
+        let (sent, changed) = (sent_rows(mirror), changed_rows(mirror, &table));
         let columns = comma(mirror, |column| column.to_owned());
         let assignments = comma(mirror, |column| format!("{column} = excluded.{column}"));
         let key = key(mirror).join(", ");
@@ -54,6 +58,11 @@ impl Statements {
                  from written",
                 comma(mirror, |column| format!("s.{column}"))
             ),
+            insert: format!(
+                "insert into {table} as t ({key}, {columns})\n  select {values}s.odoo_id, {}\n  {sent}",
+                comma(mirror, |column| format!("s.{column}"))
+            ),
+            vacant: format!("select not exists (select from only {table} where odoo_id between $1 and $2{mine})"),
             probe: format!(
                 "select count(*) filter (where o.odoo_id is null) as inserted, \
                  count(*) filter (where o.odoo_id is not null) as updated\n  {changed}"
@@ -100,6 +109,22 @@ fn mine(mirror: &Mirror, table: &str) -> String {
 
 /// `from ... where ...`: the rows `s` of the page that are new or differ from the row `o` of the table.
 fn changed_rows(mirror: &Mirror, table: &str) -> String {
+    let columns = mirror.fields.len();
+    format!(
+        "{}\n  left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between ${} and ${}{}\n  \
+         where o.odoo_id is null\n     or ({}) is distinct from ({})",
+        sent_rows(mirror),
+        // Without these a merge join would read the table from its beginning for each page.
+        columns + 2,
+        columns + 3,
+        mine(mirror, "o."),
+        comma(mirror, |column| format!("o.{column}")),
+        comma(mirror, |column| format!("s.{column}")),
+    )
+}
+
+/// A page as rows `s`: `$1` has the ids, the next ones the columns.
+fn sent_rows(mirror: &Mirror) -> String {
     let arrays: Vec<String> = mirror
         .fields
         .iter()
@@ -111,17 +136,9 @@ fn changed_rows(mirror: &Mirror, table: &str) -> String {
         false => format!("r.{column}::{} as {column}", kind.sql()),
     });
     format!(
-        "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s\n  \
-         left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between ${} and ${}{}\n  \
-         where o.odoo_id is null\n     or ({}) is distinct from ({})",
+        "from (select r.odoo_id, {casts}\n        from unnest($1::bigint[], {})\n          as r (odoo_id, {})) as s",
         arrays.join(", "),
         comma(mirror, |column| column.to_owned()),
-        // Without these a merge join would read the table from its beginning for each page.
-        arrays.len() + 2,
-        arrays.len() + 3,
-        mine(mirror, "o."),
-        comma(mirror, |column| format!("o.{column}")),
-        comma(mirror, |column| format!("s.{column}")),
     )
 }
 
@@ -226,10 +243,11 @@ mod tests {
             ..any()
         };
         let table = r#""my schema"."t""; drop table t; --""#;
-        let changed = format!(
-            r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
+        let sent = r#"from (select r.odoo_id, r."select", r."a""b"::numeric as "a""b", r."$1"::bigint[] as "$1", r."Größe"
         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-          as r (odoo_id, "select", "a""b", "$1", "Größe")) as s
+          as r (odoo_id, "select", "a""b", "$1", "Größe")) as s"#;
+        let changed = format!(
+            r#"{sent}
   left join only {table} as o on o.odoo_id = s.odoo_id and o.odoo_id between $6 and $7
   where o.odoo_id is null
      or (o."select", o."a""b", o."$1", o."Größe") is distinct from (s."select", s."a""b", s."$1", s."Größe")"#
@@ -244,6 +262,12 @@ mod tests {
   returning (t.xmax = 0) as inserted)
 select count(*) filter (where inserted) as inserted, count(*) filter (where not inserted) as updated from written"#
             ),
+            insert: format!(
+                r#"insert into {table} as t ("odoo_id", "select", "a""b", "$1", "Größe")
+  select s.odoo_id, s."select", s."a""b", s."$1", s."Größe"
+  {sent}"#
+            ),
+            vacant: format!("select not exists (select from only {table} where odoo_id between $1 and $2)"),
             probe: format!(
                 "select count(*) filter (where o.odoo_id is null) as inserted, count(*) filter (where o.odoo_id is not \
                  null) as updated\n  {changed}"
@@ -271,6 +295,8 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
         let found = Statements::new(&mirror);
         for (found, expected) in [
             (&found.upsert, &expected.upsert),
+            (&found.insert, &expected.insert),
+            (&found.vacant, &expected.vacant),
             (&found.probe, &expected.probe),
             (&found.compare, &expected.compare),
             (&found.delete, &expected.delete),

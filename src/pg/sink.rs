@@ -58,13 +58,36 @@ impl PgSink {
         (self.last, self.tally) = (None, None);
     }
 
+    /// Writes a page. Where there is none of its rows yet, as in a first run, it is only inserted: that takes less time and WAL.
+    fn put_quickly(&self, page: &Page) -> Result<Written> {
+        let ends = [page.ids.first(), page.ids.last()].map(|id| id.copied().into());
+        let vacant =
+            !self.dry && spi::query_one(&self.statements.vacant, &ends, |row| spi::column(row, 1))? == Some(true);
+        let inserted = match vacant {
+            true => subtransaction::within(|| self.insert(page)),
+            false => return self.put(page),
+        };
+        match inserted {
+            // Somebody else was faster, or another constraint says it: the upsert finds out.
+            Err(error) if error.sqlstate() == "23505" => self.put(page),
+            inserted => inserted,
+        }
+    }
+
+    fn insert(&self, page: &Page) -> Result<Written> {
+        Spi::connect_mut(|client| {
+            let rows = client.update(self.statements.insert.as_str(), None, &columns(page)?);
+            Ok(Written {
+                inserted: rows.map_err(spi::internal)?.len() as u64,
+                updated: 0,
+            })
+        })
+    }
+
     /// Writes a page as one statement.
     fn put(&self, page: &Page) -> Result<Written> {
-        // Inside the connection, so that the arrays live in its memory and go with it.
         Spi::connect_mut(|client| {
-            let ids = std::iter::once(array::of_ids(&page.ids));
-            let args: Result<Vec<DatumWithOid<'_>>> = ids.chain(page.columns.iter().map(array::of_column)).collect();
-            let mut args = args?;
+            let mut args = columns(page)?;
             // Ids ascend.
             args.extend([page.ids.first(), page.ids.last()].map(|id| id.copied().into()));
             let rows = match self.dry {
@@ -138,7 +161,7 @@ impl PgSink {
 
 impl Sink for PgSink {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        match subtransaction::within(|| self.put(page)) {
+        match subtransaction::within(|| self.put_quickly(page)) {
             Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
             Ok(written) if !self.dry && written != Written::default() => {
                 self.changed();
@@ -154,7 +177,7 @@ impl Sink for PgSink {
 
     fn compare(&mut self, after: i64, upto: i64, ids: &[i64]) -> Result<Difference> {
         let rows = Spi::connect(|client| {
-            // Inside the connection: see `write`.
+            // Inside the connection: see `columns`.
             let args = [array::of_ids(ids)?, after.into(), upto.into()];
             let table = client.select(self.statements.compare.as_str(), None, &args);
             spi::read(table.map_err(spi::internal)?, |row| {
@@ -297,6 +320,12 @@ impl Sink for CommittingSink {
     fn notice(&mut self, message: &str) {
         self.sink.notice(message);
     }
+}
+
+/// The ids and the columns of a page, for a statement. To be called inside the connection, so that the arrays live in its memory and go with it.
+fn columns(page: &Page) -> Result<Vec<DatumWithOid<'_>>> {
+    let ids = std::iter::once(array::of_ids(&page.ids));
+    ids.chain(page.columns.iter().map(array::of_column)).collect()
 }
 
 /// Whether a value is what Postgres, a constraint or a trigger refuses.
