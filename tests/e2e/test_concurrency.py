@@ -14,6 +14,7 @@ import pytest
 from conftest import Supabase
 from definitions import ScriptedOdoo, execute
 from faulty import delayed, held, metric, well
+from harness import shell
 from reliability import Section
 from sessions import PROMPT, Connection, running, until_committed
 
@@ -155,6 +156,22 @@ def test_a_reader_with_a_long_snapshot(supabase: Supabase, erp: ScriptedOdoo) ->
         execute(reader, "commit")
         trial.ends("neither waits; it reads what was there when it began")
     assert len(execute(reader, rows)) == 90 and names(supabase) == {"Edited"}
+
+
+def test_a_user_who_inserts_a_row_of_the_page_that_is_being_written(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """The run saw no row there, and would only have inserted."""
+    user, session = supabase.connect(), supabase.connect()
+    execute(user, "begin")
+    execute(user, f"insert into {TABLE} (odoo_id, name, code, unit) values (17, 'A user was here', 'X', 'count')")
+    with SECTION.trial("a user inserts a row of the page") as trial, ThreadPoolExecutor(1) as executor:
+        run = executor.submit(call, session, CALL)
+        pid = session.info.backend_pid
+        shell.wait_until(lambda: supabase.row("select cardinality(pg_blocking_pids(%s)) as n", pid)["n"], "the run waiting for the user")
+        execute(user, "commit")
+        assert run.result(timeout=20) is None
+        trial.ends("the run completes")
+    assert supabase.last_run()["mirror_count"] == 100
+    assert supabase.row(f"select name from {TABLE} where odoo_id = 17") == {"name": "Metric 17"}
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
