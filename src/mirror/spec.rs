@@ -61,6 +61,11 @@ impl Table {
 }
 
 impl Mirror {
+    /// The column of the field that marks alerts.
+    pub fn alert_flag(&self) -> Option<&str> {
+        self.alert_field.as_deref().and_then(|field| self.flag(field))
+    }
+
     /// The column of a boolean field, where it is mirrored.
     pub fn flag(&self, field: &str) -> Option<&str> {
         let map = self

@@ -86,7 +86,7 @@ impl Statements {
             counts: format!(
                 "select count(*), {}, {} from only {table} where odoo_id is not null{mine}",
                 count_of(mirror.flag(ACTIVE)),
-                count_of(mirror.alert_field.as_deref().and_then(|field| mirror.flag(field)))
+                count_of(mirror.alert_flag())
             ),
         }
     }

@@ -164,7 +164,7 @@ impl Request {
         let mirror = Arc::new(mirror.readable()?);
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(leave.only_from);
         let last = runs::last_tally(&mirror.name)?;
-        let mut sink = PgSink::new(&mirror, plan.dry_run).knowing(last);
+        let mut sink = PgSink::new(&mirror, plan.dry_run).knowing(&mirror, last);
         let report = sync::run(&mut source, &mut sink, &plan)?;
         let run = match plan.dry_run {
             true => {

@@ -143,6 +143,16 @@ pub fn load_registered(name: &str, server: Option<&str>) -> Result<Mirror> {
 
 /// Changes what is given, and leaves the rest.
 pub fn alter(name: &str, settings: &Settings) -> Result<()> {
+    if let Some(alert_field) = &settings.alert_field {
+        // What was counted last was alerts of another kind: the next run counts anew.
+        spi::execute(
+            "update ipai.run_log l set mirror_alerts = null from ipai.mirrors m where m.name = $1 and m.alert_field is distinct from \
+             nullif($2, '') and l.mirror = m.name and l.run = (select max(c.run) from ipai.run_log c where c.mirror = m.name and \
+             c.odoo_count is not null)",
+            &[name.into(), alert_field.as_str().into()],
+            |_| Ok(()),
+        )?;
+    }
     spi::execute(
         // The cursor belongs to what was asked of which Odoo database. Where that changes it goes, also if it changes back later:
         // a run in between may have left other values.

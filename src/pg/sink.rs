@@ -5,7 +5,7 @@ use super::spi;
 use super::{array, counts, report, runs, subtransaction};
 use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
-use crate::mirror::{Mirror, Page};
+use crate::mirror::{Mirror, Page, ACTIVE};
 use crate::sync::{Difference, Digest, Sink, SoFar, Tally, Written};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -36,9 +36,11 @@ impl PgSink {
         }
     }
 
-    /// Knows what the last run counted.
-    pub fn knowing(mut self, last: Option<Tally>) -> Self {
-        self.last = last;
+    /// Knows what the last run counted, if that is what this one would count.
+    pub fn knowing(mut self, mirror: &Mirror, last: Option<Tally>) -> Self {
+        let (active, alerts) = (mirror.flag(ACTIVE), mirror.alert_flag());
+        self.last =
+            last.filter(|last| last.active.is_some() == active.is_some() && last.alerts.is_some() == alerts.is_some());
         self
     }
 
@@ -253,7 +255,7 @@ impl CommittingSink {
     /// `run` is the row of the run in the log, `last` what the last run counted.
     pub fn new(mirror: &Mirror, run: i64, last: Option<Tally>) -> Self {
         CommittingSink {
-            sink: PgSink::new(mirror, false).knowing(last),
+            sink: PgSink::new(mirror, false).knowing(mirror, last),
             run,
             gone: Vec::new(),
         }

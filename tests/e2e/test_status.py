@@ -643,7 +643,7 @@ def poisoned(supabase: Supabase, body: str, trigger: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("trigger", POISON.values(), ids=POISON.keys())
 def test_what_cannot_be_told_fails_no_sync(mirrored: Supabase, erp: FaultyOdoo, listener: Listener, trigger: str) -> None:
-    erp.records = RECORDS[:2]
+    erp.records = RECORDS[2:]
     mirrored.rows("select * from ipai.refresh_counts('sample_metrics')")
     assert mirrored.row(NOTIFY) == {"changes": 1}
     assert len(listener.received()) == 1
