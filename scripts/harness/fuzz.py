@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -68,8 +67,6 @@ def run(seconds: int, targets: list[str], profile: str) -> dict[str, tuple[bool,
         command: list[str | Path] = [folder / target, _corpus(target), f"-max_total_time={seconds}", *_LIMITS, "-print_final_stats=1"]
         result = shell.run([*command, f"-artifact_prefix={artifacts}/"], check=False, capture=True)
         output = result.stdout + result.stderr
-        if result.returncode == 0 and not any(artifacts.iterdir()):
-            shutil.rmtree(artifacts)
         executed = re.search(r"number_of_executed_units: *(\d+)", output)
         # Nothing executed is nothing shown.
         held = result.returncode == 0 and executed is not None and int(executed[1]) > 0
