@@ -9,20 +9,6 @@ use std::time::Duration;
 /// Must never be seen in an error.
 pub const PASSWORD: &str = "pa55w0rd-of-the-fuzzer";
 
-const KINDS: [Kind; 11] = [
-    Kind::Text,
-    Kind::Integer,
-    Kind::Bigint,
-    Kind::Double,
-    Kind::Numeric,
-    Kind::Boolean,
-    Kind::Date,
-    Kind::Timestamptz,
-    Kind::BigintArray,
-    Kind::Jsonb,
-    Kind::Bytea,
-];
-
 /// A field `f0`, `f1` ... for each kind.
 pub fn mirror(has_write_date: bool) -> Mirror {
     let field = |(n, kind): (usize, &Kind)| FieldMap {
@@ -38,7 +24,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
             name: "m".into(),
         },
         scope: scope(),
-        fields: KINDS.iter().enumerate().map(field).collect(),
+        fields: Kind::ALL.iter().enumerate().map(field).collect(),
         drift: Vec::new(),
         constants: Vec::new(),
         has_write_date,

@@ -100,11 +100,6 @@ def _environment() -> dict[str, str | None]:
     return {"PATH": f"{setup.ensure_node_tools().node.parent}:{path}", "NODE_OPTIONS": None, "CI": "true", "NO_COLOR": "1"}
 
 
-def generate_types(cluster: Cluster) -> str:
-    """The file with the database types, as it must be for this database."""
-    return supabase.types(cluster)
-
-
 def ensure_browser() -> Path:
     """Debian's Chromium, with the fonts that the page asks for first among those that Debian has."""
     shell.apt_install("chromium", "fonts-roboto-unhinted")
@@ -302,9 +297,8 @@ def main() -> int:
     extension.build(installation)
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
-        TYPES.write_text(generate_types(cluster))
+        postgres.migrate(cluster)
+        TYPES.write_text(supabase.types(cluster))
     return 0
 
 

@@ -260,10 +260,4 @@ def literal(text: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except shell.CommandFailed as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    shell.leave_with(main)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from pathlib import Path
 
 from . import paths, setup, shell
@@ -97,10 +96,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except shell.CommandFailed as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    shell.leave_with(main)

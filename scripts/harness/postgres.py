@@ -261,6 +261,12 @@ class Cluster:
         return shell.run(command, capture=True, env=client_environment(), stdin=stdin).stdout.rstrip("\n")
 
 
+def migrate(cluster: Cluster, *, user: str | None = "postgres") -> None:
+    """Applies the project's migrations in their order, as a user does without the Supabase CLI: each in one transaction."""
+    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
+        cluster.psql_file(migration, user=user, one_transaction=True)
+
+
 def client_environment() -> dict[str, str | None]:
     """Takes the user's own libpq settings (PGOPTIONS, PGSERVICE, ...) away, and messages in other languages."""
     return {**{name: None for name in os.environ if name.startswith("PG")}, "LC_ALL": "C.UTF-8"}

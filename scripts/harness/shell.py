@@ -8,11 +8,12 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NoReturn, TypedDict, cast
 
 from . import cleanup
 
@@ -33,6 +34,17 @@ class CommandFailed(RuntimeError):
         self.status = status
         self.output = output
         super().__init__(f"{' '.join(cmd)}: exit status {status}" + (f"\n{output.rstrip()}" if output.strip() else ""))
+
+
+def leave_with(main: Callable[[], int]) -> NoReturn:
+    """Ends the program with the status of `main`: 130 after Ctrl-C, 1 with what a failed command said."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except CommandFailed as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)
 
 
 def say(message: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -94,8 +93,7 @@ def main() -> int:
     with postgres.supabase_cluster(installation, settings=settings) as cluster, Odoo(MODULES) as odoo:
         generate_metrics(odoo, METRICS)
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         addon = ", addon 'false'" if chosen.no_addon else ""
         cluster.psql(
             f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}'{addon});
@@ -146,10 +144,4 @@ def _print(samples: list[Sample]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except shell.CommandFailed as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    shell.leave_with(main)

@@ -12,10 +12,7 @@ use std::sync::Arc;
 
 /// Odoo's counts, of which the total is known already.
 pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<Tally> {
-    let alerts = mirror
-        .alert_field
-        .as_deref()
-        .filter(|field| mirror.flag(field).is_some());
+    let alerts = mirror.alert_field.as_deref().filter(|_| mirror.alert_flag().is_some());
     Ok(Tally {
         total,
         active: mirror.flag(ACTIVE).map(|_| source.count_where(ACTIVE)).transpose()?,

@@ -31,11 +31,6 @@ DAYS = 365
 ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
 
 
-def migrate(cluster: Cluster) -> None:
-    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-        cluster.psql_file(migration, user="postgres", one_transaction=True)
-
-
 @pytest.fixture(scope="session")
 def installation() -> Installation:
     """A copy of PostgreSQL 15 of the tests' own, with the extension installed."""
@@ -49,7 +44,7 @@ def database(installation: Installation) -> Iterator[Cluster]:
     """More than 200,000 metrics, of 24 stores of four brands and a year."""
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create extension ipai_sync")
-        migrate(cluster)
+        postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=STORES, days=DAYS)
         yield cluster
 
@@ -169,7 +164,7 @@ def company(installation: Installation) -> Iterator[Company]:
     with Odoo() as odoo, postgres.supabase_cluster(installation) as cluster:
         dashboard.fill_odoo(odoo, stores=12, days=60)
         cluster.psql("create extension ipai_sync")
-        migrate(cluster)
+        postgres.migrate(cluster)
         cluster.psql(
             f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}');
                 create user mapping for postgres server odoo options (user '{odoo.admin_user}', password '{odoo.admin_password}')""",

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from conftest import migrate
-from harness import dashboard, paths, postgres, shell
+from harness import dashboard, postgres, shell, supabase
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
@@ -150,26 +149,24 @@ def test_no_query_reads_the_whole_table(database: Cluster, query: str) -> None:
 
 def test_the_types_are_those_of_the_database(database: Cluster) -> None:
     # Mend it with: PYTHONPATH=scripts python3 -m harness.dashboard types
-    assert dashboard.generate_types(database) == dashboard.TYPES.read_text()
+    assert supabase.types(database) == dashboard.TYPES.read_text()
 
 
 def test_the_migration_needs_no_extension_and_no_roles(installation: Installation) -> None:
     with Cluster(installation) as plain:
         for _ in range(2):
-            for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-                plain.psql_file(migration, one_transaction=True)
+            postgres.migrate(plain, user=None)
         dashboard.fill_mirror(plain, stores=2, days=3)
         assert plain.psql("select count(*) from ipai.metrics_overview()") == "24"
         # Roles that come later are served when it runs again.
         plain.psql("create role anon; create role authenticated; create role service_role bypassrls")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            plain.psql_file(migration, one_transaction=True)
+        postgres.migrate(plain, user=None)
         assert plain.psql(as_user(TENANTS["every brand"], "select count(*) from ipai.metrics_overview()")) == "24"
 
 
 def test_without_the_extension_the_page_shows_metrics_all_the_same(installation: Installation, visit: Any) -> None:
     with postgres.supabase_cluster(installation) as cluster:
-        migrate(cluster)
+        postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
         with (
             PostgREST(cluster) as api,
@@ -184,7 +181,7 @@ def test_without_the_extension_the_page_shows_metrics_all_the_same(installation:
 def test_operators_may_what_the_page_needs_and_no_more(installation: Installation) -> None:
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create extension ipai_sync")
-        migrate(cluster)
+        postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
         # Something to see: a mirror, and a run that failed.
         cluster.psql("""insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)

@@ -167,8 +167,7 @@ def extension_pg() -> Installation:
 def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         yield Supabase(cluster)
 
 

@@ -91,8 +91,7 @@ def site(extension_pg: Installation) -> Iterator[Site]:
         generate_metrics(odoo, 300)
         cluster.psql("create extension ipai_sync; create extension pgtap with schema extensions")
         cluster.psql("create database scratch owner postgres")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         supabase = Supabase(cluster)
         supabase.server(odoo.url)
         supabase.rows("call ipai.run_sync('sample_metrics')")

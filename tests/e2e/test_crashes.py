@@ -22,7 +22,7 @@ from comparison import assert_equal, odoo_rows, sql
 from conftest import Supabase
 from definitions import execute, waiting
 from faulty import FaultyOdoo, held, metric, well
-from harness import cleanup, paths, postgres, shell
+from harness import cleanup, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 from reliability import Section
@@ -210,8 +210,7 @@ def fresh(installation: Installation) -> Iterator[Supabase]:
     """A cluster of the test's own."""
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         yield Supabase(cluster)
 
 

@@ -97,8 +97,7 @@ def reader(extension_pg: Installation) -> Iterator[Reader]:
         generate_metrics(odoo, METRICS)
         globex.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in COMPANIES])
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         supabase = Supabase(cluster)
         supabase.server(odoo.url)
         supabase.rows("call ipai.run_sync('sample_metrics')")

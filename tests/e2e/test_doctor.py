@@ -108,8 +108,7 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
         """
     )
     # Policies and the publication, as they were.
-    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-        supabase.cluster.psql_file(migration, user="postgres", one_transaction=True)
+    postgres.migrate(supabase.cluster)
 
 
 @contextmanager

@@ -216,8 +216,7 @@ def test_privileges_do_not_depend_on_what_comes_first(whole: Supabase, extension
     """The migrations before the extension, in a project that opens new tables to everybody by default: only the schema has another owner."""
     usual = {row[0]: row for row in lines(whole)}
     with postgres.supabase_cluster(extension_pg, auto_expose=True) as cluster:
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         cluster.psql("create extension ipai_sync")
         found = {row[0]: row for row in lines(Supabase(cluster))}
     schema = found.pop("schema ipai")
@@ -494,8 +493,7 @@ def planted(extension_pg: Installation) -> Iterator[Supabase]:
     """A cluster of its own, in whose `public` mallory may create, as in a database that comes from before PostgreSQL 15."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         supabase = Supabase(cluster)
         cluster.psql("create role mallory login; grant usage, create on schema public to mallory")
         # What the tests do besides is not to be caught.

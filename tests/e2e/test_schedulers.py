@@ -40,8 +40,7 @@ def database(extension_pg: Installation) -> Iterator[Supabase]:
     """A database that wants a password of the scheduler's role, which is made as the page says."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         supabase = Supabase(cluster)
         odoo_in_vault(supabase, "http://127.0.0.1:9")
         (made,) = section("A login that can do nothing else")

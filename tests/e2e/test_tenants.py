@@ -16,7 +16,7 @@ import pytest
 from conftest import Supabase
 from definitions import ScriptedOdoo, create, execute, refused
 from faulty import Record, metric
-from harness import paths, postgres
+from harness import postgres
 from harness.postgres import Installation
 
 REFERENCE = "ipai.ipai_sample_metrics"
@@ -549,8 +549,7 @@ def test_what_is_left_when_the_extension_goes(bare: Supabase) -> None:
     assert seen(bare, SALES, listed) == [1, 2, 4, 5]
     bare.cluster.psql("drop extension ipai_sync cascade")
     assert seen(bare, SALES, listed) == [1, 2, 4, 5]
-    for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-        bare.cluster.psql_file(migration, user="postgres", one_transaction=True)
+    postgres.migrate(bare.cluster)
     assert seen(bare, SALES, listed) == [1, 2, 4, 5]
     assert set(helpers(bare)) == set(HELPERS)
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from conftest import Supabase
 from definitions import ScriptedOdoo, create, execute
 from faulty import RECORDED, UID, Request, metric
-from harness import paths, postgres, shell
+from harness import postgres, shell
 from harness.postgres import Installation
 from sessions import Connection
 
@@ -60,8 +60,7 @@ def _vaulted(extension_pg: Installation) -> Iterator[Supabase]:
     settings = {"shared_preload_libraries": preload, "cron.database_name": "postgres", "pg_stat_statements.track": "all"}
     with postgres.supabase_cluster(extension_pg, settings=settings) as cluster:
         cluster.psql("create extension ipai_sync; create extension pg_stat_statements with schema extensions")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         yield Supabase(cluster)
 
 

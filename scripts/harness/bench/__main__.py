@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from .. import paths, setup, shell
 from . import decoder, document, report, rounds, tenants, world
@@ -55,10 +54,4 @@ def _tenants() -> dict[str, tuple[list[float], list[float]]]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except shell.CommandFailed as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    shell.leave_with(main)

@@ -49,8 +49,7 @@ def supabase() -> Iterator[Cluster]:
     shell.say("Starting a Postgres like Supabase's")
     with postgres.supabase_cluster(installation, settings=_SETTINGS) as cluster:
         cluster.psql("create extension ipai_sync; create extension pg_walinspect schema extensions")
-        for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-            cluster.psql_file(migration, user="postgres", one_transaction=True)
+        postgres.migrate(cluster)
         yield cluster
 
 
