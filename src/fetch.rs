@@ -83,11 +83,20 @@ impl Fetcher {
         &self,
         work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
     ) -> Result<R> {
+        let result = self.begin(work)?;
+        self.wait(&result)?
+    }
+
+    /// Runs `work` on the thread, after what it has to do already.
+    fn begin<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
+    ) -> Result<Receiver<Result<R>>> {
         let (done, result) = sync_channel(1);
         self.submit(move |client| {
             let _ = done.send(work(client));
         })?;
-        self.wait(&result)?
+        Ok(result)
     }
 
     /// Tells a job whether to stop.
@@ -152,6 +161,7 @@ pub struct OdooSource {
     pages: Option<Receiver<Result<Page>>>,
     /// What is counted while the last pages are written.
     counted: Option<Receiver<Result<u64>>>,
+    ahead: Option<Ahead>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
     /// `database.uuid` of the database that the mirror was filled from, where any other one is to be refused.
@@ -161,11 +171,19 @@ pub struct OdooSource {
 /// Ids asked for in one call: 1.6 MB of XML.
 const WINDOW: u32 = 50_000;
 
+/// Ids that Odoo lists while those before them are compared.
+struct Ahead {
+    after: i64,
+    upto: i64,
+    ids: Receiver<Result<Vec<i64>>>,
+}
+
 impl OdooSource {
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>) -> Self {
         OdooSource {
             pages: None,
             counted: None,
+            ahead: None,
             fetcher,
             mirror,
             filled_from: None,
@@ -187,6 +205,23 @@ impl OdooSource {
     /// How many records have this boolean field set.
     pub fn count_where(&mut self, field: &str) -> Result<u64> {
         self.count_of(vec![domain::after(0), domain::term(field, "=", true)])
+    }
+
+    fn ask_for_ids(&self, after: i64, upto: i64) -> Result<Receiver<Result<Vec<i64>>>> {
+        let mirror = Arc::clone(&self.mirror);
+        let wanted = Wanted {
+            since: None,
+            also: None,
+            after,
+            upto: (upto < i64::MAX).then_some(upto),
+            limit: u64::from(WINDOW),
+        };
+        self.fetcher.begin(
+            move |client| match client.by_addon(|client| client.export_ids(&mirror.scope, &wanted))? {
+                Some(ids) => Ok(ids),
+                None => client.search(&mirror.scope, &wanted),
+            },
+        )
     }
 
     fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
@@ -247,20 +282,24 @@ impl Source for OdooSource {
     }
 
     fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
-        let mirror = Arc::clone(&self.mirror);
-        self.fetcher.run(move |client| {
-            let wanted = Wanted {
-                since: None,
-                also: None,
-                after,
-                upto: (upto < i64::MAX).then_some(upto),
-                limit: u64::from(WINDOW),
-            };
-            match client.by_addon(|client| client.export_ids(&mirror.scope, &wanted))? {
-                Some(ids) => Ok(ids),
-                None => client.search(&mirror.scope, &wanted),
-            }
-        })
+        let asked = match self.ahead.take() {
+            Some(ahead) if (ahead.after, ahead.upto) == (after, upto) => ahead.ids,
+            _ => self.ask_for_ids(after, upto)?,
+        };
+        let ids = self.fetcher.wait(&asked)??;
+        // After a full window another one is wanted.
+        if let Some(last) = ids
+            .last()
+            .copied()
+            .filter(|last| ids.len() >= WINDOW as usize && *last < upto)
+        {
+            self.ahead = Some(Ahead {
+                after: last,
+                upto,
+                ids: self.ask_for_ids(last, upto)?,
+            });
+        }
+        Ok(ids)
     }
 
     fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {

@@ -38,8 +38,8 @@ pub fn after_run(
 
 /// How many rows the mirror has.
 pub fn rows(statements: &Statements) -> Result<u64> {
-    let rows = spi::query_one(&statements.total, &[], |row| spi::column::<i64>(row, 1))?;
-    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0))
+    let rows = spi::query_alone(&statements.total, |row| spi::column::<i64>(row, 1))?;
+    Ok(rows.first().and_then(|rows| u64::try_from(*rows).ok()).unwrap_or(0))
 }
 
 /// The mirror's counts.

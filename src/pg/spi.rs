@@ -38,6 +38,15 @@ pub fn query_now<T>(
     rows
 }
 
+/// The same without parallel workers: starting them takes longer than what is small, and other cores are busy with Odoo and with readers.
+pub fn query_alone<T>(sql: &str, row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>) -> Result<Vec<T>> {
+    Spi::connect(|client| {
+        // Postgres plans what is prepared without them.
+        let prepared = client.prepare(sql, &[]).map_err(internal)?;
+        read(client.select(&prepared, None, &[]).map_err(internal)?, row)
+    })
+}
+
 /// The first row of a query that changes nothing.
 pub fn query_one<T>(
     sql: &str,
