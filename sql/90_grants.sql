@@ -47,7 +47,7 @@ begin
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
         -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.
-        grant select, update (cursor, settled_id, shape, filled_as, filled_from, drift, alerts) on ipai.mirrors to service_role;
+        grant select, update (cursor, settled_id, shape, filled_as, filled_from, filled_company, drift, alerts) on ipai.mirrors to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         grant select, insert, update, delete on ipai.run_log to service_role;
         grant select on

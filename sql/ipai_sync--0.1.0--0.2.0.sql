@@ -19,6 +19,7 @@ alter table ipai.mirrors
     add column max_alert_ratio  double precision not null default 0.25 check (max_alert_ratio between 0 and 1),
     add column alerts           text[] not null default '{}',
     add column filled_from      text,
+    add column filled_company   timestamptz,
     add column settled_id       bigint,
     drop constraint mirrors_target_schema_target_table_key,
     add unique (target_schema, target_table, constants);
@@ -31,6 +32,7 @@ alter table ipai.odoo_logins
     add column database_uuid text;
 comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
 comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
+comment on column ipai.mirrors.filled_company is 'When company 1 of that database was made (its create_date), where the addon does not tell filled_from: runs refuse a database in which it is another.';
 comment on column ipai.mirrors.settled_id is 'Id in Odoo of the record at the cursor, once runs have begun more than the overlap after it: from then on they read this record and newer ones, no overlap; null before.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';
@@ -1175,7 +1177,7 @@ begin
     if exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
         grant usage on schema ipai to service_role;
         -- It may move a cursor, but say neither what is mirrored nor where to: others' runs would carry that out.
-        grant select, update (cursor, settled_id, shape, filled_as, filled_from, drift, alerts) on ipai.mirrors to service_role;
+        grant select, update (cursor, settled_id, shape, filled_as, filled_from, filled_company, drift, alerts) on ipai.mirrors to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         grant select, insert, update, delete on ipai.run_log to service_role;
         grant select on

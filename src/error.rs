@@ -183,7 +183,7 @@ impl Error {
                     .into(),
             ),
             Error::OtherDatabase { .. } => Some(
-                "Its database.uuid, which the addon ipai_sync tells, is another one: ids of the one mean nothing in the other.".to_owned(),
+                "Its database.uuid, or when its first company was made, is another: ids of the one mean nothing in the other.".to_owned(),
             ),
             Error::RefusedDeletion { allowed, .. } => Some(format!(
                 "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::http::{Endpoint, Http};
 use crate::mirror::{Mirror, Page, PageBuilder};
 use crate::odoo::retry::Policy;
-use crate::odoo::{domain, Account, Client, Known, Wanted};
-use crate::sync::{Digest, Scan, Source};
+use crate::odoo::{domain, Account, Client, Database, Known, Wanted};
+use crate::sync::{Digest, Scan, Source, SECOND};
 use crate::xmlrpc::{RowVisitor, Scalar};
 use chrono::{DateTime, Utc};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -164,12 +164,21 @@ pub struct OdooSource {
     ahead: Option<Ahead>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
-    /// `database.uuid` of the database that the mirror was filled from, where any other one is to be refused.
-    filled_from: Option<String>,
+    /// The database that the mirror was filled from, where any other one is to be refused.
+    filled_from: Option<Database>,
 }
 
 /// Ids asked for in one call: 1.6 MB of XML.
 const WINDOW: u32 = 50_000;
+
+/// What was learned of Odoo in a run.
+pub struct Learned {
+    pub known: Known,
+    /// Which database it is, as far as that was asked.
+    pub database: Database,
+    /// Why its addon was given up, if it was.
+    pub addon_failure: Option<Error>,
+}
 
 /// Ids that Odoo lists while those before them are compared.
 struct Ahead {
@@ -191,15 +200,20 @@ impl OdooSource {
     }
 
     /// Refuses to read from any other database than this, where Odoo tells which it is.
-    pub fn only_from(mut self, uuid: Option<String>) -> Self {
-        self.filled_from = uuid;
+    pub fn only_from(mut self, database: Option<Database>) -> Self {
+        self.filled_from = database;
         self
     }
 
-    /// What is known of Odoo by now, and why its addon was given up, if it was.
-    pub fn known(&self) -> Result<(Known, Option<Error>)> {
-        self.fetcher
-            .run(|client| Ok((client.known().clone(), client.addon_failure().cloned())))
+    /// What is known of Odoo by now.
+    pub fn learned(&self) -> Result<Learned> {
+        self.fetcher.run(|client| {
+            Ok(Learned {
+                known: client.known().clone(),
+                database: client.database(),
+                addon_failure: client.addon_failure().cloned(),
+            })
+        })
     }
 
     /// How many records have this boolean field set.
@@ -216,12 +230,14 @@ impl OdooSource {
             upto: (upto < i64::MAX).then_some(upto),
             limit: u64::from(WINDOW),
         };
-        self.fetcher.begin(
-            move |client| match client.by_addon(|client| client.export_ids(&mirror.scope, &wanted))? {
+        let filled_from = self.filled_from.clone();
+        self.fetcher.begin(move |client| {
+            check_database(client, &mirror, filled_from.as_ref())?;
+            match by_addon(client, |client| client.export_ids(&mirror.scope, &wanted))? {
                 Some(ids) => Ok(ids),
                 None => client.search(&mirror.scope, &wanted),
-            },
-        )
+            }
+        })
     }
 
     fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
@@ -239,7 +255,7 @@ impl Source for OdooSource {
         let mirror = Arc::clone(&self.mirror);
         let (filled_from, stop) = (self.filled_from.clone(), self.fetcher.stop());
         self.fetcher.submit(move |client| {
-            match read_pages(client, &mirror, scan, filled_from.as_deref(), &stop, &sender) {
+            match read_pages(client, &mirror, scan, filled_from.as_ref(), &stop, &sender) {
                 Ok(()) if scan.count => {
                     let _ = count.send(client.search_count(&mirror.scope, everything()));
                 }
@@ -310,11 +326,12 @@ impl Source for OdooSource {
     }
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
-        let mirror = Arc::clone(&self.mirror);
+        let (mirror, filled_from) = (Arc::clone(&self.mirror), self.filled_from.clone());
         let bounds = bounds.to_vec();
-        let digests = self
-            .fetcher
-            .run(move |client| client.by_addon(|client| client.digest(&mirror.scope, &bounds)))?;
+        let digests = self.fetcher.run(move |client| {
+            check_database(client, &mirror, filled_from.as_ref())?;
+            by_addon(client, |client| client.digest(&mirror.scope, &bounds))
+        })?;
         let digest = |[count, sum, squares]: [i128; 3]| Digest {
             count: u64::try_from(count).unwrap_or(0),
             sum,
@@ -357,7 +374,7 @@ fn read_pages(
     client: &mut Client<Http>,
     mirror: &Mirror,
     scan: Scan,
-    filled_from: Option<&str>,
+    filled_from: Option<&Database>,
     stop: &Stop,
     pages: &SyncSender<Result<Page>>,
 ) -> Result<()> {
@@ -365,17 +382,17 @@ fn read_pages(
         // Where everything is read the call does not count.
         client.look_for_addon()?;
     }
-    if let Some(filled_from) = filled_from {
-        if scan.since.is_some() && client.known().uuid.as_deref() != Some(filled_from) {
-            // What is remembered may be of another time.
-            client.look_for_addon()?;
-        }
-        if client.known().is_other_than(filled_from) {
-            return Err(other_database(mirror));
-        }
+    let filled_as = filled_from.and_then(|database| database.uuid.as_ref());
+    if scan.since.is_some() && filled_as.is_some() && client.known().uuid.as_ref() != filled_as {
+        // What is remembered may be of another time.
+        client.look_for_addon()?;
     }
+    if scan.since.is_none() && !client.has_addon() {
+        client.look_at_company()?;
+    }
+    refuse_other(client, mirror, filled_from)?;
     // Where any may be read, it is one: another may take its place at any time.
-    let mut only_from = filled_from.map(str::to_owned);
+    let mut only_from = filled_from.cloned();
     let fields = mirror.wanted_fields();
     let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
@@ -393,12 +410,21 @@ fn read_pages(
         let asked = Instant::now();
         let (page, rows, last) = match read_page(client, mirror, &fields, &wanted, stop) {
             Err(Error::Limit { .. }) if pace.shrink() => continue,
+            Err(error @ Error::Limit { .. }) if client.has_addon() => {
+                client.give_up_addon(error);
+                continue;
+            }
             read => read?,
         };
-        match &only_from {
-            Some(uuid) if client.known().is_other_than(uuid) => return Err(other_database(mirror)),
-            Some(_) => {}
-            None => only_from = client.known().uuid.clone(),
+        if only_from.is_none() {
+            only_from = Some(client.database()).filter(|database| database.uuid.is_some());
+        }
+        // What ends with the newest record that is known, as an unchanged database does, is not of another one.
+        let newest = page.newest.zip(scan.newest);
+        let unchanged = newest.is_some_and(|(newest, known)| (newest.written - known).abs() < SECOND);
+        match unchanged || page.is_empty() {
+            true => refuse_other(client, mirror, only_from.as_ref())?,
+            false => check_database(client, mirror, only_from.as_ref())?,
         }
         pace.saw(client.received(), asked.elapsed());
         after = last;
@@ -432,15 +458,38 @@ fn read_pages(
     }
 }
 
+/// By the addon, which is given up where its answer is too large, too: no less can be asked for.
+fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
+    match client.by_addon(work) {
+        Err(error @ Error::Limit { .. }) if client.has_addon() => {
+            client.give_up_addon(error);
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
 /// With a term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
 fn everything() -> Vec<domain::Term> {
     vec![domain::after(0)]
 }
 
-fn other_database(mirror: &Mirror) -> Error {
-    Error::OtherDatabase {
-        mirror: mirror.name.clone(),
+/// Refuses another database than the mirror's, as far as is known which it is.
+fn refuse_other(client: &Client<Http>, mirror: &Mirror, filled_from: Option<&Database>) -> Result<()> {
+    match filled_from {
+        Some(database) if client.database().is_other_than(database) => Err(Error::OtherDatabase {
+            mirror: mirror.name.clone(),
+        }),
+        _ => Ok(()),
     }
+}
+
+/// The same; where nothing else tells, Odoo is asked, once.
+fn check_database(client: &mut Client<Http>, mirror: &Mirror, filled_from: Option<&Database>) -> Result<()> {
+    if !client.has_addon() && filled_from.is_some_and(|database| database.company.is_some()) {
+        client.look_at_company()?;
+    }
+    refuse_other(client, mirror, filled_from)
 }
 
 /// How many records a scan may bring where so many are counted: some come while it goes on, and a model may count less than it shows.

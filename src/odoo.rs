@@ -4,6 +4,7 @@ mod account;
 mod addon;
 mod client;
 mod compact;
+mod database;
 pub mod domain;
 mod fault;
 mod field;
@@ -13,6 +14,7 @@ mod transport;
 pub use account::Account;
 pub use addon::{Addon, Known};
 pub use client::{Client, Safety, Scope, Version, Wanted};
+pub use database::Database;
 pub use field::Field;
 pub use transport::{Failure, Reply, Resend, Transport};
 

@@ -8,6 +8,7 @@ mod reconcile;
 mod report;
 
 pub use choose::{choose, Requested, Start, State, Unfinished};
+pub use cursor::SECOND;
 pub use engine::{run, Plan};
 pub use reconcile::Guard;
 pub use report::{Counts, Mode, Position, Report, SoFar, Tally};
@@ -30,6 +31,8 @@ pub struct Scan {
     pub also: Option<i64>,
     /// Only those with a higher id.
     pub after: i64,
+    /// The newest write date that was seen by earlier runs.
+    pub newest: Option<NaiveDateTime>,
     /// At most so many records.
     pub limit: Option<u64>,
     /// [`Source::count`] will be called after the last page: the answer may be fetched while pages are written.

@@ -20,13 +20,6 @@ pub struct Known {
     pub uuid: Option<String>,
 }
 
-impl Known {
-    /// Whether Odoo's database is surely not this one.
-    pub fn is_other_than(&self, uuid: &str) -> bool {
-        self.addon == Addon::Present && self.uuid.as_deref().is_some_and(|known| known != uuid)
-    }
-}
-
 /// Whether Odoo has the addon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Addon {
@@ -90,6 +83,11 @@ impl<T: Transport> Client<T> {
             }
             result => result.map(Some),
         }
+    }
+
+    /// Uses the addon no more.
+    pub fn give_up_addon(&mut self, why: Error) {
+        self.addon_failure = Some(why);
     }
 
     /// One page in keyset order into `page`, as [`Client::search_read`] gives it, with all records in lists of ids.
@@ -198,7 +196,7 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
 }
 
 /// Whether Odoo, or what came for its answer, is the reason. The network is not: without the addon it would fail too.
-fn says_no(error: &Error) -> bool {
+pub(super) fn says_no(error: &Error) -> bool {
     matches!(
         error,
         Error::UnknownModel { .. }

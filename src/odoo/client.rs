@@ -94,6 +94,8 @@ pub struct Client<T> {
     pub(super) limits: Limits,
     pub(super) known: Known,
     pub(super) addon_failure: Option<Error>,
+    /// When Odoo's first company was made, once it was asked for.
+    pub(super) company: Option<Option<NaiveDateTime>>,
     /// Bytes of the last answer.
     pub(super) received: usize,
     /// Whether the uid is known to hold, and not only remembered.
@@ -119,6 +121,7 @@ impl<T: Transport> Client<T> {
             limits: Limits::default(),
             known,
             addon_failure: None,
+            company: None,
             received: 0,
             proven: false,
             first_date,

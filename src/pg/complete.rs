@@ -5,9 +5,8 @@ use super::report::warning;
 use super::time::optional_timestamptz;
 use super::{logins, mirrors, runs};
 use crate::error::Result;
-use crate::fetch::OdooSource;
+use crate::fetch::{Learned, OdooSource};
 use crate::mirror::Mirror;
-use crate::odoo::Known;
 use crate::sync::{Counts, Mode, Report};
 
 /// Records the run with both counts, moves the cursor, remembers what Odoo has told.
@@ -18,7 +17,7 @@ pub fn complete(
     report: &Report,
     counts: Counts,
     connection: &Connection,
-    known: &Known,
+    learned: &Learned,
 ) -> Result<()> {
     runs::succeed(run, report, &counts)?;
     if report.complete && report.mode != Mode::Since {
@@ -28,21 +27,21 @@ pub fn complete(
             cursor.map(|cursor| (cursor, report.settled)),
             shape,
             &connection.account.login,
-            known.uuid.as_deref(),
+            &learned.database,
         )?;
     }
-    logins::remember(connection, known)?;
+    logins::remember(connection, &learned.known)?;
     runs::purge(&mirror.name)
 }
 
 /// What is known of Odoo after a run. Where the addon of Odoo failed, the run read on without it, and says so.
-pub fn learned(source: &OdooSource) -> Result<Known> {
-    let (known, failure) = source.known()?;
-    if let Some(error) = failure {
+pub fn learned(source: &OdooSource) -> Result<Learned> {
+    let learned = source.learned()?;
+    if let Some(error) = &learned.addon_failure {
         warning(
             format!("the addon ipai_sync of Odoo was given up for this run: {error}"),
             "Nothing is missing: the run read on without it, more slowly. The next full run tries it again.".to_owned(),
         );
     }
-    Ok(known)
+    Ok(learned)
 }

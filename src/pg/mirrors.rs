@@ -2,11 +2,11 @@
 
 use super::connection::literal;
 use super::settings::Settings;
-use super::time::moment;
+use super::time::{moment, timestamptz};
 use super::{connection, runs, spi, version};
 use crate::error::{Error, Result};
 use crate::mirror::{nearest, sample_metrics, Constant, FieldMap, Mirror, Table};
-use crate::odoo::Scope;
+use crate::odoo::{Database, Scope};
 use crate::sync::{Guard, State};
 use crate::xmlrpc::Value;
 use chrono::TimeDelta;
@@ -274,26 +274,32 @@ pub fn enabled() -> Result<Vec<String>> {
 /// What one run may do to what the mirror has.
 pub struct Leave {
     pub guard: Guard,
-    /// `database.uuid` of the only Odoo database that it may read, if any.
-    pub only_from: Option<String>,
+    /// The only Odoo database that it may read, if any.
+    pub only_from: Option<Database>,
 }
 
 /// A mirror that another Odoo user filled loses nothing by itself: this one may see less. One that another database filled is left
 /// alone. Whoever gives a ratio means it, and whoever allows all means another database too.
 pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Result<Leave> {
     let filled = spi::query_one(
-        "select filled_as, filled_from from ipai.mirrors where name = $1",
+        "select filled_as, filled_from, filled_company from ipai.mirrors where name = $1",
         &[mirror.name.as_str().into()],
-        |row| Ok((spi::optional::<String>(row, 1)?, spi::optional(row, 2)?)),
+        |row| {
+            let database = Database {
+                uuid: spi::optional(row, 2)?,
+                company: spi::optional(row, 3)?.and_then(moment),
+            };
+            Ok((spi::optional::<String>(row, 1)?, database))
+        },
     )?;
-    let (filled_as, only_from) = filled.unwrap_or_default();
+    let (filled_as, filled_from) = filled.unwrap_or_default();
     let guard = match (max_delete_ratio, filled_as.filter(|filled_as| filled_as != login)) {
         (Some(ratio), _) => Guard::ratio(ratio),
         (None, Some(_)) => Guard::NOTHING,
         (None, None) => Guard::ratio(mirror.max_delete_ratio),
     };
     let all = max_delete_ratio.is_some_and(|ratio| ratio >= 1.0);
-    let only_from = only_from.filter(|_: &String| !all);
+    let only_from = Some(filled_from).filter(|database| !all && *database != Database::default());
     Ok(Leave { guard, only_from })
 }
 
@@ -304,21 +310,25 @@ pub fn set_reached(
     cursor: Option<(TimestampWithTimeZone, Option<i64>)>,
     shape: &str,
     login: &str,
-    uuid: Option<&str>,
+    database: &Database,
 ) -> Result<()> {
+    // What was not told this time holds, unless it is of another database.
     spi::execute(
         "update ipai.mirrors m set cursor = n.cursor, settled_id = n.settled_id, shape = n.shape, filled_as = n.filled_as, filled_from = \
-         n.filled_from from (select coalesce($2, cursor) as cursor, case when $2 is null then settled_id else $6 end as settled_id, $3 as \
-         shape, $4 as filled_as, coalesce($5, filled_from) as filled_from from ipai.mirrors where name = $1) n where m.name = $1 and \
-         (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from) is distinct from (n.cursor, n.settled_id, n.shape, n.filled_as, \
-         n.filled_from)",
+         n.filled_from, filled_company = n.filled_company from (select coalesce($2, cursor) as cursor, case when $2 is null then \
+         settled_id else $6 end as settled_id, $3 as shape, $4 as filled_as, case when other then $5 else coalesce($5, filled_from) end as \
+         filled_from, case when other then $7 else coalesce($7, filled_company) end as filled_company from (select *, \
+         coalesce($5 <> filled_from, $7 <> filled_company, false) as other from ipai.mirrors where name = $1) o) n where m.name = $1 \
+         and (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from, m.filled_company) is distinct from (n.cursor, n.settled_id, \
+         n.shape, n.filled_as, n.filled_from, n.filled_company)",
         &[
             name.into(),
             cursor.map(|(cursor, _)| cursor).into(),
             shape.into(),
             login.into(),
-            uuid.into(),
+            database.uuid.as_deref().into(),
             cursor.and_then(|(_, settled)| settled).into(),
+            database.company.map(timestamptz).transpose()?.into(),
         ],
         |_| Ok(()),
     )?;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
+use crate::odoo::Database;
 use crate::sync::{self, Counts, Mode, Plan, Position, Requested, Start};
 use chrono::{NaiveDateTime, TimeDelta};
 use pgrx::pg_sys;
@@ -254,7 +255,7 @@ fn attempt(
     begun: &Begun,
     fetcher: Fetcher,
     plan: &Plan,
-    only_from: Option<String>,
+    only_from: Option<Database>,
     connection: &Connection,
 ) -> Result<()> {
     let mirror = Arc::new(begun.mirror.readable()?);

@@ -111,6 +111,7 @@ impl<'a> Run<'a> {
             since: self.so_far.bound,
             also: plan.also.filter(|_| self.so_far.bound.is_some()),
             after: self.so_far.position.id,
+            newest: plan.cursor,
             limit: plan.max_rows,
             count: !self.so_far.mode.compares() && plan.max_rows.is_none(),
         };

@@ -313,6 +313,8 @@ class FaultyOdoo:
         self.addon = addon
         #: database.uuid, as the addon tells it.
         self.uuid = "5f0a2f5e-0000-11f1-8000-000000000001"
+        #: When its company 1 was made. None: the user may not see it; empty: there is none.
+        self.company: str | None = "2026-01-01 08:00:00"
         self.records = list(records)
         self.dbname = dbname
         self.login = login
@@ -374,6 +376,10 @@ class FaultyOdoo:
             return result({"lang": "en_US", "tz": False, "uid": UID})
         if request.model == ADDON and self.addon:
             return self._of_addon(request)
+        if (request.model, request.method) == ("res.company", "read"):
+            if self.company is None:
+                return _recording("fault_access_error_read_portal")
+            return result([{"id": 1, "create_date": self.company}] if self.company else [])
         if request.model != MODEL:
             return _recording("fault_missing_model")
         if request.method == "fields_get":

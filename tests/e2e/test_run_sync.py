@@ -14,7 +14,7 @@ import pytest
 
 from comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
 from conftest import ROWS, Supabase
-from faulty import FaultyOdoo, metric, recorded, silent, status, well
+from faulty import FaultyOdoo, closing, metric, recorded, silent, status, well
 from harness import shell
 from harness.odoo import Odoo
 from sessions import PROMPT, error_of, running
@@ -395,6 +395,42 @@ def test_modes(supabase: Supabase, scripted: FaultyOdoo) -> None:
     }.items():
         run = supabase.run(arguments)
         assert (run["mode"], run["state"], run["mirror_count"]) == (mode, "succeeded", 5)
+
+
+def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """The next window is asked for while one is compared, and what is missing in it is read."""
+    many, gone, missing = 120_000, {7, 49_999, 70_000, 119_999}, {2, 50_001, 100_000, 100_001, 120_001}
+    supabase.run()
+    supabase.rows(
+        "insert into ipai.ipai_sample_metrics (odoo_id, name, code, date, value, unit)"
+        " select n, 'Metric ' || n, 'METRIC', '2026-01-05', n, 'count' from generate_series(1, %s) n where n <> all (%s)"
+        " on conflict do nothing",
+        many,
+        list(missing),
+    )
+    supabase.rows("delete from ipai.ipai_sample_metrics where odoo_id = 2")
+    scripted.records = [metric(number) for number in range(1, many + 2) if number not in gone]
+    # The second window does not come at once.
+    scripted.on("search", well, times=1)
+    scripted.on("search", status(503), times=1)
+    scripted.requests.clear()
+    run = supabase.run("'sample_metrics', 'reconcile'")
+    assert (run["inserted"], run["updated"], run["deleted"], run["odoo_count"]) == (len(missing), 0, len(gone), many + 1 - len(gone))
+    assert supabase.row("select count(*) as rows, sum(odoo_id) as ids from ipai.ipai_sample_metrics") == {
+        "rows": len(scripted.records),
+        "ids": sum(record["id"] for record in scripted.records),
+    }
+    windows = [request.domain[0][2] for request in scripted.received("search")]
+    # In order, the second again, and an empty one after the last.
+    assert windows == [0, 50_002, 50_002, 100_003, many + 1]
+    # An error of a window that was asked for ahead is the run's.
+    scripted.on("search", well, times=1)
+    scripted.on("search", closing)
+    with pytest.raises(psycopg.Error) as raised:
+        supabase.rows("call ipai.run_sync('sample_metrics', 'reconcile')")
+    assert raised.value.sqlstate == "08006"
+    scripted.heal()
+    assert supabase.run("'sample_metrics', 'reconcile'")["fetched"] == 0
 
 
 def test_incremental_reads_everything_where_nothing_was_read_before(supabase: Supabase, scripted: FaultyOdoo) -> None:

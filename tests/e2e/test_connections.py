@@ -1,0 +1,81 @@
+"""No connection to Odoo, or one to something else: the error says so at once, and the run is in the log."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric
+from reliability import Section
+
+SECTION = Section("Connections")
+PASSWORD = "secret of the connection"
+
+
+@contextmanager
+def port(banner: bytes | None) -> Iterator[int]:
+    """A port that nobody listens to, or that greets whoever comes and hangs up."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if banner is None:
+            yield listener.getsockname()[1]
+            return
+        listener.listen()
+
+        def greet() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(banner)
+
+        threading.Thread(target=greet, daemon=True).start()
+        yield listener.getsockname()[1]
+        # Wakes the thread up.
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    with FaultyOdoo([metric(1)], password=PASSWORD) as server:
+        yield server
+
+
+CASES: dict[str, tuple[str, bytes | None]] = {
+    "nobody listens at the port": ("http://127.0.0.1:{port}", None),
+    "the host's name is unknown": ("http://odoo.invalid", None),
+    "the port speaks SSH": ("http://127.0.0.1:{port}", b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "https at a port that speaks http": ("https://127.0.0.1:{port}", b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
+    url, banner = CASES[case]
+    supabase.server(erp.url, password=PASSWORD)
+    supabase.run()
+    before = supabase.mirror("odoo_id, xmin::text")
+    with port(banner) as number:
+        supabase.rows(f"alter server odoo options (set url '{url.format(port=number)}', add allow_insecure 'true')")
+        with SECTION.trial(case) as trial:
+            with pytest.raises(psycopg.Error) as raised:
+                supabase.rows("call ipai.run_sync('sample_metrics')")
+            trial.ends(raised.value)
+    assert str(raised.value.sqlstate).startswith("08")
+    assert PASSWORD not in str(raised.value)
+    assert supabase.mirror("odoo_id, xmin::text") == before
+    assert supabase.last_run()["sqlstate"] == raised.value.sqlstate
+    supabase.rows(f"alter server odoo options (set url '{erp.url}')")
+    assert supabase.run()["state"] == "succeeded"
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()

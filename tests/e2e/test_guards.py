@@ -1,0 +1,229 @@
+"""What a run refuses to do, because a person should look first: another database behind the same address, and mass deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric
+from harness.odoo import Odoo
+from reliability import Section
+
+SECTION = Section("Guards")
+
+ROWS = 150
+RECORDS = [metric(number) for number in range(1, ROWS + 1)]
+FIRST, SECOND = "2026-01-01 08:00:00", "2026-01-02 08:00:00"
+RUN = "call ipai.run_sync('sample_metrics')"
+
+
+@pytest.fixture
+def erp() -> Iterator[FaultyOdoo]:
+    """Without the addon."""
+    with FaultyOdoo(RECORDS) as server:
+        yield server
+
+
+@pytest.fixture
+def filled(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
+    supabase.server(erp.url)
+    supabase.run()
+    erp.requests.clear()
+    return supabase
+
+
+def rows(supabase: Supabase) -> list[dict[str, object]]:
+    return supabase.mirror("odoo_id, xmin::text, ctid::text")
+
+
+def company(supabase: Supabase) -> str | None:
+    told: str | None = supabase.row("select to_char(filled_company at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as at from ipai.mirrors")["at"]
+    return told
+
+
+def asked(erp: FaultyOdoo) -> list[str]:
+    """The calls since the last time."""
+    methods = [request.method for request in erp.requests]
+    erp.requests.clear()
+    return methods
+
+
+def refused(supabase: Supabase, statement: str) -> psycopg.Error:
+    """The error of a statement that changes nothing."""
+    before = rows(supabase)
+    with pytest.raises(psycopg.Error) as raised:
+        supabase.rows(statement)
+    assert raised.value.sqlstate == "55000"
+    assert rows(supabase) == before
+    return raised.value
+
+
+# Another database, without the addon ----------------------------------------------------------------------------------------------------
+
+
+def same(_: FaultyOdoo) -> None:
+    """Nothing but the company tells them apart."""
+
+
+def newer(erp: FaultyOdoo) -> None:
+    erp.records = [metric(number, name="Of another", write_date="2026-02-01 00:00:00") for number in range(1, 5)]
+
+
+def older(erp: FaultyOdoo) -> None:
+    erp.records = [metric(number, name="Of another", write_date="2025-02-01 00:00:00") for number in range(1, ROWS + 1)]
+
+
+def fewer(erp: FaultyOdoo) -> None:
+    """What the next run reads is as it was."""
+    erp.records = RECORDS[ROWS // 2 :]
+
+
+def no(erp: FaultyOdoo) -> None:
+    erp.records = []
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize(
+    ("other", "mode"),
+    [(same, "full"), (same, "reconcile"), (newer, "incremental"), (older, "incremental"), (fewer, "incremental"), (no, "incremental")],
+)
+def test_another_database_is_refused(
+    filled: Supabase, erp: FaultyOdoo, other: Callable[[FaultyOdoo], None], mode: str, settled: bool
+) -> None:
+    assert company(filled) == FIRST
+    assert filled.row("select settled_id from ipai.mirrors") == {"settled_id": ROWS}
+    if not settled:
+        filled.rows("update ipai.mirrors set settled_id = null")
+    before = rows(filled)
+    erp.company = SECOND
+    other(erp)
+    what = f"another database at the same address ({other.__name__} records), {mode} run"
+    with SECTION.trial(what + (", settled" if settled else "")) as trial:
+        error = refused(filled, f"call ipai.run_sync('sample_metrics', '{mode}')")
+        trial.ends(error)
+    assert str(error.diag.message_primary) == 'Odoo\'s database is not the one that mirror "sample_metrics" was filled from'
+    assert "first company" in str(error.diag.message_detail)
+    assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
+    assert company(filled) == FIRST
+    # Back again it goes on.
+    erp.company, erp.records = FIRST, RECORDS
+    assert filled.run()["state"] == "succeeded"
+    assert rows(filled) == before
+
+
+def test_another_database_is_refused_by_a_sync_in_a_transaction(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.company = SECOND
+    for arguments in ("'sample_metrics'", "'sample_metrics', since => '2026-01-01'", "'sample_metrics', dry_run => true"):
+        refused(filled, f"select * from ipai.sync_mirror({arguments})")
+
+
+def test_who_means_another_database_says_so(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.company = SECOND
+    erp.records = [metric(number, name="Of another") for number in range(1, 8)]
+    run = filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
+    assert (run["updated"], run["deleted"]) == (7, ROWS - 7)
+    assert company(filled) == SECOND
+    assert filled.run("'sample_metrics', 'full'")["unchanged"] == 7
+    erp.company = FIRST
+    refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
+
+
+def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supabase, erp: FaultyOdoo) -> None:
+    for settled in ("settled_id", "null"):
+        filled.rows(f"update ipai.mirrors set settled_id = {settled}")
+        erp.requests.clear()
+        filled.run()
+        assert asked(erp) == ["search_read", "search_count"]
+    erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
+    assert filled.run()["updated"] == 1
+    assert asked(erp)[:3] == ["search_read", "read", "search_count"]
+
+
+@pytest.mark.parametrize("unreadable", ["an access error", "not there"])
+def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, erp: FaultyOdoo, unreadable: str) -> None:
+    erp.company = None if unreadable == "an access error" else ""
+    supabase.server(erp.url)
+    assert supabase.run()["inserted"] == ROWS
+    assert company(supabase) is None
+    erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
+    erp.requests.clear()
+    assert supabase.run()["updated"] == 1
+    assert "read" not in asked(erp)
+    # Once it is seen it counts.
+    erp.company = FIRST
+    supabase.run("'sample_metrics', 'full'")
+    assert company(supabase) == FIRST
+    # Known and not seen any more: nothing proves that it is another one.
+    erp.company = None
+    assert supabase.run("'sample_metrics', 'full'")["unchanged"] == ROWS
+    assert company(supabase) == FIRST
+
+
+def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
+    def known() -> tuple[str | None, str | None]:
+        return filled.row("select filled_from as uuid from ipai.mirrors")["uuid"], company(filled)
+
+    assert known() == (None, FIRST)
+    erp.addon = True
+    filled.run("'sample_metrics', 'full'")
+    assert known() == (erp.uuid, FIRST)
+    erp.addon = False
+    filled.run("'sample_metrics', 'full'")
+    assert known() == (erp.uuid, FIRST)
+    erp.company = SECOND
+    refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
+    # What was known of the one does not hold for the other.
+    filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
+    assert known() == (None, SECOND)
+    erp.addon = True
+    filled.run("'sample_metrics', 'full'")
+    erp.uuid = "5f0a2f5e-0000-11f1-8000-00000000000f"
+    filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
+    assert known() == (erp.uuid, None)
+
+
+def test_a_real_odoo_tells_it_to_an_ordinary_user(supabase: Supabase, odoo: Odoo) -> None:
+    login = "of the guards"
+    if not odoo.rpc("res.users", "search_count", [("login", "=", login)]):
+        odoo.create_user(login, "guards' password")
+    supabase.server(odoo.url, user=login, password="guards' password", addon="false")
+    supabase.run()
+    (told,) = odoo.rpc("res.company", "read", [1], ["create_date"])
+    assert company(supabase) == told["create_date"]
+
+
+# Mass deletions -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cause", "left"), [("record rules hide everything", 0), ("record rules hide most", 20), ("most are deleted", 20)])
+@pytest.mark.parametrize("addon", [False, True])
+def test_a_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: str, left: int, addon: bool) -> None:
+    erp.addon = addon
+    supabase.server(erp.url)
+    supabase.run()
+    erp.records = RECORDS[:left]
+    with SECTION.trial(cause + (", with the addon" if addon else "")) as trial:
+        error = refused(supabase, RUN)
+        trial.ends(error)
+    assert f"refused to delete {ROWS - left} of the {ROWS} rows" in str(error)
+    assert "max_delete_ratio => 1" in str(error.diag.message_hint)
+    if cause == "most are deleted":
+        assert supabase.run("'sample_metrics', max_delete_ratio => 1")["deleted"] == ROWS - left
+    else:
+        erp.records = RECORDS
+        assert supabase.run()["mirror_count"] == ROWS
+
+
+def test_another_user_who_sees_less_deletes_nothing(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.login = "clerk"
+    filled.rows("alter user mapping for postgres server odoo options (set user 'clerk')")
+    erp.records = RECORDS[1:]
+    with SECTION.trial("another login, which sees less") as trial:
+        trial.ends(refused(filled, RUN))
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()
