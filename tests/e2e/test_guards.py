@@ -40,7 +40,8 @@ def rows(supabase: Supabase) -> list[dict[str, object]]:
 
 
 def company(supabase: Supabase) -> str | None:
-    told: str | None = supabase.row("select to_char(filled_company at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as at from ipai.mirrors")["at"]
+    at = "to_char(filled_company at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+    told: str | None = supabase.row(f"select {at} as at from ipai.mirrors")["at"]
     return told
 
 

@@ -64,10 +64,11 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def export(self, model, domain, fields, limit=None):
-        """Return what ``search`` and ``read`` show of ``model``, by ascending id, as one compact string.
+        """Return what ``search_read`` shows of ``model``, by ascending id, as one compact string.
 
-        ``fields`` are names of fields; ``id`` comes first in any case. The format is in ``wire.py``. Rights, record rules, language,
-        companies and ``active_test`` are those of the caller and the context.
+        ``fields`` are names of fields; ``id`` comes first in any case. The format is in ``wire.py``. Rights, record rules, language and
+        companies are those of the caller and the context. ``active_test`` says which records are found; where a field with a list of ids
+        is wanted it says which ids are in it, too, as with ``search`` and ``read``.
         """
         records = self._records(model)
         names = list(dict.fromkeys(["id", *(fields or records.fields_get(attributes=()))]))
@@ -179,7 +180,7 @@ class IpaiSync(models.AbstractModel):
         """A page of what ``read`` gives for the ids, but for the ``columns``, whose cells are in ``copied``."""
         # Without the id, which `read` gives in any case: users may read more of themselves, but not where the id is named.
         to_read = [name for name in names if name not in columns and name != "id"]
-        rows = records.browse(ids).read(to_read or ["id"], load="")
+        rows = _for_reading(records, names).browse(ids).read(to_read or ["id"], load="")
         wire_types = dict(_header(records, names))
         for name in to_read:
             if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
@@ -195,6 +196,13 @@ class IpaiSync(models.AbstractModel):
 
 def _overrides(records, methods):
     return any(getattr(type(records), name) is not getattr(models.BaseModel, name) for name in methods)
+
+
+def _for_reading(records, names):
+    # As `search_read`, which forgets `active_test` once it has searched: what is computed from other records is what users see.
+    if "active_test" not in records.env.context or any(_type(records, name) in ("one2many", "many2many") for name in names):
+        return records
+    return records.with_context({key: value for key, value in records.env.context.items() if key != "active_test"})
 
 
 def _header(records, names):

@@ -39,9 +39,13 @@ def _value(wire_type, cell):
 
 
 def shown(records, names):
-    """What `read` gives, with the values that XML-RPC shows; None for what is unset."""
-    rows = records.read(names, load="")
+    """What `search_read` and, for lists of ids, `read` gives, with the values that XML-RPC shows; None for what is unset."""
     kinds = {name: description["type"] for name, description in records.fields_get(["id", *names], ["type"]).items()}
+    if not {"one2many", "many2many"} & set(kinds.values()):
+        context = dict(records.env.context)
+        context.pop("active_test", None)
+        records = records.with_context(context)
+    rows = records.read(names, load="")
     return [{name: _shown(kinds[name], values[name]) for name in ["id", *names]} for values in rows]
 
 

@@ -411,6 +411,29 @@ class TestContext(ExportCase):
             self.assertEqual(len(self.assertExports(self.Partner, domain, ["name", "active"])), 3)
             self.assertEqual(len(self.assertExports(everything, domain, ["name", "active"])), 6)
 
+    def test_computed_from_archived(self):
+        """As `search_read` has it, and with a list of ids beside it as `read` has it."""
+        self.env["ir.model.fields"].create(
+            {
+                "name": "x_categories",
+                "model_id": self.env["ir.model"]._get("res.partner").id,
+                "field_description": "Number of categories",
+                "ttype": "integer",
+                "store": False,
+                "depends": "category_id",
+                "compute": "for record in self: record['x_categories'] = len(record.category_id)",
+            }
+        )
+        categories = self.env["res.partner.category"].create([{"name": "Kept"}, {"name": "Old", "active": False}])
+        partner = self.Partner.create({"name": "p", "category_id": categories.ids})
+        domain, everything = [("id", "=", partner.id)], self.Partner.with_context(active_test=False)
+        self.fresh()
+        (row,) = everything.search_read(domain, ["x_categories"])
+        self.assertEqual(row["x_categories"], 1)
+        for names, expected in [(["x_categories"], 1), (["name", "x_categories"], 1), (["x_categories", "category_id"], 2)]:
+            (row,) = self.assertExports(everything, domain, names)
+            self.assertEqual(row["x_categories"], expected)
+
     def test_languages(self):
         for code in ("fr_FR", "de_DE"):
             self.env["res.lang"]._activate_lang(code)
