@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::{Endpoint, Http};
 use crate::mirror::{Mirror, Page, PageBuilder};
 use crate::odoo::retry::Policy;
-use crate::odoo::{domain, Account, Client, Database, Known, Wanted};
+use crate::odoo::{domain, Account, Addon, Client, Database, Known, Wanted};
 use crate::sync::{Digest, Scan, Source, SECOND};
 use crate::xmlrpc::{RowVisitor, Scalar};
 use chrono::{DateTime, Utc};
@@ -200,8 +200,8 @@ impl OdooSource {
     }
 
     /// Refuses to read from any other database than this, where Odoo tells which it is.
-    pub fn only_from(mut self, database: Option<Database>) -> Self {
-        self.filled_from = database;
+    pub fn only_from(mut self, database: &Database) -> Self {
+        self.filled_from = Some(database.clone()).filter(|database| *database != Database::default());
         self
     }
 
@@ -210,7 +210,7 @@ impl OdooSource {
         self.fetcher.run(|client| {
             Ok(Learned {
                 known: client.known().clone(),
-                database: client.database(),
+                database: client.database().clone(),
                 addon_failure: client.addon_failure().cloned(),
             })
         })
@@ -379,16 +379,15 @@ fn read_pages(
     pages: &SyncSender<Result<Page>>,
 ) -> Result<()> {
     if scan.since.is_none() {
-        // Where everything is read the call does not count.
-        client.look_for_addon()?;
+        // Where everything is read the calls do not count.
+        client.identify()?;
     }
     let filled_as = filled_from.and_then(|database| database.uuid.as_ref());
-    if scan.since.is_some() && filled_as.is_some() && client.known().uuid.as_ref() != filled_as {
+    let known = client.known();
+    if scan.since.is_some() && filled_as.is_some() && known.addon != Addon::Missing && known.uuid.as_ref() != filled_as
+    {
         // What is remembered may be of another time.
         client.look_for_addon()?;
-    }
-    if scan.since.is_none() && !client.has_addon() {
-        client.look_at_company()?;
     }
     refuse_other(client, mirror, filled_from)?;
     // Where any may be read, it is one: another may take its place at any time.
@@ -416,8 +415,9 @@ fn read_pages(
             }
             read => read?,
         };
+        pace.saw(client.received(), asked.elapsed());
         if only_from.is_none() {
-            only_from = Some(client.database()).filter(|database| database.uuid.is_some());
+            only_from = Some(client.database().clone()).filter(|database| *database != Database::default());
         }
         // What ends with the newest record that is known, as an unchanged database does, is not of another one.
         let newest = page.newest.zip(scan.newest);
@@ -426,7 +426,6 @@ fn read_pages(
             true => refuse_other(client, mirror, only_from.as_ref())?,
             false => check_database(client, mirror, only_from.as_ref())?,
         }
-        pace.saw(client.received(), asked.elapsed());
         after = last;
         left = left.saturating_sub(rows);
         read += rows;
@@ -486,8 +485,8 @@ fn refuse_other(client: &Client<Http>, mirror: &Mirror, filled_from: Option<&Dat
 
 /// The same; where nothing else tells, Odoo is asked, once.
 fn check_database(client: &mut Client<Http>, mirror: &Mirror, filled_from: Option<&Database>) -> Result<()> {
-    if !client.has_addon() && filled_from.is_some_and(|database| database.company.is_some()) {
-        client.look_at_company()?;
+    if let Some(filled_from) = filled_from {
+        client.identify_for(filled_from)?;
     }
     refuse_other(client, mirror, filled_from)
 }

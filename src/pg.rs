@@ -14,6 +14,7 @@ mod json;
 mod lock;
 mod logins;
 mod mirrors;
+mod origin;
 mod procedure;
 mod progress;
 mod report;

@@ -64,6 +64,7 @@ impl<T: Transport> Client<T> {
         };
         let uuid = info.as_ref().and_then(|info| info.get("uuid")?.as_str());
         self.known.uuid = uuid.map(str::to_owned);
+        self.database.uuid = self.known.uuid.clone();
         Ok(())
     }
 
@@ -78,7 +79,7 @@ impl<T: Transport> Client<T> {
                     self.known.addon = Addon::Missing;
                     self.known.uuid = None;
                 }
-                self.addon_failure = Some(error);
+                self.give_up_addon(error);
                 Ok(None)
             }
             result => result.map(Some),
@@ -88,6 +89,8 @@ impl<T: Transport> Client<T> {
     /// Uses the addon no more.
     pub fn give_up_addon(&mut self, why: Error) {
         self.addon_failure = Some(why);
+        // What it told may be of another database than what comes now.
+        self.database.uuid = None;
     }
 
     /// One page in keyset order into `page`, as [`Client::search_read`] gives it, with all records in lists of ids.
@@ -111,6 +114,7 @@ impl<T: Transport> Client<T> {
                 self.received = received.bytes;
                 if received.uuid.is_some() {
                     self.known.uuid = received.uuid;
+                    self.database.uuid = self.known.uuid.clone();
                 }
                 Ok(page)
             }
@@ -196,7 +200,7 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
 }
 
 /// Whether Odoo, or what came for its answer, is the reason. The network is not: without the addon it would fail too.
-pub(super) fn says_no(error: &Error) -> bool {
+fn says_no(error: &Error) -> bool {
     matches!(
         error,
         Error::UnknownModel { .. }

@@ -2,7 +2,7 @@
 
 use super::fault::{self, Called, Meaning};
 use super::retry::Policy;
-use super::{domain, field, Account, Failure, Field, Known, Reply, Resend, Transport};
+use super::{domain, field, Account, Database, Failure, Field, Known, Reply, Resend, Transport};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -94,8 +94,10 @@ pub struct Client<T> {
     pub(super) limits: Limits,
     pub(super) known: Known,
     pub(super) addon_failure: Option<Error>,
-    /// When Odoo's first company was made, once it was asked for.
-    pub(super) company: Option<Option<NaiveDateTime>>,
+    /// What Odoo has told of which database it is.
+    pub(super) database: Database,
+    /// Whether it was asked all that there is to ask.
+    pub(super) identified: bool,
     /// Bytes of the last answer.
     pub(super) received: usize,
     /// Whether the uid is known to hold, and not only remembered.
@@ -121,7 +123,8 @@ impl<T: Transport> Client<T> {
             limits: Limits::default(),
             known,
             addon_failure: None,
-            company: None,
+            database: Database::default(),
+            identified: false,
             received: 0,
             proven: false,
             first_date,

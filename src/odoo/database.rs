@@ -1,11 +1,10 @@
 //! Which database of Odoo it is: another one behind the same address has other records under the same ids.
 
-use super::addon::says_no;
 use super::client::{Client, Safety};
-use super::{Addon, Transport};
-use crate::error::Result;
+use super::Transport;
+use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, Timelike};
 
 /// What tells databases apart, as far as Odoo has told it. One that was restored in place keeps both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,43 +18,80 @@ pub struct Database {
 impl Database {
     /// Whether it is surely another one.
     pub fn is_other_than(&self, other: &Database) -> bool {
-        match (&self.uuid, &other.uuid) {
-            (Some(uuid), Some(other)) => uuid != other,
-            _ => matches!((self.company, other.company), (Some(company), Some(other)) if company != other),
+        self.is_same_as(other) == Some(false)
+    }
+
+    /// The uuid decides, and else the company; `None` where neither is known of both.
+    fn is_same_as(&self, other: &Database) -> Option<bool> {
+        let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());
+        let companies = self.company.zip(other.company);
+        uuids
+            .map(|(uuid, other)| uuid == other)
+            .or(companies.map(|(company, other)| company == other))
+    }
+
+    /// What is known after a run from which this was `told`: what was known before holds as well where that was the same database.
+    pub fn after(&self, told: &Database) -> Database {
+        match *told == Database::default() || self.is_same_as(told) == Some(true) {
+            true => Database {
+                uuid: told.uuid.clone().or_else(|| self.uuid.clone()),
+                company: told.company.or(self.company),
+            },
+            false => told.clone(),
         }
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// What is known of Odoo's database by now.
-    pub fn database(&self) -> Database {
-        Database {
-            uuid: self.known.uuid.clone().filter(|_| self.known.addon == Addon::Present),
-            company: self.company.flatten(),
-        }
+    /// What Odoo has told so far of which database it is. What is remembered of it proves nothing.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
-    /// Finds out when the first company was made, once: one small call. A user who cannot see it learns nothing.
-    pub fn look_at_company(&mut self) -> Result<()> {
-        if self.company.is_some() {
-            return Ok(());
+    /// Finds out, as far as this user may know: two small calls, once.
+    pub fn identify(&mut self) -> Result<&Database> {
+        if !self.identified {
+            self.look_for_addon()?;
+            self.look_at_company()?;
+            self.identified = true;
         }
+        Ok(&self.database)
+    }
+
+    /// Makes sure that it can be compared with this one, as far as this user may know: usually no call.
+    pub fn identify_for(&mut self, other: &Database) -> Result<&Database> {
+        if self.database.is_same_as(other).is_none() && other.company.is_some() && !self.identified {
+            self.look_at_company()?;
+            self.identified = true;
+        }
+        Ok(&self.database)
+    }
+
+    fn look_at_company(&mut self) -> Result<()> {
         let args = vec![
             Value::Array(vec![Value::Int(1)]),
             Value::Array(vec!["create_date".into()]),
         ];
-        let company = match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
-            Err(error) if says_no(&error) => None,
-            company => made(&company?),
-        };
-        self.company = Some(company);
+        match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
+            Ok(companies) => self.database.company = made(&companies),
+            // The user may not see it.
+            Err(Error::OdooAccess { .. } | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }
 
 fn made(companies: &Value) -> Option<NaiveDateTime> {
+    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     match companies.as_array()? {
-        [company] => NaiveDateTime::parse_from_str(company.get("create_date")?.as_str()?, "%Y-%m-%d %H:%M:%S").ok(),
+        [company] => {
+            let text = company.get("create_date")?.as_str()?;
+            let moment = NaiveDateTime::parse_from_str(text, FORMAT).ok()?;
+            // As Odoo writes it, or it would not come back from the database as it went there: no leap seconds.
+            (moment.format(FORMAT).to_string() == text && text.len() == 19 && moment.nanosecond() == 0)
+                .then_some(moment)
+        }
         _ => None,
     }
 }
@@ -98,5 +134,45 @@ mod tests {
                 "{one:?} {other:?}"
             );
         }
+    }
+    #[test]
+    fn what_is_known_of_another_database_is_forgotten() {
+        let (one, two) = ("2026-01-06 10:00:00", "2026-01-06 10:00:01");
+        let cases = [
+            (database("a", one), Database::default(), database("a", one)),
+            (Database::default(), database("", one), database("", one)),
+            (database("a", one), database("a", ""), database("a", one)),
+            (database("", one), database("a", one), database("a", one)),
+            (database("a", one), database("", one), database("a", one)),
+            (database("a", one), database("b", ""), database("b", "")),
+            (database("a", one), database("", two), database("", two)),
+            // Nobody knows whether they are the same.
+            (database("a", ""), database("", two), database("", two)),
+            (database("", one), database("b", ""), database("b", "")),
+        ];
+        for (known, told, after) in cases {
+            assert_eq!(known.after(&told), after, "{known:?} {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_taken_only_as_odoo_writes_it() {
+        let answer = |date: &str| {
+            let company = Value::Struct(vec![("create_date".to_owned(), date.into())]);
+            made(&Value::Array(vec![company])).map(|moment| moment.to_string())
+        };
+        assert_eq!(answer("2026-01-06 10:00:00").as_deref(), Some("2026-01-06 10:00:00"));
+        for text in [
+            "",
+            "2026-01-06",
+            "2026-01-06 10:00:60",
+            "+12026-01-06 10:00:00",
+            "2026-1-6 10:00:00",
+            "2026-01-06 10:00:00.5",
+        ] {
+            assert_eq!(answer(text), None, "{text}");
+        }
+        assert_eq!(made(&Value::Array(Vec::new())), None);
+        assert_eq!(made(&Value::Bool(false)), None);
     }
 }

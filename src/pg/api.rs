@@ -10,7 +10,7 @@ use super::report::{or_raise, warning};
 use super::runs::signed;
 use super::sink::PgSink;
 use super::time::moment;
-use super::{counts, drift, interrupt, lock, mirrors, runs, subtransaction, target};
+use super::{counts, drift, interrupt, lock, mirrors, origin, runs, subtransaction, target};
 use crate::error::{Error, Result};
 use crate::fetch::OdooSource;
 use crate::odoo::retry::Policy;
@@ -141,7 +141,7 @@ impl Request {
         }
         // After the lock: another run may have filled the mirror as somebody else until then.
         let leave = mirrors::leave(&mirror, &connection.account.login, max_delete_ratio)?;
-        let plan = Plan {
+        let mut plan = Plan {
             mirror: mirror.name.clone(),
             mode: bound.map_or(Mode::Full, |_| Mode::Since),
             bound,
@@ -155,6 +155,7 @@ impl Request {
             guard: leave.guard,
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
+        let filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
         let all = plan.mode == Mode::Full && plan.max_rows.is_none();
         let known = drift::look(&fetcher, &mut mirror, all)?;
         if !dry_run {
@@ -162,7 +163,7 @@ impl Request {
         }
         let shape = mirrors::shape(&mirror)?;
         let mirror = Arc::new(mirror.readable()?);
-        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(leave.only_from);
+        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(&filled_from);
         let last = runs::last_tally(&mirror.name)?;
         let mut sink = PgSink::new(&mirror, plan.dry_run).knowing(&mirror, last);
         let report = sync::run(&mut source, &mut sink, &plan)?;
@@ -177,7 +178,7 @@ impl Request {
                     odoo,
                     mirror: sink.tally()?,
                 };
-                let learned = learned(&source)?;
+                let learned = learned(&source, &filled_from)?;
                 let run = runs::record(&mirror.name, &shape, self.since, &report)?;
                 complete(run, &mirror, &shape, &report, counts, &connection, &learned)?;
                 Some(run)

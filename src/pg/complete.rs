@@ -7,6 +7,7 @@ use super::{logins, mirrors, runs};
 use crate::error::Result;
 use crate::fetch::{Learned, OdooSource};
 use crate::mirror::Mirror;
+use crate::odoo::Database;
 use crate::sync::{Counts, Mode, Report};
 
 /// Records the run with both counts, moves the cursor, remembers what Odoo has told.
@@ -35,8 +36,9 @@ pub fn complete(
 }
 
 /// What is known of Odoo after a run. Where the addon of Odoo failed, the run read on without it, and says so.
-pub fn learned(source: &OdooSource) -> Result<Learned> {
-    let learned = source.learned()?;
+pub fn learned(source: &OdooSource, filled_from: &Database) -> Result<Learned> {
+    let mut learned = source.learned()?;
+    learned.database = filled_from.after(&learned.database);
     if let Some(error) = &learned.addon_failure {
         warning(
             format!("the addon ipai_sync of Odoo was given up for this run: {error}"),

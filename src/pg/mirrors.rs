@@ -274,8 +274,10 @@ pub fn enabled() -> Result<Vec<String>> {
 /// What one run may do to what the mirror has.
 pub struct Leave {
     pub guard: Guard,
-    /// The only Odoo database that it may read, if any.
-    pub only_from: Option<Database>,
+    /// What is known of the Odoo database that filled the mirror.
+    pub filled_from: Database,
+    /// Whether a full run may read any other.
+    pub any_database: bool,
 }
 
 /// A mirror that another Odoo user filled loses nothing by itself: this one may see less. One that another database filled is left
@@ -298,9 +300,25 @@ pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Res
         (None, Some(_)) => Guard::NOTHING,
         (None, None) => Guard::ratio(mirror.max_delete_ratio),
     };
-    let all = max_delete_ratio.is_some_and(|ratio| ratio >= 1.0);
-    let only_from = Some(filled_from).filter(|database| !all && *database != Database::default());
-    Ok(Leave { guard, only_from })
+    Ok(Leave {
+        guard,
+        filled_from,
+        any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0),
+    })
+}
+
+/// Notes from which Odoo database the mirror is filled, as soon as that begins: a run that is cut is not to be gone on with from another.
+pub fn set_filled_from(name: &str, database: &Database) -> Result<()> {
+    spi::execute(
+        "update ipai.mirrors set filled_from = $2, filled_company = $3 where name = $1",
+        &[
+            name.into(),
+            database.uuid.as_deref().into(),
+            database.company.map(timestamptz).transpose()?.into(),
+        ],
+        |_| Ok(()),
+    )?;
+    Ok(())
 }
 
 /// Notes what a complete run reached; writes nothing where that is known. Without a `cursor`, and the record at it if that has
@@ -312,15 +330,12 @@ pub fn set_reached(
     login: &str,
     database: &Database,
 ) -> Result<()> {
-    // What was not told this time holds, unless it is of another database.
     spi::execute(
         "update ipai.mirrors m set cursor = n.cursor, settled_id = n.settled_id, shape = n.shape, filled_as = n.filled_as, filled_from = \
          n.filled_from, filled_company = n.filled_company from (select coalesce($2, cursor) as cursor, case when $2 is null then \
-         settled_id else $6 end as settled_id, $3 as shape, $4 as filled_as, case when other then $5 else coalesce($5, filled_from) end as \
-         filled_from, case when other then $7 else coalesce($7, filled_company) end as filled_company from (select *, \
-         coalesce($5 <> filled_from, $7 <> filled_company, false) as other from ipai.mirrors where name = $1) o) n where m.name = $1 \
-         and (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from, m.filled_company) is distinct from (n.cursor, n.settled_id, \
-         n.shape, n.filled_as, n.filled_from, n.filled_company)",
+         settled_id else $6 end as settled_id, $3 as shape, $4 as filled_as, $5 as filled_from, $7 as filled_company from ipai.mirrors \
+         where name = $1) n where m.name = $1 and (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from, m.filled_company) is \
+         distinct from (n.cursor, n.settled_id, n.shape, n.filled_as, n.filled_from, n.filled_company)",
         &[
             name.into(),
             cursor.map(|(cursor, _)| cursor).into(),

@@ -6,7 +6,7 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{api, counts, cron, drift, lock, mirrors, runs, spi, subtransaction, target, version};
+use super::{api, counts, cron, drift, lock, mirrors, origin, runs, spi, subtransaction, target, version};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
@@ -209,18 +209,27 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
         dry_run: false,
         guard: leave.guard,
     };
+    let mut filled_from = leave.filled_from.clone();
     // A run that reads everything looks at the fields first. Any other one has no call to spare, and looks when it fails.
     let mut looked = plan.mode == Mode::Full;
-    if looked && look_at_fields(&mut begun, &fetcher)? {
-        // What was read before was read with other fields.
-        plan.resume = Position::default();
+    if looked {
+        filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
+        if filled_from != leave.filled_from {
+            subtransaction::within(|| mirrors::set_filled_from(&begun.mirror.name, &filled_from))?;
+            subtransaction::commit()?;
+        }
+        if look_at_fields(&mut begun, &fetcher)? {
+            // What was read before was read with other fields.
+            plan.resume = Position::default();
+        }
     }
     loop {
-        match attempt(&begun, fetcher, &plan, leave.only_from.clone(), &connection) {
+        match attempt(&begun, fetcher, &plan, &filled_from, &connection) {
             Err(error) if !looked && drift::may_explain(&error) => {
                 looked = true;
                 subtransaction::rollback()?;
                 fetcher = subtransaction::within(|| connection.fetcher(Policy::SYNC, tick))?;
+                filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
                 if !look_at_fields(&mut begun, &fetcher)? {
                     return Err(error);
                 }
@@ -255,17 +264,17 @@ fn attempt(
     begun: &Begun,
     fetcher: Fetcher,
     plan: &Plan,
-    only_from: Option<Database>,
+    filled_from: &Database,
     connection: &Connection,
 ) -> Result<()> {
     let mirror = Arc::new(begun.mirror.readable()?);
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
-    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(only_from);
+    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(filled_from);
     let mut sink = CommittingSink::new(&mirror, begun.run, last);
     let report = sync::run(&mut source, &mut sink, plan)?;
     let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
-    let learned = learned(&source)?;
+    let learned = learned(&source, filled_from)?;
     drop(source);
     subtransaction::within(|| {
         let counts = Counts {

@@ -267,6 +267,11 @@ def fault(code: int, text: str) -> Behaviour:
     return lambda exchange: exchange.send(200, {}, body)
 
 
+def answering(value: Any) -> Behaviour:
+    """This result, whatever was asked."""
+    return lambda exchange: exchange.send(200, {}, result(value))
+
+
 def _recording(name: str) -> bytes:
     return (RECORDED / f"{name}.xml").read_bytes()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
 
 from conftest import Supabase
-from faulty import Behaviour, Exchange, FaultyOdoo, exported, fault, metric, recorded, silent, status
+from faulty import Behaviour, FaultyOdoo, answering, exported, fault, metric, recorded, silent, status
 
 ROWS = 30
 
@@ -29,21 +28,6 @@ def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
     supabase.server(erp.url)
     supabase.register(page_size=10)
     return supabase
-
-
-def answer(value: Any) -> Behaviour:
-    """This result, whatever was asked."""
-
-    def behave(exchange: Exchange) -> None:
-        exchange.send(200, {}, _result(value))
-
-    return behave
-
-
-def _result(value: Any) -> bytes:
-    import xmlrpc.client
-
-    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
 
 
 def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -71,9 +55,9 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     run = connected.run()
     assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
     assert_equal(connected, erp)
-    # The fields, the count, the addon, three pages and that there are no more, all ids in brief, those that are active, alerts.
+    # The addon, the company, the fields, the count, three pages and that there are no more, all ids in brief, those that are active, alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert methods(erp) == ["authenticate", "fields_get", *counts, "info", *pages, "digest", *counts, *counts]
+    assert methods(erp) == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
 
@@ -134,12 +118,12 @@ WRONG: dict[str, Behaviour] = {
     "a fault": fault(1, 'Traceback (most recent call last):\n  File "x"\nAttributeError: _field_to_sql'),
     "an error of its own": fault(2, "Not this one"),
     "no access": fault(4, "Sorry"),
-    "another thing": answer(17),
-    "no page": answer("x"),
-    "a page without end": answer(page('{"columns": [["id", "i"]]}\n1\n')),
-    "a page of another model": answer(page('{"columns": [["id", "i"], ["login", "s"]]}\n1\tadmin\n\\. 1\n')),
-    "rows that were not asked for": answer(exported([metric(2), metric(1)], [*metric(1)])),
-    "a value that does not fit": answer(exported([metric(1, value="much")], [*metric(1)])),
+    "another thing": answering(17),
+    "no page": answering("x"),
+    "a page without end": answering(page('{"columns": [["id", "i"]]}\n1\n')),
+    "a page of another model": answering(page('{"columns": [["id", "i"], ["login", "s"]]}\n1\tadmin\n\\. 1\n')),
+    "rows that were not asked for": answering(exported([metric(2), metric(1)], [*metric(1)])),
+    "a value that does not fit": answering(exported([metric(1, value="much")], [*metric(1)])),
     "an HTML page": lambda exchange: exchange.send(200, {"Content-Type": "text/html"}, b"<html>"),
     "gone": recorded("fault_missing_model"),
 }
@@ -172,7 +156,7 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
 def test_digests_that_fail_are_done_without(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.records.pop(4)
-    for wrong in (fault(1, "ValueError: no"), answer([[1, "2", "3"]]), answer([])):
+    for wrong in (fault(1, "ValueError: no"), answering([[1, "2", "3"]]), answering([])):
         erp.on("digest", wrong, times=1)
         erp.records.pop(7)
         run = connected.run("'sample_metrics', 'full'")
@@ -205,7 +189,7 @@ def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> Non
 
 
 def test_an_addon_of_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("info", answer({"protocol": 2, "uuid": erp.uuid}))
+    erp.on("info", answering({"protocol": 2, "uuid": erp.uuid}))
     connected.run()
     assert_equal(connected, erp)
     assert "export" not in methods(erp)

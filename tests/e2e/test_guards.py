@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from conftest import Supabase
-from faulty import FaultyOdoo, metric
+from faulty import FaultyOdoo, answering, fault, metric, status, well
 from harness.odoo import Odoo
 from reliability import Section
 
@@ -121,6 +121,49 @@ def test_another_database_is_refused_by_a_sync_in_a_transaction(filled: Supabase
         refused(filled, f"select * from ipai.sync_mirror({arguments})")
 
 
+def test_nothing_is_noted_of_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
+    noted = "select drift, shape, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirrors"
+    before = filled.rows(noted)
+    erp.company = SECOND
+    # It has none of the fields.
+    erp.on("fields_get", answering({}))
+    refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
+    assert filled.rows(noted) == before
+
+
+def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.server(erp.url)
+    supabase.register(page_size=50)
+    erp.on("search_read", well, times=1)
+    erp.on("search_read", status(500))
+    with pytest.raises(psycopg.Error):
+        supabase.rows(RUN)
+    assert len(rows(supabase)) == 50
+    erp.heal()
+    erp.company = SECOND
+    refused(supabase, RUN)
+    # Who means the other one begins anew.
+    erp.records = [metric(number, name="Of another") for number in range(1, 8)]
+    run = supabase.run("'sample_metrics', 'full', max_delete_ratio => 1")
+    assert (run["updated"], run["deleted"], company(supabase)) == (7, 43, SECOND)
+
+
+@pytest.mark.parametrize("mode", ["auto", "incremental", "reconcile"])
+def test_only_a_full_run_may_read_another_database(filled: Supabase, erp: FaultyOdoo, mode: str) -> None:
+    erp.company = SECOND
+    newer(erp)
+    error = refused(filled, f"call ipai.run_sync('sample_metrics', '{mode}', max_delete_ratio => 1)")
+    assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
+
+
+def test_the_question_does_not_count_for_the_size_of_pages(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(number, notes="x" * 4_000, write_date="2026-02-01 00:00:00") for number in range(1, 5_200)]
+    assert filled.run()["inserted"] == 5_199 - ROWS
+    first, second = (request.kwargs["limit"] for request in erp.received("search_read"))
+    # 10 MB a page.
+    assert first == 5_000 and 1_000 < second < 3_000
+
+
 def test_who_means_another_database_says_so(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.company = SECOND
     erp.records = [metric(number, name="Of another") for number in range(1, 8)]
@@ -181,9 +224,36 @@ def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
     assert known() == (None, SECOND)
     erp.addon = True
     filled.run("'sample_metrics', 'full'")
+    assert known() == (erp.uuid, SECOND)
     erp.uuid = "5f0a2f5e-0000-11f1-8000-00000000000f"
     filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
-    assert known() == (erp.uuid, None)
+    assert known() == (erp.uuid, SECOND)
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental", "reconcile"])
+@pytest.mark.parametrize("addon", [False, True])
+def test_another_database_with_the_addon_or_without_it(supabase: Supabase, erp: FaultyOdoo, mode: str, addon: bool) -> None:
+    erp.addon = addon
+    supabase.server(erp.url)
+    supabase.run()
+    erp.addon, erp.company, erp.uuid = not addon, SECOND, "5f0a2f5e-0000-11f1-8000-00000000000f"
+    newer(erp)
+    refused(supabase, f"call ipai.run_sync('sample_metrics', '{mode}')")
+
+
+def test_a_uuid_that_is_only_remembered_proves_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+    erp.addon = True
+    supabase.server(erp.url)
+    supabase.run()
+    erp.company = SECOND
+    newer(erp)
+    erp.on("export", status(500))
+    with pytest.raises(psycopg.Error):
+        supabase.rows("call ipai.run_sync('sample_metrics', 'incremental')")
+    erp.heal()
+    # The addon of the other one fails, so that its records come without it.
+    erp.on("export", fault(4, "You are not allowed to"))
+    refused(supabase, "call ipai.run_sync('sample_metrics', 'incremental')")
 
 
 def test_a_real_odoo_tells_it_to_an_ordinary_user(supabase: Supabase, odoo: Odoo) -> None:
