@@ -59,7 +59,7 @@ comment on column ipai.mirrors.alert_field is 'Boolean field of Odoo that marks 
 comment on column ipai.mirrors.shape is 'What the cursor was reached with (server, model, fields, domain, language, companies), as a hash: another shape makes the next run full.';
 comment on column ipai.mirrors.filled_as is 'Login of the Odoo user whose records the mirror holds: another one may see fewer, so that a run as another deletes nothing by itself.';
 comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
-comment on column ipai.mirrors.filled_company is 'When company 1 of that database was made (its create_date), where the addon does not tell filled_from: runs refuse a database in which it is another.';
+comment on column ipai.mirrors.filled_company is 'When company 1 of that database was made (its create_date), where the Odoo user can see it: where filled_from does not tell, runs refuse a database in which it is another.';
 comment on column ipai.mirrors.cursor is 'Where the next incremental run begins (a write_date of Odoo); null before the first complete run.';
 comment on column ipai.mirrors.settled_id is 'Id in Odoo of the record at the cursor, once runs have begun more than the overlap after it: from then on they read this record and newer ones, no overlap; null before.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';

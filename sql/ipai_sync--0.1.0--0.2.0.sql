@@ -32,7 +32,7 @@ alter table ipai.odoo_logins
     add column database_uuid text;
 comment on column ipai.mirrors.page_size is 'Most records asked of Odoo in one call; large records come in smaller pages.';
 comment on column ipai.mirrors.filled_from is 'Odoo''s database.uuid of the database whose records the mirror holds, where the addon tells it: runs refuse any other one.';
-comment on column ipai.mirrors.filled_company is 'When company 1 of that database was made (its create_date), where the addon does not tell filled_from: runs refuse a database in which it is another.';
+comment on column ipai.mirrors.filled_company is 'When company 1 of that database was made (its create_date), where the Odoo user can see it: where filled_from does not tell, runs refuse a database in which it is another.';
 comment on column ipai.mirrors.settled_id is 'Id in Odoo of the record at the cursor, once runs have begun more than the overlap after it: from then on they read this record and newer ones, no overlap; null before.';
 comment on column ipai.mirrors.constants is 'Columns that hold the same text in every row of this mirror, {"tenant": "acme"}: part of its key, so that several mirrors can share a table.';
 comment on column ipai.mirrors.has_write_date is 'Whether Odoo''s model tells when a record was last written; without it every run is full.';

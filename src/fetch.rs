@@ -165,7 +165,7 @@ pub struct OdooSource {
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
     /// The database that the mirror was filled from, where any other one is to be refused.
-    filled_from: Option<Database>,
+    filled_from: Database,
 }
 
 /// Ids asked for in one call: 1.6 MB of XML.
@@ -195,13 +195,13 @@ impl OdooSource {
             ahead: None,
             fetcher,
             mirror,
-            filled_from: None,
+            filled_from: Database::default(),
         }
     }
 
     /// Refuses to read from any other database than this, where Odoo tells which it is.
     pub fn only_from(mut self, database: &Database) -> Self {
-        self.filled_from = Some(database.clone()).filter(|database| *database != Database::default());
+        self.filled_from = database.clone();
         self
     }
 
@@ -232,11 +232,14 @@ impl OdooSource {
         };
         let filled_from = self.filled_from.clone();
         self.fetcher.begin(move |client| {
-            check_database(client, &mirror, filled_from.as_ref())?;
-            match by_addon(client, |client| client.export_ids(&mirror.scope, &wanted))? {
-                Some(ids) => Ok(ids),
-                None => client.search(&mirror.scope, &wanted),
-            }
+            check_database(client, &mirror, &filled_from)?;
+            let ids = match by_addon(client, |client| client.export_ids(&mirror.scope, &wanted))? {
+                Some(ids) => ids,
+                None => client.search(&mirror.scope, &wanted)?,
+            };
+            // A bulk page has told it anew.
+            refuse_other(client, &mirror, &filled_from)?;
+            Ok(ids)
         })
     }
 
@@ -254,8 +257,8 @@ impl Source for OdooSource {
         let (count, counted) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
         let (filled_from, stop) = (self.filled_from.clone(), self.fetcher.stop());
-        self.fetcher.submit(move |client| {
-            match read_pages(client, &mirror, scan, filled_from.as_ref(), &stop, &sender) {
+        self.fetcher.submit(
+            move |client| match read_pages(client, &mirror, scan, &filled_from, &stop, &sender) {
                 Ok(()) if scan.count => {
                     let _ = count.send(client.search_count(&mirror.scope, everything()));
                 }
@@ -263,8 +266,8 @@ impl Source for OdooSource {
                 Err(error) => {
                     let _ = sender.send(Err(error));
                 }
-            }
-        })?;
+            },
+        )?;
         self.pages = Some(pages);
         self.counted = scan.count.then_some(counted);
         Ok(())
@@ -329,7 +332,7 @@ impl Source for OdooSource {
         let (mirror, filled_from) = (Arc::clone(&self.mirror), self.filled_from.clone());
         let bounds = bounds.to_vec();
         let digests = self.fetcher.run(move |client| {
-            check_database(client, &mirror, filled_from.as_ref())?;
+            check_database(client, &mirror, &filled_from)?;
             by_addon(client, |client| client.digest(&mirror.scope, &bounds))
         })?;
         let digest = |[count, sum, squares]: [i128; 3]| Digest {
@@ -374,7 +377,7 @@ fn read_pages(
     client: &mut Client<Http>,
     mirror: &Mirror,
     scan: Scan,
-    filled_from: Option<&Database>,
+    filled_from: &Database,
     stop: &Stop,
     pages: &SyncSender<Result<Page>>,
 ) -> Result<()> {
@@ -382,7 +385,7 @@ fn read_pages(
         // Where everything is read the calls do not count.
         client.identify()?;
     }
-    let filled_as = filled_from.and_then(|database| database.uuid.as_ref());
+    let filled_as = filled_from.uuid.as_ref();
     let known = client.known();
     if scan.since.is_some() && filled_as.is_some() && known.addon != Addon::Missing && known.uuid.as_ref() != filled_as
     {
@@ -391,7 +394,7 @@ fn read_pages(
     }
     refuse_other(client, mirror, filled_from)?;
     // Where any may be read, it is one: another may take its place at any time.
-    let mut only_from = filled_from.cloned();
+    let mut only_from = filled_from.clone();
     let fields = mirror.wanted_fields();
     let mut pace = Pace::new(mirror.page_size);
     let mut left = scan.limit.unwrap_or(u64::MAX);
@@ -416,16 +419,14 @@ fn read_pages(
             read => read?,
         };
         pace.saw(client.received(), asked.elapsed());
-        if only_from.is_none() {
-            only_from = Some(client.database().clone()).filter(|database| *database != Database::default());
-        }
         // What ends with the newest record that is known, as an unchanged database does, is not of another one.
         let newest = page.newest.zip(scan.newest);
         let unchanged = newest.is_some_and(|(newest, known)| (newest.written - known).abs() < SECOND);
         match unchanged || page.is_empty() {
-            true => refuse_other(client, mirror, only_from.as_ref())?,
-            false => check_database(client, mirror, only_from.as_ref())?,
+            true => refuse_other(client, mirror, &only_from)?,
+            false => check_database(client, mirror, &only_from)?,
         }
+        only_from = only_from.with(client.database());
         after = last;
         left = left.saturating_sub(rows);
         read += rows;
@@ -474,20 +475,18 @@ fn everything() -> Vec<domain::Term> {
 }
 
 /// Refuses another database than the mirror's, as far as is known which it is.
-fn refuse_other(client: &Client<Http>, mirror: &Mirror, filled_from: Option<&Database>) -> Result<()> {
-    match filled_from {
-        Some(database) if client.database().is_other_than(database) => Err(Error::OtherDatabase {
+fn refuse_other(client: &Client<Http>, mirror: &Mirror, filled_from: &Database) -> Result<()> {
+    match client.database().is_other_than(filled_from) {
+        true => Err(Error::OtherDatabase {
             mirror: mirror.name.clone(),
         }),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 
 /// The same; where nothing else tells, Odoo is asked, once.
-fn check_database(client: &mut Client<Http>, mirror: &Mirror, filled_from: Option<&Database>) -> Result<()> {
-    if let Some(filled_from) = filled_from {
-        client.identify_for(filled_from)?;
-    }
+fn check_database(client: &mut Client<Http>, mirror: &Mirror, filled_from: &Database) -> Result<()> {
+    client.identify_for(filled_from)?;
     refuse_other(client, mirror, filled_from)
 }
 

@@ -75,9 +75,10 @@ impl Mirror {
         Some(&map.column)
     }
 
-    /// Whether records hold lists of other records' ids.
+    /// Whether records hold lists of other records' ids, or may: a table of one's own may have them as JSON.
     pub fn has_lists(&self) -> bool {
-        self.fields.iter().any(|map| map.kind == Kind::BigintArray)
+        let list = |kind| matches!(kind, Kind::BigintArray | Kind::Jsonb);
+        self.fields.iter().any(|map| list(map.kind))
     }
 
     /// Fields to ask Odoo for: those of the columns, and the write date, by which the cursor moves.

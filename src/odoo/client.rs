@@ -96,8 +96,9 @@ pub struct Client<T> {
     pub(super) addon_failure: Option<Error>,
     /// What Odoo has told of which database it is.
     pub(super) database: Database,
-    /// Whether it was asked all that there is to ask.
+    /// Whether it was asked for the addon and its company, and for the company.
     pub(super) identified: bool,
+    pub(super) company_asked: bool,
     /// Bytes of the last answer.
     pub(super) received: usize,
     /// Whether the uid is known to hold, and not only remembered.
@@ -125,6 +126,7 @@ impl<T: Transport> Client<T> {
             addon_failure: None,
             database: Database::default(),
             identified: false,
+            company_asked: false,
             received: 0,
             proven: false,
             first_date,

@@ -22,7 +22,7 @@ impl Database {
     }
 
     /// The uuid decides, and else the company; `None` where neither is known of both.
-    fn is_same_as(&self, other: &Database) -> Option<bool> {
+    pub fn is_same_as(&self, other: &Database) -> Option<bool> {
         let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());
         let companies = self.company.zip(other.company);
         uuids
@@ -30,14 +30,11 @@ impl Database {
             .or(companies.map(|(company, other)| company == other))
     }
 
-    /// What is known after a run from which this was `told`: what was known before holds as well where that was the same database.
-    pub fn after(&self, told: &Database) -> Database {
-        match *told == Database::default() || self.is_same_as(told) == Some(true) {
-            true => Database {
-                uuid: told.uuid.clone().or_else(|| self.uuid.clone()),
-                company: told.company.or(self.company),
-            },
-            false => told.clone(),
+    /// What is known of the same database, now that this was told.
+    pub fn with(&self, told: &Database) -> Database {
+        Database {
+            uuid: told.uuid.clone().or_else(|| self.uuid.clone()),
+            company: told.company.or(self.company),
         }
     }
 }
@@ -60,14 +57,16 @@ impl<T: Transport> Client<T> {
 
     /// Makes sure that it can be compared with this one, as far as this user may know: usually no call.
     pub fn identify_for(&mut self, other: &Database) -> Result<&Database> {
-        if self.database.is_same_as(other).is_none() && other.company.is_some() && !self.identified {
+        if self.database.is_same_as(other).is_none() && other.company.is_some() {
             self.look_at_company()?;
-            self.identified = true;
         }
         Ok(&self.database)
     }
 
     fn look_at_company(&mut self) -> Result<()> {
+        if self.company_asked {
+            return Ok(());
+        }
         let args = vec![
             Value::Array(vec![Value::Int(1)]),
             Value::Array(vec!["create_date".into()]),
@@ -78,6 +77,7 @@ impl<T: Transport> Client<T> {
             Err(Error::OdooAccess { .. } | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
             Err(error) => return Err(error),
         }
+        self.company_asked = true;
         Ok(())
     }
 }
@@ -135,26 +135,6 @@ mod tests {
             );
         }
     }
-    #[test]
-    fn what_is_known_of_another_database_is_forgotten() {
-        let (one, two) = ("2026-01-06 10:00:00", "2026-01-06 10:00:01");
-        let cases = [
-            (database("a", one), Database::default(), database("a", one)),
-            (Database::default(), database("", one), database("", one)),
-            (database("a", one), database("a", ""), database("a", one)),
-            (database("", one), database("a", one), database("a", one)),
-            (database("a", one), database("", one), database("a", one)),
-            (database("a", one), database("b", ""), database("b", "")),
-            (database("a", one), database("", two), database("", two)),
-            // Nobody knows whether they are the same.
-            (database("a", ""), database("", two), database("", two)),
-            (database("", one), database("b", ""), database("b", "")),
-        ];
-        for (known, told, after) in cases {
-            assert_eq!(known.after(&told), after, "{known:?} {told:?}");
-        }
-    }
-
     #[test]
     fn a_date_is_taken_only_as_odoo_writes_it() {
         let answer = |date: &str| {

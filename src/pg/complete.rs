@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::report::warning;
 use super::time::optional_timestamptz;
-use super::{logins, mirrors, runs};
+use super::{logins, mirrors, origin, runs};
 use crate::error::Result;
 use crate::fetch::{Learned, OdooSource};
 use crate::mirror::Mirror;
@@ -38,7 +38,7 @@ pub fn complete(
 /// What is known of Odoo after a run. Where the addon of Odoo failed, the run read on without it, and says so.
 pub fn learned(source: &OdooSource, filled_from: &Database) -> Result<Learned> {
     let mut learned = source.learned()?;
-    learned.database = filled_from.after(&learned.database);
+    learned.database = origin::learned(filled_from, &learned.database);
     if let Some(error) = &learned.addon_failure {
         warning(
             format!("the addon ipai_sync of Odoo was given up for this run: {error}"),

@@ -307,10 +307,11 @@ pub fn leave(mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> Res
     })
 }
 
-/// Notes from which Odoo database the mirror is filled, as soon as that begins: a run that is cut is not to be gone on with from another.
+/// Notes from which Odoo database the mirror is filled; writes nothing where that is known.
 pub fn set_filled_from(name: &str, database: &Database) -> Result<()> {
     spi::execute(
-        "update ipai.mirrors set filled_from = $2, filled_company = $3 where name = $1",
+        "update ipai.mirrors set filled_from = $2, filled_company = $3 where name = $1 and (filled_from, filled_company) is distinct \
+         from ($2, $3)",
         &[
             name.into(),
             database.uuid.as_deref().into(),

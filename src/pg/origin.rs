@@ -7,16 +7,30 @@ use crate::odoo::Database;
 use crate::sync::{Mode, Plan, Position};
 
 /// Asks Odoo which database it is, before anything is read or noted, and returns what is known of the one to read. Where another one
-/// is meant, nothing is gone on with that was read from the one before.
+/// is meant all of it is read, and nothing is gone on with that was read from the one before.
 pub fn admit(fetcher: &Fetcher, leave: &Leave, plan: &mut Plan) -> Result<Database> {
     let told = fetcher.run(|client| client.identify().cloned())?;
-    if told.is_other_than(&leave.filled_from) {
-        if !leave.any_database || plan.mode != Mode::Full {
-            return Err(Error::OtherDatabase {
-                mirror: plan.mirror.clone(),
-            });
+    match leave.filled_from.is_same_as(&told) {
+        Some(true) => Ok(leave.filled_from.with(&told)),
+        Some(false) if leave.any_database && plan.mode == Mode::Full && plan.max_rows.is_none() => {
+            plan.resume = Position::default();
+            Ok(told)
         }
-        plan.resume = Position::default();
+        Some(false) => Err(Error::OtherDatabase {
+            mirror: plan.mirror.clone(),
+        }),
+        None if told == Database::default() => Ok(leave.filled_from.clone()),
+        // Nothing that is known of both: from now on that counts which is told now.
+        None => Ok(told),
     }
-    Ok(leave.filled_from.after(&told))
+}
+
+/// What is known of the database that filled the mirror, after a run in which this was told.
+pub fn learned(filled_from: &Database, told: &Database) -> Database {
+    match filled_from.is_same_as(told) {
+        Some(true) => filled_from.with(told),
+        None if *filled_from == Database::default() => told.clone(),
+        // Only who has asked for all that there is may replace it.
+        _ => filled_from.clone(),
+    }
 }

@@ -214,10 +214,6 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
     let mut looked = plan.mode == Mode::Full;
     if looked {
         filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
-        if filled_from != leave.filled_from {
-            subtransaction::within(|| mirrors::set_filled_from(&begun.mirror.name, &filled_from))?;
-            subtransaction::commit()?;
-        }
         if look_at_fields(&mut begun, &fetcher)? {
             // What was read before was read with other fields.
             plan.resume = Position::default();
@@ -272,6 +268,9 @@ fn attempt(
     subtransaction::commit()?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(filled_from);
     let mut sink = CommittingSink::new(&mirror, begun.run, last);
+    if plan.mode == Mode::Full {
+        sink = sink.filling_from(filled_from);
+    }
     let report = sync::run(&mut source, &mut sink, plan)?;
     let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
     let learned = learned(&source, filled_from)?;

@@ -2,10 +2,11 @@
 
 use super::progress::Progress;
 use super::spi;
-use super::{array, counts, report, runs, subtransaction};
+use super::{array, counts, mirrors, report, runs, subtransaction};
 use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
 use crate::mirror::{Mirror, Page, ACTIVE};
+use crate::odoo::Database;
 use crate::sync::{Difference, Digest, Sink, SoFar, Tally, Written};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -247,6 +248,9 @@ impl Sink for PgSink {
 pub struct CommittingSink {
     sink: PgSink,
     run: i64,
+    mirror: String,
+    /// The database that this run fills the mirror from, until that is noted.
+    filled_from: Option<Database>,
     /// What the guard agreed to delete, for [`CommittingSink::carry_out`].
     gone: Vec<i64>,
 }
@@ -257,8 +261,16 @@ impl CommittingSink {
         CommittingSink {
             sink: PgSink::new(mirror, false).knowing(mirror, last),
             run,
+            mirror: mirror.name.clone(),
+            filled_from: None,
             gone: Vec::new(),
         }
+    }
+
+    /// Notes with the first page which database the mirror is filled from, so that a run that is cut is not gone on with from another.
+    pub fn filling_from(mut self, database: &Database) -> Self {
+        self.filled_from = Some(database.clone());
+        self
     }
 
     /// Deletes what was agreed on, at the end, when Odoo is asked for nothing more, so that no lock waits for it; gives the counts.
@@ -314,8 +326,15 @@ impl Sink for CommittingSink {
     }
 
     fn checkpoint(&mut self, so_far: &SoFar) -> Result<()> {
-        subtransaction::within(|| runs::checkpoint(self.run, so_far))?;
+        subtransaction::within(|| {
+            runs::checkpoint(self.run, so_far)?;
+            match &self.filled_from {
+                Some(database) => mirrors::set_filled_from(&self.mirror, database),
+                None => Ok(()),
+            }
+        })?;
         subtransaction::commit()?;
+        self.filled_from = None;
         self.sink.checkpoint(so_far)
     }
 

@@ -148,6 +148,52 @@ def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Sup
     assert (run["updated"], run["deleted"], company(supabase)) == (7, 43, SECOND)
 
 
+def test_a_first_run_that_reads_nothing_binds_to_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.server(erp.url)
+    erp.on("search_read", status(500))
+    with pytest.raises(psycopg.Error):
+        supabase.rows(RUN)
+    erp.heal()
+    erp.company = SECOND
+    assert supabase.run()["inserted"] == ROWS
+    assert company(supabase) == SECOND
+
+
+def test_one_that_is_allowed_and_reads_nothing_binds_to_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.server(erp.url)
+    supabase.register(page_size=50)
+    for good in (1, 0):
+        # Of the first database a page comes, of the other none.
+        erp.on("search_read", well, times=good)
+        erp.on("search_read", status(500))
+        with pytest.raises(psycopg.Error):
+            supabase.rows("call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)")
+        erp.heal()
+        assert company(supabase) == FIRST
+        erp.company = SECOND
+    refused(supabase, RUN)
+    erp.company = FIRST
+    supabase.run()
+    assert supabase.row("select count(*) as rows from ipai.ipai_sample_metrics") == {"rows": ROWS}
+
+
+def test_a_part_of_another_database_is_refused(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.company = SECOND
+    refused(filled, "select * from ipai.sync_mirror('sample_metrics', max_rows => 10, max_delete_ratio => 1)")
+
+
+def test_a_quiet_run_that_meets_the_addon_forgets_nothing(filled: Supabase, erp: FaultyOdoo) -> None:
+    erp.addon = True
+    filled.rows("update ipai.odoo_logins set addon = true")
+    filled.run()
+    assert "export" in asked(erp)
+    assert company(filled) == FIRST
+    # Another one, without it.
+    erp.addon, erp.company = False, SECOND
+    newer(erp)
+    refused(filled, "call ipai.run_sync('sample_metrics', 'incremental')")
+
+
 @pytest.mark.parametrize("mode", ["auto", "incremental", "reconcile"])
 def test_only_a_full_run_may_read_another_database(filled: Supabase, erp: FaultyOdoo, mode: str) -> None:
     erp.company = SECOND
