@@ -36,7 +36,7 @@ def differing(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
 
 def assert_equal(supabase: Supabase, erp: Odoo) -> None:
     found = differing(supabase, erp)
-    assert (len(found), found[:3]) == (0, [])
+    assert not found, f"{len(found)} rows differ, Odoo's first: {found[:3]}"
 
 
 def sql(erp: Odoo, statement: str) -> None:

@@ -88,12 +88,13 @@ def test_limits_of_decoder_and_tenants() -> None:
 
 
 def test_a_page_of_records_is_told_from_other_calls() -> None:
-    def call(method: str) -> bytes:
-        return xmlrpc.client.dumps(("odoo", 2, "secret", "res.partner", method, [[]], {}), "execute_kw").encode()
+    def call(method: str, model: str = "ipai.sample.metric") -> bytes:
+        return xmlrpc.client.dumps(("odoo", 2, "secret", model, method, [[]], {}), "execute_kw").encode()
 
     assert [wire.asks_for_records(call(method)) for method in ("search_read", "search", "search_count", "fields_get", "read")] == [
         *(True, False, False, False, True)
     ]
+    assert not wire.asks_for_records(call("read", "res.company"))
     assert not wire.asks_for_records(xmlrpc.client.dumps(("odoo", "admin", "secret", {}), "authenticate").encode())
 
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, cast
 
-from ..odoo import Odoo
+from ..odoo import MODEL, Odoo
 
 _OBJECT = "/xmlrpc/2/object"
 _SECONDS = 600
@@ -70,9 +70,12 @@ class Recorder:
 
 
 def asks_for_records(body: bytes) -> bool:
-    """Whether a request is for a page of records, and not for a count, for ids, or about fields."""
+    """Whether a request is for a page of the mirrored records, and not for a count, for ids, about fields or about the company."""
     params, name = xmlrpc.client.loads(body)
-    return name == "execute_kw" and cast(tuple[Any, ...], params)[4] in ("search_read", "read")
+    if name != "execute_kw":
+        return False
+    model, method = cast(tuple[Any, ...], params)[3:5]
+    return model == MODEL and method in ("search_read", "read")
 
 
 class _Server(ThreadingHTTPServer):
