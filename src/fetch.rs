@@ -406,7 +406,7 @@ fn read_pages(
             since: scan.since,
             also: scan.also,
             after,
-            upto: None,
+            upto: scan.upto,
             limit,
         };
         let asked = Instant::now();

@@ -299,13 +299,14 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, fields, count, whether there is the addon, a page and that there are no more, all ids and the same, those that are active,
-        // alerts.
+        // As a run asks: login, whether there is the addon, the company, fields, count, a page and that there are no more, all ids and the same, those that
+        // are active, alerts.
         let odoo = Recorded::start(vec![
             include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
+            include_str!("../../tests/corpus/odoo19/fault_missing_model.xml"),
+            include_str!("../../tests/corpus/odoo19/fault_missing_record_read.xml"),
             include_str!("../../tests/corpus/odoo19/fields_get.xml"),
             include_str!("../../tests/corpus/odoo19/search_count.xml"),
-            include_str!("../../tests/corpus/odoo19/fault_missing_model.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
@@ -329,8 +330,8 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 10);
-        assert!(requests[4].contains("search_read") && requests[4].contains("active_test"));
+        assert_eq!(requests.len(), 11);
+        assert!(requests[5].contains("search_read") && requests[4].contains("active_test"));
     }
 
     #[pg_test(error = "run_sync cannot run inside a transaction")]

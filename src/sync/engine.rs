@@ -53,6 +53,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         ));
         run.scan(plan)?;
     }
+    run.catch_up(plan)?;
     let mut counts = None;
     if !run.so_far.mode.compares() {
         // Equal counts are no proof, but all that such a run pays for; others compare every id.
@@ -111,9 +112,11 @@ impl<'a> Run<'a> {
             since: self.so_far.bound,
             also: plan.also.filter(|_| self.so_far.bound.is_some()),
             after: self.so_far.position.id,
+            upto: None,
             newest: plan.cursor,
             limit: plan.max_rows,
-            count: !self.so_far.mode.compares() && plan.max_rows.is_none(),
+            // One that catches up counts then.
+            count: !self.so_far.mode.compares() && plan.max_rows.is_none() && !self.resumed(plan),
         };
         self.ask(|source| source.start(scan))?;
         if scan.since.is_some() {
@@ -132,6 +135,34 @@ impl<'a> Run<'a> {
             self.write(&page, last)?;
         }
         Ok(())
+    }
+
+    /// Where this run went on with another one: of what that one had passed, reads what was written since it began.
+    fn catch_up(&mut self, plan: &Plan) -> Result<()> {
+        let position = &self.so_far.position;
+        let began = position.began.filter(|_| self.resumed(plan));
+        let since = began.and_then(|began| began.naive_utc().checked_sub_signed(plan.overlap));
+        let Some(since) = since.filter(|_| self.so_far.mode.has_cursor()) else {
+            return Ok(());
+        };
+        let scan = Scan {
+            since: self.so_far.bound.max(Some(since)),
+            upto: Some(plan.resume.id),
+            newest: plan.cursor,
+            count: !self.so_far.mode.compares(),
+            ..Scan::default()
+        };
+        self.ask(|source| source.start(scan))?;
+        while let Some(page) = self.ask(|source| source.next_page())? {
+            // The position stays: what is behind it has been read.
+            self.write(&page, None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is still what it went on with.
+    fn resumed(&self, plan: &Plan) -> bool {
+        plan.resume.id > 0 && self.so_far.mode == plan.mode
     }
 
     /// Whether Odoo has lost what the last run saw.

@@ -252,15 +252,18 @@ def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo) -> dict[str, Any]:
     return supabase.last_run()
 
 
-def test_what_is_written_behind_a_stopped_run_arrives_with_the_run_after_the_next(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_what_is_written_behind_a_stopped_run_arrives_with_the_next(supabase: Supabase, erp: FaultyOdoo) -> None:
     stopped = stop_after_two_pages(supabase, erp)
     # Written after the first run began, whose clock the second one keeps.
     written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
     erp.records = [metric(1, name="edited meanwhile", write_date=written), *RECORDS[1:]]
-    assert supabase.run()["resumes"] == stopped["run"]
     run = supabase.run()
-    assert (run["mode"], run["resumes"], run["updated"]) == ("incremental", None, 1)
+    assert (run["resumes"], run["updated"]) == (stopped["run"], 1)
     assert supabase.mirror("name")[0] == {"name": "edited meanwhile"}
+    # Of what was passed, what was written since: within the overlap.
+    asked = erp.received("search_read")[-1].domain
+    assert asked[1] == ["id", "<=", stopped["position"]] and asked[2][:2] == ["write_date", ">="]
+    assert supabase.run()["mode"] == "incremental"
 
 
 def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
