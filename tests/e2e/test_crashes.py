@@ -83,7 +83,18 @@ def ended(call: Future[Any]) -> None:
 
 
 def kill(supabase: Supabase, connection: Connection) -> None:
+    other = supabase.connect()
+
+    def over() -> bool:
+        try:
+            other.execute("select 1")
+        except psycopg.OperationalError:
+            return True
+        return False
+
     os.kill(connection.info.backend_pid, signal.SIGKILL)
+    # Until it notices, Postgres takes connections as if nothing had been.
+    shell.wait_until(over, "Postgres ending all sessions", seconds=20)
 
 
 def stop_immediately(supabase: Supabase, connection: Connection) -> None:
