@@ -72,7 +72,10 @@ class Section:
         if os.environ.get("UPDATE_GOLDEN"):
             self._write()
         shown = {row["fault"]: row["outcome"] for row in _ROW.finditer(self._on_page(PAGE.read_text()))}
-        assert found == shown, f"section {self.title!r} of {PAGE.name} has changed. If that is meant, see {Path(__file__).name}."
+        changed = {fault: (shown.get(fault), found.get(fault)) for fault in {**shown, **found} if shown.get(fault) != found.get(fault)}
+        assert not changed, (
+            f"section {self.title!r} of {PAGE.name} shows, and found was: {changed}. If that is meant, see {Path(__file__).name}."
+        )
 
     def _on_page(self, page: str) -> str:
         """The section's table as it stands there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ PASSWORD = "secret of the connection"
 
 @contextmanager
 def port(banner: bytes | None) -> Iterator[int]:
-    """A port that nobody listens to, or that greets whoever comes and hangs up."""
+    """A port that nobody listens to, or that gives whoever has spoken an answer and hangs up."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if banner is None:
@@ -28,16 +28,21 @@ def port(banner: bytes | None) -> Iterator[int]:
             return
         listener.listen()
 
-        def greet() -> None:
+        def answer() -> None:
             while True:
                 try:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(OSError):
+                    # All that comes is read: what is unread when a connection is closed resets it, and the answer may be lost with it.
+                    connection.recv(65536)
                     connection.sendall(banner)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
 
-        threading.Thread(target=greet, daemon=True).start()
+        threading.Thread(target=answer, daemon=True).start()
         yield listener.getsockname()[1]
         # Wakes the thread up.
         listener.shutdown(socket.SHUT_RDWR)
