@@ -56,11 +56,11 @@ impl<T: Transport> Client<T> {
     }
 
     /// Makes sure that it can be compared with this one, as far as this user may know: usually no call.
-    pub fn identify_for(&mut self, other: &Database) -> Result<&Database> {
-        if self.database.is_same_as(other).is_none() && other.company.is_some() {
-            self.look_at_company()?;
+    pub fn identify_for(&mut self, other: &Database) -> Result<()> {
+        match self.database.is_same_as(other).is_none() && other.company.is_some() {
+            true => self.look_at_company(),
+            false => Ok(()),
         }
-        Ok(&self.database)
     }
 
     fn look_at_company(&mut self) -> Result<()> {

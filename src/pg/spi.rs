@@ -38,8 +38,8 @@ pub fn query_now<T>(
     rows
 }
 
-/// The same without parallel workers: in each run they would take longer to start than to count a mirror of some 100,000 rows, and other
-/// cores are busy with Odoo and with readers.
+/// The rows of a query that changes nothing, without parallel workers: in each run they would take longer to start than to count a mirror of
+/// some 100,000 rows, and other cores are busy with Odoo and with readers.
 pub fn query_alone<T>(sql: &str, row: impl Fn(&SpiHeapTupleData<'_>) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| {
         // Postgres plans what is prepared without them.

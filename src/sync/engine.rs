@@ -123,6 +123,11 @@ impl<'a> Run<'a> {
             // While the source works on the first page, and counts. Where nothing is new, the sink has not to count again.
             self.put(|sink| sink.count())?;
         }
+        self.pages(true)
+    }
+
+    /// Writes page after page of what the source was started with. Where the position does not move, what is behind it has been read.
+    fn pages(&mut self, moving: bool) -> Result<()> {
         while let Some(page) = self.ask(|source| source.next_page())? {
             let position = &mut self.so_far.position;
             if position.id == 0 {
@@ -131,7 +136,7 @@ impl<'a> Run<'a> {
                 let written = page.newest.map(|newest| newest.written.and_utc());
                 position.began = self.source.first_date().or(written);
             }
-            let last = page.ids.last().copied();
+            let last = page.ids.last().copied().filter(|_| moving);
             self.write(&page, last)?;
         }
         Ok(())
@@ -153,11 +158,7 @@ impl<'a> Run<'a> {
             ..Scan::default()
         };
         self.ask(|source| source.start(scan))?;
-        while let Some(page) = self.ask(|source| source.next_page())? {
-            // The position stays: what is behind it has been read.
-            self.write(&page, None)?;
-        }
-        Ok(())
+        self.pages(false)
     }
 
     /// Whether it is still what it went on with.

@@ -365,6 +365,12 @@ class FaultyOdoo:
     def received(self, method: str) -> list[Request]:
         return [request for request in self.requests if request.method == method]
 
+    def called(self) -> list[str]:
+        """The methods that were called since the last time."""
+        methods = [request.method for request in self.requests]
+        self.requests.clear()
+        return methods
+
     # What Odoo answers
 
     def answer(self, request: Request) -> bytes:

@@ -24,6 +24,18 @@ FETCHER = "ipai_sync fetch"
 Connection = psycopg.Connection[dict[str, Any]]
 
 
+def until_it_answers(supabase: Supabase) -> None:
+    """After the sudden death of one backend Postgres ends all others and starts anew: waits for that."""
+
+    def answers() -> bool:
+        try:
+            return bool(supabase.rows("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+
+
 @dataclass(frozen=True)
 class Holdings:
     """What a backend could fail to give back."""

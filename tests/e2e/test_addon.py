@@ -35,13 +35,6 @@ def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
     assert ours == {record["id"]: (record["name"], record["value"], record["active"]) for record in erp.records}
 
 
-def methods(erp: FaultyOdoo) -> list[str]:
-    """What was called since the last time."""
-    called = [request.method for request in erp.requests]
-    erp.requests.clear()
-    return called
-
-
 def notices(supabase: Supabase, statement: str) -> list[str]:
     """The warnings of a statement."""
     found: list[str] = []
@@ -57,34 +50,34 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     assert_equal(connected, erp)
     # The addon, the company, the fields, the count, three pages and that there are no more, all ids in brief, those that are active, alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert methods(erp) == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
+    assert erp.called() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
 
 
 def test_where_nothing_is_new_two_small_calls_are_made(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
-    methods(erp)
+    erp.called()
     # The overlap brings the last records again, and nothing more is asked.
     run = connected.run()
     assert (run["mode"], run["inserted"] + run["updated"] + run["deleted"]) == ("incremental", 0)
     for record in erp.records[:-1]:
         record["write_date"] = "2026-01-01 00:00:00"
     connected.run()
-    methods(erp)
+    erp.called()
     run = connected.run()
-    assert (run["fetched"], methods(erp)) == (1, ["export", "search_count"])
+    assert (run["fetched"], erp.called()) == (1, ["export", "search_count"])
 
 
 @pytest.mark.parametrize("mode", ["incremental", "reconcile", "full"])
 def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
     connected.run()
-    methods(erp)
+    erp.called()
     erp.records = [record for record in erp.records if record["id"] not in (3, 4, 17)]
     run = connected.run(f"'sample_metrics', '{mode}'")
     assert (run["mode"], run["deleted"], run["odoo_count"], run["mirror_count"]) == (mode, 3, ROWS - 3, ROWS - 3)
     assert_equal(connected, erp)
-    called = methods(erp)
+    called = erp.called()
     # A call for the digests, none for the ids: where Odoo counts none, there are none.
     assert (called.count("digest"), called.count("search")) == (1, 0)
 
@@ -92,7 +85,7 @@ def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, 
 def test_where_only_ids_are_wanted_only_ids_are_asked_for(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("select ipai.alter_mirror('sample_metrics', page_size => 1000)")
     connected.run()
-    methods(erp)
+    erp.called()
     erp.records.pop(7)
     run = connected.run()
     assert (run["mode"], run["deleted"]) == ("incremental", 1)
@@ -143,13 +136,13 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
     # Only where it is gone it is left alone until a full run looks again.
     gone = wrong is WRONG["gone"]
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": not gone}
-    methods(erp)
+    erp.called()
     assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not gone)
-    assert ("export" in methods(erp)) is not gone
+    assert ("export" in erp.called()) is not gone
     erp.heal()
     erp.records[0]["name"] = "Renamed"
     assert notices(connected, "call ipai.run_sync('sample_metrics', 'full')") == []
-    assert (connected.last_run()["updated"], "export" in methods(erp)) == (1, True)
+    assert (connected.last_run()["updated"], "export" in erp.called()) == (1, True)
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
@@ -181,18 +174,18 @@ def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> Non
     connected.rows("alter server odoo options (add addon 'false')")
     connected.run()
     assert_equal(connected, erp)
-    assert {"info", "export", "digest"}.isdisjoint(methods(erp))
+    assert {"info", "export", "digest"}.isdisjoint(erp.called())
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": None, "database_uuid": None}
     connected.rows("alter server odoo options (drop addon)")
     run = connected.run("'sample_metrics', 'full'")
-    assert (run["unchanged"], "export" in methods(erp)) == (ROWS, True)
+    assert (run["unchanged"], "export" in erp.called()) == (ROWS, True)
 
 
 def test_an_addon_of_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
     erp.on("info", answering({"protocol": 2, "uuid": erp.uuid}))
     connected.run()
     assert_equal(connected, erp)
-    assert "export" not in methods(erp)
+    assert "export" not in erp.called()
 
 
 # Another database -----------------------------------------------------------------------------------------------------------------------
@@ -210,7 +203,7 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         with pytest.raises(psycopg.Error) as refused:
             connected.rows("call ipai.run_sync('sample_metrics', 'incremental')")
         assert refused.value.sqlstate == "55000"
-        assert ("info" in methods(erp)) == (forget == "true")
+        assert ("info" in erp.called()) == (forget == "true")
         assert connected.mirror("odoo_id, xmin::text") == before
     for statement in ("call ipai.run_sync('sample_metrics', 'full')", "select * from ipai.sync_mirror('sample_metrics')"):
         with pytest.raises(psycopg.Error) as refused:

@@ -26,7 +26,7 @@ from harness import cleanup, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 from reliability import Section
-from sessions import Connection, error_of, running, until_committed
+from sessions import Connection, error_of, running, until_committed, until_it_answers
 
 SECTION = Section("Crashes, and others in the way")
 
@@ -61,16 +61,6 @@ def change(erp: Odoo, random: random.Random) -> None:
             insert into ipai_sample_metric (name, code, unit, active, write_date)
             select 'New ' || n, 'NEW', 'count', true, now() at time zone 'UTC' from generate_series(1, 10) as n""",
     )
-
-
-def until_it_answers(supabase: Supabase) -> None:
-    def answers() -> bool:
-        try:
-            return bool(supabase.rows("select 1"))
-        except psycopg.OperationalError:
-            return False
-
-    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
 
 
 def ended(call: Future[Any]) -> None:

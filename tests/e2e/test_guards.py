@@ -45,13 +45,6 @@ def company(supabase: Supabase) -> str | None:
     return told
 
 
-def asked(erp: FaultyOdoo) -> list[str]:
-    """The calls since the last time."""
-    methods = [request.method for request in erp.requests]
-    erp.requests.clear()
-    return methods
-
-
 def refused(supabase: Supabase, statement: str) -> psycopg.Error:
     """The error of a statement that changes nothing."""
     before = rows(supabase)
@@ -186,7 +179,7 @@ def test_a_quiet_run_that_meets_the_addon_forgets_nothing(filled: Supabase, erp:
     erp.addon = True
     filled.rows("update ipai.odoo_logins set addon = true")
     filled.run()
-    assert "export" in asked(erp)
+    assert "export" in erp.called()
     assert company(filled) == FIRST
     # Another one, without it.
     erp.addon, erp.company = False, SECOND
@@ -226,10 +219,10 @@ def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supa
         filled.rows(f"update ipai.mirrors set settled_id = {settled}")
         erp.requests.clear()
         filled.run()
-        assert asked(erp) == ["search_read", "search_count"]
+        assert erp.called() == ["search_read", "search_count"]
     erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
     assert filled.run()["updated"] == 1
-    assert asked(erp)[:3] == ["search_read", "read", "search_count"]
+    assert erp.called()[:3] == ["search_read", "read", "search_count"]
 
 
 @pytest.mark.parametrize("unreadable", ["an access error", "not there"])
@@ -241,7 +234,7 @@ def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, e
     erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
     erp.requests.clear()
     assert supabase.run()["updated"] == 1
-    assert "read" not in asked(erp)
+    assert "read" not in erp.called()
     # Once it is seen it counts.
     erp.company = FIRST
     supabase.run("'sample_metrics', 'full'")

@@ -15,7 +15,7 @@ import pytest
 from conftest import Supabase
 from faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
 from harness import shell
-from sessions import Connection, at_rest, error_of, is_alive, running, until_back_to
+from sessions import Connection, at_rest, error_of, is_alive, running, until_back_to, until_it_answers
 
 CALL = "call ipai.run_sync('sample_metrics')"
 #: Five pages of two records each, of which two are committed before the run is stopped.
@@ -102,25 +102,13 @@ def test_a_killed_first_load_is_shown_dead_and_gone_on_with(supabase: Supabase, 
         before = logged(supabase, stopped["run"])
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    until_restarted(supabase)
+    until_it_answers(supabase)
     assert mirrored(supabase) == COMMITTED
     assert supabase.last_run() == {**stopped, "state": "dead"}
     go_on(supabase, erp, stopped)
     # Only a run itself changes its row.
     assert logged(supabase, stopped["run"]) == before
     assert before["state"] == "running"
-
-
-def until_restarted(supabase: Supabase) -> None:
-    """After the sudden death of one backend Postgres ends all others and starts anew."""
-
-    def answers() -> bool:
-        try:
-            return bool(supabase.rows("select 1"))
-        except psycopg.OperationalError:
-            return False
-
-    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
 
 
 def test_a_terminated_run_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:

@@ -22,10 +22,10 @@ import pytest
 
 from comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
 from conftest import Supabase
-from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
 from proxy import Proxy
 from reliability import Section
+from sessions import until_it_answers
 
 SECTION = Section("A random life")
 
@@ -206,7 +206,7 @@ class Life:
         try:
             self.supabase.rows(f"select {function}(%s)", pid)
         except psycopg.OperationalError:
-            self.until_it_answers()
+            until_it_answers(self.supabase)
 
     def kill(self) -> None:
         if pid := self._pid:
@@ -214,16 +214,7 @@ class Life:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 return
-            self.until_it_answers()
-
-    def until_it_answers(self) -> None:
-        def answers() -> bool:
-            try:
-                return bool(self.supabase.rows("select 1"))
-            except psycopg.OperationalError:
-                return False
-
-        shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+            until_it_answers(self.supabase)
 
     # What must hold
 
@@ -232,7 +223,7 @@ class Life:
         try:
             ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         except psycopg.OperationalError:
-            self.until_it_answers()
+            until_it_answers(self.supabase)
             ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         rows = {tuple(row.values()) for row in ours}
         if rows <= self._history:
