@@ -132,7 +132,7 @@ comment on column ipai.run_log.resumes is 'The unfinished run that this one went
 comment on column ipai.run_log.shape is 'The shape of the mirror (see ipai.mirrors.shape) that it ran with.';
 comment on column ipai.run_log.bound is 'Only records written since then were read; null is all.';
 comment on column ipai.run_log.position is 'Every record up to this id had been read and written when the last page was committed.';
-comment on column ipai.run_log.odoo_clock is 'Odoo''s clock at its first answer.';
+comment on column ipai.run_log.odoo_clock is 'Odoo''s clock at its first answer; that of the unfinished run, where this one went on with one.';
 comment on column ipai.run_log.newest is 'The greatest write_date seen.';
 comment on column ipai.run_log.cursor_before is 'The cursor when it began.';
 comment on column ipai.run_log.cursor_after is 'The cursor when it was complete.';

@@ -36,7 +36,7 @@ comment on column ipai.sync_runs.pid is 'Process id of the backend that runs it.
 comment on column ipai.sync_runs.resumes is 'The unfinished run that this one went on with.';
 comment on column ipai.sync_runs.bound is 'Only records written since then were read; null is all.';
 comment on column ipai.sync_runs.position is 'Every record up to this id had been read and written when the last page was committed.';
-comment on column ipai.sync_runs.odoo_clock is 'Odoo''s clock at its first answer.';
+comment on column ipai.sync_runs.odoo_clock is 'Odoo''s clock at its first answer; that of the unfinished run, where this one went on with one.';
 comment on column ipai.sync_runs.newest is 'The greatest write_date seen.';
 comment on column ipai.sync_runs.cursor_before is 'The cursor when it began.';
 comment on column ipai.sync_runs.cursor_after is 'The cursor when it was complete.';

@@ -45,6 +45,7 @@ comment on column ipai.mirrors.max_failures is 'Failed runs in a row that raise 
 comment on column ipai.mirrors.max_delta is 'Difference of the counts, either way, that raises no alert yet.';
 comment on column ipai.mirrors.max_alert_ratio is 'Part of the rows (0 to 1) whose alert_field may be set before that is an alert itself.';
 comment on column ipai.mirrors.alerts is 'Kinds of alerts that were last told by NOTIFY ipai_sync_alerts.';
+comment on column ipai.run_log.odoo_clock is 'Odoo''s clock at its first answer; that of the unfinished run, where this one went on with one.';
 comment on table ipai.odoo_logins is 'What Odoo has told those who log in: user ids, remembered because a login costs Odoo half a second, and whether it has the addon ipai_sync. No secret: every call carries the password.';
 comment on column ipai.odoo_logins.addon is 'Whether Odoo has the addon ipai_sync, which makes reading many times faster; full runs and ipai.check_connection() find out. Null: not yet.';
 comment on column ipai.odoo_logins.database_uuid is 'Odoo''s database.uuid, which only the addon tells.';
@@ -238,6 +239,7 @@ left join lateral (
     where r.mirror = m.name and r.odoo_count is not null
     order by r.run desc
     limit 1) c on true;
+comment on column ipai.sync_runs.odoo_clock is 'Odoo''s clock at its first answer; that of the unfinished run, where this one went on with one.';
 comment on function ipai.next_run(text, timestamp) is
     'When pg_cron begins a job of this schedule next, in its own time zone (see ipai.cron_timezone()); null where it never does, as with @reboot, and for what is no schedule.';
 comment on function ipai.cron_timezone() is

@@ -406,7 +406,7 @@ fn read_pages(
             since: scan.since,
             also: scan.also,
             after,
-            upto: scan.upto,
+            upto: None,
             limit,
         };
         let asked = Instant::now();

@@ -31,8 +31,6 @@ pub struct Scan {
     pub also: Option<i64>,
     /// Only those with a higher id.
     pub after: i64,
-    /// Only those up to this id.
-    pub upto: Option<i64>,
     /// The newest write date that was seen by earlier runs.
     pub newest: Option<NaiveDateTime>,
     /// At most so many records.

@@ -156,8 +156,7 @@ impl Request {
         };
         let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
         let filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
-        let all = plan.mode == Mode::Full && plan.max_rows.is_none();
-        let known = drift::look(&fetcher, &mut mirror, all)?;
+        let known = drift::look(&fetcher, &mut mirror, plan.reads_all())?;
         if !dry_run {
             drift::note(&mirror, &known)?;
         }

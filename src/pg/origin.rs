@@ -4,25 +4,29 @@ use super::mirrors::Leave;
 use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
 use crate::odoo::Database;
-use crate::sync::{Mode, Plan, Position};
+use crate::sync::{Plan, Position};
 
-/// Asks Odoo which database it is, before anything is read or noted, and returns what is known of the one to read. Where another one
-/// is meant all of it is read, and nothing is gone on with that was read from the one before.
+/// Asks Odoo which database it is, before anything is read or noted, and returns what is known of the one to read. Where it is another
+/// one, or may be, all of it is read, and nothing is gone on with that was read from the one before.
 pub fn admit(fetcher: &Fetcher, leave: &Leave, plan: &mut Plan) -> Result<Database> {
     let told = fetcher.run(|client| client.identify().cloned())?;
-    match leave.filled_from.is_same_as(&told) {
-        Some(true) => Ok(leave.filled_from.with(&told)),
-        Some(false) if leave.any_database && plan.mode == Mode::Full && plan.max_rows.is_none() => {
-            plan.resume = Position::default();
-            Ok(told)
+    let known = &leave.filled_from;
+    match known.is_same_as(&told) {
+        Some(true) => return Ok(known.with(&told)),
+        Some(false) if !(plan.reads_all() && leave.any_database) => {
+            return Err(Error::OtherDatabase {
+                mirror: plan.mirror.clone(),
+            })
         }
-        Some(false) => Err(Error::OtherDatabase {
-            mirror: plan.mirror.clone(),
-        }),
-        None if told == Database::default() => Ok(leave.filled_from.clone()),
-        // Nothing that is known of both: from now on that counts which is told now.
-        None => Ok(told),
+        // Nothing that is known of both.
+        None if !plan.reads_all() || told == Database::default() => return Ok(known.clone()),
+        Some(false) | None => {}
     }
+    // From now on that counts which is told now.
+    if *known != Database::default() {
+        plan.resume = Position::default();
+    }
+    Ok(told)
 }
 
 /// What is known of the database that filled the mirror, after a run in which this was told.

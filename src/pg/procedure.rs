@@ -12,7 +12,7 @@ use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
 use crate::odoo::retry::Policy;
 use crate::odoo::Database;
-use crate::sync::{self, Counts, Mode, Plan, Position, Requested, Start};
+use crate::sync::{self, Counts, Mode, Plan, Position, Report, Requested, Start};
 use chrono::{NaiveDateTime, TimeDelta};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -129,7 +129,12 @@ fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) 
         mirrors::load(name)?;
         lock::for_session(name)
     })?;
-    let result = subtransaction::guarded(|| locked(name, requested, max_delete_ratio));
+    let result = subtransaction::guarded(|| {
+        if locked(name, requested, max_delete_ratio)? {
+            locked(name, Requested::Incremental, max_delete_ratio)?;
+        }
+        Ok(())
+    });
     if result.is_err() {
         // The error that matters is the first.
         let _ = subtransaction::rollback();
@@ -138,22 +143,24 @@ fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) 
     result.and(released)
 }
 
-fn locked(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
+/// One run, from its row in the log to its end there. Whether another one is to follow.
+fn locked(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<bool> {
     // What the last holder of the lock has left is seen by a transaction that begins now.
     subtransaction::commit()?;
-    let begun = subtransaction::within(|| begin(name, requested))?;
+    let mut begun = subtransaction::within(|| begin(name, requested))?;
     subtransaction::commit()?;
-    let run = begun.run;
-    let result = subtransaction::guarded(|| execute(begun, max_delete_ratio));
+    let result = subtransaction::guarded(|| execute(&mut begun, max_delete_ratio));
     if let Err(error) = &result {
         // What was not committed together with its position or its end is undone. What cannot be recorded, because the
         // table is gone, must not hide what happened.
         if subtransaction::rollback().is_ok() {
-            let _ = subtransaction::insist(|| runs::fail(run, error));
+            let _ = subtransaction::insist(|| runs::fail(begun.run, error));
             let _ = subtransaction::within(|| runs::purge(name));
         }
     }
-    result.and(subtransaction::commit())
+    let committed = subtransaction::commit();
+    let report = result?;
+    committed.map(|()| begun.start.is_followed(&report))
 }
 
 /// A run whose row is in the log.
@@ -186,7 +193,7 @@ fn begin(name: &str, requested: Requested) -> Result<Begun> {
     })
 }
 
-fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
+fn execute(begun: &mut Begun, max_delete_ratio: Option<f64>) -> Result<Report> {
     let (connection, mut fetcher, leave) = subtransaction::within(|| {
         let mirror = &begun.mirror;
         target::check(mirror, false)?;
@@ -214,19 +221,25 @@ fn execute(mut begun: Begun, max_delete_ratio: Option<f64>) -> Result<()> {
     let mut looked = plan.mode == Mode::Full;
     if looked {
         filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
-        if look_at_fields(&mut begun, &fetcher)? {
+        if plan.resume != begun.start.position() {
+            begun.start.resumed = None;
+            subtransaction::within(|| runs::set_shape(begun.run, &begun.shape, true))?;
+            subtransaction::commit()?;
+        }
+        if look_at_fields(begun, &fetcher)? {
             // What was read before was read with other fields.
+            begun.start.resumed = None;
             plan.resume = Position::default();
         }
     }
     loop {
-        match attempt(&begun, fetcher, &plan, &filled_from, &connection) {
+        match attempt(begun, fetcher, &plan, &filled_from, &connection) {
             Err(error) if !looked && drift::may_explain(&error) => {
                 looked = true;
                 subtransaction::rollback()?;
                 fetcher = subtransaction::within(|| connection.fetcher(Policy::SYNC, tick))?;
                 filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
-                if !look_at_fields(&mut begun, &fetcher)? {
+                if !look_at_fields(begun, &fetcher)? {
                     return Err(error);
                 }
             }
@@ -262,7 +275,7 @@ fn attempt(
     plan: &Plan,
     filled_from: &Database,
     connection: &Connection,
-) -> Result<()> {
+) -> Result<Report> {
     let mirror = Arc::new(begun.mirror.readable()?);
     let last = subtransaction::within(|| runs::last_tally(&mirror.name))?;
     subtransaction::commit()?;
@@ -281,5 +294,6 @@ fn attempt(
             mirror: sink.carry_out()?,
         };
         complete(begun.run, &mirror, &begun.shape, &report, counts, connection, &learned)
-    })
+    })?;
+    Ok(report)
 }

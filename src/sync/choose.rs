@@ -1,7 +1,7 @@
 //! What a scheduled run does, from what the last ones left.
 
 use super::cursor::SECOND;
-use super::report::{Mode, Position};
+use super::report::{Mode, Position, Report};
 use chrono::{NaiveDateTime, TimeDelta};
 
 /// What the caller asks for.
@@ -73,6 +73,13 @@ impl Start {
     pub fn position(&self) -> Position {
         self.resumed
             .map_or(Position::default(), |unfinished| unfinished.position)
+    }
+
+    /// Whether an incremental run is to follow at once. What a run went on with had passed records that may have been written since: the
+    /// cursor is at when that one began, so that the next run reads them, and nobody has to wait for it. Where there is no cursor, because
+    /// the model has no write dates, the next full run does.
+    pub fn is_followed(&self, report: &Report) -> bool {
+        self.resumed.is_some() && report.cursor.is_some()
     }
 }
 

@@ -32,6 +32,13 @@ pub struct Plan {
     pub guard: Guard,
 }
 
+impl Plan {
+    /// Whether the mirror is to be what Odoo has now, whatever it was.
+    pub fn reads_all(&self) -> bool {
+        self.mode == Mode::Full && self.max_rows.is_none()
+    }
+}
+
 /// Runs `plan`. Pages only upsert; deletions come last, and only after a complete answer.
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
     let mut run = Run::new(source, sink, plan);
@@ -53,7 +60,6 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         ));
         run.scan(plan)?;
     }
-    run.catch_up(plan)?;
     let mut counts = None;
     if !run.so_far.mode.compares() {
         // Equal counts are no proof, but all that such a run pays for; others compare every id.
@@ -112,22 +118,15 @@ impl<'a> Run<'a> {
             since: self.so_far.bound,
             also: plan.also.filter(|_| self.so_far.bound.is_some()),
             after: self.so_far.position.id,
-            upto: None,
             newest: plan.cursor,
             limit: plan.max_rows,
-            // One that catches up counts then.
-            count: !self.so_far.mode.compares() && plan.max_rows.is_none() && !self.resumed(plan),
+            count: !self.so_far.mode.compares() && plan.max_rows.is_none(),
         };
         self.ask(|source| source.start(scan))?;
         if scan.since.is_some() {
             // While the source works on the first page, and counts. Where nothing is new, the sink has not to count again.
             self.put(|sink| sink.count())?;
         }
-        self.pages(true)
-    }
-
-    /// Writes page after page of what the source was started with. Where the position does not move, what is behind it has been read.
-    fn pages(&mut self, moving: bool) -> Result<()> {
         while let Some(page) = self.ask(|source| source.next_page())? {
             let position = &mut self.so_far.position;
             if position.id == 0 {
@@ -136,34 +135,10 @@ impl<'a> Run<'a> {
                 let written = page.newest.map(|newest| newest.written.and_utc());
                 position.began = self.source.first_date().or(written);
             }
-            let last = page.ids.last().copied().filter(|_| moving);
+            let last = page.ids.last().copied();
             self.write(&page, last)?;
         }
         Ok(())
-    }
-
-    /// Where this run went on with another one: of what that one had passed, reads what was written since it began.
-    fn catch_up(&mut self, plan: &Plan) -> Result<()> {
-        let position = &self.so_far.position;
-        let began = position.began.filter(|_| self.resumed(plan));
-        let since = began.and_then(|began| began.naive_utc().checked_sub_signed(plan.overlap));
-        let Some(since) = since.filter(|_| self.so_far.mode.has_cursor()) else {
-            return Ok(());
-        };
-        let scan = Scan {
-            since: self.so_far.bound.max(Some(since)),
-            upto: Some(plan.resume.id),
-            newest: plan.cursor,
-            count: !self.so_far.mode.compares(),
-            ..Scan::default()
-        };
-        self.ask(|source| source.start(scan))?;
-        self.pages(false)
-    }
-
-    /// Whether it is still what it went on with.
-    fn resumed(&self, plan: &Plan) -> bool {
-        plan.resume.id > 0 && self.so_far.mode == plan.mode
     }
 
     /// Whether Odoo has lost what the last run saw.

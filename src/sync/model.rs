@@ -406,8 +406,7 @@ impl Source for Reader {
         let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
         let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let asked = |id, record: &Record| self.scan.also == Some(id) || late(record.write_date);
-        let within = |id| id > self.after && self.scan.upto.is_none_or(|upto| id <= upto);
-        let page = self.page(|id, record| within(id) && asked(id, record), limit);
+        let page = self.page(|id, record| id > self.after && asked(id, record), limit);
         self.left -= page.len() as u64;
         self.after = page.ids.last().copied().unwrap_or(self.after);
         Ok((!page.is_empty()).then_some(page))

@@ -91,6 +91,15 @@ class Supabase:
         """The row of a mirror's last run."""
         return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
 
+    def resumption(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+        """The row of the run before the last one. It has gone on with another one, and the last one followed it at once."""
+        followed = self.last_run(mirror)
+        assert (followed["mode"], followed["state"], followed["resumes"]) == ("incremental", "succeeded", None)
+        run = self.row("select * from ipai.sync_runs where mirror = %s and run < %s order by run desc limit 1", mirror, followed["run"])
+        assert run["resumes"] is not None and run["finished_at"] <= followed["started_at"]
+        assert followed["cursor_before"] == run["cursor_after"]
+        return run
+
     def create_mirror(self, model: str, **arguments: Any) -> list[dict[str, Any]]:
         """Calls ipai.create_mirror with these named arguments (dictionaries and the domain as JSON) and returns its rows."""
         named = "".join(f", {name} => %s" for name in arguments)

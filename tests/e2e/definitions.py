@@ -30,6 +30,8 @@ class ScriptedOdoo(FaultyOdoo):
             return _result([{"model": MODEL, "display_name": "Metric"}])
         if request.method == "search_read" and self.gone & set(request.kwargs["fields"]):
             return (RECORDED / "fault_unknown_field_in_fields.xml").read_bytes()
+        if request.method.startswith("search") and self.gone & {term[0] for term in request.domain}:
+            return (RECORDED / "fault_unknown_field_in_domain.xml").read_bytes()
         body = super().answer(request)
         if request.method != "fields_get":
             return body

@@ -141,6 +141,25 @@ def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Sup
     assert (run["updated"], run["deleted"], company(supabase)) == (7, 43, SECOND)
 
 
+@pytest.mark.parametrize("other", ["known to be another", "not known to be the same"])
+def test_who_begins_anew_goes_on_with_nothing(supabase: Supabase, erp: FaultyOdoo, other: str) -> None:
+    supabase.server(erp.url)
+    supabase.register(page_size=50)
+    if other == "not known to be the same":
+        erp.addon, erp.company = True, None
+    erp.on("export" if erp.addon else "search_read", well, times=1)
+    erp.on("export" if erp.addon else "search_read", status(500))
+    erp.on("search_read", status(500))
+    with pytest.raises(psycopg.Error):
+        supabase.rows(RUN)
+    assert len(rows(supabase)) == 50
+    erp.heal()
+    erp.addon, erp.company = False, SECOND
+    erp.records = [metric(number, name="Of another") for number in range(1, 8)]
+    run = supabase.run("'sample_metrics', max_delete_ratio => 1")
+    assert (run["mode"], run["resumes"], run["updated"], run["deleted"], company(supabase)) == ("full", None, 7, 43, SECOND)
+
+
 def test_a_first_run_that_reads_nothing_binds_to_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.url)
     erp.on("search_read", status(500))

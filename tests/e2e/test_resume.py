@@ -7,12 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from conftest import Supabase
+from definitions import ScriptedOdoo, create
 from faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
 from harness import shell
 from sessions import Connection, at_rest, error_of, is_alive, running, until_back_to, until_it_answers
@@ -31,9 +33,9 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-def let_two_pages_through(erp: FaultyOdoo, then: Callable[[Exchange], None]) -> None:
-    erp.on("search_read", well, times=2)
-    erp.on("search_read", then)
+def let_two_pages_through(erp: FaultyOdoo, then: Callable[[Exchange], None], page: str = "search_read") -> None:
+    erp.on(page, well, times=2)
+    erp.on(page, then)
 
 
 def stalled(supabase: Supabase) -> dict[str, Any]:
@@ -55,15 +57,17 @@ def logged(supabase: Supabase, run: int) -> dict[str, Any]:
 
 
 def go_on(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connection: Connection | None = None) -> None:
-    """The next run reads what is left, and only that."""
+    """The next run reads what is left, and only that. The one that follows finds that no record was written meanwhile."""
     erp.heal()
     erp.requests.clear()
     (connection or supabase.connect()).execute(CALL)
-    run = supabase.last_run()
+    run = supabase.resumption()
     assert (run["state"], run["resumes"], run["fetched"], run["inserted"]) == ("succeeded", stopped["run"], 6, 6)
     assert (run["odoo_count"], run["mirror_count"], run["position"]) == (10, 10, 10)
-    # What the first run knew of Odoo's clock holds on: records written since then are for the next run.
+    # What the first run knew of Odoo's clock holds on: records written since then are for the one that follows.
     assert run["odoo_clock"] == stopped["odoo_clock"]
+    followed = supabase.last_run()
+    assert (followed["inserted"], followed["updated"], followed["deleted"]) == (0, 0, 0)
     assert [term for term in erp.received("search_read")[0].domain if term[0] == "id"] == [["id", ">", 4]]
     assert mirrored(supabase) == list(range(1, 11))
 
@@ -224,34 +228,79 @@ def test_a_run_that_failed_again_and_again_is_still_gone_on_with(supabase: Supab
             supabase.rows(CALL)
         assert len(mirrored(supabase)) == 2 * pages
     erp.heal()
-    run = supabase.run()
+    supabase.run()
+    run = supabase.resumption()
     assert (run["fetched"], run["resumes"], run["mirror_count"]) == (2, 4, 10)
 
 
 # What a resumed run keeps, and what it does not -------------------------------------------------------------------------------------------
 
 
-def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo) -> dict[str, Any]:
-    let_two_pages_through(erp, recorded("fault_access_error_read_portal"))
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo, page: str = "search_read") -> dict[str, Any]:
+    let_two_pages_through(erp, status(500), page)
+    with pytest.raises(psycopg.Error):
         supabase.rows(CALL)
     erp.heal()
     erp.requests.clear()
     return supabase.last_run()
 
 
-def test_what_is_written_behind_a_stopped_run_arrives_with_the_next(supabase: Supabase, erp: FaultyOdoo) -> None:
-    stopped = stop_after_two_pages(supabase, erp)
+@pytest.mark.parametrize("addon", [False, True])
+def test_what_is_written_behind_a_stopped_run_arrives_with_the_call_that_goes_on(supabase: Supabase, erp: FaultyOdoo, addon: bool) -> None:
+    erp.addon = addon
+    stopped = stop_after_two_pages(supabase, erp, "export" if addon else "search_read")
     # Written after the first run began, whose clock the second one keeps.
     written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
     erp.records = [metric(1, name="edited meanwhile", write_date=written), *RECORDS[1:]]
-    run = supabase.run()
-    assert (run["resumes"], run["updated"]) == (stopped["run"], 1)
+    assert supabase.run()["updated"] == 1
+    run = supabase.resumption()
+    assert (run["resumes"], run["updated"]) == (stopped["run"], 0)
     assert supabase.mirror("name")[0] == {"name": "edited meanwhile"}
-    # Of what was passed, what was written since: within the overlap.
-    asked = erp.received("search_read")[-1].domain
-    assert asked[1] == ["id", "<=", stopped["position"]] and asked[2][:2] == ["write_date", ">="]
-    assert supabase.run()["mode"] == "incremental"
+
+
+def test_where_no_record_tells_when_it_was_written_nothing_follows(supabase: Supabase) -> None:
+    with ScriptedOdoo(RECORDS) as erp:
+        erp.gone = {"write_date"}
+        supabase.server(erp.url)
+        supabase.rows(create("undated", "undated", fields="name", more=", page_size => 2"))
+        let_two_pages_through(erp, recorded("fault_access_error_read_portal"))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            supabase.rows("call ipai.run_sync('undated')")
+        stopped = supabase.last_run("undated")
+        assert (stopped["position"], stopped["odoo_clock"] is None) == (4, False)
+        erp.heal()
+        supabase.rows("call ipai.run_sync('undated')")
+        run = supabase.last_run("undated")
+        assert (run["state"], run["resumes"], run["mode"], run["fetched"]) == ("succeeded", stopped["run"], "full", 6)
+
+
+def test_calls_that_are_cut_again_and_again_come_to_an_end(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """As where a scheduler allows too little time: each comes four pages further, also among those that were written meanwhile."""
+    supabase.rows("select ipai.alter_mirror('sample_metrics', overlap => '0 s')")
+    stopped = stop_after_two_pages(supabase, erp)
+    written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
+    erp.records = [{**record, "name": "edited", "write_date": written} for record in RECORDS]
+    # Whatever is written from now on is newer.
+    shell.wait_until(lambda: datetime.now(UTC) - stopped["odoo_clock"] > timedelta(seconds=2), "a newer second", seconds=5)
+    for _ in range(10):
+        erp.heal()
+        erp.on("search_read", well, times=4)
+        erp.on("search_read", recorded("fault_access_error_read_portal"))
+        try:
+            supabase.rows(CALL)
+            break
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+    runs = supabase.rows("select mode, state, resumes is not null as resumed from ipai.sync_runs order by run")
+    assert [(run["mode"], run["state"], run["resumed"]) for run in runs] == [
+        ("full", "failed", False),
+        ("full", "succeeded", True),
+        ("incremental", "failed", False),
+        ("incremental", "failed", False),
+        ("incremental", "succeeded", True),
+        ("incremental", "succeeded", False),
+    ]
+    assert supabase.rows("select distinct name from ipai.ipai_sample_metrics") == [{"name": "edited"}]
 
 
 def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -259,7 +308,8 @@ def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Su
     erp.records = [{**record, "name": "renamed", "write_date": "2026-01-06 09:00:00"} for record in RECORDS]
     stopped = stop_after_two_pages(supabase, erp)
     assert (stopped["mode"], stopped["position"], stopped["updated"]) == ("incremental", 4, 4)
-    run = supabase.run()
+    supabase.run()
+    run = supabase.resumption()
     assert (run["mode"], run["resumes"], run["bound"], run["fetched"]) == ("incremental", stopped["run"], stopped["bound"], 6)
     assert {row["name"] for row in supabase.mirror("name")} == {"renamed"}
 

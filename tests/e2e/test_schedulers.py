@@ -238,7 +238,7 @@ def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase,
     odoo.heal()
     assert run_step(database, address(database)).returncode == 0
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
-    assert database.last_run()["resumes"] is not None
+    assert database.resumption()["inserted"] == 1
 
 
 # n8n ------------------------------------------------------------------------------------------------------------------------------------
