@@ -33,7 +33,8 @@ def _build(profile: str) -> Path:
     with paths.lock("cargo-fuzz"):
         if not program.exists() or VERSION not in shell.run([program, "fuzz", "--version"], capture=True).stdout:
             shell.say(f"Building cargo-fuzz {VERSION}: a minute or two, only this once")
-            shell.run(["cargo", "install", "--quiet", "--locked", "--force", f"cargo-fuzz@{VERSION}", "--root", _TOOLS])
+            # Unoptimised: it only calls cargo.
+            shell.run(["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-fuzz@{VERSION}", "--root", _TOOLS])
         shell.say("Building the fuzz targets")
         path = f"{_TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
         options = {"release": ["--release", "--debug-assertions"], "dev": ["--dev"]}[profile]
