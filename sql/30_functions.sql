@@ -47,7 +47,7 @@ comment on function ipai.sync_sample_metrics(date, integer, boolean) is
 comment on function ipai.refresh_counts(text) is
     'Asks Odoo now how many records there are, and keeps the answer beside the mirror''s counts for ipai.sync_count_delta. Without an argument: all enabled mirrors.';
 comment on procedure ipai.run_sync(text, text, double precision) is
-    'Brings a mirror into step with Odoo, a commit a page; without a name all enabled mirrors. mode: auto (incremental; everything when that is due), incremental, reconcile (incremental, and all ids compared) or full. max_delete_ratio: largest part of the rows (0 to 1) that may be deleted, 100 rows always. Must be the only statement sent. An interrupted run is gone on with by the next one. Runs are recorded in ipai.sync_runs, failed ones too.';
+    'Brings a mirror into step with Odoo, a commit a page; without a name all enabled mirrors. mode: auto (incremental; everything when that is due), incremental, reconcile (incremental, and all ids compared) or full. max_delete_ratio: largest part of the rows (0 to 1) that may be deleted, 100 rows always. Must be the only statement sent. An interrupted run is gone on with by the next one, and an incremental one follows at once for what was written meanwhile. Runs are recorded in ipai.sync_runs, failed ones too.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

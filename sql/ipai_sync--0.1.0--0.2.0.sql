@@ -219,6 +219,8 @@ comment on function ipai.drop_mirror(text, boolean) is
     'Forgets a mirror, its runs and the current user''s schedule of it. The table stays, unless drop_table.';
 comment on function ipai.refresh_mirror(text, text[], text[]) is
     'Compares the fields of a mirror with Odoo''s: ok, added, new (in Odoo, not mirrored), gone or changed (the column keeps what it has). add_fields: fields to mirror too; they get columns, and the next run fills them for all rows. drop_fields: fields to mirror no longer; their columns stay.';
+comment on procedure ipai.run_sync(text, text, double precision) is
+    'Brings a mirror into step with Odoo, a commit a page; without a name all enabled mirrors. mode: auto (incremental; everything when that is due), incremental, reconcile (incremental, and all ids compared) or full. max_delete_ratio: largest part of the rows (0 to 1) that may be deleted, 100 rows always. Must be the only statement sent. An interrupted run is gone on with by the next one, and an incremental one follows at once for what was written meanwhile. Runs are recorded in ipai.sync_runs, failed ones too.';
 
 -- Views
 create or replace view ipai.sync_count_delta with (security_invoker = on) as
