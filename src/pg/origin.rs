@@ -12,21 +12,20 @@ pub fn admit(fetcher: &Fetcher, leave: &Leave, plan: &mut Plan) -> Result<Databa
     let told = fetcher.run(|client| client.identify().cloned())?;
     let known = &leave.filled_from;
     match known.is_same_as(&told) {
-        Some(true) => return Ok(known.with(&told)),
-        Some(false) if !(plan.reads_all() && leave.any_database) => {
-            return Err(Error::OtherDatabase {
-                mirror: plan.mirror.clone(),
-            })
-        }
+        Some(true) => Ok(known.with(&told)),
+        Some(false) if !(plan.reads_all() && leave.any_database) => Err(Error::OtherDatabase {
+            mirror: plan.mirror.clone(),
+        }),
         // Nothing that is known of both.
-        None if !plan.reads_all() || told == Database::default() => return Ok(known.clone()),
-        Some(false) | None => {}
+        None if !plan.reads_all() || told == Database::default() => Ok(known.clone()),
+        // From now on that counts which is told now.
+        Some(false) | None => {
+            if *known != Database::default() {
+                plan.resume = Position::default();
+            }
+            Ok(told)
+        }
     }
-    // From now on that counts which is told now.
-    if *known != Database::default() {
-        plan.resume = Position::default();
-    }
-    Ok(told)
 }
 
 /// What is known of the database that filled the mirror, after a run in which this was told.
