@@ -123,7 +123,7 @@ def under_way(rig: Rig, executor: ThreadPoolExecutor) -> Iterator[Future[Any]]:
     rig.phase.begin(rig.erp)
     try:
         call = executor.submit(rig.connection.execute, f"select * from ipai.sync_mirror('{rig.mirror}')")  # type: ignore[arg-type]
-        shell.wait_until(lambda: call.done() or rig.phase.reached(rig), f"the phase {rig.phase.name}", seconds=20, every=0.002)
+        shell.wait_until(lambda: call.done() or rig.phase.reached(rig), f"the phase {rig.phase.name}", seconds=60, every=0.002)
         yield call
     finally:
         rig.erp.heal()
