@@ -222,6 +222,7 @@ fn execute(begun: &mut Begun, max_delete_ratio: Option<f64>) -> Result<Report> {
     if looked {
         filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
         if plan.resume != begun.start.position() {
+            // What was read before may have been read from another database.
             begun.start.resumed = None;
             subtransaction::within(|| runs::set_shape(begun.run, &begun.shape, true))?;
             subtransaction::commit()?;

@@ -96,7 +96,7 @@ class Supabase:
         followed = self.last_run(mirror)
         assert (followed["mode"], followed["state"], followed["resumes"]) == ("incremental", "succeeded", None)
         run = self.row("select * from ipai.sync_runs where mirror = %s and run < %s order by run desc limit 1", mirror, followed["run"])
-        assert run["resumes"] is not None and run["finished_at"] <= followed["started_at"]
+        assert run["resumes"] is not None and run["state"] == "succeeded" and run["finished_at"] <= followed["started_at"]
         assert followed["cursor_before"] == run["cursor_after"]
         return run
 
