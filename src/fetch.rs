@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 mod pace;
@@ -160,7 +160,7 @@ pub struct OdooSource {
     // Before the fetcher: dropping it frees a thread that waits to hand over a page.
     pages: Option<Receiver<Result<Page>>>,
     /// What is counted while the last pages are written.
-    counted: Option<Receiver<Result<u64>>>,
+    counted: Option<Receiver<Result<Option<u64>>>>,
     ahead: Option<Ahead>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
@@ -259,17 +259,18 @@ impl Source for OdooSource {
         let (filled_from, stop) = (self.filled_from.clone(), self.fetcher.stop());
         self.fetcher.submit(
             move |client| match read_pages(client, &mirror, scan, &filled_from, &stop, &sender) {
-                Ok(()) if scan.count => {
-                    let _ = count.send(client.search_count(&mirror.scope, everything()));
+                Ok(()) => {
+                    let wanted = scan.count && !(scan.compare && client.has_addon());
+                    let counted = wanted.then(|| client.search_count(&mirror.scope, everything()));
+                    let _ = count.send(counted.transpose());
                 }
-                Ok(()) => {}
                 Err(error) => {
                     let _ = sender.send(Err(error));
                 }
             },
         )?;
         self.pages = Some(pages);
-        self.counted = scan.count.then_some(counted);
+        self.counted = Some(counted);
         Ok(())
     }
 
@@ -286,18 +287,20 @@ impl Source for OdooSource {
     }
 
     fn count(&mut self) -> Result<u64> {
-        match self.counted.take() {
-            Some(counted) => self.fetcher.wait(&counted)?,
-            None => self.count_of(everything()),
+        if let Some(counted) = self.counted.take() {
+            if let Some(count) = self.fetcher.wait(&counted)?? {
+                return Ok(count);
+            }
         }
+        self.count_of(everything())
     }
 
     fn count_among(&mut self, ids: &[i64]) -> Result<u64> {
         self.count_of(vec![domain::one_of(ids)])
     }
 
-    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
-        self.count_of(vec![domain::after(after), domain::upto(upto)])
+    fn count_between(&mut self, ranges: &[(i64, i64)]) -> Result<u64> {
+        self.count_of(domain::between(ranges))
     }
 
     fn ids(&mut self, after: i64, upto: i64) -> Result<Vec<i64>> {
@@ -400,6 +403,8 @@ fn read_pages(
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut after = scan.after;
     let (mut read, mut most) = (0_u64, most_of(0));
+    // Where everything is read, what comes after a page is known before it is decoded: Odoo need not wait for that.
+    let mut look_ahead = scan.since.is_none() && scan.limit.is_none();
     loop {
         let limit = left.min(pace.rows());
         let wanted = Wanted {
@@ -409,8 +414,21 @@ fn read_pages(
             upto: None,
             limit,
         };
-        let asked = Instant::now();
-        let (page, rows, last) = match read_page(client, mirror, &fields, &wanted, stop) {
+        let mut guess = None;
+        let next = |received, took, last| {
+            // Otherwise Odoo may be asked for a count first.
+            let is_next = look_ahead && read + limit <= most;
+            is_next.then(|| {
+                pace.saw(received, took);
+                guess = Some(last);
+                Wanted {
+                    after: last,
+                    limit: pace.rows(),
+                    ..wanted
+                }
+            })
+        };
+        let (page, rows, last) = match read_page(client, mirror, &fields, &wanted, stop, next) {
             Err(Error::Limit { .. }) if pace.shrink() => continue,
             Err(error @ Error::Limit { .. }) if client.has_addon() => {
                 client.give_up_addon(error);
@@ -418,7 +436,10 @@ fn read_pages(
             }
             read => read?,
         };
-        pace.saw(client.received(), asked.elapsed());
+        match guess {
+            Some(guess) => look_ahead = guess == last,
+            None => pace.saw(client.received(), client.took()),
+        }
         // What ends with the newest record that is known, as an unchanged database does, is not of another one.
         let newest = page.newest.zip(scan.newest);
         let unchanged = newest.is_some_and(|(newest, known)| (newest.written - known).abs() < SECOND);
@@ -502,6 +523,7 @@ fn read_page(
     fields: &[String],
     wanted: &Wanted,
     stop: &Stop,
+    next: impl FnMut(usize, Duration, i64) -> Option<Wanted>,
 ) -> Result<(Page, u64, i64)> {
     let page = || Stoppable::new(mirror, wanted.after, wanted.limit, stop);
     let export = |client: &mut Client<Http>| client.export(&mirror.scope, fields, wanted, page());
@@ -512,7 +534,7 @@ fn read_page(
             let page = read_by_id(client, mirror, fields, wanted.after, &ids, stop)?;
             return Ok((page, ids.len() as u64, ids.last().copied().unwrap_or(wanted.after)));
         }
-        None => client.search_read(&mirror.scope, fields, wanted, page)?,
+        None => client.search_read(&mirror.scope, fields, wanted, page, next)?,
     };
     let page = page.finish();
     let (rows, last) = (page.len() as u64, page.ids.last().copied());

@@ -8,9 +8,10 @@ use reqwest::{Response, StatusCode};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use url::Url;
 
 /// How to reach an Odoo server: the options of the foreign server.
@@ -31,20 +32,36 @@ pub struct Endpoint {
 /// Most bytes of one answer after decompression. A page of 5,000 metrics has 6 MB.
 const MAX_ANSWER: usize = 256 << 20;
 
+/// Longest that the end of a call waits for the network's threads. One that hangs in the system's resolver is left to its own time-out.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// The network of one fetching thread.
 pub struct Http {
     endpoint: Endpoint,
     client: reqwest::Client,
     /// Turns true when the backend no longer waits.
     cancelled: watch::Receiver<bool>,
-    /// `None` only while it is being dropped.
+    /// With a thread of its own: an exchange goes on while the fetching thread decodes the answer of the one before. `None` only while it is
+    /// being dropped.
     runtime: Option<Runtime>,
+    ahead: Option<Exchange>,
+}
+
+/// An exchange under way; given up when it is dropped.
+struct Exchange {
+    path: String,
+    body: String,
+    /// Just one.
+    task: JoinSet<std::result::Result<Reply, Failure>>,
 }
 
 impl Http {
     /// To be called on the thread that will use it.
     pub fn new(endpoint: Endpoint, cancelled: watch::Receiver<bool>) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        // The thread inherits that all signals are blocked.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("ipai_sync net")
             .enable_all()
             .build()
             .map_err(|error| internal("cannot start the network runtime", &error))?;
@@ -54,6 +71,7 @@ impl Http {
             client,
             cancelled,
             runtime: Some(runtime),
+            ahead: None,
         })
     }
 
@@ -70,44 +88,77 @@ impl Http {
             }
         })
     }
+
+    fn begin(&self, path: &str, body: String) -> std::result::Result<Exchange, Error> {
+        let Some(runtime) = &self.runtime else {
+            return Err(Error::Cancelled);
+        };
+        let url = self.endpoint.url.join(path).map_err(|_| Error::InvalidArgument {
+            message: "the url of the server cannot be used".to_owned(),
+            hint: "Use the address of Odoo without a path, such as https://erp.example.com.".to_owned(),
+        })?;
+        let request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "text/xml")
+            .body(body.clone());
+        let endpoint = self.endpoint.clone();
+        let exchange = async move {
+            let began = Instant::now();
+            match request.send().await {
+                Ok(response) => read(response, &endpoint, began).await,
+                Err(error) => Err(failure(&error, &endpoint)),
+            }
+        };
+        let mut task = JoinSet::new();
+        task.spawn_on(exchange, runtime.handle());
+        Ok(Exchange {
+            path: path.to_owned(),
+            body,
+            task,
+        })
+    }
 }
 
 impl Drop for Http {
     fn drop(&mut self) {
+        self.ahead = None;
         if let Some(runtime) = self.runtime.take() {
-            // A name lookup that hangs in the system's resolver must not hold whoever cancelled.
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(FAREWELL);
         }
     }
 }
 
 impl Transport for Http {
     fn post(&mut self, path: &str, body: String) -> std::result::Result<Reply, Failure> {
-        let url = self.endpoint.url.join(path).map_err(|_| Failure {
-            error: Error::InvalidArgument {
-                message: "the url of the server cannot be used".to_owned(),
-                hint: "Use the address of Odoo without a path, such as https://erp.example.com.".to_owned(),
-            },
-            resend: Resend::Never,
-        })?;
-        let request = self.client.post(url).header(CONTENT_TYPE, "text/xml").body(body);
-        let endpoint = self.endpoint.clone();
-        let exchange = async move {
-            match request.send().await {
-                Ok(response) => read(response, &endpoint).await,
-                Err(error) => Err(failure(&error, &endpoint)),
-            }
-        };
-        self.block_on(exchange).unwrap_or_else(|error| {
-            Err(Failure {
-                error,
-                resend: Resend::Never,
-            })
-        })
+        let ahead = self
+            .ahead
+            .take()
+            .filter(|ahead| ahead.path == path && ahead.body == body);
+        let begun = ahead.map_or_else(|| self.begin(path, body), Ok);
+        let ended = begun.and_then(|mut exchange| self.block_on(async move { exchange.task.join_next().await }));
+        match ended {
+            Ok(Some(Ok(result))) => result,
+            Ok(Some(Err(error))) => Err(never(internal("the request ended", &error))),
+            Ok(None) => Err(never(Error::Cancelled)),
+            Err(error) => Err(never(error)),
+        }
+    }
+
+    fn post_ahead(&mut self, path: &str, body: String) {
+        // Where it cannot begin, the request itself will say why.
+        self.ahead = self.begin(path, body).ok();
     }
 
     fn pause(&mut self, pause: Duration) -> Result<()> {
         self.block_on(async move { tokio::time::sleep(pause).await })
+    }
+}
+
+fn never(error: Error) -> Failure {
+    Failure {
+        error,
+        resend: Resend::Never,
     }
 }
 
@@ -158,15 +209,11 @@ pub fn certificates(pem: &str) -> Result<Vec<rustls::pki_types::CertificateDer<'
 }
 
 /// Checks the status, then reads the body as far as the cap.
-async fn read(mut response: Response, endpoint: &Endpoint) -> std::result::Result<Reply, Failure> {
+async fn read(mut response: Response, endpoint: &Endpoint, began: Instant) -> std::result::Result<Reply, Failure> {
     let status = response.status();
     if status != StatusCode::OK {
         return Err(refusal(status, response.headers(), endpoint));
     }
-    let never = |error| Failure {
-        error,
-        resend: Resend::Never,
-    };
     if text(response.headers(), &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
         return Err(never(Error::Malformed {
             cause: "it is an HTML page".to_owned(),
@@ -190,7 +237,10 @@ async fn read(mut response: Response, endpoint: &Endpoint) -> std::result::Resul
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => return Err(too_large()),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Reply { date, body }),
+            Ok(None) => {
+                let took = began.elapsed();
+                return Ok(Reply { date, body, took });
+            }
             Err(error) => return Err(failure(&error, endpoint)),
         }
     }

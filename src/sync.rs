@@ -37,6 +37,8 @@ pub struct Scan {
     pub limit: Option<u64>,
     /// [`Source::count`] will be called after the last page: the answer may be fetched while pages are written.
     pub count: bool,
+    /// All ids will be compared, too: a source that can tell digests is asked for those in place of a count.
+    pub compare: bool,
 }
 
 /// Where records come from.
@@ -60,8 +62,8 @@ pub trait Source {
     /// How many of these ids are those of records.
     fn count_among(&mut self, ids: &[i64]) -> Result<u64>;
 
-    /// How many records there are with ids in `(after, upto]`.
-    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64>;
+    /// How many records there are with ids in these ranges `(after, upto]`, which are few and ascend.
+    fn count_between(&mut self, ranges: &[(i64, i64)]) -> Result<u64>;
 
     /// The ids in `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so on, each range in brief; `None` where the source
     /// cannot tell.
@@ -119,6 +121,9 @@ pub trait Sink {
 
     /// The greatest id of a row; 0 where there is none.
     fn greatest(&mut self) -> Result<i64>;
+
+    /// The ranges `(after, upto]` of ids below the greatest one that have no row, in ascending order; `None` where there are more than `most`.
+    fn holes(&mut self, most: usize) -> Result<Option<Vec<(i64, i64)>>>;
 
     /// The ids of the rows in each range: see [`Source::digest`].
     fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>>;

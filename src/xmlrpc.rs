@@ -17,4 +17,5 @@ mod value_tests;
 
 pub use decode::{decode, decode_ids, decode_rows, Answer, Fault, FaultCode, Limits, RowVisitor, Scalar};
 pub use encode::encode_call;
+pub use plain::last_id;
 pub use value::Value;

@@ -56,10 +56,12 @@ pub struct Canned(pub Vec<u8>);
 impl Transport for Canned {
     fn post(&mut self, _path: &str, _body: String) -> Result<Reply, Failure> {
         Ok(Reply {
-            date: None,
             body: self.0.clone(),
+            ..Reply::default()
         })
     }
+
+    fn post_ahead(&mut self, _path: &str, _body: String) {}
 
     fn pause(&mut self, _pause: Duration) -> Result<(), ipai_sync::error::Error> {
         Ok(())

@@ -23,6 +23,8 @@ pub struct Statements {
     pub rest: String,
     /// The greatest id, or 0.
     pub greatest: String,
+    /// The ranges `(after, upto]` of ids that lie before a row and have none, at most `$1` of them.
+    pub holes: String,
     /// For the ids in `($1[n], $1[n + 1]]`: `n`, how many there are, their sum, and that of their squares; no row where there are none.
     /// None is beyond 2^31.
     pub digest: String,
@@ -76,6 +78,10 @@ impl Statements {
                 "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2{mine} order by odoo_id limit 50000"
             ),
             greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null{mine}"),
+            holes: format!(
+                "select after, upto\n  from (select lag(odoo_id, 1, 0::bigint) over (order by odoo_id) as after, odoo_id - 1 as upto from only {table} \
+                 where odoo_id > 0{mine}) as h\n  where after < upto\n  order by 1 limit $1"
+            ),
             // Thresholds are inclusive below, ranges above.
             digest: format!(
                 "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text\n  \
@@ -284,6 +290,12 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
                 "select odoo_id from only {table} where odoo_id > $1 and odoo_id <= $2 order by odoo_id limit 50000"
             ),
             greatest: format!("select coalesce(max(odoo_id), 0) from only {table} where odoo_id is not null"),
+            holes: format!(
+                "select after, upto
+  from (select lag(odoo_id, 1, 0::bigint) over (order by odoo_id) as after, odoo_id - 1 as upto from only {table} where odoo_id > 0) as h
+  where after < upto
+  order by 1 limit $1"
+            ),
             digest: format!(
                 "select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id * odoo_id)::text
   from only {table} where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]
@@ -302,6 +314,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             (&found.delete, &expected.delete),
             (&found.rest, &expected.rest),
             (&found.greatest, &expected.greatest),
+            (&found.holes, &expected.holes),
             (&found.digest, &expected.digest),
             (&found.total, &expected.total),
             (&found.counts, &expected.counts),
@@ -327,6 +340,7 @@ select count(*) filter (where inserted) as inserted, count(*) filter (where not 
             &found.compare,
             &found.rest,
             &found.greatest,
+            &found.holes,
             &found.digest,
             &found.delete,
             &found.counts,

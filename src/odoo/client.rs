@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
@@ -99,8 +100,9 @@ pub struct Client<T> {
     /// Whether it was asked for the addon and its company, and for the company.
     pub(super) identified: bool,
     pub(super) company_asked: bool,
-    /// Bytes of the last answer.
+    /// Bytes of the last answer, and how long it took.
     pub(super) received: usize,
+    took: Duration,
     /// Whether the uid is known to hold, and not only remembered.
     proven: bool,
     /// Odoo's clock at its first answer.
@@ -128,6 +130,7 @@ impl<T: Transport> Client<T> {
             identified: false,
             company_asked: false,
             received: 0,
+            took: Duration::ZERO,
             proven: false,
             first_date,
         }
@@ -141,6 +144,11 @@ impl<T: Transport> Client<T> {
     /// Bytes of the last answer, as they were before any compression.
     pub fn received(&self) -> usize {
         self.received
+    }
+
+    /// From the last request to the end of its answer.
+    pub fn took(&self) -> Duration {
+        self.took
     }
 
     /// Odoo's clock at its first answer.
@@ -192,8 +200,8 @@ impl<T: Transport> Client<T> {
         kwargs: Vec<(String, Value)>,
         safety: Safety,
     ) -> Result<Value> {
-        self.execute_kw(model, method, args, kwargs, safety, |body, limits| {
-            xmlrpc::decode(body, limits)
+        self.execute_kw(model, method, args, kwargs, safety, |client, body| {
+            xmlrpc::decode(body, &client.limits)
         })
     }
 
@@ -275,19 +283,31 @@ impl<T: Transport> Client<T> {
             args,
             kwargs,
             Safety::Harmless,
-            xmlrpc::decode_ids,
+            |client, body| xmlrpc::decode_ids(body, &client.limits),
         )
     }
 
     /// One page in keyset order into `page`.
+    ///
+    /// `next` tells what will be asked for next, where the page has so many bytes, took so long and ends with this id, as it seems: Odoo
+    /// gets to work on that while this page is decoded. A guess: what is really asked for next counts.
     pub fn search_read<V: RowVisitor>(
         &mut self,
         scope: &Scope,
         fields: &[String],
         wanted: &Wanted,
         page: impl FnMut() -> V,
+        mut next: impl FnMut(usize, Duration, i64) -> Option<Wanted>,
     ) -> Result<V> {
-        self.search_and_read(scope, scope.domain(wanted.terms()), fields, Some(wanted.limit), page)
+        let arguments = |wanted: &Wanted| reading(scope, scope.domain(wanted.terms()), fields, Some(wanted.limit));
+        let look_ahead = |client: &mut Self, body: &[u8]| {
+            let last = xmlrpc::last_id(body);
+            match last.and_then(|last| next(client.received, client.took, last)) {
+                Some(wanted) => client.begin(&scope.model, "search_read", arguments(&wanted)),
+                None => Ok(()),
+            }
+        };
+        self.read_rows(scope, "search_read", arguments(wanted), page, look_ahead)
     }
 
     /// The records with these ids that Odoo still shows, in keyset order.
@@ -298,8 +318,8 @@ impl<T: Transport> Client<T> {
         ids: &[i64],
         page: impl FnMut() -> V,
     ) -> Result<V> {
-        let domain = scope.domain([domain::one_of(ids)]);
-        self.search_and_read(scope, domain, fields, None, page)
+        let arguments = reading(scope, scope.domain([domain::one_of(ids)]), fields, None);
+        self.read_rows(scope, "search_read", arguments, page, |_, _| Ok(()))
     }
 
     /// The records with these ids, in their order, without those that are gone. Unlike `search_read` it shows archived records
@@ -317,50 +337,34 @@ impl<T: Transport> Client<T> {
             ("load".to_owned(), "".into()),
             ("context".to_owned(), scope.context()),
         ];
-        self.read_rows(scope, "read", ids, kwargs, page)
+        self.read_rows(scope, "read", (vec![ids], kwargs), page, |_, _| Ok(()))
     }
 
-    fn search_and_read<V: RowVisitor>(
-        &mut self,
-        scope: &Scope,
-        domain: Value,
-        fields: &[String],
-        limit: Option<u64>,
-        page: impl FnMut() -> V,
-    ) -> Result<V> {
-        let mut kwargs = vec![
-            ("fields".to_owned(), names(fields)),
-            ("order".to_owned(), "id".into()),
-            // A bare id for a many2one: without it Odoo computes a display name for each, at half its speed.
-            ("load".to_owned(), "".into()),
-            ("context".to_owned(), scope.context()),
-        ];
-        if let Some(limit) = limit {
-            kwargs.push(("limit".to_owned(), number(limit)));
-        }
-        self.read_rows(scope, "search_read", domain, kwargs, page)
-    }
-
+    /// `first` sees the answer before it is decoded.
     fn read_rows<V: RowVisitor>(
         &mut self,
         scope: &Scope,
         method: &str,
-        which: Value,
-        kwargs: Vec<(String, Value)>,
+        (args, kwargs): Arguments,
         mut page: impl FnMut() -> V,
+        mut first: impl FnMut(&mut Self, &[u8]) -> Result<()>,
     ) -> Result<V> {
-        self.execute_kw(
-            &scope.model,
-            method,
-            vec![which],
-            kwargs,
-            Safety::Harmless,
-            |body, limits| {
-                // A fresh page at each attempt: a damaged answer may have filled half of the one before.
-                let mut page = page();
-                Ok(xmlrpc::decode_rows(body, limits, &mut page)?.map(|()| page))
-            },
-        )
+        let decode = |client: &mut Self, body: &[u8]| {
+            first(client, body)?;
+            // A fresh page at each attempt: a damaged answer may have filled half of the one before.
+            let mut page = page();
+            Ok(xmlrpc::decode_rows(body, &client.limits, &mut page)?.map(|()| page))
+        };
+        self.execute_kw(&scope.model, method, args, kwargs, Safety::Harmless, decode)
+    }
+
+    /// Lets Odoo begin with the call that is likely to come next.
+    fn begin(&mut self, model: &str, method: &str, (args, kwargs): Arguments) -> Result<()> {
+        if let Some(uid) = self.known.uid {
+            let request = self.encode_execute_kw(uid, model, method, &Value::Array(args), &Value::Struct(kwargs))?;
+            self.transport.post_ahead(OBJECT, request);
+        }
+        Ok(())
     }
 
     /// The fields of a model that the user may read, by name: those named, or all.
@@ -416,7 +420,7 @@ impl<T: Transport> Client<T> {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
         safety: Safety,
-        mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
+        mut decode: impl FnMut(&mut Self, &[u8]) -> Result<Answer<R>>,
     ) -> Result<R> {
         let (args, kwargs) = (Value::Array(args), Value::Struct(kwargs));
         let mut fresh_login = self.known.uid.is_none();
@@ -427,8 +431,8 @@ impl<T: Transport> Client<T> {
             };
             let request = self.encode_execute_kw(uid, model, method, &args, &kwargs)?;
             let reply = self.send(OBJECT, request, safety)?;
-            self.received = reply.body.len();
-            let fault = match decode(&reply.body, &self.limits)? {
+            (self.received, self.took) = (reply.body.len(), reply.took);
+            let fault = match decode(self, &reply.body)? {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
@@ -509,6 +513,24 @@ impl<T: Transport> Client<T> {
             login: self.account.login.clone(),
         }
     }
+}
+
+/// Of a method: args and kwargs.
+type Arguments = (Vec<Value>, Vec<(String, Value)>);
+
+/// The arguments of `search_read`, in keyset order.
+fn reading(scope: &Scope, domain: Value, fields: &[String], limit: Option<u64>) -> Arguments {
+    let mut kwargs = vec![
+        ("fields".to_owned(), names(fields)),
+        ("order".to_owned(), "id".into()),
+        // A bare id for a many2one: without it Odoo computes a display name for each, at half its speed.
+        ("load".to_owned(), "".into()),
+        ("context".to_owned(), scope.context()),
+    ];
+    if let Some(limit) = limit {
+        kwargs.push(("limit".to_owned(), number(limit)));
+    }
+    (vec![domain], kwargs)
 }
 
 pub(super) fn names(fields: &[String]) -> Value {

@@ -23,6 +23,7 @@ const OBJECT: &str = "/xmlrpc/2/object";
 #[derive(Debug, Clone, PartialEq)]
 enum Asked {
     Post(&'static str, String),
+    Ahead(String),
     Pause(Duration),
 }
 
@@ -40,6 +41,11 @@ impl Transport for Script {
         let path = [COMMON, OBJECT].into_iter().find(|known| *known == path).unwrap();
         self.log.borrow_mut().push(Asked::Post(path, body));
         self.answers.pop_front().expect("one request too many")
+    }
+
+    fn post_ahead(&mut self, path: &str, body: String) {
+        assert_eq!(path, OBJECT);
+        self.log.borrow_mut().push(Asked::Ahead(body));
     }
 
     fn pause(&mut self, pause: Duration) -> Result<()> {
@@ -96,8 +102,8 @@ fn scope() -> Scope {
 
 fn reply(body: impl Into<Vec<u8>>) -> std::result::Result<Reply, Failure> {
     Ok(Reply {
-        date: None,
         body: body.into(),
+        ..Reply::default()
     })
 }
 
@@ -208,13 +214,19 @@ fn after(id: i64, limit: u64) -> Wanted {
 fn pauses(log: &Log) -> Vec<Duration> {
     let pause = |asked: &Asked| match asked {
         Asked::Pause(pause) => Some(*pause),
-        Asked::Post(..) => None,
+        Asked::Post(..) | Asked::Ahead(_) => None,
     };
     log.borrow().iter().filter_map(pause).collect()
 }
 
 fn posts(log: &Log) -> usize {
-    log.borrow().len() - pauses(log).len()
+    let asked = log.borrow();
+    asked.iter().filter(|asked| matches!(asked, Asked::Post(..))).count()
+}
+
+/// Nothing is expected to follow a page.
+fn nothing(_bytes: usize, _took: Duration, _last: i64) -> Option<Wanted> {
+    None
 }
 
 #[test]
@@ -499,7 +511,9 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
             upto: None,
             limit: 500,
         };
-        let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
+        let rows = client
+            .search_read(&scope, &fields, &wanted, Rows::default, nothing)
+            .unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),
@@ -510,6 +524,51 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
         ]);
         let asked = execute(5, "res.partner", "search_read", list([list(domain)]), kwargs);
         assert_eq!(*log.borrow(), [asked]);
+    }
+}
+
+#[test]
+fn what_follows_a_page_is_begun_before_it_is_decoded() {
+    let page = recorded("odoo19/search_read_10.xml");
+    let bytes = page.as_ref().map(|reply| reply.body.len()).unwrap();
+    let slow = page.map(|reply| Reply {
+        took: Duration::from_secs(3),
+        ..reply
+    });
+    let (mut client, log) = client(Some(5), vec![slow, result(list([]))]);
+    let (scope, fields) = (wide_scope(), ["name".to_owned()]);
+    let mut told = Vec::new();
+    let next = |bytes, took, last| {
+        told.push((bytes, took, last));
+        Some(after(last, 20))
+    };
+    let decoded = || {
+        assert_eq!(log.borrow().len(), 2, "decoding begins");
+        Rows::default()
+    };
+    let rows = client
+        .search_read(&scope, &fields, &after(0, 10), decoded, next)
+        .unwrap();
+    let Some([Value::Int(last), ..]) = rows.0.last().map(Vec::as_slice) else {
+        panic!("{rows:?}")
+    };
+    assert_eq!(told, [(bytes, Duration::from_secs(3), *last)]);
+    // It is asked for in the same words.
+    let rows = client.search_read(&scope, &fields, &after(*last, 20), Rows::default, nothing);
+    assert_eq!(rows, Ok(Rows::default()));
+    let [Asked::Post(_, first), Asked::Ahead(ahead), Asked::Post(_, second)] = &log.borrow()[..] else {
+        panic!("{log:?}")
+    };
+    assert!(ahead == second && ahead != first, "{ahead}");
+}
+
+#[test]
+fn nothing_follows_an_empty_page_or_a_fault() {
+    let next = |_, _, last| panic!("{last} is followed");
+    for answer in [result(list([])), fault(2, "<name>id</name> 7")] {
+        let (mut client, log) = client(Some(5), vec![answer]);
+        let _ = client.search_read(&scope(), &["name".to_owned()], &after(0, 10), Rows::default, next);
+        assert_eq!((log.borrow().len(), posts(&log)), (1, 1));
     }
 }
 

@@ -26,11 +26,18 @@ pub fn upto(id: i64) -> Term {
     term("id", "<=", id)
 }
 
-/// The records with ids in these ranges `(after, upto]`.
+/// Ids that are as little work for Odoo as a range.
+const LISTED: i64 = 16;
+
+/// The records with ids in these ranges `(after, upto]`: short ones are listed.
 pub fn between(ranges: &[(i64, i64)]) -> Vec<Value> {
-    let mut terms = vec![Value::from("|"); ranges.len().saturating_sub(1)];
-    for (first, last) in ranges {
-        terms.extend([Value::from("&"), after(*first), upto(*last)]);
+    let (short, long): (Vec<(i64, i64)>, Vec<_>) = ranges.iter().partition(|(after, upto)| upto - after <= LISTED);
+    let listed: Vec<i64> = short.into_iter().flat_map(|(after, upto)| after + 1..=upto).collect();
+    let listed = (!listed.is_empty()).then(|| one_of(&listed));
+    let mut terms = vec![Value::from("|"); (long.len() + usize::from(listed.is_some())).saturating_sub(1)];
+    terms.extend(listed);
+    for (first, last) in long {
+        terms.extend([Value::from("&"), after(first), upto(last)]);
     }
     terms
 }
@@ -48,22 +55,29 @@ mod tests {
     #[test]
     fn ranges_are_joined_in_prefix_notation() {
         assert_eq!(between(&[]), []);
-        assert_eq!(between(&[(1, 2)]), ["&".into(), after(1), upto(2)]);
+        assert_eq!(between(&[(1, 20)]), ["&".into(), after(1), upto(20)]);
         let (or, and) = (Value::from("|"), Value::from("&"));
         let expected = [
             or.clone(),
             or,
             and.clone(),
             after(1),
-            upto(2),
+            upto(20),
             and.clone(),
-            after(5),
-            upto(7),
+            after(50),
+            upto(70),
             and,
-            after(7),
-            upto(9),
+            after(70),
+            upto(90),
         ];
-        assert_eq!(between(&[(1, 2), (5, 7), (7, 9)]), expected);
+        assert_eq!(between(&[(1, 20), (50, 70), (70, 90)]), expected);
+    }
+
+    #[test]
+    fn short_ranges_are_listed() {
+        assert_eq!(between(&[(1, 2), (5, 7)]), [one_of(&[2, 6, 7])]);
+        let expected = ["|".into(), one_of(&[1, 100]), "&".into(), after(20), upto(40)];
+        assert_eq!(between(&[(0, 1), (20, 40), (99, 100)]), expected);
     }
 
     #[test]

@@ -4,10 +4,14 @@ use crate::error::Error;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// One HTTP exchange at a time, and a pause between two.
+/// HTTP exchanges, one after the other, and a pause between two.
 pub trait Transport {
     /// Posts `body` to `path` of the Odoo server and returns its answer of status 200, read to the end.
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
+
+    /// Begins the exchange that the next [`Transport::post`] is expected to ask for, and returns at once. A next one that asks for something
+    /// else forgets it. For requests that change nothing in Odoo only.
+    fn post_ahead(&mut self, path: &str, body: String);
 
     /// Waits before a retry; an error ends the call.
     fn pause(&mut self, pause: Duration) -> Result<(), Error>;
@@ -19,6 +23,8 @@ pub struct Reply {
     /// The `Date` header: the server's clock when it answered.
     pub date: Option<DateTime<Utc>>,
     pub body: Vec<u8>,
+    /// From the beginning of the exchange to its end.
+    pub took: Duration,
 }
 
 /// An exchange that brought no answer of status 200.

@@ -206,6 +206,14 @@ impl Sink for PgSink {
         Ok(greatest.unwrap_or(0))
     }
 
+    fn holes(&mut self, most: usize) -> Result<Option<Vec<(i64, i64)>>> {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+        let holes = spi::query(&self.statements.holes, &[limit.into()], |row| {
+            Ok((spi::column(row, 1)?, spi::column(row, 2)?))
+        })?;
+        Ok((holes.len() <= most).then_some(holes))
+    }
+
     fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {
         let mut digests = vec![Digest::default(); bounds.len().saturating_sub(1)];
         let ranges = spi::query(&self.statements.digest, &[bounds.to_vec().into()], |row| {
@@ -314,6 +322,10 @@ impl Sink for CommittingSink {
 
     fn greatest(&mut self) -> Result<i64> {
         self.look(|sink| sink.greatest())
+    }
+
+    fn holes(&mut self, most: usize) -> Result<Option<Vec<(i64, i64)>>> {
+        self.look(|sink| sink.holes(most))
     }
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {

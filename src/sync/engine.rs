@@ -63,8 +63,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     let mut counts = None;
     if !run.so_far.mode.compares() {
         // Equal counts are no proof, but all that such a run pays for; others compare every id.
-        let theirs = run.ask(|source| source.count())?;
-        let ours = run.put(|sink| sink.count())?;
+        let (theirs, ours) = run.counts()?;
         if theirs == ours {
             return run.complete(plan, theirs);
         }
@@ -120,7 +119,8 @@ impl<'a> Run<'a> {
             after: self.so_far.position.id,
             newest: plan.cursor,
             limit: plan.max_rows,
-            count: !self.so_far.mode.compares() && plan.max_rows.is_none(),
+            count: plan.max_rows.is_none(),
+            compare: self.so_far.mode.compares(),
         };
         self.ask(|source| source.start(scan))?;
         if scan.since.is_some() {
@@ -194,6 +194,20 @@ impl<'a> Run<'a> {
 
     pub(super) fn greatest(&mut self) -> Result<i64> {
         self.put(|sink| sink.greatest())
+    }
+
+    pub(super) fn holes(&mut self, most: usize) -> Result<Option<Vec<(i64, i64)>>> {
+        self.put(|sink| sink.holes(most))
+    }
+
+    /// Odoo's count and the mirror's.
+    pub(super) fn counts(&mut self) -> Result<(u64, u64)> {
+        Ok((self.ask(|source| source.count())?, self.count()?))
+    }
+
+    /// The mirror's count.
+    pub(super) fn count(&mut self) -> Result<u64> {
+        self.put(|sink| sink.count())
     }
 
     pub(super) fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {

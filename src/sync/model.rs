@@ -282,6 +282,12 @@ fn digests(bounds: &[i64], ids: impl Fn(i64, i64) -> Vec<i64>) -> Vec<Digest> {
     bounds.windows(2).map(|pair| digest(ids(pair[0], pair[1]))).collect()
 }
 
+fn assert_ascending(ranges: &[(i64, i64)]) {
+    let ascend =
+        ranges.iter().all(|(after, upto)| after < upto) && ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    assert!(!ranges.is_empty() && ascend, "{ranges:?}");
+}
+
 /// What a failing end says.
 pub fn failure() -> Error {
     Error::Connection {
@@ -431,17 +437,16 @@ impl Source for Reader {
 
     fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
         self.request("ids_among")?;
-        assert!(
-            !ranges.is_empty() && ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0),
-            "{ranges:?}"
-        );
+        assert_ascending(ranges);
         let ids = ranges.iter().flat_map(|(after, upto)| self.ids_between(*after, *upto));
         Ok((self.tamper)(ids.collect()))
     }
 
-    fn count_between(&mut self, after: i64, upto: i64) -> Result<u64> {
+    fn count_between(&mut self, ranges: &[(i64, i64)]) -> Result<u64> {
         self.request("count_between")?;
-        Ok(self.ids_between(after, upto).len() as u64)
+        assert_ascending(ranges);
+        let ids = ranges.iter().map(|(after, upto)| self.ids_between(*after, *upto).len());
+        Ok(ids.sum::<usize>() as u64)
     }
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
@@ -592,6 +597,14 @@ impl Sink for Table {
     fn greatest(&mut self) -> Result<i64> {
         self.call()?;
         Ok(self.rows.keys().next_back().copied().unwrap_or(0))
+    }
+
+    fn holes(&mut self, most: usize) -> Result<Option<Vec<(i64, i64)>>> {
+        self.call()?;
+        let before = std::iter::once(0).chain(self.rows.keys().copied());
+        let holes = before.zip(self.rows.keys().map(|id| id - 1));
+        let holes: Vec<(i64, i64)> = holes.filter(|(after, upto)| after < upto).collect();
+        Ok((holes.len() <= most).then_some(holes))
     }
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Vec<Digest>> {

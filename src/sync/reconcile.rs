@@ -3,6 +3,7 @@
 
 use super::engine::Run;
 use crate::error::{Error, Result};
+use std::cmp::Ordering;
 
 /// What one run may delete.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,12 +57,12 @@ pub(super) struct Found {
 
 /// Compares the ids of both ends and reads what is missing, where that is wanted. Deletes nothing.
 ///
-/// All of them are asked for, or only those of ranges that differ: where the source can tell digests, or where `seen` says that
-/// the counts differ by a few records only (Odoo's and the mirror's).
+/// All of them are asked for, or only those of ranges that differ: where the source can tell digests, or where counting tells. `seen` is what
+/// was counted by now: Odoo's records and the mirror's rows.
 pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, u64)>) -> Result<Found> {
     let mut found = Found::default();
     let ranges = match by_digest(run)? {
-        None => by_halves(run, seen)?,
+        None => by_counts(run, read_missing, seen, &mut found)?,
         ranges => ranges,
     };
     match ranges {
@@ -162,12 +163,94 @@ fn by_digest(run: &mut Run<'_>) -> Result<Option<Ranges>> {
     Ok(Some(ranges))
 }
 
-/// Halves the ids again and again and counts, where that takes fewer calls than asking for all ids. Equal counts pass for equal
-/// ids. Most counts are what remains of older ones: they only say where to look, and prove nothing.
-fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Ranges>> {
-    let Some((theirs, ours)) = seen else {
-        return Ok(None);
+/// Counts, where that takes fewer calls than asking for all ids.
+///
+/// What Odoo has where the mirror has no row is counted, and read, first. The mirror has whatever Odoo has then, so that as many records are the
+/// same ones, in all as well as in each range. Where the mirror has too many holes for that, equal counts pass for equal ids if they did before
+/// (`seen`).
+fn by_counts(
+    run: &mut Run<'_>,
+    read_missing: bool,
+    seen: Option<(u64, u64)>,
+    found: &mut Found,
+) -> Result<Option<Ranges>> {
+    let (theirs, mut ours) = match seen {
+        Some(counts) => counts,
+        None => run.counts()?,
     };
+    // What a list of all ids takes.
+    let calls = ours / run.window() as u64 + 1;
+    let greatest = run.greatest()?;
+    if calls == 1 || greatest >= GREATEST {
+        return Ok(None);
+    }
+    let most = (calls - 1).saturating_mul(HOLES_AT_ONCE);
+    let holes = run.holes(usize::try_from(most).unwrap_or(usize::MAX))?;
+    let parts = holes.map(|holes| in_parts(holes, greatest));
+    let Some(parts) = parts.filter(|parts| (parts.len() as u64) < calls) else {
+        return match seen {
+            Some(_) => by_halves(run, theirs, ours),
+            None => Ok(None),
+        };
+    };
+    for holes in parts {
+        let counted = run.ask(|source| source.count_between(&holes))?;
+        if counted == 0 {
+            continue;
+        }
+        if counted > AT_ONCE || !read_missing {
+            return Ok(None);
+        }
+        let ids = run.ask(|source| source.ids_among(&holes))?;
+        ascending(&ids, 0)?;
+        if ids.len() as u64 != counted {
+            // It has changed meanwhile, or Odoo counts what it does not list.
+            return Ok(None);
+        }
+        found.missing += counted;
+        for ids in ids.chunks(run.page_size().min(READ)) {
+            read(run, ids)?;
+        }
+        ours = run.count()?;
+    }
+    match ours.cmp(&theirs) {
+        Ordering::Equal => Ok(Some(Ranges {
+            alike: theirs,
+            differ: Vec::new(),
+        })),
+        Ordering::Greater => by_halves(run, theirs, ours),
+        // Odoo counts what it does not list, or something went while this was found out.
+        Ordering::Less => Ok(None),
+    }
+}
+
+/// What is counted at once: so many ids of short holes, or a [`LONG`]th of them of long ones.
+const HOLES_AT_ONCE: u64 = RANGES_AT_ONCE as u64 * LONG as u64;
+
+/// Ids of a hole that is as much work to look into as any longer one.
+const LONG: i64 = 16;
+
+/// All ids without a row, by call.
+fn in_parts(holes: Vec<(i64, i64)>, greatest: i64) -> Vec<Vec<(i64, i64)>> {
+    let mut parts: Vec<Vec<(i64, i64)>> = Vec::new();
+    let mut room = 0;
+    for (after, upto) in holes.into_iter().chain([(greatest, GREATEST)]) {
+        let weight = u64::try_from((upto - after).min(LONG)).unwrap_or(0);
+        if weight > room {
+            parts.push(Vec::new());
+            room = HOLES_AT_ONCE;
+        }
+        room -= weight;
+        if let Some(part) = parts.last_mut() {
+            part.push((after, upto));
+        }
+    }
+    parts
+}
+
+/// Halves the ids again and again and counts, where that takes fewer calls than asking for all ids. Most counts are what remains of older
+/// ones: they only say where to look, and prove nothing.
+fn by_halves(run: &mut Run<'_>, theirs: u64, ours: u64) -> Result<Option<Ranges>> {
     let page = run.page_size() as u64;
     let few = theirs.abs_diff(ours).max(1);
     let calls = few * (u64::from((ours / few / page).max(1).ilog2()) + 2);
@@ -179,7 +262,7 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
         return Ok(None);
     }
     let mut ranges = Ranges::default();
-    let behind = run.ask(|source| source.count_between(greatest, GREATEST))?;
+    let behind = run.ask(|source| source.count_between(&[(greatest, GREATEST)]))?;
     let mut open = vec![(0, greatest, theirs.saturating_sub(behind), ours)];
     while let Some((after, upto, theirs, ours)) = open.pop() {
         if theirs == ours {
@@ -192,7 +275,7 @@ fn by_halves(run: &mut Run<'_>, seen: Option<(u64, u64)>) -> Result<Option<Range
             });
         } else {
             let half = after + (upto - after) / 2;
-            let left = run.ask(|source| source.count_between(after, half))?;
+            let left = run.ask(|source| source.count_between(&[(after, half)]))?;
             let ours_left = run.digest(&[after, half])?.first().map_or(0, |digest| digest.count);
             // The lower half comes off first.
             open.push((half, upto, theirs.saturating_sub(left), ours.saturating_sub(ours_left)));

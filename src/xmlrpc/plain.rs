@@ -4,7 +4,7 @@
 //! library's white space, anything malformed) is no plain member, and left to the reader.
 
 use super::decode::{Scalar, Tag};
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
 /// A member of a struct that holds a scalar.
@@ -47,4 +47,12 @@ pub fn member(rest: &[u8]) -> Option<Member<'_>> {
         value: Scalar::of(tag, Cow::Borrowed(text)).ok()?,
         size: all - rest.len(),
     })
+}
+
+/// The id of the last row, as far as the end of an answer shows it without the rest being read: a guess.
+pub fn last_id(body: &[u8]) -> Option<i64> {
+    const BEFORE: &[u8] = b"<name>id</name>\n<value><int>";
+    let rest = &body[memmem::rfind(body, BEFORE)? + BEFORE.len()..];
+    let digits = &rest[..memchr(b'<', rest)?];
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
