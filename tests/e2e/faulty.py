@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness import shell
+
 RECORDED = Path(__file__).resolve().parents[1] / "corpus/odoo19"
 MODEL = "ipai.sample.metric"
 ADDON = "ipai.sync"
@@ -357,6 +359,15 @@ class FaultyOdoo:
         """The next `times` calls of `method` (None: of any) are answered by `behaviour`. Earlier rules come first."""
         self._rules.append(_Rule(method, behaviour, times))
 
+    def settle(self, seconds: float) -> None:
+        """Returns once every client is gone, one included that hung up before it was even taken: its request would come later."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as last:
+            # Connections are taken in order. This one is closed once it was taken, and has nothing to say.
+            last.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError):
+                last.recv(1)
+        shell.wait_until(lambda: self.connections == 0, "connections to Odoo closed", seconds=seconds, every=0.002)
+
     def heal(self) -> None:
         """Answers well from now on."""
         self._rules.clear()
@@ -483,8 +494,12 @@ class _Server(socketserver.ThreadingTCPServer):
         self.odoo = odoo
         super().__init__(("127.0.0.1", 0), _Handler)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # Here, and not in the connection's own thread, which may begin late.
         self.odoo.count(1)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:

@@ -18,8 +18,8 @@ from harness import shell
 #: Seconds within which a session must be back: far more than it takes, for a loaded machine.
 PROMPT = 2.0
 
-#: Name of the thread that calls Odoo.
-FETCHER = "ipai_sync fetch"
+#: Names of the threads that call Odoo: the one that reads, and its network.
+FETCHER, NETWORK = "ipai_sync fetch", "ipai_sync net"
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -65,7 +65,7 @@ class Holdings:
 def at_rest(pid: int) -> Holdings:
     """What a backend holds that is not syncing. The kernel lists a thread a moment longer than it lives."""
     shell.wait_until(
-        lambda: FETCHER not in Holdings.of(pid).threads, f"backend {pid} without a fetching thread", seconds=PROMPT, every=0.01
+        lambda: not {FETCHER, NETWORK} & set(Holdings.of(pid).threads), f"backend {pid} without our threads", seconds=PROMPT, every=0.01
     )
     return Holdings.of(pid)
 

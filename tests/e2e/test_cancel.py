@@ -112,7 +112,7 @@ def end_well(erp: FaultyOdoo, connection: Connection) -> None:
     run = connection.execute(SYNC).fetchone()
     assert run and run["delta"] == 0 and run["mirror_count"] == 3
     # The server, too, sees all connections closed.
-    shell.wait_until(lambda: erp.connections == 0, "connections to Odoo closed", seconds=PROMPT)
+    erp.settle(PROMPT)
 
 
 # Cancel, timeout, termination ---------------------------------------------------------------------------------------------------------

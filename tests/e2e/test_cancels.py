@@ -118,7 +118,7 @@ def phases(unreachable: str) -> list[Phase]:
 @contextmanager
 def under_way(rig: Rig, executor: ThreadPoolExecutor) -> Iterator[Future[Any]]:
     # What is still there of the one before would be taken for this one.
-    shell.wait_until(lambda: rig.erp.connections == 0, "connections to Odoo closed", seconds=PROMPT, every=0.002)
+    rig.erp.settle(PROMPT)
     rig.erp.requests.clear()
     rig.phase.begin(rig.erp)
     try:
@@ -203,7 +203,7 @@ def work(rig: Rig) -> None:
     supabase.rows(f"alter server {rig.mirror} options (set url '{erp.url}')")
     found = rig.connection.execute(row).fetchone()  # type: ignore[arg-type]
     assert found and found["delta"] == 0, rig.phase.name
-    shell.wait_until(lambda: erp.connections == 0, "connections to Odoo closed", seconds=PROMPT)
+    erp.settle(PROMPT)
 
 
 def test_a_thousand_ends(supabase: Supabase) -> None:
