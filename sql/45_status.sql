@@ -218,7 +218,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run begins and when it has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

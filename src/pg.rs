@@ -1,5 +1,6 @@
 //! Everything that touches Postgres.
 
+mod alerts;
 mod api;
 mod array;
 mod complete;

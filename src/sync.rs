@@ -110,6 +110,9 @@ pub struct Difference {
 
 /// Where records go. A sink that is dry counts what it would do and does nothing.
 pub trait Sink {
+    /// The source works on the first page: time for what needs none.
+    fn begun(&mut self) -> Result<()>;
+
     /// Writes what is new or differs and touches nothing else.
     fn write(&mut self, page: &Page) -> Result<Written>;
 

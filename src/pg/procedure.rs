@@ -6,7 +6,7 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{api, counts, cron, drift, lock, mirrors, origin, runs, spi, subtransaction, target, version};
+use super::{alerts, api, counts, cron, drift, lock, mirrors, origin, runs, spi, subtransaction, target, version};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
@@ -91,7 +91,7 @@ fn run_all(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Optio
 fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {
     let once = subtransaction::within(|| cron::jobs_for_once(name))?;
     let result = exclusively(name, requested, max_delete_ratio);
-    let result = tell_alerts().and(result);
+    let result = alerts::tell_at_end().and(result);
     // Only now: pg_cron hangs up on a job that is gone. One that found the mirror busy is still due.
     if once.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
@@ -103,25 +103,6 @@ fn run_one(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> R
         );
     }
     result
-}
-
-/// Tells what the run has changed in `ipai.sync_alerts`, in a transaction of its own: its end is committed, and nothing that goes
-/// wrong here, not even a NOTIFY queue that is full at the commit, makes it a failure. (A sync in the caller's transaction tells
-/// nothing: it may be rolled back, and the caller would pay for what goes wrong.)
-fn tell_alerts() -> Result<()> {
-    let tell = || spi::execute("select ipai.notify_alerts()", &[], |_| Ok(())).map(|_| ());
-    match subtransaction::within(tell).and_then(|()| subtransaction::commit()) {
-        // Whoever cancels means the whole call.
-        Err(error) if error.sqlstate() == "57014" => Err(error),
-        Err(error) => {
-            warning(
-                format!("a change of ipai.sync_alerts could not be told: {error}"),
-                "The run has ended as it says. To tell it again: select ipai.notify_alerts();".to_owned(),
-            );
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
 }
 
 fn exclusively(name: &str, requested: Requested, max_delete_ratio: Option<f64>) -> Result<()> {

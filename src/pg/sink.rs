@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::spi;
-use super::{array, counts, mirrors, report, runs, subtransaction};
+use super::{alerts, array, counts, mirrors, report, runs, subtransaction};
 use crate::error::{Error, Result};
 use crate::mirror::sql::Statements;
 use crate::mirror::{Mirror, Page, ACTIVE};
@@ -163,6 +163,10 @@ impl PgSink {
 }
 
 impl Sink for PgSink {
+    fn begun(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn write(&mut self, page: &Page) -> Result<Written> {
         match subtransaction::within(|| self.put_quickly(page)) {
             Err(error) if is_about_values(&error) => Err(self.blame(page, error)),
@@ -304,6 +308,10 @@ impl CommittingSink {
 }
 
 impl Sink for CommittingSink {
+    fn begun(&mut self) -> Result<()> {
+        alerts::tell_early()
+    }
+
     fn write(&mut self, page: &Page) -> Result<Written> {
         self.sink.write(page)
     }

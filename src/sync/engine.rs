@@ -123,6 +123,7 @@ impl<'a> Run<'a> {
             compare: self.so_far.mode.compares(),
         };
         self.ask(|source| source.start(scan))?;
+        self.put(|sink| sink.begun())?;
         if scan.since.is_some() {
             // While the source works on the first page, and counts. Where nothing is new, the sink has not to count again.
             self.put(|sink| sink.count())?;

@@ -547,6 +547,10 @@ impl Table {
 }
 
 impl Sink for Table {
+    fn begun(&mut self) -> Result<()> {
+        self.call()
+    }
+
     fn write(&mut self, page: &Page) -> Result<Written> {
         self.call()?;
         let [Column::Text(names), Column::Boolean(flags)] = page.columns.as_slice() else {
