@@ -1,0 +1,73 @@
+"""A mirror of more records than one list of ids brings, without the addon: compared by counting first, and exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric
+
+TABLE = "ipai.ipai_sample_metrics"
+#: With many short holes, and a long one.
+IDS = [number for number in range(1, 60_001) if number % 100 and not 20_000 < number <= 25_000]
+
+
+@pytest.fixture(scope="module")
+def odoo() -> Iterator[FaultyOdoo]:
+    with FaultyOdoo(metric(number) for number in IDS) as server:
+        yield server
+
+
+@pytest.fixture
+def erp(odoo: FaultyOdoo, supabase: Supabase) -> FaultyOdoo:
+    """Filled into the mirror."""
+    odoo.records = [metric(number) for number in IDS]
+    supabase.server(odoo.url)
+    assert supabase.run()["inserted"] == len(IDS)
+    odoo.requests.clear()
+    return odoo
+
+
+def mirrored(supabase: Supabase) -> list[int]:
+    return [row["odoo_id"] for row in supabase.rows(f"select odoo_id from {TABLE} order by odoo_id")]
+
+
+def lists_of_ids(erp: FaultyOdoo) -> list[int]:
+    """How many ids each list had that was asked for."""
+    return [len(erp._search(request)) for request in erp.received("search")]
+
+
+def test_what_is_in_step_is_proven_by_two_counts(supabase: Supabase, erp: FaultyOdoo) -> None:
+    run = supabase.run("'sample_metrics', 'reconcile'")
+    assert (run["mode"], run["odoo_count"], run["mirror_count"]) == ("reconcile", len(IDS), len(IDS))
+    # The page of what is new, all records, those without a row; and the counts of the views.
+    assert "search" not in erp.called()
+
+
+def test_what_is_gone_and_what_is_missing_do_not_hide_each_other(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # As many of both, close to one another, and at both ends.
+    gone, missing = {1, 41, 30_001, 59_999}, {2, 42, 12_345, 59_998}
+    erp.records = [record for record in erp.records if record["id"] not in gone]
+    supabase.rows(f"delete from {TABLE} where odoo_id = any (%s)", [*missing])
+    run = supabase.run("'sample_metrics', 'reconcile'")
+    assert (run["inserted"], run["deleted"], run["odoo_count"]) == (4, 4, len(IDS) - 4)
+    assert mirrored(supabase) == [number for number in IDS if number not in gone]
+
+
+def test_what_came_unseen_is_read_and_nothing_else(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # With old dates, in holes and behind all others.
+    came = [100, 22_222, 60_001]
+    erp.records = sorted([*erp.records, *map(metric, came)], key=lambda record: record["id"])
+    run = supabase.run("'sample_metrics', 'reconcile'")
+    assert (run["inserted"], run["updated"], run["deleted"]) == (3, 0, 0)
+    assert mirrored(supabase) == sorted([*IDS, *came])
+    assert lists_of_ids(erp) == [3]
+
+
+def test_rows_of_ones_own_are_no_part_of_it(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows(f"insert into {TABLE} (name, code, unit) values ('local', 'LOCAL', 'count')")
+    assert supabase.run("'sample_metrics', 'reconcile'")["deleted"] == 0
+    assert supabase.row(f"select count(*) from {TABLE} where odoo_id is null")["count"] == 1
+    assert "search" not in erp.called()
