@@ -182,6 +182,8 @@ begin
         from ipai.mirrors m
         left join (select a.mirror, array_agg(a.kind order by a.kind) as kinds from ipai.sync_alerts a group by a.mirror) a on a.mirror = m.name
         where m.alerts <> coalesce(a.kinds, '{}')
+          -- While it runs, it looks neither late nor as if it had never run. Its end tells.
+          and not exists (select from ipai.sync_runs r where r.mirror = m.name and r.state = 'running')
         for no key update of m skip locked) changed;
     if mirrors is null then
         return 0;
@@ -218,7 +220,7 @@ begin
 end
 $$;
 comment on function ipai.notify_alerts() is
-    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. run_sync calls it when a run begins and when it has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
+    'Tells what has changed in ipai.sync_alerts since the last call, as NOTIFY ipai_sync_alerts: {"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}; where that is too long, as {"truncated": true, "counts": {"raised", "cleared"}}. Returns the number of changes. What concerns a mirror that is running is told when it has ended. run_sync calls it when a run begins and when it has ended, a sync in the caller''s transaction does not; what only time brings (late, never) is told by the next call, so let pg_cron call it too.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -252,7 +252,7 @@ impl OdooSource {
 
 impl Source for OdooSource {
     fn start(&mut self, scan: Scan) -> Result<()> {
-        // Room for one page: a second may be in the making while the first waits here and a third is written.
+        // Room for one page: while it waits here another one is written, the next one is decoded, and the answer after that may be on its way.
         let (sender, pages) = sync_channel(1);
         let (count, counted) = sync_channel(1);
         let mirror = Arc::clone(&self.mirror);
@@ -325,10 +325,12 @@ impl Source for OdooSource {
     }
 
     fn ids_among(&mut self, ranges: &[(i64, i64)]) -> Result<Vec<i64>> {
-        let mirror = Arc::clone(&self.mirror);
+        let (mirror, filled_from) = (Arc::clone(&self.mirror), self.filled_from.clone());
         let ranges = ranges.to_vec();
-        self.fetcher
-            .run(move |client| client.search_between(&mirror.scope, &ranges))
+        self.fetcher.run(move |client| {
+            check_database(client, &mirror, &filled_from)?;
+            client.search_between(&mirror.scope, &ranges)
+        })
     }
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {

@@ -89,8 +89,9 @@ impl Http {
         })
     }
 
+    /// Begins an exchange, unless the run is cancelled by now.
     fn begin(&self, path: &str, body: String) -> std::result::Result<Exchange, Error> {
-        let Some(runtime) = &self.runtime else {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !*self.cancelled.borrow()) else {
             return Err(Error::Cancelled);
         };
         let url = self.endpoint.url.join(path).map_err(|_| Error::InvalidArgument {

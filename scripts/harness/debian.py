@@ -5,7 +5,11 @@ The mirror is the one that the machine uses already; signatures and hashes are c
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import shell
@@ -24,6 +28,29 @@ def mirror() -> str:
         if name == release:
             return uri
     raise RuntimeError(f"apt has no source for Debian {release}: the scripts are made for Debian 12 (see README)")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A file of Debian's pool as it is known to be: a mirror's list may be days ahead of its files, and names a version that is not there yet."""
+
+    #: Below the mirror's folder `pool`.
+    path: str
+    sha256: str
+
+    def fetch(self, into: Path) -> Path:
+        """Fetches it, whatever the mirror's list says."""
+        shell.say(f"The mirror does not have what it lists: taking {self.path} instead")
+        target = into / self.path.rpartition("/")[2]
+        digest = hashlib.sha256()
+        with urllib.request.urlopen(f"{mirror().rstrip('/')}/pool/{self.path}", timeout=600) as answer, open(target, "wb") as file:
+            while block := answer.read(1 << 20):
+                digest.update(block)
+                file.write(block)
+        if digest.hexdigest() != self.sha256:
+            target.unlink()
+            raise RuntimeError(f"{self.path} is not the file that it should be: its SHA-256 is {digest.hexdigest()}")
+        return target
 
 
 class Suite:
@@ -51,12 +78,20 @@ class Suite:
         self._apt = ["apt-get", "-q", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
         shell.run([*self._apt, "update"], capture=True)
 
-    def download(self, package: str, into: Path) -> Path:
-        """Fetches the package's .deb, neither installed nor unpacked."""
-        shell.run([*self._apt, "download", package], cwd=into, capture=True)
-        return next(into.glob(f"{package}_*.deb"))
+    def download(self, package: str, into: Path, known: Known) -> Path:
+        """Fetches the package's .deb, neither installed nor unpacked: the newest one, else the known one."""
+        return self._fetch(["download", package], into, f"{package}_*.deb", known)
 
-    def download_source(self, package: str, into: Path) -> Path:
-        """Fetches the package's source and returns its original (upstream) archive."""
-        shell.run([*self._apt, "source", "--download-only", package], cwd=into, capture=True)
-        return next(into.glob(f"{package}_*.orig.tar.*"))
+    def download_source(self, package: str, into: Path, known: Known) -> Path:
+        """Fetches the package's source and returns its original (upstream) archive: the newest one, else the known one."""
+        return self._fetch(["source", "--download-only", package], into, f"{package}_*.orig.tar.*", known)
+
+    def _fetch(self, command: list[str], into: Path, pattern: str, known: Known) -> Path:
+        try:
+            shell.run([*self._apt, *command], cwd=into, capture=True)
+        except shell.CommandFailed as failure:
+            try:
+                return known.fetch(into)
+            except (urllib.error.URLError, TimeoutError) as error:
+                raise failure from error
+        return next(into.glob(pattern))

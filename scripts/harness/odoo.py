@@ -86,9 +86,12 @@ def ensure_odoo() -> OdooInstall:
     return install
 
 
+_KNOWN_ODOO = debian.Known("main/o/odoo/odoo-19_19.0.0+dfsg-1_all.deb", "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf")
+
+
 def _unpack_odoo(install: OdooInstall) -> None:
     work = paths.run_dir()
-    package = debian.Suite("sid", work / "apt").download("odoo-19", work)
+    package = debian.Suite("sid", work / "apt").download("odoo-19", work, _KNOWN_ODOO)
     target = install.root / "package"
     target.mkdir()
     unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" "${@:3}"'

@@ -129,9 +129,14 @@ def ensure_pg17() -> Installation:
     return Installation(prefix / "bin/pg_config")
 
 
+_KNOWN_PG17 = debian.Known(
+    "main/p/postgresql-17/postgresql-17_17.11.orig.tar.bz2", "dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979"
+)
+
+
 def _build_pg17(prefix: Path) -> None:
     work = paths.run_dir()
-    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work)
+    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _KNOWN_PG17)
     source = work / "source"
     source.mkdir()
     shell.run(["tar", "-xf", archive, "-C", source, "--strip-components=1"])

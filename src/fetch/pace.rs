@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Records of the first page: enough to tell what one costs.
 const FIRST: u64 = 5_000;
-/// Size that an answer should have, in bytes: a run holds about three pages.
+/// Size that an answer should have, in bytes: a run holds about four of them, decoded or not.
 const BYTES: f64 = 10_000_000.0;
 /// Time that an answer should take: a run shows progress, and loses a page where it is cut.
 const TIME: Duration = Duration::from_secs(5);

@@ -301,7 +301,8 @@ impl<T: Transport> Client<T> {
     ) -> Result<V> {
         let arguments = |wanted: &Wanted| reading(scope, scope.domain(wanted.terms()), fields, Some(wanted.limit));
         let look_ahead = |client: &mut Self, body: &[u8]| {
-            let last = xmlrpc::last_id(body);
+            // Pages move on; anything else is no id of a record.
+            let last = xmlrpc::last_id(body).filter(|last| *last > wanted.after);
             match last.and_then(|last| next(client.received, client.took, last)) {
                 Some(wanted) => client.begin(&scope.model, "search_read", arguments(&wanted)),
                 None => Ok(()),

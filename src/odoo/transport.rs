@@ -10,7 +10,7 @@ pub trait Transport {
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
 
     /// Begins the exchange that the next [`Transport::post`] is expected to ask for, and returns at once. A next one that asks for something
-    /// else forgets it. For requests that change nothing in Odoo only.
+    /// else forgets it, though Odoo may do its work to the end. For requests that change nothing in Odoo only.
     fn post_ahead(&mut self, path: &str, body: String);
 
     /// Waits before a retry; an error ends the call.

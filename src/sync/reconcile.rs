@@ -58,17 +58,23 @@ pub(super) struct Found {
 /// Compares the ids of both ends and reads what is missing, where that is wanted. Deletes nothing.
 ///
 /// All of them are asked for, or only those of ranges that differ: where the source can tell digests, or where counting tells. `seen` is what
-/// was counted by now: Odoo's records and the mirror's rows.
+/// a run has counted that only compares where counts differ: Odoo's records and the mirror's rows.
 pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, u64)>) -> Result<Found> {
     let mut found = Found::default();
-    let ranges = match by_digest(run)? {
-        None => by_counts(run, read_missing, seen, &mut found)?,
-        ranges => ranges,
+    let (ranges, counted) = match by_digest(run)? {
+        Some(ranges) => (Some(ranges), false),
+        None => (by_counts(run, read_missing, seen, &mut found)?, true),
     };
     match ranges {
         Some(ranges) => {
             found.odoo_count = ranges.alike;
             compare_ranges(run, &ranges.differ, read_missing, &mut found)?;
+            // Halves were counted one after the other. Where Odoo has changed meanwhile, something that is gone may have passed unseen.
+            let believed = counted && ranges.alike > 0 && !ranges.differ.is_empty();
+            if believed && seen.is_none() && !is_explained(run, &found)? {
+                found = Found::default();
+                compare_range(run, EVERYTHING, read_missing, &mut found)?;
+            }
         }
         None => compare_range(run, EVERYTHING, read_missing, &mut found)?,
     }
@@ -82,6 +88,12 @@ pub(super) fn compare(run: &mut Run<'_>, read_missing: bool, seen: Option<(u64, 
     }
     found.gone = gone;
     Ok(found)
+}
+
+/// Whether Odoo has as many records as there are rows that are not gone.
+fn is_explained(run: &mut Run<'_>, found: &Found) -> Result<bool> {
+    let (theirs, ours) = run.counts()?;
+    Ok(ours.checked_sub(found.gone.len() as u64) == Some(theirs))
 }
 
 /// Ids that are counted in one call.
@@ -166,25 +178,35 @@ fn by_digest(run: &mut Run<'_>) -> Result<Option<Ranges>> {
 /// Counts, where that takes fewer calls than asking for all ids.
 ///
 /// What Odoo has where the mirror has no row is counted, and read, first. The mirror has whatever Odoo has then, so that as many records are the
-/// same ones, in all as well as in each range. Where the mirror has too many holes for that, equal counts pass for equal ids if they did before
-/// (`seen`).
+/// same ones, in all as well as in each range, as far as nothing changes between two counts. Where the mirror has too many holes for that,
+/// equal counts pass for equal ids if they did before (`seen`).
 fn by_counts(
     run: &mut Run<'_>,
     read_missing: bool,
     seen: Option<(u64, u64)>,
     found: &mut Found,
 ) -> Result<Option<Ranges>> {
-    let (theirs, mut ours) = match seen {
-        Some(counts) => counts,
-        None => run.counts()?,
-    };
+    let ours = run.count()?;
     // What a list of all ids takes.
     let calls = ours / run.window() as u64 + 1;
     let greatest = run.greatest()?;
-    if calls == 1 || greatest >= GREATEST {
+    if greatest >= GREATEST {
         return Ok(None);
     }
-    let most = (calls - 1).saturating_mul(HOLES_AT_ONCE);
+    let (theirs, ours) = match seen {
+        Some(counts) => counts,
+        None => run.counts()?,
+    };
+    if calls == 1 {
+        // One list, and with the count it is known to be whole.
+        let mut ranges = Ranges::default();
+        ranges.add(Range {
+            count: Some(theirs),
+            ..EVERYTHING
+        });
+        return Ok(Some(ranges));
+    }
+    let most = (calls - 1).saturating_mul(HOLES_AT_ONCE).min(MOST_HOLES);
     let holes = run.holes(usize::try_from(most).unwrap_or(usize::MAX))?;
     let parts = holes.map(|holes| in_parts(holes, greatest));
     let Some(parts) = parts.filter(|parts| (parts.len() as u64) < calls) else {
@@ -193,36 +215,47 @@ fn by_counts(
             None => Ok(None),
         };
     };
+    let mut came = Vec::new();
+    let mut all_listed = true;
     for holes in parts {
         let counted = run.ask(|source| source.count_between(&holes))?;
-        if counted == 0 {
-            continue;
-        }
-        if counted > AT_ONCE || !read_missing {
+        if came.len() as u64 + counted > AT_ONCE {
             return Ok(None);
         }
-        let ids = run.ask(|source| source.ids_among(&holes))?;
-        ascending(&ids, 0)?;
-        if ids.len() as u64 != counted {
-            // It has changed meanwhile, or Odoo counts what it does not list.
-            return Ok(None);
+        if counted > 0 {
+            let ids = run.ask(|source| source.ids_among(&holes))?;
+            ascending(&ids, came.last().copied().unwrap_or(0))?;
+            all_listed &= ids.len() as u64 >= counted;
+            came.extend(ids);
         }
-        found.missing += counted;
-        for ids in ids.chunks(run.page_size().min(READ)) {
-            read(run, ids)?;
-        }
-        ours = run.count()?;
     }
+    if !read_missing && !came.is_empty() {
+        // What is missing stays so, and halves of it would not add up.
+        return Ok(None);
+    }
+    for ids in came.chunks(run.page_size().min(READ)) {
+        read(run, ids)?;
+    }
+    let (theirs, ours) = match came.is_empty() && theirs == ours {
+        true => (theirs, ours),
+        // They were counted before this was found out, and Odoo goes on.
+        false => run.counts()?,
+    };
+    found.missing = came.len() as u64;
     match ours.cmp(&theirs) {
-        Ordering::Equal => Ok(Some(Ranges {
+        Ordering::Equal if all_listed => Ok(Some(Ranges {
             alike: theirs,
             differ: Vec::new(),
         })),
-        Ordering::Greater => by_halves(run, theirs, ours),
-        // Odoo counts what it does not list, or something went while this was found out.
-        Ordering::Less => Ok(None),
+        Ordering::Greater if all_listed => by_halves(run, theirs, ours),
+        // Odoo counts what it does not list, or something went meanwhile.
+        _ if seen.is_some() => by_halves(run, theirs, ours),
+        _ => Ok(None),
     }
 }
+
+/// Holes that are kept in memory, at most.
+const MOST_HOLES: u64 = 100_000;
 
 /// What is counted at once: so many ids of short holes, or a [`LONG`]th of them of long ones.
 const HOLES_AT_ONCE: u64 = RANGES_AT_ONCE as u64 * LONG as u64;

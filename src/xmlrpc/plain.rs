@@ -56,3 +56,27 @@ pub fn last_id(body: &[u8]) -> Option<i64> {
     let digits = &rest[..memchr(b'<', rest)?];
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_id_is_that_of_the_last_row_as_it_seems() {
+        let row = |id: &str| {
+            format!("<struct>\n<member>\n<name>id</name>\n<value><int>{id}</int></value>\n</member>\n</struct>")
+        };
+        let last = |rows: &[String]| last_id(rows.concat().as_bytes());
+        assert_eq!(last(&[row("4"), row("17")]), Some(17));
+        assert_eq!(last(&[row("4"), row("-3")]), Some(-3));
+        for nothing in ["", "x", "99999999999999999999", " 7"] {
+            assert_eq!(last(&[row("4"), row(nothing)]), None, "{nothing:?}");
+        }
+        assert_eq!(last(&[]), None);
+        // Other white space, an answer that is cut off.
+        assert_eq!(last(&[row("4").replace('\n', "")]), None);
+        assert_eq!(last_id(b"<name>id</name>\n<value><int>17"), None);
+        // A guess: what is nested looks alike.
+        assert_eq!(last(&[row("4"), format!("<value>{}</value>", row("1"))]), Some(1));
+    }
+}

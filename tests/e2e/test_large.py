@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from conftest import Supabase
@@ -64,6 +65,16 @@ def test_what_came_unseen_is_read_and_nothing_else(supabase: Supabase, erp: Faul
     assert (run["inserted"], run["updated"], run["deleted"]) == (3, 0, 0)
     assert mirrored(supabase) == sorted([*IDS, *came])
     assert lists_of_ids(erp) == [3]
+
+
+def test_what_is_missing_is_not_read_from_another_database(supabase: Supabase, erp: FaultyOdoo) -> None:
+    came = metric(60_001)
+    erp.records = [*erp.records, came]
+    erp.company = "2020-02-02 02:02:02"
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is not the one that mirror"):
+        supabase.run("'sample_metrics', 'reconcile'")
+    erp.company = "2026-01-01 08:00:00"
+    assert mirrored(supabase) == IDS
 
 
 def test_rows_of_ones_own_are_no_part_of_it(supabase: Supabase, erp: FaultyOdoo) -> None:

@@ -62,7 +62,7 @@ def test_a_page_whose_call_is_cut_is_asked_for_again(supabase: Supabase, erp: Fa
 
 def test_what_was_asked_for_ahead_is_given_up_with_a_page_that_is_wrong(supabase: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_read", revalued(lambda records: [{**record, "value": "much"} for record in records]), times=1)
-    with pytest.raises(Exception, match='value of ipai.sample.metric id 1 field "value" does not fit'):
+    with pytest.raises(Exception, match=r'value of ipai\.sample\.metric id 1 field "value" does not fit'):
         supabase.row(SYNC)
     erp.settle(2)
     assert asked_after(erp) in ([0], [0, 2])

@@ -180,9 +180,10 @@ def test_some_failures_may_be_usual(mirrored: Supabase, erp: FaultyOdoo) -> None
 def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_read", DENIED, times=1)
     failed = fail(mirrored)
+    erp.requests.clear()
     erp.on("search_read", silent, times=1)
     with running(mirrored, mirrored.connect(), CALL) as call:
-        shell.wait_until(lambda: status(mirrored)["state"] == "running", "the run", seconds=10, every=0.02)
+        shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
         mirrored.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
         assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
     assert mirrored.last_run()["state"] == "cancelled"
@@ -196,9 +197,10 @@ def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: S
 
 
 def test_a_killed_run_has_failed(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    erp.requests.clear()
     erp.on("search_read", silent, times=1)
     with running(mirrored, mirrored.connect(), CALL) as call:
-        shell.wait_until(lambda: status(mirrored)["state"] == "running", "the run", seconds=10, every=0.02)
+        shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
         mirrored.rows("select pg_terminate_backend(pid) from ipai.run_log where state = 'running'")
         call.exception(timeout=PROMPT)
     shell.wait_until(lambda: status(mirrored)["state"] == "failing", "the end of the session", seconds=PROMPT, every=0.02)
@@ -590,6 +592,32 @@ def test_a_mirror_that_somebody_works_on_is_told_of_later(mirrored: Supabase, li
     assert mirrored.row(NOTIFY) == {"changes": 1}
     (payload,) = listener.received()
     assert [change["mirror"] for change in payload["raised"]] == ["one"]
+
+
+def test_a_run_that_begins_tells_what_concerns_others_and_nothing_of_its_own(
+    mirrored: Supabase, erp: FaultyOdoo, listener: Listener
+) -> None:
+    mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
+    age(mirrored, "366 days")
+    assert mirrored.row(NOTIFY) == {"changes": 1}
+    assert len(listener.received()) == 1
+    mirrored.another_mirror("never")
+    age(mirrored, "1 day")
+    erp.requests.clear()
+    erp.on("search_read", silent)
+    connection = mirrored.connect()
+    with running(mirrored, connection, CALL) as call:
+        shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
+        (payload,) = listener.received()
+        assert [change["mirror"] for change in payload["raised"]] == ["never"]
+        # While it runs it is not late. That it was nobody should believe to be over.
+        assert (alerts(mirrored), payload["cleared"], mirrored.row(NOTIFY)) == (["never"], [], {"changes": 0})
+        mirrored.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
+    assert (alerts(mirrored), mirrored.row(NOTIFY), listener.received()) == (["late", "never"], {"changes": 0}, [])
+    erp.heal()
+    mirrored.run()
+    assert listener.received() == [{"raised": [], "cleared": [{"mirror": "sample_metrics", "kind": "late"}]}]
 
 
 def plant(supabase: Supabase, mirrors: int, name: str, message: str = "x") -> None:
