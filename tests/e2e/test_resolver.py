@@ -1,0 +1,125 @@
+"""A name lookup that hangs: nothing can end the system's resolver, so whoever cancels must not have to wait for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from conftest import Supabase
+from faulty import FaultyOdoo, metric
+from harness import paths, postgres, shell
+from harness.postgres import Installation
+from reliability import Section
+from sessions import FETCHER, NETWORK, PROMPT, Connection, Holdings, at_rest, error_of, is_alive, running
+
+SECTION = Section("Name lookups")
+SYNC = "select * from ipai.sync_sample_metrics()"
+#: Seconds that the resolver hangs.
+HANGS = 5
+NAME = "odoo.hangs.invalid"
+
+#: What stands before the C library's function, for this name only.
+RESOLVER = f"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {{
+    if (name && strcmp(name, "{NAME}") == 0) {{
+        sleep({HANGS});
+        return EAI_AGAIN;
+    }}
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(name, service, hints, found);
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def hanging(extension_pg: Installation) -> Iterator[Supabase]:
+    """A cluster whose backends wait for the lookup of one name."""
+    shell.apt_install("gcc", "libc6-dev")
+    directory = paths.run_dir()
+    library = directory / "resolver.so"
+    shell.run(["gcc", "-shared", "-fPIC", "-o", library, "-xc", "-", "-ldl"], stdin=RESOLVER)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LD_PRELOAD", str(library))
+        cluster = postgres.supabase_cluster(extension_pg)
+        with cluster as started:
+            environment.delenv("LD_PRELOAD")
+            started.psql("create extension ipai_sync")
+            postgres.migrate(started)
+            yield Supabase(started)
+
+
+@pytest.fixture
+def erp(hanging: Supabase) -> Iterator[FaultyOdoo]:
+    """Well, and not what the server names: that is a name whose lookup hangs."""
+    with FaultyOdoo([metric(1), metric(2)]) as server:
+        hanging.server(server.url)
+        hanging.row(SYNC)
+        hanging.rows(f"alter server odoo options (set url 'https://{NAME}')")
+        yield server
+        hanging.reset()
+
+
+def cancel(supabase: Supabase, connection: Connection) -> None:
+    supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+
+
+def terminate(supabase: Supabase, connection: Connection) -> None:
+    supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+
+
+def lookups(pid: int) -> int:
+    """Threads that may be in the resolver, but for the one that waits for them."""
+    return Holdings.of(pid).threads.count(NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("what", "end", "sqlstate"), [("cancelled", cancel, "57014"), ("terminated", terminate, "57P01")], ids=["cancel", "terminate"]
+)
+def test_an_end_does_not_wait_for_the_resolver(
+    hanging: Supabase, erp: FaultyOdoo, what: str, end: Callable[[Supabase, Connection], None], sqlstate: str
+) -> None:
+    connection = hanging.connect()
+    pid = connection.info.backend_pid
+    with SECTION.trial(f"a name lookup that hangs, {what}") as trial, running(hanging, connection, SYNC) as call:
+        # The network's own thread, and the one that looks up the name.
+        shell.wait_until(lambda: lookups(pid) == 2, "the lookup", seconds=10, every=0.01)
+        trial.begin()
+        end(hanging, connection)
+        error = error_of(call)
+        assert error.sqlstate == sqlstate
+        took = time.monotonic()
+        if end is terminate:
+            shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+            trial.ends("57P01: the backend ends")
+            return
+        assert FETCHER not in Holdings.of(pid).threads
+        trial.ends("57014: the lookup's thread ends with the resolver's time-out")
+    # It goes by itself, and the session works meanwhile as well as then.
+    hanging.rows(f"alter server odoo options (set url '{erp.url}')")
+    row = connection.execute(SYNC).fetchone()
+    assert row and row["delta"] == 0
+    shell.wait_until(lambda: lookups(pid) == 0, "the lookup's end", seconds=HANGS + PROMPT)
+    assert time.monotonic() - took < HANGS + PROMPT
+    assert at_rest(pid).threads == ["postgres"]
+
+
+def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: FaultyOdoo) -> None:
+    hanging.rows("alter server odoo options (add connect_timeout '1')")
+    with SECTION.trial("a name lookup that takes longer than connect_timeout") as trial:
+        with pytest.raises(psycopg.OperationalError) as caught:
+            hanging.row(SYNC)
+        trial.ends(caught.value)
+        assert caught.value.sqlstate == "08001"
+
+
+def test_the_page_shows_what_was_found() -> None:
+    SECTION.compare()
