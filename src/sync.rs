@@ -1,6 +1,7 @@
 //! How a mirror is brought into step with Odoo: one loop, [`engine::run`], between a [`Source`] and a [`Sink`].
 //! Nothing here knows where either of them runs.
 
+mod afar;
 mod choose;
 mod cursor;
 pub mod engine;
