@@ -6,7 +6,7 @@ use super::interrupt::tick;
 use super::report::{or_raise, warning};
 use super::sink::CommittingSink;
 use super::time::{moment, timestamptz};
-use super::{alerts, api, counts, cron, drift, lock, mirrors, origin, runs, spi, subtransaction, target, version};
+use super::{alerts, api, counts, cron, drift, lock, mirrors, origin, runs, subtransaction, target, version};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, OdooSource};
 use crate::mirror::Mirror;
