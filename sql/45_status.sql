@@ -183,7 +183,7 @@ begin
         left join (select a.mirror, array_agg(a.kind order by a.kind) as kinds from ipai.sync_alerts a group by a.mirror) a on a.mirror = m.name
         where m.alerts <> coalesce(a.kinds, '{}')
           -- While it runs, it looks neither late nor as if it had never run. Its end tells.
-          and not exists (select from ipai.sync_runs r where r.mirror = m.name and r.state = 'running')
+          and not exists (select from ipai.sync_runs r where r.mirror = m.name and r.finished_at is null and r.state = 'running')
         for no key update of m skip locked) changed;
     if mirrors is null then
         return 0;

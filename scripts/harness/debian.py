@@ -1,6 +1,7 @@
 """Packages of other Debian releases, fetched through apt without touching the machine's own apt configuration.
 
-The mirror is the one that the machine uses already; signatures and hashes are checked by apt, with Debian's own keyring.
+The mirror is the one that the machine uses already; signatures and hashes are checked by apt, with Debian's own keyring. Where the mirror does not have
+what it lists, a file whose hash stands in the scripts is taken in its place.
 """
 
 from __future__ import annotations

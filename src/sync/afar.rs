@@ -82,8 +82,8 @@ pub(super) fn by_digest(run: &mut Run<'_>) -> Result<Option<Ranges>> {
 /// Counts, where that takes fewer calls than asking for all ids.
 ///
 /// What Odoo has where the mirror has no row is counted, and read, first. The mirror has whatever Odoo has then, so that as many records are the
-/// same ones, in all as well as in each range, as far as nothing changes between two counts. Where the mirror has too many holes for that,
-/// equal counts pass for equal ids if they did before (`seen`).
+/// same ones, in all as well as in each range, as far as nothing changes between two counts. Where the mirror has too many holes for that, or
+/// Odoo counts there what it does not list, equal counts pass for equal ids if they did before (`seen`).
 pub(super) fn by_counts(
     run: &mut Run<'_>,
     read_missing: bool,
@@ -102,10 +102,10 @@ pub(super) fn by_counts(
         None => run.counts()?,
     };
     if calls == 1 {
-        // One list, and with the count it is known to be whole.
+        // One list, and with the count it is known to be whole. That there is nothing at all, a list must say.
         let mut ranges = Ranges::default();
         ranges.add(Range {
-            count: Some(theirs),
+            count: Some(theirs).filter(|theirs| *theirs > 0),
             ..EVERYTHING
         });
         return Ok(Some(ranges));
@@ -189,7 +189,9 @@ fn by_halves(run: &mut Run<'_>, theirs: u64, ours: u64) -> Result<Option<Ranges>
     let page = run.page_size() as u64;
     let few = theirs.abs_diff(ours).max(1);
     let calls = few * (u64::from((ours / few / page).max(1).ilog2()) + 2);
-    if calls >= ours / run.window() as u64 {
+    // What a list of all ids takes. More may differ than the counts tell, so that halves take more calls than it seems.
+    let mut left_over = ours / run.window() as u64;
+    if calls >= left_over {
         return Ok(None);
     }
     let greatest = run.greatest()?;
@@ -208,7 +210,10 @@ fn by_halves(run: &mut Run<'_>, theirs: u64, ours: u64) -> Result<Option<Ranges>
                 upto,
                 count: None,
             });
+        } else if left_over == 0 {
+            return Ok(None);
         } else {
+            left_over -= 1;
             let half = after + (upto - after) / 2;
             let left = run.ask(|source| source.count_between(&[(after, half)]))?;
             let ours_left = run.digest(&[after, half])?.first().map_or(0, |digest| digest.count);

@@ -67,7 +67,7 @@ def test_what_came_unseen_is_read_and_nothing_else(supabase: Supabase, erp: Faul
     assert lists_of_ids(erp) == [3]
 
 
-def test_what_is_missing_is_not_read_from_another_database(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_nothing_is_read_from_another_database_though_it_has_nothing_newer(supabase: Supabase, erp: FaultyOdoo) -> None:
     came = metric(60_001)
     erp.records = [*erp.records, came]
     erp.company = "2020-02-02 02:02:02"

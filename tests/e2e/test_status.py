@@ -607,7 +607,9 @@ def test_a_run_that_begins_tells_what_concerns_others_and_nothing_of_its_own(
     erp.on("search_read", silent)
     connection = mirrored.connect()
     with running(mirrored, connection, CALL) as call:
-        shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
+        # While Odoo works on the first page.
+        told = "select from ipai.mirrors where name = 'never' and alerts = '{never}'"
+        shell.wait_until(lambda: mirrored.rows(told), "the alert of the other mirror", seconds=10, every=0.02)
         (payload,) = listener.received()
         assert [change["mirror"] for change in payload["raised"]] == ["never"]
         # While it runs it is not late. That it was nobody should believe to be over.
