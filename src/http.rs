@@ -8,9 +8,10 @@ use reqwest::{Response, StatusCode};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -32,19 +33,56 @@ pub struct Endpoint {
 /// Most bytes of one answer after decompression. A page of 5,000 metrics has 6 MB.
 const MAX_ANSWER: usize = 256 << 20;
 
-/// Longest that the end of a call waits for the network's threads. One that hangs in the system's resolver is left to its own time-out.
-const FAREWELL: Duration = Duration::from_millis(100);
-
 /// The network of one fetching thread.
 pub struct Http {
     endpoint: Endpoint,
     client: reqwest::Client,
     /// Turns true when the backend no longer waits.
     cancelled: watch::Receiver<bool>,
-    /// With a thread of its own: an exchange goes on while the fetching thread decodes the answer of the one before. `None` only while it is
-    /// being dropped.
-    runtime: Option<Runtime>,
+    network: Network,
     ahead: Option<Exchange>,
+}
+
+/// An async runtime on a thread of its own: an exchange goes on while the fetching thread decodes the answer of the one before.
+struct Network {
+    handle: Handle,
+    /// Told, or dropped: the thread is to end.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Network {
+    /// The thread inherits which signals are blocked.
+    fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // Of the threads on which the system's resolver blocks.
+            .thread_name("ipai_sync dns")
+            .build()
+            .map_err(|error| internal("cannot start the network runtime", &error))?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let work = move || {
+            let _ = runtime.block_on(stopped);
+            // A name lookup that hangs in the system's resolver must not hold whoever cancelled.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("ipai_sync net".to_owned()).spawn(work);
+        Ok(Network {
+            handle,
+            stop: Some(stop),
+            thread: Some(thread.map_err(|error| internal("cannot start a thread", &error))?),
+        })
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// An exchange under way; given up when it is dropped.
@@ -58,29 +96,19 @@ struct Exchange {
 impl Http {
     /// To be called on the thread that will use it.
     pub fn new(endpoint: Endpoint, cancelled: watch::Receiver<bool>) -> Result<Self> {
-        // The thread inherits that all signals are blocked.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("ipai_sync net")
-            .enable_all()
-            .build()
-            .map_err(|error| internal("cannot start the network runtime", &error))?;
         let client = client(&endpoint)?;
         Ok(Http {
             endpoint,
             client,
             cancelled,
-            runtime: Some(runtime),
+            network: Network::start()?,
             ahead: None,
         })
     }
 
     /// Runs `work` unless it is cancelled before or meanwhile.
     fn block_on<R>(&mut self, work: impl Future<Output = R>) -> std::result::Result<R, Error> {
-        let Some(runtime) = &self.runtime else {
-            return Err(Error::Cancelled);
-        };
-        runtime.block_on(async {
+        self.network.handle.block_on(async {
             tokio::select! {
                 biased;
                 _ = self.cancelled.wait_for(|cancelled| *cancelled) => Err(Error::Cancelled),
@@ -91,9 +119,9 @@ impl Http {
 
     /// Begins an exchange, unless the run is cancelled by now.
     fn begin(&self, path: &str, body: String) -> std::result::Result<Exchange, Error> {
-        let Some(runtime) = self.runtime.as_ref().filter(|_| !*self.cancelled.borrow()) else {
+        if *self.cancelled.borrow() {
             return Err(Error::Cancelled);
-        };
+        }
         let url = self.endpoint.url.join(path).map_err(|_| Error::InvalidArgument {
             message: "the url of the server cannot be used".to_owned(),
             hint: "Use the address of Odoo without a path, such as https://erp.example.com.".to_owned(),
@@ -112,21 +140,12 @@ impl Http {
             }
         };
         let mut task = JoinSet::new();
-        task.spawn_on(exchange, runtime.handle());
+        task.spawn_on(exchange, &self.network.handle);
         Ok(Exchange {
             path: path.to_owned(),
             body,
             task,
         })
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        self.ahead = None;
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(FAREWELL);
-        }
     }
 }
 

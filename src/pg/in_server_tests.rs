@@ -299,8 +299,8 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, whether there is the addon, the company, fields, count, a page and that there are no more, all ids and the same, those that
-        // are active, alerts.
+        // As a run asks: login, whether there is the addon, the company, fields, count, a page and that there are no more, count, all ids and that there are
+        // no more, those that are active, alerts. The counts are of another time, and larger.
         let odoo = Recorded::start(vec![
             include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../../tests/corpus/odoo19/fault_missing_model.xml"),
@@ -309,6 +309,7 @@ mod tests {
             include_str!("../../tests/corpus/odoo19/search_count.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
+            include_str!("../../tests/corpus/odoo19/search_count.xml"),
             include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
             include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../../tests/corpus/odoo19/archived_active_test_false.xml"),
@@ -330,7 +331,7 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 11);
+        assert_eq!(requests.len(), 12);
         assert!(requests[5].contains("search_read") && requests[4].contains("active_test"));
     }
 

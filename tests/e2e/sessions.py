@@ -18,8 +18,8 @@ from harness import shell
 #: Seconds within which a session must be back: far more than it takes, for a loaded machine.
 PROMPT = 2.0
 
-#: Names of the threads that call Odoo: the one that reads, and its network.
-FETCHER, NETWORK = "ipai_sync fetch", "ipai_sync net"
+#: Names of the threads that call Odoo: the one that reads, its network, and where that waits for the system's resolver.
+FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
 
 Connection = psycopg.Connection[dict[str, Any]]
 

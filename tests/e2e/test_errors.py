@@ -284,7 +284,7 @@ def test_a_sync_tries_again_what_may_pass(connected: Supabase, erp: FaultyOdoo) 
     erp.on("search", closing, times=1)
     run = connected.row(SYNC)
     assert (run["fetched"], run["inserted"], run["delta"]) == (2, 2, 0)
-    assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [4, 3, 3]
+    assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [5, 3, 2]
 
 
 def test_a_sync_gives_up_after_some_tries_and_keeps_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
@@ -304,7 +304,9 @@ def test_a_damaged_answer_is_not_asked_for_again_and_deletes_nothing(connected: 
     erp.requests.clear()
     erp.on(method, cut(lambda body: len(body) // 2, announced=False))
     assert failure(connected, SYNC).sqlstate == "08P01"
-    assert len(erp.received(method)) == 1
+    # What follows a page may be under way.
+    asked = [request.args for request in erp.received(method)]
+    assert asked.count(asked[0]) == 1 and len(asked) <= (2 if method == "search_read" else 1)
     assert connected.mirror() == before
 
 
