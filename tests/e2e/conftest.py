@@ -43,7 +43,9 @@ class Supabase:
         """The rows of one statement, each a dictionary."""
         with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(cast(LiteralString, sql), args or None)
-            return cursor.fetchall() if cursor.description else []
+            # Not by its columns: a row may have none, as of `select from ...`.
+            gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+            return cursor.fetchall() if gives_rows else []
 
     def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
         """The one row of a statement."""
