@@ -1,4 +1,4 @@
-"""Format and lint, of everything; what `scripts/check` runs. Imports between the rooms are checked by `tests/architecture.rs`."""
+"""Format, lint and types of everything; what `scripts/check` runs. `tests/architecture.rs` checks the imports between the layers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from . import extension, paths, postgres, setup, shell
 def main() -> int:
     setup.ensure_system()
     python = setup.ensure_venv()
-    extension.ensure_cargo_pgrx()
     pg15 = postgres.Installation.default()
-    deny = ["--", "-D", "warnings"]
     failed = []
     for what, command, env in [
         ("format of the Rust code", ["cargo", "fmt", "--check"], {}),
-        ("lint of the pure rooms", ["cargo", "clippy", "-q", "--no-default-features", "--all-targets", *deny], {}),
+        ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         (
-            "lint of the extension",
-            ["cargo", "clippy", "-q", "--all-targets", "--features", "pg_test", *deny],
+            # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
+            "lint of the Rust code",
+            ["cargo", "clippy", "-q", "--all-targets", "--features", "pg_test", "--", "-D", "warnings"],
             extension.environment(pg15),
         ),
-        ("imports between the rooms", ["cargo", "test", "-q", "--no-default-features", "--test", "architecture"], {}),
-        ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
+        ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
     ]:
         shell.say(f"Checking the {what}")
         if shell.run(command, cwd=paths.PROJECT, env=env, check=False).returncode != 0:

@@ -1,8 +1,8 @@
 """Undoing what was done, in reverse order, however the process ends.
 
-Servers and temporary folders register here. A normal end, an exception, Ctrl-C, SIGTERM and SIGHUP all lead to the same one pass over
-the actions. From the first signal on further ones are ignored, so that an impatient second Ctrl-C cannot leave a server behind; the
-actions themselves must therefore be bounded in time.
+Servers and temporary folders register here. A normal end, an exception, Ctrl-C, SIGTERM and SIGHUP all unwind the same stack. From the
+first signal on further ones are ignored, so that a second Ctrl-C cannot leave a server behind. Every action must therefore be bounded in
+time, and harmless when what it undoes is undone already.
 """
 
 from __future__ import annotations
@@ -10,31 +10,23 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 Action = Callable[[], object]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_actions: list[Action] = []
+_stack = ExitStack()
 _owner = os.getpid()
 _holding = False
 _held_back: list[int] = []
 
 
-def on_exit(action: Action) -> Action:
-    """Runs `action` when the process ends, before the actions registered earlier. Returns it, as the handle for `forget`."""
-    _actions.append(action)
-    return action
-
-
-def forget(action: Action) -> None:
-    """Takes back `on_exit(action)`: what it would have undone is undone already."""
-    if action in _actions:
-        _actions.remove(action)
+def on_exit(action: Action) -> None:
+    """Runs `action` when the process ends, before the actions registered earlier."""
+    _stack.callback(action)
 
 
 @contextmanager
@@ -51,17 +43,12 @@ def uninterrupted() -> Iterator[None]:
 
 
 def run() -> None:
-    """Runs all registered actions, last first. One that fails is reported and does not keep the others from running."""
-    # A fork (multiprocessing, pytest plug-ins) inherits the list, but not the servers.
+    """Runs all registered actions, last first. One that fails does not keep the others from running."""
+    # A fork (multiprocessing, pytest plug-ins) inherits the stack, but not the servers.
     if os.getpid() != _owner:
         return
     _ignore_signals()
-    while _actions:
-        action = _actions.pop()
-        try:
-            action()
-        except Exception as error:
-            print(f"cleanup: {error}", file=sys.stderr, flush=True)
+    _stack.close()
 
 
 def _ignore_signals() -> None:

@@ -46,25 +46,37 @@ def main() -> int:
     chosen = options.parse_args()
     theirs = users_odoo()
     setup.ensure_system()
+    if not theirs:
+        prepare_odoo()
     if chosen.dashboard:
         dashboard.build()
     installation = Installation.default().relocated("demo", under=paths.run_dir())
     extension.build(installation)
-    shell.say("Starting a Postgres like Supabase's")
+    shell.say("Starting a Postgres like Supabase's: seconds")
     with postgres.supabase_cluster(installation) as cluster:
         if theirs:
             return run(cluster, theirs, chosen)
-        shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics")
+        shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
         with Odoo(demo=True) as odoo:
             if chosen.dashboard:
                 shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo")
                 dashboard.fill_odoo(odoo, stores=STORES, days=DAYS)
             else:
-                shell.say(f"Making {METRICS:,} metrics in Odoo")
+                shell.say(f"Making {METRICS:,} metrics in Odoo: seconds")
                 generate_metrics(odoo, METRICS)
                 # As in any Odoo, most were not written just now.
                 odoo.pg.psql("update ipai_sample_metric set write_date = write_date - interval '1 day'", dbname=odoo.dbname, user="odoo")
             return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), chosen)
+
+
+def prepare_odoo() -> None:
+    """Lets another process download Odoo and install the module, while cargo compiles.
+
+    Nobody waits for it here: `Odoo` waits for its lock, and does what it left undone.
+    """
+    shell.say("Beside that: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
+    command = [sys.executable, "-m", "harness.odoo", "prepare", "--demo"]
+    shell.start(command, cwd=paths.PROJECT / "scripts", log=paths.run_dir() / "odoo.log")
 
 
 def users_odoo() -> Erp | None:

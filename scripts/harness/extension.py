@@ -1,20 +1,23 @@
-"""Building and installing ipai_sync, and its in-server tests.
+"""Builds ipai_sync with plain cargo, installs it, and runs its in-server tests.
 
-pgrx finds Postgres through a small configuration file in PGRX_HOME, and builds its bindings anew whenever that file changes. So each
-major version has a PGRX_HOME of its own in the cache, whose only Postgres is a copy that stays where it is: builds and in-server tests
-use that one, and everything else gets the built files copied.
+pgrx finds Postgres through a configuration file in PGRX_HOME, and generates its bindings again whenever that file changes. So each
+major version has a PGRX_HOME of its own in the cache. Its only Postgres is a copy that never moves: builds and in-server tests use
+that copy, and every other installation gets the built files.
+
+`cargo build` and `cargo pgrx` share one target directory and one set of flags, so nothing is compiled twice (see build.rs).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
+import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import paths, setup, shell
 from .postgres import Installation
@@ -22,31 +25,50 @@ from .totals import Totals
 
 NAME = "ipai_sync"
 CRATE = paths.PROJECT
+#: The one profile of the tests and the demo. `release` is for users and for the benchmark.
+TEST_PROFILE = "dev"
+#: Where the in-server tests are. The crate's other tests need no server.
+IN_SERVER = "pg::in_server_tests"
 
 _TOOLS = paths.CACHE / "tools"
 
 
+def manifest() -> dict[str, Any]:
+    return tomllib.loads((CRATE / "Cargo.toml").read_text())
+
+
+def version() -> str:
+    """The version of the extension."""
+    return str(manifest()["package"]["version"])
+
+
 def ensure_cargo_pgrx() -> Path:
-    """cargo-pgrx, of exactly the version of pgrx that the crate uses, in the cache; returns the program."""
-    manifest = tomllib.loads((CRATE / "Cargo.toml").read_text())
-    version = manifest["dependencies"]["pgrx"]["version"].lstrip("=")
+    """cargo-pgrx, of exactly the version of pgrx that the crate uses, in the cache. Returns the program.
+
+    Only the in-server tests and the comparison of the generated SQL need it.
+    """
+    wanted = manifest()["dependencies"]["pgrx"]["version"].lstrip("=")
     program = _TOOLS / "bin/cargo-pgrx"
     with paths.lock("cargo-pgrx"):
-        if not program.exists() or shell.run([program, "pgrx", "--version"], capture=True).stdout.split()[-1] != version:
-            shell.say(f"Building cargo-pgrx {version}: a few minutes, only this once")
-            # Unoptimised: built in half the time, and no slower at what it does here.
-            shell.run(["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-pgrx@{version}", "--root", _TOOLS])
+        if not program.exists() or shell.run([program, "pgrx", "--version"], capture=True).stdout.split()[-1] != wanted:
+            shell.say(f"Building cargo-pgrx {wanted}: about 3 minutes, only once")
+            # Unoptimised and without debug information: built in half the time, and no slower at what it does here.
+            command = ["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-pgrx@{wanted}", "--root", _TOOLS]
+            shell.run(command, env={"CARGO_PROFILE_DEV_DEBUG": "0"})
     return program
 
 
 def supported() -> list[int]:
     """The major versions of Postgres that the crate can be built for."""
-    features = tomllib.loads((CRATE / "Cargo.toml").read_text())["features"]
+    features = manifest()["features"]
     return sorted(int(name.removeprefix("pg")) for name in features if re.fullmatch(r"pg\d+", name))
 
 
+# Building -------------------------------------------------------------------------------------------------------------------------
+
+
 def environment(pg: Installation) -> dict[str, str | None]:
-    """What cargo needs to build the crate for this Postgres. Prepares it: the first call takes some seconds."""
+    """What cargo needs to build the crate for this Postgres. The first call takes some seconds: it copies the Postgres."""
     pg = pg.origin or pg
     home = paths.CACHE / f"pgrx-{pg.major}"
 
@@ -59,7 +81,7 @@ def environment(pg: Installation) -> dict[str, str | None]:
 
 
 def _environment_in_place(pg: Installation) -> dict[str, str | None]:
-    """The same for a Postgres that is none of the project's: nothing of it is copied, and no build of the project's done anew for it."""
+    """The same for a Postgres that is none of the project's: nothing of it is copied."""
     home = paths.CACHE / f"pgrx-{pg.major}-{paths.digest(str(pg.pg_config))}"
 
     def make() -> None:
@@ -77,95 +99,153 @@ def _configure(home: Path, pg: Installation) -> None:
 def _settings(home: Path) -> dict[str, str | None]:
     return {
         "PGRX_HOME": str(home),
-        # It would be preferred to the configuration file.
+        # pgrx would prefer it to the configuration file.
         "PGRX_PG_CONFIG_PATH": None,
+        # build.rs passes the flag that cargo-pgrx would pass as a rustflag, which would compile every crate a second time.
+        "CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND": "1",
         "PATH": f"{_TOOLS / 'bin'}:{os.environ['PATH']}",
         # The server of the in-server tests inherits it, and would put a backtrace into every DETAIL.
         "RUST_BACKTRACE": None,
     }
 
 
-def _configured(pg: Installation, settings: dict[str, str | None]) -> Installation:
-    """The copy of this Postgres that the settings name."""
-    configs = tomllib.loads((Path(settings["PGRX_HOME"] or "") / "config.toml").read_text())["configs"]
-    return Installation(Path(configs[f"pg{pg.major}"]))
-
-
-def build(pg: Installation, features: Sequence[str] = (), profile: str = "release") -> None:
+def build(pg: Installation, profile: str = TEST_PROFILE) -> None:
     """Builds the extension for this Postgres and installs it there."""
-    with packaged(pg, features, profile) as (libraries, extensions):
-        place(libraries, extensions, pg.pkglibdir, pg.extension_dir)
+    with built(pg, profile) as library:
+        place(library, pg.pkglibdir, pg.extension_dir)
 
 
 @contextmanager
-def packaged(
-    pg: Installation, features: Sequence[str] = (), profile: str = "release", *, in_place: bool = False
-) -> Iterator[tuple[Path, Path]]:
-    """Builds the extension for this Postgres: the folders of the library, and of control file and SQL, for as long as the block lasts.
+def built(pg: Installation, profile: str = TEST_PROFILE, *, in_place: bool = False) -> Iterator[Path]:
+    """Builds the library for this Postgres. Yields its path, which is valid for as long as the block lasts.
 
-    in_place: from the Postgres itself, not from the copy of it that the cache keeps
+    in_place: build against the Postgres itself, not against the copy of it in the cache
     """
-    ensure_cargo_pgrx()
     settings = _environment_in_place(pg) if in_place else environment(pg)
-    source = _configured(pg, settings)
-    shell.say(f"Building {NAME} for PostgreSQL {pg.major} ({profile}): minutes at first, then seconds")
-    with paths.lock(f"package-{pg.major}"):
-        package = paths.CACHE / f"package-{pg.major}"
-        shutil.rmtree(package, ignore_errors=True)
+    duration = "about 6 minutes" if profile == "release" else "about 3 minutes"
+    shell.say(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
+    # The next build, for another Postgres, writes the library to the same path.
+    with paths.lock("target"):
         shell.run(
             [
-                *("cargo", "pgrx", "package", "--pg-config", source.pg_config, "--profile", profile, "--out-dir", package),
-                *("--no-default-features", "--features", " ".join([f"pg{pg.major}", *features])),
+                *("cargo", "build", "--quiet", "--lib", "--profile", profile),
+                *("--no-default-features", "--features", f"pg{pg.major}"),
             ],
             cwd=CRATE,
             env=settings,
             capture=True,
         )
-        # The package has the paths of the installation that it was built for.
-        yield package / source.pkglibdir.relative_to("/"), package / source.extension_dir.relative_to("/")
+        yield _target() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
 
 
-def copy(source: Installation, target: Installation) -> None:
-    """Installs in `target` what is built and installed in `source`, another copy of the same Postgres."""
-    place(source.pkglibdir, source.extension_dir, target.pkglibdir, target.extension_dir)
+def _target() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR") or CRATE / "target")
 
 
-def place(libraries: Path, extensions: Path, into_libraries: Path, into_extensions: Path) -> list[Path]:
-    """Puts the library, the control file and the SQL of one pair of folders into another; returns where they are then.
+# Installing -----------------------------------------------------------------------------------------------------------------------
 
-    What another version has left there goes.
-    """
-    files = [(libraries / f"{NAME}.so", into_libraries)]
-    files += [(path, into_extensions) for pattern in (f"{NAME}.control", f"{NAME}--*.sql") for path in sorted(extensions.glob(pattern))]
-    placed = []
-    for path, folder in files:
-        # Renamed into place: a running server keeps the library that it has mapped.
-        temporary = folder / f".{path.name}.new"
-        shutil.copyfile(path, temporary)
-        temporary.chmod(0o755 if path.suffix == ".so" else 0o644)
-        placed.append(temporary.replace(folder / path.name))
+
+def script() -> str:
+    """The SQL that `create extension` runs: the numbered files of sql/, in their order."""
+    return "\n".join(path.read_text() for path in sorted((CRATE / "sql").glob("[0-9]*.sql")))
+
+
+def place(library: Path, into_libraries: Path, into_extensions: Path) -> list[Path]:
+    """Installs a built library with the control file and the SQL. Returns the files, and removes those of other versions."""
+    control = (CRATE / f"{NAME}.control").read_text().replace("@CARGO_VERSION@", version())
+    scripts = {f"{NAME}--{version()}.sql": script()}
+    scripts |= {path.name: path.read_text() for path in sorted((CRATE / "sql").glob(f"{NAME}--*.sql"))}
+    placed = [_replace(into_libraries / f"{NAME}.so", library.read_bytes(), 0o755)]
+    for name, text in {f"{NAME}.control": control, **scripts}.items():
+        placed.append(_replace(into_extensions / name, text.encode(), 0o644))
     for stale in set(into_extensions.glob(f"{NAME}--*.sql")) - set(placed):
         stale.unlink()
     return placed
 
 
-def pg_test(pg: Installation, *, name: str | None = None) -> Totals:
-    """Runs the crate's tests with this Postgres, those inside of the server among them; `name`: only tests whose names contain it."""
+def copy(source: Installation, target: Installation) -> None:
+    """Installs in `target` what is installed in `source`, another copy of the same Postgres."""
+    _replace(target.pkglibdir / f"{NAME}.so", (source.pkglibdir / f"{NAME}.so").read_bytes(), 0o755)
+    for pattern in (f"{NAME}.control", f"{NAME}--*.sql"):
+        for path in source.extension_dir.glob(pattern):
+            _replace(target.extension_dir / path.name, path.read_bytes(), 0o644)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> Path:
+    """Renames the new file into place: a running server keeps the library that it has mapped."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(content)
+    temporary.chmod(mode)
+    return temporary.replace(path)
+
+
+# What needs cargo-pgrx ------------------------------------------------------------------------------------------------------------
+
+
+def generated_schema(pg: Installation) -> str:
+    """The SQL of the extension as pgrx generates it from the built library."""
+    ensure_cargo_pgrx()
+    file = paths.run_dir() / "schema.sql"
+    with paths.lock("target"):
+        shell.run(
+            ["cargo", "pgrx", "schema", f"pg{pg.major}", "--out", file, "--no-default-features"],
+            cwd=CRATE,
+            env=environment(pg),
+            capture=True,
+        )
+    return file.read_text()
+
+
+#: The declarations of the Rust functions, as pgrx generates them. A test compares them with the code.
+FUNCTIONS = CRATE / "sql/15_rust_functions.sql"
+_HEADER = """\
+-- The functions that are written in Rust. Generated from src/pg; a test writes this file:
+--     UPDATE_GOLDEN=1 scripts/test generated_schema
+
+"""
+
+
+def declarations(schema: str) -> str:
+    """The declarations in a generated schema, in the form of the file `FUNCTIONS`: without comments, by name."""
+    blocks = re.findall(r"^/\* <begin connected objects> \*/\n-- src/(?!lib\.rs:).*?\n(.*?)^/\* </end", schema, re.MULTILINE | re.DOTALL)
+    found = []
+    for block in blocks:
+        text = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)
+        text = re.sub(r"[ \t]*/\*.*?\*/", "", text).replace("\t", "    ").replace("CREATE  FUNCTION", "CREATE FUNCTION")
+        if text := re.sub(r"\n\s*\n", "\n", text).strip():
+            found.append(text)
+    return _HEADER + "\n\n".join(sorted(found, key=lambda text: re.split(r"[(]", text)[0].lower())) + "\n"
+
+
+def pg_test(pg: Installation, names: Sequence[str] = (IN_SERVER,)) -> Totals:
+    """Runs the in-server tests with this Postgres: all, or those whose names contain one of `names`."""
     ensure_cargo_pgrx()
     settings = environment(pg)
+    shell.say(f"Running the in-server tests on PostgreSQL {pg.major}: 2 minutes of compiling the first time, then seconds")
+    outputs, broken = [], False
+    for name in names:
+        tests = _pg_test(pg, name, settings)
+        outputs.append(tests.stderr + tests.stdout)
+        broken |= tests.returncode != 0
+    results = dict(re.findall(rf"^test ({IN_SERVER}::\S+)(?: - should panic)? \.\.\. (ok|FAILED)", "".join(outputs), re.MULTILINE))
+    passed = sum(result == "ok" for result in results.values())
+    # Code that does not compile has no failed tests.
+    return Totals(passed, max(len(results) - passed, 1 if broken else 0), "".join(outputs))
+
+
+def _pg_test(pg: Installation, name: str, settings: dict[str, str | None]) -> subprocess.CompletedProcess[str]:
     directory = paths.run_dir()
     as_user: list[str] = []
     if os.geteuid() == 0:
-        # Postgres refuses to run as root. pgrx then becomes the other user, through sudo, and lets that one make the folder.
+        # Postgres refuses to run as root. pgrx switches to the other user through sudo, who then creates the data directory.
         shell.apt_install("sudo")
         directory.chmod(0o1777)
         as_user = ["--runas", shell.SERVICE_USER]
-    shell.say(f"Running the in-server tests on PostgreSQL {pg.major}: minutes at first, for the build")
     try:
         # pgrx installs the extension in the one copy that is configured.
         with paths.lock(f"pg_test-{pg.major}"):
-            tests = shell.run(
-                ["cargo", "pgrx", "test", f"pg{pg.major}", *([name] if name else []), *as_user, "--pgdata", directory],
+            return shell.run(
+                ["cargo", "pgrx", "test", f"pg{pg.major}", name, *as_user, "--pgdata", directory],
                 cwd=CRATE,
                 env={**settings, "CARGO_TERM_COLOR": "never"},
                 check=False,
@@ -175,13 +255,6 @@ def pg_test(pg: Installation, *, name: str | None = None) -> Totals:
         # An interrupted test program leaves its server running.
         for pid_file in directory.glob("*/postmaster.pid"):
             _stop_server(pid_file)
-    results = re.findall(r"^test result: .*?(\d+) passed; (\d+) failed", tests.stdout, re.MULTILINE)
-    passed, failed = (sum(int(result[index]) for result in results) for index in (0, 1))
-    if tests.returncode != 0:
-        # What does not compile has no failed tests.
-        failed = max(failed, 1)
-    # The build's messages first: what failed is at the end.
-    return Totals(passed, failed, tests.stderr + tests.stdout)
 
 
 def _stop_server(pid_file: Path) -> None:

@@ -71,8 +71,8 @@ def main() -> int:
         shell.say(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_listed(_TESTED)}")
     known = _known(pg)
     try:
-        with extension.packaged(known or pg, profile=given.profile, in_place=known is None) as (libraries, extensions):
-            placed = extension.place(libraries, extensions, *folders)
+        with extension.built(known or pg, given.profile, in_place=known is None) as library:
+            placed = extension.place(library, *folders)
     except shell.CommandFailed as failure:
         print(f"The build failed: {failure}", file=sys.stderr)
         return 1

@@ -5,11 +5,13 @@ Odoo comes as Debian's package `odoo-19`, unpacked into the project's cache and 
 
     python3 -m harness.odoo serve                       an Odoo to play with, until Ctrl-C
     python3 -m harness.odoo test-modules [ipai_sync]    the modules' own tests, inside Odoo
+    python3 -m harness.odoo prepare                     what the first start would do
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -25,8 +27,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from . import debian, paths, setup, shell
-from .postgres import Cluster, Installation, client_environment
+from . import debian, paths, postgres, setup, shell
+from .postgres import Cluster, Installation
+from .totals import Totals
 
 MODULE = "ipai_sample_metrics"
 MODEL = "ipai.sample.metric"
@@ -139,7 +142,7 @@ class Odoo:
     settings: more options of Odoo's configuration file
     serve: start the server; without it there is the database only
 
-    The first start with given modules installs them (half a minute) and keeps the resulting database in the cache; later ones load that.
+    The first start with given modules installs them (half a minute) and keeps the cluster in the cache. Later starts copy it.
     """
 
     admin_user = "admin"
@@ -164,21 +167,27 @@ class Odoo:
         self.log = self.directory / "odoo.log"
         self.port = shell.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.pg = Cluster(Installation.default(), superuser="pgadmin")
         self._data = self.directory / "data"
         self._addons = self.directory / "addons"
         self._config = self.directory / "odoo.conf"
         self._server: subprocess.Popen[bytes] | None = None
         self._uids: dict[tuple[str, str], int] = {}
+        self._settings = settings or {}
         self._copy_addons(addons)
-        self._write_config(settings or {})
+
+    def template(self) -> Path:
+        """The cluster with the modules installed, from the cache. The first call makes it."""
+        return postgres.template(self._kind(), self._key(), self._install_modules)
 
     def __enter__(self) -> Self:
+        template = self.template()
+        self.pg = Cluster(Installation.default(), superuser="pgadmin", template=template)
         self.pg.__enter__()
         try:
-            # Odoo refuses to work as a superuser called postgres, and needs no superuser.
-            self.pg.psql("create role odoo login createdb")
-            self._make_database()
+            self._write_config()
+            if (files := template.with_name("filestore")).exists():
+                shutil.copytree(files, self._filestore)
+                self._give_to_service_user(self._data)
             if self._serve:
                 self.start()
         except BaseException:
@@ -274,7 +283,7 @@ class Odoo:
         self._give_to_service_user(self._data)
         self.log.touch()
 
-    def _write_config(self, settings: dict[str, object]) -> None:
+    def _write_config(self) -> None:
         options: dict[str, object] = {
             "addons_path": f"{self.install.libraries / 'odoo/addons'},{self._addons}",
             "data_dir": self._data,
@@ -299,14 +308,20 @@ class Odoo:
             "smtp_port": 9,
             # Odoo 19 warns about every XML-RPC request.
             "log_handler": ":INFO,odoo.addons.rpc.controllers:ERROR",
-            **settings,
+            **self._settings,
         }
         self._config.write_text("[options]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
 
-    def _make_database(self) -> None:
-        """Loads the database from the cache's template; makes the template first where there is none."""
-        modules = ("base", "rpc", *self.modules)
-        # Tests and texts for people do not get into the database.
+    @property
+    def _filestore(self) -> Path:
+        return self._data / "filestore" / self.dbname
+
+    def _kind(self) -> str:
+        """The name of the template."""
+        return "-".join(["odoo19", self.dbname, *self.modules, *(["demo"] if self.demo else [])])
+
+    def _key(self) -> str:
+        """Everything that ends up in the database: not the modules' tests, nor their texts for people."""
         files = [
             path
             for module in self.modules
@@ -314,35 +329,21 @@ class Odoo:
             if path.is_file() and path.suffix != ".rst" and "tests" not in path.parts
         ]
         names = "\n".join(str(path.relative_to(self._addons)) for path in files)
-        kind = _CACHE / "templates" / ("+".join(modules) + ("-demo" if self.demo else ""))
-        template = kind / paths.digest(self.install.version, self.dbname, names, *files)
-        self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
-        with paths.lock("odoo19-templates"):
-            if (template / "dump.sql").exists():
-                self._load(template)
-            else:
-                shell.say(f"Installing {', '.join(modules)} into a new Odoo database: half a minute, only this once")
-                self.odoo("-i", ",".join(modules), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
-                # Templates of older states of the same modules are of no more use.
-                shutil.rmtree(kind, ignore_errors=True)
-                self._keep_as(template)
+        return paths.digest(self.install.version, Installation.default().build, names, *files)
 
-    def _load(self, template: Path) -> None:
-        self.pg.psql_file(template / "dump.sql", dbname=self.dbname, user="odoo")
-        if (template / "filestore").exists():
-            shutil.copytree(template / "filestore", self._data / "filestore" / self.dbname)
-            self._give_to_service_user(self._data)
-
-    def _keep_as(self, template: Path) -> None:
-        template.mkdir(parents=True)
-        files = self._data / "filestore" / self.dbname
-        if files.exists():
-            shutil.copytree(files, template / "filestore")
-        # The dump comes last, under its final name only when it is whole: it says that the template is complete.
-        dump = template / "dump.sql.part"
-        program = self.pg.installation.bindir / "pg_dump"
-        shell.run([program, "-f", dump, self.pg.dsn(self.dbname)], env=client_environment())
-        dump.rename(template / "dump.sql")
+    def _install_modules(self, data: Path) -> None:
+        """Makes the template: a cluster with the database, and the filestore beside it."""
+        modules = ("base", "rpc", *self.modules)
+        shell.say(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
+        with Cluster(Installation.default(), superuser="pgadmin") as self.pg:
+            self._write_config()
+            # Odoo refuses to work as a superuser called postgres, and needs no superuser.
+            self.pg.psql("create role odoo login createdb")
+            self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
+            self.odoo("-i", ",".join(modules), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
+            if self._filestore.exists():
+                shutil.move(self._filestore, data.with_name("filestore"))
+            postgres.keep(self.pg, data)
 
     def odoo(self, *options: str) -> None:
         """Runs Odoo's program over the database to its end, as for installing or updating modules; its log goes to `self.log`."""
@@ -448,14 +449,17 @@ _RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loadin
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \d+ [A-Z]+ )", re.MULTILINE)
 
 
-def run_module_tests(modules: Sequence[str] = MODULES) -> tuple[int, int]:
-    """Runs the tests that the modules bring, in a new Odoo database; prints what fails and returns the numbers of passed and failed ones.
+def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = ()) -> Totals:
+    """Runs the tests that the modules bring, in a new Odoo database: all, or those with one of the words in file or name.
 
     A module without any test counts as one failure, and so does an installation that fails.
     """
+    tags = _tags(modules, words) if words else [f"/{module}" for module in modules]
+    if not tags:
+        return Totals(0, 0, "")
+    modules = [module for module in modules if any(tag.startswith(f"/{module}") for tag in tags)]
     with Odoo(modules=(), serve=False) as odoo:
-        tags = ",".join(f"/{module}" for module in modules)
-        options = ("-i", ",".join(modules), "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags={tags}")
+        options = ("-i", ",".join(modules), "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags={','.join(tags)}")
         try:
             odoo.odoo(*options)
         except RuntimeError:
@@ -466,17 +470,28 @@ def run_module_tests(modules: Sequence[str] = MODULES) -> tuple[int, int]:
         log = odoo.log.read_text(errors="replace")
     problems = list(_problems(log, modules))
     problems += [f"No test of {module} ran" for module in modules if not re.search(rf" odoo\.addons\.{module}\.tests\.\S+: Starting ", log)]
-    for problem in problems:
-        print(problem)
+    output = "\n".join(problems)
     match = _RESULT.search(log)
     if not match:
-        print("\n".join(log.splitlines()[-30:]))
-        return 0, 1
+        return Totals(0, 1, "\n".join([output, *log.splitlines()[-30:]]))
     failures, errors, total = map(int, match.groups())
     failed = failures + errors
     if failed == 0 and (problems or total == 0 or not ended_well):
         failed = 1
-    return max(total - failures - errors, 0), failed
+    return Totals(max(total - failures - errors, 0), failed, output)
+
+
+def _tags(modules: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Odoo's tags of the tests with one of the words in file or name."""
+    tags = []
+    for module in modules:
+        for file in sorted((paths.PROJECT / "addons/ipai" / module / "tests").glob("test_*.py")):
+            for case in ast.parse(file.read_text()).body:
+                for test in case.body if isinstance(case, ast.ClassDef) else ():
+                    if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
+                        if any(word in f"{file.name} {test.name}" for word in words):
+                            tags.append(f"/{module}:{case.name}.{test.name}")
+    return tags
 
 
 def _problems(log: str, modules: Sequence[str]) -> Iterator[str]:
@@ -498,12 +513,17 @@ def main() -> int:
     serve = commands.add_parser("serve", help="run an Odoo until Ctrl-C")
     serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
     serve.add_argument("--no-demo", action="store_true", help="without the module's demo records")
+    prepare = commands.add_parser("prepare", help="download Odoo and install the modules, for a quick start later")
+    prepare.add_argument("--demo", action="store_true", help="with the module's demo records")
     options = parser.parse_args()
     setup.ensure_system()
+    if options.command == "prepare":
+        Odoo(demo=options.demo).template()
+        return 0
     if options.command == "test-modules":
-        passed, failed = run_module_tests(options.modules)
-        print(f"{passed} passed, {failed} failed")
-        return 1 if failed else 0
+        result = run_module_tests(options.modules)
+        print(f"{result.output}\n{result.passed} passed, {result.failed} failed")
+        return 1 if result.failed else 0
     with Odoo(demo=not options.no_demo) as odoo:
         if options.metrics:
             generate_metrics(odoo, options.metrics)

@@ -12,13 +12,13 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from . import debian, paths, shell
+from . import debian, paths, setup, shell
 
 FIXTURE = paths.PROJECT / "tests/supabase/fixture.sql"
 
@@ -83,9 +83,14 @@ class Installation:
     def server_headers(self) -> Path:
         return Path(self._config["INCLUDEDIR-SERVER"])
 
+    @property
+    def build(self) -> str:
+        """The same for installations that come from the same build, as copies do."""
+        return f"{self.full_version} {self._config.get('CONFIGURE')}"
+
     def same_build(self, other: Installation) -> bool:
         """Whether the other comes from the same build, as a copy does: then what is built for one of them is right for both."""
-        return all(self._config.get(name) == other._config.get(name) for name in ("VERSION", "CONFIGURE"))
+        return self.build == other.build
 
     def relocated(self, name: str, under: Path | None = None) -> Installation:
         """A copy of this installation in the folder `under`/`name`; by default in a temporary one.
@@ -169,17 +174,27 @@ class Cluster:
 
     It listens on 127.0.0.1 and on a Unix socket in a folder of its own, trusts everybody who gets there, and runs as the service user.
     `user=None` means its superuser everywhere.
+
+    template: a data directory to start from, by default a new one
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, installation: Installation, *, superuser: str = "postgres", settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        superuser: str = "postgres",
+        settings: Mapping[str, object] | None = None,
+        template: Path | None = None,
+    ) -> None:
         self.installation = installation
         self.superuser = superuser
         self.port = shell.free_port()
         self.directory = paths.run_dir()
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
+        self._template = template
         self._settings: dict[str, object] = {
             # Nothing here outlives its process.
             "fsync": "off",
@@ -193,17 +208,8 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         shutil.chown(self.directory, shell.SERVICE_USER)
-        shell.run(
-            [
-                *(self.installation.bindir / "initdb", "-D", self.data, "--no-sync", "--no-instructions"),
-                *("-U", self.superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
-            ],
-            user=shell.SERVICE_USER,
-            cwd=self.directory,
-            env=_server_environment(),
-            capture=True,
-        )
-        with open(self.data / "postgresql.conf", "a") as config:
+        shell.run(["cp", "-a", self._template or _empty_template(self.installation, self.superuser), self.data])
+        with open(self.data / _SETTINGS, "w") as config:
             for name, value in self._settings.items():
                 escaped = str(value).replace("'", "''")
                 config.write(f"{name} = '{escaped}'\n")
@@ -282,6 +288,52 @@ def _server_environment() -> dict[str, str | None]:
     return {**client_environment(), "RUST_BACKTRACE": None, "RUST_LIB_BACKTRACE": None}
 
 
+# Templates ------------------------------------------------------------------------------------------------------------------------
+# Copying a data directory takes a tenth of a second; initdb and the fixture take several.
+
+_TEMPLATES = paths.CACHE / "clusters"
+#: The file of the data directory that each cluster writes for itself.
+_SETTINGS = "cluster.conf"
+
+
+def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The data directory `kind` in the cache. `make` writes it when there is none that was made from the same `key`."""
+    folder = _TEMPLATES / kind
+
+    def make_anew() -> None:
+        folder.mkdir(parents=True)
+        shutil.chown(folder, shell.SERVICE_USER)
+        make(folder / "data")
+
+    setup.once(folder, key, make_anew)
+    return folder / "data"
+
+
+def keep(cluster: Cluster, data: Path) -> None:
+    """Stops the cluster and keeps its data directory as `data`. The copy appears only when it is complete."""
+    cluster.stop("fast")
+    shell.run(["cp", "-a", cluster.data, data.with_name("part")])
+    data.with_name("part").rename(data)
+
+
+def _empty_template(installation: Installation, superuser: str) -> Path:
+    def initdb(data: Path) -> None:
+        shell.run(
+            [
+                *(installation.bindir / "initdb", "-D", data, "--no-sync", "--no-instructions"),
+                *("-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
+            ],
+            user=shell.SERVICE_USER,
+            cwd=data.parent,
+            env=_server_environment(),
+            capture=True,
+        )
+        with open(data / "postgresql.conf", "a") as config:
+            config.write(f"include = '{_SETTINGS}'\n")
+
+    return template(f"empty-{installation.major}-{superuser}", installation.build, initdb)
+
+
 @contextmanager
 def supabase_cluster(
     installation: Installation, *, settings: Mapping[str, object] | None = None, auto_expose: bool = False
@@ -290,15 +342,23 @@ def supabase_cluster(
 
     auto_expose: with the default grants on `public` of projects made before May 2026
     """
-    supabase: dict[str, object] = {"wal_level": "logical", **(settings or {})}
-    if (installation.pkglibdir / "pg_cron.so").exists():
-        supabase = {
+    supabase: dict[str, object] = {"wal_level": "logical"}
+    has_cron = (installation.pkglibdir / "pg_cron.so").exists()
+    if has_cron:
+        supabase |= {
             "shared_preload_libraries": "pg_cron",
             "cron.database_name": "postgres",
             # pg_cron's default, localhost, may be an address that the server does not listen on.
             "cron.host": Cluster.host,
-            **supabase,
         }
-    with Cluster(installation, superuser="supabase_admin", settings=supabase) as cluster:
-        cluster.psql_file(FIXTURE, auto_expose="on" if auto_expose else "off")
+    exposed = "on" if auto_expose else "off"
+
+    def apply_fixture(data: Path) -> None:
+        with Cluster(installation, superuser="supabase_admin", settings=supabase) as cluster:
+            cluster.psql_file(FIXTURE, auto_expose=exposed)
+            keep(cluster, data)
+
+    kind = f"supabase-{installation.major}-expose-{exposed}{'-cron' if has_cron else ''}"
+    ready = template(kind, paths.digest(installation.build, FIXTURE), apply_fixture)
+    with Cluster(installation, superuser="supabase_admin", settings={**supabase, **(settings or {})}, template=ready) as cluster:
         yield cluster

@@ -16,6 +16,7 @@ _PACKAGES = (
     "postgresql-15-pgtap",
     "postgresql-15-wal2json",
     "libtap-parser-sourcehandler-pgtap-perl",
+    "libtap-formatter-junit-perl",
     # building the extension: pgrx reads Postgres's headers with clang, and runs its tests as another user with sudo
     "postgresql-server-dev-15",
     "clang",

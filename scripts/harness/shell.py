@@ -119,9 +119,6 @@ def run(
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
-_cleanups: dict[int, cleanup.Action] = {}
-
-
 def start(
     cmd: Sequence[str | Path],
     *,
@@ -144,16 +141,13 @@ def start(
             start_new_session=True,
             **_identity(user),
         )
-        _cleanups[process.pid] = cleanup.on_exit(lambda: _end(process))
+        cleanup.on_exit(lambda: _end(process))
     return process
 
 
 def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM) -> None:
     """Stops a server: asks with a signal, waits, and kills it when that does not help. Stopping twice is fine."""
     _end(process, with_signal)
-    action = _cleanups.pop(process.pid, None)
-    if action:
-        cleanup.forget(action)
 
 
 def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM) -> None:
@@ -243,9 +237,7 @@ def _no_main_cluster() -> Iterator[None]:
     config = "/etc/postgresql-common/createcluster.conf"
     kept = f"{config}.ipai_sync"
     _root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
-    restore = cleanup.on_exit(lambda: _root("mv", kept, config))
     try:
         yield
     finally:
-        restore()
-        cleanup.forget(restore)
+        _root("mv", kept, config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -12,3 +14,19 @@ class Totals:
     passed: int
     failed: int
     output: str
+
+    @staticmethod
+    def of_junit(report: str | Path, status: int, output: str = "") -> Totals:
+        """The results in a JUnit report, a file or its text. A skipped test counts as failed: it has shown nothing.
+
+        status: of the test program; a program that failed without a failed test counts as one failure
+        """
+        text = report.read_text() if isinstance(report, Path) and report.exists() else report
+        if not isinstance(text, str) or not text.strip():
+            return Totals(0, 1, f"{output}\nno report was written")
+        cases = list(ElementTree.fromstring(text).iter("testcase"))
+        failed = sum(any(case.find(kind) is not None for kind in ("failure", "error", "skipped")) for case in cases)
+        return Totals(len(cases) - failed, max(failed, 1) if status else failed, output)
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.passed + other.passed, self.failed + other.failed, self.output + other.output)

@@ -5,44 +5,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from harness import dashboard, extension, paths, postgres
+from harness import dashboard, postgres
 from harness.dashboard import Dashboard
 from harness.odoo import Odoo
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
+from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Company, Realtime
 
 # A busy machine is no error of the page.
 expect.set_options(timeout=15_000)
 
-STORES = 24
-DAYS = 365
-ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
-
 
 @pytest.fixture(scope="session")
-def installation() -> Installation:
-    """A copy of PostgreSQL 15 of the tests' own, with the extension installed."""
-    installation = Installation.default().relocated("dashboard", under=paths.run_dir())
-    extension.build(installation)
-    return installation
-
-
-@pytest.fixture(scope="session")
-def database(installation: Installation) -> Iterator[Cluster]:
+def database(extension_pg: Installation) -> Iterator[Cluster]:
     """More than 200,000 metrics, of 24 stores of four brands and a year."""
-    with postgres.supabase_cluster(installation) as cluster:
+    with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=STORES, days=DAYS)
@@ -108,60 +92,12 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert errors == []
 
 
-class Realtime:
-    """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
-
-    def __init__(self) -> None:
-        self._sockets: list[tuple[WebSocketRoute, str]] = []
-
-    def __call__(self, socket: WebSocketRoute) -> None:
-        def answer(data: str | bytes) -> None:
-            join_ref, ref, topic, event, payload = json.loads(data)
-            changes = payload.get("config", {}).get("postgres_changes", [])
-            response = {"postgres_changes": [{**asked, "id": 1} for asked in changes]} if event == "phx_join" else {}
-            socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
-            if event == "phx_join":
-                self._sockets.append((socket, topic))
-                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
-                socket.send(json.dumps([join_ref, None, topic, "system", told]))
-
-        socket.on_message(answer)
-
-    def change(self) -> None:
-        """Tells the page that a row has changed."""
-        socket, topic = self._sockets[-1]
-        change: dict[str, Any] = {"type": "UPDATE", "schema": "ipai", "table": "ipai_sample_metrics", "columns": [], "errors": None}
-        change |= {"record": {}, "old_record": {}, "commit_timestamp": "2026-01-06T08:00:00Z"}
-        socket.send(json.dumps([None, None, topic, "postgres_changes", {"ids": [1], "data": change}]))
-
-    def close(self) -> None:
-        self._sockets[-1][0].close()
-
-
 # With a real Odoo -----------------------------------------------------------------------------------------------------------------------
 
 
-class Company:
-    """Odoo, the mirror in step with it, and the page, as `scripts/demo --dashboard` has them."""
-
-    def __init__(self, odoo: Odoo, cluster: Cluster, api: PostgREST, site: Dashboard) -> None:
-        self.odoo = odoo
-        self.cluster = cluster
-        self.api = api
-        self.site = site
-
-    def sync(self) -> None:
-        """What pg_cron does every minute."""
-        self.cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
-
-    def user(self, beginning: str) -> str:
-        (name,) = (user["name"] for user in self.site.config["demoUsers"] if user["name"].startswith(beginning))
-        return name
-
-
 @pytest.fixture(scope="session")
-def company(installation: Installation) -> Iterator[Company]:
-    with Odoo() as odoo, postgres.supabase_cluster(installation) as cluster:
+def company(extension_pg: Installation) -> Iterator[Company]:
+    with Odoo() as odoo, postgres.supabase_cluster(extension_pg) as cluster:
         dashboard.fill_odoo(odoo, stores=12, days=60)
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)

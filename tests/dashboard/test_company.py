@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, expect
 
-from conftest import Company, Realtime
 from harness import paths
 from harness.dashboard import Dashboard
 from harness.odoo import MODEL
+from support.dashboard import Company, Realtime
 
 IMAGES = paths.PROJECT / "docs/images"
 Visit = Callable[..., Page]

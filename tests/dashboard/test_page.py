@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from conftest import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
 from harness import dashboard
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
 from harness.postgrest import PREFIX, PostgREST
+from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
 
 AXE = dashboard.APP / "node_modules/axe-core/axe.min.js"
 #: Rows of one metric that each of the four brands has.

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import Behaviour, FaultyOdoo, answering, exported, fault, metric, recorded, silent, status
+from support.faulty import Behaviour, FaultyOdoo, answering, exported, fault, metric, recorded, silent, status
+from support.supabase import Supabase
 
 ROWS = 30
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Supabase
 from harness import paths, postgres, shell
 from harness.odoo import MODEL, MODULE, Odoo, generate_metrics
 from harness.postgres import Installation
+from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "agents/custom_module_auditor.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

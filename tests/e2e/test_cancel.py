@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
 from harness import shell
 from harness.postgres import client_environment
-from sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
+from support.sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 RECORDS = [metric(1), metric(2)]

@@ -14,11 +14,11 @@ from typing import Any
 
 import psycopg
 
-from conftest import Supabase
-from faulty import Exchange, FaultyOdoo, metric, silent, status, trickling, unaccepting
 from harness import shell
-from reliability import Section
-from sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.faulty import Exchange, FaultyOdoo, metric, silent, status, trickling, unaccepting
+from support.reliability import Section
+from support.sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.supabase import Supabase
 
 SECTION = Section("Cancels and time-outs")
 

@@ -11,12 +11,12 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, execute
-from faulty import delayed, held, metric, well
 from harness import shell
-from reliability import Section
-from sessions import PROMPT, Connection, running, until_committed
+from support.definitions import ScriptedOdoo, execute
+from support.faulty import delayed, held, metric, well
+from support.reliability import Section
+from support.sessions import PROMPT, Connection, running, until_committed
+from support.supabase import Supabase
 
 SECTION = Section("Several at once")
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric
-from reliability import Section
+from support.faulty import FaultyOdoo, metric
+from support.reliability import Section
+from support.supabase import Supabase
 
 SECTION = Section("Connections")
 PASSWORD = "secret of the connection"

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric, recorded, well
 from harness import shell
+from support.faulty import FaultyOdoo, metric, recorded, well
+from support.supabase import Supabase
 
 DELTA = "select * from ipai.sync_count_delta"
 METRICS_DELTA = "select * from ipai.sample_metrics_count_delta"

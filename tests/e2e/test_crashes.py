@@ -18,15 +18,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from comparison import assert_equal, odoo_rows, sql
-from conftest import Supabase
-from definitions import execute, waiting
-from faulty import FaultyOdoo, held, metric, well
-from harness import cleanup, postgres, shell
+from harness import postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
-from reliability import Section
-from sessions import Connection, error_of, running, until_committed, until_it_answers
+from support.comparison import assert_equal, odoo_rows, sql
+from support.definitions import execute, waiting
+from support.faulty import FaultyOdoo, held, metric, well
+from support.reliability import Section
+from support.sessions import Connection, error_of, running, until_committed, until_it_answers
+from support.supabase import Supabase
 
 SECTION = Section("Crashes, and others in the way")
 
@@ -158,20 +158,14 @@ def small_disk(kilobytes: int) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir="/tmp"))
     folder.chmod(0o755)
     shell.run(shell.as_root(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "ipai_sync", folder]))
-
-    def unmount() -> None:
-        shell.run(shell.as_root(["umount", "-l", folder]))
-        folder.rmdir()
-
-    cleanup.on_exit(unmount)
     try:
         below = folder / "space"
         below.mkdir()
         shutil.chown(below, shell.SERVICE_USER)
         yield below
     finally:
-        cleanup.forget(unmount)
-        unmount()
+        shell.run(shell.as_root(["umount", "-l", folder]))
+        folder.rmdir()
 
 
 def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from comparison import assert_equal
-from conftest import Supabase
 from harness import postgres
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
-from model_comparison import assert_mirrors, compare
+from support.comparison import assert_equal
+from support.model_comparison import assert_mirrors, compare
+from support.supabase import Supabase
 
 METRIC = "ipai.sample.metric"
 FRENCH = "fr_FR"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from conftest import Supabase
 from harness import paths, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
+from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "docs/adding-fields-and-models.md"
 REFERENCE = paths.PROJECT / "docs/reference.md"

@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, create, execute
-from faulty import metric
 from harness import extension, paths, postgres, shell
 from harness.postgres import Cluster, Installation
+from support.definitions import ScriptedOdoo, create, execute
+from support.faulty import metric
+from support.supabase import Supabase
 
 TABLE = "ipai.ipai_sample_metrics"
 

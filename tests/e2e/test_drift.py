@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, create, execute, refused, waiting
-from faulty import Behaviour, held, metric, recorded, silent, well
 from harness import shell
-from sessions import error_of, running
+from support.definitions import ScriptedOdoo, create, execute, refused, waiting
+from support.faulty import Behaviour, held, metric, recorded, silent, well
+from support.sessions import error_of, running
+from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('metrics')"
 RECORDS = 10

@@ -11,8 +11,9 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import (
+from harness import shell
+from harness.odoo import Odoo
+from support.faulty import (
     Behaviour,
     FaultyOdoo,
     closing,
@@ -27,8 +28,7 @@ from faulty import (
     trickling,
     unaccepting,
 )
-from harness import shell
-from harness.odoo import Odoo
+from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 CHECK = "select * from ipai.check_connection()"

@@ -18,8 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import (
+from support.faulty import (
     Behaviour,
     Exchange,
     FaultyOdoo,
@@ -43,8 +42,9 @@ from faulty import (
     trickling,
     well,
 )
-from reliability import Section
-from sessions import at_rest, until_back_to
+from support.reliability import Section
+from support.sessions import at_rest, until_back_to
+from support.supabase import Supabase
 
 SECTION = Section("Answers of Odoo that are wrong")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, answering, fault, metric, status, well
 from harness.odoo import Odoo
-from reliability import Section
+from support.faulty import FaultyOdoo, answering, fault, metric, status, well
+from support.reliability import Section
+from support.supabase import Supabase
 
 SECTION = Section("Guards")
 

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
 from harness.odoo import Odoo, generate_metrics
-from model_comparison import assert_mirrors, compare, table_of
+from support.model_comparison import assert_mirrors, compare, table_of
+from support.supabase import Supabase
 
 METRIC = "ipai.sample.metric"
 #: A model made for these tests, with a field of every type that can be mirrored.

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from conftest import Supabase
-from faulty import Behaviour, FaultyOdoo, closing, closing_in_headers, cut, fault, metric, recorded, silent, status
 from harness.odoo import Odoo, generate_metrics
-from model_comparison import COLUMN_TYPES
+from support.faulty import Behaviour, FaultyOdoo, closing, closing_in_headers, cut, fault, metric, recorded, silent, status
+from support.model_comparison import COLUMN_TYPES
+from support.supabase import Supabase
 
 METRIC = "ipai.sample.metric"
 CALL = "select ipai.odoo_call(%s, %s, %s, %s, %s) as result"

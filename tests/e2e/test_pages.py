@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, closing, metric, revalued, well
+from support.faulty import FaultyOdoo, closing, metric, revalued, well
+from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 RECORDS = [metric(number) for number in range(1, 7)]

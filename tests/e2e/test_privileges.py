@@ -21,12 +21,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, answering, execute
-from faulty import MODEL, Request, fault, metric
 from harness import paths, postgres
 from harness.postgres import Installation
-from sessions import Connection
+from support.definitions import ScriptedOdoo, answering, execute
+from support.faulty import MODEL, Request, fault, metric
+from support.sessions import Connection
+from support.supabase import Supabase
 
 GOLDEN = Path(__file__).with_name("privileges.golden")
 ROLES = ["public", "anon", "authenticated", "service_role", "postgres", "authenticator"]

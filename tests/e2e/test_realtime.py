@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, Record, fault, metric
 from harness import paths
+from support.faulty import FaultyOdoo, Record, fault, metric
+from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "docs/dashboard-queries.md"
 MIGRATIONS = sorted((paths.PROJECT / "migrations").glob("*.sql"))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric
+from support.faulty import FaultyOdoo, metric
+from support.supabase import Supabase
 
 TABLE = "ipai.ipai_sample_metrics"
 TRIGGER = f"""

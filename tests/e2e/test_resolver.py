@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric
 from harness import paths, postgres, shell
 from harness.postgres import Installation
-from reliability import Section
-from sessions import FETCHER, LOOKUP, NETWORK, PROMPT, Connection, Holdings, at_rest, error_of, is_alive, running
+from support.faulty import FaultyOdoo, metric
+from support.reliability import Section
+from support.sessions import FETCHER, LOOKUP, NETWORK, PROMPT, Connection, Holdings, at_rest, error_of, is_alive, running
+from support.supabase import Supabase
 
 SECTION = Section("Name lookups")
 SYNC = "select * from ipai.sync_sample_metrics()"

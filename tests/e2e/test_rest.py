@@ -18,10 +18,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, Record, fault, metric, silent
 from harness import paths, shell
 from harness.postgrest import PREFIX, PostgREST, run_script
+from support.faulty import FaultyOdoo, Record, fault, metric, silent
+from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "docs/dashboard-queries.md"
 TABLE = "/ipai_sample_metrics"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import Supabase
 from harness import shell
 from harness.odoo import Odoo
 from harness.postgres import Cluster, Installation, client_environment
+from support.supabase import Supabase
 
 PRELOADED = {"shared_preload_libraries": "pg_cron", "cron.database_name": "postgres", "cron.host": Cluster.host}
 

@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, create
-from faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
 from harness import shell
-from sessions import Connection, at_rest, error_of, is_alive, running, until_back_to, until_it_answers
+from support.definitions import ScriptedOdoo, create
+from support.faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
+from support.sessions import Connection, at_rest, error_of, is_alive, running, until_back_to, until_it_answers
+from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
 #: Five pages of two records each, of which two are committed before the run is stopped.

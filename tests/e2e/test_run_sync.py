@@ -12,12 +12,12 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
-from conftest import ROWS, Supabase
-from faulty import FaultyOdoo, closing, metric, recorded, silent, status, well
 from harness import shell
 from harness.odoo import Odoo
-from sessions import PROMPT, error_of, running, until_it_answers
+from support.comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
+from support.faulty import FaultyOdoo, closing, metric, recorded, silent, status, well
+from support.sessions import PROMPT, error_of, running, until_it_answers
+from support.supabase import ROWS, Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
 PAGE = 1_000

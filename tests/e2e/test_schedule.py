@@ -9,11 +9,11 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from comparison import MODEL
-from conftest import Supabase
-from faulty import FaultyOdoo, delayed, metric
 from harness import shell
 from harness.odoo import Odoo, generate_metrics
+from support.comparison import MODEL
+from support.faulty import FaultyOdoo, delayed, metric
+from support.supabase import Supabase
 
 JOBS = "select jobid, jobname, schedule, command, database, username, active from cron.job order by jobname"
 PASSWORD = "Geheim-§-123"

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import yaml
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric, silent
 from harness import paths, postgres
 from harness.postgres import Installation
+from support.faulty import FaultyOdoo, metric, silent
+from support.supabase import Supabase
 
 WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
 PAGE = (paths.PROJECT / "docs/schedulers.md").read_text()

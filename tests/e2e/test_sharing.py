@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, answering, create, everything, execute, refused, waiting
-from faulty import MODEL, UID, metric, recorded, silent
 from harness import shell
-from sessions import running
+from support.definitions import ScriptedOdoo, answering, create, everything, execute, refused, waiting
+from support.faulty import MODEL, UID, metric, recorded, silent
+from support.sessions import running
+from support.supabase import Supabase
 
 
 @pytest.fixture

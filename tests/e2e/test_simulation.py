@@ -20,12 +20,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
-from conftest import Supabase
 from harness.odoo import MODULES, Odoo, generate_metrics
-from proxy import Proxy
-from reliability import Section
-from sessions import until_it_answers
+from support.comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
+from support.proxy import Proxy
+from support.reliability import Section
+from support.sessions import until_it_answers
+from support.supabase import Supabase
 
 SECTION = Section("A random life")
 

@@ -13,10 +13,10 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import Exchange, FaultyOdoo, held, metric, recorded, silent, well
 from harness import shell
-from sessions import PROMPT, Connection, error_of, running
+from support.faulty import Exchange, FaultyOdoo, held, metric, recorded, silent, well
+from support.sessions import PROMPT, Connection, error_of, running
+from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
 RECORDS = [metric(1), metric(2), metric(3, active=False), metric(4)]

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from comparison import MODEL, assert_equal, ids, odoo_rows, sql
-from conftest import ROWS, Supabase
 from harness.odoo import Odoo
+from support.comparison import MODEL, assert_equal, ids, odoo_rows, sql
+from support.supabase import ROWS, Supabase
 
 
 @pytest.fixture

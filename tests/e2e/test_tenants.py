@@ -13,11 +13,11 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, create, execute, refused
-from faulty import Record, metric
 from harness import postgres
 from harness.postgres import Installation
+from support.definitions import ScriptedOdoo, create, execute, refused
+from support.faulty import Record, metric
+from support.supabase import Supabase
 
 REFERENCE = "ipai.ipai_sample_metrics"
 SALES = "ipai.sales"

@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, metric
 from harness import shell
-from reliability import Section
+from support.faulty import FaultyOdoo, metric
+from support.reliability import Section
+from support.supabase import Supabase
 
 SECTION = Section("Certificates")
 

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, answering, create, everything, execute, refused
-from faulty import Behaviour, FaultyOdoo, closing, cut, metric, silent, status
 from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
-from sessions import Connection
+from support.definitions import ScriptedOdoo, answering, create, everything, execute, refused
+from support.faulty import Behaviour, FaultyOdoo, closing, cut, metric, silent, status
+from support.sessions import Connection
+from support.supabase import Supabase
 
 SCRIPTS = paths.PROJECT / "tests/released"
 

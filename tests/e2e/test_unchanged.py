@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import FaultyOdoo, delayed, metric
 from harness import shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import client_environment
+from support.faulty import FaultyOdoo, delayed, metric
+from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 TABLE = "ipai.ipai_sample_metrics"

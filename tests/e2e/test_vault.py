@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from conftest import Supabase
-from definitions import ScriptedOdoo, create, execute
-from faulty import RECORDED, UID, Request, metric
 from harness import postgres, shell
 from harness.postgres import Installation
-from sessions import Connection
+from support.definitions import ScriptedOdoo, create, execute
+from support.faulty import RECORDED, UID, Request, metric
+from support.sessions import Connection
+from support.supabase import Supabase
 
 PASSWORD = "Geheim-§-4711"
 ANOTHER = "Another-§-4712"

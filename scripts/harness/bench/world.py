@@ -38,7 +38,7 @@ def addon_exists() -> bool:
 def _installation() -> Installation:
     """A Postgres of our own with the release build of the extension."""
     installation = Installation.default().relocated("bench", under=paths.run_dir())
-    extension.build(installation)
+    extension.build(installation, "release")
     return installation
 
 

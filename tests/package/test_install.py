@@ -15,9 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from faulty import FaultyOdoo, metric
 from harness import extension, paths, postgres, shell, supabase
 from harness.postgres import Cluster, Installation
+from support.faulty import FaultyOdoo, metric
 
 SCRIPT = paths.PROJECT / "scripts/install"
 PAGE = paths.PROJECT / "docs/install-supabase.md"

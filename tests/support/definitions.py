@@ -11,10 +11,10 @@ from typing import Any, LiteralString, cast
 import psycopg
 import pytest
 
-from conftest import Supabase
-from faulty import MODEL, RECORDED, Behaviour, FaultyOdoo, Record, Request
 from harness import shell
-from sessions import Connection, running
+from support.faulty import MODEL, RECORDED, Behaviour, FaultyOdoo, Record, Request
+from support.sessions import Connection, running
+from support.supabase import Supabase
 
 
 class ScriptedOdoo(FaultyOdoo):

@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
-from conftest import Supabase
 from harness.odoo import Odoo
+from support.supabase import Supabase
 
 MODEL = "ipai.sample.metric"
 

@@ -12,8 +12,8 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 
-from conftest import Supabase
 from harness import shell
+from support.supabase import Supabase
 
 #: Seconds within which a session must be back: far more than it takes, for a loaded machine.
 PROMPT = 2.0

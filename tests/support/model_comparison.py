@@ -19,8 +19,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from conftest import Supabase
 from harness.odoo import Odoo
+from support.supabase import Supabase
 
 #: Columns of a mirror beside those of its fields and its constants.
 BOOKKEEPING = {"odoo_id", "inserted_at", "updated_at"}

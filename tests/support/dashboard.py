@@ -1,0 +1,65 @@
+"""What the dashboard's tests look at: its users, a played Realtime, and a company with a real Odoo."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from playwright.sync_api import WebSocketRoute
+
+from harness.dashboard import Dashboard
+from harness.odoo import Odoo
+from harness.postgres import Cluster
+from harness.postgrest import PostgREST
+
+STORES = 24
+DAYS = 365
+ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
+
+
+class Realtime:
+    """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
+
+    def __init__(self) -> None:
+        self._sockets: list[tuple[WebSocketRoute, str]] = []
+
+    def __call__(self, socket: WebSocketRoute) -> None:
+        def answer(data: str | bytes) -> None:
+            join_ref, ref, topic, event, payload = json.loads(data)
+            changes = payload.get("config", {}).get("postgres_changes", [])
+            response = {"postgres_changes": [{**asked, "id": 1} for asked in changes]} if event == "phx_join" else {}
+            socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
+            if event == "phx_join":
+                self._sockets.append((socket, topic))
+                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
+                socket.send(json.dumps([join_ref, None, topic, "system", told]))
+
+        socket.on_message(answer)
+
+    def change(self) -> None:
+        """Tells the page that a row has changed."""
+        socket, topic = self._sockets[-1]
+        change: dict[str, Any] = {"type": "UPDATE", "schema": "ipai", "table": "ipai_sample_metrics", "columns": [], "errors": None}
+        change |= {"record": {}, "old_record": {}, "commit_timestamp": "2026-01-06T08:00:00Z"}
+        socket.send(json.dumps([None, None, topic, "postgres_changes", {"ids": [1], "data": change}]))
+
+    def close(self) -> None:
+        self._sockets[-1][0].close()
+
+
+class Company:
+    """Odoo, the mirror in step with it, and the page, as `scripts/demo --dashboard` has them."""
+
+    def __init__(self, odoo: Odoo, cluster: Cluster, api: PostgREST, site: Dashboard) -> None:
+        self.odoo = odoo
+        self.cluster = cluster
+        self.api = api
+        self.site = site
+
+    def sync(self) -> None:
+        """What pg_cron does every minute."""
+        self.cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
+
+    def user(self, beginning: str) -> str:
+        (name,) = (user["name"] for user in self.site.config["demoUsers"] if user["name"].startswith(beginning))
+        return name

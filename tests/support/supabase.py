@@ -1,0 +1,136 @@
+"""A database like Supabase's with the extension: what tests call, and what they look at."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from harness.postgres import Cluster
+
+#: Metrics in the Odoo of a file that compares the whole mirror.
+ROWS = 2_000
+
+
+class Supabase:
+    """A cluster like Supabase's, with the extension and the migrations, and an empty mirror for each test."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._connections: list[psycopg.Connection[dict[str, Any]]] = []
+        self._own_tables = self._tables()
+
+    def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
+        """A connection in autocommit mode, closed after the test; notices are collected in `notices`."""
+        connection = psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row, **options)
+        self._connections.append(connection)
+        return connection
+
+    def rows(self, sql: str, *args: Any, user: str = "postgres") -> list[dict[str, Any]]:
+        """The rows of one statement, each a dictionary."""
+        with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(cast(LiteralString, sql), args or None)
+            # Not by its columns: a row may have none, as of `select from ...`.
+            gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+            return cursor.fetchall() if gives_rows else []
+
+    def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
+        """The one row of a statement."""
+        (row,) = self.rows(sql, *args, user=user)
+        return row
+
+    def server(
+        self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
+    ) -> None:
+        """A foreign server and the mapping of role postgres, whose password is in Vault as users are told to keep it."""
+        listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
+        self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
+        self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
+        self.rows(f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')")
+
+    def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
+        """The mirrored rows, by id."""
+        return self.rows(f"select {columns} from ipai.ipai_sample_metrics where odoo_id is not null order by odoo_id")
+
+    def another_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
+        """Registers a mirror of the same model into a table of its own; returns the table's name."""
+        table = f"ipai.{name}_rows"
+        self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
+        self.rows(
+            """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, alert_field,
+                                         enabled)
+               select %s, %s, model, target_schema, %s, fields, page_size, max_delete_ratio, alert_field, %s
+               from ipai.mirrors where name = 'sample_metrics'""",
+            *(name, server, f"{name}_rows", enabled),
+        )
+        return table
+
+    def register(self, **columns: object) -> None:
+        """Registers mirror sample_metrics for server odoo, with columns of ipai.mirrors set to something."""
+        self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
+        for column, value in columns.items():
+            self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
+
+    def run(self, arguments: str = "'sample_metrics'", **options: Any) -> dict[str, Any]:
+        """Calls ipai.run_sync and returns the row of the last run."""
+        self.rows(f"call ipai.run_sync({arguments})", **options)
+        return self.last_run()
+
+    def last_run(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+        """The row of a mirror's last run."""
+        return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
+
+    def resumption(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+        """The row of the run before the last one. It has gone on with another one, and the last one followed it at once."""
+        followed = self.last_run(mirror)
+        assert (followed["mode"], followed["state"], followed["resumes"]) == ("incremental", "succeeded", None)
+        run = self.row("select * from ipai.sync_runs where mirror = %s and run < %s order by run desc limit 1", mirror, followed["run"])
+        assert run["resumes"] is not None and run["state"] == "succeeded" and run["finished_at"] <= followed["started_at"]
+        assert followed["cursor_before"] == run["cursor_after"]
+        return run
+
+    def create_mirror(self, model: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Calls ipai.create_mirror with these named arguments (dictionaries and the domain as JSON) and returns its rows."""
+        named = "".join(f", {name} => %s" for name in arguments)
+        values = [Jsonb(value) if isinstance(value, dict) or name == "domain" else value for name, value in arguments.items()]
+        return self.rows(f"select * from ipai.create_mirror(%s{named})", model, *values)
+
+    def sync(self, mirror: str, mode: str = "auto") -> dict[str, Any]:
+        """Lets a mirror run, which must succeed, and returns the run's row."""
+        self.rows(f"call ipai.run_sync({_literal(mirror)}, {_literal(mode)})")
+        run = self.last_run(mirror)
+        assert run["state"] == "succeeded"
+        return run
+
+    def reset(self) -> None:
+        """Back to how a fresh database looks."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        tables = ", ".join(sorted(self._tables() - self._own_tables))
+        self.cluster.psql(
+            f"""
+            set client_min_messages = warning;
+            select cron.unschedule(jobid) from cron.job;
+            delete from cron.job_run_details;
+            {f"drop table {tables} cascade;" if tables else ""}
+            select format('drop server %I cascade', srvname) from pg_foreign_server s
+                join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins restart identity;
+            delete from vault.secrets;
+            """
+        )
+
+    def _tables(self) -> set[str]:
+        """The tables of this database that could be anybody's: what a test makes is dropped after it."""
+        schemas = "nspname not like 'pg\\_%' and nspname <> 'information_schema'"
+        tables = (
+            f"select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace where relkind in ('r', 'p') and {schemas}"
+        )
+        return set(self.cluster.psql(f"set search_path = ''; {tables}").splitlines())
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
