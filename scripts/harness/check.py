@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 from . import extension, paths, postgres, setup, shell
 
@@ -12,7 +14,7 @@ def main() -> int:
     python = setup.ensure_venv()
     pg15 = postgres.Installation.default()
     failed = []
-    for what, command, env in [
+    steps: list[tuple[str, list[str | Path], Mapping[str, str | None]]] = [
         ("format of the Rust code", ["cargo", "fmt", "--check"], {}),
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         (
@@ -24,7 +26,8 @@ def main() -> int:
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
-    ]:
+    ]
+    for what, command, env in steps:
         shell.say(f"Checking the {what}")
         if shell.run(command, cwd=paths.PROJECT, env=env, check=False).returncode != 0:
             failed.append(what)

@@ -53,7 +53,17 @@ def ensure_cargo_pgrx() -> Path:
         if not program.exists() or shell.run([program, "pgrx", "--version"], capture=True).stdout.split()[-1] != wanted:
             shell.say(f"Building cargo-pgrx {wanted}: about 3 minutes, only once")
             # Unoptimised and without debug information: built in half the time, and no slower at what it does here.
-            command = ["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-pgrx@{wanted}", "--root", _TOOLS]
+            command: list[str | Path] = [
+                "cargo",
+                "install",
+                "--quiet",
+                "--debug",
+                "--locked",
+                "--force",
+                f"cargo-pgrx@{wanted}",
+                "--root",
+                _TOOLS,
+            ]
             shell.run(command, env={"CARGO_PROFILE_DEV_DEBUG": "0"})
     return program
 
@@ -124,8 +134,11 @@ def built(pg: Installation, profile: str = TEST_PROFILE, *, in_place: bool = Fal
     settings = _environment_in_place(pg) if in_place else environment(pg)
     duration = "about 6 minutes" if profile == "release" else "about 3 minutes"
     shell.say(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
-    # The next build, for another Postgres, writes the library to the same path.
+    library = target_directory() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
+    known = paths.CACHE / f"library-{pg.major}-{profile}"
     with paths.lock("target"):
+        if not library.exists() or not known.exists() or known.read_text() != paths.digest(library):
+            _discard(library)
         shell.run(
             [
                 *("cargo", "build", "--quiet", "--lib", "--profile", profile),
@@ -135,10 +148,21 @@ def built(pg: Installation, profile: str = TEST_PROFILE, *, in_place: bool = Fal
             env=settings,
             capture=True,
         )
-        yield _target() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
+        known.write_text(paths.digest(library))
+        yield library
 
 
-def _target() -> Path:
+def _discard(library: Path) -> None:
+    """Makes cargo write the library anew.
+
+    The libraries of all feature sets have the same path, and cargo does not notice that another one has replaced its own.
+    """
+    for path in (library, library.parent / "deps" / library.name):
+        path.unlink(missing_ok=True)
+
+
+def target_directory() -> Path:
+    """Where cargo builds."""
     return Path(os.environ.get("CARGO_TARGET_DIR") or CRATE / "target")
 
 
@@ -187,6 +211,7 @@ def generated_schema(pg: Installation) -> str:
     ensure_cargo_pgrx()
     file = paths.run_dir() / "schema.sql"
     with paths.lock("target"):
+        _discard(target_directory() / f"debug/lib{NAME}.so")
         shell.run(
             ["cargo", "pgrx", "schema", f"pg{pg.major}", "--out", file, "--no-default-features"],
             cwd=CRATE,
@@ -243,7 +268,8 @@ def _pg_test(pg: Installation, name: str, settings: dict[str, str | None]) -> su
         as_user = ["--runas", shell.SERVICE_USER]
     try:
         # pgrx installs the extension in the one copy that is configured.
-        with paths.lock(f"pg_test-{pg.major}"):
+        with paths.lock("target"):
+            _discard(target_directory() / f"debug/lib{NAME}.so")
             return shell.run(
                 ["cargo", "pgrx", "test", f"pg{pg.major}", name, *as_user, "--pgdata", directory],
                 cwd=CRATE,

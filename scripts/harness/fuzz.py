@@ -1,6 +1,7 @@
-"""Fuzzing of what reads strangers' bytes: `fuzz/fuzz_targets`. What `scripts/fuzz` runs, and in short the layer `fuzz` of the tests.
+"""Fuzzing of what reads bytes from outside: `fuzz/fuzz_targets`. What `scripts/fuzz` runs, and layer `fuzz` of the tests.
 
-Stable Rust does: libFuzzer without a sanitizer still finds panics, overflows (checked here), time-outs and growing memory. A finding stays in
+The tests replay the recorded answers and the seeds through each target. `scripts/fuzz` searches for new inputs. Stable Rust is enough for
+that: libFuzzer without a sanitizer still finds panics, overflows (checked here), time-outs and growing memory. A finding stays in
 `fuzz/artifacts`, the inputs that reached something new in the cache.
 """
 
@@ -8,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import paths, setup, shell
+from . import extension, paths, setup, shell
 from .totals import Totals
 
 VERSION = "0.13.2"
 PROJECT = paths.PROJECT / "fuzz"
 TARGETS = sorted(path.stem for path in (PROJECT / "fuzz_targets").glob("*.rs"))
-#: Seconds a target, in the tests.
-SHORT = 15
+#: Damaged inputs a target, in the tests.
+DAMAGED = 500
 _TOOLS = paths.CACHE / "tools"
 _CORPUS = paths.CACHE / "fuzz"
 #: Recorded answers up to this size: larger ones only slow the fuzzer down.
@@ -28,62 +30,109 @@ _LARGEST = 50_000
 _LIMITS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=60000")
 
 
-def _build(profile: str) -> Path:
-    """Builds the targets, for a `release` that is fast or a `dev` that is there soon; returns their folder."""
+def _build_to_replay() -> Path:
+    """Builds the targets without coverage, in the profile of the tests. Returns their folder."""
+    shell.say("Building the fuzz targets: about a minute the first time, then seconds")
+    target = extension.target_directory()
+    with paths.lock("target"):
+        shell.run(["cargo", "build", "--quiet", "--target-dir", target], cwd=PROJECT)
+    return target / "debug"
+
+
+def _build_to_search() -> Path:
+    """Builds the targets with coverage, optimised. Returns their folder."""
     program = _TOOLS / "bin/cargo-fuzz"
     with paths.lock("cargo-fuzz"):
         if not program.exists() or VERSION not in shell.run([program, "fuzz", "--version"], capture=True).stdout:
-            shell.say(f"Building cargo-fuzz {VERSION}: a minute or two, only this once")
+            shell.say(f"Building cargo-fuzz {VERSION}: a minute or two, only once")
             # Unoptimised: it only calls cargo.
             shell.run(["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-fuzz@{VERSION}", "--root", _TOOLS])
-        shell.say("Building the fuzz targets")
+        shell.say("Building the fuzz targets: about 2 minutes the first time, then seconds")
         path = f"{_TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        options = {"release": ["--release", "--debug-assertions"], "dev": ["--dev"]}[profile]
+        options = ["--release", "--debug-assertions"]
         shell.run(["cargo", "fuzz", "build", "--sanitizer", "none", *options], cwd=PROJECT, env={"PATH": path, "CARGO_TERM_QUIET": "true"})
-    (host,) = re.findall(r"^host: (.*)$", shell.run(["rustc", "-vV"], capture=True).stdout, re.MULTILINE)
-    return PROJECT / "target" / host / {"dev": "debug"}.get(profile, profile)
+    version = shell.run(["rustc", "-vV"], capture=True).stdout.splitlines()
+    host = next(line.removeprefix("host: ") for line in version if line.startswith("host: "))
+    return PROJECT / "target" / host / "release"
+
+
+def _seeds(target: str, folder: Path) -> list[Path]:
+    """Copies of the recorded answers and of the seeds, in this folder."""
+    recorded = (paths.PROJECT / "tests/corpus").glob("*/*.xml") if target in ("answer", "fault") else ()
+    copies = []
+    for seed in (*sorted(recorded), *sorted((PROJECT / "seeds" / target).glob("*"))):
+        if seed.stat().st_size <= _LARGEST:
+            # The first byte chooses what the rest is: 0 is a whole body.
+            head = b"\0" if target == "fault" and seed.suffix == ".xml" else b""
+            copies.append(folder / f"{seed.parent.name}-{seed.name}")
+            copies[-1].write_bytes(head + seed.read_bytes())
+    return copies
 
 
 def _corpus(target: str) -> Path:
     """Where new inputs go, with the seeds in it."""
     folder = _CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
-    recorded = (paths.PROJECT / "tests/corpus").glob("*/*.xml") if target in ("answer", "fault") else ()
-    for seed in (*recorded, *(PROJECT / "seeds" / target).glob("*")):
-        if seed.stat().st_size <= _LARGEST:
-            # The first byte chooses what the rest is: 0 is a whole body.
-            head = b"\0" if target == "fault" and seed.suffix == ".xml" else b""
-            (folder / f"{seed.parent.name}-{seed.name}").write_bytes(head + seed.read_bytes())
+    _seeds(target, folder)
     return folder
 
 
-def run(seconds: int, targets: list[str], profile: str) -> dict[str, tuple[bool, str]]:
+def search(seconds: int, targets: Sequence[str]) -> dict[str, tuple[bool, str]]:
     """Fuzzes each target so long; whether it held, and what libFuzzer said."""
-    folder = _build(profile)
+    folder = _build_to_search()
     found = {}
     for target in targets:
-        artifacts = PROJECT / "artifacts" / target
-        artifacts.mkdir(parents=True, exist_ok=True)
         shell.say(f"Fuzzing {target} for {seconds} s")
-        command: list[str | Path] = [folder / target, _corpus(target), f"-max_total_time={seconds}", *_LIMITS, "-print_final_stats=1"]
-        result = shell.run([*command, f"-artifact_prefix={artifacts}/"], check=False, capture=True)
-        output = result.stdout + result.stderr
+        status, output = _run(folder / target, _corpus(target), f"-max_total_time={seconds}", "-print_final_stats=1")
         executed = re.search(r"number_of_executed_units: *(\d+)", output)
         # Nothing executed is nothing shown.
-        held = result.returncode == 0 and executed is not None and int(executed[1]) > 0
+        held = status == 0 and executed is not None and int(executed[1]) > 0
         found[target] = (held, f"{int(executed[1]):,} inputs" if held and executed else output[-4_000:])
     return found
 
 
 def layer(words: Sequence[str] = ()) -> Totals:
-    """Short fuzzing of what reads bytes from outside."""
-    found = run(SHORT, [target for target in TARGETS if not words or any(word in target for word in words)], "dev")
-    failed = [f"{target}\n{said}" for target, (held, said) in found.items() if not held]
-    return Totals(len(found) - len(failed), len(failed), "\n".join(failed))
+    """The recorded answers, the seeds, and damaged copies of both, through each fuzz target."""
+    targets = [target for target in TARGETS if not words or any(word in target for word in words)]
+    folder = _build_to_replay()
+    failed = []
+    for target in targets:
+        seeds = _seeds(target, paths.run_dir())
+        inputs = [*seeds, *_damaged(seeds)]
+        status, output = _run(folder / target, *inputs)
+        if status != 0 or not inputs or output.count("\nExecuted ") != len(inputs):
+            failed.append(f"{target}\n{output[-4_000:]}")
+    return Totals(len(targets) - len(failed), len(failed), "\n".join(failed))
+
+
+def _damaged(inputs: Sequence[Path]) -> list[Path]:
+    """`DAMAGED` inputs beside these, made from them with some bytes changed. They are the same each time."""
+    chance = random.Random(0)
+    contents = [path.read_bytes() for path in inputs]
+    damaged = []
+    for number in range(DAMAGED):
+        content = bytearray(chance.choice(contents))
+        for _ in range(chance.randint(1, 8)):
+            at = chance.randrange(len(content) + 1)
+            insertion = chance.choice(
+                [bytes([chance.randrange(256)]), b"<", b"</value>", b"\xff\xfe", b"0" * 40, chance.choice(contents)[:200]]
+            )
+            content[at : at + chance.choice([0, 1, 1, 30])] = insertion
+        path = inputs[0].parent / f"damaged-{number}"
+        path.write_bytes(content)
+        damaged.append(path)
+    return damaged
+
+
+def _run(program: Path, *arguments: str | Path) -> tuple[int, str]:
+    artifacts = PROJECT / "artifacts" / program.name
+    artifacts.mkdir(parents=True, exist_ok=True)
+    result = shell.run([program, *arguments, *_LIMITS, f"-artifact_prefix={artifacts}/"], check=False, capture=True)
+    return result.returncode, f"\n{result.stdout}{result.stderr}"
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the decoder and whatever else reads strangers' bytes.")
+    options = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the decoder and whatever else reads bytes from outside.")
     options.add_argument("--minutes", type=float, default=60, metavar="N", help="in all (default 60)")
     options.add_argument("targets", nargs="*", metavar="TARGET", help=f"only these: {', '.join(TARGETS)}")
     chosen = options.parse_args()
@@ -91,7 +140,7 @@ def main() -> int:
     if unknown := set(targets) - set(TARGETS):
         options.error(f"no such target: {', '.join(sorted(unknown))} (there are {', '.join(TARGETS)})")
     setup.ensure_system()
-    found = run(max(1, round(chosen.minutes * 60 / len(targets))), targets, "release")
+    found = search(max(1, round(chosen.minutes * 60 / len(targets))), targets)
     for target, (held, said) in found.items():
         print(f"{target:12} {'held' if held else 'FAILED'}  {said}")
     return 0 if all(held for held, _said in found.values()) else 1

@@ -487,10 +487,12 @@ def _tags(modules: Sequence[str], words: Sequence[str]) -> list[str]:
     for module in modules:
         for file in sorted((paths.PROJECT / "addons/ipai" / module / "tests").glob("test_*.py")):
             for case in ast.parse(file.read_text()).body:
-                for test in case.body if isinstance(case, ast.ClassDef) else ():
-                    if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
-                        if any(word in f"{file.name} {test.name}" for word in words):
-                            tags.append(f"/{module}:{case.name}.{test.name}")
+                tests = [node.name for node in getattr(case, "body", ()) if isinstance(node, ast.FunctionDef)]
+                tags += [
+                    f"/{module}:{getattr(case, 'name', '')}.{test}"
+                    for test in tests
+                    if test.startswith("test_") and any(word in f"{file.name} {test}" for word in words)
+                ]
     return tags
 
 

@@ -77,7 +77,7 @@ class PostgREST:
                 raise RuntimeError(f"PostgREST did not start:\n{self._end_of_log()}")
             try:
                 with urllib.request.urlopen(f"http://{self.host}:{self._admin_port}/ready", timeout=5) as answer:
-                    return answer.status == 200
+                    return bool(answer.status == 200)
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 return False
 

@@ -24,6 +24,8 @@ The fingerprint is FNV-1a, 64 bits, over these bytes, one after the other:
     array [ elements ] | struct { name as a string, value, ... }
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import pathlib
@@ -31,12 +33,13 @@ import struct
 import sys
 import xml.parsers.expat
 import xmlrpc.client
+from typing import Any
 
 LARGE = 50_000
 STAND_INS = {"\ufffe": "\uf8f0", "\uffff": "\uf8f1"}
 
 
-def parse(body):
+def parse(body: bytes) -> Any:
     """The value of the answer. Its texts hold stand-ins, until `restore`."""
     for character, stand_in in STAND_INS.items():
         assert stand_in.encode() not in body, "the stand-in is taken"
@@ -45,17 +48,17 @@ def parse(body):
     return value
 
 
-def restore(text):
+def restore(text: str) -> str:
     for character, stand_in in STAND_INS.items():
         text = text.replace(stand_in, character)
     return text
 
 
-def bits(double):
+def bits(double: float) -> str:
     return struct.pack(">d", double).hex()
 
 
-def golden(value):
+def golden(value: object) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -73,11 +76,11 @@ def golden(value):
     raise TypeError(type(value))
 
 
-def counted(letter, content):
+def counted(letter: bytes, content: bytes) -> bytes:
     return letter + str(len(content)).encode() + b":" + content
 
 
-def canonical(value):
+def canonical(value: object) -> bytes:
     if value is None:
         return b"n"
     if isinstance(value, bool):
@@ -99,14 +102,14 @@ def canonical(value):
     raise TypeError(type(value))
 
 
-def fnv1a(content):
+def fnv1a(content: bytes) -> str:
     state = 0xCBF29CE484222325
     for byte in content:
         state = (state ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{state:016x}"
 
 
-def expectation(body):
+def expectation(body: bytes) -> dict[str, Any]:
     try:
         value = parse(body)
     except xmlrpc.client.Fault as fault:
@@ -119,7 +122,7 @@ def expectation(body):
     return {"large": {"length": len(value), **ends, "fingerprint": fnv1a(canonical(value))}}
 
 
-def main():
+def main() -> None:
     if len(sys.argv) > 1:
         print(__doc__)
         return

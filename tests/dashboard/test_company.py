@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -106,7 +107,8 @@ def test_old_numbers_are_said_to_be_old(visit: Visit, company: Company) -> None:
     expect(page.get_by_text("The numbers may be behind")).to_have_count(0)
 
 
-PICTURES = {
+#: User, address, options of the browser.
+PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "overview": ("Carla", "", {}),
     "overview-dark": ("Carla", "", {"color_scheme": "dark"}),
     "overview-phone": (

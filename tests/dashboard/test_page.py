@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from harness import dashboard
+from harness import dashboard, paths
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
 from harness.postgrest import PREFIX, PostgREST
@@ -100,7 +100,7 @@ def test_the_key_of_the_server_is_refused(visit: Visit, api: PostgREST) -> None:
 
 
 def test_the_policy_of_the_documentation_is_the_one_that_is_tested() -> None:
-    text = (dashboard.paths.PROJECT / "docs/dashboard.md").read_text()
+    text = (paths.PROJECT / "docs/dashboard.md").read_text()
     (written,) = re.findall(r"^default-src .*$", text, re.MULTILINE)
     rules = [rule for rule in written.split("; ") if not rule.startswith("connect-src ")]
     assert "; ".join(rules) == dashboard.POLICY and len(rules) == len(written.split("; ")) - 1
@@ -122,6 +122,7 @@ def test_signing_in_by_email(visit: Visit, api: PostgREST, database: Cluster) ->
                 route.fulfill(status=204)
                 return
             sent = route.request.post_data_json
+            assert sent is not None
             if sent.get("password") != "correct horse":
                 route.fulfill(status=400, json={"code": "invalid_credentials", "message": "Invalid login credentials"})
                 return

@@ -40,7 +40,7 @@ def notices(supabase: Supabase, statement: str) -> list[str]:
     found: list[str] = []
     connection = supabase.connect()
     connection.add_notice_handler(lambda notice: found.append(f"{notice.severity}: {notice.message_primary}"))
-    connection.execute(statement)  # type: ignore[call-overload]
+    connection.execute(statement)
     return [notice for notice in found if notice.startswith("WARNING")]
 
 

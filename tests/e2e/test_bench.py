@@ -119,7 +119,7 @@ def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
 
 def test_a_small_run() -> None:
     """Every competitor for plain Odoo, through every measure; the run itself compares the tables."""
-    command = [SCRIPT, "--rows", "1000", "--rounds", "1", "--only", "practice", "script", "floor", "copy", "ipai_sync"]
+    command: list[str | Path] = [SCRIPT, "--rows", "1000", "--rounds", "1", "--only", "practice", "script", "floor", "copy", "ipai_sync"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line.startswith("| ")]

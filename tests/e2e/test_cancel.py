@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
 import pytest
@@ -66,9 +67,9 @@ STALLS = {
 }
 
 
-@pytest.fixture(params=STALLS.values(), ids=STALLS.keys())
+@pytest.fixture(params=STALLS.values(), ids=list(STALLS))
 def stall(request: pytest.FixtureRequest) -> Stall:
-    return request.param
+    return cast(Stall, request.param)
 
 
 def set_url(supabase: Supabase, url: str) -> None:

@@ -101,9 +101,9 @@ def test_the_table_is_the_callers_and_nobody_elses(connected: Supabase, open_han
     assert columns == []
     for role in ("anon", "authenticated"):
         with connected.connect("authenticator") as connection:
-            connection.execute(f"set role {role}")  # type: ignore[arg-type]
+            connection.execute(f"set role {role}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(f"select from {target}")  # type: ignore[arg-type]
+                connection.execute(f"select from {target}")
 
 
 @pytest.mark.parametrize("target", ["ipai.res_currency", "public.currencies"])
@@ -193,7 +193,7 @@ def test_service_role_keeps_the_mirror_and_defines_nothing(connected: Supabase, 
             "odoo_fields('odoo', 'res.currency')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(f"select * from ipai.{call}")  # type: ignore[arg-type]
+                connection.execute(f"select * from ipai.{call}")
 
 
 def test_columns_have_odoos_labels_and_help_as_comments(connected: Supabase, erp: Odoo) -> None:

@@ -72,7 +72,7 @@ class Reader:
     def _sql(self, sql: str) -> str:
         if "odoo_globex" in sql and not self.supabase.rows("select from pg_foreign_server where srvname = 'odoo_globex'"):
             self.supabase.server(self._globex.url, name="odoo_globex")
-        psql = self.supabase.cluster.installation.bindir / "psql"
+        psql = str(self.supabase.cluster.installation.bindir / "psql")
         command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.supabase.cluster.dsn(user="postgres")]
         # Warnings go to stderr.
         done = shell.run(command, stdin=sql, capture=True, env=postgres.client_environment())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -103,9 +103,9 @@ def failure_within(connection: Connection, *statements: str) -> psycopg.Error:
     """The error of the last of several statements, in a transaction that is rolled back."""
     connection.execute("begin")
     for statement in statements[:-1]:
-        connection.execute(cast(LiteralString, statement))
+        connection.execute(statement)
     with pytest.raises(psycopg.Error) as raised:
-        connection.execute(cast(LiteralString, statements[-1]))
+        connection.execute(statements[-1])
     connection.execute("rollback")
     return raised.value
 

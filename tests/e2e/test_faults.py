@@ -369,7 +369,7 @@ ADDON_WRONG: dict[str, Fault] = {
     "digests of nothing": Fault(None, revalued(lambda digests: [[0, "0", "0"] for _ in digests]), [DIGEST]),
     "digests out of range": Fault(None, revalued(lambda digests: [[2**31 - 1, "9" * 38, "-" + "9" * 38] for _ in digests]), [DIGEST]),
 }
-BOMB = _bomb(512)
+BOMB: str = _bomb(512)
 
 FAULTS = {**TRANSPORT, **DOCUMENTS, **ROWS_WRONG, **ADDON_WRONG}
 assert len(FAULTS) == len(TRANSPORT) + len(DOCUMENTS) + len(ROWS_WRONG) + len(ADDON_WRONG)

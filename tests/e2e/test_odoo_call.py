@@ -334,7 +334,7 @@ def test_only_the_owner_may_until_he_grants_it(connected: Supabase) -> None:
         ), row
     with connected.connect("authenticator") as connection:
         for role in ("anon", "authenticated", "service_role"):
-            connection.execute(f"set role {role}")  # type: ignore[arg-type]
+            connection.execute(f"set role {role}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(CALL, ["odoo", METRIC, "get_sync_stats", Jsonb([]), Jsonb({})])
 

@@ -9,7 +9,7 @@ import xmlrpc.client
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,7 +57,7 @@ def over_json(odoo: Odoo) -> Call:
 @pytest.fixture(params=[over_xml, over_json])
 def call(request: pytest.FixtureRequest, odoo: Odoo) -> Call:
     """Calls a method of the model as administrator, over each of the two protocols."""
-    return request.param(odoo)
+    return cast(Call, request.param(odoo))
 
 
 @pytest.fixture(autouse=True)
@@ -328,7 +328,8 @@ def test_users_read_and_managers_write(odoo: Odoo) -> None:
     assert call("reader", "export_to_supabase_payload")[0]["odoo_id"] == metric
     assert call("reader", "get_metrics")[0]["id"] == metric
     assert call("reader", "get_sync_stats")["total"] == 1
-    for method, args in [("create_from_payload", [LEAST]), ("write", [[metric], {"value": 1}]), ("unlink", [[metric]])]:
+    writes: list[tuple[str, list[Any]]] = [("create_from_payload", [LEAST]), ("write", [[metric], {"value": 1}]), ("unlink", [[metric]])]
+    for method, args in writes:
         with pytest.raises(xmlrpc.client.Fault) as refused:
             call("reader", method, *args)
         assert refused.value.faultCode == 4

@@ -130,7 +130,7 @@ class _Message:
 
     def number(self, form: str) -> int:
         """I: 4 bytes, H: 2 bytes."""
-        return struct.unpack(f">{form}", self._take(struct.calcsize(form)))[0]
+        return int(struct.unpack(f">{form}", self._take(struct.calcsize(form)))[0])
 
     def text(self) -> str:
         return self._take(self._data.index(b"\0", self._at) - self._at + 1)[:-1].decode()
@@ -210,7 +210,7 @@ def odoo_ids(changes: list[Change]) -> list[tuple[str, int]]:
 
 def number(supabase: Supabase, odoo_id: int) -> int:
     """The mirror's own number of a row."""
-    return supabase.row(f"select id from {TABLE} where odoo_id = %s", odoo_id)["id"]
+    return int(supabase.row(f"select id from {TABLE} where odoo_id = %s", odoo_id)["id"])
 
 
 # One change for each changed row --------------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ class Realtime:
                     self._connection.execute("reset role")
                     self._connection.execute("deallocate walrus_rls_stmt")
         assert answer
-        return answer["visible"]
+        return bool(answer["visible"])
 
 
 def claims(**app_metadata: object) -> dict[str, object]:
@@ -407,11 +407,12 @@ def test_with_a_whole_replica_identity_a_row_that_moves_shows_what_it_was(mirror
 def test_malformed_claims_show_nothing_more_and_never_fail(mirrored: Supabase) -> None:
     realtime = Realtime(mirrored)
     common, theirs = number(mirrored, 1), number(mirrored, 2)
-    for malformed in (
+    cases: tuple[object, ...] = (
         *(None, 7, "text", [], {}, {"app_metadata": None}, {"app_metadata": "*"}, {"app_metadata": [7]}),
         *(claims(ipai_brand_ids=wrong) for wrong in (None, 7, "7", {"*": 1}, [[7]], ["7"], [7.5], [2**70], True, "\0")),
         {"user_metadata": {"ipai_brand_ids": "*"}},
-    ):
+    )
+    for malformed in cases:
         assert realtime.tells(common, malformed) and not realtime.tells(theirs, malformed), malformed
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -59,7 +59,7 @@ RECORDS = records()
 ACTIVE = [record for record in RECORDS if record["active"]]
 COMMON = [record for record in ACTIVE if not record["brand_id"] and not record["store_id"]]
 #: Of a user who sees every brand and every store.
-EVERYTHING = {"ipai_brand_ids": "*", "ipai_store_ids": "*"}
+EVERYTHING: dict[str, Any] = {"ipai_brand_ids": "*", "ipai_store_ids": "*"}
 
 
 def ids(found: list[Record]) -> list[int]:
@@ -78,7 +78,7 @@ class Answer:
     @property
     def rows(self) -> list[dict[str, Any]]:
         assert self.status in (200, 206), self.text
-        return json.loads(self.text)
+        return cast(list[dict[str, Any]], json.loads(self.text))
 
     @property
     def ids(self) -> list[int]:
@@ -640,7 +640,7 @@ def script(api: PostgREST, manager: Caller) -> Callable[..., dict[str, Any]]:
             SUPABASE_SERVICE_ROLE_KEY=api.token("service_role"),
             ACCESS_TOKEN=api.token(app_metadata=app_metadata),
         )
-        return json.loads(printed.splitlines()[-1])
+        return cast(dict[str, Any], json.loads(printed.splitlines()[-1]))
 
     return run
 
@@ -711,7 +711,8 @@ def test_the_page_s_sync(script: Callable[..., dict[str, Any]], mirrored: Supaba
     told = script("To sync from a server")
     assert told["error"] is None
     assert (told["data"]["mode"], told["data"]["unchanged"], told["data"]["delta"]) == ("since", 48, 0)
-    assert set(re.findall(r"`(\w+)`", re.search(r"the run's report: (.*?)\.", PAGE.read_text(), re.DOTALL)[1])) <= set(told["data"])
+    report = re.search(r"the run's report: (.*?)\.", PAGE.read_text(), re.DOTALL)
+    assert report and set(re.findall(r"`(\w+)`", report[1])) <= set(told["data"])
 
 
 def test_the_page_s_subscription_asks_for_the_table(script: Callable[..., dict[str, Any]], supabase: Supabase) -> None:

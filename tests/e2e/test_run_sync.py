@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ from support.sessions import PROMPT, error_of, running, until_it_answers
 from support.supabase import ROWS, Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
-PAGE = 1_000
+PAGE = 50
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def test_another_overlap_is_looked_at_again(mirrored: Supabase) -> None:
 
 def test_edits_archiving_deletions_and_new_records_arrive_with_one_run(mirrored: Supabase, erp: Odoo) -> None:
     # Apart from one another, and low ids among them.
-    edited, archived, gone = ids(erp, "active", 5), ids(erp, "active and id > 3000", 3), ids(erp, "id % 1999 = 0", 10)
-    revived = ids(erp, "not active and id > 5000", 2)
+    edited, archived, gone = ids(erp, "active", 5), ids(erp, "active and id > 300", 3), ids(erp, "id % 199 = 0", 10)
+    revived = ids(erp, "not active and id > 500", 2)
     erp.rpc(MODEL, "write", edited, {"value": 99.5, "unit": "percent", "notes": "über <b>&amp;</b> \r\n 🚀"})
     erp.rpc(MODEL, "write", archived, {"active": False})
     erp.rpc(MODEL, "write", revived, {"active": True})
@@ -153,7 +153,7 @@ def test_records_of_one_second_arrive_over_a_page_boundary_and_after_the_cursor(
     # Without an overlap nothing but `>=` finds what was written in the cursor's own second.
     mirrored.rows("update ipai.mirrors set overlap = '0'")
     write = "update ipai_sample_metric set name = name || '!', write_date = timestamp '2026-01-05 08:00:00' + {} * interval '1 us'"
-    sql(erp, write.format("id") + f" where id <= {2 * PAGE + 500}")
+    sql(erp, write.format("id") + f" where id <= {2 * PAGE + 25}")
     run = mirrored.run()
     assert (run["mode"], run["pages"] >= 3, run["updated"] > 2 * PAGE) == ("incremental", True, True)
     assert run["cursor_after"] == datetime.fromisoformat("2026-01-05T08:00:00+00:00")
@@ -195,7 +195,7 @@ def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Su
 
 
 def test_reconcile_finds_what_equal_counts_hide(mirrored: Supabase, erp: Odoo) -> None:
-    (gone,) = ids(erp, "active and id > 7000", 1)
+    (gone,) = ids(erp, "active and id > 700", 1)
     erp.rpc(MODEL, "unlink", [gone])
     sql(
         erp,
@@ -225,7 +225,7 @@ def test_a_write_date_in_the_future_does_not_blind_the_mirror(mirrored: Supabase
 
 
 def test_a_restored_database_is_noticed_and_read_completely(mirrored: Supabase, erp: Odoo) -> None:
-    edited, archived = ids(erp, "active and id < 1000", 5), ids(erp, "active and id > 9000", 2)
+    edited, archived = ids(erp, "active and id < 1000", 5), ids(erp, "active and id > 900", 2)
     sql(erp, "create table backup as select * from ipai_sample_metric")
     erp.rpc(MODEL, "write", edited, {"name": "lost by the restore"})
     erp.rpc(MODEL, "write", archived, {"active": False})
@@ -305,7 +305,7 @@ def test_a_third_that_comes_into_sight_again_leaves_the_mirror_as_it_was(
 
 
 def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
-    few = ids(erp, "active and id > 4000", 3)
+    few = ids(erp, "active and id > 400", 3)
     hide(f"[('id', 'not in', {few})] if user.login == 'reader' else [(1, '=', 1)]")
     erp.create_user("reader", "reader password")
     mirrored.rows("select vault.create_secret('reader password', 'reader_password')")
@@ -360,12 +360,13 @@ def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
 def test_a_run_with_nothing_new_costs_two_small_requests(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.run()
     before = supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
-    for settled, fetched, asked in [
+    cases: list[tuple[str, int, list[Any]]] = [
         # Ten minutes before the greatest write date.
         ("null", 5, [["write_date", ">=", "2026-01-05 07:50:00"]]),
         # When they are over: behind it, and one that tells that the database is the same still.
         ("settled_id", 1, ["|", ["id", "in", [5]], ["write_date", ">=", "2026-01-05 08:00:01"]]),
-    ]:
+    ]
+    for settled, fetched, asked in cases:
         supabase.rows(f"update ipai.mirrors set settled_id = {settled}")
         scripted.requests.clear()
         run = supabase.run()
@@ -493,7 +494,7 @@ def test_where_it_cannot_commit_it_says_so_before_any_request(supabase: Supabase
             create procedure pg_temp.calling_as_owner() language plpgsql security definer as $$ begin {CALL}; end $$"""
     )
     with pytest.raises(psycopg.errors.InvalidTransactionTermination) as raised:
-        connection.execute(cast(LiteralString, statement))
+        connection.execute(statement)
     connection.execute("rollback")
     assert raised.value.sqlstate == "2D000"
     assert scripted.requests == []
@@ -657,7 +658,7 @@ def test_service_role_may_not_say_what_is_mirrored(supabase: Supabase, scripted:
         "insert into ipai.mirrors select * from ipai.mirrors",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(cast(LiteralString, statement))
+            connection.execute(statement)
 
 
 # The log of runs ------------------------------------------------------------------------------------------------------------------------

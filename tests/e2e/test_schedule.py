@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -284,7 +284,7 @@ def test_a_sync_now_that_cannot_begin_is_not_tried_for_ever(supabase: Supabase) 
 def refusal(connection: psycopg.Connection[Any], statement: str) -> tuple[str | None, str, str]:
     """SQLSTATE, message and hint of the error by which the statement fails."""
     with pytest.raises(psycopg.Error) as raised:
-        connection.execute(cast(LiteralString, statement))
+        connection.execute(statement)
     diag = raised.value.diag
     return raised.value.sqlstate, diag.message_primary or "", diag.message_hint or ""
 
@@ -344,7 +344,7 @@ def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOd
     sqlstate, message, hint = refusal(supabase.connect(), "select ipai.expect_sync('sample_metrics', '@daily')")
     assert (sqlstate, message) == ("55006", 'mirror "sample_metrics" has a schedule of pg_cron')
     assert supabase.row(stored)["schedule"] == "@hourly"
-    supabase.rows(cast(LiteralString, hint.rpartition(": ")[2]))
+    supabase.rows(hint.rpartition(": ")[2])
     supabase.rows("select ipai.expect_sync('sample_metrics', '@daily')")
     assert (supabase.row(stored)["schedule"], supabase.rows(JOBS)) == ("@daily", [])
     supabase.rows("select ipai.expect_sync('sample_metrics', null)")
@@ -392,7 +392,7 @@ def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> Non
 def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
     for role in ("anon", "authenticated", "service_role"):
         connection = supabase.connect()
-        connection.execute(cast(LiteralString, f"set role {role}"))
+        connection.execute(f"set role {role}")
         for call in CALLS:
             assert refusal(connection, f"select ipai.{call}")[0] == "42501"
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import psycopg
@@ -247,7 +247,7 @@ def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase,
 def test_n8n_sends_the_query_alone(database: Supabase, odoo: FaultyOdoo) -> None:
     (query,) = section("n8n")
     with psycopg.connect(address(database), autocommit=True) as connection:
-        connection.execute(cast(LiteralString, query))
+        connection.execute(query)
     assert len(database.mirror()) == 3
 
 
@@ -255,7 +255,7 @@ def test_n8n_in_a_transaction_is_refused(database: Supabase, odoo: FaultyOdoo) -
     (query,) = section("n8n")
     for autocommit, sent in ((False, query), (True, f"{query};{query}")):
         with psycopg.connect(address(database), autocommit=autocommit) as connection, pytest.raises(psycopg.Error) as refused:
-            connection.execute(cast(LiteralString, sent))
+            connection.execute(sent)
         assert refused.value.sqlstate == "2D000"
     assert not database.mirror()
 
@@ -333,7 +333,7 @@ def test_the_role_syncs_and_defines_nothing(database: Supabase, odoo: FaultyOdoo
             "alter server odoo options (set url 'http://127.0.0.1:9')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(cast(LiteralString, forbidden))
+                connection.execute(forbidden)
 
 
 def test_the_first_block_of_the_page_is_what_they_all_send() -> None:

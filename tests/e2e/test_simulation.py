@@ -1,6 +1,6 @@
 """A seeded random life of a real Odoo and its mirror: whatever happens, the mirror holds only what was in Odoo, and ends up equal.
 
-    python -m pytest tests/e2e/test_simulation.py --seed 17 --long
+    scripts/test --slow simulation    thousands of operations, as scripts/nightly does
 
 People create, write, archive and delete, also partners; transactions stay open and commit late; runs of all kinds are cut by a proxy,
 cancelled and killed. The seed decides what is done, but not how runs and edits meet: the same seed is the same life, at other moments.
@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -85,7 +85,7 @@ class Life:
     # Odoo's people
 
     def ids(self, *domain: Any) -> list[int]:
-        return self.erp.rpc(MODEL, "search", list(domain), context={"active_test": False})
+        return cast(list[int], self.erp.rpc(MODEL, "search", list(domain), context={"active_test": False}))
 
     def some(self, *domain: Any) -> list[int]:
         # What an open transaction has changed would be waited for.
@@ -177,7 +177,7 @@ class Life:
         try:
             with psycopg.connect(self.supabase.cluster.dsn(user="postgres"), autocommit=True) as connection:
                 self._pid = connection.info.backend_pid
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
         except psycopg.Error as error:
             assert error.sqlstate in EXPECTED, error
             return error.sqlstate or "gone"
@@ -229,7 +229,7 @@ class Life:
         if rows <= self._history:
             return
         # Only what was committed is seen, in the order of no sequence: all of it.
-        self._history = {tuple(row) for row in self._odoo.execute(ODOO_ROWS.replace("from ipai_sample_metric", "from history"))}  # type: ignore[call-overload]
+        self._history = {tuple(row) for row in self._odoo.execute(ODOO_ROWS.replace("from ipai_sample_metric", "from history"))}
         never = rows - self._history
         assert not never, sorted(never)[:3]
 
@@ -276,10 +276,10 @@ class Life:
 
 
 @pytest.mark.parametrize("addon", [False, True], ids=["plain", "addon"])
-def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest, addon: bool) -> None:
+@pytest.mark.parametrize("operations", [OPERATIONS, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest, operations: int, addon: bool) -> None:
     seed = request.config.getoption("--seed")
     seed = random.randrange(10**6) if seed is None else seed
-    operations = LONG if request.config.getoption("--long") else OPERATIONS
     # Shown where the test fails.
     print(f"--seed {seed}")
     with Proxy(erp.port, seed) as proxy, SECTION.trial(f"a random life, {'with the addon' if addon else 'without the addon'}") as trial:

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -566,7 +566,7 @@ def test_a_function_that_somebody_planted_is_not_used(bare: Supabase, name: str)
     assert protection(bare) == before
     # One of his own that runs as its owner is none that a policy should call, either.
     bare.cluster.psql(f"drop function ipai.{name}(text)")
-    bare.rows(cast(LiteralString, f"{planted} security definer"))
+    bare.rows(f"{planted} security definer")
     assert refused(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
 
 

@@ -283,7 +283,7 @@ def test_a_call_needs_no_more_than_execute_and_usage(
 
 @pytest.mark.parametrize("call", ["call ipai.run_sync('sample_metrics')", "select ipai.alter_mirror('sample_metrics', 'odoo')"])
 @pytest.mark.parametrize("version", RELEASED)
-def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(plain, version: str, call: str) -> None:
+def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(plain: Connection, version: str, call: str) -> None:
     execute(plain, f"create extension ipai_sync version '{version}'")
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -102,7 +102,7 @@ def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wa
         # Written, not only inserted: pg_waldump reads the files.
         row = connection.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchone()
         assert row
-        return row["lsn"]
+        return cast(str, row["lsn"])
 
     start = position()
     with connection.transaction():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from playwright.sync_api import WebSocketRoute
 
@@ -62,4 +62,4 @@ class Company:
 
     def user(self, beginning: str) -> str:
         (name,) = (user["name"] for user in self.site.config["demoUsers"] if user["name"].startswith(beginning))
-        return name
+        return cast(str, name)

@@ -6,7 +6,7 @@ import xmlrpc.client
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 import pytest
@@ -14,7 +14,9 @@ import pytest
 from harness import shell
 from support.faulty import MODEL, RECORDED, Behaviour, FaultyOdoo, Record, Request
 from support.sessions import Connection, running
-from support.supabase import Supabase
+from support.supabase import Supabase, fetched
+
+Row = TypeVar("Row")
 
 
 class ScriptedOdoo(FaultyOdoo):
@@ -83,10 +85,10 @@ def waiting(supabase: Supabase, statement: str, holder: Connection) -> Iterator[
         yield call
 
 
-def execute(connection: Connection, sql: str) -> list[dict[str, Any]]:
+def execute(connection: psycopg.Connection[Row], sql: str) -> list[Row]:
     """The rows of a statement on this connection."""
-    cursor = connection.execute(cast(LiteralString, sql))
-    return cursor.fetchall() if cursor.description else []
+    cursor = connection.execute(sql)
+    return fetched(cursor)
 
 
 def create(name: str, target: str, *, fields: str = "name,write_date", more: str = "") -> str:

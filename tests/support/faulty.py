@@ -27,7 +27,7 @@ from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, cast
 
 from harness import shell
 
@@ -78,7 +78,7 @@ class Request:
 
     @staticmethod
     def parse(path: str, body: bytes) -> Request:
-        params, method = xmlrpc.client.loads(body)
+        params, method = cast(tuple[tuple[Any, ...], str], xmlrpc.client.loads(body))
         if method == "execute_kw":
             dbname, uid, password, model, of_model, args, kwargs = params
             return Request(path, of_model, model, tuple(args), kwargs, dbname, uid, password)
@@ -346,7 +346,7 @@ class FaultyOdoo:
             self._tcp.socket = context.wrap_socket(self._tcp.socket, server_side=True, do_handshake_on_connect=False)
             self.url = self.https_url
 
-    def __enter__(self) -> FaultyOdoo:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -433,7 +433,10 @@ class FaultyOdoo:
         return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
 
     def _search(self, request: Request) -> list[Record]:
-        tests = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "in": lambda a, b: a in b}
+        tests: dict[str, Callable[[Any, Any], Any]] = {
+            **{"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge},
+            **{"=": operator.eq, "in": lambda a, b: a in b},
+        }
         found = sorted(self.records, key=lambda record: record["id"])
         if request.kwargs.get("context", {}).get("active_test", True):
             found = [record for record in found if record["active"]]

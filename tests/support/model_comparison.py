@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -128,7 +128,7 @@ def _same(left: Any, right: Any) -> bool:
 def _theirs(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
     columns = ", ".join(f"{field.expression} as c{i}" for i, field in enumerate(fields))
     statement = f"select r.id, {columns} from {_table(model)} r where {where}"
-    rows = odoo.execute(cast(LiteralString, statement)).fetchall()
+    rows = odoo.execute(statement).fetchall()
     return {row["id"]: [field.theirs(row[f"c{i}"]) for i, field in enumerate(fields)] for row in rows}
 
 

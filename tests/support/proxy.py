@@ -58,8 +58,11 @@ def _pass_on(client: socket.socket, odoo: socket.socket, cut: int | None) -> Non
     """Both ways, until one side ends; or until Odoo has said so much."""
     said = 0
     while True:
-        for ready in select.select([client, odoo], [], [], 60)[0] or [None]:
-            data = ready.recv(1 << 16) if ready else b""
+        readable, _, _ = select.select([client, odoo], [], [], 60)
+        if not readable:
+            return
+        for ready in readable:
+            data = ready.recv(1 << 16)
             if not data:
                 return
             if ready is client:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
@@ -95,7 +95,7 @@ def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metric
 def running(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
     """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""
     with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(connection.execute, cast(LiteralString, statement))
+        future = executor.submit(connection.execute, statement)
         try:
             yield future
         finally:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, LiteralString, cast
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from harness.postgres import Cluster
+
+Row = TypeVar("Row")
 
 #: Metrics in the Odoo of a file that compares the whole mirror.
 ROWS = 2_000
@@ -31,10 +33,8 @@ class Supabase:
     def rows(self, sql: str, *args: Any, user: str = "postgres") -> list[dict[str, Any]]:
         """The rows of one statement, each a dictionary."""
         with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(cast(LiteralString, sql), args or None)
-            # Not by its columns: a row may have none, as of `select from ...`.
-            gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
-            return cursor.fetchall() if gives_rows else []
+            cursor = connection.execute(sql, args or None)
+            return fetched(cursor)
 
     def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
         """The one row of a statement."""
@@ -130,6 +130,13 @@ class Supabase:
             f"select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace where relkind in ('r', 'p') and {schemas}"
         )
         return set(self.cluster.psql(f"set search_path = ''; {tables}").splitlines())
+
+
+def fetched(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    """The rows of an executed statement; none for a statement that returns no rows."""
+    # Not by its columns: a row may have none, as of `select from ...`.
+    gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+    return cursor.fetchall() if gives_rows else []
 
 
 def _literal(text: str) -> str:
