@@ -117,6 +117,7 @@ def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
     assert ended.stderr.startswith("usage: scripts/bench ")
 
 
+@pytest.mark.slow
 def test_a_small_run() -> None:
     """Every competitor for plain Odoo, through every measure; the run itself compares the tables."""
     command: list[str | Path] = [SCRIPT, "--rows", "1000", "--rounds", "1", "--only", "practice", "script", "floor", "copy", "ipai_sync"]

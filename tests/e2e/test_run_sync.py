@@ -20,7 +20,7 @@ from support.sessions import PROMPT, error_of, running, until_it_answers
 from support.supabase import ROWS, Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
-PAGE = 50
+PAGE = 100
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""What takes long by nature: simulations of thousands of operations, a thousand cancels, sizes, soak and fuzzing. `scripts/nightly` runs it.
+
+Writes a page of results. A part that fails does not keep the others from running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import paths, setup, shell, test
+from .totals import Totals
+
+PAGE = paths.CACHE / "nightly.md"
+
+
+@dataclass(frozen=True)
+class Result:
+    part: str
+    passed: bool
+    seconds: float
+    #: What the part printed last, or all that it printed where it failed.
+    output: str
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--soak", type=float, default=30, metavar="MINUTES", help="with the addon, and as long without (default 30)")
+    options.add_argument("--fuzz", type=float, default=60, metavar="MINUTES", help="for all targets together (default 60)")
+    options.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"where the results go (default {PAGE})")
+    given = options.parse_args()
+    setup.ensure_system()
+    parts: dict[str, Callable[[], Totals]] = {
+        "slow tests": lambda: test.end_to_end((), slow=True),
+        f"soak of {given.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{given.soak:g}"),
+        f"soak of {given.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{given.soak:g}", "--no-addon"),
+        f"fuzzing of {given.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{given.fuzz:g}"),
+    }
+    results = []
+    for part, run in parts.items():
+        shell.say(f"== {part}")
+        began = time.monotonic()
+        totals = run()
+        results.append(Result(part, totals.failed == 0 and totals.passed > 0, time.monotonic() - began, _told(totals)))
+        _write(given.page, results)
+        shell.say(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
+    print(given.page.read_text())
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _script(name: str, *options: str) -> Totals:
+    done = shell.run([paths.PROJECT / "scripts" / name, *options], check=False, capture=True)
+    return Totals(int(done.returncode == 0), int(done.returncode != 0), done.stdout + done.stderr)
+
+
+def _told(totals: Totals) -> str:
+    if totals.failed:
+        return totals.output.strip() or f"{totals.passed} passed, {totals.failed} failed"
+    # Progress lines begin with the time.
+    lines = [line for line in totals.output.splitlines() if line.strip() and not line.startswith("[")]
+    return "\n".join(lines[-15:]) or f"{totals.passed} passed"
+
+
+def _write(page: Path, results: list[Result]) -> None:
+    commit = shell.run(["git", "rev-parse", "--short", "HEAD"], cwd=paths.PROJECT, capture=True, check=False).stdout.strip()
+    lines = [
+        "# Nightly results",
+        "",
+        f"Commit {commit}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}. Written by `scripts/nightly`.",
+        "",
+        "| part | result | minutes |",
+        "|---|---|---|",
+        *(f"| {result.part} | {'passed' if result.passed else '**failed**'} | {result.seconds / 60:.1f} |" for result in results),
+    ]
+    for result in results:
+        lines += ["", f"## {result.part[0].upper()}{result.part[1:]}", "", "```", result.output, "```"]
+    page.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    shell.leave_with(main)
