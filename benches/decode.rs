@@ -21,7 +21,7 @@ const END: &str = "</data>";
 /// and has an order of its own.
 fn page() -> String {
     let recorded =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/odoo19/export_to_supabase_payload_5000.xml");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/odoo19/export_to_supabase_payload_5000.xml");
     let recorded = std::fs::read_to_string(recorded).unwrap();
     let recorded = recorded.replace("<name>odoo_id</name>", "<name>id</name>");
     let (begin, rest) = recorded.split_once(ROW).unwrap();

@@ -17,6 +17,7 @@ def main() -> int:
     steps: list[tuple[str, list[str | Path], Mapping[str, str | None]]] = [
         ("format of the Rust code", ["cargo", "fmt", "--check"], {}),
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
+        ("format of the benchmark of the decoder", ["cargo", "fmt", "--check", "--manifest-path", "benches/Cargo.toml"], {}),
         (
             # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
             "lint of the Rust code",

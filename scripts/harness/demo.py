@@ -75,8 +75,7 @@ def prepare_odoo() -> None:
     Nobody waits for it here: `Odoo` waits for its lock, and does what it left undone.
     """
     shell.say("Beside that: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
-    command = [sys.executable, "-m", "harness.odoo", "prepare", "--demo"]
-    shell.start(command, cwd=paths.PROJECT / "scripts", log=paths.run_dir() / "odoo.log")
+    shell.start_module("harness.odoo", "prepare", "--demo")
 
 
 def users_odoo() -> Erp | None:

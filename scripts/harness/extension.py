@@ -136,7 +136,7 @@ def built(pg: Installation, profile: str = TEST_PROFILE, *, in_place: bool = Fal
     shell.say(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
     library = target_directory() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
     known = paths.CACHE / f"library-{pg.major}-{profile}"
-    with paths.lock("target"):
+    with paths.lock(f"target-{profile}"):
         if not library.exists() or not known.exists() or known.read_text() != paths.digest(library):
             _discard(library)
         shell.run(
@@ -210,7 +210,7 @@ def generated_schema(pg: Installation) -> str:
     """The SQL of the extension as pgrx generates it from the built library."""
     ensure_cargo_pgrx()
     file = paths.run_dir() / "schema.sql"
-    with paths.lock("target"):
+    with paths.lock(f"target-{TEST_PROFILE}"):
         _discard(target_directory() / f"debug/lib{NAME}.so")
         shell.run(
             ["cargo", "pgrx", "schema", f"pg{pg.major}", "--out", file, "--no-default-features"],
@@ -268,7 +268,7 @@ def _pg_test(pg: Installation, name: str, settings: dict[str, str | None]) -> su
         as_user = ["--runas", shell.SERVICE_USER]
     try:
         # pgrx installs the extension in the one copy that is configured.
-        with paths.lock("target"):
+        with paths.lock(f"target-{TEST_PROFILE}"):
             _discard(target_directory() / f"debug/lib{NAME}.so")
             return shell.run(
                 ["cargo", "pgrx", "test", f"pg{pg.major}", name, *as_user, "--pgdata", directory],

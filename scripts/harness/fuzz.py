@@ -34,7 +34,7 @@ def _build_to_replay() -> Path:
     """Builds the targets without coverage, in the profile of the tests. Returns their folder."""
     shell.say("Building the fuzz targets: about a minute the first time, then seconds")
     target = extension.target_directory()
-    with paths.lock("target"):
+    with paths.lock(f"target-{extension.TEST_PROFILE}"):
         shell.run(["cargo", "build", "--quiet", "--target-dir", target], cwd=PROJECT)
     return target / "debug"
 

@@ -145,6 +145,11 @@ def start(
     return process
 
 
+def start_module(module: str, *arguments: str) -> None:
+    """Starts a module of these scripts beside us, for work that nobody waits for; what it prints is of no interest."""
+    start([sys.executable, "-m", module, *arguments], cwd=Path(__file__).parents[1], log=os.devnull)
+
+
 def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM) -> None:
     """Stops a server: asks with a signal, waits, and kills it when that does not help. Stopping twice is fine."""
     _end(process, with_signal)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dashboard, extension, fuzz, odoo, paths, postgres, setup, shell, tap
+from . import dashboard, extension, fuzz, odoo, paths, postgres, prepare, setup, shell, tap
 from .totals import Totals
 
 #: What a run of a layer gets: parts of names; none means every test.
@@ -122,15 +122,16 @@ _RUST = r"^\s*(?:pub )?fn (\w+)"
 _PYTHON = r"^\s*def (test_\w+)"
 _SCRIPT = r"\b(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`](.*?)[\"'`],"
 
+#: In the order in which they run: those that only compile come last, as `prepare` builds for them meanwhile.
 LAYERS: dict[str, Layer] = {
     "pure": Layer(pure, ("src/**/*.rs", "tests/*.rs"), _RUST),
     "fuzz": Layer(fuzz.layer, ("fuzz/fuzz_targets/*.rs",), r"$^"),
-    "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
     "database": Layer(database, ("supabase/tests/*.sql",), r"$^"),
+    "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
+    "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
+    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), f"{_PYTHON}|{_SCRIPT}"),
     "server15": Layer(server15, ("src/pg/in_server_tests.rs",), _RUST),
     "server17": Layer(server17, ("src/pg/in_server_tests.rs",), _RUST),
-    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), f"{_PYTHON}|{_SCRIPT}"),
-    "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
     "package": Layer(package, ("tests/package/test_*.py",), _PYTHON),
 }
 
@@ -153,6 +154,8 @@ def main() -> int:
     if not chosen:
         options.error(f"no test or file has {' or '.join(words)} in its name (layers are {', '.join(LAYERS)})")
     setup.ensure_system()
+    if not words and {"server15", "server17", "package"} & set(chosen) and len(chosen) > 1:
+        prepare.start()
     results: dict[str, Totals] = {}
     for name in chosen:
         began = time.monotonic()

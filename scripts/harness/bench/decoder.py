@@ -36,7 +36,7 @@ def run() -> Decoder:
     shell.say("The decoder alone: some minutes at first, for the build")
     # Not where the extension is built: its library has the same name, and each build would undo the other.
     target = paths.PROJECT / "target/bench"
-    command: list[str | Path] = ["cargo", "bench", "--quiet", "--no-default-features", "--bench", "decode"]
+    command: list[str | Path] = ["cargo", "bench", "--quiet", "--manifest-path", "benches/Cargo.toml"]
     seconds: dict[str, list[float]] = {"columns": [], "events": [], "python": []}
     for _ in range(_TIMES):
         shell.run(

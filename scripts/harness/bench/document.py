@@ -54,7 +54,7 @@ The scripts are in `scripts/harness/bench/scripts`, as somebody would write them
 - Memory is RssAnon, 100 times a second: of the backend, above its value before the call; of a script, the peak of all its memory after the imports.
 - Rows written: by the rows' `xmin`. WAL: by `pg_get_wal_stats`.
 - The decoder, and what it is compared with, are measured in processor time; `benches/decode.rs` is by itself
-  `cargo bench --no-default-features --bench decode`.
+  `cargo bench --manifest-path benches/Cargo.toml`.
 - A tenant's query runs on 200,000 rows as PostgREST runs it. The other one, without a policy, has the filter in its text.
 
 ## On what
