@@ -1,33 +1,5 @@
-//! Any body as Odoo's answer: the tree, the ids and the rows do not contradict each other.
 #![no_main]
 
-use ipai_sync::mirror::PageBuilder;
-use ipai_sync::xmlrpc::{decode, decode_ids, decode_rows, Limits};
-use ipai_sync_fuzz::{check, mirror, shown};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|body: &[u8]| {
-    let limits = Limits::default();
-    let tree = decode(body, &limits);
-    let ids = decode_ids(body, &limits);
-    let mirror = mirror(false);
-    let mut page = PageBuilder::new(&mirror, 0, 1_000);
-    let rows = decode_rows(body, &limits, &mut page);
-    if let Err(error) = &tree {
-        shown(error);
-        assert!(ids.is_err() && rows.is_err());
-    }
-    if let (Ok(Ok(tree)), Ok(Ok(ids))) = (&tree, &ids) {
-        assert_eq!(tree.as_array().map(|found| found.len()), Some(ids.len()));
-    }
-    match rows {
-        Ok(Ok(())) => {
-            let page = page.finish();
-            check(&page);
-            let tree = tree.unwrap().unwrap();
-            assert_eq!(tree.as_array().map(|rows| rows.len()), Some(page.len()));
-        }
-        Ok(Err(_)) => {}
-        Err(error) => shown(&error),
-    }
-});
+fuzz_target!(|data: &[u8]| ipai_sync_fuzz::answer::run(data));

@@ -1,34 +1,5 @@
-//! Any fault of Odoo becomes an error that can be shown: a code and a text from the fuzzer, or the whole body.
 #![no_main]
 
-use ipai_sync::odoo::Safety;
-use ipai_sync_fuzz::{client, shown, PASSWORD};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
-    let Some((how, text)) = data.split_first() else {
-        return;
-    };
-    let body = match how % 8 {
-        0 => text.to_vec(),
-        how => {
-            let text = String::from_utf8_lossy(text).replace("PASSWORD", PASSWORD);
-            let text: String = text.chars().filter(|c| *c != '\0').collect();
-            let text = text.replace('&', "&amp;").replace('<', "&lt;");
-            let code = match how {
-                1..=5 => format!("<int>{how}</int>"),
-                _ => format!("<string>{text}</string>"),
-            };
-            format!(
-                "<?xml version='1.0'?><methodResponse><fault><value><struct>\
-                 <member><name>faultCode</name><value>{code}</value></member>\
-                 <member><name>faultString</name><value><string>{text}</string></value></member>\
-                 </struct></value></fault></methodResponse>"
-            )
-            .into_bytes()
-        }
-    };
-    if let Err(error) = client(body).call("a.model", "search_count", Vec::new(), Vec::new(), Safety::Harmless) {
-        shown(&error);
-    }
-});
+fuzz_target!(|data: &[u8]| ipai_sync_fuzz::fault::run(data));

@@ -1,4 +1,11 @@
-//! What the targets share: a mirror with a column of every kind, and an Odoo that answers what the fuzzer says.
+//! What is fuzzed: each module has a function `run` that takes any bytes. `fuzz_targets` calls it with what libFuzzer finds,
+//! `tests/fuzz_inputs.rs` with recorded and damaged inputs.
+
+pub mod addon_page;
+pub mod answer;
+pub mod fault;
+pub mod options;
+pub mod values;
 
 use ipai_sync::mirror::{FieldMap, Kind, Mirror, Page, Table};
 use ipai_sync::odoo::retry::Policy;

@@ -21,9 +21,10 @@ def main() -> int:
         (
             # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
             "lint of the Rust code",
-            ["cargo", "clippy", "-q", "--all-targets", "--features", "pg_test", "--", "-D", "warnings"],
+            ["cargo", "clippy", "-q", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
             extension.environment(pg15),
         ),
+        ("layers below src/pg, which compile without Postgres", ["cargo", "check", "-q", "--no-default-features"], {}),
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),

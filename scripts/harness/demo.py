@@ -70,11 +70,11 @@ def main() -> int:
 
 
 def prepare_odoo() -> None:
-    """Lets another process download Odoo and install the module, while cargo compiles.
+    """Downloads Odoo and installs the module in the background, while cargo compiles.
 
-    Nobody waits for it here: `Odoo` waits for its lock, and does what it left undone.
+    `Odoo` waits for the lock of the background process, and completes what is missing.
     """
-    shell.say("Beside that: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
+    shell.say("In the background: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
     shell.start_module("harness.odoo", "prepare", "--demo")
 
 

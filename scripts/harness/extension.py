@@ -4,7 +4,7 @@ pgrx finds Postgres through a configuration file in PGRX_HOME, and generates its
 major version has a PGRX_HOME of its own in the cache. Its only Postgres is a copy that never moves: builds and in-server tests use
 that copy, and every other installation gets the built files.
 
-`cargo build` and `cargo pgrx` share one target directory and one set of flags, so nothing is compiled twice (see build.rs).
+`cargo build` and `cargo pgrx` share one target directory, one set of flags and one environment, so nothing is compiled twice.
 """
 
 from __future__ import annotations
@@ -107,11 +107,21 @@ def _configure(home: Path, pg: Installation) -> None:
 
 
 def _settings(home: Path) -> dict[str, str | None]:
+    major, minor, patch = version().split(".")
     return {
+        # pgrx's tests call cargo from a program that cargo runs, which has these. The build script of `ring` watches them: with other
+        # values, cargo would compile TLS and HTTP again at each change between plain cargo and cargo-pgrx.
+        "CARGO_MANIFEST_DIR": str(CRATE),
+        "CARGO_PKG_NAME": NAME,
+        "CARGO_PKG_VERSION_MAJOR": major,
+        "CARGO_PKG_VERSION_MINOR": minor,
+        "CARGO_PKG_VERSION_PATCH": patch,
+        "CARGO_PKG_VERSION_PRE": "",
         "PGRX_HOME": str(home),
         # pgrx would prefer it to the configuration file.
         "PGRX_PG_CONFIG_PATH": None,
-        # build.rs passes the flag that cargo-pgrx would pass as a rustflag, which would compile every crate a second time.
+        # cargo-pgrx would pass a linker flag as a rustflag, and cargo would compile every crate a second time. The linker keeps pgrx's
+        # section without it; where it does not, the in-server tests and the comparison of the generated SQL fail.
         "CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND": "1",
         "PATH": f"{_TOOLS / 'bin'}:{os.environ['PATH']}",
         # The server of the in-server tests inherits it, and would put a backtrace into every DETAIL.
@@ -119,46 +129,33 @@ def _settings(home: Path) -> dict[str, str | None]:
     }
 
 
-def build(pg: Installation, profile: str = TEST_PROFILE) -> None:
+def build(pg: Installation, profile: str = TEST_PROFILE, *, with_tests: bool = False) -> None:
     """Builds the extension for this Postgres and installs it there."""
-    with built(pg, profile) as library:
+    with built(pg, profile, with_tests=with_tests) as library:
         place(library, pg.pkglibdir, pg.extension_dir)
 
 
 @contextmanager
-def built(pg: Installation, profile: str = TEST_PROFILE, *, in_place: bool = False) -> Iterator[Path]:
+def built(pg: Installation, profile: str = TEST_PROFILE, *, with_tests: bool = False, in_place: bool = False) -> Iterator[Path]:
     """Builds the library for this Postgres. Yields its path, which is valid for as long as the block lasts.
 
+    with_tests: with the in-server tests in it, so that all layers of the tests compile the dependencies once
     in_place: build against the Postgres itself, not against the copy of it in the cache
     """
     settings = _environment_in_place(pg) if in_place else environment(pg)
-    duration = "about 6 minutes" if profile == "release" else "about 3 minutes"
+    duration = "about 5 minutes" if profile == "release" else "about 3 minutes"
     shell.say(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
+    features = test_features(pg) if with_tests else ["--no-default-features", "--features", f"pg{pg.major}"]
     library = target_directory() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
-    known = paths.CACHE / f"library-{pg.major}-{profile}"
+    # Every set of features writes the library to the same path.
     with paths.lock(f"target-{profile}"):
-        if not library.exists() or not known.exists() or known.read_text() != paths.digest(library):
-            _discard(library)
-        shell.run(
-            [
-                *("cargo", "build", "--quiet", "--lib", "--profile", profile),
-                *("--no-default-features", "--features", f"pg{pg.major}"),
-            ],
-            cwd=CRATE,
-            env=settings,
-            capture=True,
-        )
-        known.write_text(paths.digest(library))
+        shell.run(["cargo", "build", "--quiet", "--lib", "--profile", profile, *features], cwd=CRATE, env=settings, capture=True)
         yield library
 
 
-def _discard(library: Path) -> None:
-    """Makes cargo write the library anew.
-
-    The libraries of all feature sets have the same path, and cargo does not notice that another one has replaced its own.
-    """
-    for path in (library, library.parent / "deps" / library.name):
-        path.unlink(missing_ok=True)
+def test_features(pg: Installation) -> list[str]:
+    """The features of every build for tests, as options of cargo; `cargo pgrx test` passes the same."""
+    return ["--features", "pg_test"] if pg.major == 15 else ["--no-default-features", "--features", f"pg{pg.major} pg_test"]
 
 
 def target_directory() -> Path:
@@ -211,9 +208,8 @@ def generated_schema(pg: Installation) -> str:
     ensure_cargo_pgrx()
     file = paths.run_dir() / "schema.sql"
     with paths.lock(f"target-{TEST_PROFILE}"):
-        _discard(target_directory() / f"debug/lib{NAME}.so")
         shell.run(
-            ["cargo", "pgrx", "schema", f"pg{pg.major}", "--out", file, "--no-default-features"],
+            ["cargo", "pgrx", "schema", f"pg{pg.major}", "--out", file, "--features", "pg_test"],
             cwd=CRATE,
             env=environment(pg),
             capture=True,
@@ -232,9 +228,11 @@ _HEADER = """\
 
 def declarations(schema: str) -> str:
     """The declarations in a generated schema, in the form of the file `FUNCTIONS`: without comments, by name."""
-    blocks = re.findall(r"^/\* <begin connected objects> \*/\n-- src/(?!lib\.rs:).*?\n(.*?)^/\* </end", schema, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^/\* <begin connected objects> \*/\n-- src/(.*?):\d+\n(.*?)^/\* </end", schema, re.MULTILINE | re.DOTALL)
     found = []
-    for block in blocks:
+    for file, block in blocks:
+        if file in ("lib.rs", "pg/in_server_tests.rs"):
+            continue
         text = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)
         text = re.sub(r"[ \t]*/\*.*?\*/", "", text).replace("\t", "    ").replace("CREATE  FUNCTION", "CREATE FUNCTION")
         if text := re.sub(r"\n\s*\n", "\n", text).strip():
@@ -269,7 +267,6 @@ def _pg_test(pg: Installation, name: str, settings: dict[str, str | None]) -> su
     try:
         # pgrx installs the extension in the one copy that is configured.
         with paths.lock(f"target-{TEST_PROFILE}"):
-            _discard(target_directory() / f"debug/lib{NAME}.so")
             return shell.run(
                 ["cargo", "pgrx", "test", f"pg{pg.major}", name, *as_user, "--pgdata", directory],
                 cwd=CRATE,

@@ -1,27 +1,22 @@
-"""Fuzzing of what reads bytes from outside: `fuzz/fuzz_targets`. What `scripts/fuzz` runs, and layer `fuzz` of the tests.
+"""Fuzzing of what reads bytes from outside: `fuzz`. What `scripts/fuzz` runs; `tests/fuzz_inputs.rs` replays known inputs.
 
-The tests replay the recorded answers and the seeds through each target. `scripts/fuzz` searches for new inputs. Stable Rust is enough for
-that: libFuzzer without a sanitizer still finds panics, overflows (checked here), time-outs and growing memory. A finding stays in
-`fuzz/artifacts`, the inputs that reached something new in the cache.
+Stable Rust is enough: libFuzzer without a sanitizer still finds panics, overflows (checked here), time-outs and growing memory. A finding
+stays in `fuzz/artifacts`, the inputs that reached something new in the cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import extension, paths, setup, shell
-from .totals import Totals
+from . import paths, setup, shell
 
 VERSION = "0.13.2"
 PROJECT = paths.PROJECT / "fuzz"
 TARGETS = sorted(path.stem for path in (PROJECT / "fuzz_targets").glob("*.rs"))
-#: Damaged inputs a target, in the tests.
-DAMAGED = 500
 _TOOLS = paths.CACHE / "tools"
 _CORPUS = paths.CACHE / "fuzz"
 #: Recorded answers up to this size: larger ones only slow the fuzzer down.
@@ -30,16 +25,7 @@ _LARGEST = 50_000
 _LIMITS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=60000")
 
 
-def _build_to_replay() -> Path:
-    """Builds the targets without coverage, in the profile of the tests. Returns their folder."""
-    shell.say("Building the fuzz targets: about a minute the first time, then seconds")
-    target = extension.target_directory()
-    with paths.lock(f"target-{extension.TEST_PROFILE}"):
-        shell.run(["cargo", "build", "--quiet", "--target-dir", target], cwd=PROJECT)
-    return target / "debug"
-
-
-def _build_to_search() -> Path:
+def _build() -> Path:
     """Builds the targets with coverage, optimised. Returns their folder."""
     program = _TOOLS / "bin/cargo-fuzz"
     with paths.lock("cargo-fuzz"):
@@ -56,30 +42,22 @@ def _build_to_search() -> Path:
     return PROJECT / "target" / host / "release"
 
 
-def _seeds(target: str, folder: Path) -> list[Path]:
-    """Copies of the recorded answers and of the seeds, in this folder."""
+def _corpus(target: str) -> Path:
+    """Where new inputs go, with the recorded answers and the seeds in it."""
+    folder = _CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
     recorded = (paths.PROJECT / "tests/corpus").glob("*/*.xml") if target in ("answer", "fault") else ()
-    copies = []
-    for seed in (*sorted(recorded), *sorted((PROJECT / "seeds" / target).glob("*"))):
+    for seed in (*recorded, *(PROJECT / "seeds" / target).glob("*")):
         if seed.stat().st_size <= _LARGEST:
             # The first byte chooses what the rest is: 0 is a whole body.
             head = b"\0" if target == "fault" and seed.suffix == ".xml" else b""
-            copies.append(folder / f"{seed.parent.name}-{seed.name}")
-            copies[-1].write_bytes(head + seed.read_bytes())
-    return copies
-
-
-def _corpus(target: str) -> Path:
-    """Where new inputs go, with the seeds in it."""
-    folder = _CORPUS / target
-    folder.mkdir(parents=True, exist_ok=True)
-    _seeds(target, folder)
+            (folder / f"{seed.parent.name}-{seed.name}").write_bytes(head + seed.read_bytes())
     return folder
 
 
 def search(seconds: int, targets: Sequence[str]) -> dict[str, tuple[bool, str]]:
     """Fuzzes each target so long; whether it held, and what libFuzzer said."""
-    folder = _build_to_search()
+    folder = _build()
     found = {}
     for target in targets:
         shell.say(f"Fuzzing {target} for {seconds} s")
@@ -89,39 +67,6 @@ def search(seconds: int, targets: Sequence[str]) -> dict[str, tuple[bool, str]]:
         held = status == 0 and executed is not None and int(executed[1]) > 0
         found[target] = (held, f"{int(executed[1]):,} inputs" if held and executed else output[-4_000:])
     return found
-
-
-def layer(words: Sequence[str] = ()) -> Totals:
-    """The recorded answers, the seeds, and damaged copies of both, through each fuzz target."""
-    targets = [target for target in TARGETS if not words or any(word in target for word in words)]
-    folder = _build_to_replay()
-    failed = []
-    for target in targets:
-        seeds = _seeds(target, paths.run_dir())
-        inputs = [*seeds, *_damaged(seeds)]
-        status, output = _run(folder / target, *inputs)
-        if status != 0 or not inputs or output.count("\nExecuted ") != len(inputs):
-            failed.append(f"{target}\n{output[-4_000:]}")
-    return Totals(len(targets) - len(failed), len(failed), "\n".join(failed))
-
-
-def _damaged(inputs: Sequence[Path]) -> list[Path]:
-    """`DAMAGED` inputs beside these, made from them with some bytes changed. They are the same each time."""
-    chance = random.Random(0)
-    contents = [path.read_bytes() for path in inputs]
-    damaged = []
-    for number in range(DAMAGED):
-        content = bytearray(chance.choice(contents))
-        for _ in range(chance.randint(1, 8)):
-            at = chance.randrange(len(content) + 1)
-            insertion = chance.choice(
-                [bytes([chance.randrange(256)]), b"<", b"</value>", b"\xff\xfe", b"0" * 40, chance.choice(contents)[:200]]
-            )
-            content[at : at + chance.choice([0, 1, 1, 30])] = insertion
-        path = inputs[0].parent / f"damaged-{number}"
-        path.write_bytes(content)
-        damaged.append(path)
-    return damaged
 
 
 def _run(program: Path, *arguments: str | Path) -> tuple[int, str]:

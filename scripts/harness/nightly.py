@@ -45,8 +45,11 @@ def main() -> int:
     for part, run in parts.items():
         shell.say(f"== {part}")
         began = time.monotonic()
-        totals = run()
-        results.append(Result(part, totals.failed == 0 and totals.passed > 0, time.monotonic() - began, _told(totals)))
+        try:
+            totals = run()
+        except Exception as error:
+            totals = Totals(0, 1, f"{type(error).__name__}: {error}")
+        results.append(Result(part, totals.failed == 0 and totals.passed > 0, time.monotonic() - began, _summary(totals)))
         _write(given.page, results)
         shell.say(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
     print(given.page.read_text())
@@ -58,7 +61,7 @@ def _script(name: str, *options: str) -> Totals:
     return Totals(int(done.returncode == 0), int(done.returncode != 0), done.stdout + done.stderr)
 
 
-def _told(totals: Totals) -> str:
+def _summary(totals: Totals) -> str:
     if totals.failed:
         return totals.output.strip() or f"{totals.passed} passed, {totals.failed} failed"
     # Progress lines begin with the time.

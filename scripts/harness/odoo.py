@@ -329,7 +329,7 @@ class Odoo:
             if path.is_file() and path.suffix != ".rst" and "tests" not in path.parts
         ]
         names = "\n".join(str(path.relative_to(self._addons)) for path in files)
-        return paths.digest(self.install.version, Installation.default().build, names, *files)
+        return paths.digest(self.install.version, Installation.default().build, names, *files, Path(__file__))
 
     def _install_modules(self, data: Path) -> None:
         """Makes the template: a cluster with the database, and the filestore beside it."""

@@ -52,13 +52,24 @@ def _cache() -> Path:
 
 CACHE = _cache()
 
+#: The variable that hands the shared folder on.
+_SHARED = "IPAI_RUN_DIR"
+
 
 def run_dir() -> Path:
-    """A new empty folder under /tmp that every user can read; removed when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir="/tmp"))
+    """A new empty folder under /tmp that every user can read; removed when the process ends.
+
+    Processes that `share_run_dir` has started make theirs below its folder, so that it goes even if they are killed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir=os.environ.get(_SHARED, "/tmp")))
     folder.chmod(0o755)
     cleanup.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
     return folder
+
+
+def share_run_dir() -> None:
+    """Lets the processes that we start make their folders below one of ours."""
+    os.environ[_SHARED] = str(run_dir())
 
 
 @contextlib.contextmanager

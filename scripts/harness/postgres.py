@@ -228,6 +228,8 @@ class Cluster:
             cwd=self.directory,
             env=_server_environment(),
             log=self.log,
+            # An immediate shutdown: a killed server would leave its backends behind.
+            killed_with="QUIT",
         )
         self._server = server
         pid_file = self.data / "postmaster.pid"
@@ -299,6 +301,8 @@ _SETTINGS = "cluster.conf"
 def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The data directory `kind` in the cache. `make` writes it when there is none that was made from the same `key`."""
     folder = _TEMPLATES / kind
+    # The settings are in the code.
+    key = paths.digest(key, Path(__file__))
 
     def make_anew() -> None:
         folder.mkdir(parents=True)

@@ -1,29 +1,43 @@
 """Builds what later layers of the tests need, while earlier layers wait for their servers.
 
-`harness.test` starts it with the lowest priority and never waits for it: each layer builds what is still missing, and waits for the locks.
+`harness.test` starts it in the background with the lowest priority. Each layer builds what is still missing, and waits for the locks.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Sequence
 
 from . import extension, odoo, postgres, setup, shell
 
 
-def start() -> None:
-    """Begins in another process, which ends with ours."""
-    shell.start_module("harness.prepare")
+def _release() -> None:
+    with extension.built(postgres.Installation.default(), "release"):
+        pass
+
+
+#: What each layer needs, in the order in which it is best built.
+_NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
+    "module": (odoo.ensure_odoo,),
+    "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx),
+    "server15": (extension.ensure_cargo_pgrx,),
+    "server17": (extension.ensure_cargo_pgrx, postgres.ensure_pg17),
+    "package": (_release,),
+}
+
+
+def start(layers: Sequence[str]) -> None:
+    """Begins in another process, which ends with ours. A single layer builds for itself."""
+    if len(layers) > 1:
+        shell.start_module("harness.prepare", *layers)
 
 
 def main() -> int:
     os.nice(19)
-    setup.ensure_system()
-    setup.ensure_node_tools()
-    odoo.ensure_odoo()
-    extension.ensure_cargo_pgrx()
-    postgres.ensure_pg17()
-    with extension.built(postgres.Installation.default(), "release"):
-        return 0
+    for build in dict.fromkeys(build for layer in sys.argv[1:] for build in _NEEDS.get(layer, ())):
+        build()
+    return 0
 
 
 if __name__ == "__main__":

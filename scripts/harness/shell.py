@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict, cast
+from typing import Any, NoReturn, TypedDict
 
 from . import cleanup
 
@@ -89,12 +92,14 @@ def run(
     cwd: str | Path | None = None,
     user: str | None = None,
     stdin: str | None = None,
+    stop_seconds: float = _STOP_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end.
 
     capture: return what it prints (stdout and stderr apart) in place of showing it
     check: raise CommandFailed, with the captured output, when its status is not 0
     user: run as this user (we must be root, or be that user)
+    stop_seconds: how long the command may take to end when we are interrupted
     """
     words = [str(word) for word in cmd]
     process = subprocess.Popen(
@@ -112,7 +117,7 @@ def run(
     try:
         stdout, stderr = process.communicate(stdin)
     except BaseException:
-        _end(process)
+        _end(process, seconds=stop_seconds)
         raise
     if check and process.returncode != 0:
         raise CommandFailed(words, process.returncode, (stdout or "") + (stderr or ""))
@@ -126,12 +131,16 @@ def start(
     env: Environment | None = None,
     cwd: str | Path | None = None,
     log: str | Path,
+    killed_with: str = "KILL",
 ) -> subprocess.Popen[bytes]:
-    """Starts a server that prints into the file `log`; it is stopped by `stop`, or else when our process ends."""
+    """Starts a server that prints into the file `log`. `stop` stops it, or else the end of our process.
+
+    killed_with: the signal that the system sends to the server when our process is killed
+    """
     # No signal may come between the server's start and the note that it is to be stopped.
     with open(log, "ab") as output, cleanup.uninterrupted():
         process = subprocess.Popen(
-            [str(word) for word in cmd],
+            ["setpriv", "--pdeathsig", killed_with, "--", *map(str, cmd)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -146,7 +155,7 @@ def start(
 
 
 def start_module(module: str, *arguments: str) -> None:
-    """Starts a module of these scripts beside us, for work that nobody waits for; what it prints is of no interest."""
+    """Starts a module of these scripts in the background. It ends with us, and its output is discarded."""
     start([sys.executable, "-m", module, *arguments], cwd=Path(__file__).parents[1], log=os.devnull)
 
 
@@ -155,12 +164,12 @@ def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM)
     _end(process, with_signal)
 
 
-def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM) -> None:
+def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> None:
     if process.poll() is not None:
         return
     process.send_signal(with_signal)
     try:
-        process.wait(_STOP_SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(_STOP_SECONDS)
@@ -176,14 +185,24 @@ def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 6
 
 
 _ports: set[int] = set()
+#: Below the ports that the system gives to outgoing connections.
+_PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on, and that this process was not given before."""
+    """A TCP port of 127.0.0.1 that nobody listens on, and that this process was not given before.
+
+    Two workers of pytest never get the same one: each takes every second port.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
+        port = random.choice(_PORTS[worker % 2 :: 2])
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = cast(int, probe.getsockname()[1])
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         if port not in _ports:
             _ports.add(port)
             return port
@@ -207,11 +226,20 @@ _apt_updated = False
 
 def apt_install(*packages: str) -> None:
     """Installs those Debian packages that are missing. Does nothing, and needs no rights, when all are there."""
+    if not any(not _installed(package) for package in packages):
+        return
+    # apt waits for another apt that installs, but not for one that updates the lists.
+    with open(Path(tempfile.gettempdir()) / f"ipai_sync-apt-{os.geteuid()}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(packages)
+
+
+def _install(packages: Sequence[str]) -> None:
     global _apt_updated
     missing = [package for package in packages if not _installed(package)]
     if not missing:
         return
-    say(f"Installing Debian packages: {' '.join(missing)}")
+    say(f"Installing Debian packages, up to a minute: {' '.join(missing)}")
     if not _apt_updated:
         _apt("update")
         _apt_updated = True

@@ -87,7 +87,7 @@ def main() -> int:
     chosen = options.parse_args()
     setup.ensure_system()
     installation = Installation.default().relocated("soak", under=paths.run_dir())
-    extension.build(installation)
+    extension.build(installation, "release")
     settings = {"autovacuum_naptime": "5s"}
     shell.say(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
     with postgres.supabase_cluster(installation, settings=settings) as cluster, Odoo(MODULES) as odoo:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dashboard, extension, fuzz, odoo, paths, postgres, prepare, setup, shell, tap
+from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap
 from .totals import Totals
 
 #: What a run of a layer gets: parts of names; none means every test.
@@ -22,24 +22,29 @@ WORKERS = 2
 
 
 def pure(words: Words) -> Totals:
-    """The layers that need no Postgres, and the recorded answers of real Odoo servers."""
+    """What needs no Postgres to run, and the recorded answers of real Odoo servers."""
     nextest = setup.ensure_venv().with_name("cargo-nextest")
-    # The name of a test, or the file of an integration test.
-    chosen = " + ".join(f"test(~{word}) + binary(~{word})" for word in words)
+    postgres15 = postgres.Installation.default()
+    files = [path.stem for path in (paths.PROJECT / "tests").glob("*.rs") if any(word in path.stem for word in words)]
+    named = " + ".join([*(f"test({word})" for word in words), *(f"binary({file})" for file in files)]) or "all()"
+    chosen = f"({named}) - test(/^{extension.IN_SERVER}/)"
+    report = paths.PROJECT / "target/nextest/default/junit.xml"
+    report.unlink(missing_ok=True)
+    shell.say("Compiling the Rust tests: about 3 minutes the first time, then seconds")
     tests = shell.run(
         [
-            *(nextest, "nextest", "run", "--no-default-features", "--no-tests=pass"),
-            *(["--filterset", chosen] if words else []),
+            *(nextest, "nextest", "run", "--no-tests=pass", "--filterset", chosen),
+            *extension.test_features(postgres15),
         ],
         cwd=paths.PROJECT,
-        env={"CARGO_TERM_COLOR": "never"},
+        env={**extension.environment(postgres15), "CARGO_TERM_COLOR": "never"},
         check=False,
         capture=True,
     )
     output = tests.stdout + tests.stderr
-    if tests.returncode == 0 and "no tests to run" in output:
+    if words and tests.returncode == 0 and not report.exists():
         return Totals(0, 0, output)
-    return Totals.of_junit(paths.PROJECT / "target/nextest/default/junit.xml", tests.returncode, output)
+    return Totals.of_junit(report, tests.returncode, output)
 
 
 def server15(words: Words) -> Totals:
@@ -81,19 +86,22 @@ def package(words: Words) -> Totals:
 
 def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS) -> Totals:
     report = paths.run_dir() / "report.xml"
-    # The workers of a whole layer would otherwise wait for each other's builds.
-    with extension.built(postgres.Installation.default()):
-        pass
+    if folder != "tests/package":
+        # The workers would otherwise wait for each other's builds.
+        with extension.built(postgres.Installation.default(), with_tests=True):
+            pass
     status = shell.run(
         [
             *(setup.ensure_venv(), "-m", "pytest", "-q", f"--junitxml={report}", "-m", "slow" if slow else "not slow"),
             *(f"--part={word}" for word in words),
-            # A few tests are sooner done than two workers are started.
+            # Starting workers takes longer than running a few tests.
             *(["-n", str(workers), "--dist", "loadfile"] if workers and not words else []),
             folder,
         ],
         cwd=paths.PROJECT,
         check=False,
+        # The workers stop their servers first.
+        stop_seconds=120,
     ).returncode
     # 5: no test has such a name.
     return Totals.of_junit(report, 0 if status == 5 and words else status)
@@ -104,32 +112,36 @@ class Layer:
     run: Callable[[Words], Totals]
     #: The files with its tests, by their patterns below the project.
     files: tuple[str, ...]
-    #: A line that names a test.
+    #: A line that names a test; the first group is the name.
     definition: str
+
+    def paths(self) -> Iterator[Path]:
+        for pattern in self.files:
+            yield from paths.PROJECT.glob(pattern)
 
     def has(self, word: str) -> bool:
         """Whether a file of the layer's tests, or one of its tests, has the word in its name."""
-        return any(word in name for name in self._names())
+        for path in self.paths():
+            if word in str(path.relative_to(paths.PROJECT)):
+                return True
+            if any(word in name[1] for name in re.finditer(self.definition, path.read_text(), re.MULTILINE)):
+                return True
+        return False
 
-    def _names(self) -> Iterator[str]:
-        for pattern in self.files:
-            for path in paths.PROJECT.glob(pattern):
-                yield str(path.relative_to(paths.PROJECT))
-                yield from re.findall(self.definition, path.read_text(), re.MULTILINE)
 
-
-_RUST = r"^\s*(?:pub )?fn (\w+)"
+_RUST = r"#\[(?:test|pg_test)\b.*\]\s+(?:#\[.*\]\s+)*(?:pub )?fn (\w+)"
 _PYTHON = r"^\s*def (test_\w+)"
-_SCRIPT = r"\b(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`](.*?)[\"'`],"
+
+#: Python's test functions, and Vitest's test cases.
+_EITHER = r"\b(?:def (?=test_)|(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`])([^\"'`(\n]+)"
 
 #: In the order in which they run: those that only compile come last, as `prepare` builds for them meanwhile.
 LAYERS: dict[str, Layer] = {
     "pure": Layer(pure, ("src/**/*.rs", "tests/*.rs"), _RUST),
-    "fuzz": Layer(fuzz.layer, ("fuzz/fuzz_targets/*.rs",), r"$^"),
-    "database": Layer(database, ("supabase/tests/*.sql",), r"$^"),
+    "database": Layer(database, ("supabase/tests/**/*.sql",), r"(.+)"),
     "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
     "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
-    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), f"{_PYTHON}|{_SCRIPT}"),
+    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _EITHER),
     "server15": Layer(server15, ("src/pg/in_server_tests.rs",), _RUST),
     "server17": Layer(server17, ("src/pg/in_server_tests.rs",), _RUST),
     "package": Layer(package, ("tests/package/test_*.py",), _PYTHON),
@@ -145,55 +157,59 @@ def main() -> int:
     options.add_argument("names", nargs="*", metavar="NAME", help=f"a layer ({', '.join(LAYERS)}), a file, or a part of a test's name")
     options.add_argument("--slow", action="store_true", help="of layer e2e only the tests that scripts/nightly runs")
     given = options.parse_args()
-    words = [_word(name) for name in given.names if name not in LAYERS]
-    chosen = [name for name in LAYERS if name in given.names] or list(LAYERS)
-    if words:
-        chosen = [name for name in chosen if any(LAYERS[name].has(word) for word in words)]
+    named = [name for name in LAYERS if name in given.names]
+    words = [name for name in given.names if name not in LAYERS]
+    files = [Path(word).resolve() for word in words if Path(word).is_file()]
     if given.slow:
-        chosen = [name for name in chosen if name == "e2e"]
+        named = ["e2e"]
+    chosen = named or [name for name, layer in LAYERS.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
     if not chosen:
         options.error(f"no test or file has {' or '.join(words)} in its name (layers are {', '.join(LAYERS)})")
     setup.ensure_system()
-    if not words and {"server15", "server17", "package"} & set(chosen) and len(chosen) > 1:
-        prepare.start()
+    paths.share_run_dir()
+    if not words:
+        prepare.start(chosen)
     results: dict[str, Totals] = {}
     for name in chosen:
         began = time.monotonic()
-        run = (lambda words: end_to_end(words, slow=True)) if given.slow else LAYERS[name].run
-        shell.say(f"== {name}: {(LAYERS[name].run.__doc__ or '').strip()}")
+        layer = LAYERS[name]
+        mine = [_word(word, layer) for word in words]
+        run = (lambda words: end_to_end(words, slow=True)) if given.slow else layer.run
+        shell.say(f"== {name}: {(layer.run.__doc__ or '').strip()}")
         try:
-            results[name] = run(words)
+            results[name] = run(mine)
         except Exception as error:  # a layer that cannot even begin is a failure, and the others still tell something
             results[name] = Totals(0, 1, f"{type(error).__name__}: {error}")
         result = results[name]
         if result.failed or not result.passed:
             print(result.output)
         shell.say(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
-    return report(results, partly=bool(words))
+    return report(results, must_run=named or ([] if words else chosen))
 
 
-def report(results: dict[str, Totals], *, partly: bool) -> int:
-    """Prints the results of all layers and their sum; returns the exit status. A layer without a test fails, unless a part was asked for."""
-    empty = (
-        []
-        if partly and any(result.passed for result in results.values())
-        else [name for name, r in results.items() if r.passed + r.failed == 0]
-    )
+def report(results: dict[str, Totals], *, must_run: Sequence[str]) -> int:
+    """Prints the results of all layers and their sum, and returns the exit status.
+
+    must_run: layers in which no test at all is a failure; one layer at least must have run a test
+    """
+    empty = [name for name, result in results.items() if result.passed + result.failed == 0]
     passed = sum(result.passed for result in results.values())
-    failed = sum(result.failed for result in results.values()) + len(empty)
+    failed = sum(result.failed for result in results.values()) + len(set(empty) & set(must_run))
     print()
     for name, result in results.items():
         print(f"{name:10} {result.passed:5} passed {result.failed:5} failed{'   (no test ran)' if name in empty else ''}")
     print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    return 1 if failed or not passed else 0
 
 
-def _word(name: str) -> str:
-    """A file stands for its tests, by its name."""
+def _word(name: str, layer: Layer) -> str:
+    """What stands for a file in the runner of this layer: its path for pytest and pgTAP, its module for Rust, else its name."""
     path = Path(name)
-    if path.suffix not in (".py", ".rs", ".sql", ".ts", ".tsx"):
+    if not path.is_file():
         return name
-    return path.name.split(".")[0].removesuffix("_tests")
+    if path.suffix == ".rs":
+        return path.stem.removesuffix("_tests")
+    return str(path.resolve().relative_to(paths.PROJECT)) if layer.run in (end_to_end, dashboard_layer, package, database) else path.name
 
 
 if __name__ == "__main__":

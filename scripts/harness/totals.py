@@ -25,8 +25,14 @@ class Totals:
         if not isinstance(text, str) or not text.strip():
             return Totals(0, 1, f"{output}\nno report was written")
         cases = list(ElementTree.fromstring(text).iter("testcase"))
-        failed = sum(any(case.find(kind) is not None for kind in ("failure", "error", "skipped")) for case in cases)
-        return Totals(len(cases) - failed, max(failed, 1) if status else failed, output)
+        problems = [
+            f"{case.get('classname')} {case.get('name')}: {problem.get('message') or problem.text}"
+            for case in cases
+            for problem in case
+            if problem.tag in ("failure", "error", "skipped")
+        ]
+        failed = len(problems)
+        return Totals(len(cases) - failed, max(failed, 1) if status else failed, "\n".join([output, *problems]))
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(self.passed + other.passed, self.failed + other.failed, self.output + other.output)

@@ -267,5 +267,6 @@ def test_a_run_ends_promptly_in_every_phase(supabase: Supabase, ends: Ends) -> N
     assert total == len(rigs) * ends.total
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

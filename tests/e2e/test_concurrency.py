@@ -192,5 +192,6 @@ def test_a_sync_in_a_transaction_with_an_old_snapshot(supabase: Supabase, erp: S
     assert names(supabase) == {"Edited again"}
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

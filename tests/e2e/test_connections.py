@@ -82,5 +82,6 @@ def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
     assert supabase.run()["state"] == "succeeded"
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

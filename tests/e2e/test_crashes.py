@@ -364,5 +364,6 @@ def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installat
         assert len(supabase.mirror()) == 10
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

@@ -555,5 +555,6 @@ def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
         assert mirrored(supabase) == {record["id"]: values(record) for record in BEFORE}
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

@@ -354,5 +354,6 @@ def test_another_user_who_sees_less_deletes_nothing(filled: Supabase, erp: Fault
         trial.ends(refused(filled, RUN))
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

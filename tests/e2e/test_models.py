@@ -838,7 +838,7 @@ def test_a_run_of_one_database_leaves_the_others_rows_alone(tenants: Supabase, e
     shared = other.rpc("res.partner", "search", [("name", "like", "Other")], order="id", limit=40)
     edited = erp.rpc("res.partner", "search", [("id", "in", shared), ("user_ids", "=", False), ("name", "not like", "parent")], limit=4)
     gone = erp.rpc("res.partner", "create", [{"name": "Short lived"} for _ in range(3)])
-    # In a later second than those that will go: where the newest record is deleted, a run reads everything, as after a restore.
+    # A run reads everything after the newest record was deleted. These edits are newer: they come a second later.
     time.sleep(1.1)
     erp.rpc("res.partner", "write", edited[:2], {"street": f"Street of a {mode} run"})
     tenants.sync("acme")

@@ -121,5 +121,6 @@ def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: Faulty
         assert caught.value.sqlstate == "08001"
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

@@ -392,6 +392,7 @@ def test_modes(supabase: Supabase, scripted: FaultyOdoo) -> None:
         assert (run["mode"], run["state"], run["mirror_count"]) == (mode, "succeeded", 5)
 
 
+@pytest.mark.slow
 def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOdoo) -> None:
     """The next window is asked for while one is compared, and what is missing in it is read."""
     many, gone, missing = 130_000, {7, 49_999, 70_001, 129_999}, {2, 50_001, 100_001, 100_002, 130_001}

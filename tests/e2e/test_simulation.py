@@ -282,7 +282,12 @@ def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureReq
     seed = random.randrange(10**6) if seed is None else seed
     # Shown where the test fails.
     print(f"--seed {seed}")
-    with Proxy(erp.port, seed) as proxy, SECTION.trial(f"a random life, {'with the addon' if addon else 'without the addon'}") as trial:
+    with (
+        Proxy(erp.port, seed) as proxy,
+        SECTION.trial(
+            f"a random life, {'with the addon' if addon else 'without the addon'}{', long' if operations == LONG else ''}"
+        ) as trial,
+    ):
         supabase.server(proxy.url, **({} if addon else {"addon": "false"}))
         supabase.register(page_size=50)
         life = Life(supabase, erp, proxy, seed)
@@ -296,5 +301,6 @@ def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureReq
     assert life.ended["well"] and len(life.ended) > 1
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

@@ -333,8 +333,9 @@ def durations(supabase: Supabase, statements: dict[str, tuple[str, str | None]],
     return taken
 
 
+@pytest.mark.slow
 def test_what_it_takes(supabase: Supabase, large: Table, record_property: Callable[[str, object], None]) -> None:
-    """By the clock, planning included. The target is 1.3 in the median; what else a machine does makes half as much again of it."""
+    """By the clock, planning included. The target is 1.3 in the median; a busy machine adds half of that."""
     claims = listed(large, BRANDS, [3, 4])
     for title, query in QUERIES.items():
         pair = {"tenant": (query.format(large.name), claims), "written out": (query.format(written_out(large.name, BRANDS, [3, 4])), None)}

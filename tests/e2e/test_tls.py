@@ -131,5 +131,6 @@ def test_a_certificate(supabase: Supabase, named: tuple[str, Case]) -> None:
         assert supabase.mirror() == []
 
 
+@pytest.mark.whole_file
 def test_the_page_shows_what_was_found() -> None:
     SECTION.compare()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness import extension, paths, postgres, shell, supabase
+from harness import paths, postgres, shell, supabase
 from harness.postgres import Cluster, Installation
 from support.faulty import FaultyOdoo, metric
 
@@ -28,12 +27,9 @@ EXTENSION_FILES = {
     *(path.name for path in (paths.PROJECT / "sql").glob("ipai_sync--*.sql")),
 }
 
-#: As the other tests build it: then cargo has little to do.
-PROFILE = inspect.signature(extension.build).parameters["profile"].default
-
 
 def install(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return shell.run([SCRIPT, *arguments, "--profile", PROFILE], check=False, capture=True)
+    return shell.run([SCRIPT, *arguments], check=False, capture=True)
 
 
 def files(root: Path) -> dict[Path, tuple[int, int, int]]:

@@ -86,8 +86,12 @@ class Section:
 
     def _write(self) -> None:
         rows = "".join(f"| {_cell(fault)} | {_cell(trial.outcome)} | {trial.seconds:.1f} |\n" for fault, trial in self._rows.items())
-        page = PAGE.read_text()
-        before, after = page.split(f"\n## {self.title}\n")
+        # Another worker may write another section.
+        with paths.lock("reliability"):
+            self._replace(rows)
+
+    def _replace(self, rows: str) -> None:
+        before, after = PAGE.read_text().split(f"\n## {self.title}\n")
         section, *others = re.split(r"\n(?=## )", after)
         prose = section.split(_TITLES)[0].rstrip()
         PAGE.write_text("\n".join([f"{before}\n## {self.title}", f"{prose}\n\n{_TITLES}{rows}".removeprefix("\n"), *others]))

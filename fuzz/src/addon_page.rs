@@ -1,0 +1,42 @@
+//! Any text as a page of the addon, and now and then any bytes in its place.
+
+use base64::prelude::{Engine, BASE64_STANDARD};
+use flate2::write::ZlibEncoder;
+use flate2::Compression;
+use ipai_sync::mirror::PageBuilder;
+use ipai_sync::odoo::Wanted;
+use super::{check, client, mirror, shown};
+use std::io::Write;
+
+pub fn run(data: &[u8]) {
+    let Some((how, text)) = data.split_first() else {
+        return;
+    };
+    let page = match how % 8 {
+        0 => String::from_utf8_lossy(text).into_owned(),
+        1 => BASE64_STANDARD.encode(text),
+        _ => {
+            let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+            zlib.write_all(text).unwrap();
+            BASE64_STANDARD.encode(zlib.finish().unwrap())
+        }
+    };
+    let page = page.replace('&', "&amp;").replace('<', "&lt;");
+    let body = format!(
+        "<?xml version='1.0'?><methodResponse><params><param><value><string>{page}</string></value></param></params></methodResponse>"
+    );
+    let mirror = mirror(false);
+    let fields: Vec<String> = mirror.fields.iter().map(|map| map.field.clone()).collect();
+    let wanted = Wanted {
+        since: None,
+        also: None,
+        after: 0,
+        upto: None,
+        limit: 1_000,
+    };
+    let page = PageBuilder::new(&mirror, 0, 1_000);
+    match client(body.into_bytes()).export(&mirror.scope, &fields, &wanted, page) {
+        Ok(page) => check(&page.finish()),
+        Err(error) => shown(&error),
+    }
+}

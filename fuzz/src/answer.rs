@@ -1,0 +1,31 @@
+//! Any body as Odoo's answer: the tree, the ids and the rows do not contradict each other.
+
+use ipai_sync::mirror::PageBuilder;
+use ipai_sync::xmlrpc::{decode, decode_ids, decode_rows, Limits};
+use super::{check, mirror, shown};
+
+pub fn run(body: &[u8]) {
+    let limits = Limits::default();
+    let tree = decode(body, &limits);
+    let ids = decode_ids(body, &limits);
+    let mirror = mirror(false);
+    let mut page = PageBuilder::new(&mirror, 0, 1_000);
+    let rows = decode_rows(body, &limits, &mut page);
+    if let Err(error) = &tree {
+        shown(error);
+        assert!(ids.is_err() && rows.is_err());
+    }
+    if let (Ok(Ok(tree)), Ok(Ok(ids))) = (&tree, &ids) {
+        assert_eq!(tree.as_array().map(|found| found.len()), Some(ids.len()));
+    }
+    match rows {
+        Ok(Ok(())) => {
+            let page = page.finish();
+            check(&page);
+            let tree = tree.unwrap().unwrap();
+            assert_eq!(tree.as_array().map(|rows| rows.len()), Some(page.len()));
+        }
+        Ok(Err(_)) => {}
+        Err(error) => shown(&error),
+    }
+}

@@ -1,0 +1,35 @@
+//! Any options of a foreign server or a user mapping, a line each: `name=value`. And any cron schedule.
+
+use ipai_sync::options::{Pair, ServerOptions, UserOptions};
+use ipai_sync::schedule;
+use super::{shown, PASSWORD};
+
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let pair = |line: &str| {
+        line.split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let pairs: Vec<Pair> = text.lines().filter_map(pair).collect();
+    match ServerOptions::parse(&pairs) {
+        Ok(options) => assert!(options.endpoint.url.username().is_empty() && options.endpoint.url.password().is_none()),
+        Err(error) => shown(&error),
+    }
+    let secret = [
+        ("user".to_owned(), "u".to_owned()),
+        ("password".to_owned(), PASSWORD.to_owned()),
+    ];
+    let with_secret: Vec<Pair> = pairs.iter().cloned().chain(secret).collect();
+    for pairs in [&pairs, &with_secret] {
+        match UserOptions::parse(pairs) {
+            Ok(options) => assert!(!format!("{options:?}").contains(PASSWORD)),
+            Err(error) => shown(&error),
+        }
+    }
+    if let Some(first) = text.lines().next() {
+        let noon = "2026-01-06T12:00:00".parse().unwrap();
+        assert!(schedule::next(first, noon).is_none_or(|next| next > noon));
+    }
+}
