@@ -1,11 +1,11 @@
 //! Any text as a page of the addon, and now and then any bytes in its place.
 
+use super::{check, client, mirror, shown};
 use base64::prelude::{Engine, BASE64_STANDARD};
 use flate2::write::ZlibEncoder;
 use flate2::Compression;
 use ipai_sync::mirror::PageBuilder;
 use ipai_sync::odoo::Wanted;
-use super::{check, client, mirror, shown};
 use std::io::Write;
 
 pub fn run(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Any options of a foreign server or a user mapping, a line each: `name=value`. And any cron schedule.
 
+use super::{shown, PASSWORD};
 use ipai_sync::options::{Pair, ServerOptions, UserOptions};
 use ipai_sync::schedule;
-use super::{shown, PASSWORD};
 
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {

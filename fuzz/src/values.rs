@@ -1,10 +1,10 @@
 //! Any value for any kind of column: taken, or refused with model, id and field.
 
+use super::{check, mirror, shown};
+use arbitrary::{Arbitrary, Result, Unstructured};
 use ipai_sync::error::Error;
 use ipai_sync::mirror::PageBuilder;
 use ipai_sync::xmlrpc::{RowVisitor, Scalar, Value};
-use super::{check, mirror, shown};
-use arbitrary::{Arbitrary, Result, Unstructured};
 
 #[derive(Debug, Clone)]
 struct Cell(Value);

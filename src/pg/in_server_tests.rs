@@ -374,6 +374,13 @@ mod tests {
         );
     }
 
+    #[pg_test(error = "canceling statement due to user request")]
+    fn a_cancel_ends_the_wait_for_odoo() {
+        Spi::run(MIGRATION).unwrap();
+        server(&Recorded::cancelling());
+        Spi::run("select * from ipai.sync_sample_metrics()").unwrap();
+    }
+
     #[pg_test(error = "Odoo authentication failed")]
     fn a_refused_password_is_told() {
         let odoo = Recorded::start(vec![include_str!(
@@ -419,6 +426,23 @@ mod recorded {
                 })
             });
             Recorded { url, requests }
+        }
+
+        /// A server that never answers. It cancels the backend's statement once a request is there. Returns its URL.
+        pub fn cancelling() -> String {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            crate::fetch::with_signals_blocked(|| {
+                std::thread::spawn(move || {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    read_request(&mut stream);
+                    // SAFETY: sends a signal to this process, which is the backend. This thread blocks it.
+                    unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
+                    // Until the backend hangs up.
+                    stream.read_to_end(&mut Vec::new()).unwrap();
+                })
+            });
+            url
         }
 
         pub fn requests(&self) -> Vec<String> {
