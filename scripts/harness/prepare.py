@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from . import extension, odoo, postgres, setup, shell
 
@@ -33,8 +35,15 @@ def start(layers: Sequence[str]) -> None:
         shell.start_module("harness.prepare", *layers)
 
 
-def main() -> int:
+def _yield_to_others() -> None:
+    """Takes the lowest priority among all processes, not only among those of this session: Linux groups processes by session."""
     os.nice(19)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
+
+
+def main() -> int:
+    _yield_to_others()
     for build in dict.fromkeys(build for layer in sys.argv[1:] for build in _NEEDS.get(layer, ())):
         build()
     return 0
