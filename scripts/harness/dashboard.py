@@ -39,7 +39,7 @@ def ensure_packages() -> None:
     inputs = [APP / "package.json", APP / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching what the dashboard is made of")
+        shell.say("Fetching the packages of the dashboard: up to a minute, only once")
         shell.run([tools.node, tools.npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=APP, env=_environment())
 
     setup.once(folder, paths.digest(*inputs), make)
@@ -54,7 +54,7 @@ def build() -> Path:
     names = "\n".join(str(path.relative_to(APP)) for path in sources)
 
     def make() -> None:
-        shell.say("Building the dashboard")
+        shell.say("Building the dashboard: about half a minute")
         print(_npm("run", "--silent", "build").stdout, flush=True)
 
     setup.once(DIST, paths.digest(names, *sources), make)

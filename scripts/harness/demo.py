@@ -59,7 +59,7 @@ def main() -> int:
         shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
         with Odoo(demo=True) as odoo:
             if chosen.dashboard:
-                shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo")
+                shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo: seconds")
                 dashboard.fill_odoo(odoo, stores=STORES, days=DAYS)
             else:
                 shell.say(f"Making {METRICS:,} metrics in Odoo: seconds")

@@ -58,7 +58,7 @@ def _python_environment(name: str, requirements: Path) -> Path:
     folder = paths.CACHE / name
 
     def make() -> None:
-        shell.say("Making the Python environment")
+        shell.say("Making the Python environment: about 20 seconds, only once")
         shell.run([_PYTHON, "-m", "venv", folder], env={"PYTHONPATH": None})
         shell.run(
             [
@@ -94,7 +94,7 @@ def ensure_node_tools() -> NodeTools:
     inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm")
+        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
         folder.mkdir()
         for path in inputs:
             shutil.copy(path, folder)
