@@ -152,8 +152,8 @@ def test_the_types_are_those_of_the_database(database: Cluster) -> None:
     assert supabase.types(database) == dashboard.TYPES.read_text()
 
 
-def test_the_migration_needs_no_extension_and_no_roles(installation: Installation) -> None:
-    with Cluster(installation) as plain:
+def test_the_migration_needs_no_extension_and_no_roles(extension_pg: Installation) -> None:
+    with Cluster(extension_pg) as plain:
         for _ in range(2):
             postgres.migrate(plain, user=None)
         dashboard.fill_mirror(plain, stores=2, days=3)
@@ -164,8 +164,8 @@ def test_the_migration_needs_no_extension_and_no_roles(installation: Installatio
         assert plain.psql(as_user(TENANTS["every brand"], "select count(*) from ipai.metrics_overview()")) == "24"
 
 
-def test_without_the_extension_the_page_shows_metrics_all_the_same(installation: Installation, visit: Any) -> None:
-    with postgres.supabase_cluster(installation) as cluster:
+def test_without_the_extension_the_page_shows_metrics_all_the_same(extension_pg: Installation, visit: Any) -> None:
+    with postgres.supabase_cluster(extension_pg) as cluster:
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
         with (
@@ -178,8 +178,8 @@ def test_without_the_extension_the_page_shows_metrics_all_the_same(installation:
             expect(page.get_by_text("There is no sync here")).to_be_visible()
 
 
-def test_operators_may_what_the_page_needs_and_no_more(installation: Installation) -> None:
-    with postgres.supabase_cluster(installation) as cluster:
+def test_operators_may_what_the_page_needs_and_no_more(extension_pg: Installation) -> None:
+    with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
