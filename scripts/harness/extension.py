@@ -155,7 +155,7 @@ def built(pg: Installation, profile: str = TEST_PROFILE, *, with_tests: bool = F
 
 def test_features(pg: Installation) -> list[str]:
     """The features of every build for tests, as options of cargo; `cargo pgrx test` passes the same."""
-    return ["--features", "pg_test"] if pg.major == 15 else ["--no-default-features", "--features", f"pg{pg.major} pg_test"]
+    return ["--no-default-features", "--features", f"pg{pg.major} pg_test"]
 
 
 def target_directory() -> Path:

@@ -86,7 +86,7 @@ def package(words: Words) -> Totals:
 
 def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS) -> Totals:
     report = paths.run_dir() / "report.xml"
-    if folder != "tests/package":
+    if workers:
         # The workers would otherwise wait for each other's builds.
         with extension.built(postgres.Installation.default(), with_tests=True):
             pass
