@@ -41,7 +41,6 @@ class Known:
 
     def fetch(self, into: Path) -> Path:
         """Fetches it, whatever the mirror's list says."""
-        shell.say(f"The mirror does not have what it lists: taking {self.path} instead")
         target = into / self.path.rpartition("/")[2]
         digest = hashlib.sha256()
         with urllib.request.urlopen(f"{mirror().rstrip('/')}/pool/{self.path}", timeout=600) as answer, open(target, "wb") as file:
@@ -91,6 +90,7 @@ class Suite:
         try:
             shell.run([*self._apt, *command], cwd=into, capture=True)
         except shell.CommandFailed as failure:
+            shell.say(f"The mirror does not have what it lists: taking {known.path} instead")
             try:
                 return known.fetch(into)
             except (urllib.error.URLError, TimeoutError) as error:
