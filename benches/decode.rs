@@ -4,9 +4,9 @@
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
-use ipai_sync::mirror::{sample_metrics, Mirror, Page, PageBuilder};
-use ipai_sync::odoo::Scope;
-use ipai_sync::xmlrpc::{decode_rows, Limits};
+use ipai_mirror::{sample_metrics, Mirror, Page, PageBuilder};
+use ipai_odoo::Scope;
+use ipai_odoo::xmlrpc::{decode_rows, Limits};
 use quick_xml::events::Event;
 use quick_xml::Reader;
 use std::hint::black_box;

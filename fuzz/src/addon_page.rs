@@ -4,8 +4,8 @@ use super::{check, client, mirror, shown};
 use base64::prelude::{Engine, BASE64_STANDARD};
 use flate2::write::ZlibEncoder;
 use flate2::Compression;
-use ipai_sync::mirror::PageBuilder;
-use ipai_sync::odoo::Wanted;
+use ipai_mirror::PageBuilder;
+use ipai_odoo::Wanted;
 use std::io::Write;
 
 pub fn run(data: &[u8]) {

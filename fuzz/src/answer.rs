@@ -1,8 +1,8 @@
 //! Any body as Odoo's answer: the tree, the ids and the rows do not contradict each other.
 
 use super::{check, mirror, shown};
-use ipai_sync::mirror::PageBuilder;
-use ipai_sync::xmlrpc::{decode, decode_ids, decode_rows, Limits};
+use ipai_mirror::PageBuilder;
+use ipai_odoo::xmlrpc::{decode, decode_ids, decode_rows, Limits};
 
 pub fn run(body: &[u8]) {
     let limits = Limits::default();

@@ -1,7 +1,7 @@
 //! Any fault of Odoo becomes an error that can be shown: a code and a text from the fuzzer, or the whole body.
 
 use super::{client, shown, PASSWORD};
-use ipai_sync::odoo::Safety;
+use ipai_odoo::Safety;
 
 pub fn run(data: &[u8]) {
     let Some((how, text)) = data.split_first() else {

@@ -7,10 +7,10 @@ pub mod fault;
 pub mod options;
 pub mod values;
 
-use ipai_sync::mirror::{FieldMap, Kind, Mirror, Page, Table};
-use ipai_sync::odoo::retry::Policy;
-use ipai_sync::odoo::{Account, Addon, Client, Failure, Known, Reply, Scope, Transport};
-use ipai_sync::secret::Secret;
+use ipai_mirror::{FieldMap, Kind, Mirror, Page, Table};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::{Account, Addon, Client, Failure, ServerInfo, Reply, Scope, Transport};
+use ipai_odoo::secret::Secret;
 use std::time::Duration;
 
 /// Must never be seen in an error.
@@ -70,7 +70,7 @@ impl Transport for Canned {
 
     fn post_ahead(&mut self, _path: &str, _body: String) {}
 
-    fn pause(&mut self, _pause: Duration) -> Result<(), ipai_sync::error::Error> {
+    fn pause(&mut self, _pause: Duration) -> Result<(), ipai_odoo::error::Error> {
         Ok(())
     }
 }
@@ -81,7 +81,7 @@ pub fn client(body: Vec<u8>) -> Client<Canned> {
         login: "reader".into(),
         password: Secret::new(PASSWORD.into()),
     };
-    let known = Known {
+    let known = ServerInfo {
         uid: Some(2),
         addon: Addon::Present,
         uuid: None,
@@ -90,7 +90,7 @@ pub fn client(body: Vec<u8>) -> Client<Canned> {
 }
 
 /// An error is shown to people: it holds no secret, and says something.
-pub fn shown(error: &ipai_sync::error::Error) {
+pub fn shown(error: &ipai_odoo::error::Error) {
     let text = format!("{error} {:?} {:?} {error:?}", error.detail(), error.hint());
     assert!(!text.contains(PASSWORD), "{text}");
     assert!(!error.to_string().is_empty());

@@ -1,7 +1,7 @@
 //! Any options of a foreign server or a user mapping, a line each: `name=value`. And any cron schedule.
 
 use super::{shown, PASSWORD};
-use ipai_sync::options::{Pair, ServerOptions, UserOptions};
+use ipai_odoo::options::{Pair, ServerOptions, UserOptions};
 use ipai_sync::schedule;
 
 pub fn run(data: &[u8]) {

@@ -2,9 +2,9 @@
 
 use super::{check, mirror, shown};
 use arbitrary::{Arbitrary, Result, Unstructured};
-use ipai_sync::error::Error;
-use ipai_sync::mirror::PageBuilder;
-use ipai_sync::xmlrpc::{RowVisitor, Scalar, Value};
+use ipai_odoo::error::Error;
+use ipai_mirror::PageBuilder;
+use ipai_odoo::xmlrpc::{RowVisitor, Scalar, Value};
 
 #[derive(Debug, Clone)]
 struct Cell(Value);

@@ -1,0 +1,388 @@
+//! Tests of what `create_mirror` decides, over the fields of real Odoo servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::{by_default, define, drift, Constant, Defined, Drift, FieldMap, Kind, Problem, Table, MirrorRequest};
+use ipai_odoo::error::Error;
+use crate::store::ddl;
+use ipai_odoo::Field;
+use ipai_odoo::xmlrpc::{decode, Limits, Value};
+use std::path::Path;
+
+fn recorded(name: &str) -> Vec<Field> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(name);
+    let body = std::fs::read(path).unwrap();
+    let Ok(Ok(Value::Struct(fields))) = decode(&body, &Limits::default()) else {
+        panic!("{name} is no struct")
+    };
+    fields
+        .into_iter()
+        .map(|(name, attributes)| Field::read(name, &attributes))
+        .collect()
+}
+
+fn partner() -> Vec<Field> {
+    recorded("odoo18/fields_get_partner.xml")
+}
+
+fn wish(fields: &[&str]) -> MirrorRequest {
+    MirrorRequest {
+        model: "res.partner".into(),
+        fields: Some(fields.iter().map(|field| (*field).to_owned()).collect()),
+        ..MirrorRequest::default()
+    }
+}
+
+fn columns(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(one, other)| ((*one).to_owned(), (*other).to_owned()))
+        .collect()
+}
+
+fn maps(defined: &[Defined]) -> Vec<(&str, &str, &str)> {
+    defined
+        .iter()
+        .map(|defined| {
+            (
+                defined.map.field.as_str(),
+                defined.map.column.as_str(),
+                defined.map.kind.sql(),
+            )
+        })
+        .collect()
+}
+
+/// SQLSTATE, message and hint.
+fn refused(wish: &MirrorRequest) -> (String, String, String) {
+    let error = define(wish, &partner()).unwrap_err();
+    (error.sqlstate().to_owned(), error.to_string(), error.hint().unwrap())
+}
+
+#[test]
+fn every_type_of_odoo_has_its_column() {
+    for (file, version) in [("odoo18", 18), ("odoo19", 19)] {
+        for field in recorded(&format!("{file}/fields_get_partner.xml")) {
+            let kind = Kind::of(&field).map(Kind::sql);
+            let expected = match field.kind.as_str() {
+                "char" | "text" | "html" | "selection" | "reference" => "text",
+                "integer" => "integer",
+                "many2one" => "bigint",
+                "float" if field.has_digits => "numeric",
+                "float" => "double precision",
+                "monetary" => "numeric",
+                "boolean" => "boolean",
+                "date" => "date",
+                "datetime" => "timestamptz",
+                "many2many" | "one2many" => "bigint[]",
+                "json" | "properties" => "jsonb",
+                "binary" => "bytea",
+                other => panic!("Odoo {version} has the type {other}: {}", field.name),
+            };
+            assert_eq!(kind, Some(expected), "{}", field.name);
+        }
+    }
+    let unknown = Field {
+        kind: "hologram".into(),
+        ..Field::default()
+    };
+    assert_eq!(Kind::of(&unknown), None);
+    assert!(!Kind::Jsonb.takes(&unknown));
+}
+
+#[test]
+fn by_default_all_that_is_stored_but_lists_of_children_and_binaries() {
+    let fields = partner();
+    let taken: Vec<&str> = fields
+        .iter()
+        .filter(|field| by_default(field))
+        .map(|field| field.name.as_str())
+        .collect();
+    for field in [
+        "name",
+        "email",
+        "parent_id",
+        "category_id",
+        "active",
+        "write_date",
+        "partner_latitude",
+    ] {
+        assert!(taken.contains(&field), "{field}");
+    }
+    // Its key, a list of children, an image, what is computed.
+    for field in ["id", "child_ids", "image_1920", "display_name", "tz_offset"] {
+        assert!(fields.iter().any(|other| other.name == field), "{field}");
+        assert!(!taken.contains(&field), "{field}");
+    }
+    let all = MirrorRequest {
+        fields: None,
+        ..wish(&[])
+    };
+    let mut found: Vec<String> = define(&all, &fields)
+        .unwrap()
+        .into_iter()
+        .map(|defined| defined.map.field)
+        .collect();
+    found.sort();
+    let mut taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
+    taken.sort();
+    assert_eq!(found, taken);
+}
+
+#[test]
+fn named_fields_come_in_their_order_with_their_columns() {
+    let wish = MirrorRequest {
+        columns: columns(&[("name", "title")]),
+        ..wish(&["parent_id", "name", "child_ids", "image_128"])
+    };
+    let defined = define(&wish, &partner()).unwrap();
+    assert_eq!(
+        maps(&defined),
+        [
+            ("parent_id", "parent_id", "bigint"),
+            ("name", "title", "text"),
+            ("child_ids", "child_ids", "bigint[]"),
+            ("image_128", "image_128", "bytea"),
+        ]
+    );
+    assert_eq!(defined[0].label, "Related Company");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_may_be_meant() {
+    let (state, message, hint) = refused(&wish(&["name", "emial"]));
+    assert_eq!(
+        (state.as_str(), message.as_str()),
+        ("42703", "Odoo has no field \"emial\" in model \"res.partner\"")
+    );
+    assert!(hint.contains("email"), "{hint}");
+    let (_, _, hint) = refused(&wish(&["xyzzyx"]));
+    assert!(hint.contains("spelling"), "{hint}");
+    let constant = Constant {
+        column: "tenant".into(),
+        value: "acme".into(),
+    };
+    for (wish, words) in [
+        (wish(&["id"]), "odoo_id"),
+        (wish(&[]), "at least one"),
+        (wish(&["name", "email", "name"]), "twice"),
+        (
+            MirrorRequest {
+                columns: columns(&[("name", "email")]),
+                ..wish(&["name", "email"])
+            },
+            "two fields",
+        ),
+        (
+            MirrorRequest {
+                columns: columns(&[("name", "odoo_id")]),
+                ..wish(&["name"])
+            },
+            "the mirror's own",
+        ),
+        (
+            MirrorRequest {
+                columns: columns(&[("name", "tenant")]),
+                constants: vec![constant],
+                ..wish(&["name"])
+            },
+            "the mirror's own",
+        ),
+        (
+            MirrorRequest {
+                columns: columns(&[("nmae", "x")]),
+                ..wish(&["name"])
+            },
+            "not mirrored",
+        ),
+        (
+            MirrorRequest {
+                columns: columns(&[("name", "")]),
+                ..wish(&["name"])
+            },
+            "name of a column",
+        ),
+        (
+            MirrorRequest {
+                columns: vec![("name".into(), "ä".repeat(32))],
+                ..wish(&["name"])
+            },
+            "name of a column",
+        ),
+    ] {
+        let (state, message, _) = refused(&wish);
+        assert_eq!(state, "22023", "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn an_existing_table_keeps_its_types_where_they_fit() {
+    let table = columns(&[
+        ("odoo_id", "bigint"),
+        ("name", "character varying"),
+        ("ref", "character varying(5)"),
+        ("color", "bigint"),
+        ("partner_latitude", "double precision"),
+        ("partner_longitude", "numeric(10,7)"),
+        ("since", "timestamp without time zone"),
+        ("write_date", "timestamp with time zone"),
+        ("comment", "jsonb"),
+    ]);
+    let into = |fields: &[&str], pairs: &[(&str, &str)]| MirrorRequest {
+        table: Some(table.clone()),
+        columns: columns(pairs),
+        ..wish(fields)
+    };
+    let defined = define(
+        &into(&["name", "color", "partner_latitude", "write_date", "comment"], &[]),
+        &partner(),
+    )
+    .unwrap();
+    assert_eq!(
+        maps(&defined).iter().map(|(.., kind)| *kind).collect::<Vec<_>>(),
+        ["text", "bigint", "double precision", "timestamptz", "jsonb"]
+    );
+    // Rounded or without a zone, a value would not come back as it went in, and every run would write it again.
+    for (field, column) in [
+        ("partner_longitude", "partner_longitude"),
+        ("create_date", "since"),
+        ("ref", "ref"),
+        ("name", "color"),
+    ] {
+        let (state, message, hint) = refused(&into(&[field], &[(field, column)]));
+        assert_eq!(state, "22023");
+        assert!(message.contains("cannot hold"), "{message}");
+        assert!(hint.contains("It takes a column of type"), "{hint}");
+    }
+    let (state, _, hint) = refused(&into(&["email"], &[("email", "nmae")]));
+    assert_eq!((state.as_str(), hint.contains("name")), ("42703", true), "{hint}");
+    // No fields named: those that columns names, else those that have a column.
+    let some = MirrorRequest {
+        fields: None,
+        ..into(&[], &[("email", "name")])
+    };
+    assert_eq!(maps(&define(&some, &partner()).unwrap()), [("email", "name", "text")]);
+    let table = table
+        .iter()
+        .filter(|(name, _)| name != "partner_longitude" && name != "ref")
+        .cloned()
+        .collect();
+    let all = MirrorRequest {
+        fields: None,
+        table: Some(table),
+        ..wish(&[])
+    };
+    let found: Vec<String> = define(&all, &partner())
+        .unwrap()
+        .into_iter()
+        .map(|one| one.map.column)
+        .collect();
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
+fn a_model_in_which_nothing_can_be_written_is_a_view() {
+    let read_only = |mut field: Field| {
+        field.readonly = true;
+        field
+    };
+    let mut fields: Vec<Field> = partner().into_iter().map(read_only).collect();
+    // Some models can only be read, and are tables nevertheless: those tell when they were written.
+    assert!(define(&wish(&["name"]), &fields).is_ok());
+    fields.retain(|field| field.name != "write_date");
+    let error = define(&wish(&["name"]), &fields).unwrap_err();
+    assert!(error.to_string().contains("cannot be mirrored"), "{error}");
+}
+
+#[test]
+fn drift_is_what_a_column_can_no_longer_hold() {
+    let defined = define(&wish(&["name", "color", "email", "parent_id"]), &partner()).unwrap();
+    let fields: Vec<FieldMap> = defined.into_iter().map(|defined| defined.map).collect();
+    assert_eq!(drift(&fields, &partner()), []);
+    let mut odoo = partner();
+    odoo.retain(|field| field.name != "email");
+    for field in &mut odoo {
+        match field.name.as_str() {
+            "color" => field.kind = "char".into(),
+            // Still text.
+            "name" => field.kind = "html".into(),
+            _ => {}
+        }
+    }
+    let found = drift(&fields, &odoo);
+    let problem = |field: &str, problem| Drift {
+        field: field.to_owned(),
+        problem,
+    };
+    let expected = [
+        problem("color", Problem::Changed { kind: "char".into() }),
+        problem("email", Problem::Gone),
+    ];
+    assert_eq!(found, expected);
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(
+        json,
+        r#"[{"field":"color","problem":"changed","type":"char"},{"field":"email","problem":"gone"}]"#
+    );
+    assert_eq!(serde_json::from_str::<Vec<Drift>>(&json).unwrap(), found);
+}
+
+#[test]
+fn what_drifted_is_left_out_until_everything_is_read() {
+    let defined = define(&wish(&["name", "color"]), &partner()).unwrap();
+    let gone = |field: &str| Drift {
+        field: field.to_owned(),
+        problem: Problem::Gone,
+    };
+    let mut mirror = crate::page::builder_tests::mirror(defined.into_iter().map(|defined| defined.map).collect());
+    assert_eq!(mirror.readable().unwrap().fields.len(), 2);
+    mirror.drift = vec![gone("color")];
+    assert_eq!(mirror.readable().unwrap().wanted_fields(), ["name", "write_date"]);
+    let after = |found: Vec<Drift>, all: bool| {
+        let mut mirror = mirror.clone();
+        assert_eq!(mirror.drifts(found, all), [gone("color")]);
+        mirror.drift
+    };
+    assert_eq!(after(vec![gone("name")], false), [gone("name"), gone("color")]);
+    assert_eq!(after(vec![gone("color")], false), [gone("color")]);
+    assert_eq!(after(vec![gone("name")], true), [gone("name")]);
+    mirror.drift.push(gone("name"));
+    assert!(matches!(mirror.readable(), Err(Error::UndefinedColumn { .. })));
+}
+
+#[test]
+fn a_table_is_made_with_its_key_its_types_and_its_comments() {
+    let table = Table {
+        schema: "my ipai".into(),
+        name: "o'brien".into(),
+    };
+    let mut defined = define(&wish(&["name", "category_id"]), &partner()).unwrap();
+    defined[0].help = Some("The person's name".into());
+    let constants = [ddl::ConstantColumn {
+        name: "tenant",
+        kind: "text",
+    }];
+    let statements = ddl::create_table(&table, "res.partner", "Contact", &constants, &defined);
+    assert_eq!(
+        statements[0],
+        r#"create table "my ipai"."o'brien" (
+  "tenant" text not null,
+  "odoo_id" bigint not null,
+  "name" text,
+  "category_id" bigint[],
+  inserted_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key ("tenant", "odoo_id")
+)"#
+    );
+    assert!(statements.contains(&r#"alter table "my ipai"."o'brien" enable row level security"#.to_owned()));
+    assert!(statements
+        .contains(&r#"comment on column "my ipai"."o'brien"."name" is 'Name: The person''s name'"#.to_owned()));
+    assert_eq!(
+        ddl::add_column(&table, &defined[1]),
+        [
+            r#"alter table "my ipai"."o'brien" add column "category_id" bigint[]"#,
+            r#"comment on column "my ipai"."o'brien"."category_id" is 'Tags'"#,
+        ]
+    );
+}

@@ -1,0 +1,135 @@
+//! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`].
+//!
+//! The engine knows neither the network nor the database behind these two traits.
+
+mod cursor;
+mod deletion;
+mod planner;
+mod report;
+mod run;
+
+pub use cursor::SECOND;
+pub use deletion::Guard;
+pub use planner::{plan_run, Requested, Start, State, Unfinished};
+pub use report::{Counts, Mode, Position, Progress, Report, Tally};
+pub use run::{run, Plan};
+
+use crate::Page;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use ipai_odoo::error::Result;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod run_tests;
+
+/// Which records a run reads page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Only records written at or after this moment (UTC).
+    pub since: Option<NaiveDateTime>,
+    /// This record as well, whatever its write date.
+    pub also: Option<i64>,
+    /// Only records with a higher id.
+    pub after: i64,
+    /// The newest write date that earlier runs saw (UTC).
+    pub newest: Option<NaiveDateTime>,
+    /// At most this many records.
+    pub limit: Option<u64>,
+}
+
+/// The ids in `(after, upto]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    pub after: i64,
+    pub upto: i64,
+}
+
+impl IdRange {
+    /// Every id that Odoo can assign.
+    pub const ALL: IdRange = IdRange {
+        after: 0,
+        upto: i64::MAX,
+    };
+
+    pub fn contains(&self, id: i64) -> bool {
+        self.after < id && id <= self.upto
+    }
+}
+
+/// Where records come from.
+pub trait Source {
+    /// Starts a scan. The first page may be under way when this returns.
+    fn start(&mut self, scan: Scan) -> Result<()>;
+
+    /// Returns the next page of the scan, in ascending order of ids, or `None` after the last. The source
+    /// fetches the following page while the caller writes this one.
+    fn next_page(&mut self) -> Result<Option<Page>>;
+
+    /// Counts all records, or those of `ids` that exist.
+    fn count(&mut self, ids: Option<&[i64]>) -> Result<u64>;
+
+    /// Returns the first ids in `ranges` (disjoint, ascending), in ascending order. The answer is empty only
+    /// if no id is left in them; the caller asks again for the ids after the last one.
+    fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>>;
+
+    /// Returns a digest of the ids between each pair of neighbours in `bounds`, or `None` if the source
+    /// cannot compute digests.
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
+
+    /// Reads the records with these ids that still exist.
+    fn read(&mut self, ids: &[i64]) -> Result<Page>;
+
+    /// The source's clock at its first answer, if it had one.
+    fn clock(&self) -> Option<DateTime<Utc>>;
+}
+
+/// Where records go. A dry sink counts what it would do and changes nothing.
+pub trait Sink {
+    /// Writes the rows that are new or differ, and touches no other.
+    fn write(&mut self, page: &Page) -> Result<Written>;
+
+    /// Counts the rows of the mirror.
+    fn count(&mut self) -> Result<u64>;
+
+    /// Returns the first ids of rows in `range`, in ascending order. The answer is empty only if no row is
+    /// left in it.
+    fn ids(&mut self, range: IdRange) -> Result<Vec<i64>>;
+
+    /// Returns digests of the rows' ids, or `None` if an id exceeds what Odoo can assign.
+    fn digest(&mut self) -> Result<Option<Digests>>;
+
+    /// Deletes the rows with these ids and returns how many it deleted.
+    fn delete(&mut self, ids: &[i64]) -> Result<u64>;
+
+    /// Commits what was written, together with how far the run is.
+    fn commit(&mut self, progress: &Progress) -> Result<()>;
+
+    /// Shows a notice to the caller of the run.
+    fn notice(&mut self, message: &str);
+}
+
+/// The rows that one page changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    pub inserted: u64,
+    pub updated: u64,
+}
+
+/// A digest of a set of ids. Sets that differ in one or two ids always have different digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest {
+    pub count: u64,
+    /// Sum of the ids.
+    pub sum: i128,
+    /// Sum of the squares of the ids.
+    pub squares: i128,
+}
+
+/// Digests of adjacent id ranges: the first one is of `(bounds[0], bounds[1]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Digests {
+    /// Ascending; one more than there are digests.
+    pub bounds: Vec<i64>,
+    pub digests: Vec<Digest>,
+}

@@ -1,0 +1,745 @@
+//! Odoo and the mirror as far as a sync can see them, in memory.
+//!
+//! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is shown in whole seconds,
+//! transactions commit late, ids are given before the commit, deletions leave no trace, some changes leave the write
+//! date alone, a backup may be restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks
+//! what it is told. [`Product`] is what remains between scheduled runs.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::rc::Rc;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+
+use super::{
+    plan_run, run, Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink,
+    Source, Start, State, Unfinished, Written,
+};
+use ipai_odoo::error::{Error, Result};
+use crate::{Column, Newest, Page};
+
+/// What the mirror has of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cells {
+    pub name: String,
+    pub active: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    cells: Cells,
+    write_date: Option<NaiveDateTime>,
+    /// When the last change was committed.
+    committed: NaiveDateTime,
+}
+
+/// The longest that a transaction may last.
+pub const LONGEST: TimeDelta = TimeDelta::seconds(60);
+
+/// A transaction under way: nobody sees its changes yet.
+#[derive(Debug)]
+struct Transaction {
+    began: NaiveDateTime,
+    /// `None` deletes.
+    changes: BTreeMap<i64, Option<Cells>>,
+}
+
+/// What can happen in Odoo. A number picks a record or a transaction.
+#[derive(Debug, Clone)]
+pub enum Op {
+    Create,
+    Write(usize),
+    Archive(usize),
+    /// Writes what is there already: only the write date moves.
+    Touch(usize),
+    Delete(usize),
+    /// Changes a record by SQL: the write date stays.
+    Sql(usize),
+    /// Sets a write date to NULL by SQL.
+    Forget(usize),
+    /// Creates a record whose write date is a day old, by SQL or in an endless transaction.
+    Import,
+    /// Writes while Odoo's clock is a month ahead.
+    Ahead(usize),
+    Backup,
+    /// Brings the last backup back, ids that were given since included. Its open transactions are lost.
+    Restore,
+    Begin,
+    /// The same in the transaction that began last.
+    CreateWithin,
+    WriteWithin(usize),
+    DeleteWithin(usize),
+    Commit(usize),
+    /// Seconds.
+    Pass(u8),
+}
+
+#[derive(Debug)]
+pub struct Odoo {
+    now: NaiveDateTime,
+    records: BTreeMap<i64, Record>,
+    open: Vec<Transaction>,
+    last_id: i64,
+    /// Ids up to this one may be given again, because a backup was restored.
+    given_again: i64,
+    /// The records of a backup, and its last id.
+    backup: Option<(BTreeMap<i64, Record>, i64)>,
+    changes: u64,
+    /// Every state that any record was ever seen in.
+    ever: HashSet<(i64, Cells)>,
+}
+
+pub type Shared = Rc<RefCell<Odoo>>;
+
+impl Odoo {
+    /// With the records 1 to `count`, written a second apart.
+    pub fn with(count: usize) -> Shared {
+        let noon = NaiveDate::from_ymd_opt(2026, 1, 6).and_then(|day| day.and_hms_micro_opt(12, 0, 0, 123_456));
+        let mut odoo = Odoo {
+            now: noon.unwrap_or_default(),
+            records: BTreeMap::new(),
+            open: Vec::new(),
+            last_id: 0,
+            given_again: 0,
+            backup: None,
+            changes: 0,
+            ever: HashSet::new(),
+        };
+        for _ in 0..count {
+            odoo.apply(&Op::Create);
+            odoo.apply(&Op::Pass(1));
+        }
+        Rc::new(RefCell::new(odoo))
+    }
+
+    /// The rows that a perfect mirror has.
+    pub fn rows(&self) -> BTreeMap<i64, Cells> {
+        self.records
+            .iter()
+            .map(|(id, record)| (*id, record.cells.clone()))
+            .collect()
+    }
+
+    /// The clock as a `Date` header tells it.
+    pub fn date(&self) -> DateTime<Utc> {
+        whole_seconds(self.now).and_utc()
+    }
+
+    pub fn apply(&mut self, op: &Op) {
+        let now = self.now;
+        match op {
+            Op::Create => {
+                let cells = self.fresh();
+                let id = self.next_id();
+                self.commit(now, BTreeMap::from([(id, Some(cells))]));
+            }
+            Op::Write(pick) => {
+                let cells = self.fresh();
+                self.change(*pick, |_| Some(cells));
+            }
+            Op::Archive(pick) => self.change(*pick, |cells| {
+                Some(Cells {
+                    active: !cells.active,
+                    ..cells
+                })
+            }),
+            Op::Touch(pick) => self.change(*pick, Some),
+            Op::Delete(pick) => self.change(*pick, |_| None),
+            Op::Sql(pick) => {
+                let cells = self.fresh();
+                if let Some(id) = self.pick(*pick) {
+                    if let Some(record) = self.records.get_mut(&id) {
+                        record.cells = cells.clone();
+                        self.ever.insert((id, cells));
+                    }
+                }
+            }
+            Op::Forget(pick) => {
+                let id = self.pick(*pick);
+                if let Some(record) = id.and_then(|id| self.records.get_mut(&id)) {
+                    record.write_date = None;
+                }
+            }
+            Op::Import => {
+                let (id, cells) = (self.next_id(), self.fresh());
+                self.commit(now - TimeDelta::days(1), BTreeMap::from([(id, Some(cells))]));
+            }
+            Op::Ahead(pick) => {
+                let cells = self.fresh();
+                if let Some(id) = self.pick(*pick) {
+                    self.commit(now + TimeDelta::days(30), BTreeMap::from([(id, Some(cells))]));
+                }
+            }
+            Op::Backup => self.backup = Some((self.records.clone(), self.last_id)),
+            Op::Restore => {
+                if let Some((records, last_id)) = self.backup.clone() {
+                    self.given_again = self.given_again.max(self.last_id);
+                    (self.records, self.last_id) = (records, last_id);
+                    self.open.clear();
+                }
+            }
+            Op::Begin => self.open.push(Transaction {
+                began: now,
+                changes: BTreeMap::new(),
+            }),
+            Op::CreateWithin => {
+                let (id, cells) = (self.next_id(), self.fresh());
+                if let Some(transaction) = self.open.last_mut() {
+                    transaction.changes.insert(id, Some(cells));
+                }
+            }
+            Op::WriteWithin(pick) => {
+                let cells = self.fresh();
+                self.change_within(*pick, Some(cells));
+            }
+            Op::DeleteWithin(pick) => self.change_within(*pick, None),
+            Op::Commit(pick) => {
+                if !self.open.is_empty() {
+                    let transaction = self.open.remove(pick % self.open.len());
+                    self.commit(transaction.began, transaction.changes);
+                }
+            }
+            Op::Pass(seconds) => self.now += TimeDelta::seconds(i64::from(*seconds)),
+        }
+        // Nothing happens at the same time.
+        self.now += TimeDelta::microseconds(70_001);
+        while let Some(late) = self.open.iter().position(|open| self.now - open.began > LONGEST) {
+            let transaction = self.open.remove(late);
+            // It ended in time, before this moment.
+            let now = std::mem::replace(&mut self.now, transaction.began + LONGEST);
+            self.commit(transaction.began, transaction.changes);
+            self.now = now;
+        }
+    }
+
+    fn fresh(&mut self) -> Cells {
+        self.changes += 1;
+        Cells {
+            name: format!("name {}", self.changes),
+            active: true,
+        }
+    }
+
+    fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A record that no open transaction has locked.
+    fn pick(&self, pick: usize) -> Option<i64> {
+        let locked: BTreeSet<i64> = self.open.iter().flat_map(|open| open.changes.keys().copied()).collect();
+        let free: Vec<i64> = self.records.keys().copied().filter(|id| !locked.contains(id)).collect();
+        free.get(pick.checked_rem(free.len())?).copied()
+    }
+
+    fn change(&mut self, pick: usize, change: impl FnOnce(Cells) -> Option<Cells>) {
+        if let Some(id) = self.pick(pick) {
+            let changed = change(self.records[&id].cells.clone());
+            self.commit(self.now, BTreeMap::from([(id, changed)]));
+        }
+    }
+
+    fn change_within(&mut self, pick: usize, cells: Option<Cells>) {
+        let (Some(id), Some(transaction)) = (self.pick(pick), self.open.last_mut()) else {
+            return;
+        };
+        // A record committed since is not for this transaction: Odoo would begin it anew.
+        if self.records[&id].committed < transaction.began {
+            transaction.changes.insert(id, cells);
+        }
+    }
+
+    fn commit(&mut self, began: NaiveDateTime, changes: BTreeMap<i64, Option<Cells>>) {
+        for (id, change) in changes {
+            let Some(cells) = change else {
+                self.records.remove(&id);
+                continue;
+            };
+            self.ever.insert((id, cells.clone()));
+            let record = Record {
+                cells,
+                write_date: Some(began),
+                committed: self.now,
+            };
+            self.records.insert(id, record);
+        }
+    }
+}
+
+/// As Odoo shows a moment.
+fn whole_seconds(moment: NaiveDateTime) -> NaiveDateTime {
+    moment.with_nanosecond(0).unwrap_or(moment)
+}
+
+/// The ids of each range in brief.
+fn digests(bounds: &[i64], ids: impl Fn(i64, i64) -> Vec<i64>) -> Vec<Digest> {
+    assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{bounds:?}");
+    let digest = |ids: Vec<i64>| Digest {
+        count: ids.len() as u64,
+        sum: ids.iter().map(|id| i128::from(*id)).sum(),
+        squares: ids.iter().map(|id| i128::from(*id) * i128::from(*id)).sum(),
+    };
+    bounds.windows(2).map(|pair| digest(ids(pair[0], pair[1]))).collect()
+}
+
+fn assert_ascending(ranges: &[IdRange]) {
+    let ascend = ranges.iter().all(|range| range.after < range.upto)
+        && ranges.windows(2).all(|pair| pair[0].upto <= pair[1].after);
+    assert!(!ranges.is_empty() && ascend, "{ranges:?}");
+}
+
+/// What a failing end says.
+pub fn failure() -> Error {
+    Error::Connection {
+        cause: "injected".to_owned(),
+    }
+}
+
+/// A source that reads [`Odoo`], which changes between any two calls.
+pub struct Reader {
+    pub odoo: Shared,
+    pub page_size: usize,
+    pub window: usize,
+    /// What happens in Odoo before each call.
+    pub between: VecDeque<Vec<Op>>,
+    /// Number of the call that fails, from 1.
+    pub fail_at: Option<usize>,
+    /// Whether answers tell Odoo's clock.
+    pub clock: bool,
+    /// Does something to the ids of a window.
+    pub tamper: fn(Vec<i64>) -> Vec<i64>,
+    /// Whether it can tell digests.
+    pub digests: bool,
+    /// Most records that an answer to [`Source::read`] has room for.
+    pub room: usize,
+    /// Names of the calls so far.
+    pub calls: Vec<&'static str>,
+    first_date: Option<DateTime<Utc>>,
+    scan: Scan,
+    after: i64,
+    left: u64,
+}
+
+impl Reader {
+    pub fn new(odoo: &Shared) -> Self {
+        Reader {
+            odoo: Rc::clone(odoo),
+            page_size: 3,
+            window: 4,
+            between: VecDeque::new(),
+            fail_at: None,
+            clock: true,
+            tamper: |ids| ids,
+            digests: false,
+            room: usize::MAX,
+            calls: Vec::new(),
+            first_date: None,
+            scan: Scan::default(),
+            after: 0,
+            left: 0,
+        }
+    }
+
+    fn call(&mut self, name: &'static str) -> Result<()> {
+        self.calls.push(name);
+        if self.fail_at == Some(self.calls.len()) {
+            return Err(failure());
+        }
+        Ok(())
+    }
+
+    /// A call that Odoo answers.
+    fn request(&mut self, name: &'static str) -> Result<()> {
+        self.call(name)?;
+        let mut odoo = self.odoo.borrow_mut();
+        for op in self.between.pop_front().unwrap_or_default() {
+            odoo.apply(&op);
+        }
+        if self.clock {
+            self.first_date.get_or_insert(odoo.date());
+        }
+        Ok(())
+    }
+
+    fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
+        let odoo = self.odoo.borrow();
+        odoo.records
+            .keys()
+            .copied()
+            .filter(|id| *id > after && *id <= upto)
+            .collect()
+    }
+
+    fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
+        let odoo = self.odoo.borrow();
+        let found = odoo
+            .records
+            .iter()
+            .filter(|(id, record)| wanted(**id, record))
+            .take(limit);
+        let found: Vec<(&i64, &Record)> = found.collect();
+        let cells = || found.iter().map(|(_, record)| &record.cells);
+        Page {
+            ids: found.iter().map(|(id, _)| **id).collect(),
+            columns: vec![
+                Column::Text(cells().map(|cells| Some(&cells.name)).collect()),
+                Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
+            ],
+            newest: found
+                .iter()
+                .filter_map(|(id, record)| {
+                    let written = whole_seconds(record.write_date?);
+                    Some(Newest { written, id: **id })
+                })
+                .max(),
+        }
+    }
+}
+
+impl Source for Reader {
+    fn start(&mut self, scan: Scan) -> Result<()> {
+        self.call("start")?;
+        (self.scan, self.after, self.left) = (scan, scan.after, scan.limit.unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn next_page(&mut self) -> Result<Option<Page>> {
+        self.request("next_page")?;
+        let since = self.scan.since.map(whole_seconds);
+        let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
+        let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let asked = |id, record: &Record| self.scan.also == Some(id) || late(record.write_date);
+        let page = self.page(|id, record| id > self.after && asked(id, record), limit);
+        self.left -= page.len() as u64;
+        self.after = page.ids.last().copied().unwrap_or(self.after);
+        Ok((!page.is_empty()).then_some(page))
+    }
+
+    fn count(&mut self, ids: Option<&[i64]>) -> Result<u64> {
+        self.request("count")?;
+        let odoo = self.odoo.borrow();
+        Ok(match ids {
+            None => odoo.records.len(),
+            Some(ids) => ids.iter().filter(|id| odoo.records.contains_key(id)).count(),
+        } as u64)
+    }
+
+    fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>> {
+        self.request("ids")?;
+        assert_ascending(ranges);
+        let ids = ranges
+            .iter()
+            .flat_map(|range| self.ids_between(range.after, range.upto));
+        Ok((self.tamper)(ids.take(self.window).collect()))
+    }
+
+    fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
+        if !self.digests {
+            return Ok(None);
+        }
+        self.request("digest")?;
+        Ok(Some(digests(bounds, |after, upto| self.ids_between(after, upto))))
+    }
+
+    fn read(&mut self, ids: &[i64]) -> Result<Page> {
+        self.request("read")?;
+        assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
+        if ids.len() > self.room {
+            return Err(Error::Limit {
+                limit: "its size".to_owned(),
+                hint: String::new(),
+            });
+        }
+        Ok(self.page(|id, _| ids.contains(&id), ids.len()))
+    }
+
+    fn clock(&self) -> Option<DateTime<Utc>> {
+        self.first_date
+    }
+}
+
+/// A sink that keeps its rows in memory and panics where it is told what cannot be true. A checkpoint is what outlives
+/// a run that is killed.
+pub struct Table {
+    odoo: Shared,
+    pub rows: BTreeMap<i64, Cells>,
+    pub dry: bool,
+    /// Ids of the rows that were written, in the order of writing.
+    pub touched: Vec<i64>,
+    /// Ids of the rows that were deleted.
+    pub deleted: Vec<i64>,
+    /// Fetched of total, at each checkpoint.
+    pub progress: Vec<(u64, Option<u64>)>,
+    /// What a person was told.
+    pub notices: Vec<String>,
+    /// The rows as the run found them, or as they were at its last checkpoint.
+    committed: BTreeMap<i64, Cells>,
+    /// The last checkpoint.
+    pub so_far: Option<Progress>,
+    /// Number of the call that fails, from 1.
+    pub fail_at: Option<usize>,
+    /// Ids in one range of a digest.
+    pub width: usize,
+    calls: usize,
+}
+
+impl Table {
+    pub fn new(odoo: &Shared) -> Self {
+        Table {
+            odoo: Rc::clone(odoo),
+            rows: BTreeMap::new(),
+            dry: false,
+            touched: Vec::new(),
+            deleted: Vec::new(),
+            progress: Vec::new(),
+            notices: Vec::new(),
+            committed: BTreeMap::new(),
+            so_far: None,
+            fail_at: None,
+            width: 5,
+            calls: 0,
+        }
+    }
+
+    /// Forgets what happened, not the rows.
+    pub fn reset(&mut self) {
+        *self = Table {
+            committed: self.rows.clone(),
+            rows: std::mem::take(&mut self.rows),
+            width: self.width,
+            ..Table::new(&self.odoo)
+        };
+    }
+
+    /// Loses what was written after the last checkpoint.
+    pub fn roll_back(&mut self) {
+        self.rows.clone_from(&self.committed);
+        self.deleted.clear();
+    }
+
+    fn call(&mut self) -> Result<()> {
+        self.calls += 1;
+        match self.fail_at == Some(self.calls) {
+            true => Err(failure()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Sink for Table {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        self.call()?;
+        let [Column::Text(names), Column::Boolean(flags)] = page.columns.as_slice() else {
+            unreachable!("the model has two columns")
+        };
+        assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", page.ids);
+        let mut written = Written::default();
+        for ((id, name), active) in page.ids.iter().zip(names.iter()).zip(flags) {
+            let cells = Cells {
+                name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
+                active: active.unwrap_or_default(),
+            };
+            assert!(
+                self.odoo.borrow().ever.contains(&(*id, cells.clone())),
+                "{id} was never {cells:?}"
+            );
+            match self.rows.get(id) {
+                Some(row) if *row == cells => continue,
+                Some(_) => written.updated += 1,
+                None => written.inserted += 1,
+            }
+            if !self.dry {
+                self.touched.push(*id);
+                self.rows.insert(*id, cells);
+            }
+        }
+        Ok(written)
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        self.call()?;
+        Ok(self.rows.len() as u64)
+    }
+
+    fn ids(&mut self, range: IdRange) -> Result<Vec<i64>> {
+        self.call()?;
+        let ids = self.rows.keys().copied().filter(|id| range.contains(*id));
+        Ok(ids.take(2).collect())
+    }
+
+    fn digest(&mut self) -> Result<Option<Digests>> {
+        self.call()?;
+        let rows = &self.rows;
+        let greatest = rows.keys().next_back().copied().unwrap_or(0);
+        let mut bounds: Vec<i64> = (0..greatest).step_by(self.width).collect();
+        bounds.extend([greatest, i64::from(i32::MAX)]);
+        bounds.dedup();
+        let digests = digests(&bounds, |after, upto| {
+            rows.keys().copied().filter(|id| *id > after && *id <= upto).collect()
+        });
+        Ok(Some(Digests { bounds, digests }))
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<u64> {
+        self.call()?;
+        for id in ids {
+            // No id comes back in Odoo but from a backup, so it must be gone still.
+            let odoo = self.odoo.borrow();
+            assert!(
+                *id <= odoo.given_again || !odoo.records.contains_key(id),
+                "{id} is in Odoo"
+            );
+            assert!(self.rows.contains_key(id), "{id} is not in the mirror");
+        }
+        if !self.dry {
+            self.deleted.extend(ids);
+            self.rows.retain(|id, _| !ids.contains(id));
+        }
+        Ok(ids.len() as u64)
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<()> {
+        self.call()?;
+        if let Some(before) = self.so_far.filter(|before| before.mode == progress.mode) {
+            assert_eq!(progress.bound, before.bound);
+            let (position, before) = (progress.position, before.position);
+            assert!(
+                position.id >= before.id && position.newest >= before.newest,
+                "{before:?} {position:?}"
+            );
+            assert!(
+                position.began == before.began || before.id == 0,
+                "{before:?} {position:?}"
+            );
+        }
+        self.so_far = Some(*progress);
+        self.progress.push((progress.fetched, progress.total));
+        if !self.dry {
+            self.committed.clone_from(&self.rows);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, message: &str) {
+        self.notices.push(message.to_owned());
+    }
+}
+
+/// A mirror with what is known of it between its scheduled runs.
+pub struct Product {
+    pub odoo: Shared,
+    pub table: Table,
+    pub state: State,
+    pub guard: Guard,
+    /// Number of the call to the sink that fails in the next run, from 1.
+    pub sink_fails: Option<usize>,
+    /// Whether a run that fails was killed, and loses what it wrote after its last checkpoint.
+    pub killed: bool,
+    runs: i64,
+    /// The first answer of the run that began what is unfinished; `None` where it told no clock.
+    began: Option<DateTime<Utc>>,
+}
+
+impl Product {
+    /// With an empty mirror.
+    pub fn new(odoo: &Shared) -> Self {
+        Product {
+            odoo: Rc::clone(odoo),
+            table: Table::new(odoo),
+            state: State {
+                cursor: None,
+                settled: None,
+                full_at: None,
+                overlap: LONGEST,
+                reconcile_every: TimeDelta::seconds(300),
+                unfinished: None,
+            },
+            guard: Guard::ratio(0.2),
+            sink_fails: None,
+            killed: true,
+            runs: 0,
+            began: None,
+        }
+    }
+
+    /// One `call run_sync(mirror, mode)`, to its end or to what kills it.
+    pub fn run(&mut self, reader: &mut Reader, requested: Requested) -> (Start, Result<Report>) {
+        let start = plan_run(requested, &self.state, self.now());
+        let plan = Plan {
+            mirror: "m".into(),
+            mode: start.mode,
+            bound: start.bound,
+            also: start.also,
+            resume: start
+                .resumed
+                .map_or_else(Position::default, |unfinished| unfinished.position),
+            cursor: self.state.cursor,
+            overlap: self.state.overlap,
+            max_rows: None,
+            dry_run: false,
+            guard: self.guard,
+            page_size: reader.page_size,
+        };
+        self.table.reset();
+        self.table.fail_at = self.sink_fails.take();
+        self.runs += 1;
+        let result = run(reader, &mut self.table, &plan);
+
+        // A run that became a full one has nothing from the run that it went on with.
+        let turned = self.table.so_far.is_some_and(|so_far| so_far.mode != start.mode);
+        assert_eq!(turned, !self.table.notices.is_empty());
+        if start.resumed.is_none() || turned {
+            self.began = reader.first_date;
+        }
+        match &result {
+            Ok(report) => {
+                if let (Some(cursor), Some(began)) = (report.cursor, self.began) {
+                    assert!(cursor <= began, "{cursor} {began}");
+                }
+                if let Some(cursor) = report.cursor {
+                    (self.state.cursor, self.state.settled) = (Some(cursor.naive_utc()), report.settled);
+                }
+                if report.progress.mode == Mode::Full {
+                    self.state.full_at = Some(self.now());
+                }
+                self.state.unfinished = None;
+            }
+            Err(error) => {
+                if self.killed {
+                    self.table.roll_back();
+                }
+                let so_far = self.table.so_far;
+                // A refused run has read all that it was to read: there is nothing to go on with.
+                let refused = matches!(error, Error::RefusedDeletion { .. });
+                self.state.unfinished = (!refused).then(|| Unfinished {
+                    run: self.runs,
+                    mode: so_far.map_or(plan.mode, |so_far| so_far.mode),
+                    bound: so_far.map_or(plan.bound, |so_far| so_far.bound),
+                    position: so_far.map_or(plan.resume, |so_far| so_far.position),
+                });
+            }
+        }
+        (start, result)
+    }
+
+    /// A run that nothing disturbs.
+    pub fn sync(&mut self, requested: Requested) -> (Start, Report) {
+        let (start, result) = self.run(&mut Reader::new(&self.odoo), requested);
+        let report = result.unwrap_or_else(|error| unreachable!("{error:?}"));
+        (start, report)
+    }
+
+    pub fn apply(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.odoo.borrow_mut().apply(op);
+        }
+    }
+
+    pub fn now(&self) -> NaiveDateTime {
+        self.odoo.borrow().date().naive_utc()
+    }
+
+    pub fn is_equal(&self) -> bool {
+        self.table.rows == self.odoo.borrow().rows()
+    }
+}

@@ -1,0 +1,118 @@
+//! The modes, the progress and the report of a run.
+
+use crate::Newest;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use std::time::Duration;
+
+/// How a run finds changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Reads every record.
+    #[default]
+    Full,
+    /// Reads the records written since the cursor.
+    Incremental,
+    /// Reads the records written since the cursor, and compares all ids.
+    Reconcile,
+    /// Reads the records written since a moment that the caller chose. The cursor stays.
+    Since,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Full => "full",
+            Mode::Incremental => "incremental",
+            Mode::Reconcile => "reconcile",
+            Mode::Since => "since",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
+
+    /// Whether the run compares all ids even if the counts agree.
+    pub(super) fn compares(self) -> bool {
+        matches!(self, Mode::Full | Mode::Reconcile)
+    }
+
+    /// Whether a complete run moves the cursor.
+    pub(super) fn moves_cursor(self) -> bool {
+        self != Mode::Since
+    }
+}
+
+/// How far a scan is. The next run resumes an interrupted run from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Every record up to this id is written.
+    pub id: i64,
+    /// The source's clock when the run began, or the write date that stands in for it.
+    pub began: Option<DateTime<Utc>>,
+    /// The record with the newest write date so far; its id is 0 where only the time is known.
+    pub newest: Option<Newest>,
+}
+
+/// The figures of a run in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub mode: Mode,
+    /// The lower bound: only records written at or after this moment (UTC) are read.
+    pub bound: Option<NaiveDateTime>,
+    pub position: Position,
+    pub pages: u64,
+    /// Records that Odoo sent.
+    pub fetched: u64,
+    /// Records to expect, if their number is known.
+    pub total: Option<u64>,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Time spent waiting for Odoo.
+    pub waiting: Duration,
+    /// Time spent writing.
+    pub writing: Duration,
+}
+
+impl Progress {
+    /// Rows that were equal to their records, and not touched.
+    pub fn unchanged(&self) -> u64 {
+        self.fetched.saturating_sub(self.inserted + self.updated)
+    }
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub progress: Progress,
+    /// Records in Odoo after the run.
+    pub odoo_count: u64,
+    /// Rows in the mirror after the run.
+    pub mirror_count: u64,
+    /// Whether the run read everything that it planned to read.
+    pub complete: bool,
+    /// The new cursor; `None` leaves the cursor where it is.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The record at the cursor, if no older change can arrive any more: see [`super::State::settled`].
+    pub settled: Option<i64>,
+}
+
+/// Counts of one side. A count is `None` if the mirror has no column for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    pub total: u64,
+    /// Not archived.
+    pub active: Option<u64>,
+    /// With the mirror's flag field set.
+    pub flagged: Option<u64>,
+}
+
+/// The counts of both sides after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub odoo: Tally,
+    pub mirror: Tally,
+}

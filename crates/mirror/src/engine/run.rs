@@ -1,0 +1,200 @@
+//! The loop of a run: pages from the source into the sink, then the comparison of ids.
+
+use super::deletion::{self, Guard};
+use super::report::{Mode, Progress, Report};
+use super::{cursor, Position, Scan, Sink, Source};
+use crate::Page;
+use chrono::{NaiveDateTime, TimeDelta};
+use ipai_odoo::error::Result;
+use std::time::Instant;
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Name of the mirror, for messages.
+    pub mirror: String,
+    pub mode: Mode,
+    /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads all.
+    pub bound: Option<NaiveDateTime>,
+    /// A record that is read whatever its write date. It shows whether the database was restored.
+    pub also: Option<i64>,
+    /// The position of the interrupted run that this run resumes.
+    pub resume: Position,
+    /// The newest write date that earlier runs saw. If all write dates are older now, the database was
+    /// restored from a backup.
+    pub cursor: Option<NaiveDateTime>,
+    /// The overlap window: how long a transaction in Odoo may last.
+    pub overlap: TimeDelta,
+    /// Read at most this many records, and delete nothing.
+    pub max_rows: Option<u64>,
+    /// Change nothing: the sink is dry.
+    pub dry_run: bool,
+    /// What the run may delete.
+    pub guard: Guard,
+    /// Most records that one call reads.
+    pub page_size: usize,
+}
+
+impl Plan {
+    /// Whether the mirror will hold exactly what Odoo has now, whatever it held before.
+    pub fn reads_all(&self) -> bool {
+        self.mode == Mode::Full && self.max_rows.is_none()
+    }
+}
+
+/// Runs `plan`. Pages only upsert. Deletions come last, and only after a complete scan.
+pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
+    let mut run = Run::new(source, sink, plan);
+    run.scan()?;
+    if plan.max_rows.is_some() {
+        let odoo_count = run.timed_source(|source| source.count(None))?;
+        return run.report(odoo_count);
+    }
+    if run.database_was_restored() {
+        run.restart_as_full()?;
+        run.scan()?;
+    }
+    if run.progress.mode.compares() {
+        let odoo_count = deletion::reconcile(&mut run)?;
+        return run.complete(odoo_count);
+    }
+    // Equal counts are no proof, but they are all that an incremental run pays for.
+    let odoo_count = run.timed_source(|source| source.count(None))?;
+    let mirror_count = run.timed_sink(|sink| sink.count())?;
+    let odoo_count = match odoo_count == mirror_count {
+        true => odoo_count,
+        false => deletion::reconcile(&mut run)?,
+    };
+    run.complete(odoo_count)
+}
+
+/// A run in progress.
+pub(super) struct Run<'a> {
+    source: &'a mut dyn Source,
+    sink: &'a mut dyn Sink,
+    pub(super) plan: &'a Plan,
+    pub(super) progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    fn new(source: &'a mut dyn Source, sink: &'a mut dyn Sink, plan: &'a Plan) -> Self {
+        let progress = Progress {
+            mode: plan.mode,
+            bound: plan.bound,
+            position: plan.resume,
+            ..Progress::default()
+        };
+        Run {
+            source,
+            sink,
+            plan,
+            progress,
+        }
+    }
+
+    /// Reads pages from the position to the end.
+    fn scan(&mut self) -> Result<()> {
+        if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
+            self.progress.total = Some(self.timed_source(|source| source.count(None))?);
+        }
+        let scan = Scan {
+            since: self.progress.bound,
+            also: self.plan.also.filter(|_| self.progress.bound.is_some()),
+            after: self.progress.position.id,
+            newest: self.plan.cursor,
+            limit: self.plan.max_rows,
+        };
+        self.timed_source(|source| source.start(scan))?;
+        while let Some(page) = self.timed_source(|source| source.next_page())? {
+            if self.progress.position.id == 0 {
+                // If Odoo sends no `Date`, the newest write date of the first page stands in for its clock.
+                // A resumed run keeps the clock of the run that it resumes.
+                let newest = page.newest.map(|newest| newest.written.and_utc());
+                self.progress.position.began = self.source.clock().or(newest);
+            }
+            let last = page.ids.last().copied();
+            self.write(&page, last)?;
+        }
+        Ok(())
+    }
+
+    /// Whether Odoo lacks what an earlier run saw.
+    fn database_was_restored(&self) -> bool {
+        let newest = self.progress.position.newest.map(|newest| newest.written);
+        self.progress.mode.moves_cursor()
+            && self.progress.bound.is_some()
+            && self.plan.cursor.is_some_and(|cursor| newest < Some(cursor))
+    }
+
+    fn restart_as_full(&mut self) -> Result<()> {
+        self.progress.mode = Mode::Full;
+        self.progress.bound = None;
+        self.progress.position = Position::default();
+        // A run that resumes this one must read everything.
+        self.commit()?;
+        self.sink.notice(&format!(
+            "{}: Odoo has no record as new as the last run saw. Its database was restored, or the newest record was \
+             deleted: this run reads everything again.",
+            self.plan.mirror
+        ));
+        Ok(())
+    }
+
+    /// Calls the source and adds the time to the seconds spent waiting.
+    pub(super) fn timed_source<R>(&mut self, call: impl FnOnce(&mut dyn Source) -> Result<R>) -> Result<R> {
+        let began = Instant::now();
+        let result = call(self.source);
+        self.progress.waiting += began.elapsed();
+        result
+    }
+
+    /// Calls the sink and adds the time to the seconds spent writing.
+    pub(super) fn timed_sink<R>(&mut self, call: impl FnOnce(&mut dyn Sink) -> Result<R>) -> Result<R> {
+        let began = Instant::now();
+        let result = call(self.sink);
+        self.progress.writing += began.elapsed();
+        result
+    }
+
+    /// Writes a page and commits it. `last` becomes the position; only pages of the scan have one.
+    pub(super) fn write(&mut self, page: &Page, last: Option<i64>) -> Result<()> {
+        let written = self.timed_sink(|sink| sink.write(page))?;
+        let position = &mut self.progress.position;
+        position.newest = position.newest.max(page.newest);
+        position.id = last.unwrap_or(position.id);
+        self.progress.pages += 1;
+        self.progress.fetched += page.len() as u64;
+        self.progress.inserted += written.inserted;
+        self.progress.updated += written.updated;
+        self.commit()
+    }
+
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let progress = self.progress;
+        self.timed_sink(|sink| sink.commit(&progress))
+    }
+
+    /// The report of a run that read everything that it planned to read.
+    fn complete(&mut self, odoo_count: u64) -> Result<Report> {
+        let mut report = self.report(odoo_count)?;
+        report.complete = true;
+        if self.progress.mode.moves_cursor() && !self.plan.dry_run {
+            let position = &self.progress.position;
+            report.cursor = cursor::after_run(position.newest, position.began);
+            report.settled = cursor::settled(position.newest, position.began, self.plan.overlap);
+        }
+        Ok(report)
+    }
+
+    fn report(&mut self, odoo_count: u64) -> Result<Report> {
+        let mirror_count = self.timed_sink(|sink| sink.count())?;
+        Ok(Report {
+            progress: self.progress,
+            odoo_count,
+            mirror_count,
+            complete: false,
+            cursor: None,
+            settled: None,
+        })
+    }
+}

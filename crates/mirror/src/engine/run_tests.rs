@@ -1,0 +1,1639 @@
+//! Tests of a run, between a model of Odoo that changes meanwhile and a table in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+
+
+use chrono::{NaiveDateTime, TimeDelta};
+use proptest::prelude::*;
+
+use super::model::{failure, Odoo, Op, Product, Reader, Shared, Table, LONGEST};
+use super::{run, Guard, Mode, Plan, Position, Report, Requested};
+use ipai_odoo::error::{Error, Result};
+
+fn full() -> Plan {
+    Plan {
+        mirror: "m".into(),
+        mode: Mode::Full,
+        bound: None,
+        also: None,
+        resume: Position::default(),
+        cursor: None,
+        overlap: LONGEST,
+        max_rows: None,
+        dry_run: false,
+        guard: Guard::ratio(0.2),
+        page_size: 3,
+    }
+}
+
+fn since(moment: NaiveDateTime) -> Plan {
+    Plan {
+        mode: Mode::Since,
+        bound: Some(moment),
+        ..full()
+    }
+}
+
+/// Long before anything was written.
+fn always() -> NaiveDateTime {
+    NaiveDateTime::default()
+}
+
+fn sync(odoo: &Shared, table: &mut Table, plan: &Plan) -> Result<Report> {
+    sync_from(&mut Reader::new(odoo), table, plan)
+}
+
+fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Report> {
+    table.reset();
+    table.dry = plan.dry_run;
+    let page_size = reader.page_size;
+    run(reader, table, &Plan { page_size, ..plan.clone() })
+}
+
+fn apply(odoo: &Shared, ops: &[Op]) {
+    for op in ops {
+        odoo.borrow_mut().apply(op);
+    }
+}
+
+/// Odoo with so many records, and a table that mirrors it.
+fn mirrored(records: usize) -> (Shared, Table) {
+    let odoo = Odoo::with(records);
+    let mut table = Table::new(&odoo);
+    sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    (odoo, table)
+}
+
+/// (fetched, inserted, updated, unchanged, deleted)
+fn figures(report: &Report) -> (u64, u64, u64, u64, u64) {
+    let progress = &report.progress;
+    (
+        progress.fetched,
+        progress.inserted,
+        progress.updated,
+        progress.unchanged(),
+        progress.deleted,
+    )
+}
+
+fn counts(report: &Report) -> (u64, u64) {
+    (report.odoo_count, report.mirror_count)
+}
+
+#[test]
+fn a_full_run_fills_the_mirror() {
+    let odoo = Odoo::with(10);
+    let mut table = Table::new(&odoo);
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(
+        (report.progress.mode, figures(&report), counts(&report)),
+        (Mode::Full, (10, 10, 0, 0, 0), (10, 10))
+    );
+    assert_eq!(table.progress, [3, 6, 9, 10].map(|fetched| (fetched, Some(10))));
+}
+
+#[test]
+fn a_second_full_run_touches_nothing() {
+    let (odoo, mut table) = mirrored(10);
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!((figures(&report), counts(&report)), ((10, 0, 0, 10, 0), (10, 10)));
+    assert!(table.touched.is_empty() && table.deleted.is_empty());
+}
+
+#[test]
+fn a_full_run_brings_what_changed_and_touches_only_that() {
+    let (odoo, mut table) = mirrored(10);
+    let ops = [
+        Op::Write(1),
+        Op::Archive(4),
+        Op::Touch(5),
+        Op::Sql(6),
+        Op::Forget(7),
+        Op::Delete(9),
+        Op::Delete(0),
+        Op::Create,
+    ];
+    apply(&odoo, &ops);
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!((figures(&report), counts(&report)), ((9, 1, 3, 5, 2), (9, 9)));
+    assert_eq!((table.touched, table.deleted), (vec![2, 5, 7, 11], vec![1, 10]));
+}
+
+#[test]
+fn a_mirror_of_nothing_stays_empty() {
+    let odoo = Odoo::with(0);
+    let mut table = Table::new(&odoo);
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!(
+        (figures(&report), counts(&report), report.cursor),
+        ((0, 0, 0, 0, 0), (0, 0), None)
+    );
+}
+
+#[test]
+fn every_size_of_page_and_window_gives_the_same() {
+    for size in 0..=9 {
+        let (odoo, mut table) = mirrored(8);
+        apply(&odoo, &[Op::Delete(7), Op::Delete(0), Op::Write(3), Op::Create]);
+        table.rows.remove(&5);
+        let mut reader = Reader::new(&odoo);
+        (reader.page_size, reader.window) = (size.max(1), 10 - size);
+        sync_from(&mut reader, &mut table, &full()).unwrap();
+        assert_eq!(table.rows, odoo.borrow().rows(), "pages of {size}");
+    }
+}
+
+#[test]
+fn a_since_run_reads_only_what_was_written_since() {
+    let (odoo, mut table) = mirrored(10);
+    let now = odoo.borrow().date().naive_utc();
+    apply(&odoo, &[Op::Pass(5), Op::Write(2), Op::Touch(3), Op::Create]);
+    let mut reader = Reader::new(&odoo);
+    let report = sync_from(&mut reader, &mut table, &since(now)).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(
+        (report.progress.mode, figures(&report), counts(&report)),
+        (Mode::Since, (3, 1, 1, 1, 0), (11, 11))
+    );
+    assert_eq!(table.touched, [3, 11]);
+    // Nobody knows how many there will be, and equal counts make a compare of ids unnecessary.
+    assert_eq!(table.progress, [(3, None)]);
+    assert_eq!(reader.calls, ["start", "next_page", "next_page", "count"]);
+}
+
+#[test]
+fn a_since_run_whose_counts_differ_compares_all_ids() {
+    let (odoo, mut table) = mirrored(10);
+    let now = odoo.borrow().date().naive_utc();
+    table.rows.remove(&4);
+    apply(&odoo, &[Op::Pass(5), Op::Delete(1), Op::Delete(8)]);
+    let report = sync(&odoo, &mut table, &since(now)).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!((figures(&report), counts(&report)), ((1, 1, 0, 0, 2), (8, 8)));
+    assert_eq!(
+        (table.touched.as_slice(), table.deleted.as_slice()),
+        (&[4][..], &[2, 10][..])
+    );
+}
+
+#[test]
+fn equal_counts_satisfy_a_since_run_but_not_a_full_one() {
+    let (odoo, mut table) = mirrored(10);
+    let now = odoo.borrow().date().naive_utc() + TimeDelta::seconds(1);
+    table.rows.remove(&4);
+    apply(&odoo, &[Op::Delete(0)]);
+    let report = sync(&odoo, &mut table, &since(now)).unwrap();
+    assert_eq!((figures(&report), counts(&report)), ((0, 0, 0, 0, 0), (9, 9)));
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!((figures(&report), counts(&report)), ((9, 1, 0, 8, 1), (9, 9)));
+    assert_eq!(table.rows, odoo.borrow().rows());
+}
+
+#[test]
+fn max_rows_reads_the_first_rows_and_deletes_nothing() {
+    for (max_rows, mode, plan) in [
+        (4, Mode::Full, full()),
+        (4, Mode::Since, since(always())),
+        (99, Mode::Full, full()),
+    ] {
+        let (odoo, mut table) = mirrored(10);
+        apply(&odoo, &[Op::Delete(0), Op::Write(0), Op::Write(5)]);
+        table.rows.remove(&3);
+        let plan = Plan {
+            max_rows: Some(max_rows),
+            ..plan
+        };
+        let mut reader = Reader::new(&odoo);
+        let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+        let fetched = max_rows.min(9);
+        assert_eq!(
+            (report.progress.mode, report.progress.fetched, report.progress.deleted, report.cursor),
+            (mode, fetched, 0, None)
+        );
+        assert_eq!(table.touched, if max_rows == 4 { vec![2, 3] } else { vec![2, 3, 7] });
+        assert!(table.rows.contains_key(&1) && table.deleted.is_empty());
+        assert_eq!(counts(&report), (9, 10));
+        assert!(!reader.calls.contains(&"ids"));
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+    let now_plus = |odoo: &Shared| odoo.borrow().date().naive_utc();
+    for is_full in [true, false] {
+        let (odoo, mut table) = mirrored(10);
+        let now = now_plus(&odoo);
+        apply(
+            &odoo,
+            &[
+                Op::Pass(5),
+                Op::Delete(0),
+                Op::Write(0),
+                Op::Create,
+                Op::Create,
+                Op::Create,
+            ],
+        );
+        let before = table.rows.clone();
+        let plan = if is_full { full() } else { since(now) };
+        let dry = Plan {
+            dry_run: true,
+            ..plan.clone()
+        };
+        let told = sync(&odoo, &mut table, &dry).unwrap();
+        assert_eq!(table.rows, before);
+        assert!(table.touched.is_empty() && table.deleted.is_empty());
+        assert_eq!((told.cursor, counts(&told)), (None, (12, 10)));
+        let done = sync(&odoo, &mut table, &plan).unwrap();
+        assert_eq!(figures(&told), figures(&done));
+        assert_eq!((done.progress.inserted, done.progress.updated, done.progress.deleted), (3, 1, 1));
+        assert_eq!(table.rows, odoo.borrow().rows());
+    }
+}
+
+#[test]
+fn a_dry_run_counts_what_a_since_run_would_find_missing() {
+    let (odoo, mut table) = mirrored(10);
+    let now = odoo.borrow().date().naive_utc() + TimeDelta::seconds(1);
+    for id in [2, 3, 9] {
+        table.rows.remove(&id);
+    }
+    let dry = Plan {
+        dry_run: true,
+        ..since(now)
+    };
+    let mut reader = Reader::new(&odoo);
+    let told = sync_from(&mut reader, &mut table, &dry).unwrap();
+    assert_eq!(told.progress.inserted, 3);
+    // What is missing is counted, not read.
+    assert!(!reader.calls.contains(&"read"));
+}
+
+#[test]
+fn the_cursor_is_never_later_than_the_beginning_of_the_run() {
+    let (odoo, mut table) = mirrored(10);
+    let began = odoo.borrow().date();
+    let mut reader = Reader::new(&odoo);
+    // While the second page is read, much is written.
+    reader.between = vec![vec![], vec![], vec![Op::Pass(30), Op::Write(9), Op::Create]].into();
+    let report = sync_from(&mut reader, &mut table, &full()).unwrap();
+    assert_eq!(report.cursor, Some(began));
+    // And never later than what was read.
+    apply(&odoo, &[Op::Pass(100)]);
+    let newest = began + TimeDelta::seconds(30);
+    let cursor = sync(&odoo, &mut table, &full()).unwrap().cursor.unwrap();
+    assert!(cursor >= newest && cursor <= newest + TimeDelta::seconds(1), "{cursor}");
+}
+
+#[test]
+fn without_a_clock_nothing_written_meanwhile_moves_the_cursor() {
+    let (odoo, mut table) = mirrored(10);
+    let mut reader = Reader::new(&odoo);
+    reader.clock = false;
+    reader.between = vec![vec![], vec![], vec![Op::Pass(30), Op::Write(0), Op::Write(9)]].into();
+    let began = odoo.borrow().date();
+    let cursor = sync_from(&mut reader, &mut table, &full()).unwrap().cursor.unwrap();
+    assert!(cursor <= began, "{cursor}");
+    // Record 1 had been read before it was written, and is not lost.
+    assert_ne!(table.rows, odoo.borrow().rows());
+    sync(&odoo, &mut table, &since(cursor.naive_utc())).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+}
+
+#[test]
+fn records_without_write_dates_give_no_cursor() {
+    let odoo = Odoo::with(2);
+    apply(&odoo, &[Op::Forget(0), Op::Forget(1)]);
+    let mut table = Table::new(&odoo);
+    let report = sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!((report.cursor, table.rows.len()), (None, 2));
+}
+
+#[test]
+fn runs_with_an_argument_leave_the_cursor() {
+    let (odoo, mut table) = mirrored(10);
+    let dry = Plan {
+        dry_run: true,
+        ..full()
+    };
+    let some = Plan {
+        max_rows: Some(99),
+        ..full()
+    };
+    for plan in [dry, some, since(always())] {
+        assert_eq!(sync(&odoo, &mut table, &plan).unwrap().cursor, None, "{plan:?}");
+        // Counts that differ make it compare all ids: still no cursor.
+        table.rows.remove(&1);
+        assert_eq!(sync(&odoo, &mut table, &plan).unwrap().cursor, None, "{plan:?}");
+    }
+}
+
+#[test]
+fn more_deletions_than_allowed_are_refused_and_none_is_made() {
+    for (rows, gone, ratio, allowed) in [
+        (300, 101, 0.2, Err(100)),
+        (300, 100, 0.2, Ok(())),
+        (1_000, 201, 0.2, Err(200)),
+        (1_000, 200, 0.2, Ok(())),
+        (101, 101, 0.2, Err(100)),
+        (100, 100, 0.2, Ok(())),
+        (300, 300, 1.0, Ok(())),
+        (300, 101, 0.0, Err(100)),
+        (300, 101, f64::NAN, Err(100)),
+    ] {
+        for plan in [full(), since(always())] {
+            let odoo = Odoo::with(rows);
+            let mut table = Table::new(&odoo);
+            table.rows = odoo.borrow().rows();
+            apply(&odoo, &vec![Op::Delete(7); gone]);
+            let plan = Plan {
+                guard: Guard::ratio(ratio),
+                ..plan
+            };
+            let mut reader = Reader::new(&odoo);
+            (reader.page_size, reader.window) = (500, 64);
+            let result = sync_from(&mut reader, &mut table, &plan);
+            match allowed {
+                Ok(()) => {
+                    assert_eq!(result.unwrap().progress.deleted, gone as u64);
+                    assert_eq!(table.rows, odoo.borrow().rows());
+                }
+                Err(allowed) => {
+                    let refusal = Error::RefusedDeletion {
+                        mirror: "m".into(),
+                        rows: gone as u64,
+                        total: rows as u64,
+                        allowed,
+                    };
+                    assert_eq!(result, Err(refusal));
+                    assert_eq!(table.rows.len(), rows);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_counts_deletions_that_would_be_refused() {
+    let odoo = Odoo::with(150);
+    let mut table = Table::new(&odoo);
+    table.rows = odoo.borrow().rows();
+    apply(&odoo, &vec![Op::Delete(0); 150]);
+    let dry = Plan {
+        dry_run: true,
+        ..full()
+    };
+    let told = sync(&odoo, &mut table, &dry).unwrap();
+    assert_eq!((told.progress.deleted, table.rows.len()), (150, 150));
+}
+
+#[test]
+fn ids_out_of_order_are_refused_and_nothing_is_deleted() {
+    let tampers: [fn(Vec<i64>) -> Vec<i64>; 6] = [
+        |mut ids| {
+            ids.reverse();
+            ids
+        },
+        |ids| ids.iter().flat_map(|id| [*id, *id]).collect(),
+        |ids| std::iter::once(0).chain(ids).collect(),
+        |ids| std::iter::once(-5).chain(ids).collect(),
+        |ids| ids.into_iter().chain([2]).collect(),
+        // The first window again and again.
+        |_| vec![1, 2, 3, 4],
+    ];
+    for tamper in tampers {
+        let (odoo, mut table) = mirrored(10);
+        apply(&odoo, &[Op::Delete(0), Op::Delete(8)]);
+        let mut reader = Reader::new(&odoo);
+        reader.tamper = tamper;
+        let error = sync_from(&mut reader, &mut table, &full()).unwrap_err();
+        assert_eq!(error.sqlstate(), "08P01");
+        assert_eq!((table.rows.len(), table.deleted.len()), (10, 0));
+    }
+}
+
+#[test]
+fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
+    let tampers: [fn(Vec<i64>) -> Vec<i64>; 3] = [
+        // What a model does that filters the ids of a window after the cut.
+        |ids| ids.into_iter().filter(|id| id % 3 != 0).collect(),
+        |ids| ids.into_iter().skip(2).collect(),
+        |_| Vec::new(),
+    ];
+    for tamper in tampers {
+        let (odoo, mut table) = mirrored(10);
+        let mut reader = Reader::new(&odoo);
+        reader.tamper = tamper;
+        let report = sync_from(&mut reader, &mut table, &full()).unwrap();
+        assert_eq!((report.progress.deleted, report.odoo_count, table.rows.len()), (0, 10, 10));
+    }
+}
+
+/// Odoo and a mirror that is behind in every way.
+fn behind() -> (Shared, Table, NaiveDateTime) {
+    let (odoo, mut table) = mirrored(12);
+    let now = odoo.borrow().date().naive_utc();
+    let ops = [
+        Op::Pass(3),
+        Op::Delete(1),
+        Op::Delete(6),
+        Op::Write(2),
+        Op::Create,
+        Op::Create,
+    ];
+    apply(&odoo, &ops);
+    // Odd, so that counts differ after a since run too.
+    table.rows.remove(&5);
+    (odoo, table, now)
+}
+
+#[test]
+fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
+    for is_full in [true, false] {
+        let mut failed = 0;
+        for call in 1.. {
+            let (odoo, mut table, now) = behind();
+            let plan = if is_full { full() } else { since(now) };
+            let mut reader = Reader::new(&odoo);
+            reader.fail_at = Some(call);
+            let result = sync_from(&mut reader, &mut table, &plan);
+            if result.is_ok() {
+                break;
+            }
+            failed += 1;
+            assert_eq!(result, Err(failure()), "call {call}");
+            assert_eq!(table.deleted, Vec::<i64>::new(), "call {call}");
+            sync(&odoo, &mut table, &plan).unwrap();
+            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
+            sync(&odoo, &mut table, &full()).unwrap();
+            assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
+        }
+        assert!(failed >= 8, "{failed}");
+    }
+}
+
+#[test]
+fn a_sink_that_fails_anywhere_loses_nothing() {
+    for is_full in [true, false] {
+        let mut failed = 0;
+        for call in 1.. {
+            let (odoo, mut table, now) = behind();
+            let plan = if is_full { full() } else { since(now) };
+            table.reset();
+            table.fail_at = Some(call);
+            let result = run(&mut Reader::new(&odoo), &mut table, &plan);
+            if result.is_ok() {
+                break;
+            }
+            failed += 1;
+            assert_eq!(result, Err(failure()), "call {call}");
+            sync(&odoo, &mut table, &plan).unwrap();
+            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
+            sync(&odoo, &mut table, &full()).unwrap();
+            assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
+        }
+        assert!(failed >= 8, "{failed}");
+    }
+}
+
+#[test]
+fn digests_find_what_differs_without_asking_for_all_ids() {
+    for is_full in [true, false] {
+        let (odoo, mut table) = mirrored(40);
+        let plan = if is_full {
+            full()
+        } else {
+            since(odoo.borrow().date().naive_utc())
+        };
+        apply(&odoo, &[Op::Delete(1), Op::Delete(20), Op::Delete(20)]);
+        // As many are missing as are too many.
+        for id in [7, 8, 9] {
+            table.rows.remove(&id);
+        }
+        apply(&odoo, &[Op::Pass(1), Op::Write(4)]);
+        if !is_full {
+            table.rows.remove(&40);
+        }
+        let mut reader = Reader::new(&odoo);
+        (reader.digests, reader.window) = (true, 100);
+        let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+        assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
+        assert_eq!(table.rows, odoo.borrow().rows());
+        assert_eq!((calls(&reader, "digest"), calls(&reader, "ids")), (1, 1), "{:?}", reader.calls);
+    }
+}
+
+#[test]
+fn an_empty_mirror_and_an_empty_odoo_have_digests_too() {
+    for (records, rows) in [(0, 0), (4, 0), (0, 4)] {
+        let (odoo, mut table) = mirrored(4);
+        if rows == 0 {
+            table.rows.clear();
+        }
+        for _ in records..4 {
+            apply(&odoo, &[Op::Delete(0)]);
+        }
+        let mut reader = Reader::new(&odoo);
+        reader.digests = true;
+        sync_from(&mut reader, &mut table, &full()).unwrap();
+        assert_eq!(table.rows, odoo.borrow().rows());
+        assert_eq!(reader.calls.iter().filter(|call| **call == "digest").count(), 1);
+    }
+}
+
+/// Compares all ids, whatever the counts.
+fn reconcile(odoo: &Shared) -> Plan {
+    Plan {
+        mode: Mode::Reconcile,
+        ..since(odoo.borrow().date().naive_utc())
+    }
+}
+
+/// A mirror of 400 records that Odoo lists in windows of 10.
+fn large() -> (Shared, Table, Reader) {
+    let (odoo, table) = mirrored(400);
+    apply(&odoo, &[Op::Pass(1)]);
+    let mut reader = Reader::new(&odoo);
+    reader.window = 10;
+    (odoo, table, reader)
+}
+
+fn calls(reader: &Reader, name: &str) -> usize {
+    reader.calls.iter().filter(|call| **call == name).count()
+}
+
+#[test]
+fn listed_ids_show_missing_and_absent_rows_at_once() {
+    let (odoo, mut table, mut reader) = large();
+    // As many of both, so that the counts agree.
+    for id in [101, 103, 300] {
+        apply(&odoo, &[Op::Delete(id)]);
+        table.rows.remove(&(id as i64));
+    }
+    let report = sync_from(&mut reader, &mut table, &reconcile(&odoo)).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(
+        (report.progress.deleted, report.odoo_count, report.mirror_count),
+        (3, 397, 397)
+    );
+    // 40 windows, and an empty one that ends the list.
+    assert_eq!(calls(&reader, "ids"), 41);
+}
+
+#[test]
+fn records_created_while_ids_are_listed_arrive() {
+    for is_since in [false, true] {
+        let (odoo, mut table, mut reader) = large();
+        let plan = match is_since {
+            true => since(odoo.borrow().date().naive_utc()),
+            false => reconcile(&odoo),
+        };
+        table.rows.remove(&50);
+        reader.between = std::iter::repeat_n(Vec::new(), 5)
+            .chain([vec![Op::Create, Op::Create], vec![Op::Delete(3)]])
+            .collect();
+        let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+        // The record that was deleted behind the list goes with the next run.
+        assert_eq!(report.progress.inserted, 3, "{:?}", reader.calls);
+        sync(&odoo, &mut table, &reconcile(&odoo)).unwrap();
+        assert_eq!(table.rows, odoo.borrow().rows());
+    }
+}
+
+#[test]
+fn dry_run_counts_missing_and_absent_rows() {
+    let (odoo, mut table, mut reader) = large();
+    apply(&odoo, &[Op::Delete(200)]);
+    table.rows.remove(&33);
+    let plan = Plan {
+        dry_run: true,
+        ..reconcile(&odoo)
+    };
+    let report = sync_from(&mut reader, &mut table, &plan).unwrap();
+    assert_eq!(
+        (report.progress.inserted, report.progress.deleted, table.touched.len()),
+        (1, 1, 0)
+    );
+}
+
+#[test]
+fn digest_with_many_differing_ranges_lists_them_in_few_calls() {
+    let (odoo, mut table) = mirrored(400);
+    apply(&odoo, &[Op::Pass(1)]);
+    for place in (0..390).step_by(20) {
+        apply(&odoo, &[Op::Delete(place)]);
+    }
+    let mut reader = Reader::new(&odoo);
+    (reader.digests, reader.window) = (true, 1_000);
+    let report = sync_from(&mut reader, &mut table, &reconcile(&odoo)).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(report.progress.deleted, 20);
+    assert_eq!((calls(&reader, "digest"), calls(&reader, "ids")), (1, 1));
+}
+
+#[test]
+fn what_happens_behind_the_position_is_found_by_the_compare() {
+    let (odoo, mut table) = mirrored(9);
+    // Ids 10 and 11 are given, and a record above them is committed first.
+    apply(&odoo, &[Op::Begin, Op::CreateWithin, Op::CreateWithin, Op::Create]);
+    let mut reader = Reader::new(&odoo);
+    // count, three pages of 3, one of 1, the end, ids: 10 and 11 appear after 12 has been read, and 1 goes.
+    reader.between = vec![vec![]; 5].into();
+    reader.between.push_back(vec![Op::Commit(0), Op::Delete(0)]);
+    let report = sync_from(&mut reader, &mut table, &full()).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(
+        (table.touched.as_slice(), table.deleted.as_slice()),
+        (&[12, 10, 11][..], &[1][..])
+    );
+    assert_eq!((figures(&report), counts(&report)), ((12, 3, 0, 9, 1), (11, 11)));
+}
+
+#[test]
+fn a_record_that_goes_before_it_is_read_is_no_error() {
+    let (odoo, mut table) = mirrored(3);
+    table.rows.remove(&2);
+    table.rows.remove(&3);
+    let mut reader = Reader::new(&odoo);
+    let now = odoo.borrow().date().naive_utc() + TimeDelta::seconds(1);
+    // Record 2 is deleted after its id was listed and before it is read.
+    reader.between = vec![vec![], vec![], vec![], vec![], vec![Op::Delete(1)]].into();
+    let report = sync_from(&mut reader, &mut table, &since(now)).unwrap();
+    assert_eq!(reader.calls, ["start", "next_page", "count", "ids", "ids", "read"]);
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(figures(&report), (1, 1, 0, 0, 0));
+}
+
+#[test]
+fn a_record_that_goes_after_its_window_goes_with_the_next_run() {
+    let (odoo, mut table) = mirrored(6);
+    let mut reader = Reader::new(&odoo);
+    // count, two pages, the end, the window of 1 to 4, the window of 5 and 6.
+    reader.between = vec![vec![]; 5].into();
+    reader.between.push_back(vec![Op::Delete(0)]);
+    let report = sync_from(&mut reader, &mut table, &full()).unwrap();
+    assert_eq!((figures(&report), counts(&report)), ((6, 0, 0, 6, 0), (6, 6)));
+    sync(&odoo, &mut table, &full()).unwrap();
+    assert_eq!(table.deleted, [1]);
+}
+
+#[test]
+fn a_change_that_commits_late_is_seen_within_the_overlap() {
+    let (odoo, mut table) = mirrored(6);
+    apply(&odoo, &[Op::Begin, Op::WriteWithin(0), Op::Pass(30), Op::Touch(5)]);
+    let cursor = sync(&odoo, &mut table, &full()).unwrap().cursor.unwrap().naive_utc();
+    apply(&odoo, &[Op::Commit(0)]);
+    sync(&odoo, &mut table, &since(cursor)).unwrap();
+    assert_ne!(table.rows, odoo.borrow().rows());
+    sync(&odoo, &mut table, &since(cursor - LONGEST)).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+    assert_eq!(table.touched, [1]);
+}
+
+#[test]
+fn a_page_size_of_nothing_is_not_fatal() {
+    let (odoo, mut table) = mirrored(6);
+    table.rows.clear();
+    let mut reader = Reader::new(&odoo);
+    reader.page_size = 0;
+    // The scan brings nothing, the compare everything.
+    sync_from(&mut reader, &mut table, &full()).unwrap();
+    assert_eq!(table.rows, odoo.borrow().rows());
+}
+
+/// Of a mirror that a full run has just filled.
+fn product(records: usize) -> Product {
+    let mut product = Product::new(&Odoo::with(records));
+    product.sync(Requested::Auto);
+    assert!(product.is_equal());
+    product
+}
+
+#[test]
+fn missing_records_that_are_too_large_together_are_read_apart() {
+    for (room, read) in [(2, true), (1, true), (0, false)] {
+        let (odoo, mut table) = mirrored(10);
+        table.rows.retain(|id, _| *id > 3);
+        let mut reader = Reader::new(&odoo);
+        reader.room = room;
+        let plan = Plan {
+            mode: Mode::Reconcile,
+            bound: Some(odoo.borrow().date().naive_utc()),
+            ..full()
+        };
+        let result = sync_from(&mut reader, &mut table, &plan);
+        assert_eq!(result.is_ok(), read, "{result:?}");
+        assert_eq!(table.rows == odoo.borrow().rows(), read);
+        assert!(read || matches!(result, Err(Error::Limit { .. })));
+    }
+}
+
+/// Makes another minute of Odoo's day, longer than the overlap.
+fn later(product: &mut Product) {
+    product.apply(&[Op::Pass(LONGEST.num_seconds() as u8 + 10)]);
+}
+
+#[test]
+fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
+    let odoo = Odoo::with(10);
+    let mut product = Product::new(&odoo);
+    let (start, report) = product.sync(Requested::Auto);
+    assert_eq!((start.mode, start.bound, report.progress.mode), (Mode::Full, None, Mode::Full));
+    let cursor = product.state.cursor.unwrap();
+    // The newest record.
+    product.apply(&[Op::Pass(100), Op::Write(2), Op::Create]);
+    let mut reader = Reader::new(&odoo);
+    let (start, result) = product.run(&mut reader, Requested::Auto);
+    assert_eq!((start.mode, start.bound), (Mode::Incremental, Some(cursor - LONGEST)));
+    let report = result.unwrap();
+    // All ten were written within the overlap.
+    assert_eq!((report.progress.mode, figures(&report)), (Mode::Incremental, (11, 1, 1, 9, 0)));
+    assert!(!reader.calls.contains(&"ids"));
+    assert!(product.is_equal() && product.state.cursor > Some(cursor));
+    product.apply(&[Op::Pass(100), Op::Archive(4)]);
+    let (_, report) = product.sync(Requested::Auto);
+    assert_eq!(
+        (figures(&report), product.table.touched.as_slice()),
+        ((3, 0, 1, 2, 0), &[5][..])
+    );
+    // It is long since everything was read.
+    product.apply(&[Op::Pass(200)]);
+    assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Full);
+}
+
+#[test]
+fn a_bulk_change_is_read_again_only_as_long_as_the_overlap_demands() {
+    let mut product = product(10);
+    product.apply(&[Op::Pass(100)]);
+    product.apply(&(0..10).map(Op::Write).collect::<Vec<_>>());
+    let read = |product: &mut Product| {
+        let report = product.sync(Requested::Incremental).1;
+        assert!(product.is_equal() && product.table.notices.is_empty());
+        report.progress.fetched
+    };
+    // Within the overlap a transaction under way may commit as old a change; the run after it knows that none came.
+    assert_eq!([read(&mut product), read(&mut product)], [10, 10]);
+    later(&mut product);
+    assert_eq!([read(&mut product), read(&mut product), read(&mut product)], [10, 1, 1]);
+    product.apply(&[Op::Begin, Op::WriteWithin(4), Op::Pass(30), Op::Write(2)]);
+    assert_eq!(read(&mut product), 2);
+    product.apply(&[Op::Commit(0)]);
+    assert_eq!(read(&mut product), 2);
+    assert!(product.state.settled.is_none());
+}
+
+#[test]
+fn a_database_that_is_older_than_what_has_settled_was_restored() {
+    let mut product = product(10);
+    product.apply(&[Op::Backup, Op::Pass(100), Op::Write(4)]);
+    for _ in 0..2 {
+        product.sync(Requested::Incremental);
+        later(&mut product);
+    }
+    assert_eq!(product.state.settled, Some(5));
+    product.apply(&[Op::Restore]);
+    let (start, report) = product.sync(Requested::Incremental);
+    assert_eq!((start.also, report.progress.mode), (Some(5), Mode::Full));
+    assert!(product.is_equal());
+    // The full run knows at once that what it read has settled; the newest of them stands for it.
+    assert_eq!(product.state.settled, Some(10));
+}
+
+#[test]
+fn the_cursor_of_every_mode_is_never_later_than_the_beginning_of_the_run() {
+    for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
+        let mut product = product(10);
+        product.apply(&[Op::Pass(100), Op::Touch(3)]);
+        let newest = product.now();
+        product.apply(&[Op::Pass(5)]);
+        let began = product.now();
+        let mut reader = Reader::new(&product.odoo);
+        // After the first answers: 1 is behind what has been read already, 11 comes with this run.
+        reader.between = vec![vec![], vec![], vec![Op::Pass(30), Op::Write(0), Op::Create]].into();
+        product.run(&mut reader, mode).1.unwrap();
+        assert!(product.table.rows.contains_key(&11));
+        assert_eq!(product.state.cursor, Some(began), "{mode:?}");
+        product.sync(Requested::Incremental);
+        assert!(product.is_equal(), "{mode:?}");
+        // Nor later than the newest record.
+        product.apply(&[Op::Pass(200)]);
+        product.sync(mode);
+        assert!(product.state.cursor < Some(newest + TimeDelta::seconds(40)), "{mode:?}");
+    }
+}
+
+#[test]
+fn without_a_clock_an_incremental_cursor_is_what_the_first_page_knew() {
+    let mut product = product(10);
+    product.apply(&[Op::Pass(100), Op::Touch(0), Op::Touch(9), Op::Pass(20)]);
+    let written = product.now();
+    let mut reader = Reader::new(&product.odoo);
+    reader.clock = false;
+    reader.between = vec![vec![], vec![Op::Pass(30), Op::Write(0), Op::Write(9)]].into();
+    product.run(&mut reader, Requested::Incremental).1.unwrap();
+    assert!(product.state.cursor < Some(written));
+    product.sync(Requested::Incremental);
+    assert!(product.is_equal());
+}
+
+#[test]
+fn a_run_that_sees_no_write_date_leaves_the_cursor_unset() {
+    let odoo = Odoo::with(2);
+    apply(&odoo, &[Op::Forget(0), Op::Forget(1)]);
+    let mut product = Product::new(&odoo);
+    for _ in 0..2 {
+        assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Full);
+        assert!(product.is_equal() && product.state.cursor.is_none());
+    }
+}
+
+#[test]
+fn equal_counts_satisfy_an_incremental_run_but_no_reconcile() {
+    for (mode, sees) in [
+        (Requested::Incremental, false),
+        (Requested::Reconcile, true),
+        (Requested::Full, true),
+    ] {
+        let mut product = product(10);
+        // One that a transaction longer than the overlap created, and one deletion.
+        product.apply(&[Op::Import, Op::Delete(4)]);
+        let mut reader = Reader::new(&product.odoo);
+        let report = product.run(&mut reader, mode).1.unwrap();
+        assert_eq!(counts(&report), (10, 10));
+        assert_eq!(
+            (product.is_equal(), reader.calls.contains(&"ids")),
+            (sees, sees),
+            "{mode:?}"
+        );
+        assert_eq!(product.table.deleted, if sees { vec![5] } else { vec![] });
+    }
+}
+
+#[test]
+fn counts_that_differ_make_an_incremental_run_compare_all_ids() {
+    for op in [Op::Import, Op::Delete(4)] {
+        let mut product = product(10);
+        product.apply(&[op]);
+        let (_, report) = product.sync(Requested::Incremental);
+        assert_eq!((product.is_equal(), report.progress.mode), (true, Mode::Incremental));
+        assert_eq!(report.odoo_count, report.mirror_count);
+    }
+}
+
+#[test]
+fn what_bumps_no_write_date_is_found_by_full_runs_only() {
+    for (mode, sees) in [
+        (Requested::Incremental, false),
+        (Requested::Reconcile, false),
+        (Requested::Full, true),
+    ] {
+        let mut product = product(200);
+        product.apply(&[Op::Sql(1)]);
+        product.sync(mode);
+        assert_eq!(product.is_equal(), sees, "{mode:?}");
+    }
+}
+
+#[test]
+fn each_mode_touches_only_what_changed() {
+    for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
+        let mut product = product(20);
+        product.apply(&[
+            Op::Pass(5),
+            Op::Write(2),
+            Op::Touch(3),
+            Op::Archive(15),
+            Op::Delete(7),
+            Op::Create,
+        ]);
+        product.sync(mode);
+        assert!(product.is_equal());
+        assert_eq!(
+            (product.table.touched.as_slice(), product.table.deleted.as_slice()),
+            (&[3, 16, 21][..], &[8][..])
+        );
+        product.sync(mode);
+        assert!(
+            product.table.touched.is_empty() && product.table.deleted.is_empty(),
+            "{mode:?}"
+        );
+    }
+}
+
+#[test]
+fn a_late_commit_with_an_older_write_date_and_a_lower_id_arrives_with_the_next_incremental_run() {
+    let mut product = product(6);
+    later(&mut product);
+    // Id 7 and a change of 1 are given and not committed when 8 is read.
+    product.apply(&[
+        Op::Begin,
+        Op::CreateWithin,
+        Op::WriteWithin(0),
+        Op::Pass(40),
+        Op::Create,
+    ]);
+    product.sync(Requested::Incremental);
+    assert_eq!(product.table.touched, [8]);
+    product.apply(&[Op::Commit(0), Op::Pass(1)]);
+    product.sync(Requested::Incremental);
+    assert_eq!(product.table.touched, [1, 7]);
+    assert!(product.is_equal());
+}
+
+#[test]
+fn an_edit_of_a_low_id_behind_the_reading_position_arrives_with_the_next_incremental_run() {
+    for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
+        let mut product = product(12);
+        let mut reader = Reader::new(&product.odoo);
+        // Before the third page: 2 has been read, 12 has not.
+        reader.between = vec![vec![]; 3].into();
+        reader
+            .between
+            .push_back(vec![Op::Pass(20), Op::Write(1), Op::Write(11)]);
+        product.run(&mut reader, mode).1.unwrap();
+        assert_eq!(
+            (product.table.touched.as_slice(), product.is_equal()),
+            (&[12][..], false)
+        );
+        product.sync(Requested::Incremental);
+        assert_eq!((product.table.touched.as_slice(), product.is_equal()), (&[2][..], true));
+    }
+}
+
+#[test]
+fn records_that_share_a_write_date_across_pages_all_arrive() {
+    for together in 2..9 {
+        let mut product = product(4);
+        later(&mut product);
+        product.apply(&[Op::Begin]);
+        product.apply(&vec![Op::CreateWithin; together]);
+        product.apply(&[Op::WriteWithin(3), Op::Commit(0)]);
+        let (_, report) = product.sync(Requested::Incremental);
+        assert_eq!((report.progress.inserted, report.progress.updated), (together as u64, 1));
+        assert!(product.is_equal());
+    }
+}
+
+#[test]
+fn no_overlap_is_needed_for_a_second_that_a_run_fell_into() {
+    let mut product = product(4);
+    product.state.overlap = TimeDelta::zero();
+    product.apply(&[Op::Pass(100), Op::Write(0)]);
+    let mut second = product.now();
+    product.sync(Requested::Incremental);
+    // Several are written in the second of the cursor, before and after runs.
+    for _ in 0..20 {
+        product.apply(&[Op::Write(0), Op::Create]);
+        product.sync(Requested::Incremental);
+        assert!(product.is_equal());
+        assert!(product.state.cursor >= Some(second));
+        second = product.state.cursor.unwrap();
+    }
+}
+
+#[test]
+fn a_write_date_in_the_future_does_not_blind_later_runs() {
+    for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
+        let mut product = product(10);
+        product.apply(&[Op::Pass(100), Op::Ahead(5)]);
+        for _ in 0..3 {
+            let began = product.now();
+            product.sync(mode);
+            assert!(product.is_equal() && product.state.cursor <= Some(began));
+            product.apply(&[Op::Pass(80), Op::Write(0), Op::Write(9), Op::Create]);
+        }
+        product.sync(Requested::Incremental);
+        assert!(product.is_equal(), "{mode:?}");
+        // Not everything is read for its sake: what was written in the overlap, and the one in the future.
+        later(&mut product);
+        assert!(product.sync(Requested::Incremental).1.progress.fetched <= 4);
+        // When the clock is right again, so is the record.
+        product.apply(&[Op::Write(5)]);
+        product.sync(Requested::Incremental);
+        assert!(product.is_equal() && product.table.notices.is_empty());
+    }
+}
+
+/// Of a mirror that has followed Odoo for a while after a backup, and Odoo, where that has been restored.
+fn restored() -> Product {
+    let mut product = product(10);
+    product.apply(&[
+        Op::Backup,
+        Op::Pass(100),
+        Op::Write(2),
+        Op::Delete(4),
+        Op::Create,
+        Op::Create,
+    ]);
+    product.sync(Requested::Incremental);
+    assert!(product.is_equal() && product.table.notices.is_empty());
+    product.apply(&[Op::Pass(100), Op::Restore]);
+    product
+}
+
+#[test]
+fn a_restored_database_is_noticed_and_read_from_the_beginning() {
+    // With the longer overlap the incremental run reads the last of the old records, before it knows.
+    for (overlap, read) in [(LONGEST, 0), (TimeDelta::seconds(106), 5)] {
+        for mode in [Requested::Auto, Requested::Incremental, Requested::Reconcile] {
+            let mut product = restored();
+            product.state.reconcile_every = TimeDelta::days(1);
+            product.state.overlap = overlap;
+            let cursor = product.state.cursor;
+            let (start, report) = product.sync(mode);
+            assert_ne!(start.mode, Mode::Full);
+            assert_eq!((report.progress.mode, product.is_equal()), (Mode::Full, true), "{mode:?}");
+            let notices = product.table.notices.as_slice();
+            assert!(
+                matches!(notices, [notice] if notice.starts_with("m: ") && notice.contains("restored")),
+                "{notices:?}"
+            );
+            // 3 is as it was, 5 is back, 11 and 12 never were.
+            assert_eq!(figures(&report), (10 + read, 1, 1, 8 + read, 2));
+            assert_eq!(product.table.deleted, [11, 12]);
+            assert!(product.state.cursor < cursor);
+            // Told once.
+            product.apply(&[Op::Write(8), Op::Create]);
+            let (_, report) = product.sync(mode);
+            assert_eq!((report.progress.mode, product.is_equal()), (product_mode(mode), true));
+            assert!(product.table.notices.is_empty());
+        }
+    }
+}
+
+fn product_mode(requested: Requested) -> Mode {
+    match requested {
+        Requested::Reconcile => Mode::Reconcile,
+        _ => Mode::Incremental,
+    }
+}
+
+#[test]
+fn a_full_run_needs_no_notice_of_a_restored_database() {
+    let mut product = restored();
+    product.sync(Requested::Full);
+    assert!(product.is_equal() && product.table.notices.is_empty());
+    product.sync(Requested::Incremental);
+    assert!(product.is_equal() && product.table.notices.is_empty());
+}
+
+#[test]
+fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo_writes_again() {
+    let mut kills = 0;
+    for call in 1.. {
+        let mut product = restored();
+        product.state.reconcile_every = TimeDelta::days(1);
+        let mut reader = Reader::new(&product.odoo);
+        reader.fail_at = Some(call);
+        if product.run(&mut reader, Requested::Auto).1.is_ok() {
+            break;
+        }
+        // From now on Odoo has something newer than the cursor. Only where nothing had been noticed yet is it lost on us.
+        let noticed = !product.table.notices.is_empty();
+        product.apply(&[Op::Write(8)]);
+        let (start, report) = product.sync(Requested::Auto);
+        if noticed {
+            kills += 1;
+            assert_eq!((start.mode, report.progress.mode), (Mode::Full, Mode::Full), "call {call}");
+            product.sync(Requested::Auto);
+            assert!(product.is_equal(), "call {call}");
+        }
+    }
+    assert!(kills >= 8, "{kills}");
+}
+
+#[test]
+fn the_deletion_of_the_newest_record_leads_to_one_full_run_and_is_harmless() {
+    let mut product = product(10);
+    product.apply(&[Op::Pass(100), Op::Create]);
+    product.sync(Requested::Incremental);
+    product.apply(&[Op::Pass(5), Op::Delete(10)]);
+    let (_, report) = product.sync(Requested::Incremental);
+    assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Full, 1));
+    assert_eq!((figures(&report), product.is_equal()), ((10, 0, 0, 10, 1), true));
+    let (_, report) = product.sync(Requested::Incremental);
+    assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Incremental, 0));
+}
+
+#[test]
+fn an_odoo_that_has_lost_every_record_is_read_and_guarded_as_any_other() {
+    let mut product = product(5);
+    product.apply(&vec![Op::Delete(0); 5]);
+    for deleted in [5, 0] {
+        let (_, report) = product.sync(Requested::Incremental);
+        assert_eq!(
+            (report.progress.mode, report.progress.deleted, product.table.rows.len()),
+            (Mode::Full, deleted, 0)
+        );
+    }
+    product.apply(&[Op::Create]);
+    product.sync(Requested::Auto);
+    assert!(product.is_equal());
+}
+
+#[test]
+fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arriving() {
+    for mode in [
+        Requested::Auto,
+        Requested::Incremental,
+        Requested::Reconcile,
+        Requested::Full,
+    ] {
+        let mut product = product(400);
+        product.apply(&[Op::Pass(100)]);
+        // 30 % vanish.
+        product.apply(&vec![Op::Delete(50); 120]);
+        let cursor = product.state.cursor;
+        for _ in 0..3 {
+            product.apply(&[Op::Pass(100), Op::Write(3), Op::Create]);
+            let mut reader = Reader::new(&product.odoo);
+            (reader.page_size, reader.window) = (50, 50);
+            let (start, result) = product.run(&mut reader, mode);
+            assert!(
+                matches!(
+                    result,
+                    Err(Error::RefusedDeletion {
+                        rows: 120,
+                        allowed: 100,
+                        ..
+                    })
+                ),
+                "{result:?}"
+            );
+            // It had read everything that it was to read.
+            assert_eq!(start.resumed, None);
+            assert_eq!(product.table.deleted, Vec::<i64>::new());
+            let rows = &product.table.rows;
+            assert!(product
+                .odoo
+                .borrow()
+                .rows()
+                .iter()
+                .all(|(id, cells)| rows.get(id) == Some(cells)));
+            assert_eq!(
+                (rows.len() as u64, product.state.cursor),
+                (product.odoo.borrow().rows().len() as u64 + 120, cursor)
+            );
+        }
+        product.guard = Guard::ratio(0.5);
+        let (_, report) = product.sync(mode);
+        assert_eq!((report.progress.deleted, product.is_equal()), (120, true), "{mode:?}");
+    }
+}
+
+/// A product whose next run is of this mode and has a dozen calls to make.
+fn due(mode: Requested) -> Product {
+    if mode == Requested::Full {
+        // A first load.
+        return Product::new(&Odoo::with(14));
+    }
+    let mut product = product(14);
+    later(&mut product);
+    for record in 0..11 {
+        product.apply(&[Op::Write(record), Op::Pass(1)]);
+    }
+    product.apply(&[Op::Create, Op::Delete(12), Op::Delete(12)]);
+    product
+}
+
+/// Runs that are killed at every call to either end: what `check` sees of each, with the product, the clock before the
+/// run, and whether it wrote a page.
+fn killed_everywhere(mode: Requested, mut check: impl FnMut(Product, NaiveDateTime, i64)) {
+    for of_source in [true, false] {
+        let (mut kills, mut with_pages) = (0, 0);
+        for call in 1.. {
+            let mut product = due(mode);
+            let began = product.now();
+            let mut reader = Reader::new(&product.odoo);
+            match of_source {
+                true => reader.fail_at = Some(call),
+                false => product.sink_fails = Some(call),
+            }
+            let (start, result) = product.run(&mut reader, scheduled(mode));
+            if result.is_ok() {
+                break;
+            }
+            assert_eq!((start.resumed, result), (None, Err(failure())));
+            kills += 1;
+            let position = product.state.unfinished.unwrap().position.id;
+            with_pages += u32::from(position > 0);
+            check(product, began, position);
+        }
+        assert!(kills >= 10 && with_pages >= 6, "{kills} {with_pages}");
+    }
+}
+
+/// A full run that is asked for by its name always begins anew; a first load is what `auto` does.
+fn scheduled(mode: Requested) -> Requested {
+    match mode {
+        Requested::Full => Requested::Auto,
+        other => other,
+    }
+}
+
+const MODES: [Requested; 3] = [Requested::Full, Requested::Incremental, Requested::Reconcile];
+
+#[test]
+fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
+    for mode in MODES {
+        let fresh = due(mode).sync(scheduled(mode)).1.progress.fetched;
+        killed_everywhere(mode, |mut product, began, position| {
+            let unfinished = product.state.unfinished.unwrap();
+            let before = product.table.rows.clone();
+            product.apply(&[Op::Pass(7)]);
+            let (start, report) = product.sync(scheduled(mode));
+            assert!(product.is_equal());
+            if position == 0 {
+                assert_eq!((start.resumed, report.progress.fetched), (None, fresh));
+            } else {
+                assert_eq!((start.resumed, start.bound), (Some(unfinished), unfinished.bound));
+                assert!(report.progress.fetched < fresh, "{} {fresh}", report.progress.fetched);
+                // What had been committed is not written again.
+                assert!(product
+                    .table
+                    .touched
+                    .iter()
+                    .all(|id| !before.contains_key(id) || *id > position));
+                assert!(
+                    product.state.cursor <= Some(began),
+                    "{:?} {began}",
+                    product.state.cursor
+                );
+            }
+        });
+    }
+}
+
+#[test]
+fn what_happened_while_no_run_was_alive_arrives_at_the_latest_with_the_next_one() {
+    for mode in MODES {
+        killed_everywhere(mode, |mut product, began, position| {
+            // Low and high ids, before and behind the position.
+            product.apply(&[
+                Op::Pass(50),
+                Op::Write(0),
+                Op::Archive(1),
+                Op::Create,
+                Op::Write(12),
+                Op::Delete(3),
+            ]);
+            product.apply(&[Op::Begin, Op::WriteWithin(2), Op::Pass(40)]);
+            let (start, _) = product.sync(scheduled(mode));
+            product.apply(&[Op::Commit(0), Op::Pass(5)]);
+            if position > 0 {
+                assert!(start.resumed.is_some() && product.state.cursor <= Some(began));
+            }
+            product.sync(Requested::Incremental);
+            assert!(product.is_equal(), "{position}");
+        });
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_still_comes_to_its_end() {
+    for mode in MODES {
+        let mut product = due(mode);
+        let began = product.now();
+        let (mut runs, mut fetched) = (0, 0);
+        loop {
+            let mut reader = Reader::new(&product.odoo);
+            // Enough for the count, the start, and a few pages.
+            (reader.page_size, reader.fail_at) = (1, Some(5));
+            let (_, result) = product.run(&mut reader, scheduled(mode));
+            fetched += product.table.so_far.map_or(0, |so_far| so_far.fetched);
+            runs += 1;
+            let unfinished = product.state.unfinished.unwrap();
+            assert!(result.is_err() && runs < 10);
+            // One that fails before its first page forgets nothing.
+            let mut reader = Reader::new(&product.odoo);
+            reader.fail_at = Some(1);
+            assert!(product.run(&mut reader, scheduled(mode)).1.is_err());
+            assert_eq!(product.state.unfinished.unwrap().position, unfinished.position);
+            product.apply(&[Op::Pass(3)]);
+            if unfinished.position.id >= 10 {
+                break;
+            }
+        }
+        assert!(runs >= 3);
+        let (start, report) = product.sync(scheduled(mode));
+        fetched += report.progress.fetched;
+        assert!(start.resumed.is_some() && product.is_equal());
+        // Each record once, whatever the number of runs.
+        assert!(fetched <= 15, "{fetched}");
+        assert!(product.state.cursor <= Some(began));
+    }
+}
+
+#[test]
+fn what_was_written_in_the_part_that_a_cut_run_had_passed_comes_with_the_run_that_follows() {
+    let odoo = Odoo::with(12);
+    let mut product = Product::new(&odoo);
+    product.apply(&[Op::Pass(255)]);
+    let mut reader = Reader::new(&product.odoo);
+    reader.fail_at = Some(6);
+    assert!(product.run(&mut reader, Requested::Auto).1.is_err());
+    let passed = product.table.rows.len() as u64;
+    assert!((1..12).contains(&passed));
+    product.apply(&[Op::Pass(5), Op::Write(0), Op::Pass(5)]);
+    let (start, report) = product.sync(Requested::Auto);
+    assert!(start.resumed.is_some() && start.needs_follow_up(&report));
+    assert_eq!((report.progress.fetched, product.is_equal()), (12 - passed, false));
+    let (start, report) = product.sync(Requested::Incremental);
+    assert!(start.resumed.is_none() && !start.needs_follow_up(&report) && product.is_equal());
+    // It, and the record that stands at the cursor.
+    assert_eq!((report.progress.fetched, report.progress.updated), (2, 1));
+}
+
+#[test]
+fn an_unfinished_full_run_that_auto_goes_on_with_is_ended_before_the_next_incremental_one() {
+    let mut product = product(12);
+    product.apply(&[Op::Pass(100), Op::Sql(10)]);
+    let mut reader = Reader::new(&product.odoo);
+    reader.fail_at = Some(5);
+    assert!(product.run(&mut reader, Requested::Full).1.is_err());
+    let (start, report) = product.sync(Requested::Auto);
+    assert!(start.resumed.is_some() && report.progress.fetched < 12);
+    assert_eq!((report.progress.mode, product.is_equal()), (Mode::Full, true));
+    assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Incremental);
+}
+
+/// One step of a history.
+#[derive(Debug, Clone)]
+enum Step {
+    Odoo(Op),
+    Run(Attempt),
+}
+
+/// A run, and what disturbs it.
+#[derive(Debug, Clone)]
+struct Attempt {
+    kind: Kind,
+    page_size: usize,
+    window: usize,
+    between: Vec<Vec<Op>>,
+    source_fails: Option<usize>,
+    sink_fails: Option<usize>,
+    /// Whether a failure undoes what was not committed; else the failed run keeps it.
+    killed: bool,
+    clock: bool,
+    digests: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// `run_sync`.
+    Scheduled(Requested),
+    /// The others are `sync_mirror`, in the transaction of its caller.
+    Full,
+    Since,
+    Dry,
+    Some(u64),
+}
+
+/// What anybody can do in Odoo.
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => Just(Op::Create),
+        3 => any::<usize>().prop_map(Op::Write),
+        1 => any::<usize>().prop_map(Op::Archive),
+        1 => any::<usize>().prop_map(Op::Touch),
+        2 => any::<usize>().prop_map(Op::Delete),
+        2 => Just(Op::Begin),
+        3 => Just(Op::CreateWithin),
+        3 => any::<usize>().prop_map(Op::WriteWithin),
+        2 => any::<usize>().prop_map(Op::DeleteWithin),
+        3 => any::<usize>().prop_map(Op::Commit),
+        2 => (0..50u8).prop_map(Op::Pass),
+    ]
+}
+
+/// And what only a compare of all ids finds; the clock may be wrong too.
+fn op_or_import() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => op(),
+        1 => Just(Op::Import),
+        1 => any::<usize>().prop_map(Op::Ahead),
+    ]
+}
+
+/// And what can be done behind its back.
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => op_or_import(),
+        1 => any::<usize>().prop_map(Op::Sql),
+        1 => any::<usize>().prop_map(Op::Forget),
+    ]
+}
+
+/// And what can be done to all of it, while no run is alive.
+fn any_op_or_backup() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => any_op(),
+        1 => Just(Op::Backup),
+        1 => Just(Op::Restore),
+    ]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let requested = prop_oneof![
+        5 => Just(Requested::Auto),
+        2 => Just(Requested::Incremental),
+        2 => Just(Requested::Reconcile),
+        1 => Just(Requested::Full),
+    ];
+    prop_oneof![
+        10 => requested.prop_map(Kind::Scheduled),
+        2 => Just(Kind::Full),
+        2 => Just(Kind::Since),
+        1 => Just(Kind::Dry),
+        1 => (1..9u64).prop_map(Kind::Some),
+    ]
+}
+
+fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value = Attempt> {
+    let between = prop::collection::vec(prop::collection::vec(op, 0..4), 0..12);
+    let fails = || prop::option::weighted(0.3, 1..20usize);
+    let ends = (1..5usize, 1..5usize, fails(), fails());
+    let flags = (any::<bool>(), prop::bool::weighted(has_clock), any::<bool>());
+    (kind(), between, ends, flags).prop_map(
+        |(kind, between, (page_size, window, source_fails, sink_fails), (killed, clock, digests))| Attempt {
+            kind,
+            page_size,
+            window,
+            between,
+            source_fails,
+            sink_fails,
+            killed,
+            clock,
+            digests,
+        },
+    )
+}
+
+/// `between` happens while runs are reading, `alone` while none is. A part of the runs, `has_clock`, is told the time.
+fn history<A, B>(alone: fn() -> A, between: fn() -> B, has_clock: f64) -> impl Strategy<Value = Vec<Step>>
+where
+    A: Strategy<Value = Op> + 'static,
+    B: Strategy<Value = Op> + 'static,
+{
+    let step = prop_oneof![
+        3 => alone().prop_map(Step::Odoo),
+        1 => attempt(between(), has_clock).prop_map(Step::Run),
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+/// Odoo and its mirror as a history leaves them.
+struct World {
+    product: Product,
+}
+
+impl World {
+    fn after(history: &[Step]) -> Self {
+        let mut world = World {
+            product: Product::new(&Odoo::with(5)),
+        };
+        for step in history {
+            match step {
+                Step::Odoo(op) => world.product.apply(std::slice::from_ref(op)),
+                Step::Run(attempt) => world.attempt(attempt),
+            }
+        }
+        world
+    }
+
+    fn attempt(&mut self, attempt: &Attempt) {
+        let mut reader = Reader::new(&self.product.odoo);
+        (reader.page_size, reader.window, reader.clock) = (attempt.page_size, attempt.window, attempt.clock);
+        reader.digests = attempt.digests;
+        reader.between = attempt.between.clone().into();
+        reader.fail_at = attempt.source_fails;
+        let result = match attempt.kind {
+            Kind::Scheduled(requested) => self.scheduled(attempt, &mut reader, requested),
+            _ => self.in_transaction(attempt, &mut reader),
+        };
+        let table = &self.product.table;
+        if reader.fail_at.is_some_and(|call| call <= reader.calls.len()) {
+            assert_eq!(table.deleted, Vec::<i64>::new());
+        }
+        match result {
+            Ok(report) => {
+                assert_eq!(report.mirror_count, table.rows.len() as u64);
+                if !table.dry {
+                    assert_eq!(report.progress.inserted + report.progress.updated, table.touched.len() as u64);
+                    assert_eq!(report.progress.fetched, report.progress.inserted + report.progress.updated + report.progress.unchanged());
+                    assert_eq!(report.progress.deleted, table.deleted.len() as u64);
+                }
+            }
+            Err(error) => assert_eq!(error, failure()),
+        }
+    }
+
+    fn scheduled(&mut self, attempt: &Attempt, reader: &mut Reader, requested: Requested) -> Result<Report> {
+        self.product.sink_fails = attempt.sink_fails;
+        self.product.killed = attempt.killed;
+        let (start, result) = self.product.run(reader, requested);
+        assert!(start.resumed.is_none() || requested != Requested::Full);
+        if let Some(unfinished) = self.product.state.unfinished {
+            assert!(
+                unfinished.position.id >= start.resumed.map_or(0, |resumed| resumed.position.id)
+                    || start.mode != unfinished.mode
+            );
+        }
+        result
+    }
+
+    fn in_transaction(&mut self, attempt: &Attempt, reader: &mut Reader) -> Result<Report> {
+        let now = self.product.now();
+        let Product { table, state, .. } = &mut self.product;
+        let page_size = reader.page_size;
+        let every = Plan { page_size, ..full() };
+        let mut plan = every.clone();
+        match (attempt.kind, state.cursor) {
+            (Kind::Since, Some(cursor)) => plan = Plan { page_size, ..since(cursor) },
+            (Kind::Dry, _) => plan.dry_run = true,
+            (Kind::Some(rows), _) => plan.max_rows = Some(rows),
+            _ => {}
+        }
+        let before = table.rows.clone();
+        table.reset();
+        table.dry = plan.dry_run;
+        table.fail_at = attempt.sink_fails;
+        let result = run(reader, table, &plan);
+        if result.is_err() {
+            table.rows.clone_from(&before);
+        }
+        if plan.dry_run {
+            assert_eq!(table.rows, before);
+        }
+        if plan.max_rows.is_some() {
+            assert_eq!(table.deleted, Vec::<i64>::new());
+        }
+        if let Ok(report) = &result {
+            assert!(report.cursor.is_none() || plan == every);
+            if report.cursor.is_some() {
+                state.cursor = report.cursor.map(|cursor| cursor.naive_utc());
+                state.settled = report.settled;
+                state.full_at = Some(now);
+                state.unfinished = None;
+            }
+        }
+        result
+    }
+
+    /// A run that nothing disturbs, and what follows at once.
+    fn sync(&mut self, requested: Requested) -> Report {
+        let (start, report) = self.product.sync(requested);
+        match start.needs_follow_up(&report) {
+            true => self.product.sync(Requested::Incremental).1,
+            false => report,
+        }
+    }
+
+    fn assert_equal(&mut self, report: &Report) {
+        assert_eq!(self.product.table.rows, self.product.odoo.borrow().rows());
+        assert_eq!(report.odoo_count, report.mirror_count);
+        for requested in [
+            Requested::Auto,
+            Requested::Incremental,
+            Requested::Reconcile,
+            Requested::Full,
+        ] {
+            let (_, again) = self.product.sync(requested);
+            assert_eq!((again.progress.inserted, again.progress.updated, again.progress.deleted), (0, 0, 0));
+            assert!(self.product.table.touched.is_empty());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happened_a_full_run_makes_the_mirror_equal(history in history(any_op_or_backup, any_op, 0.8)) {
+        let mut world = World::after(&history);
+        let report = world.sync(Requested::Full);
+        world.assert_equal(&report);
+    }
+
+    /// As long as all changes of records that there are go through Odoo.
+    #[test]
+    fn whatever_happened_a_reconcile_makes_the_mirror_equal(history in history(op_or_import, op_or_import, 1.0)) {
+        let mut world = World::after(&history);
+        let report = world.sync(Requested::Reconcile);
+        world.assert_equal(&report);
+    }
+
+    /// As long as no transaction lasts longer than the overlap either.
+    #[test]
+    fn whatever_happened_an_incremental_run_makes_the_mirror_equal(history in history(op, op, 0.8)) {
+        let mut world = World::after(&history);
+        let report = world.sync(Requested::Incremental);
+        world.assert_equal(&report);
+    }
+}

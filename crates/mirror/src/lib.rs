@@ -1,0 +1,14 @@
+//! What is mirrored from Odoo, and the engine that keeps it equal.
+//!
+//! This crate knows no host: SQL goes through [`session::Session`], which the extension implements over SPI
+//! and a program over the wire protocol.
+
+pub mod definition;
+pub mod engine;
+pub mod page;
+pub mod session;
+pub mod source;
+pub mod store;
+
+pub use definition::{Constant, Drift, FieldMap, Kind, Mirror, Problem, Table};
+pub use page::{Column, Newest, Packed, Page, PageBuilder};

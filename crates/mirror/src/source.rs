@@ -1,0 +1,9 @@
+//! Reads a mirror's records from Odoo: [`OdooSource`] is the engine's source.
+
+mod fetcher;
+mod odoo_source;
+mod page_reader;
+mod page_size;
+
+pub use fetcher::{with_signals_blocked, Fetcher, Tick};
+pub use odoo_source::{Findings, OdooSource};

@@ -1,0 +1,147 @@
+//! The fetching thread: talks to Odoo while the caller's thread writes, or waits and can be cancelled.
+//!
+//! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled through a
+//! channel, and is joined when its handle is dropped, however the caller leaves. No static holds it.
+
+use chrono::{DateTime, Utc};
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::http::{Endpoint, Http};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::{Account, Client, ServerInfo};
+use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Called ten times a second while the caller waits. An error (or unwinding) ends the wait.
+pub type Tick = fn() -> Result<()>;
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// A client of Odoo on a thread of its own.
+pub struct Fetcher {
+    jobs: Option<Sender<Job>>,
+    cancel: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    tick: Tick,
+    /// Odoo's clock at its first answer, set by the thread.
+    clock: Arc<OnceLock<DateTime<Utc>>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
+
+/// True once the thread must end.
+pub(super) type Stop = watch::Receiver<bool>;
+
+impl Fetcher {
+    /// Starts the thread, without a connection. `known` is what earlier runs learned about the server.
+    pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: ServerInfo, tick: Tick) -> Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let (cancel, cancelled) = watch::channel(false);
+        let (ready, started) = sync_channel(1);
+        let clock = Arc::new(OnceLock::new());
+        let shared = Arc::clone(&clock);
+        let work = move || {
+            let http = match Http::new(endpoint, cancelled) {
+                Ok(http) => http,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let mut client = Client::new(http, account, retries, known, shared);
+            let _ = ready.send(Ok(()));
+            for job in queue {
+                job(&mut client);
+            }
+        };
+        let builder = std::thread::Builder::new().name("ipai_sync fetch".to_owned());
+        let thread = with_signals_blocked(|| builder.spawn(work)).map_err(|error| Error::Internal {
+            cause: format!("cannot start a thread: {error}"),
+        })?;
+        let fetcher = Fetcher {
+            jobs: Some(jobs),
+            cancel,
+            thread: Some(thread),
+            tick,
+            clock,
+        };
+        fetcher.wait(&started)??;
+        Ok(fetcher)
+    }
+
+    /// Runs `work` on the thread and waits for its result.
+    pub fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (done, result) = sync_channel(1);
+        self.submit(move |client| {
+            let _ = done.send(work(client));
+        })?;
+        self.wait(&result)?
+    }
+
+    /// Shows a job whether it must stop.
+    pub(super) fn stop(&self) -> Stop {
+        self.cancel.subscribe()
+    }
+
+    /// Queues a job on the thread.
+    pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(job)));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(ended()),
+        }
+    }
+
+    /// Odoo's clock at its first answer, if it had one.
+    pub(super) fn clock(&self) -> Option<DateTime<Utc>> {
+        self.clock.get().copied()
+    }
+
+    /// Waits for a result of the thread.
+    pub(super) fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
+        loop {
+            (self.tick)()?;
+            match result.recv_timeout(TICK) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+            }
+        }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.cancel.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Blocks every signal while `start` runs. A thread that starts inside inherits the mask, so Postgres's signal
+/// handlers only ever run on the backend's own thread.
+pub fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
+    // SAFETY: the sets live on this stack and the old mask is restored on the same thread.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
+fn ended() -> Error {
+    Error::Internal {
+        cause: "the fetching thread ended".to_owned(),
+    }
+}

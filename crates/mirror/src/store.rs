@@ -1,0 +1,4 @@
+//! Everything that is SQL.
+
+pub mod ddl;
+pub mod statements;

@@ -1,0 +1,112 @@
+//! The statements that make a mirror's table, as its owner runs them.
+
+use super::statements::{qualified, quote_ident, quote_literal};
+use crate::definition::{Defined, Table, ODOO_ID};
+
+/// A column with the same value in every row of a mirror.
+pub struct ConstantColumn<'a> {
+    pub name: &'a str,
+    /// SQL type
+    pub kind: &'a str,
+}
+
+/// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
+pub const KEEPER: &str = "keep_updated_at";
+
+/// Makes the trigger function. It belongs to the tables, not to the extension, so that it stays when the extension goes.
+pub fn create_keeper(schema: &str) -> Vec<String> {
+    let name = format!("{}.{KEEPER}()", quote_ident(schema));
+    vec![
+        format!(
+            "create function {name} returns trigger language plpgsql set search_path = pg_catalog, pg_temp as \
+             'begin new.updated_at := now(); return new; end'"
+        ),
+        format!("comment on function {name} is 'Trigger function of mirrors: keeps updated_at'"),
+    ]
+}
+
+/// Makes the table, with its comments and its trigger, for nobody but its owner.
+pub fn create_table(
+    table: &Table,
+    model: &str,
+    label: &str,
+    constants: &[ConstantColumn<'_>],
+    columns: &[Defined],
+) -> Vec<String> {
+    let name = qualified(table);
+    let mut key: Vec<String> = constants.iter().map(|constant| quote_ident(constant.name)).collect();
+    key.push(quote_ident(ODOO_ID));
+    let mut lines: Vec<String> = constants
+        .iter()
+        .map(|constant| format!("{} {} not null", quote_ident(constant.name), constant.kind))
+        .collect();
+    lines.push(format!("{} bigint not null", quote_ident(ODOO_ID)));
+    lines.extend(columns.iter().map(column));
+    lines.push("inserted_at timestamptz not null default now()".to_owned());
+    lines.push("updated_at timestamptz not null default now()".to_owned());
+    lines.push(format!("primary key ({})", key.join(", ")));
+    let mut statements = vec![
+        format!("create table {name} (\n  {}\n)", lines.join(",\n  ")),
+        format!("alter table {name} enable row level security"),
+        format!(
+            "create trigger {KEEPER} before update on {name} for each row when (old.* is distinct from new.*) \
+             execute function {}.{KEEPER}()",
+            quote_ident(&table.schema)
+        ),
+        format!("comment on trigger {KEEPER} on {name} is 'Moves updated_at where a row really changes'"),
+        format!(
+            "comment on table {name} is {}",
+            quote_literal(&format!("{label}: mirror of Odoo's {model}, kept by ipai_sync."))
+        ),
+    ];
+    let own = [
+        (ODOO_ID, "Id of the record in Odoo"),
+        ("inserted_at", "When the row came into this table"),
+        (
+            "updated_at",
+            "When the row last changed here; a sync that finds it unchanged leaves it",
+        ),
+    ];
+    let constant = constants.iter().map(|constant| {
+        (
+            constant.name,
+            "The same in every row of one mirror, and part of the key",
+        )
+    });
+    statements.extend(constant.chain(own).map(|(column, text)| {
+        format!(
+            "comment on column {name}.{} is {}",
+            quote_ident(column),
+            quote_literal(text)
+        )
+    }));
+    statements.extend(columns.iter().map(|column| comment(table, column)));
+    statements
+}
+
+/// Adds a column for a field.
+pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
+    vec![
+        format!("alter table {} add column {}", qualified(table), column(defined)),
+        comment(table, defined),
+    ]
+}
+
+/// Never `not null`, whatever Odoo demands today: its old records may lack what became required later.
+fn column(defined: &Defined) -> String {
+    format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
+}
+
+/// What Odoo calls the field, and its help.
+fn comment(table: &Table, defined: &Defined) -> String {
+    let text = match &defined.help {
+        Some(help) => format!("{}: {help}", defined.label),
+        None => defined.label.clone(),
+    };
+    let column = quote_ident(&defined.map.column);
+    format!(
+        "comment on column {}.{column} is {}",
+        qualified(table),
+        quote_literal(&text)
+    )
+}

@@ -1,0 +1,84 @@
+//! Odoo's search domains: lists of terms and operators in prefix notation, an implicit AND between them.
+
+use crate::xmlrpc::Value;
+use chrono::NaiveDateTime;
+
+/// `(field, operator, value)`.
+pub type Term = Value;
+
+pub fn term(field: &str, operator: &str, value: impl Into<Value>) -> Term {
+    Value::Array(vec![field.into(), operator.into(), value.into()])
+}
+
+/// `write_date >= moment`: only ever `>=`. Odoo shows whole seconds and stores more, so that 18 misses rows
+/// with `=` and 19 loses them with `>`. Seconds are cut, never rounded up.
+pub fn written_since(moment: NaiveDateTime) -> Term {
+    term("write_date", ">=", moment.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The records after `id` in keyset order.
+pub fn after(id: i64) -> Term {
+    term("id", ">", id)
+}
+
+/// The records up to `id`.
+pub fn upto(id: i64) -> Term {
+    term("id", "<=", id)
+}
+
+/// The greatest id that Odoo can assign.
+pub const GREATEST_ID: i64 = i32::MAX as i64;
+
+/// The records with ids in one of these ranges `(after, upto]`.
+pub fn among(ranges: &[(i64, i64)]) -> Vec<Term> {
+    let mut terms = vec![Value::from("|"); ranges.len().saturating_sub(1)];
+    for (first, last) in ranges {
+        if *last < GREATEST_ID {
+            terms.extend([Value::from("&"), after(*first), upto(*last)]);
+        } else {
+            // A greater number does not fit into Odoo's column.
+            terms.push(after(*first));
+        }
+    }
+    terms
+}
+
+/// Just these records.
+pub fn one_of(ids: &[i64]) -> Term {
+    term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    #[test]
+    fn ranges_are_joined_in_prefix_notation() {
+        let (or, and) = (Value::from("|"), Value::from("&"));
+        assert_eq!(among(&[(0, i64::MAX)]), [after(0)]);
+        assert_eq!(among(&[(1, 20)]), [and.clone(), after(1), upto(20)]);
+        let expected = [
+            or.clone(),
+            or,
+            and.clone(),
+            after(1),
+            upto(20),
+            and,
+            after(50),
+            upto(70),
+            after(70),
+        ];
+        assert_eq!(among(&[(1, 20), (50, 70), (70, GREATEST_ID)]), expected);
+    }
+
+    #[test]
+    fn a_moment_is_cut_to_seconds() -> Result<(), Box<dyn std::error::Error>> {
+        let moment = NaiveDate::from_ymd_opt(2026, 1, 6)
+            .and_then(|day| day.and_hms_micro_opt(23, 59, 59, 999_999))
+            .ok_or("no such moment")?;
+        let expected = Value::Array(vec!["write_date".into(), ">=".into(), "2026-01-06 23:59:59".into()]);
+        assert_eq!(written_since(moment), expected);
+        Ok(())
+    }
+}

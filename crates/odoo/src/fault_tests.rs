@@ -1,0 +1,466 @@
+//! Tests of `fault`, over every fault that was recorded from Odoo 18 and 19.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::fault::{read, Called, Meaning};
+use super::Account;
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::xmlrpc::{decode, Fault, FaultCode, Limits};
+
+const PASSWORD: &str = "s3cret-Pass";
+
+fn account() -> Account {
+    Account {
+        dbname: "no_such_db".into(),
+        login: "api@example.com".into(),
+        password: Secret::new(PASSWORD.into()),
+    }
+}
+
+fn folder(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/corpus/odoo{version}"))
+}
+
+/// The fault of a recorded answer; `None` where the answer is none.
+fn recorded(version: u32, name: &str) -> Option<Fault> {
+    let body = fs::read(folder(version).join(format!("{name}.xml"))).unwrap();
+    // Decoding megabytes only to see that they are no fault takes seconds.
+    if !body[..body.len().min(100)].windows(7).any(|tag| tag == b"<fault>") {
+        return None;
+    }
+    decode(&body, &Limits::default()).ok()?.err()
+}
+
+fn fault(code: i64, string: &str) -> Fault {
+    Fault {
+        code: FaultCode::Int(code),
+        string: string.into(),
+    }
+}
+
+fn meaning(fault: &Fault) -> Meaning {
+    let called = Called {
+        model: "ipai.sample.metric",
+        method: "search_read",
+        uid: Some(7),
+    };
+    read(fault, &account(), &called)
+}
+
+fn error(fault: &Fault) -> Error {
+    match meaning(fault) {
+        Meaning::Error(error) => error,
+        Meaning::StaleLogin(_) => panic!("a stale login from {fault:?}"),
+    }
+}
+
+/// Everything of an error that a person may see.
+fn shown(error: &Error) -> String {
+    format!("{error}\n{:?}\n{:?}\n{error:?}", error.detail(), error.hint())
+}
+
+/// A fault that means a stale login has no SQLSTATE yet: the client authenticates again.
+const STALE: &str = "stale";
+
+/// Name of the recorded fault, SQLSTATE, message on Odoo 18, message on Odoo 19 where it differs. The beginning
+/// `Odoo answered with an error: ` is left out.
+const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
+    (
+        "attachment_datas",
+        "38000",
+        "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
+        None,
+    ),
+    ("authenticate_wrong_db", "3D000", "Odoo has no database \"no_such_db\"", None),
+    (
+        "common_bad_arity",
+        "38000",
+        "TypeError: exp_authenticate() missing 3 required positional arguments: 'login', 'password', and 'user_agent_env'",
+        None,
+    ),
+    ("common_unknown_method", "38000", "Exception: Method not found: nope", None),
+    (
+        "empty_request",
+        "38000",
+        "xml.parsers.expat.ExpatError: no element found: line 1, column 0",
+        None,
+    ),
+    ("endpoint_xmlrpc1_fault", STALE, "", None),
+    (
+        "fault_access_error_create",
+        "42501",
+        "Odoo denies access: You are not allowed to create 'IPAI Sample Metric' (ipai.sample.metric) records.",
+        None,
+    ),
+    (
+        "fault_access_error_read_portal",
+        "42501",
+        "Odoo denies access: You are not allowed to access 'IPAI Sample Metric' (ipai.sample.metric) records.",
+        None,
+    ),
+    (
+        "fault_access_error_unlink",
+        "42501",
+        "Odoo denies access: You are not allowed to delete 'IPAI Sample Metric' (ipai.sample.metric) records.",
+        None,
+    ),
+    (
+        "fault_bad_domain",
+        "38000",
+        "AssertionError: Domains to normalize must have a 'domain' form: a list or tuple of domain components",
+        Some("TypeError: Domain() invalid argument type for domain: 'garbage'"),
+    ),
+    (
+        "fault_bad_kwarg",
+        "38000",
+        "TypeError: BaseModel._read_format() got an unexpected keyword argument 'nope'",
+        None,
+    ),
+    (
+        "fault_export_payload_row_with_none",
+        "38000",
+        "method \"search_read\" of model \"ipai.sample.metric\" returned None, which XML-RPC cannot carry",
+        None,
+    ),
+    (
+        "fault_method_returns_none",
+        "38000",
+        "method \"search_read\" of model \"ipai.sample.metric\" returned None, which XML-RPC cannot carry",
+        None,
+    ),
+    (
+        "fault_missing_method",
+        "42883",
+        "Odoo has no method \"search_read\" in model \"ipai.sample.metric\"",
+        None,
+    ),
+    ("fault_missing_model", "42704", "Odoo has no model \"ipai.sample.metric\"", None),
+    (
+        "fault_private_method",
+        "42501",
+        "Odoo denies access: Private methods (such as 'ipai.sample.metric._search') cannot be called remotely.",
+        None,
+    ),
+    (
+        "fault_selection_value",
+        "38000",
+        "ValueError: Wrong value for ipai.sample.metric.unit: 'bogus'",
+        None,
+    ),
+    (
+        "fault_unknown_field_in_domain",
+        "42703",
+        "Odoo has no field \"nope\" in model \"ipai.sample.metric\"",
+        None,
+    ),
+    (
+        "fault_unknown_field_in_fields",
+        "42703",
+        "Odoo has no field \"nope\" in model \"ipai.sample.metric\"",
+        None,
+    ),
+    (
+        "fault_validation_required",
+        "38000",
+        "The operation cannot be completed: - Create/update: a mandatory field is not set. - Delete: another model \
+         requires the record being deleted. If possible, archive it instead.",
+        Some(
+            "The operation cannot be completed: Missing required value for the field 'Code' (code). Model: 'IPAI Sample \
+             Metric' (ipai.sample.metric) - create/update: a mandatory field is not set - delete: another model \
+             requires the record being deleted, you can archive it instead",
+        ),
+    ),
+    (
+        "malformed_request",
+        "38000",
+        "xml.parsers.expat.ExpatError: unclosed token: line 1, column 52",
+        None,
+    ),
+    ("object_empty_password", STALE, "", None),
+    (
+        "object_unknown_rpc_method",
+        "38000",
+        "NameError: Method not available exec_nope",
+        None,
+    ),
+    ("object_wrong_db", "3D000", "Odoo has no database \"no_such_db\"", None),
+    ("object_wrong_password", STALE, "", None),
+    (
+        "read_group_int_overflow",
+        "38000",
+        "OverflowError: int exceeds XML-RPC limits",
+        None,
+    ),
+    (
+        "request_control_char",
+        "38000",
+        "xml.parsers.expat.ExpatError: not well-formed (invalid token): line 26, column 16",
+        None,
+    ),
+    ("service_unknown", "38000", "KeyError: 'nope'", None),
+];
+
+/// Faults that only one version sends.
+const RECORDED_18: &[(&str, &str, &str)] = &[
+    // The message has three lines, the last of them a lonely ^.
+    (
+        "request_i8_param",
+        "38000",
+        "psycopg2.errors.NumericValueOutOfRange: value \"5000000000\" is out of range for type integer",
+    ),
+    (
+        "request_id_too_big",
+        "38000",
+        "psycopg2.errors.NumericValueOutOfRange: value \"5000000000\" is out of range for type integer",
+    ),
+];
+const RECORDED_19: &[(&str, &str, &str)] = &[
+    (
+        "export_since_garbage",
+        "38000",
+        "ValueError: Invalid term 'yesterday' in expression date: 'yesterday'",
+    ),
+    (
+        "export_since_iso_T_Z",
+        "38000",
+        "ValueError: expecting only datetimes with no timezone: '2026-10-14T12:00:00Z'",
+    ),
+    (
+        "export_since_offset",
+        "38000",
+        "ValueError: expecting only datetimes with no timezone: '2026-10-14 12:00:00+08:00'",
+    ),
+];
+
+/// Name, SQLSTATE and message of every recorded fault of a version.
+fn expected(version: u32) -> Vec<(&'static str, &'static str, &'static str)> {
+    let both = RECORDED.iter().map(|(name, state, on_18, on_19)| match version {
+        19 => (*name, *state, on_19.unwrap_or(on_18)),
+        _ => (*name, *state, *on_18),
+    });
+    let one = if version == 19 { RECORDED_19 } else { RECORDED_18 };
+    both.chain(one.iter().copied()).collect()
+}
+
+#[test]
+fn every_recorded_fault_becomes_its_error() {
+    for version in [18, 19] {
+        for (name, state, message) in expected(version) {
+            let fault = recorded(version, name).unwrap_or_else(|| panic!("{version} {name} is no fault"));
+            let (found_state, found) = match meaning(&fault) {
+                Meaning::StaleLogin(_) => (STALE.to_owned(), String::new()),
+                Meaning::Error(error) => (error.sqlstate().to_owned(), error.to_string()),
+            };
+            let found = found.strip_prefix("Odoo answered with an error: ").unwrap_or(&found);
+            assert_eq!((found_state.as_str(), found), (state, message), "odoo{version}/{name}");
+        }
+    }
+}
+
+#[test]
+fn no_recorded_fault_is_left_out() {
+    for version in [18, 19] {
+        let files = fs::read_dir(folder(version)).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let faults: BTreeSet<String> = names
+            .filter_map(|name| name.strip_suffix(".xml").map(str::to_owned))
+            .filter(|name| !name.ends_with(".request") && recorded(version, name).is_some())
+            .collect();
+        let tested = expected(version).iter().map(|(name, ..)| (*name).to_owned()).collect();
+        assert_eq!(faults, tested, "odoo{version}");
+    }
+}
+
+#[test]
+fn messages_are_one_line_and_the_traceback_is_detail() {
+    for version in [18, 19] {
+        for (name, state, message) in expected(version) {
+            if state == STALE {
+                continue;
+            }
+            let fault = recorded(version, name).unwrap();
+            let error = error(&fault);
+            assert!(!error.to_string().contains('\n'), "odoo{version}/{name}: {error}");
+            let returned_none = matches!(error, Error::NoneReturned { .. });
+            if state == "38000" && fault.code == FaultCode::Int(1) && !returned_none {
+                let detail = error.detail().unwrap();
+                assert!(detail.contains(message), "odoo{version}/{name}: {detail}");
+                assert!(detail.chars().count() <= 2_004, "odoo{version}/{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_traceback_is_cut_at_its_beginning() {
+    let frames = "  File \"/opt/odoo/ödoo.py\", line 1, in x\n    x()\n".repeat(500);
+    let error = error(&fault(
+        1,
+        &format!("Traceback (most recent call last):\n{frames}KeyError: 'x'\n"),
+    ));
+    let detail = error.detail().unwrap();
+    assert!(
+        detail.starts_with("... ") && detail.ends_with("KeyError: 'x'"),
+        "{detail}"
+    );
+    assert_eq!(detail.chars().count(), 2_004);
+}
+
+#[test]
+fn an_exception_of_many_lines_is_told_by_its_first() {
+    let text = "Traceback (most recent call last):\n  File \"a.py\", line 1, in a\n    b()\nKeyError: 'first'\n\nDuring handling \
+                of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \
+                \"b.py\", line 1, in b\n    c()\n    ^^^\n  [Previous line repeated 9 more times]\nValueError: second\nmore of \
+                it\n\n  and more\n";
+    assert_eq!(
+        error(&fault(1, text)).to_string(),
+        "Odoo answered with an error: ValueError: second"
+    );
+    for (text, message) in [
+        ("", "no text"),
+        ("  \n ", "no text"),
+        ("one\ntwo", "two"),
+        (
+            "Traceback (most recent call last):\n  File \"a.py\", line 1",
+            "File \"a.py\", line 1",
+        ),
+        ("ü\n  File \"ü\"\n    ü\nÜError: ü", "ÜError: ü"),
+    ] {
+        assert_eq!(
+            error(&fault(1, text)).to_string(),
+            format!("Odoo answered with an error: {message}"),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn odoos_own_database_server_is_not_named() {
+    let frame =
+        "Traceback (most recent call last):\n  File \"a.py\", line 1, in a\n    b()\npsycopg2.OperationalError: ";
+    let at = "connection to server at \"db.internal\" (10.1.2.3), port 5499 failed: ";
+    let refused = "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n";
+    let unknown = "FATAL:  database \"no_such_db\" does not exist\n";
+    for (text, state) in [
+        (format!("{frame}{at}{unknown}"), "3D000"),
+        // Two addresses were tried.
+        (format!("{frame}{at}{refused}{at}{unknown}"), "3D000"),
+        (format!("{frame}{at}{refused}"), "38000"),
+        (
+            format!("{frame}{at}FATAL:  Datenbank »no_such_db« existiert nicht\n"),
+            "38000",
+        ),
+    ] {
+        let error = error(&fault(1, &text));
+        assert_eq!(error.sqlstate(), state, "{text}");
+        for secret in ["db.internal", "10.1.2.3", "5499"] {
+            assert!(!shown(&error).contains(secret), "{}", shown(&error));
+        }
+    }
+    for version in [18, 19] {
+        for name in ["authenticate_wrong_db", "object_wrong_db"] {
+            let fault = recorded(version, name).unwrap();
+            assert!(fault.string.contains("127.0.0.1") && fault.string.contains("5499"));
+            let error = error(&fault);
+            assert!(!shown(&error).contains("127.0.0.1") && !shown(&error).contains("5499"));
+            assert_eq!(error.detail(), None);
+        }
+    }
+}
+
+#[test]
+fn the_password_is_never_shown() {
+    let traceback = format!(
+        "Traceback (most recent call last):\n  File \"a.py\", line 1\n    login('{PASSWORD}')\nValueError: {PASSWORD}"
+    );
+    for (code, text) in [
+        (1, traceback),
+        (
+            1,
+            format!("ValueError: Invalid field '{PASSWORD}' on 'ipai.sample.metric'"),
+        ),
+        (1, format!("ValueError: Invalid field {PASSWORD}.x in condition")),
+        (2, format!("No {PASSWORD}\n\nand no {PASSWORD}")),
+        (4, format!("No {PASSWORD}\n\nand no {PASSWORD}")),
+        (99, PASSWORD.to_owned()),
+    ] {
+        let shown = shown(&error(&fault(code, &text)));
+        assert!(!shown.contains(PASSWORD) && shown.contains("***"), "{shown}");
+    }
+}
+
+#[test]
+fn an_empty_password_hides_nothing() {
+    let mut account = account();
+    account.password = Secret::new(String::new());
+    assert_eq!(account.redact("a b"), "a b");
+}
+
+#[test]
+fn fields_are_named_as_far_as_odoo_does() {
+    for (text, field) in [
+        ("ValueError: Invalid field 'x' on 'ipai.sample.metric'", "x"),
+        ("ValueError: Invalid field 'x' on model 'ipai.sample.metric'", "x"),
+        (
+            "ValueError: Invalid field ipai.sample.metric.x in leaf ('x', '=', 1)",
+            "x",
+        ),
+        (
+            "ValueError: Invalid field ipai.sample.metric.x in condition ('x', '=', 1)",
+            "x",
+        ),
+        // By way of a many2one the field is another model's.
+        (
+            "ValueError: Invalid field res.partner.x in condition ('partner_id.x', '=', 1)",
+            "res.partner.x",
+        ),
+    ] {
+        let expected = Error::UnknownField {
+            model: "ipai.sample.metric".into(),
+            field: field.into(),
+            near: Vec::new(),
+        };
+        assert_eq!(error(&fault(1, text)), expected, "{text}");
+    }
+    for text in ["ValueError: Invalid field 'x", "ValueError: Invalid field "] {
+        assert_eq!(error(&fault(1, text)).sqlstate(), "38000", "{text}");
+    }
+}
+
+#[test]
+fn only_the_callers_own_record_makes_a_login_stale() {
+    let missing = |uid| format!("Record does not exist or has been deleted.\n(Record: res.users({uid},), User: 2)");
+    assert!(matches!(meaning(&fault(2, &missing("7"))), Meaning::StaleLogin(_)));
+    assert!(matches!(
+        meaning(&fault(2, "Missing: res.users(7)")),
+        Meaning::StaleLogin(_)
+    ));
+    for other in ["70", "17", "8"] {
+        assert_eq!(error(&fault(2, &missing(other))).sqlstate(), "38000", "{other}");
+    }
+    let nobody = Called {
+        model: "",
+        method: "authenticate",
+        uid: None,
+    };
+    assert!(!matches!(
+        read(&fault(2, &missing("7")), &account(), &nobody),
+        Meaning::StaleLogin(_)
+    ));
+}
+
+#[test]
+fn codes_of_either_endpoint_are_understood() {
+    let text = |code: &str| Fault {
+        code: FaultCode::Text(code.into()),
+        string: "Access Denied".into(),
+    };
+    assert!(matches!(meaning(&fault(3, "Access Denied")), Meaning::StaleLogin(_)));
+    assert!(matches!(meaning(&text("AccessDenied")), Meaning::StaleLogin(_)));
+    assert_eq!(error(&text("warning -- UserError\n\nno")).sqlstate(), "38000");
+    assert_eq!(error(&fault(i64::MIN, "x")).sqlstate(), "38000");
+}

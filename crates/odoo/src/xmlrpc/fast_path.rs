@@ -1,0 +1,50 @@
+//! Recognises members byte for byte as Python's `xmlrpc.client` writes them, without an XML reader.
+//!
+//! Nearly all of a page of records consists of such members. Everything else (an entity, a type that is
+//! rare in records, other white space, malformed text) is left to the XML reader.
+
+use super::decode::{Scalar, Tag};
+use memchr::{memchr, memchr2};
+use std::borrow::Cow;
+
+/// A member of a struct that holds a scalar.
+pub struct Member<'a> {
+    pub name: &'a str,
+    pub value: Scalar<'a>,
+    /// Bytes from the white space before it to its end.
+    pub size: usize,
+}
+
+/// What a member follows. In particular not `<struct/>`, after which nothing may follow.
+pub fn may_follow(before: &[u8]) -> bool {
+    before.ends_with(b"</member>") || before.ends_with(b"<struct>")
+}
+
+/// The member at the beginning of `rest`, if it is in this form.
+pub fn member(rest: &[u8]) -> Option<Member<'_>> {
+    let all = rest.len();
+    let rest = rest.strip_prefix(b"\n<member>\n<name>")?;
+    let (name, rest) = rest.split_at(memchr2(b'<', b'&', rest)?);
+    let rest = rest.strip_prefix(b"</name>\n<value><")?;
+    let (tag, name_of_type) = match rest.first()? {
+        b's' => (Tag::String, b"string>".as_slice()),
+        b'i' => (Tag::Int, b"int>".as_slice()),
+        b'b' => (Tag::Boolean, b"boolean>".as_slice()),
+        b'd' => (Tag::Double, b"double>".as_slice()),
+        _ => return None,
+    };
+    let rest = rest.strip_prefix(name_of_type)?;
+    let end = memchr(b'<', rest)?;
+    let (text, rest) = rest.split_at(end);
+    if memchr(b'&', text).is_some() {
+        return None;
+    }
+    let rest = rest.strip_prefix(b"</")?.strip_prefix(name_of_type)?;
+    let rest = rest.strip_prefix(b"</value>\n</member>")?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some(Member {
+        name: std::str::from_utf8(name).ok()?,
+        value: Scalar::of(tag, Cow::Borrowed(text)).ok()?,
+        size: all - rest.len(),
+    })
+}

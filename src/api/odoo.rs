@@ -1,0 +1,287 @@
+//! Functions that ask Odoo.
+
+use super::given;
+use ipai_odoo::error::{Error, Result};
+use ipai_mirror::{by_default, Kind};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::Addon;
+use crate::connection::{self, Connection};
+use crate::json::JsonText;
+use crate::report::{or_raise, warning};
+use crate::runs::signed;
+use crate::{define, interrupt, logins, mirrors};
+use ipai_odoo::xmlrpc::Value;
+use pgrx::datum::JsonB;
+use pgrx::prelude::*;
+use std::time::Instant;
+
+/// Version of the Odoo server, for example `19.0`.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn odoo_version(server: default!(Option<String>, "NULL")) -> String {
+    or_raise(version_of(server))
+}
+
+fn version_of(server: Option<String>) -> Result<String> {
+    let connection = Connection::open(&server_or_only(server)?)?;
+    let fetcher = connection.fresh_fetcher()?;
+    Ok(fetcher.run(|client| client.version())?.server_version)
+}
+
+type Check = (
+    String,
+    String,
+    String,
+    String,
+    bool,
+    String,
+    i64,
+    f64,
+    String,
+    bool,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+);
+
+/// Connects, logs in and looks at each mirrored model.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn check_connection(
+    server: default!(Option<String>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(server, String),
+        name!(url, String),
+        name!(dbname, String),
+        name!(odoo_version, String),
+        name!(addon, bool),
+        name!(login, String),
+        name!(uid, i64),
+        name!(latency_ms, f64),
+        name!(model, String),
+        name!(readable, bool),
+        name!(records, Option<i64>),
+        name!(problem, Option<String>),
+        name!(hint, Option<String>),
+    ),
+> {
+    TableIterator::new(or_raise(check(server)))
+}
+
+fn check(server: Option<String>) -> Result<Vec<Check>> {
+    let connection = Connection::open(&server_or_only(server)?)?;
+    let scopes = mirrors::scopes(&connection.server)?;
+    let fetcher = connection.fresh_fetcher()?;
+    let asked = Instant::now();
+    let version = fetcher.run(|client| client.version())?;
+    let latency = asked.elapsed();
+    let uid = fetcher.run(|client| client.authenticate())?;
+    fetcher.run(|client| client.look_for_addon())?;
+    let known = fetcher.run(|client| Ok(client.known().clone()))?;
+    logins::remember(&connection, &known)?;
+    let mut rows = Vec::new();
+    for scope in scopes {
+        let model = scope.model.clone();
+        // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an error.
+        let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
+            Err(
+                error @ (Error::OdooAccess { .. }
+                | Error::UnknownModel { .. }
+                | Error::UnknownField { .. }
+                | Error::OdooFault { .. }),
+            ) => Err(error),
+            other => Ok(other?),
+        };
+        rows.push((
+            connection.server.clone(),
+            connection.url(),
+            connection.account.dbname.clone(),
+            version.server_version.clone(),
+            known.addon == Addon::Present,
+            connection.account.login.clone(),
+            uid,
+            (latency.as_secs_f64() * 10_000.0).round() / 10.0,
+            model,
+            counted.is_ok(),
+            counted.as_ref().ok().map(|count| signed(*count)),
+            counted.as_ref().err().map(Error::to_string),
+            counted.as_ref().err().and_then(Error::hint),
+        ));
+    }
+    Ok(rows)
+}
+
+/// The models that the Odoo user may read.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn odoo_models(
+    server: default!(Option<String>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(model, String),
+        name!(label, String),
+        name!(mirrored_as, Vec<String>),
+    ),
+> {
+    TableIterator::new(or_raise(models(server)))
+}
+
+fn models(server: Option<String>) -> Result<Vec<(String, String, Vec<String>)>> {
+    let connection = Connection::open(&server_or_only(server)?)?;
+    let mirrors = mirrors::of_server(&connection.server)?;
+    let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
+    let models = fetcher.run(|client| client.models())?;
+    logins::remember_of(&connection, &fetcher)?;
+    let row = |(model, label): (String, String)| {
+        let names = mirrors.iter().filter(|mirror| mirror.scope.model == model);
+        let names = names.map(|mirror| mirror.name.clone()).collect();
+        (model, label, names)
+    };
+    Ok(models.into_iter().map(row).collect())
+}
+
+type FieldRow = (
+    String,
+    String,
+    String,
+    bool,
+    bool,
+    Option<String>,
+    Option<&'static str>,
+    bool,
+    Vec<String>,
+);
+
+/// The fields of a model that the Odoo user may read.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn odoo_fields(
+    server: default!(Option<String>, "NULL"),
+    model: default!(Option<String>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(field, String),
+        name!(label, String),
+        name!(odoo_type, String),
+        name!(stored, bool),
+        name!(required, bool),
+        name!(relation, Option<String>),
+        name!(column_type, Option<&'static str>),
+        name!(by_default, bool),
+        name!(mirrored_as, Vec<String>),
+    ),
+> {
+    TableIterator::new(or_raise(fields(server, model)))
+}
+
+fn fields(server: Option<String>, model: Option<String>) -> Result<Vec<FieldRow>> {
+    let model = given(model, "model", MODELS)?;
+    let connection = Connection::open(&server_or_only(server)?)?;
+    let mut mirrors = mirrors::of_server(&connection.server)?;
+    mirrors.retain(|mirror| mirror.scope.model == model);
+    let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
+    let row = |field: ipai_odoo::Field| {
+        let columns = mirrors.iter().flat_map(|mirror| {
+            let maps = mirror.fields.iter().filter(|map| map.field == field.name);
+            maps.map(|map| format!("{}.{}", mirror.name, map.column))
+        });
+        (
+            field.name.clone(),
+            field.label.clone(),
+            field.kind.clone(),
+            field.stored,
+            field.required,
+            field.relation.clone(),
+            Kind::of(&field).map(Kind::sql),
+            by_default(&field),
+            columns.collect(),
+        )
+    };
+    let fields = define::fields_of(&fetcher, &model)?;
+    logins::remember_of(&connection, &fetcher)?;
+    Ok(fields.into_iter().map(row).collect())
+}
+
+/// Calls a method of a model.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn odoo_call(
+    server: Option<String>,
+    model: Option<String>,
+    method: Option<String>,
+    args: default!(Option<JsonText>, "'[]'"),
+    kwargs: default!(Option<JsonText>, "'{}'"),
+) -> JsonB {
+    or_raise(call(server, model, method, args, kwargs))
+}
+
+fn call(
+    server: Option<String>,
+    model: Option<String>,
+    method: Option<String>,
+    args: Option<JsonText>,
+    kwargs: Option<JsonText>,
+) -> Result<JsonB> {
+    let (model, method) = (
+        given(model, "model", MODELS)?,
+        given(method, "method", "It is the name of a method of the model.")?,
+    );
+    let args = match args.map(|args| args.parse("args")).transpose()?.map(Value::from_json) {
+        None => Vec::new(),
+        Some(Value::Array(args)) => args,
+        Some(_) => {
+            return Err(super::argument(
+                "args must be a JSON array",
+                "It holds the arguments by position: '[[1, 2], \"x\"]'.",
+            ))
+        }
+    };
+    let kwargs = match kwargs
+        .map(|kwargs| kwargs.parse("kwargs"))
+        .transpose()?
+        .map(Value::from_json)
+    {
+        None => Vec::new(),
+        Some(Value::Struct(kwargs)) => kwargs,
+        Some(_) => {
+            return Err(super::argument(
+                "kwargs must be a JSON object",
+                "It holds the arguments by name: '{\"limit\": 10}'.",
+            ))
+        }
+    };
+    let connection = Connection::open(&server_or_only(server)?)?;
+    let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
+    let called = (model.clone(), method.clone());
+    // Before the call: nothing may fail once Odoo has carried it out.
+    fetcher.run(|client| client.prove_login())?;
+    logins::remember_of(&connection, &fetcher)?;
+    let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
+    match result {
+        Some(value) => Ok(JsonB(value.to_json())),
+        None => {
+            let error = Error::NoneReturned {
+                model: called.0,
+                method: called.1,
+            };
+            warning(error.to_string(), error.hint().unwrap_or_default());
+            Ok(JsonB(serde_json::Value::Null))
+        }
+    }
+}
+
+const MODELS: &str = "select * from ipai.odoo_models() shows the models.";
+
+fn server_or_only(server: Option<String>) -> Result<String> {
+    match server {
+        Some(server) => Ok(server),
+        None => connection::only_server("Name one: select * from ipai.check_connection('...');"),
+    }
+}

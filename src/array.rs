@@ -1,0 +1,161 @@
+//! One column of a page as a one-dimensional array of Postgres, written in one allocation in the form in which Postgres keeps it
+//! (`utils/array.h`). Building it an element at a time would copy each cell twice more.
+
+use super::time::{days, micros};
+use ipai_odoo::error::{Error, Result};
+use ipai_mirror::{Column, Packed};
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
+use std::ptr;
+
+/// The column as an array of the element type that `mirror::sql` expects, in the current memory context.
+pub fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
+    match column {
+        Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) | Column::BigintArray(cells) => {
+            of_packed(cells, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID)
+        }
+        Column::Bytea(cells) => of_packed(cells, pg_sys::BYTEAOID, pg_sys::BYTEAARRAYOID),
+        Column::Integer(cells) => of_fixed(cells, pg_sys::INT4OID, pg_sys::INT4ARRAYOID, i32::to_ne_bytes),
+        Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, i64::to_ne_bytes),
+        Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, pg_sys::FLOAT8ARRAYOID, f64::to_ne_bytes),
+        Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, pg_sys::BOOLARRAYOID, |flag| [u8::from(flag)]),
+        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, pg_sys::DATEARRAYOID, |day| {
+            days(day).to_ne_bytes()
+        }),
+        Column::Timestamptz(cells) => of_fixed(cells, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, |moment| {
+            micros(moment).to_ne_bytes()
+        }),
+    }
+}
+
+/// Ids, of which none is missing.
+pub fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
+    let mut array = Array::new(ids.len(), false, ids.len() * 8, pg_sys::INT8OID)?;
+    for id in ids {
+        array.put(&id.to_ne_bytes());
+    }
+    Ok(array.finish(pg_sys::INT8ARRAYOID))
+}
+
+/// Cells of `N` bytes each.
+fn of_fixed<T: Copy, const N: usize>(
+    cells: &[Option<T>],
+    element: pg_sys::Oid,
+    array: pg_sys::Oid,
+    bytes: impl Fn(T) -> [u8; N],
+) -> Result<DatumWithOid<'static>> {
+    let set = cells.iter().filter(|cell| cell.is_some()).count();
+    let mut built = Array::new(cells.len(), set < cells.len(), set * N, element)?;
+    for (index, cell) in cells.iter().enumerate() {
+        if let Some(value) = cell {
+            built.set(index);
+            built.put(&bytes(*value));
+        }
+    }
+    Ok(built.finish(array))
+}
+
+/// Length word of a varlena of the ordinary kind, which texts in arrays have.
+const HEADER: usize = 4;
+
+/// Texts or bytes: each with its length before it, beginning at a multiple of 4.
+fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
+    let size = |cell: &[u8]| (HEADER + cell.len()).next_multiple_of(4);
+    let total = cells.iter().flatten().map(size).sum();
+    let mut built = Array::new(cells.len(), cells.iter().any(|cell| cell.is_none()), total, element)?;
+    for (index, cell) in cells.iter().enumerate() {
+        if let Some(cell) = cell {
+            built.set(index);
+            built.put_varlena(cell);
+        }
+    }
+    Ok(built.finish(array))
+}
+
+/// MaxAllocSize
+const LARGEST: usize = 0x3fff_ffff;
+
+/// An array that is being filled.
+struct Array {
+    begin: *mut pg_sys::ArrayType,
+    /// One bit a cell, set where it is not null; null where there are only such.
+    bitmap: *mut u8,
+    next: *mut u8,
+    /// Bytes left at `next`.
+    left: usize,
+}
+
+impl Array {
+    /// Room for so many cells, whose values take `size` bytes.
+    fn new(cells: usize, has_nulls: bool, size: usize, element: pg_sys::Oid) -> Result<Self> {
+        const DIMENSION: usize = 2 * size_of::<i32>();
+        let bitmap = if has_nulls { cells.div_ceil(8) } else { 0 };
+        let overhead = (size_of::<pg_sys::ArrayType>() + DIMENSION + bitmap).next_multiple_of(8);
+        let total = overhead + size;
+        // What palloc gives at most, and fewer cells than bytes.
+        let (true, Ok(count), Ok(length)) = (total < LARGEST, i32::try_from(cells), i32::try_from(total)) else {
+            return Err(Error::Limit {
+                limit: "1 GB for one column of a page".to_owned(),
+                hint: "Lower the page size of the mirror.".to_owned(),
+            });
+        };
+        // SAFETY: the allocation has `total` zeroed bytes or raises; the header, the dimension and the bitmap are within `overhead`, as
+        // ARR_OVERHEAD_WITHNULLS computes it for one dimension. An array without cells has no dimension.
+        unsafe {
+            let begin = pg_sys::palloc0(total).cast::<pg_sys::ArrayType>();
+            pgrx::set_varsize_4b(begin.cast(), length);
+            (*begin).ndim = i32::from(cells > 0);
+            (*begin).dataoffset = if has_nulls { overhead as i32 } else { 0 };
+            (*begin).elemtype = element;
+            let dimension = begin.add(1).cast::<i32>();
+            dimension.write(count);
+            dimension.add(1).write(1);
+            let bits = dimension.add(2).cast::<u8>();
+            Ok(Array {
+                begin,
+                bitmap: if has_nulls { bits } else { ptr::null_mut() },
+                next: begin.cast::<u8>().add(overhead),
+                left: size,
+            })
+        }
+    }
+
+    /// The cell with this index, which is one of the array's, is not null.
+    fn set(&mut self, index: usize) {
+        if !self.bitmap.is_null() {
+            // SAFETY: the bitmap has a bit for each cell.
+            unsafe { *self.bitmap.add(index / 8) |= 1 << (index % 8) };
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.left, "more values than there is room for");
+        // SAFETY: there is room for them.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, bytes.len());
+            self.next = self.next.add(bytes.len());
+        }
+        self.left -= bytes.len();
+    }
+
+    fn put_varlena(&mut self, bytes: &[u8]) {
+        let size = HEADER + bytes.len();
+        assert!(
+            size.next_multiple_of(4) <= self.left,
+            "more values than there is room for"
+        );
+        // SAFETY: there is room for the header, the bytes and the padding, which is zero already; `size` is below 1 GB, and `next` is a
+        // multiple of 4.
+        unsafe {
+            pgrx::set_varsize_4b(self.next.cast(), size as i32);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next.add(HEADER), bytes.len());
+            self.next = self.next.add(size.next_multiple_of(4));
+        }
+        self.left -= size.next_multiple_of(4);
+    }
+
+    fn finish(self, array: pg_sys::Oid) -> DatumWithOid<'static> {
+        // SAFETY: it is an array of that type, complete.
+        unsafe { DatumWithOid::new(pg_sys::Datum::from(self.begin), array) }
+    }
+}

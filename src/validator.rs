@@ -1,0 +1,33 @@
+//! Refuses wrong options of the wrapper's servers and user mappings when they are typed.
+
+use super::report::or_raise;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::options::{none_allowed, Pair, ServerOptions, UserOptions};
+use pgrx::prelude::*;
+
+/// Called by Postgres with all options of an object, as `name=value`, and the catalog that the object is in.
+#[pg_extern(strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn ipai_odoo_validator(options: Vec<String>, catalog: pg_sys::Oid) {
+    or_raise(validate(&options, catalog));
+}
+
+fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
+    let pairs = options.iter().map(|option| pair(option)).collect::<Result<Vec<_>>>()?;
+    match catalog {
+        pg_sys::ForeignServerRelationId => ServerOptions::parse(&pairs).map(|_| ()),
+        pg_sys::UserMappingRelationId => UserOptions::parse(&pairs).map(|_| ()),
+        pg_sys::ForeignTableRelationId => none_allowed(&pairs, "foreign table"),
+        _ => none_allowed(&pairs, "foreign-data wrapper"),
+    }
+}
+
+/// Names cannot hold `=`; values can.
+fn pair(option: &str) -> Result<Pair> {
+    match option.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Error::Internal {
+            cause: "an option without a value".to_owned(),
+        }),
+    }
+}
