@@ -1,4 +1,4 @@
--- The functions that are written in Rust. Generated from src/pg; a test writes this file:
+-- The functions that are written in Rust. Generated from src; a test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
 CREATE FUNCTION "alter_mirror"(
@@ -20,7 +20,7 @@ CREATE FUNCTION "alter_mirror"(
 ) RETURNS void
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
-AS 'MODULE_PATHNAME', 'alter_mirror_options_wrapper';
+AS 'MODULE_PATHNAME', 'alter_mirror_wrapper';
 
 CREATE FUNCTION "check_connection"(
     "server" TEXT DEFAULT NULL

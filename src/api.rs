@@ -1,26 +1,33 @@
-//! The functions that users call. Each is thin: arguments in, one call, rows out. Here those that sync; `define` makes mirrors,
-//! `odoo` asks Odoo.
+//! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the functions that
+//! sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
 
 mod define;
 mod odoo;
 
-use super::complete::{complete, learned};
-use super::connection::{self, Connection};
-use super::report::{or_raise, warning};
-use super::runs::signed;
-use super::sink::PgSink;
-use super::time::moment;
-use super::{counts, drift, interrupt, lock, mirrors, origin, runs, subtransaction, target};
+use crate::connection::ServerAccounts;
+use crate::report::or_raise;
+use crate::session::SpiSession;
+use crate::time::moment;
+use crate::{guc, subtransaction, version};
+use chrono::NaiveDateTime;
+use ipai_mirror::run_mirror::{run_mirror, Host, RunRequest, RunScope};
+use ipai_mirror::session::signed;
+use ipai_mirror::store::{counts, mirrors};
 use ipai_odoo::error::{Error, Result};
-use ipai_mirror::source::OdooSource;
-use ipai_odoo::retry::Policy;
-use ipai_mirror::engine::{self, Counts, Mode, Plan, Position, Report};
-use chrono::{NaiveDateTime, TimeDelta};
 use pgrx::prelude::*;
-use std::sync::Arc;
 use std::time::Instant;
 
-/// Asks Odoo for its counts now.
+/// This backend as the host of runs.
+pub fn host(session: &mut SpiSession) -> Host<'_> {
+    Host {
+        session,
+        accounts: &ServerAccounts,
+        now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
+        keep_days: guc::keep_runs_days(),
+    }
+}
+
+/// Counts both sides now.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -39,13 +46,18 @@ fn refresh_counts(
 }
 
 fn refresh(mirror: Option<String>) -> Result<Vec<(String, i64, i64, i64)>> {
-    let names = mirror.map_or_else(mirrors::enabled, |name| Ok(vec![name]))?;
-    let mut rows = Vec::with_capacity(names.len());
-    for name in names {
-        let (odoo, ours) = counts::refresh(&name)?;
-        rows.push((name, odoo, ours, odoo - ours));
-    }
-    Ok(rows)
+    let session = &mut SpiSession::of_function();
+    version::check(session)?;
+    let names = match mirror {
+        Some(name) => vec![name],
+        None => mirrors::enabled(session)?,
+    };
+    let refresh = |name: String| {
+        let counts = counts::refresh(session, &ServerAccounts, &name, guc::keep_runs_days())?;
+        let (odoo, ours) = (signed(counts.odoo.total), signed(counts.mirror.total));
+        Ok((name, odoo, ours, odoo - ours))
+    };
+    names.into_iter().map(refresh).collect()
 }
 
 type Figures = (
@@ -64,7 +76,7 @@ type Figures = (
     f64,
 );
 
-/// Brings a mirror into step with Odoo, in the caller's transaction.
+/// Syncs a mirror with Odoo, in the caller's transaction.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -92,152 +104,60 @@ fn sync_mirror(
         name!(seconds, f64),
     ),
 > {
-    let request = Request {
-        mirror,
-        since,
-        max_rows,
-        dry_run,
-        max_delete_ratio,
+    let sync = || {
+        let request = RunRequest {
+            scope: RunScope::Records {
+                since: since.map(known_to_odoo).transpose()?,
+                max_rows: max_rows.map(at_least_one).transpose()?,
+            },
+            // A caller whose variable is null did not mean a real run.
+            dry_run: dry_run.ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?,
+            max_delete_ratio: max_delete_ratio.map(ratio).transpose()?,
+        };
+        sync(&require(mirror, "mirror", MIRRORS)?, request)
     };
-    TableIterator::once(or_raise(
-        subtransaction::cancellable(|| request.run()).map_err(with_a_way_out),
+    let result = subtransaction::guarded(sync);
+    TableIterator::once(or_raise(result.map_err(with_way_out)))
+}
+
+fn sync(name: &str, request: RunRequest) -> Result<Figures> {
+    let began = Instant::now();
+    let session = &mut SpiSession::of_function();
+    version::check(session)?;
+    let finished = run_mirror(&mut host(session), name, request)?;
+    let (report, progress) = (&finished.report, &finished.report.progress);
+    Ok((
+        finished.run,
+        name.to_owned(),
+        progress.mode.name().to_owned(),
+        request.dry_run,
+        signed(progress.fetched),
+        signed(progress.inserted),
+        signed(progress.updated),
+        signed(progress.unchanged()),
+        signed(progress.deleted),
+        signed(report.odoo_count),
+        signed(report.mirror_count),
+        signed(report.odoo_count) - signed(report.mirror_count),
+        (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
     ))
 }
 
-/// What the caller of a sync asks for.
-struct Request {
-    mirror: Option<String>,
-    since: Option<TimestampWithTimeZone>,
-    max_rows: Option<i32>,
-    dry_run: Option<bool>,
-    max_delete_ratio: Option<f64>,
-}
-
-impl Request {
-    fn run(self) -> Result<Figures> {
-        let began = Instant::now();
-        let name = given(self.mirror, "mirror", MIRRORS)?;
-        // Whoever's variable is unset did not mean a real run.
-        let dry_run = self
-            .dry_run
-            .ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?;
-        let mut mirror = mirrors::load(&name)?;
-        let bound = self.since.map(known_to_odoo).transpose()?;
-        let max_rows = self.max_rows.map(at_least_one).transpose()?;
-        let max_delete_ratio = self.max_delete_ratio.map(ratio).transpose()?;
-        if bound.is_some() && !mirror.has_write_date {
-            return Err(argument(
-                "Odoo does not tell when records of this model were written",
-                "Leave since out.",
-            ));
-        }
-        target::check(&mirror, dry_run)?;
-        let connection = Connection::open(&mirror.server)?;
-        if !dry_run {
-            lock::for_transaction(&mirror.name)?;
-            // As the last holder of the lock left it.
-            mirrors::register(&mirror)?;
-            mirror = mirrors::load(&name)?;
-        }
-        // After the lock: another run may have filled the mirror as somebody else until then.
-        let leave = mirrors::leave(&mirror, &connection.account.login, max_delete_ratio)?;
-        let mut plan = Plan {
-            mirror: mirror.name.clone(),
-            mode: bound.map_or(Mode::Full, |_| Mode::Since),
-            bound,
-            also: None,
-            resume: Position::default(),
-            cursor: None,
-            // A later run finds out whether the cursor has settled.
-            overlap: TimeDelta::MAX,
-            max_rows,
-            dry_run,
-            guard: leave.guard,
-        };
-        let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
-        let filled_from = origin::admit(&fetcher, &leave, &mut plan)?;
-        let known = drift::look(&fetcher, &mut mirror, plan.reads_all())?;
-        if !dry_run {
-            drift::note(&mirror, &known)?;
-        }
-        let shape = mirrors::shape(&mirror)?;
-        let mirror = Arc::new(mirror.readable()?);
-        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror)).only_from(&filled_from);
-        let last = runs::last_tally(&mirror.name)?;
-        let mut sink = PgSink::new(&mirror, plan.dry_run).knowing(&mirror, last);
-        let report = sync::run(&mut source, &mut sink, &plan)?;
-        let run = match plan.dry_run {
-            true => {
-                warn_of_refusal(&plan, &report);
-                None
-            }
-            false => {
-                let odoo = counts::after_run(&mut source, &mirror, &report, last, || sink.tally())?;
-                let counts = Counts {
-                    odoo,
-                    mirror: sink.tally()?,
-                };
-                let learned = learned(&source, &filled_from)?;
-                let run = runs::record(&mirror.name, &shape, self.since, &report)?;
-                complete(run, &mirror, &shape, &report, counts, &connection, &learned)?;
-                Some(run)
-            }
-        };
-        Ok((
-            run,
-            plan.mirror,
-            report.mode.name().to_owned(),
-            plan.dry_run,
-            signed(report.fetched),
-            signed(report.inserted),
-            signed(report.updated),
-            signed(report.unchanged),
-            signed(report.deleted),
-            signed(report.odoo_count),
-            signed(report.mirror_count),
-            signed(report.odoo_count) - signed(report.mirror_count),
-            (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
-        ))
-    }
-}
-
-/// A sync that outlives its statement_timeout is told how it can last longer.
-fn with_a_way_out(error: Error) -> Error {
-    match error {
-        Error::Postgres {
-            sqlstate,
-            message,
-            detail,
-            hint: None,
-        } if message.contains("statement timeout") => Error::Postgres {
-            sqlstate,
-            message,
-            detail,
-            hint: Some(
-                "Nothing was lost, and nothing kept: a function is all or nothing. A long sync runs in the background: \
-                 select ipai.sync_now(...), or ipai.schedule_sync(...)."
-                    .to_owned(),
-            ),
-        },
-        other => other,
-    }
-}
-
-/// A dry run counts deletions that a real one would refuse.
-fn warn_of_refusal(plan: &Plan, report: &Report) {
-    let allowed = plan.guard.allows(report.mirror_count);
-    if report.deleted > allowed {
-        warning(
-            format!(
-                "a real run would refuse to delete {} rows: {allowed} are allowed",
-                report.deleted
-            ),
-            format!(
-                "If Odoo is right, allow it: select * from ipai.sync_mirror({}, max_delete_ratio => 1);",
-                connection::literal(&plan.mirror)
-            ),
+/// Adds a hint to the error of a sync that a time-out cancelled.
+fn with_way_out(mut error: Error) -> Error {
+    if let Error::Postgres {
+        hint: hint @ None,
+        timed_out: true,
+        ..
+    } = &mut error
+    {
+        *hint = Some(
+            "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the background: \
+             select ipai.sync_now(...), or ipai.schedule_sync(...)."
+                .to_owned(),
         );
     }
+    error
 }
 
 fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
@@ -273,7 +193,7 @@ pub fn ratio(ratio: f64) -> Result<f64> {
 const MIRRORS: &str = "select name, server from ipai.mirrors shows the mirrors.";
 
 /// An argument that may not be null. (A STRICT function would silently do nothing.)
-fn given(value: Option<String>, name: &str, hint: &str) -> Result<String> {
+fn require(value: Option<String>, name: &str, hint: &str) -> Result<String> {
     value.ok_or_else(|| argument(&format!("{name} must not be null"), hint))
 }
 

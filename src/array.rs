@@ -2,14 +2,17 @@
 //! (`utils/array.h`). Building it an element at a time would copy each cell twice more.
 
 use super::time::{days, micros};
-use ipai_odoo::error::{Error, Result};
 use ipai_mirror::{Column, Packed};
+use ipai_odoo::error::{Error, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use std::ptr;
 
-/// The column as an array of the element type that `mirror::sql` expects, in the current memory context.
-pub fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
+/// The column as an array of its carrier type, in the current memory context.
+///
+/// # Safety
+/// The result must not be used after that context is reset.
+pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     match column {
         Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) | Column::BigintArray(cells) => {
             of_packed(cells, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID)
@@ -28,8 +31,11 @@ pub fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     }
 }
 
-/// Ids, of which none is missing.
-pub fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
+/// Ids as an array, in the current memory context.
+///
+/// # Safety
+/// The result must not be used after that context is reset.
+pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
     let mut array = Array::new(ids.len(), false, ids.len() * 8, pg_sys::INT8OID)?;
     for id in ids {
         array.put(&id.to_ne_bytes());

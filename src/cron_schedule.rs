@@ -95,5 +95,5 @@ fn named(text: &str, first: usize, names: &[&str]) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
+#[path = "cron_schedule_tests.rs"]
 mod tests;

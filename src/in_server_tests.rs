@@ -7,17 +7,20 @@ use pgrx::pg_schema;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::recorded::Recorded;
-    use ipai_odoo::error::Error;
-    use ipai_mirror::{Column, FieldMap, Kind, Mirror, Packed, Page, Table};
-    use ipai_odoo::Scope;
     use crate::report;
-    use crate::sink::PgSink;
+    use crate::session::SpiSession;
     use crate::subtransaction;
-    use ipai_mirror::engine::{Sink, Written};
     use chrono::{NaiveDate, NaiveDateTime};
+    use ipai_mirror::engine::IdRange;
+    use ipai_mirror::engine::{Sink, Written};
+    use ipai_mirror::session::Session;
+    use ipai_mirror::store::sink::TableSink;
+    use ipai_mirror::{Column, FieldMap, Kind, Mirror, Packed, Page, Table};
+    use ipai_odoo::error::Error;
+    use ipai_odoo::Scope;
     use pgrx::prelude::*;
 
-    const MIGRATION: &str = include_str!("../../migrations/202601130001_IPAI_SAMPLE_METRICS.sql");
+    const MIGRATION: &str = include_str!("../migrations/202601130001_IPAI_SAMPLE_METRICS.sql");
 
     fn count(sql: &str) -> i64 {
         Spi::get_one::<i64>(sql).unwrap().unwrap()
@@ -168,7 +171,7 @@ mod tests {
             has_write_date: true,
             page_size: 10,
             max_delete_ratio: 0.2,
-            alert_field: None,
+            flag_field: None,
         }
     }
 
@@ -211,7 +214,13 @@ mod tests {
         let columns: Vec<String> = mirror
             .fields
             .iter()
-            .map(|map| format!("{} {}", ipai_mirror::store::statements::quote_ident(&map.column), map.kind.sql()))
+            .map(|map| {
+                format!(
+                    "{} {}",
+                    ipai_mirror::store::statements::quote_ident(&map.column),
+                    map.kind.sql()
+                )
+            })
             .collect();
         let table = ipai_mirror::store::statements::qualified(&mirror.target);
         Spi::run(&format!(
@@ -226,8 +235,9 @@ mod tests {
         let mirror = every_kind();
         table(&mirror);
         let page = page();
-        let mut dry = PgSink::new(&mirror, true);
-        let mut sink = PgSink::new(&mirror, false);
+        let (mut one, mut other) = (SpiSession::of_function(), SpiSession::of_function());
+        let mut dry = TableSink::new(&mut one, &mirror, None);
+        let mut sink = TableSink::new(&mut other, &mirror, Some(1));
         let two_new = Written {
             inserted: 2,
             updated: 0,
@@ -257,7 +267,8 @@ mod tests {
     fn one_changed_value_of_any_kind_is_an_update_of_one_row() {
         let mirror = every_kind();
         table(&mirror);
-        let mut sink = PgSink::new(&mirror, false);
+        let mut session = SpiSession::of_function();
+        let mut sink = TableSink::new(&mut session, &mirror, Some(1));
         for index in 0..mirror.fields.len() {
             sink.write(&page()).unwrap();
             let mut changed = page();
@@ -285,13 +296,21 @@ mod tests {
     }
 
     #[pg_test]
-    fn ids_are_compared_within_their_window() {
+    fn ids_and_digests_are_of_the_mirror_rows() {
         let mirror = every_kind();
         table(&mirror);
         Spi::run(r#"insert into "Every ""kind""" (odoo_id) select generate_series(1, 10)"#).unwrap();
-        let mut sink = PgSink::new(&mirror, false);
-        let difference = sink.compare(2, 8, &[3, 4, 6, 7, 8, 11]).unwrap();
-        assert_eq!((difference.missing, difference.gone), (vec![11], vec![5]));
+        let mut session = SpiSession::of_function();
+        let mut sink = TableSink::new(&mut session, &mirror, Some(1));
+        let window = IdRange { after: 2, upto: 8 };
+        assert_eq!(sink.ids(window), Ok(vec![3, 4, 5, 6, 7, 8]));
+        let digests = sink.digest().unwrap().unwrap();
+        assert_eq!(digests.bounds, [0, 10, 2_147_483_647]);
+        let sums = digests
+            .digests
+            .iter()
+            .map(|digest| (digest.count, digest.sum, digest.squares));
+        assert_eq!(sums.collect::<Vec<_>>(), [(10, 55, 385), (0, 0, 0)]);
         assert_eq!(sink.delete(&[5, 99]), Ok(1));
         assert_eq!(sink.count(), Ok(9));
     }
@@ -302,18 +321,18 @@ mod tests {
         // As a run asks: login, whether there is the addon, the company, fields, count, a page and that there are no more, count, all ids and that there are
         // no more, those that are active, alerts. The counts are of another time, and larger.
         let odoo = Recorded::start(vec![
-            include_str!("../../tests/corpus/odoo19/authenticate_ok.xml"),
-            include_str!("../../tests/corpus/odoo19/fault_missing_model.xml"),
-            include_str!("../../tests/corpus/odoo19/fault_missing_record_read.xml"),
-            include_str!("../../tests/corpus/odoo19/fields_get.xml"),
-            include_str!("../../tests/corpus/odoo19/search_count.xml"),
-            include_str!("../../tests/corpus/odoo19/search_read_100.xml"),
-            include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
-            include_str!("../../tests/corpus/odoo19/search_count.xml"),
-            include_str!("../../tests/corpus/odoo19/search_ids_100.xml"),
-            include_str!("../../tests/corpus/odoo19/search_read_empty.xml"),
-            include_str!("../../tests/corpus/odoo19/archived_active_test_false.xml"),
-            include_str!("../../tests/corpus/odoo19/archived_default_context.xml"),
+            include_str!("../tests/corpus/odoo19/authenticate_ok.xml"),
+            include_str!("../tests/corpus/odoo19/fault_missing_model.xml"),
+            include_str!("../tests/corpus/odoo19/fault_missing_record_read.xml"),
+            include_str!("../tests/corpus/odoo19/fields_get.xml"),
+            include_str!("../tests/corpus/odoo19/search_count.xml"),
+            include_str!("../tests/corpus/odoo19/search_read_100.xml"),
+            include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
+            include_str!("../tests/corpus/odoo19/search_count.xml"),
+            include_str!("../tests/corpus/odoo19/search_ids_100.xml"),
+            include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
+            include_str!("../tests/corpus/odoo19/archived_active_test_false.xml"),
+            include_str!("../tests/corpus/odoo19/archived_default_context.xml"),
         ]);
         server(&odoo.url);
         let report = text(
@@ -356,8 +375,17 @@ mod tests {
             message: "no".into(),
             detail: Some("facts".into()),
             hint: Some("next".into()),
+            constraint: None,
+            timed_out: false,
         };
         assert_eq!(error, Err(expected));
+        // A SQLSTATE of a trigger's own, and the name of a constraint.
+        let raised = subtransaction::within(|| -> Result<(), Error> {
+            Spi::run("do $$ begin raise exception 'no' using errcode = 'P0042', constraint = 'mine'; end $$").unwrap();
+            Ok(())
+        });
+        let raised = raised.unwrap_err();
+        assert_eq!((raised.sqlstate(), raised.constraint()), ("P0042", Some("mine")));
         let refused = subtransaction::within(|| -> Result<(), Error> {
             Spi::run("insert into public.kept values (0)").unwrap();
             Err(Error::ClientGone)
@@ -384,7 +412,7 @@ mod tests {
     #[pg_test(error = "Odoo authentication failed")]
     fn a_refused_password_is_told() {
         let odoo = Recorded::start(vec![include_str!(
-            "../../tests/corpus/odoo18/authenticate_wrong_password.xml"
+            "../tests/corpus/odoo18/authenticate_wrong_password.xml"
         )]);
         Spi::run(MIGRATION).unwrap();
         server(&odoo.url);

@@ -1,23 +1,27 @@
-//! `ipai_sync`: Odoo models mirrored into Postgres. `docs/architecture.md` walks through the rooms.
+//! The Postgres extension `ipai_sync`: the host of the engine inside the server. It is the only code that knows
+//! pgrx. `docs/explanation/architecture.md` describes the layers.
 
-pub mod error;
-pub mod fetch;
-pub mod http;
-pub mod mirror;
-pub mod odoo;
-pub mod options;
-pub mod schedule;
-pub mod secret;
-pub mod sync;
-pub mod xmlrpc;
+mod api;
+mod array;
+mod connection;
+mod cron_schedule;
+mod guc;
+mod interrupt;
+mod json;
+mod procedure;
+mod report;
+mod schedule;
+mod session;
+mod subtransaction;
+mod time;
+mod validator;
+mod version;
 
-#[cfg(feature = "_pg")]
-mod pg;
+#[cfg(feature = "pg_test")]
+mod in_server_tests;
 
-#[cfg(feature = "_pg")]
 pgrx::pg_module_magic!();
 
-#[cfg(feature = "_pg")]
 mod sql {
     use pgrx::prelude::*;
     extension_sql_file!("../sql/10_tables.sql", name = "tables", bootstrap);
@@ -32,7 +36,7 @@ mod sql {
         name = "functions",
         requires = [
             "wrapper",
-            alter_mirror_options,
+            alter_mirror,
             check_connection,
             create_mirror,
             drop_mirror,
@@ -63,10 +67,9 @@ mod sql {
 }
 
 /// Called by Postgres when it loads the library.
-#[cfg(feature = "_pg")]
 #[pgrx::prelude::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
-    pg::guc::init();
+    guc::init();
 }
 
 /// Set-up that `cargo pgrx test` asks for.

@@ -3,8 +3,9 @@
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use std::ffi::{c_char, c_void, CString};
 
-/// The value, or the error raised. Call it last: everything that must be put away has gone out of scope by then.
+/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -14,23 +15,70 @@ pub fn or_raise<T>(result: Result<T>) -> T {
 
 /// Raises the error.
 pub fn raise(error: &Error) -> ! {
+    complete_next_report(error);
     report(error, PgLogLevel::ERROR);
-    unreachable!() // invariant: a report of level ERROR unwinds and does not come back.
+    unreachable!() // invariant: a report of level ERROR unwinds.
 }
 
-/// Tells the client of something that is no error.
-pub fn notice(message: String) {
+/// What pgrx cannot report: a SQLSTATE that Postgres does not know, and the name of a constraint.
+#[repr(C)]
+struct Addition {
+    callback: pg_sys::ErrorContextCallback,
+    sqlstate: i32,
+    constraint: *mut c_char,
+}
+
+/// Lets Postgres complete the report of an error that is about to be raised.
+fn complete_next_report(error: &Error) {
+    let constraint = error.constraint().and_then(|name| CString::new(name).ok());
+    // SAFETY: the memory lives until the transaction ends, which is after the error was reported. Whoever catches
+    // the error restores the stack of callbacks.
+    unsafe {
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+        let addition = pg_sys::palloc0(size_of::<Addition>()).cast::<Addition>();
+        (*addition).sqlstate = packed(error.sqlstate());
+        if let Some(name) = constraint {
+            (*addition).constraint = pg_sys::pstrdup(name.as_ptr());
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        (*addition).callback.previous = pg_sys::error_context_stack;
+        (*addition).callback.callback = Some(complete);
+        (*addition).callback.arg = addition.cast();
+        pg_sys::error_context_stack = addition.cast();
+    }
+}
+
+extern "C-unwind" {
+    // pgrx does not bind them. Neither raises an error.
+    fn errcode(sqlerrcode: i32) -> i32;
+    fn err_generic_string(field: i32, text: *const c_char) -> i32;
+}
+
+/// `PG_DIAG_CONSTRAINT_NAME`
+const CONSTRAINT_NAME: i32 = b'n' as i32;
+
+/// Postgres calls it while it reports the error.
+unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
+    let addition = addition.cast::<Addition>();
+    errcode((*addition).sqlstate);
+    if !(*addition).constraint.is_null() {
+        err_generic_string(CONSTRAINT_NAME, (*addition).constraint);
+    }
+}
+
+/// Shows a notice to the client.
+pub fn notice(message: &str) {
     ereport!(
         PgLogLevel::NOTICE,
         PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-        message
+        message.to_owned()
     );
 }
 
-/// Warns the client.
-pub fn warning(message: String, hint: String) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, function_name!())
-        .set_hint(hint)
+/// Shows a warning to the client.
+pub fn warning(message: &str, hint: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
+        .set_hint(hint.to_owned())
         .report(PgLogLevel::WARNING);
 }
 
@@ -45,10 +93,14 @@ fn report(error: &Error, level: PgLogLevel) {
     report.report(level);
 }
 
-/// Five characters in Postgres's encoding: six bits each.
+/// The code of a SQLSTATE that Postgres knows.
 pub fn code(sqlstate: &str) -> PgSqlErrorCode {
-    let packed = sqlstate.bytes().rev().fold(0i32, |packed, byte| {
+    PgSqlErrorCode::from(packed(sqlstate))
+}
+
+/// Five characters in Postgres's encoding: six bits each.
+fn packed(sqlstate: &str) -> i32 {
+    sqlstate.bytes().rev().fold(0i32, |packed, byte| {
         (packed << 6) | i32::from(byte.wrapping_sub(b'0') & 0x3f)
-    });
-    PgSqlErrorCode::from(packed)
+    })
 }

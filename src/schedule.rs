@@ -1,7 +1,7 @@
 //! pg_cron's clock, for the views: when a schedule comes next, and in which time zone.
 
-use super::time::{moment, timestamptz};
-use crate::schedule;
+use crate::cron_schedule;
+use crate::time::{moment, timestamptz};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use std::ffi::CStr;
 fn next_run(schedule: &str, after: Timestamp) -> Option<Timestamp> {
     // With and without a time zone Postgres counts the same microseconds.
     let after = TimestampWithTimeZone::try_from(pg_sys::Timestamp::from(after)).ok()?;
-    let next = timestamptz(schedule::next(schedule, moment(after)?)?).ok()?;
+    let next = timestamptz(cron_schedule::next(schedule, moment(after)?)?).ok()?;
     Timestamp::try_from(pg_sys::TimestampTz::from(next)).ok()
 }
 

@@ -4,6 +4,7 @@ use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
+use std::ffi::{c_char, c_void, CStr};
 use std::panic::AssertUnwindSafe;
 
 /// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as a value.
@@ -15,19 +16,7 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
         let result = caught(|| {
-            // A procedure that commits cannot have a SET clause, and its statements must not find what others planted. It
-            // holds until the commit.
-            pg_sys::set_config_option(
-                c"search_path".as_ptr(),
-                c"pg_catalog, pg_temp".as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_LOCAL,
-                true,
-                0,
-                false,
-            );
-            // After a commit in the middle of a procedure there is none, and reading needs one.
+            // After a commit in a procedure there is no snapshot, and reading needs one.
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             let result = work();
             if result.is_ok() {
@@ -45,8 +34,7 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Runs `work` without a subtransaction: after an error the caller must [`rollback`] at once. This is the net below
-/// everything that a procedure does, so that it always records its end and gives its lock back.
+/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the error.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: a plain read, and put back after an error that left another context behind.
     unsafe {
@@ -55,24 +43,6 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         pg_sys::MemoryContextSwitchTo(context);
         result
     }
-}
-
-/// Runs `work` and gives back as a value what cancels it; every other error of SQL goes its way as it is. The transaction is
-/// over then, and the error must be raised.
-pub fn cancellable<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let work = AssertUnwindSafe(work);
-    PgTryBuilder::new(AssertUnwindSafe(move || {
-        let work = work;
-        (work.0)()
-    }))
-    .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |error| Err(value(error)))
-    .execute()
-}
-
-/// Like [`within`], and once more after an error: a cancel that was pending is used up by then, and what must be done at
-/// the end must be done.
-pub fn insist(work: impl Fn() -> Result<()>) -> Result<()> {
-    within(&work).or_else(|_| within(&work))
 }
 
 /// Commits what a procedure has done so far and begins a new transaction.
@@ -93,31 +63,116 @@ pub fn rollback() -> Result<()> {
     })
 }
 
+/// Sets the search path until the end of the transaction: a procedure that commits cannot have a SET clause, and
+/// its statements must not find objects that others planted.
+pub fn fix_search_path() {
+    // SAFETY: both are texts that end in a zero byte, and the setting exists.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed since the
+/// caller's statement began.
+pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: the pair of push and pop. After an error of SQL the rollback pops it.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = work();
+    // SAFETY: see above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut details = Details::default();
+    let mut callback = pg_sys::ErrorContextCallback {
+        // SAFETY: a plain read.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(note_details),
+        arg: std::ptr::from_mut(&mut details).cast(),
+    };
+    // SAFETY: removed below, whatever happens: the builder catches everything.
+    unsafe { pg_sys::error_context_stack = &mut callback };
     let work = AssertUnwindSafe(work);
-    PgTryBuilder::new(AssertUnwindSafe(move || {
+    let result = PgTryBuilder::new(AssertUnwindSafe(move || {
         let work = work;
-        (work.0)()
+        (work.0)().map_err(Caught::Value)
     }))
-    .catch_others(|error| Err(value(error)))
-    .catch_rust_panic(|error| Err(value(error)))
-    .execute()
+    .catch_others(|error| Err(Caught::Raised(error)))
+    .catch_rust_panic(|error| Err(Caught::Raised(error)))
+    .execute();
+    // SAFETY: see above.
+    unsafe { pg_sys::error_context_stack = callback.previous };
+    result.map_err(|caught| match caught {
+        Caught::Value(error) => error,
+        Caught::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) => {
+            details.complete(&report)
+        }
+        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => details.complete(&ereport),
+    })
 }
 
-fn value(error: CaughtError) -> Error {
-    match error {
-        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => postgres(&report),
-        CaughtError::RustPanic { ereport, .. } => postgres(&ereport),
+enum Caught {
+    /// `work` returned it.
+    Value(Error),
+    /// Postgres or Rust raised it.
+    Raised(CaughtError),
+}
+
+/// What pgrx drops of an error of Postgres.
+#[derive(Default)]
+struct Details {
+    /// Also one that Postgres does not know, of a trigger.
+    sqlstate: Option<i32>,
+    constraint: Option<String>,
+    timed_out: bool,
+}
+
+impl Details {
+    fn complete(self, report: &ErrorReportWithLevel) -> Error {
+        Error::Postgres {
+            sqlstate: sqlstate(self.sqlstate.unwrap_or(report.sql_error_code() as i32)),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+            constraint: self.constraint,
+            timed_out: self.timed_out,
+        }
     }
 }
 
-fn postgres(report: &ErrorReportWithLevel) -> Error {
-    Error::Postgres {
-        sqlstate: sqlstate(report.sql_error_code() as i32),
-        message: report.message().to_owned(),
-        detail: report.detail().map(str::to_owned),
-        hint: report.hint().map(str::to_owned),
+/// The untranslated messages of Postgres's time-outs.
+const TIMEOUTS: [&CStr; 4] = [
+    c"canceling statement due to statement timeout",
+    c"canceling statement due to lock timeout",
+    c"canceling statement due to transaction timeout",
+    c"terminating connection due to transaction timeout",
+];
+
+/// Postgres calls it while it reports an error.
+unsafe extern "C-unwind" fn note_details(details: *mut c_void) {
+    let details = &mut *details.cast::<Details>();
+    // Postgres calls this in the error context, which the copy must outlive.
+    let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
+    let error = pg_sys::CopyErrorData();
+    if (*error).elevel >= PgLogLevel::ERROR as i32 {
+        let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text));
+        details.sqlstate = Some((*error).sqlerrcode);
+        details.constraint = text((*error).constraint_name).map(|name| name.to_string_lossy().into_owned());
+        // Before translation.
+        details.timed_out = text((*error).message_id).is_some_and(|message| TIMEOUTS.contains(&message));
     }
+    pg_sys::FreeErrorData(error);
+    pg_sys::MemoryContextSwitchTo(context);
 }
 
 /// Five characters from Postgres's encoding: six bits each.

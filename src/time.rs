@@ -1,7 +1,7 @@
 //! Between chrono and Postgres, which counts microseconds (and days) from 2000-01-01.
 
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use ipai_odoo::error::{Error, Result};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -26,11 +26,6 @@ pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| Error::Internal {
         cause: "a moment is out of Postgres's range".to_owned(),
     })
-}
-
-/// The same for what may be missing.
-pub fn optional_timestamptz(moment: Option<DateTime<Utc>>) -> Result<Option<TimestampWithTimeZone>> {
-    moment.map(|moment| timestamptz(moment.naive_utc())).transpose()
 }
 
 /// The UTC moment; `None` for infinity, and for years that Odoo cannot read (it knows four digits).

@@ -1,17 +1,14 @@
-//! Library and SQL of one version: between the installation of a new library and `alter extension update` they are not.
+//! Checks that the library and the SQL of the extension have the same version. Between the installation of a new
+//! library and `alter extension update` they have not.
 
-use super::spi;
+use ipai_mirror::session::Session;
 use ipai_odoo::error::{Error, Result};
 
-/// An error that says what to do, where the extension in this database is not of the library's version.
-pub fn check() -> Result<()> {
+/// Fails with the next step if the extension in this database is not of the library's version.
+pub fn check(session: &mut dyn Session) -> Result<()> {
     let library = env!("CARGO_PKG_VERSION");
-    let installed = spi::query_one(
-        "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'",
-        &[],
-        |row| spi::column::<String>(row, 1),
-    )?;
-    match installed {
+    let sql = "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'";
+    match session.first(sql, &[], |row| row.get::<String>(0))? {
         Some(installed) if installed != library => Err(Error::Outdated {
             library: library.to_owned(),
             installed,

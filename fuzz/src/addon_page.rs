@@ -31,7 +31,6 @@ pub fn run(data: &[u8]) {
         since: None,
         also: None,
         after: 0,
-        upto: None,
         limit: 1_000,
     };
     let page = PageBuilder::new(&mirror, 0, 1_000);

@@ -9,8 +9,8 @@ pub mod values;
 
 use ipai_mirror::{FieldMap, Kind, Mirror, Page, Table};
 use ipai_odoo::retry::Policy;
-use ipai_odoo::{Account, Addon, Client, Failure, ServerInfo, Reply, Scope, Transport};
 use ipai_odoo::secret::Secret;
+use ipai_odoo::{Account, Addon, Client, Failure, Reply, Scope, ServerInfo, Transport};
 use std::time::Duration;
 
 /// Must never be seen in an error.
@@ -37,7 +37,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
         has_write_date,
         page_size: 1_000,
         max_delete_ratio: 0.2,
-        alert_field: None,
+        flag_field: None,
     }
 }
 
@@ -67,8 +67,6 @@ impl Transport for Canned {
             ..Reply::default()
         })
     }
-
-    fn post_ahead(&mut self, _path: &str, _body: String) {}
 
     fn pause(&mut self, _pause: Duration) -> Result<(), ipai_odoo::error::Error> {
         Ok(())

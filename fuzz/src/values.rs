@@ -2,8 +2,8 @@
 
 use super::{check, mirror, shown};
 use arbitrary::{Arbitrary, Result, Unstructured};
-use ipai_odoo::error::Error;
 use ipai_mirror::PageBuilder;
+use ipai_odoo::error::Error;
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar, Value};
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-"""Format, lint and types of everything; what `scripts/check` runs. `tests/architecture.rs` checks the imports between the layers."""
+"""Format, lint and types of everything; what `scripts/check` runs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ def main() -> int:
     pg15 = postgres.Installation.default()
     failed = []
     steps: list[tuple[str, list[str | Path], Mapping[str, str | None]]] = [
-        ("format of the Rust code", ["cargo", "fmt", "--check"], {}),
+        ("format of the Rust code", ["cargo", "fmt", "--all", "--check"], {}),
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the benchmark of the decoder", ["cargo", "fmt", "--check", "--manifest-path", "benches/Cargo.toml"], {}),
         (
             # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
             "lint of the Rust code",
-            ["cargo", "clippy", "-q", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
+            ["cargo", "clippy", "-q", "--workspace", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
             extension.environment(pg15),
         ),
-        ("layers below src/pg, which compile without Postgres", ["cargo", "check", "-q", "--no-default-features"], {}),
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),

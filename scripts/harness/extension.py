@@ -28,7 +28,7 @@ CRATE = paths.PROJECT
 #: The one profile of the tests and the demo. `release` is for users and for the benchmark.
 TEST_PROFILE = "dev"
 #: Where the in-server tests are. The crate's other tests need no server.
-IN_SERVER = "pg::in_server_tests"
+IN_SERVER = "in_server_tests"
 
 _TOOLS = paths.CACHE / "tools"
 
@@ -39,7 +39,7 @@ def manifest() -> dict[str, Any]:
 
 def version() -> str:
     """The version of the extension."""
-    return str(manifest()["package"]["version"])
+    return str(manifest()["workspace"]["package"]["version"])
 
 
 def ensure_cargo_pgrx() -> Path:
@@ -47,7 +47,7 @@ def ensure_cargo_pgrx() -> Path:
 
     Only the in-server tests and the comparison of the generated SQL need it.
     """
-    wanted = manifest()["dependencies"]["pgrx"]["version"].lstrip("=")
+    wanted = manifest()["workspace"]["dependencies"]["pgrx"].lstrip("=")
     program = _TOOLS / "bin/cargo-pgrx"
     with paths.lock("cargo-pgrx"):
         if not program.exists() or shell.run([program, "pgrx", "--version"], capture=True).stdout.split()[-1] != wanted:
@@ -220,7 +220,7 @@ def generated_schema(pg: Installation) -> str:
 #: The declarations of the Rust functions, as pgrx generates them. A test compares them with the code.
 FUNCTIONS = CRATE / "sql/15_rust_functions.sql"
 _HEADER = """\
--- The functions that are written in Rust. Generated from src/pg; a test writes this file:
+-- The functions that are written in Rust. Generated from src; a test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
 """
@@ -231,7 +231,7 @@ def declarations(schema: str) -> str:
     blocks = re.findall(r"^/\* <begin connected objects> \*/\n-- src/(.*?):\d+\n(.*?)^/\* </end", schema, re.MULTILINE | re.DOTALL)
     found = []
     for file, block in blocks:
-        if file in ("lib.rs", "pg/in_server_tests.rs"):
+        if file in ("lib.rs", "in_server_tests.rs"):
             continue
         text = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)
         text = re.sub(r"[ \t]*/\*.*?\*/", "", text).replace("\t", "    ").replace("CREATE  FUNCTION", "CREATE FUNCTION")

@@ -25,7 +25,7 @@ def pure(words: Words) -> Totals:
     """What needs no Postgres to run, and the recorded answers of real Odoo servers."""
     nextest = setup.ensure_venv().with_name("cargo-nextest")
     postgres15 = postgres.Installation.default()
-    files = [path.stem for path in (paths.PROJECT / "tests").glob("*.rs") if any(word in path.stem for word in words)]
+    files = [path.stem for path in paths.PROJECT.glob("crates/*/tests/*.rs") if any(word in path.stem for word in words)]
     named = " + ".join([*(f"test({word})" for word in words), *(f"binary({file})" for file in files)]) or "all()"
     chosen = f"({named}) - test(/^{extension.IN_SERVER}/)"
     report = paths.PROJECT / "target/nextest/default/junit.xml"
@@ -33,7 +33,7 @@ def pure(words: Words) -> Totals:
     shell.say("Compiling the Rust tests: about 3 minutes the first time, then seconds")
     tests = shell.run(
         [
-            *(nextest, "nextest", "run", "--no-tests=pass", "--filterset", chosen),
+            *(nextest, "nextest", "run", "--workspace", "--no-tests=pass", "--filterset", chosen),
             *extension.test_features(postgres15),
         ],
         cwd=paths.PROJECT,
@@ -137,13 +137,13 @@ _EITHER = r"\b(?:def (?=test_)|(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`])
 
 #: In the order in which they run: those that only compile come last, as `prepare` builds for them meanwhile.
 LAYERS: dict[str, Layer] = {
-    "pure": Layer(pure, ("src/**/*.rs", "tests/*.rs"), _RUST),
+    "pure": Layer(pure, ("crates/**/*.rs", "src/**/*_tests.rs"), _RUST),
     "database": Layer(database, ("supabase/tests/**/*.sql",), r"(.+)"),
     "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
     "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
     "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _EITHER),
-    "server15": Layer(server15, ("src/pg/in_server_tests.rs",), _RUST),
-    "server17": Layer(server17, ("src/pg/in_server_tests.rs",), _RUST),
+    "server15": Layer(server15, ("src/in_server_tests.rs",), _RUST),
+    "server17": Layer(server17, ("src/in_server_tests.rs",), _RUST),
     "package": Layer(package, ("tests/package/test_*.py",), _PYTHON),
 }
 

@@ -1,17 +1,21 @@
-//! Functions that make, change and drop mirrors.
+//! Functions that create, alter and drop mirrors.
 
-use super::{argument, given, MIRRORS};
-use ipai_odoo::error::Result;
-use crate::define::{self, Request};
+use super::{argument, require, MIRRORS};
+use crate::connection::ServerAccounts;
 use crate::json::JsonText;
 use crate::report::or_raise;
-use crate::settings::Settings;
+use crate::session::SpiSession;
+use crate::version;
+use ipai_mirror::manage::{self, Request};
+use ipai_mirror::session::internal;
+use ipai_mirror::store::settings::Settings;
+use ipai_odoo::error::Result;
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
 type Defined = (String, String, String, String, &'static str, String);
 
-/// Makes a mirror of a model.
+/// Creates a mirror of a model.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity, clippy::too_many_arguments)]
@@ -45,7 +49,7 @@ fn create_mirror(
 > {
     let create = || -> Result<Vec<Defined>> {
         let request = Request {
-            model: given(
+            model: require(
                 odoo_model,
                 "odoo_model",
                 "select * from ipai.odoo_models() shows the models.",
@@ -61,16 +65,16 @@ fn create_mirror(
                 lang,
                 company_ids: company_ids.map(|ids| all(ids, "company_ids")).transpose()?,
                 page_size,
-                overlap,
-                reconcile_every,
+                overlap: interval_text(overlap)?,
+                reconcile_every: interval_text(reconcile_every)?,
                 max_delete_ratio,
                 enabled,
-                alert_field,
+                flag_field: alert_field,
                 ..Settings::default()
             },
         };
-        let (mirror, defined) = define::create(request)?;
-        let row = |defined: ipai_mirror::Defined| {
+        let (mirror, defined) = manage::create(&mut session()?, &ServerAccounts, request)?;
+        let row = |defined: ipai_mirror::definition::Defined| {
             let map = defined.map;
             let target = mirror.target.display();
             (
@@ -88,11 +92,10 @@ fn create_mirror(
 }
 
 /// Changes options of a mirror; null leaves one as it is.
-// A name of its own: the library may be newer than the SQL that calls it, and version 0.1.0 had two arguments.
-#[pg_extern(name = "alter_mirror")]
+#[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
-fn alter_mirror_options(
+fn alter_mirror(
     mirror: Option<String>,
     server: default!(Option<String>, "NULL"),
     domain: default!(Option<JsonText>, "NULL"),
@@ -116,38 +119,33 @@ fn alter_mirror_options(
             lang,
             company_ids: company_ids.map(|ids| all(ids, "company_ids")).transpose()?,
             page_size,
-            overlap,
-            reconcile_every,
+            overlap: interval_text(overlap)?,
+            reconcile_every: interval_text(reconcile_every)?,
             max_delete_ratio,
             enabled,
-            alert_field,
-            late_after,
+            flag_field: alert_field,
+            late_after: interval_text(late_after)?,
             max_failures,
             max_delta,
             max_alert_ratio,
         };
-        define::alter(&given(mirror, "mirror", MIRRORS)?, &settings)
+        manage::alter(
+            &mut session()?,
+            &ServerAccounts,
+            &require(mirror, "mirror", MIRRORS)?,
+            &settings,
+        )
     };
     or_raise(alter());
 }
 
-/// Lets the script of version 0.1.0 load, from which an update begins; until then it says that one is needed.
-#[pg_extern(sql = false)]
-fn alter_mirror(mirror: Option<String>, server: Option<String>) {
-    let settings = Settings {
-        server,
-        ..Settings::default()
-    };
-    or_raise(given(mirror, "mirror", MIRRORS).and_then(|mirror| define::alter(&mirror, &settings)));
-}
-
-/// Forgets a mirror and its runs.
+/// Drops a mirror and its runs.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn drop_mirror(mirror: Option<String>, drop_table: default!(Option<bool>, "false")) {
     let drop = || {
         let drop_table = drop_table.ok_or_else(|| argument("drop_table must not be null", "It is true or false."))?;
-        define::drop_mirror(&given(mirror, "mirror", MIRRORS)?, drop_table)
+        manage::drop_mirror(&mut session()?, &require(mirror, "mirror", MIRRORS)?, drop_table)
     };
     or_raise(drop());
 }
@@ -160,7 +158,7 @@ type Refreshed = (
     Option<String>,
 );
 
-/// Compares the fields of a mirror with Odoo's, adds some and forgets others.
+/// Compares the fields of a mirror with Odoo's, adds some and drops others.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -179,10 +177,10 @@ fn refresh_mirror(
     ),
 > {
     let refresh = || -> Result<Vec<Refreshed>> {
-        let mirror = given(mirror, "mirror", MIRRORS)?;
+        let mirror = require(mirror, "mirror", MIRRORS)?;
         let add = add_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "add_fields"))?;
         let drop = drop_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "drop_fields"))?;
-        let rows = define::refresh(&mirror, add, &drop)?.into_iter();
+        let rows = manage::refresh(&mut session()?, &ServerAccounts, &mirror, add, &drop)?.into_iter();
         Ok(rows
             .map(|row| (row.field, row.column, row.column_type, row.status, row.note))
             .collect())
@@ -194,4 +192,19 @@ fn refresh_mirror(
 fn all<T>(elements: Vec<Option<T>>, name: &str) -> Result<Vec<T>> {
     let elements: Option<Vec<T>> = elements.into_iter().collect();
     elements.ok_or_else(|| argument(&format!("{name} holds a null"), "Leave it out."))
+}
+
+/// The session of a function, in a database whose SQL has the library's version.
+fn session() -> Result<SpiSession> {
+    let mut session = SpiSession::of_function();
+    version::check(&mut session)?;
+    Ok(session)
+}
+
+/// An interval as a text that Postgres reads.
+fn interval_text(interval: Option<Interval>) -> Result<Option<String>> {
+    let Some(interval) = interval else {
+        return Ok(None);
+    };
+    Spi::get_one_with_args("select $1::text", &[interval.into()]).map_err(internal)
 }

@@ -1,16 +1,21 @@
 //! Functions that ask Odoo.
 
-use super::given;
-use ipai_odoo::error::{Error, Result};
-use ipai_mirror::{by_default, Kind};
-use ipai_odoo::retry::Policy;
-use ipai_odoo::Addon;
-use crate::connection::{self, Connection};
+use super::{argument, require};
+use crate::connection::ServerAccounts;
 use crate::json::JsonText;
-use crate::report::{or_raise, warning};
-use crate::runs::signed;
-use crate::{define, interrupt, logins, mirrors};
+use crate::report::or_raise;
+use crate::session::SpiSession;
+use crate::version;
+use ipai_mirror::connection::{Accounts, Connection};
+use ipai_mirror::definition::by_default;
+use ipai_mirror::manage::fields_of;
+use ipai_mirror::session::{signed, Session};
+use ipai_mirror::store::{mirrors, servers};
+use ipai_mirror::Kind;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::retry::Policy;
 use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::Addon;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
 use std::time::Instant;
@@ -23,8 +28,9 @@ fn odoo_version(server: default!(Option<String>, "NULL")) -> String {
 }
 
 fn version_of(server: Option<String>) -> Result<String> {
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let fetcher = connection.fresh_fetcher()?;
+    let session = &mut SpiSession::of_function();
+    let connection = open(session, server)?;
+    let fetcher = connection.fresh_fetcher(session)?;
     Ok(fetcher.run(|client| client.version())?.server_version)
 }
 
@@ -72,16 +78,17 @@ fn check_connection(
 }
 
 fn check(server: Option<String>) -> Result<Vec<Check>> {
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let scopes = mirrors::scopes(&connection.server)?;
-    let fetcher = connection.fresh_fetcher()?;
+    let session = &mut SpiSession::of_function();
+    let connection = open(session, server)?;
+    let scopes = mirrors::scopes(session, &connection.server)?;
+    let fetcher = connection.fresh_fetcher(session)?;
     let asked = Instant::now();
     let version = fetcher.run(|client| client.version())?;
     let latency = asked.elapsed();
     let uid = fetcher.run(|client| client.authenticate())?;
     fetcher.run(|client| client.look_for_addon())?;
-    let known = fetcher.run(|client| Ok(client.known().clone()))?;
-    logins::remember(&connection, &known)?;
+    connection.store_findings(session, &fetcher)?;
+    let known = fetcher.run(|client| Ok(client.server_info().clone()))?;
     let mut rows = Vec::new();
     for scope in scopes {
         let model = scope.model.clone();
@@ -132,11 +139,12 @@ fn odoo_models(
 }
 
 fn models(server: Option<String>) -> Result<Vec<(String, String, Vec<String>)>> {
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let mirrors = mirrors::of_server(&connection.server)?;
-    let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
+    let session = &mut SpiSession::of_function();
+    let connection = open(session, server)?;
+    let mirrors = mirrors::of_server(session, &connection.server)?;
+    let fetcher = connection.fetcher(session, Policy::NONE)?;
     let models = fetcher.run(|client| client.models())?;
-    logins::remember_of(&connection, &fetcher)?;
+    connection.store_findings(session, &fetcher)?;
     let row = |(model, label): (String, String)| {
         let names = mirrors.iter().filter(|mirror| mirror.scope.model == model);
         let names = names.map(|mirror| mirror.name.clone()).collect();
@@ -182,11 +190,12 @@ fn odoo_fields(
 }
 
 fn fields(server: Option<String>, model: Option<String>) -> Result<Vec<FieldRow>> {
-    let model = given(model, "model", MODELS)?;
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let mut mirrors = mirrors::of_server(&connection.server)?;
+    let model = require(model, "model", MODELS)?;
+    let session = &mut SpiSession::of_function();
+    let connection = open(session, server)?;
+    let mut mirrors = mirrors::of_server(session, &connection.server)?;
     mirrors.retain(|mirror| mirror.scope.model == model);
-    let fetcher = connection.fetcher(Policy::NONE, interrupt::tick)?;
+    let fetcher = connection.fetcher(session, Policy::NONE)?;
     let row = |field: ipai_odoo::Field| {
         let columns = mirrors.iter().flat_map(|mirror| {
             let maps = mirror.fields.iter().filter(|map| map.field == field.name);
@@ -204,8 +213,8 @@ fn fields(server: Option<String>, model: Option<String>) -> Result<Vec<FieldRow>
             columns.collect(),
         )
     };
-    let fields = define::fields_of(&fetcher, &model)?;
-    logins::remember_of(&connection, &fetcher)?;
+    let fields = fields_of(&fetcher, &model)?;
+    connection.store_findings(session, &fetcher)?;
     Ok(fields.into_iter().map(row).collect())
 }
 
@@ -230,14 +239,14 @@ fn call(
     kwargs: Option<JsonText>,
 ) -> Result<JsonB> {
     let (model, method) = (
-        given(model, "model", MODELS)?,
-        given(method, "method", "It is the name of a method of the model.")?,
+        require(model, "model", MODELS)?,
+        require(method, "method", "It is the name of a method of the model.")?,
     );
     let args = match args.map(|args| args.parse("args")).transpose()?.map(Value::from_json) {
         None => Vec::new(),
         Some(Value::Array(args)) => args,
         Some(_) => {
-            return Err(super::argument(
+            return Err(argument(
                 "args must be a JSON array",
                 "It holds the arguments by position: '[[1, 2], \"x\"]'.",
             ))
@@ -251,18 +260,19 @@ fn call(
         None => Vec::new(),
         Some(Value::Struct(kwargs)) => kwargs,
         Some(_) => {
-            return Err(super::argument(
+            return Err(argument(
                 "kwargs must be a JSON object",
                 "It holds the arguments by name: '{\"limit\": 10}'.",
             ))
         }
     };
-    let connection = Connection::open(&server_or_only(server)?)?;
-    let fetcher = connection.fetcher(Policy::SYNC, interrupt::tick)?;
+    let session = &mut SpiSession::of_function();
+    let connection = open(session, server)?;
+    let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let called = (model.clone(), method.clone());
     // Before the call: nothing may fail once Odoo has carried it out.
     fetcher.run(|client| client.prove_login())?;
-    logins::remember_of(&connection, &fetcher)?;
+    connection.store_findings(session, &fetcher)?;
     let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
     match result {
         Some(value) => Ok(JsonB(value.to_json())),
@@ -271,7 +281,7 @@ fn call(
                 model: called.0,
                 method: called.1,
             };
-            warning(error.to_string(), error.hint().unwrap_or_default());
+            session.warning(&error.to_string(), &error.hint().unwrap_or_default());
             Ok(JsonB(serde_json::Value::Null))
         }
     }
@@ -279,9 +289,12 @@ fn call(
 
 const MODELS: &str = "select * from ipai.odoo_models() shows the models.";
 
-fn server_or_only(server: Option<String>) -> Result<String> {
-    match server {
-        Some(server) => Ok(server),
-        None => connection::only_server("Name one: select * from ipai.check_connection('...');"),
-    }
+/// The connection of this server, or of the only one.
+fn open(session: &mut SpiSession, server: Option<String>) -> Result<Connection> {
+    version::check(session)?;
+    let server = match server {
+        Some(server) => server,
+        None => servers::only_server(session, "Name one: select * from ipai.check_connection('...');")?,
+    };
+    ServerAccounts.open(session, &server)
 }

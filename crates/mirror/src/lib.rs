@@ -3,9 +3,13 @@
 //! This crate knows no host: SQL goes through [`session::Session`], which the extension implements over SPI
 //! and a program over the wire protocol.
 
+pub mod connection;
 pub mod definition;
 pub mod engine;
+pub mod manage;
 pub mod page;
+mod progress;
+pub mod run_mirror;
 pub mod session;
 pub mod source;
 pub mod store;

@@ -1,11 +1,12 @@
-//! The one seam between what is SQL and where it runs: SPI inside of the server, the wire protocol outside.
+//! The seam between SQL and its host: SPI inside the server, the wire protocol outside.
 
-use ipai_odoo::error::{Error, Result};
+use crate::source::Tick;
 use crate::Column;
 use chrono::NaiveDateTime;
+use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
 
-/// A parameter: borrowed, so that a page's buffers are copied once, by whoever encodes them.
+/// A parameter of a statement. It borrows, so a page is copied only once, by the host that encodes it.
 #[derive(Debug, Clone, Copy)]
 pub enum Param<'a> {
     Bool(Option<bool>),
@@ -13,17 +14,51 @@ pub enum Param<'a> {
     Bigint(Option<i64>),
     Double(Option<f64>),
     Text(Option<&'a str>),
-    /// UTC
+    /// UTC.
     Timestamptz(Option<NaiveDateTime>),
-    /// bigint[] without nulls
+    /// A bigint[] without nulls.
     Bigints(&'a [i64]),
-    /// text[] without nulls
+    /// A text[] without nulls.
     Texts(&'a [String]),
-    /// A page's column, as an array of what carries its kind (`mirror::sql::carrier`).
+    /// A column of a page, as an array of its carrier type ([`crate::store::statements::carrier`]).
     Column(&'a Column),
 }
 
-/// A value of an answer. Statements cast what they give to one of these types.
+macro_rules! into_param {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl<'a> From<$type> for Param<'a> {
+            fn from(value: $type) -> Self {
+                Param::$variant(Some(value))
+            }
+        }
+        impl<'a> From<Option<$type>> for Param<'a> {
+            fn from(value: Option<$type>) -> Self {
+                Param::$variant(value)
+            }
+        }
+    )*};
+}
+into_param!(bool => Bool, i32 => Integer, i64 => Bigint, f64 => Double, &'a str => Text, NaiveDateTime => Timestamptz);
+
+impl<'a> From<&'a String> for Param<'a> {
+    fn from(text: &'a String) -> Self {
+        Param::Text(Some(text))
+    }
+}
+
+impl<'a> From<&'a [i64]> for Param<'a> {
+    fn from(ids: &'a [i64]) -> Self {
+        Param::Bigints(ids)
+    }
+}
+
+impl<'a> From<&'a [String]> for Param<'a> {
+    fn from(texts: &'a [String]) -> Self {
+        Param::Texts(texts)
+    }
+}
+
+/// A value in a result. Statements cast their results to these types; other types are cast in SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     Null,
@@ -32,52 +67,57 @@ pub enum Value<'a> {
     Bigint(i64),
     Double(f64),
     Text(Cow<'a, str>),
+    /// UTC.
     Timestamptz(NaiveDateTime),
+    Bigints(Vec<i64>),
     Texts(Vec<String>),
 }
 
-/// A row, as long as it is looked at.
+/// A row of a result, for as long as it is visited. Columns count from 0.
 pub trait Row {
     fn value(&self, column: usize) -> Result<Value<'_>>;
 }
 
-/// What is done with each row.
-pub type Each<'e> = dyn FnMut(&dyn Row) -> Result<()> + 'e;
+/// Visits each row.
+pub type Visitor<'v> = dyn FnMut(&dyn Row) -> Result<()> + 'v;
 
-/// A part of a transaction.
-pub type Part<'w> = dyn FnMut(&mut dyn Session) -> Result<()> + 'w;
+/// Work inside a savepoint.
+pub type Work<'w> = dyn FnMut(&mut dyn Session) -> Result<()> + 'w;
 
-/// A session of the database that has the mirrors.
+/// A session with the database that holds the mirrors.
 ///
-/// An error outside of a [`savepoint`](Session::savepoint) spoils the transaction: `rollback` and nothing else may follow, and where there is
-/// none (in a function) the error must be raised.
+/// After an error outside a [`savepoint`](Session::savepoint) only `rollback` may follow; where the host
+/// cannot roll back (in a function), the error must be raised.
 pub trait Session {
-    /// Rows of a statement that changes nothing; inside of the server it takes no transaction id. All memory of the answer is free when
-    /// this returns. How many rows there were.
-    fn query(&mut self, sql: &str, params: &[Param<'_>], each: &mut Each<'_>) -> Result<u64>;
+    /// Runs a statement that changes nothing, and returns the number of its rows. It sees everything
+    /// committed before it, and takes no transaction id. The memory of the result is freed on return.
+    fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64>;
 
-    /// The same for a statement that may change something; how many rows it gave or, without any, changed.
-    fn execute(&mut self, sql: &str, params: &[Param<'_>], each: &mut Each<'_>) -> Result<u64>;
+    /// Runs a statement that may change something, and returns the number of rows that it returned or changed.
+    fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64>;
 
-    /// Does `work` so that an error, which comes back as a value, undoes it alone.
-    fn savepoint(&mut self, work: &mut Part<'_>) -> Result<()>;
+    /// Runs `work`. An error undoes the work alone and is returned.
+    fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()>;
 
-    /// Ends the transaction where the host may do that, and does nothing in a function. No transaction is open (on the wire) or holds
-    /// anything (in a procedure) before the next statement.
+    /// Commits, if the host may; otherwise does nothing. Until the next statement nothing is locked.
     fn commit(&mut self) -> Result<()>;
 
-    /// Undoes what was not committed; an error where the host cannot.
+    /// Undoes everything since the last commit. Fails if the host may not.
     fn rollback(&mut self) -> Result<()>;
 
-    /// Tells a person.
+    /// Whether [`Session::commit`] commits.
+    fn may_commit(&self) -> bool;
+
+    /// Shows a notice to the caller.
     fn notice(&mut self, message: &str);
 
-    /// What is done ten times a second wherever anybody waits. Apart from the session, which is borrowed by the sink while the source waits.
+    /// Shows a warning to the caller.
+    fn warning(&mut self, message: &str, hint: &str);
+
+    /// The function that is called ten times a second while the caller waits. It is no method: the sink holds
+    /// the session while the source waits.
     fn ticker(&self) -> Tick;
 }
-
-/// An error ends the wait. A plain function: inside of the server it must run on the backend's thread, outside it looks at a flag.
-pub type Tick = fn() -> Result<()>;
 
 impl dyn Session + '_ {
     /// [`Session::savepoint`] with a result.
@@ -92,7 +132,13 @@ impl dyn Session + '_ {
         done.ok_or(Error::Cancelled)
     }
 
-    pub fn all<T>(&mut self, sql: &str, params: &[Param<'_>], mut read: impl FnMut(&dyn Row) -> Result<T>) -> Result<Vec<T>> {
+    /// All rows of a query.
+    pub fn all<T>(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&dyn Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         self.query(sql, params, &mut |row| {
             rows.push(read(row)?);
@@ -101,8 +147,23 @@ impl dyn Session + '_ {
         Ok(rows)
     }
 
+    /// The first row of a query.
+    pub fn first<T>(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        read: impl FnMut(&dyn Row) -> Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.all(sql, params, read)?.into_iter().next())
+    }
+
     /// The first row of a statement that may change something.
-    pub fn one<T>(&mut self, sql: &str, params: &[Param<'_>], mut read: impl FnMut(&dyn Row) -> Result<T>) -> Result<Option<T>> {
+    pub fn change<T>(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&dyn Row) -> Result<T>,
+    ) -> Result<Option<T>> {
         let mut first = None;
         self.execute(sql, params, &mut |row| {
             if first.is_none() {
@@ -112,6 +173,16 @@ impl dyn Session + '_ {
         })?;
         Ok(first)
     }
+
+    /// Runs a statement and returns the number of rows that it returned or changed.
+    pub fn run(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        self.execute(sql, params, &mut |_| Ok(()))
+    }
+
+    /// Whether a query that returns one boolean returned true.
+    pub fn is_true(&mut self, sql: &str, params: &[Param<'_>]) -> Result<bool> {
+        Ok(self.first(sql, params, |row| row.optional(0))?.flatten() == Some(true))
+    }
 }
 
 impl dyn Row + '_ {
@@ -119,13 +190,27 @@ impl dyn Row + '_ {
     pub fn optional<'r, T: TryFrom<Value<'r>>>(&'r self, column: usize) -> Result<Option<T>> {
         match self.value(column)? {
             Value::Null => Ok(None),
-            value => T::try_from(value).map(Some).map_err(|_| internal(format!("column {column} has another type"))),
+            value => T::try_from(value)
+                .map(Some)
+                .map_err(|_| internal(format!("column {column} has an unexpected type"))),
         }
     }
 
     /// A column that is never null.
     pub fn get<'r, T: TryFrom<Value<'r>>>(&'r self, column: usize) -> Result<T> {
-        self.optional(column)?.ok_or_else(|| internal(format!("column {column} is null")))
+        self.optional(column)?
+            .ok_or_else(|| internal(format!("column {column} is null")))
+    }
+
+    /// A count; null is zero.
+    pub fn count(&self, column: usize) -> Result<u64> {
+        Ok(self.optional_count(column)?.unwrap_or(0))
+    }
+
+    /// A count that may be null.
+    pub fn optional_count(&self, column: usize) -> Result<Option<u64>> {
+        let count: Option<i64> = self.optional(column)?;
+        Ok(count.and_then(|count| u64::try_from(count).ok()))
     }
 }
 
@@ -142,10 +227,19 @@ macro_rules! from_value {
         }
     )*};
 }
-from_value!(Bool => bool, Integer => i32, Bigint => i64, Double => f64, Text => String, Timestamptz => NaiveDateTime, Texts => Vec<String>);
+from_value!(
+    Bool => bool, Integer => i32, Bigint => i64, Double => f64, Text => String, Timestamptz => NaiveDateTime,
+    Bigints => Vec<i64>, Texts => Vec<String>
+);
 
+/// An error that is a mistake of this project.
 pub fn internal(cause: impl std::fmt::Display) -> Error {
     Error::Internal {
         cause: cause.to_string(),
     }
+}
+
+/// A count as Postgres stores it.
+pub fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

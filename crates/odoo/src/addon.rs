@@ -94,13 +94,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// One page in keyset order into `page`, as [`Client::search_read`] gives it, with all records in lists of ids.
-    pub fn export<V: RowVisitor>(
-        &mut self,
-        scope: &Scope,
-        fields: &[String],
-        wanted: &Wanted,
-        page: V,
-    ) -> Result<V> {
+    pub fn export<V: RowVisitor>(&mut self, scope: &Scope, fields: &[String], wanted: &Wanted, page: V) -> Result<V> {
         self.export_domain(scope, fields, scope.domain(wanted.terms()), wanted.limit, page)
     }
 

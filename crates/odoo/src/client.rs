@@ -2,7 +2,7 @@
 
 use super::fault::{self, Called, Meaning};
 use super::retry::Policy;
-use super::{domain, field, Account, Database, Failure, Field, ServerInfo, Reply, Resend, Transport};
+use super::{domain, field, Account, Database, Failure, Field, Reply, Resend, ServerInfo, Transport};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
 use chrono::{DateTime, NaiveDateTime, Utc};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::retry::Policy;
-use super::{field, Account, Client, Failure, ServerInfo, Reply, Resend, Safety, Scope, Transport, Wanted};
+use super::{field, Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::xmlrpc::{encode_call, RowVisitor, Scalar, Value};
@@ -498,9 +498,7 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
             after: 41,
             limit: 500,
         };
-        let rows = client
-            .search_read(&scope, &fields, &wanted, Rows::default)
-            .unwrap();
+        let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),
@@ -670,7 +668,13 @@ fn a_password_that_cannot_be_sent_is_not_shown() {
         log: Log::default(),
         pause: Ok(()),
     };
-    let mut client = Client::new(script, account.clone(), RETRIES, ServerInfo::default(), Default::default());
+    let mut client = Client::new(
+        script,
+        account.clone(),
+        RETRIES,
+        ServerInfo::default(),
+        Default::default(),
+    );
     let error = client.authenticate().unwrap_err();
     assert!(!format!("{error} {error:?} {account:?}").contains("s3cret"), "{error}");
     assert_eq!(error.sqlstate(), "22021");

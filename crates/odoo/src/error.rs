@@ -104,7 +104,7 @@ pub enum Error {
     #[error("run_sync cannot run inside a transaction")]
     InTransaction,
     #[error("{} of {total} mirrors failed: {}", .failures.len(), names(.failures))]
-    Several {
+    MultipleMirrorsFailed {
         failures: Vec<(String, Error)>,
         total: usize,
     },
@@ -115,6 +115,10 @@ pub enum Error {
         message: String,
         detail: Option<String>,
         hint: Option<String>,
+        /// Name of the violated constraint.
+        constraint: Option<String>,
+        /// Whether a time-out of Postgres cancelled the statement.
+        timed_out: bool,
     },
     #[error("the client of this session is gone")]
     ClientGone,
@@ -157,9 +161,29 @@ impl Error {
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
-            Error::Several { failures, .. } => failures.first().map_or("XX000", |(_, error)| error.sqlstate()),
+            Error::MultipleMirrorsFailed { failures, .. } => {
+                failures.first().map_or("XX000", |(_, error)| error.sqlstate())
+            }
             Error::Postgres { sqlstate, .. } => sqlstate,
             Error::Internal { .. } => "XX000",
+        }
+    }
+
+    /// Whether a time-out of Postgres is the cause, and not a person who cancelled.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Error::Postgres { timed_out, .. } => *timed_out,
+            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.is_timeout(),
+            _ => false,
+        }
+    }
+
+    /// Name of the constraint that Postgres reports as violated.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Error::Postgres { constraint, .. } => constraint.as_deref(),
+            Error::Record { cause: error, .. } => error.constraint(),
+            _ => None,
         }
     }
 
@@ -169,7 +193,7 @@ impl Error {
             Error::Connect { cause, .. } => Some(cause.clone()),
             Error::Authentication { login } => Some(format!("User \"{login}\" was refused.")),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => Some(traceback.clone()),
-            Error::Several { failures, .. } => Some(
+            Error::MultipleMirrorsFailed { failures, .. } => Some(
                 failures
                     .iter()
                     .map(|(mirror, error)| format!("{mirror}: {error} ({})", error.sqlstate()))
@@ -297,7 +321,7 @@ impl Error {
             Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
                  editor page with nothing else. Inside a transaction use ipai.sync_mirror()."
                 .into(),
-            Error::Several { failures, .. } => match failures.as_slice() {
+            Error::MultipleMirrorsFailed { failures, .. } => match failures.as_slice() {
                 [(_, only)] => return only.hint(),
                 _ => "ipai.sync_runs has the whole errors.".into(),
             },

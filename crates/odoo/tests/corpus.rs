@@ -14,7 +14,9 @@ use ipai_odoo::xmlrpc::{
 use serde_json::{json, Value as Json};
 
 fn folder(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/corpus")
+        .join(version)
 }
 
 /// Name and content of all recorded answers of a version.

@@ -1,15 +1,17 @@
 //! Tests of what `create_mirror` decides, over the fields of real Odoo servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{by_default, define, drift, Constant, Defined, Drift, FieldMap, Kind, Problem, Table, MirrorRequest};
-use ipai_odoo::error::Error;
+use super::{by_default, define, drift, Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table};
 use crate::store::ddl;
-use ipai_odoo::Field;
+use ipai_odoo::error::Error;
 use ipai_odoo::xmlrpc::{decode, Limits, Value};
+use ipai_odoo::Field;
 use std::path::Path;
 
 fn recorded(name: &str) -> Vec<Field> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/corpus")
+        .join(name);
     let body = std::fs::read(path).unwrap();
     let Ok(Ok(Value::Struct(fields))) = decode(&body, &Limits::default()) else {
         panic!("{name} is no struct")

@@ -6,7 +6,7 @@ use super::{FieldMap, Kind, Table};
 pub const NAME: &str = "sample_metrics";
 pub const MODEL: &str = "ipai.sample.metric";
 /// What marks a metric as an alert.
-pub const ALERT_FIELD: &str = "is_alert";
+pub const FLAG_FIELD: &str = "is_alert";
 /// The migration that makes the table.
 pub const MIGRATION: &str = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql";
 

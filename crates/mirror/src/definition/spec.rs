@@ -50,7 +50,7 @@ pub struct Mirror {
     /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
     pub max_delete_ratio: f64,
     /// Boolean field of Odoo that marks alerts, to be counted.
-    pub alert_field: Option<String>,
+    pub flag_field: Option<String>,
 }
 
 impl Table {
@@ -62,8 +62,8 @@ impl Table {
 
 impl Mirror {
     /// The column of the field that marks alerts.
-    pub fn alert_flag(&self) -> Option<&str> {
-        self.alert_field.as_deref().and_then(|field| self.flag(field))
+    pub fn flag_column(&self) -> Option<&str> {
+        self.flag_field.as_deref().and_then(|field| self.flag(field))
     }
 
     /// The column of a boolean field, where it is mirrored.

@@ -15,8 +15,8 @@ use super::{
     plan_run, run, Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink,
     Source, Start, State, Unfinished, Written,
 };
-use ipai_odoo::error::{Error, Result};
 use crate::{Column, Newest, Page};
+use ipai_odoo::error::{Error, Result};
 
 /// What the mirror has of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

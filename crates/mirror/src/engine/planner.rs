@@ -29,7 +29,7 @@ impl Requested {
 }
 
 /// The state of a mirror before a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     /// The cursor of the last complete run (UTC). `None` before the first run, and after a change of the
     /// mirror's fields, domain, language, companies or server.

@@ -1,8 +1,6 @@
 //! Tests of a run, between a model of Odoo that changes meanwhile and a table in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-
-
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
 
@@ -47,7 +45,14 @@ fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Repo
     table.reset();
     table.dry = plan.dry_run;
     let page_size = reader.page_size;
-    run(reader, table, &Plan { page_size, ..plan.clone() })
+    run(
+        reader,
+        table,
+        &Plan {
+            page_size,
+            ..plan.clone()
+        },
+    )
 }
 
 fn apply(odoo: &Shared, ops: &[Op]) {
@@ -210,7 +215,12 @@ fn max_rows_reads_the_first_rows_and_deletes_nothing() {
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
         let fetched = max_rows.min(9);
         assert_eq!(
-            (report.progress.mode, report.progress.fetched, report.progress.deleted, report.cursor),
+            (
+                report.progress.mode,
+                report.progress.fetched,
+                report.progress.deleted,
+                report.cursor
+            ),
             (mode, fetched, 0, None)
         );
         assert_eq!(table.touched, if max_rows == 4 { vec![2, 3] } else { vec![2, 3, 7] });
@@ -249,7 +259,10 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         assert_eq!((told.cursor, counts(&told)), (None, (12, 10)));
         let done = sync(&odoo, &mut table, &plan).unwrap();
         assert_eq!(figures(&told), figures(&done));
-        assert_eq!((done.progress.inserted, done.progress.updated, done.progress.deleted), (3, 1, 1));
+        assert_eq!(
+            (done.progress.inserted, done.progress.updated, done.progress.deleted),
+            (3, 1, 1)
+        );
         assert_eq!(table.rows, odoo.borrow().rows());
     }
 }
@@ -428,7 +441,10 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
         let mut reader = Reader::new(&odoo);
         reader.tamper = tamper;
         let report = sync_from(&mut reader, &mut table, &full()).unwrap();
-        assert_eq!((report.progress.deleted, report.odoo_count, table.rows.len()), (0, 10, 10));
+        assert_eq!(
+            (report.progress.deleted, report.odoo_count, table.rows.len()),
+            (0, 10, 10)
+        );
     }
 }
 
@@ -522,9 +538,17 @@ fn digests_find_what_differs_without_asking_for_all_ids() {
         let mut reader = Reader::new(&odoo);
         (reader.digests, reader.window) = (true, 100);
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
-        assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
+        assert_eq!(
+            (report.progress.deleted, report.odoo_count, report.mirror_count),
+            (3, 37, 37)
+        );
         assert_eq!(table.rows, odoo.borrow().rows());
-        assert_eq!((calls(&reader, "digest"), calls(&reader, "ids")), (1, 1), "{:?}", reader.calls);
+        assert_eq!(
+            (calls(&reader, "digest"), calls(&reader, "ids")),
+            (1, 1),
+            "{:?}",
+            reader.calls
+        );
     }
 }
 
@@ -743,7 +767,10 @@ fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
     let odoo = Odoo::with(10);
     let mut product = Product::new(&odoo);
     let (start, report) = product.sync(Requested::Auto);
-    assert_eq!((start.mode, start.bound, report.progress.mode), (Mode::Full, None, Mode::Full));
+    assert_eq!(
+        (start.mode, start.bound, report.progress.mode),
+        (Mode::Full, None, Mode::Full)
+    );
     let cursor = product.state.cursor.unwrap();
     // The newest record.
     product.apply(&[Op::Pass(100), Op::Write(2), Op::Create]);
@@ -752,7 +779,10 @@ fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
     assert_eq!((start.mode, start.bound), (Mode::Incremental, Some(cursor - LONGEST)));
     let report = result.unwrap();
     // All ten were written within the overlap.
-    assert_eq!((report.progress.mode, figures(&report)), (Mode::Incremental, (11, 1, 1, 9, 0)));
+    assert_eq!(
+        (report.progress.mode, figures(&report)),
+        (Mode::Incremental, (11, 1, 1, 9, 0))
+    );
     assert!(!reader.calls.contains(&"ids"));
     assert!(product.is_equal() && product.state.cursor > Some(cursor));
     product.apply(&[Op::Pass(100), Op::Archive(4)]);
@@ -974,7 +1004,10 @@ fn records_that_share_a_write_date_across_pages_all_arrive() {
         product.apply(&vec![Op::CreateWithin; together]);
         product.apply(&[Op::WriteWithin(3), Op::Commit(0)]);
         let (_, report) = product.sync(Requested::Incremental);
-        assert_eq!((report.progress.inserted, report.progress.updated), (together as u64, 1));
+        assert_eq!(
+            (report.progress.inserted, report.progress.updated),
+            (together as u64, 1)
+        );
         assert!(product.is_equal());
     }
 }
@@ -1047,7 +1080,11 @@ fn a_restored_database_is_noticed_and_read_from_the_beginning() {
             let cursor = product.state.cursor;
             let (start, report) = product.sync(mode);
             assert_ne!(start.mode, Mode::Full);
-            assert_eq!((report.progress.mode, product.is_equal()), (Mode::Full, true), "{mode:?}");
+            assert_eq!(
+                (report.progress.mode, product.is_equal()),
+                (Mode::Full, true),
+                "{mode:?}"
+            );
             let notices = product.table.notices.as_slice();
             assert!(
                 matches!(notices, [notice] if notice.starts_with("m: ") && notice.contains("restored")),
@@ -1099,7 +1136,11 @@ fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo
         let (start, report) = product.sync(Requested::Auto);
         if noticed {
             kills += 1;
-            assert_eq!((start.mode, report.progress.mode), (Mode::Full, Mode::Full), "call {call}");
+            assert_eq!(
+                (start.mode, report.progress.mode),
+                (Mode::Full, Mode::Full),
+                "call {call}"
+            );
             product.sync(Requested::Auto);
             assert!(product.is_equal(), "call {call}");
         }
@@ -1117,7 +1158,10 @@ fn the_deletion_of_the_newest_record_leads_to_one_full_run_and_is_harmless() {
     assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Full, 1));
     assert_eq!((figures(&report), product.is_equal()), ((10, 0, 0, 10, 1), true));
     let (_, report) = product.sync(Requested::Incremental);
-    assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Incremental, 0));
+    assert_eq!(
+        (report.progress.mode, product.table.notices.len()),
+        (Mode::Incremental, 0)
+    );
 }
 
 #[test]
@@ -1525,8 +1569,14 @@ impl World {
             Ok(report) => {
                 assert_eq!(report.mirror_count, table.rows.len() as u64);
                 if !table.dry {
-                    assert_eq!(report.progress.inserted + report.progress.updated, table.touched.len() as u64);
-                    assert_eq!(report.progress.fetched, report.progress.inserted + report.progress.updated + report.progress.unchanged());
+                    assert_eq!(
+                        report.progress.inserted + report.progress.updated,
+                        table.touched.len() as u64
+                    );
+                    assert_eq!(
+                        report.progress.fetched,
+                        report.progress.inserted + report.progress.updated + report.progress.unchanged()
+                    );
                     assert_eq!(report.progress.deleted, table.deleted.len() as u64);
                 }
             }
@@ -1555,7 +1605,12 @@ impl World {
         let every = Plan { page_size, ..full() };
         let mut plan = every.clone();
         match (attempt.kind, state.cursor) {
-            (Kind::Since, Some(cursor)) => plan = Plan { page_size, ..since(cursor) },
+            (Kind::Since, Some(cursor)) => {
+                plan = Plan {
+                    page_size,
+                    ..since(cursor)
+                }
+            }
             (Kind::Dry, _) => plan.dry_run = true,
             (Kind::Some(rows), _) => plan.max_rows = Some(rows),
             _ => {}
@@ -1605,7 +1660,10 @@ impl World {
             Requested::Full,
         ] {
             let (_, again) = self.product.sync(requested);
-            assert_eq!((again.progress.inserted, again.progress.updated, again.progress.deleted), (0, 0, 0));
+            assert_eq!(
+                (again.progress.inserted, again.progress.updated, again.progress.deleted),
+                (0, 0, 0)
+            );
             assert!(self.product.table.touched.is_empty());
         }
     }

@@ -2,9 +2,9 @@
 
 use super::{cell, Packed};
 use crate::definition::{Kind, Mirror, WRITE_DATE};
+use chrono::{NaiveDate, NaiveDateTime};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
-use chrono::{NaiveDate, NaiveDateTime};
 use std::ops::Range;
 
 /// The cells of one column, a row each.

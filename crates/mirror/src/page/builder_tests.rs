@@ -10,8 +10,8 @@ use super::{Column, Newest, Packed, Page, PageBuilder};
 use crate::definition::sample_metrics;
 use crate::{FieldMap, Kind, Mirror};
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::Scope;
 use ipai_odoo::xmlrpc::{decode, decode_rows, encode_call, Limits, Value};
+use ipai_odoo::Scope;
 
 pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
     Mirror {
@@ -30,7 +30,7 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         has_write_date: true,
         page_size: 1_000,
         max_delete_ratio: 0.2,
-        alert_field: None,
+        flag_field: None,
     }
 }
 
@@ -561,7 +561,12 @@ fn sent(column: &Column, row: usize) -> Value {
 #[test]
 fn every_recorded_record_becomes_the_row_that_it_is() {
     for version in ["odoo18", "odoo19"] {
-        let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)).unwrap();
+        let files = fs::read_dir(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../tests/corpus")
+                .join(version),
+        )
+        .unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names
             .filter_map(|name| name.strip_suffix(".xml").map(str::to_owned))

@@ -1,9 +1,9 @@
 //! From a value on the wire to a cell of a column. Odoo writes an unset value of most types as `false`.
 
 use crate::Column;
-use ipai_odoo::xmlrpc::{Scalar, Value};
 use base64::Engine;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use ipai_odoo::xmlrpc::{Scalar, Value};
 
 /// Why a value does not fit; the caller adds model, id and field.
 pub type Misfit = String;

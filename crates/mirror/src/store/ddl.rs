@@ -1,4 +1,4 @@
-//! The statements that make a mirror's table, as its owner runs them.
+//! The DDL statements of a mirror's table.
 
 use super::statements::{qualified, quote_ident, quote_literal};
 use crate::definition::{Defined, Table, ODOO_ID};
@@ -11,11 +11,11 @@ pub struct ConstantColumn<'a> {
 }
 
 /// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
-pub const KEEPER: &str = "keep_updated_at";
+pub const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
 
-/// Makes the trigger function. It belongs to the tables, not to the extension, so that it stays when the extension goes.
-pub fn create_keeper(schema: &str) -> Vec<String> {
-    let name = format!("{}.{KEEPER}()", quote_ident(schema));
+/// Creates the trigger function. It belongs to the tables, not to the extension: it stays when the extension is dropped.
+pub fn create_trigger_function(schema: &str) -> Vec<String> {
+    let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));
     vec![
         format!(
             "create function {name} returns trigger language plpgsql set search_path = pg_catalog, pg_temp as \
@@ -25,7 +25,7 @@ pub fn create_keeper(schema: &str) -> Vec<String> {
     ]
 }
 
-/// Makes the table, with its comments and its trigger, for nobody but its owner.
+/// Creates the table, with its comments and its trigger, for its owner only.
 pub fn create_table(
     table: &Table,
     model: &str,
@@ -49,11 +49,11 @@ pub fn create_table(
         format!("create table {name} (\n  {}\n)", lines.join(",\n  ")),
         format!("alter table {name} enable row level security"),
         format!(
-            "create trigger {KEEPER} before update on {name} for each row when (old.* is distinct from new.*) \
-             execute function {}.{KEEPER}()",
+            "create trigger {UPDATED_AT_TRIGGER} before update on {name} for each row when (old.* is distinct from new.*) \
+             execute function {}.{UPDATED_AT_TRIGGER}()",
             quote_ident(&table.schema)
         ),
-        format!("comment on trigger {KEEPER} on {name} is 'Moves updated_at where a row really changes'"),
+        format!("comment on trigger {UPDATED_AT_TRIGGER} on {name} is 'Moves updated_at where a row really changes'"),
         format!(
             "comment on table {name} is {}",
             quote_literal(&format!("{label}: mirror of Odoo's {model}, kept by ipai_sync."))

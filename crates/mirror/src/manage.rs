@@ -1,0 +1,299 @@
+//! Creates, alters and drops mirrors. Runs as the caller, who owns the tables.
+
+mod arguments;
+mod refresh;
+
+pub use refresh::{refresh, Refreshed};
+
+use crate::connection::Accounts;
+use crate::definition::{define, has_write_date, nearest, sample_metrics, Defined, MirrorRequest};
+use crate::session::Session;
+use crate::source::Fetcher;
+use crate::store::settings::Settings;
+use crate::store::tables::{self, TypedConstant};
+use crate::store::{cron, lock, mirrors, servers, target};
+use crate::{FieldMap, Mirror, Table};
+use arguments::{columns, constants, invalid, normalize_constant, table_named};
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::{Field, Scope};
+use serde_json::Value as Json;
+
+/// What `create_mirror` is asked for.
+pub struct Request {
+    pub model: String,
+    /// `schema.table`; a bare name is one in schema ipai.
+    pub target: Option<String>,
+    pub name: Option<String>,
+    pub fields: Option<Vec<String>>,
+    pub columns: Option<Json>,
+    pub constants: Option<Json>,
+    pub settings: Settings,
+}
+
+/// Makes the table, where it is not there, and registers the mirror.
+pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
+    let target = table_named(
+        session,
+        &request.target.unwrap_or_else(|| request.model.replace('.', "_")),
+    )?;
+    let name = request
+        .name
+        .unwrap_or_else(|| match target == sample_metrics::target() {
+            true => sample_metrics::NAME.to_owned(),
+            false => target.name.clone(),
+        });
+    check_name(session, &name, &target)?;
+    let server = match &request.settings.server {
+        Some(server) => server.clone(),
+        None => servers::only_server(session, "Name one with the argument server.")?,
+    };
+    let constants = constants(request.constants.as_ref())?;
+    let place = Place::find(session, &target, constants)?;
+    let mut columns = columns(request.columns.as_ref())?;
+    let mut fields = request.fields;
+    if let (Some(_), None) = (&place.columns, &columns) {
+        let Some(other) = place.others.iter().find(|other| other.scope.model == request.model) else {
+            return Err(in_the_way(&target));
+        };
+        // A second mirror of the same model is like the first.
+        let like = |map: &&FieldMap| fields.as_ref().is_none_or(|fields| fields.contains(&map.field));
+        let maps: Vec<&FieldMap> = other.fields.iter().filter(like).collect();
+        columns = Some(maps.iter().map(|map| (map.field.clone(), map.column.clone())).collect());
+        fields = fields.or_else(|| Some(maps.iter().map(|map| map.field.clone()).collect()));
+    }
+
+    let connection = accounts.open(session, &server)?;
+    let fetcher = connection.fetcher(session, Policy::NONE)?;
+    let odoo = fields_of(&fetcher, &request.model)?;
+    let wanted = MirrorRequest {
+        model: request.model.clone(),
+        fields,
+        columns: columns.unwrap_or_default(),
+        constants: place.constants.iter().map(|(constant, _)| constant.clone()).collect(),
+        table: place.columns.clone(),
+    };
+    let defined = define(&wanted, &odoo)?;
+    let mut mirror = Mirror {
+        name,
+        server,
+        target,
+        scope: Scope {
+            model: request.model,
+            domain: Vec::new(),
+            lang: None,
+            company_ids: Vec::new(),
+        },
+        fields: defined.iter().map(|defined| defined.map.clone()).collect(),
+        drift: Vec::new(),
+        constants: wanted.constants,
+        has_write_date: has_write_date(&odoo),
+        page_size: mirrors::PAGE_SIZE,
+        max_delete_ratio: mirrors::MAX_DELETE_RATIO,
+        flag_field: None,
+    };
+    request.settings.apply(session, &mut mirror)?;
+    // Odoo has the last word on domain, language and companies.
+    let scope = mirror.scope.clone();
+    fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+    let label = match place.columns {
+        None => Some(label_of(&fetcher, &mirror.scope.model)?),
+        Some(_) => None,
+    };
+    connection.store_findings(session, &fetcher)?;
+    // No lock while Odoo is waited for.
+    drop(fetcher);
+    // While Odoo was asked, somebody else may have made something of these names.
+    lock::to_define(session)?;
+    check_name(session, &mirror.name, &mirror.target)?;
+    let now = Place::find(session, &mirror.target, place.constants)?;
+    if now.columns != place.columns {
+        return Err(in_the_way(&mirror.target));
+    }
+    if let Some(label) = label {
+        tables::create(session, &mirror, &label, &now.constants, &defined)?;
+    }
+    target::check(session, &mirror, false)?;
+    if !mirrors::insert(session, &mirror)? {
+        return Err(taken(&mirror.name));
+    }
+    mirrors::alter(session, &mirror.name, &request.settings)?;
+    Ok((mirror, defined))
+}
+
+/// Where a mirror is to go.
+struct Place {
+    /// The columns of the table, where it is there.
+    columns: Option<Vec<(String, String)>>,
+    /// The mirror's constants, with the types that a new table gives them.
+    constants: Vec<TypedConstant>,
+    /// The mirrors that are there already.
+    others: Vec<Mirror>,
+}
+
+impl Place {
+    fn find(session: &mut dyn Session, target: &Table, mut constants: Vec<TypedConstant>) -> Result<Self> {
+        let columns = target::existing_columns(session, target)?;
+        for (constant, _) in &mut constants {
+            normalize_constant(session, constant, target, columns.as_deref().unwrap_or_default())?;
+        }
+        let others = mirrors::into_table(session, target)?;
+        check_neighbours(target, &constants, &others)?;
+        Ok(Place {
+            columns,
+            constants,
+            others,
+        })
+    }
+}
+
+/// Changes options of a mirror.
+pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, settings: &Settings) -> Result<()> {
+    let mut mirror = mirrors::load_registered(session, name, settings.server.as_deref())?;
+    if let Some(server) = &settings.server {
+        servers::find(session, server)?;
+    }
+    settings.apply(session, &mut mirror)?;
+    if settings.changes_scope() {
+        let connection = accounts.open(session, &mirror.server)?;
+        let fetcher = connection.fetcher(session, Policy::NONE)?;
+        let scope = mirror.scope.clone();
+        fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+    }
+    mirrors::alter(session, name, settings)
+}
+
+/// Forgets a mirror, and drops its table where that is wanted.
+pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> Result<()> {
+    lock::for_transaction(session, name)?;
+    let mirror = mirrors::load(session, name)?;
+    lock::to_define(session)?;
+    let others = mirrors::into_table(session, &mirror.target)?;
+    let others: Vec<&str> = others
+        .iter()
+        .map(|other| other.name.as_str())
+        .filter(|other| *other != name)
+        .collect();
+    if drop_table && !others.is_empty() {
+        return Err(Error::InUse {
+            message: format!(
+                "table \"{}\" is also the target of {}",
+                mirror.target.display(),
+                others.join(", ")
+            ),
+            hint: "Drop those mirrors first, or drop this one without its table and delete its rows.".to_owned(),
+        });
+    }
+    cron::forget(session, name)?;
+    mirrors::forget(session, name)?;
+    if drop_table {
+        tables::drop(session, &mirror.target)?;
+    }
+    Ok(())
+}
+
+/// The fields of a model; for one that there is not, with the names that may be meant.
+pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
+    let asked = model.to_owned();
+    match fetcher.run(move |client| client.fields(&asked, &[])) {
+        Err(Error::UnknownModel { model, .. }) => {
+            // An answer to the question who was meant is worth nothing more.
+            let models = fetcher.run(|client| client.models()).unwrap_or_default();
+            Err(Error::UnknownModel {
+                near: nearest(&model, models.iter().map(|(name, _)| name.as_str())),
+                model,
+            })
+        }
+        other => other,
+    }
+}
+
+/// What people call the model.
+fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
+    let models = match fetcher.run(|client| client.models()) {
+        Err(Error::UnknownMethod { .. } | Error::OdooAccess { .. } | Error::OdooFault { .. }) => Vec::new(),
+        other => other?,
+    };
+    let found = models.into_iter().find(|(name, _)| name == model);
+    Ok(found.map_or_else(|| model.to_owned(), |(_, label)| label))
+}
+
+/// Every mirror into a table has constants in the same columns, and other ones: else they would delete each other's rows.
+fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirror]) -> Result<()> {
+    for other in others {
+        let theirs = other.constants.iter().map(|constant| constant.column.as_str());
+        let same = theirs.eq(constants.iter().map(|(constant, _)| constant.column.as_str()));
+        if constants.is_empty() || !same {
+            return Err(Error::InvalidArgument {
+                message: format!(
+                    "table \"{}\" is the target of mirror \"{}\" already",
+                    target.display(),
+                    other.name
+                ),
+                hint: match other.constants.is_empty() {
+                    true => {
+                        "Name another target. Mirrors can share a table only if each has constant columns.".to_owned()
+                    }
+                    false => format!(
+                        "Mirrors that share it tell their rows apart by constants in the same columns: {}.",
+                        other
+                            .constants
+                            .iter()
+                            .map(|constant| constant.column.as_str())
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    ),
+                },
+            });
+        }
+        if other
+            .constants
+            .iter()
+            .eq(constants.iter().map(|(constant, _)| constant))
+        {
+            return Err(Error::InvalidArgument {
+                message: format!("mirror \"{}\" has the same constants", other.name),
+                hint: "Give this one another value in at least one of them.".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_name(session: &mut dyn Session, name: &str, target: &Table) -> Result<()> {
+    if name.is_empty() || name.len() > 40 || name.starts_with("now ") {
+        return Err(invalid(
+            format!("\"{name}\" cannot be the name of a mirror"),
+            "It has 1 to 40 bytes. Give one with the argument name.",
+        ));
+    }
+    if name == sample_metrics::NAME && *target != sample_metrics::target() {
+        return Err(invalid(
+            format!(
+                "\"{name}\" is the name of the mirror into {}",
+                sample_metrics::target().display()
+            ),
+            "Give another one with the argument name.",
+        ));
+    }
+    match mirrors::is_registered(session, name)? {
+        true => Err(taken(name)),
+        false => Ok(()),
+    }
+}
+
+fn taken(name: &str) -> Error {
+    Error::Duplicate {
+        message: format!("mirror \"{name}\" already exists"),
+        hint: "Give another name with the argument name, or change the mirror with ipai.alter_mirror().".to_owned(),
+    }
+}
+
+fn in_the_way(target: &Table) -> Error {
+    Error::DuplicateTable {
+        message: format!("table \"{}\" already exists", target.display()),
+        hint: "Name another target, or mirror into this table by saying which columns hold the fields: columns => \
+               '{\"field\": \"column\"}', or '{}' where they have the same names."
+            .to_owned(),
+    }
+}

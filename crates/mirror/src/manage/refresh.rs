@@ -1,0 +1,160 @@
+//! Compares a mirror with Odoo's fields, adds some and drops others.
+
+use super::arguments::invalid;
+use super::fields_of;
+use crate::connection::Accounts;
+use crate::definition::{by_default, define, drift, has_write_date, nearest, Kind, MirrorRequest};
+use crate::session::Session;
+use crate::store::statements::quote_literal;
+use crate::store::{mirrors, tables, target};
+use crate::{Mirror, Problem};
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::Field;
+
+/// What has become of one field.
+pub struct Refreshed {
+    pub field: String,
+    pub column: Option<String>,
+    pub column_type: Option<&'static str>,
+    pub status: &'static str,
+    pub note: Option<String>,
+}
+
+/// Compares a mirror with Odoo's fields, adds some and forgets others, whose columns stay.
+pub fn refresh(
+    session: &mut dyn Session,
+    accounts: &dyn Accounts,
+    name: &str,
+    add: Vec<String>,
+    forget: &[String],
+) -> Result<Vec<Refreshed>> {
+    let mirror = mirrors::load_registered(session, name, None)?;
+    let connection = accounts.open(session, &mirror.server)?;
+    let fetcher = connection.fetcher(session, Policy::NONE)?;
+    let odoo = fields_of(&fetcher, &mirror.scope.model)?;
+    connection.store_findings(session, &fetcher)?;
+    drop(fetcher);
+    // As another session may have left it, while Odoo was asked.
+    let mut mirror = mirrors::load_for_update(session, name)?;
+    forget_fields(&mut mirror, forget)?;
+    let added = match add.is_empty() {
+        true => Vec::new(),
+        false => add_fields(session, &mut mirror, &odoo, add)?,
+    };
+    let found = drift(&mirror.fields, &odoo);
+    let back = mirror.back(&found).next().is_some();
+    mirror.drift = found;
+    mirror.has_write_date = has_write_date(&odoo);
+    mirrors::set_fields(session, &mirror, back)?;
+    Ok(compared(&mirror, &odoo, &added))
+}
+
+fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
+    for name in forget {
+        let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
+            let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
+            return Err(Error::UndefinedColumn {
+                message: format!("field \"{name}\" is not mirrored"),
+                hint: match near.is_empty() {
+                    true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
+                    false => format!("Perhaps you mean {}.", near.join(" or ")),
+                },
+            });
+        };
+        mirror.fields.remove(place);
+    }
+    match mirror.fields.is_empty() {
+        true => Err(invalid(
+            "a mirror needs at least one field".to_owned(),
+            "To give up the whole mirror: ipai.drop_mirror().",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Gives each field a column: the one that is there, or a new one.
+fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], add: Vec<String>) -> Result<Vec<String>> {
+    if let Some(name) = add
+        .iter()
+        .find(|name| mirror.fields.iter().any(|map| map.field == **name))
+    {
+        return Err(Error::Duplicate {
+            message: format!("field \"{name}\" is mirrored already"),
+            hint: format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
+        });
+    }
+    let table = target::existing_columns(session, &mirror.target)?.unwrap_or_default();
+    let (there, missing): (Vec<String>, Vec<String>) = add
+        .iter()
+        .cloned()
+        .partition(|name| table.iter().any(|(column, _)| column == name));
+    for (fields, table) in [(there, Some(table)), (missing, None)] {
+        if fields.is_empty() {
+            continue;
+        }
+        let is_new = table.is_none();
+        let wanted = MirrorRequest {
+            model: mirror.scope.model.clone(),
+            fields: Some(fields),
+            columns: Vec::new(),
+            constants: mirror.constants.clone(),
+            table,
+        };
+        for defined in define(&wanted, odoo)? {
+            if mirror.fields.iter().any(|map| map.column == defined.map.column) {
+                return Err(Error::Duplicate {
+                    message: format!("column \"{}\" holds another field already", defined.map.column),
+                    hint: "Rename the column, or mirror the model anew with another map of columns.".to_owned(),
+                });
+            }
+            if is_new {
+                tables::add_column(session, &mirror.target, &defined)?;
+            }
+            mirror.fields.push(defined.map);
+        }
+    }
+    Ok(add)
+}
+
+fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {
+    let mut rows: Vec<Refreshed> = mirror
+        .fields
+        .iter()
+        .map(|map| {
+            let drift = mirror.drift.iter().find(|drift| drift.field == map.field);
+            let (status, note) = match drift.map(|drift| &drift.problem) {
+                None if added.contains(&map.field) => ("added", Some("the next run fills it for all rows".to_owned())),
+                None => ("ok", None),
+                Some(Problem::Gone) => (
+                    "gone",
+                    Some(
+                        "Odoo no longer has it, or this user may not read it; the column keeps what it has".to_owned(),
+                    ),
+                ),
+                Some(Problem::Changed { kind }) => (
+                    "changed",
+                    Some(format!("it is of type {kind} now; the column keeps what it has")),
+                ),
+            };
+            Refreshed {
+                field: map.field.clone(),
+                column: Some(map.column.clone()),
+                column_type: Some(map.kind.sql()),
+                status,
+                note,
+            }
+        })
+        .collect();
+    let unmirrored = odoo
+        .iter()
+        .filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
+    rows.extend(unmirrored.map(|field| Refreshed {
+        field: field.name.clone(),
+        column: None,
+        column_type: Kind::of(field).map(Kind::sql),
+        status: "new",
+        note: Some(format!("add_fields => '{{{}}}' mirrors it", field.name)),
+    }));
+    rows
+}

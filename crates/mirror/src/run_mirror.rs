@@ -1,0 +1,413 @@
+//! The sequence of a run, from its lock to its end in the log. It is the same in every host.
+
+use crate::connection::{Accounts, Connection};
+use crate::definition::{drift, Problem};
+use crate::engine::{self, Counts, Mode, Plan, Position, Report, Requested, Start, State};
+use crate::session::Session;
+use crate::source::{Fetcher, OdooSource};
+use crate::store::mirrors::{Reached, RunPermissions};
+use crate::store::sink::TableSink;
+use crate::store::statements::quote_literal;
+use crate::store::{counts, lock, logins, mirrors, runs, target};
+use crate::Mirror;
+use chrono::NaiveDateTime;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::retry::Policy;
+use ipai_odoo::Database;
+use std::sync::Arc;
+
+/// Where a run takes place.
+pub struct Host<'h> {
+    pub session: &'h mut dyn Session,
+    pub accounts: &'h dyn Accounts,
+    /// The local clock (UTC). It only decides whether a full run is due.
+    pub now: fn() -> NaiveDateTime,
+    /// Days for which the log keeps runs.
+    pub keep_days: i32,
+}
+
+/// What the caller of a run asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct RunRequest {
+    pub scope: RunScope,
+    /// Change nothing, and record nothing.
+    pub dry_run: bool,
+    /// The share of the rows that the run may delete, instead of the mirror's own.
+    pub max_delete_ratio: Option<f64>,
+}
+
+/// Which records a run reads.
+#[derive(Debug, Clone, Copy)]
+pub enum RunScope {
+    /// What the planner decides. An interrupted run is resumed.
+    Planned(Requested),
+    /// Records written at or after a moment (UTC), or all; at most `max_rows`.
+    Records {
+        since: Option<NaiveDateTime>,
+        max_rows: Option<u64>,
+    },
+}
+
+/// The result of a run.
+pub struct Finished {
+    /// The row in the log; `None` after a dry run.
+    pub run: Option<i64>,
+    pub report: Report,
+}
+
+/// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released before the
+/// error is returned; a resumed run is followed by an incremental one.
+pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
+    if !host.session.may_commit() {
+        mirrors::load(host.session, name)?;
+        if !request.dry_run {
+            lock::for_transaction(host.session, name)?;
+        }
+        return Ok(run_locked(host, name, request)?.0);
+    }
+    host.session.within(|session| {
+        mirrors::load(session, name)?;
+        lock::for_session(session, name)
+    })?;
+    let finished = run_locked(host, name, request).and_then(|(finished, needs_follow_up)| {
+        if !needs_follow_up {
+            return Ok(finished);
+        }
+        let scope = RunScope::Planned(Requested::Incremental);
+        Ok(run_locked(host, name, RunRequest { scope, ..request })?.0)
+    });
+    if finished.is_err() {
+        // The first error is the one that matters.
+        let _ = host.session.rollback();
+    }
+    let released = retry_once(host.session, &|session| lock::release(session, name));
+    finished.and_then(|finished| released.map(|()| finished))
+}
+
+/// One run under the lock of its mirror, and whether an incremental run must follow.
+fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(Finished, bool)> {
+    // A transaction that begins now sees what the last holder of the lock committed.
+    host.session.commit()?;
+    let mut run = Run::begin(host, name, request)?;
+    host.session.commit()?;
+    let result = run.execute(host);
+    match (&result, run.number) {
+        (Err(error), Some(number)) if host.session.may_commit() => {
+            // What was not committed with its progress is undone. A failure to record must not hide the error.
+            if host.session.rollback().is_ok() {
+                let _ = retry_once(host.session, &|session| runs::fail(session, number, error));
+                let days = host.keep_days;
+                let _ = host.session.within(|session| runs::purge(session, name, days));
+            }
+        }
+        _ => {}
+    }
+    if result.is_err() && !host.session.may_commit() {
+        return Err(result.err().unwrap_or(Error::Cancelled));
+    }
+    let committed = host.session.commit();
+    let report = result?;
+    committed?;
+    let needs_follow_up = run.start.needs_follow_up(&report);
+    let run = run.number;
+    Ok((Finished { run, report }, needs_follow_up))
+}
+
+/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed by then, and
+/// the end of a run must be recorded.
+fn retry_once(session: &mut dyn Session, work: &dyn Fn(&mut dyn Session) -> Result<()>) -> Result<()> {
+    session.within(work).or_else(|_| session.within(work))
+}
+
+/// A run whose row is in the log.
+struct Run {
+    mirror: Mirror,
+    /// The row in the log; `None` in a dry run.
+    number: Option<i64>,
+    start: Start,
+    state: State,
+    /// The fingerprint of the definition that the run reads.
+    fingerprint: String,
+    request: RunRequest,
+}
+
+impl Run {
+    /// Loads the mirror, plans the run, and inserts its row.
+    fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
+        let mirror = mirrors::load(host.session, name)?;
+        if let RunScope::Records { since: Some(_), .. } = request.scope {
+            if !mirror.has_write_date {
+                return Err(Error::InvalidArgument {
+                    message: "this model has no write dates".to_owned(),
+                    hint: "Leave since out.".to_owned(),
+                });
+            }
+        }
+        if !host.session.may_commit() {
+            // A function reports what is wrong with the table before anything is asked of Odoo.
+            target::check(host.session, &mirror, request.dry_run)?;
+        }
+        let fingerprint = mirrors::fingerprint(host.session, &mirror)?;
+        if request.dry_run {
+            let state = State::default();
+            return Ok(Run {
+                start: plan(request.scope, &state, (host.now)()),
+                mirror,
+                number: None,
+                state,
+                fingerprint,
+                request,
+            });
+        }
+        mirrors::register(host.session, &mirror)?;
+        let state = mirrors::state(host.session, name, &fingerprint)?;
+        let start = plan(request.scope, &state, (host.now)());
+        let number = runs::begin(host.session, name, &fingerprint, &start, state.cursor)?;
+        Ok(Run {
+            mirror,
+            number: Some(number),
+            start,
+            state,
+            fingerprint,
+            request,
+        })
+    }
+
+    fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
+        target::check(host.session, &self.mirror, self.request.dry_run)?;
+        let connection = host.accounts.open(host.session, &self.mirror.server)?;
+        let login = &connection.account.login;
+        let permissions = mirrors::permissions(host.session, &self.mirror, login, self.request.max_delete_ratio)?;
+        let mut fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+        // Nothing is locked while Odoo is waited for.
+        host.session.commit()?;
+        let mut plan = self.plan(&permissions);
+        let mut filled_from = permissions.filled_from.clone();
+        // An incremental run has no call to spare: it verifies the database by its first page, and asks for the
+        // fields only if it fails.
+        let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
+        if is_verified {
+            filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
+            if self.look_at_fields(host, &fetcher)? {
+                // The interrupted run read other fields.
+                self.start.resumed = None;
+                plan.resume = Position::default();
+            }
+        }
+        loop {
+            match self.attempt(host, fetcher, &plan, &filled_from, &connection) {
+                Err(error) if !is_verified && drift_may_explain(&error) => {
+                    is_verified = true;
+                    host.session.rollback()?;
+                    fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+                    filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
+                    if !self.look_at_fields(host, &fetcher)? {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn plan(&self, permissions: &RunPermissions) -> Plan {
+        let max_rows = match self.request.scope {
+            RunScope::Records { max_rows, .. } => max_rows,
+            RunScope::Planned(_) => None,
+        };
+        Plan {
+            mirror: self.mirror.name.clone(),
+            mode: self.start.mode,
+            bound: self.start.bound,
+            also: self.start.also,
+            resume: self.start.position(),
+            cursor: self.state.cursor,
+            overlap: self.state.overlap,
+            max_rows,
+            dry_run: self.request.dry_run,
+            guard: permissions.guard,
+            page_size: usize::try_from(self.mirror.page_size).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Verifies the database. If another one may be read, the run starts anew.
+    fn verify_database(
+        &mut self,
+        host: &mut Host<'_>,
+        fetcher: &Fetcher,
+        permissions: &RunPermissions,
+        plan: &mut Plan,
+    ) -> Result<Database> {
+        let database = verify_database(fetcher, permissions, plan)?;
+        if plan.resume != self.start.position() {
+            self.start.resumed = None;
+            self.set_fingerprint(host, true)?;
+        }
+        Ok(database)
+    }
+
+    fn set_fingerprint(&self, host: &mut Host<'_>, restarts: bool) -> Result<()> {
+        if let Some(number) = self.number {
+            runs::set_fingerprint(host.session, number, &self.fingerprint, restarts)?;
+            host.session.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has. Returns
+    /// whether something changed.
+    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher) -> Result<bool> {
+        let model = self.mirror.scope.model.clone();
+        let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
+        let fields = fetcher.run(move |client| client.fields(&model, &names))?;
+        let found = drift(&self.mirror.fields, &fields);
+        let known = self.mirror.drifts(found, self.start.mode == Mode::Full);
+        if self.request.dry_run {
+            return Ok(false);
+        }
+        for drift in self.mirror.drift.iter().filter(|drift| !known.contains(drift)) {
+            warn_of_drift(host.session, &self.mirror, &drift.field, &drift.problem);
+        }
+        // What is stored may be unreadable, and was read as none.
+        mirrors::set_drift(host.session, &self.mirror)?;
+        let changed = self.mirror.drift != known;
+        if changed {
+            self.fingerprint = mirrors::fingerprint(host.session, &self.mirror)?;
+            self.set_fingerprint(host, self.start.mode == Mode::Full)?;
+        }
+        host.session.commit()?;
+        Ok(changed)
+    }
+
+    /// Reads, writes, counts, and records the end of a run that succeeded.
+    fn attempt(
+        &self,
+        host: &mut Host<'_>,
+        fetcher: Fetcher,
+        plan: &Plan,
+        filled_from: &Database,
+        connection: &Connection,
+    ) -> Result<Report> {
+        let mirror = Arc::new(self.mirror.readable()?);
+        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
+        let mut sink = TableSink::new(host.session, &mirror, self.number);
+        if plan.reads_all() {
+            sink = sink.filling_from(filled_from);
+        }
+        let report = engine::run(&mut source, &mut sink, plan)?;
+        let Some(number) = self.number else {
+            warn_of_refusal(sink.session(), plan, &report);
+            return Ok(report);
+        };
+        let counts = Counts {
+            odoo: counts::of_odoo(&mut source, &mirror, report.odoo_count)?,
+            mirror: sink.tally()?,
+        };
+        let findings = source.findings()?;
+        drop(source);
+        let session = sink.session();
+        if let Some(error) = &findings.addon_failure {
+            session.warning(
+                &format!("this run stopped using the addon ipai_sync of Odoo: {error}"),
+                "Nothing is missing: the run went on without it, more slowly. The next full run tries it again.",
+            );
+        }
+        runs::succeed(session, number, &report, &counts)?;
+        if report.complete && report.progress.mode != Mode::Since {
+            let reached = Reached {
+                cursor: report.cursor.map(|cursor| (cursor.naive_utc(), report.settled)),
+                fingerprint: &self.fingerprint,
+                login: &connection.account.login,
+                database: &known_database(filled_from, &findings.database),
+            };
+            mirrors::set_reached(session, &self.mirror.name, &reached)?;
+        }
+        logins::store(session, connection, &findings.server)?;
+        runs::purge(session, &self.mirror.name, host.keep_days)?;
+        Ok(report)
+    }
+}
+
+fn plan(scope: RunScope, state: &State, now: NaiveDateTime) -> Start {
+    match scope {
+        RunScope::Planned(requested) => engine::plan_run(requested, state, now),
+        RunScope::Records { since, .. } => Start {
+            mode: since.map_or(Mode::Full, |_| Mode::Since),
+            bound: since,
+            also: None,
+            resumed: None,
+        },
+    }
+}
+
+/// Asks Odoo which database it is, before anything is read. Refuses another one than the mirror's, unless the
+/// caller allows that; then everything is read from the beginning. Returns what is known about the database.
+fn verify_database(fetcher: &Fetcher, permissions: &RunPermissions, plan: &mut Plan) -> Result<Database> {
+    let found = fetcher.run(|client| client.identify().cloned())?;
+    let known = &permissions.filled_from;
+    match known.is_same_as(&found) {
+        Some(true) => Ok(known.with(&found)),
+        Some(false) if !(plan.reads_all() && permissions.any_database) => Err(Error::OtherDatabase {
+            mirror: plan.mirror.clone(),
+        }),
+        // Nothing is known of both that could be compared.
+        None if !plan.reads_all() || found == Database::default() => Ok(known.clone()),
+        Some(false) | None => {
+            if *known != Database::default() {
+                plan.resume = Position::default();
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// What is known about the database that filled the mirror, after a run that found this.
+fn known_database(filled_from: &Database, found: &Database) -> Database {
+    match filled_from.is_same_as(found) {
+        Some(true) => filled_from.with(found),
+        None if *filled_from == Database::default() => found.clone(),
+        // Only a run that read everything may replace it.
+        _ => filled_from.clone(),
+    }
+}
+
+/// Whether a field that is gone, or has another type, may be the cause of this error.
+fn drift_may_explain(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownField { .. }
+            | Error::Value { .. }
+            | Error::OdooAccess { .. }
+            | Error::OdooFault { .. }
+            | Error::Malformed { .. }
+    )
+}
+
+fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, problem: &Problem) {
+    let model = &mirror.scope.model;
+    let message = match problem {
+        Problem::Gone => format!("Odoo no longer has field \"{field}\" in model \"{model}\""),
+        Problem::Changed { kind } => {
+            format!("field \"{field}\" of model \"{model}\" now has type {kind}, which its column cannot hold")
+        }
+    };
+    let hint = format!(
+        "The other fields are mirrored; the column keeps its values. See select * from ipai.refresh_mirror({});",
+        quote_literal(&mirror.name)
+    );
+    session.warning(&message, &hint);
+}
+
+/// A dry run counts deletions that a real run would refuse.
+fn warn_of_refusal(session: &mut dyn Session, plan: &Plan, report: &Report) {
+    let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.mirror_count));
+    if deleted > allowed {
+        session.warning(
+            &format!("a real run would refuse to delete {deleted} rows: {allowed} are allowed"),
+            &format!(
+                "If Odoo is right, allow it: select * from ipai.sync_mirror({}, max_delete_ratio => 1);",
+                quote_literal(&plan.mirror)
+            ),
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! Locks: one run per mirror at a time, one definition at a time.
+
+use crate::session::Session;
+use ipai_odoo::error::{Error, Result};
+
+/// Takes the lock of a mirror until the end of the transaction, or fails at once if another session holds it.
+pub fn for_transaction(session: &mut dyn Session, mirror: &str) -> Result<()> {
+    take(session, mirror, "pg_try_advisory_xact_lock")
+}
+
+/// Takes the lock of a mirror for the session, over commits and errors, until [`release`].
+pub fn for_session(session: &mut dyn Session, mirror: &str) -> Result<()> {
+    take(session, mirror, "pg_try_advisory_lock")
+}
+
+/// Waits for other sessions that define mirrors, and blocks them until the end of the transaction.
+pub fn to_define(session: &mut dyn Session) -> Result<()> {
+    let sql = "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('ipai_sync define'), 0)";
+    session.run(sql, &[]).map(drop)
+}
+
+/// Releases the lock that [`for_session`] took.
+pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
+    call(session, mirror, "pg_advisory_unlock").map(drop)
+}
+
+fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
+    match call(session, mirror, function)? {
+        Some(true) => Ok(()),
+        _ => Err(Error::Busy {
+            mirror: mirror.to_owned(),
+        }),
+    }
+}
+
+fn call(session: &mut dyn Session, mirror: &str, function: &str) -> Result<Option<bool>> {
+    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync'), pg_catalog.hashtext($1))");
+    session.change(&sql, &[mirror.into()], |row| row.get(0))
+}

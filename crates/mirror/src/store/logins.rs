@@ -1,0 +1,68 @@
+//! What earlier runs learned about an Odoo server: the uid of a login, because a login costs Odoo 0.4 seconds
+//! of password hashing, and whether the addon is installed. It proves nothing: every call sends the password.
+
+use super::sql;
+use crate::connection::Connection;
+use crate::session::Session;
+use ipai_odoo::error::Result;
+use ipai_odoo::{Addon, ServerInfo};
+
+/// What is stored; nothing for a role that may not read it.
+pub fn stored(session: &mut dyn Session, connection: &Connection) -> Result<ServerInfo> {
+    let nothing = ServerInfo {
+        addon: connection.addon(Addon::Unknown),
+        ..ServerInfo::default()
+    };
+    if !may(session, "select")? {
+        return Ok(nothing);
+    }
+    let url = connection.url();
+    let params = [
+        (&url).into(),
+        (&connection.account.dbname).into(),
+        (&connection.account.login).into(),
+    ];
+    let found = session.first(sql!("login"), &params, |row| {
+        Ok(ServerInfo {
+            uid: row.optional(0)?,
+            addon: connection.addon(match row.optional(1)? {
+                None => Addon::Unknown,
+                Some(true) => Addon::Present,
+                Some(false) => Addon::Missing,
+            }),
+            uuid: row.optional(2)?,
+        })
+    })?;
+    Ok(found.unwrap_or(nothing))
+}
+
+/// Stores it. Writes nothing if it is stored already.
+pub fn store(session: &mut dyn Session, connection: &Connection, info: &ServerInfo) -> Result<()> {
+    // This only saves time, so a role that may not write it is no error.
+    let Some(uid) = info.uid else {
+        return Ok(());
+    };
+    let addon = match info.addon {
+        Addon::Unknown | Addon::Unwanted => None,
+        Addon::Missing => Some(false),
+        Addon::Present => Some(true),
+    };
+    if stored(session, connection)? == *info || !may(session, "select, insert, update")? {
+        return Ok(());
+    }
+    let url = connection.url();
+    let params = [
+        (&url).into(),
+        (&connection.account.dbname).into(),
+        (&connection.account.login).into(),
+        uid.into(),
+        addon.into(),
+        info.uuid.as_deref().into(),
+    ];
+    session.run(sql!("login_store"), &params).map(drop)
+}
+
+/// Whether this role has all these privileges on the table, in this transaction.
+fn may(session: &mut dyn Session, privileges: &str) -> Result<bool> {
+    session.is_true(sql!("login_privileges"), &[privileges.into()])
+}

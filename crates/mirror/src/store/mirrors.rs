@@ -1,0 +1,441 @@
+//! The mirrors that are registered in `ipai.mirrors`.
+
+use super::settings::Settings;
+use super::statements::quote_literal;
+use super::{runs, sql};
+use crate::definition::{nearest, sample_metrics};
+use crate::engine::{Guard, State};
+use crate::session::{internal, Param, Row, Session};
+use crate::{Constant, FieldMap, Mirror, Table};
+use chrono::{NaiveDateTime, TimeDelta};
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::{Database, Scope};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+/// Default of the most records that one call reads.
+pub const PAGE_SIZE: u32 = 20_000;
+/// Default of the share of the rows that one run may delete.
+pub const MAX_DELETE_RATIO: f64 = 0.2;
+
+/// The mirror of this name. `sample_metrics` exists without being registered.
+pub fn load(session: &mut dyn Session, name: &str) -> Result<Mirror> {
+    match select(session, "where name = $1", &[name.into()])?.pop() {
+        Some(mirror) => Ok(mirror),
+        None if name == sample_metrics::NAME => {
+            let choose = format!("select ipai.alter_mirror({}, server => '...');", quote_literal(name));
+            let server = super::servers::only_server(session, &choose)?;
+            Ok(built_in(server))
+        }
+        None => Err(unknown(session, name)?),
+    }
+}
+
+/// What is mirrored from a server; before the first mirror, what the built-in one will read.
+pub fn scopes(session: &mut dyn Session, server: &str) -> Result<Vec<Scope>> {
+    let mut mirrors = of_server(session, server)?;
+    if mirrors.is_empty() {
+        mirrors.push(built_in(server.to_owned()));
+    }
+    Ok(mirrors.into_iter().map(|mirror| mirror.scope).collect())
+}
+
+/// Registers the built-in mirror if it is not registered. Any other unregistered mirror was dropped meanwhile.
+pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
+    if is_registered(session, &mirror.name)? {
+        return Ok(());
+    }
+    if mirror.name != sample_metrics::NAME {
+        return Err(unknown(session, &mirror.name)?);
+    }
+    if let Some(other) = into_table(session, &mirror.target)?.first() {
+        return Err(Error::Duplicate {
+            message: format!(
+                "table \"{}\" is the target of mirror \"{}\"",
+                mirror.target.display(),
+                other.name
+            ),
+            hint: format!(
+                "Use that mirror, or drop it first: select ipai.drop_mirror({});",
+                quote_literal(&other.name)
+            ),
+        });
+    }
+    if !session.is_true("select pg_catalog.has_table_privilege('ipai.mirrors', 'insert')", &[])? {
+        return Err(Error::Permission {
+            message: format!(
+                "mirror \"{}\" is not registered, and this role may not register it",
+                mirror.name
+            ),
+            hint: format!(
+                "As the owner (on Supabase: postgres), once: select ipai.alter_mirror({}, server => {});",
+                quote_literal(&mirror.name),
+                quote_literal(&mirror.server)
+            ),
+        });
+    }
+    // Another session that was faster registered the same.
+    insert(session, mirror).map(drop)
+}
+
+/// Whether a mirror of this name is registered.
+pub fn is_registered(session: &mut dyn Session, name: &str) -> Result<bool> {
+    session.is_true("select true from ipai.mirrors where name = $1", &[name.into()])
+}
+
+/// Inserts a mirror. Options that are not part of [`Mirror`] take their defaults. False: the name is taken.
+pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
+    let (fields, domain) = (json(&mirror.fields)?, domain_json(mirror));
+    let constants = constants_to(&mirror.constants).to_string();
+    let params = [
+        (&mirror.name).into(),
+        (&mirror.server).into(),
+        (&mirror.scope.model).into(),
+        (&mirror.target.schema).into(),
+        (&mirror.target.name).into(),
+        (&fields).into(),
+        i32::try_from(mirror.page_size).unwrap_or(i32::MAX).into(),
+        mirror.max_delete_ratio.into(),
+        mirror.flag_field.as_deref().into(),
+        (&domain).into(),
+        mirror.scope.lang.as_deref().into(),
+        mirror.scope.company_ids.as_slice().into(),
+        (&constants).into(),
+        mirror.has_write_date.into(),
+    ];
+    let inserted = session.change(sql!("mirror_insert"), &params, |_| Ok(()))?;
+    Ok(inserted.is_some())
+}
+
+/// The registered mirror. `sample_metrics` is registered first, for this server or the only one.
+pub fn load_registered(session: &mut dyn Session, name: &str, server: Option<&str>) -> Result<Mirror> {
+    if !is_registered(session, name)? {
+        match server {
+            Some(server) if name == sample_metrics::NAME => {
+                super::servers::find(session, server)?;
+                register(session, &built_in(server.to_owned()))?;
+            }
+            _ => {
+                let mirror = load(session, name)?;
+                register(session, &mirror)?;
+            }
+        }
+    }
+    load(session, name)
+}
+
+/// Changes the options that are given.
+pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Result<()> {
+    let domain = settings.domain.as_ref().map(Json::to_string);
+    let no_companies = Param::Text(None);
+    let params = [
+        name.into(),
+        settings.server.as_deref().into(),
+        domain.as_deref().into(),
+        settings.lang.as_deref().into(),
+        settings.company_ids.as_deref().map_or(no_companies, Param::Bigints),
+        settings.page_size.into(),
+        settings.overlap.as_deref().into(),
+        settings.reconcile_every.as_deref().into(),
+        settings.max_delete_ratio.into(),
+        settings.enabled.into(),
+        settings.flag_field.as_deref().into(),
+        settings.late_after.as_deref().into(),
+        settings.max_failures.into(),
+        settings.max_delta.into(),
+        settings.max_alert_ratio.into(),
+    ];
+    session.run(sql!("mirror_alter"), &params).map(drop)
+}
+
+/// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is then.
+pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> {
+    session.run("select from ipai.mirrors where name = $1 for update", &[name.into()])?;
+    load(session, name)
+}
+
+/// Stores the fields and their drift, after Odoo was asked. Another list of readable fields is another
+/// fingerprint, so the next run is full; it is full as well if fields are `back`.
+pub fn set_fields(session: &mut dyn Session, mirror: &Mirror, back: bool) -> Result<()> {
+    let (fields, drift) = (json(&mirror.fields)?, json(&mirror.drift)?);
+    let params = [
+        (&mirror.name).into(),
+        (&fields).into(),
+        (&drift).into(),
+        mirror.has_write_date.into(),
+        back.into(),
+    ];
+    session.run(sql!("mirror_set_fields"), &params).map(drop)
+}
+
+/// Stores the drift that a run found. Writes nothing if it is known.
+pub fn set_drift(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
+    let drift = json(&mirror.drift)?;
+    let params = [(&mirror.name).into(), (&drift).into()];
+    session.run(sql!("mirror_set_drift"), &params).map(drop)
+}
+
+/// Deletes the mirror and its runs. Listeners are notified that its alerts are cleared.
+pub fn forget(session: &mut dyn Session, name: &str) -> Result<()> {
+    let disable = "update ipai.mirrors set enabled = false where name = $1 and alerts <> '{}' returning true";
+    if session.change(disable, &[name.into()], |_| Ok(()))?.is_some() {
+        session.run("select ipai.notify_alerts()", &[])?;
+    }
+    session.run("delete from ipai.run_log where mirror = $1", &[name.into()])?;
+    session
+        .run("delete from ipai.mirrors where name = $1", &[name.into()])
+        .map(drop)
+}
+
+/// The mirrors that share a table.
+pub fn into_table(session: &mut dyn Session, table: &Table) -> Result<Vec<Mirror>> {
+    let params = [(&table.schema).into(), (&table.name).into()];
+    select(
+        session,
+        "where target_schema = $1 and target_table = $2 order by name",
+        &params,
+    )
+}
+
+/// The mirrors of a server.
+pub fn of_server(session: &mut dyn Session, server: &str) -> Result<Vec<Mirror>> {
+    select(session, "where server = $1 order by name", &[server.into()])
+}
+
+/// The mirrors that a run without a name syncs.
+pub fn enabled(session: &mut dyn Session) -> Result<Vec<String>> {
+    let registered = session.all("select name, enabled from ipai.mirrors order by 1", &[], |row| {
+        Ok((row.get::<String>(0)?, row.get::<bool>(1)?))
+    })?;
+    if registered.is_empty() {
+        return Ok(vec![sample_metrics::NAME.to_owned()]);
+    }
+    let enabled = registered.into_iter().filter(|(_, enabled)| *enabled);
+    Ok(enabled.map(|(name, _)| name).collect())
+}
+
+/// What one run may do to the rows of the mirror.
+pub struct RunPermissions {
+    pub guard: Guard,
+    /// What is known about the Odoo database that the mirror was filled from.
+    pub filled_from: Database,
+    /// Whether a full run may read another database.
+    pub any_database: bool,
+}
+
+/// The permissions of a run. A run as another Odoo user than the last one deletes nothing by itself, because
+/// that user may see fewer records. A caller who gives a ratio means it; a caller who allows all deletions means
+/// another database as well.
+pub fn permissions(
+    session: &mut dyn Session,
+    mirror: &Mirror,
+    login: &str,
+    max_delete_ratio: Option<f64>,
+) -> Result<RunPermissions> {
+    let sql = "select filled_as, filled_from, filled_company from ipai.mirrors where name = $1";
+    let filled = session.first(sql, &[(&mirror.name).into()], |row| {
+        let database = Database {
+            uuid: row.optional(1)?,
+            company: row.optional(2)?,
+        };
+        Ok((row.optional::<String>(0)?, database))
+    })?;
+    let (filled_as, filled_from) = filled.unwrap_or_default();
+    let guard = match (max_delete_ratio, filled_as.filter(|filled_as| filled_as != login)) {
+        (Some(ratio), _) => Guard::ratio(ratio),
+        (None, Some(_)) => Guard::NOTHING,
+        (None, None) => Guard::ratio(mirror.max_delete_ratio),
+    };
+    Ok(RunPermissions {
+        guard,
+        filled_from,
+        any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0),
+    })
+}
+
+/// Stores from which Odoo database the mirror is filled. Writes nothing if it is known.
+pub fn set_filled_from(session: &mut dyn Session, name: &str, database: &Database) -> Result<()> {
+    let params = [name.into(), database.uuid.as_deref().into(), database.company.into()];
+    session.run(sql!("mirror_set_filled_from"), &params).map(drop)
+}
+
+/// What a complete run reached.
+pub struct Reached<'a> {
+    /// The new cursor (UTC), if there is one, and the record at it if that has settled.
+    pub cursor: Option<(NaiveDateTime, Option<i64>)>,
+    pub fingerprint: &'a str,
+    pub login: &'a str,
+    pub database: &'a Database,
+}
+
+/// Stores what a complete run reached. Writes nothing if it is known.
+pub fn set_reached(session: &mut dyn Session, name: &str, reached: &Reached<'_>) -> Result<()> {
+    let params = [
+        name.into(),
+        reached.cursor.map(|(cursor, _)| cursor).into(),
+        reached.fingerprint.into(),
+        reached.login.into(),
+        reached.database.uuid.as_deref().into(),
+        reached.cursor.and_then(|(_, settled)| settled).into(),
+        reached.database.company.into(),
+    ];
+    session.run(sql!("mirror_set_reached"), &params).map(drop)
+}
+
+/// The fingerprint of the mirror's definition: a hash of everything that decides which rows and values the
+/// mirror has. A cursor holds only for the fingerprint that it was reached with.
+pub fn fingerprint(session: &mut dyn Session, mirror: &Mirror) -> Result<String> {
+    let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
+    let read: Vec<&FieldMap> = mirror.read_fields().collect();
+    let definition = serde_json::json!([
+        mirror.server,
+        mirror.scope.model,
+        domain,
+        mirror.scope.lang,
+        mirror.scope.company_ids,
+        read,
+        mirror.has_write_date,
+    ]);
+    let sql = "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($1, 'UTF8')), 'hex')";
+    let hash = session.first(sql, &[(&definition.to_string()).into()], |row| row.get(0))?;
+    hash.ok_or_else(|| internal("no hash"))
+}
+
+/// The state that earlier runs left.
+pub fn state(session: &mut dyn Session, name: &str, fingerprint: &str) -> Result<State> {
+    let state = session.first(sql!("mirror_state"), &[name.into(), fingerprint.into()], |row| {
+        Ok(State {
+            cursor: row.optional(0)?,
+            overlap: seconds(row.get(1)?),
+            reconcile_every: seconds(row.get(2)?),
+            full_at: row.optional(3)?,
+            settled: row.optional(4)?,
+            unfinished: None,
+        })
+    })?;
+    let mut state = state.ok_or_else(|| internal("the mirror is not registered"))?;
+    state.unfinished = runs::unfinished(session, name, fingerprint)?;
+    Ok(state)
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(internal)
+}
+
+fn domain_json(mirror: &Mirror) -> String {
+    Json::Array(mirror.scope.domain.iter().map(Value::to_json).collect()).to_string()
+}
+
+fn constants_to(constants: &[Constant]) -> Json {
+    let members = constants.iter();
+    Json::Object(
+        members
+            .map(|constant| (constant.column.clone(), Json::String(constant.value.clone())))
+            .collect(),
+    )
+}
+
+fn constants_from(json: Json) -> Option<Vec<Constant>> {
+    let Json::Object(members) = json else {
+        return None;
+    };
+    let constants = members.into_iter().map(|(column, value)| match value {
+        Json::String(value) => Some(Constant { column, value }),
+        _ => None,
+    });
+    let mut constants: Vec<Constant> = constants.collect::<Option<_>>()?;
+    // jsonb has an order of its own.
+    constants.sort_by(|one, other| one.column.cmp(&other.column));
+    Some(constants)
+}
+
+fn seconds(seconds: f64) -> TimeDelta {
+    // Bounded, so that a sum with a moment of Odoo does not overflow.
+    TimeDelta::seconds(seconds.clamp(0.0, 1e11) as i64)
+}
+
+fn built_in(server: String) -> Mirror {
+    Mirror {
+        name: sample_metrics::NAME.to_owned(),
+        server,
+        target: sample_metrics::target(),
+        scope: Scope {
+            model: sample_metrics::MODEL.to_owned(),
+            domain: Vec::new(),
+            lang: None,
+            company_ids: Vec::new(),
+        },
+        fields: sample_metrics::fields(),
+        constants: Vec::new(),
+        drift: Vec::new(),
+        has_write_date: true,
+        page_size: PAGE_SIZE,
+        max_delete_ratio: MAX_DELETE_RATIO,
+        flag_field: Some(sample_metrics::FLAG_FIELD.to_owned()),
+    }
+}
+
+fn select(session: &mut dyn Session, condition: &str, params: &[Param<'_>]) -> Result<Vec<Mirror>> {
+    let sql = format!("select {} from ipai.mirrors {condition}", sql!("mirror_columns"));
+    session.all(&sql, params, read)
+}
+
+fn read(row: &dyn Row) -> Result<Mirror> {
+    let name: String = row.get(0)?;
+    let invalid = |what: &str| Error::InvalidArgument {
+        message: format!("mirror \"{name}\" has an invalid {what}"),
+        hint: "Correct it in ipai.mirrors.".to_owned(),
+    };
+    // As text: jsonb holds numbers that do not fit into serde's.
+    let domain: String = row.get(5)?;
+    let domain = serde_json::from_str(&domain).map(Value::from_json);
+    let Ok(Value::Array(domain)) = domain else {
+        return Err(invalid("domain"));
+    };
+    let fields: String = row.get(8)?;
+    let fields: Vec<FieldMap> = serde_json::from_str(&fields).map_err(|_| invalid("list of fields"))?;
+    let constants: String = row.get(12)?;
+    let constants = serde_json::from_str(&constants).ok().and_then(constants_from);
+    let drift: String = row.get(14)?;
+    Ok(Mirror {
+        server: row.get(1)?,
+        target: Table {
+            schema: row.get(2)?,
+            name: row.get(3)?,
+        },
+        scope: Scope {
+            model: row.get(4)?,
+            domain,
+            lang: row.optional(6)?,
+            company_ids: row.get(7)?,
+        },
+        fields,
+        page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
+        max_delete_ratio: row.get(10)?,
+        flag_field: row.optional(11)?,
+        constants: constants.ok_or_else(|| invalid("object of constants"))?,
+        has_write_date: row.get(13)?,
+        // It only records what runs found: the next full run finds it again.
+        drift: serde_json::from_str(&drift).unwrap_or_default(),
+        name,
+    })
+}
+
+/// The error for a mirror that does not exist.
+fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
+    let mut names = session.all("select name from ipai.mirrors order by 1", &[], |row| {
+        row.get::<String>(0)
+    })?;
+    if !names.iter().any(|name| name == sample_metrics::NAME) {
+        names.push(sample_metrics::NAME.to_owned());
+    }
+    let known = format!("Mirrors: {}.", names.join(", "));
+    Ok(Error::UndefinedObject {
+        message: format!("mirror \"{name}\" does not exist"),
+        hint: match nearest(name, names.iter().map(String::as_str)).as_slice() {
+            [] => known,
+            near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
+        },
+    })
+}

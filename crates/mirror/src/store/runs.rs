@@ -1,0 +1,135 @@
+//! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View `ipai.sync_runs` shows it.
+
+use super::sql;
+use crate::engine::{Counts, Mode, Position, Progress, Report, Start, Unfinished};
+use crate::session::{internal, signed, Param, Session};
+use crate::Newest;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use ipai_odoo::error::{Error, Result};
+
+/// Inserts the row of a run that begins, and returns its number.
+pub fn begin(
+    session: &mut dyn Session,
+    mirror: &str,
+    fingerprint: &str,
+    start: &Start,
+    cursor: Option<NaiveDateTime>,
+) -> Result<i64> {
+    let position = start.position();
+    let params = [
+        mirror.into(),
+        start.mode.name().into(),
+        start.resumed.map(|unfinished| unfinished.run).into(),
+        fingerprint.into(),
+        start.bound.into(),
+        position.id.into(),
+        utc(position.began),
+        position.newest.map(|newest| newest.written).into(),
+        cursor.into(),
+    ];
+    let run = session.change(sql!("run_begin"), &params, |row| row.get(0))?;
+    run.ok_or_else(|| internal("the run has no number"))
+}
+
+/// Sets the definition that a run reads. A run that reads everything `restarts` then.
+pub fn set_fingerprint(session: &mut dyn Session, run: i64, fingerprint: &str, restarts: bool) -> Result<()> {
+    let params = [run.into(), fingerprint.into(), restarts.into()];
+    session.run(sql!("run_restart"), &params).map(drop)
+}
+
+/// Records how far a run is.
+pub fn record_progress(session: &mut dyn Session, run: i64, progress: &Progress) -> Result<()> {
+    let params = [
+        run.into(),
+        progress.mode.name().into(),
+        progress.bound.into(),
+        progress.position.id.into(),
+        utc(progress.position.began),
+        progress.position.newest.map(|newest| newest.written).into(),
+        signed(progress.pages).into(),
+        signed(progress.fetched).into(),
+        progress.total.map(signed).into(),
+        signed(progress.inserted).into(),
+        signed(progress.updated).into(),
+        signed(progress.unchanged()).into(),
+        signed(progress.deleted).into(),
+        progress.waiting.as_secs_f64().into(),
+        progress.writing.as_secs_f64().into(),
+    ];
+    session.run(sql!("run_progress"), &params).map(drop)
+}
+
+/// Records a run that succeeded.
+pub fn succeed(session: &mut dyn Session, run: i64, report: &Report, counts: &Counts) -> Result<()> {
+    record_progress(session, run, &report.progress)?;
+    let mut params = vec![run.into(), report.complete.into(), utc(report.cursor)];
+    params.extend(both(counts));
+    session.run(sql!("run_succeed"), &params).map(drop)
+}
+
+/// Records a run that ended in an error.
+pub fn fail(session: &mut dyn Session, run: i64, error: &Error) -> Result<()> {
+    let state = match error {
+        Error::RefusedDeletion { .. } => "refused",
+        // A person cancels. A time-out comes again until somebody acts.
+        error if error.sqlstate() == "57014" && !error.is_timeout() => "cancelled",
+        _ => "failed",
+    };
+    let (message, detail, hint) = (error.to_string(), error.detail(), error.hint());
+    let params = [
+        run.into(),
+        state.into(),
+        error.sqlstate().into(),
+        (&message).into(),
+        detail.as_deref().into(),
+        hint.as_deref().into(),
+    ];
+    session.run(sql!("run_fail"), &params).map(drop)
+}
+
+/// Records counts that were taken without a sync.
+pub fn record_counts(session: &mut dyn Session, mirror: &str, counts: &Counts) -> Result<()> {
+    let mut params = vec![mirror.into()];
+    params.extend(both(counts));
+    session.run(sql!("run_counts"), &params).map(drop)
+}
+
+/// The last run of a mirror with this definition, if it was interrupted or failed.
+pub fn unfinished(session: &mut dyn Session, mirror: &str, fingerprint: &str) -> Result<Option<Unfinished>> {
+    let last = session.first(sql!("run_unfinished"), &[mirror.into(), fingerprint.into()], |row| {
+        let mode: String = row.get(1)?;
+        let unfinished = Unfinished {
+            run: row.get(0)?,
+            mode: Mode::from_name(&mode).unwrap_or_default(),
+            bound: row.optional(2)?,
+            position: Position {
+                id: row.get(3)?,
+                began: row.optional(4)?.map(|began: NaiveDateTime| began.and_utc()),
+                newest: row.optional(5)?.map(|written| Newest { written, id: 0 }),
+            },
+        };
+        Ok(row.get::<bool>(6)?.then_some(unfinished))
+    })?;
+    Ok(last.flatten())
+}
+
+/// Deletes runs that ended more than `days` ago, except for those that later runs look at.
+pub fn purge(session: &mut dyn Session, mirror: &str, days: i32) -> Result<()> {
+    session.run(sql!("runs_purge"), &[mirror.into(), days.into()]).map(drop)
+}
+
+fn both(counts: &Counts) -> [Param<'static>; 6] {
+    let (odoo, mirror) = (counts.odoo, counts.mirror);
+    [
+        signed(odoo.total).into(),
+        odoo.active.map(signed).into(),
+        odoo.flagged.map(signed).into(),
+        signed(mirror.total).into(),
+        mirror.active.map(signed).into(),
+        mirror.flagged.map(signed).into(),
+    ]
+}
+
+fn utc(moment: Option<DateTime<Utc>>) -> Param<'static> {
+    moment.map(|moment| moment.naive_utc()).into()
+}

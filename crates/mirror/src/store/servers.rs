@@ -1,0 +1,56 @@
+//! The foreign servers of the database that are Odoo servers.
+
+use super::sql;
+use crate::session::Session;
+use ipai_odoo::error::{Error, Result};
+
+/// Name of the foreign-data wrapper that the extension creates.
+pub const WRAPPER: &str = "ipai_odoo";
+
+/// A foreign server.
+pub struct Server {
+    pub oid: i64,
+    /// Whether the current role has USAGE on it.
+    pub usable: bool,
+}
+
+/// The only Odoo server, for a caller who named none.
+pub fn only_server(session: &mut dyn Session, choose: &str) -> Result<String> {
+    let servers = session.all(sql!("servers"), &[WRAPPER.into()], |row| row.get::<String>(0))?;
+    match servers.as_slice() {
+        [server] => Ok(server.clone()),
+        [] => Err(Error::UndefinedObject {
+            message: "there is no Odoo server yet".to_owned(),
+            hint: format!(
+                "create server odoo foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname \
+                 'odoo'); create user mapping for current_user server odoo options (user '...', password_secret '...');"
+            ),
+        }),
+        several => Err(Error::InvalidArgument {
+            message: format!("there are several Odoo servers: {}", several.join(", ")),
+            hint: choose.to_owned(),
+        }),
+    }
+}
+
+/// The server of this name.
+pub fn find(session: &mut dyn Session, server: &str) -> Result<Server> {
+    let found = session.first(sql!("server"), &[server.into(), WRAPPER.into()], |row| {
+        let (oid, usable) = (row.get(0)?, row.get(1)?);
+        Ok((Server { oid, usable }, row.get::<bool>(2)?))
+    })?;
+    match found {
+        Some((server, true)) => Ok(server),
+        Some((_, false)) => Err(Error::InvalidArgument {
+            message: format!("server \"{server}\" is no Odoo server"),
+            hint: format!("Odoo servers belong to the foreign-data wrapper {WRAPPER}."),
+        }),
+        None => Err(Error::UndefinedObject {
+            message: format!("server \"{server}\" does not exist"),
+            hint: format!(
+                "create server {} foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname 'odoo');",
+                super::target::quote_ident_if_needed(server)
+            ),
+        }),
+    }
+}

@@ -1,0 +1,151 @@
+//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they are set.
+
+use crate::session::Session;
+use crate::Mirror;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::xmlrpc::Value;
+use std::ops::RangeInclusive;
+
+/// Options; `None` leaves an option as it is. Intervals are texts that Postgres reads.
+#[derive(Default)]
+pub struct Settings {
+    pub server: Option<String>,
+    pub domain: Option<serde_json::Value>,
+    /// Empty: none.
+    pub lang: Option<String>,
+    pub company_ids: Option<Vec<i64>>,
+    pub page_size: Option<i32>,
+    pub overlap: Option<String>,
+    pub reconcile_every: Option<String>,
+    pub max_delete_ratio: Option<f64>,
+    pub enabled: Option<bool>,
+    /// Empty: none.
+    pub flag_field: Option<String>,
+    pub late_after: Option<String>,
+    pub max_failures: Option<i32>,
+    pub max_delta: Option<i64>,
+    pub max_alert_ratio: Option<f64>,
+}
+
+impl Settings {
+    /// Whether these options change which records or values Odoo is asked for.
+    pub fn changes_scope(&self) -> bool {
+        self.domain.is_some() || self.lang.is_some() || self.company_ids.is_some()
+    }
+
+    /// The mirror with these options, or an error that names the one that is wrong.
+    pub fn apply(&self, session: &mut dyn Session, mirror: &mut Mirror) -> Result<()> {
+        if let Some(server) = &self.server {
+            mirror.server.clone_from(server);
+        }
+        if let Some(domain) = &self.domain {
+            mirror.scope.domain = terms(domain)?;
+        }
+        if let Some(lang) = &self.lang {
+            mirror.scope.lang = language(lang)?;
+        }
+        if let Some(ids) = &self.company_ids {
+            if ids.iter().any(|id| !(1..=i64::from(i32::MAX)).contains(id)) {
+                return Err(invalid(
+                    "company_ids",
+                    "It is an array of ids of Odoo's companies, such as '{1,2}'.",
+                ));
+            }
+            mirror.scope.company_ids.clone_from(ids);
+        }
+        if let Some(page_size) = self.page_size {
+            mirror.page_size = u32::try_from(page_size)
+                .ok()
+                .filter(|size| (1..=50_000).contains(size))
+                .ok_or_else(|| invalid("page_size", "It is a number of records from 1 to 50000."))?;
+        }
+        if let Some(max_delete_ratio) = self.max_delete_ratio {
+            within("max_delete_ratio", max_delete_ratio, 0.0..=1.0)?;
+            mirror.max_delete_ratio = max_delete_ratio;
+        }
+        if let Some(field) = &self.flag_field {
+            mirror.flag_field = Some(field.clone()).filter(|field| !field.is_empty());
+            if mirror
+                .flag_field
+                .as_deref()
+                .is_some_and(|field| mirror.flag(field).is_none())
+            {
+                return Err(invalid(
+                    "alert_field",
+                    "It is the name of a mirrored boolean field, or '' for none.",
+                ));
+            }
+        }
+        within("max_alert_ratio", self.max_alert_ratio.unwrap_or(0.0), 0.0..=1.0)?;
+        within(
+            "max_failures",
+            self.max_failures.unwrap_or(0).into(),
+            0.0..=f64::from(i32::MAX),
+        )?;
+        if self.max_delta.is_some_and(|delta| delta < 0) {
+            return Err(invalid("max_delta", "It is a number of rows, 0 or more."));
+        }
+        // At most years, so that a sum with a moment does not overflow.
+        check_interval(session, "overlap", self.overlap.as_deref(), 0.0)?;
+        check_interval(session, "late_after", self.late_after.as_deref(), 0.0)?;
+        check_interval(session, "reconcile_every", self.reconcile_every.as_deref(), 1.0)
+    }
+}
+
+fn terms(domain: &serde_json::Value) -> Result<Vec<Value>> {
+    let hint = "It is an Odoo domain as JSON: '[[\"is_company\", \"=\", true]]', or '[]' for all records.";
+    match Value::from_json(domain.clone()) {
+        Value::Array(terms) if terms.iter().all(is_term) => Ok(terms),
+        _ => Err(invalid("domain", hint)),
+    }
+}
+
+/// An operator, or a list of three.
+fn is_term(term: &Value) -> bool {
+    match term {
+        Value::String(operator) => matches!(operator.as_str(), "&" | "|" | "!"),
+        Value::Array(parts) => parts.len() == 3,
+        _ => false,
+    }
+}
+
+fn language(lang: &str) -> Result<Option<String>> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'.');
+    match lang {
+        "" => Ok(None),
+        lang if lang.len() <= 32 && lang.bytes().all(plain) => Ok(Some(lang.to_owned())),
+        _ => Err(invalid(
+            "lang",
+            "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none.",
+        )),
+    }
+}
+
+fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(invalid(
+            name,
+            &format!("It is a number from {} to {}.", range.start(), range.end()),
+        )),
+    }
+}
+
+fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>, least: f64) -> Result<()> {
+    let sql = "select extract(epoch from $1::interval)::float8";
+    let seconds = session.first(sql, &[interval.into()], |row| row.optional::<f64>(0))?;
+    match seconds.flatten() {
+        Some(seconds) if !(least..=1e9).contains(&seconds) => Err(invalid(
+            name,
+            &format!("It is an interval of at least {least} s, and no more than 30 years."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn invalid(name: &str, hint: &str) -> Error {
+    Error::InvalidArgument {
+        message: format!("the value of {name} is not valid"),
+        hint: hint.to_owned(),
+    }
+}

@@ -1,0 +1,323 @@
+//! The engine's sink: the table of a mirror.
+
+use super::statements::Statements;
+use super::{counts, mirrors, runs};
+use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
+use crate::progress::ProgressNotice;
+use crate::session::{internal, Param, Session};
+use crate::{Mirror, Page};
+use ipai_odoo::domain::GREATEST_ID;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::Database;
+
+/// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the run.
+pub struct TableSink<'s> {
+    session: &'s mut dyn Session,
+    statements: Statements,
+    mirror: String,
+    model: String,
+    /// Odoo's names of the columns.
+    fields: Vec<String>,
+    /// The row of the run in the log; `None` in a dry run.
+    run: Option<i64>,
+    /// The database that a full run fills the mirror from, until that is stored with the first page.
+    filled_from: Option<Database>,
+    notice: ProgressNotice,
+    /// The number of rows, until something changes it.
+    total: Option<u64>,
+}
+
+impl<'s> TableSink<'s> {
+    /// `run` is the row of the run in the log. Without it the sink is dry.
+    pub fn new(session: &'s mut dyn Session, mirror: &Mirror, run: Option<i64>) -> Self {
+        TableSink {
+            session,
+            statements: Statements::new(mirror),
+            mirror: mirror.name.clone(),
+            model: mirror.scope.model.clone(),
+            fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
+            run,
+            filled_from: None,
+            notice: ProgressNotice::new(&mirror.name),
+            total: None,
+        }
+    }
+
+    /// Stores with the first page which database the mirror is filled from, so that an interrupted run is not
+    /// resumed from another one.
+    pub fn filling_from(mut self, database: &Database) -> Self {
+        self.filled_from = Some(database.clone());
+        self
+    }
+
+    /// The counts of the mirror.
+    pub fn tally(&mut self) -> Result<Tally> {
+        let tally = counts::of_mirror(self.session, &self.statements)?;
+        self.session.commit()?;
+        Ok(tally)
+    }
+
+    /// The session, between two uses of the sink.
+    pub fn session(&mut self) -> &mut dyn Session {
+        self.session
+    }
+
+    fn is_dry(&self) -> bool {
+        self.run.is_none()
+    }
+
+    /// A query whose locks end when it returns: a lock held longer would block other sessions.
+    fn look<T>(&mut self, look: impl FnOnce(&mut dyn Session, &Statements) -> Result<T>) -> Result<T> {
+        let found = look(self.session, &self.statements)?;
+        self.session.commit()?;
+        Ok(found)
+    }
+}
+
+impl Sink for TableSink<'_> {
+    fn write(&mut self, page: &Page) -> Result<Written> {
+        let (statements, is_dry) = (&self.statements, self.is_dry());
+        let written = self
+            .session
+            .within(|session| write_page(session, statements, page, is_dry));
+        match written {
+            Err(error) if is_about_values(&error) => {
+                let culprit = Culprit {
+                    session: self.session,
+                    statements,
+                    is_dry,
+                    page,
+                };
+                Err(culprit.name(error, &self.model, &self.fields))
+            }
+            Ok(written) if !is_dry && written.inserted > 0 => {
+                self.total = None;
+                Ok(written)
+            }
+            written => written,
+        }
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        if let Some(total) = self.total {
+            return Ok(total);
+        }
+        let total = self.look(|session, statements| session.first(&statements.total, &[], |row| row.count(0)))?;
+        Ok(*self.total.insert(total.unwrap_or(0)))
+    }
+
+    fn ids(&mut self, range: IdRange) -> Result<Vec<i64>> {
+        let params = [range.after.into(), range.upto.into()];
+        self.look(|session, statements| session.all(&statements.ids, &params, |row| row.get(0)))
+    }
+
+    fn digest(&mut self) -> Result<Option<Digests>> {
+        self.look(|session, statements| {
+            let greatest = session.first(&statements.greatest_id, &[], |row| row.get(0))?;
+            let Some(bounds) = bounds(greatest.unwrap_or(0)) else {
+                return Ok(None);
+            };
+            let mut digests = vec![Digest::default(); bounds.len() - 1];
+            session.query(&statements.digests, &[Param::Bigints(&bounds)], &mut |row| {
+                let range = usize::try_from(row.get::<i32>(0)? - 1).ok();
+                let digest = range.and_then(|range| digests.get_mut(range));
+                *digest.ok_or_else(|| internal("a digest of an unknown range"))? = Digest {
+                    count: row.count(1)?,
+                    sum: integer(&row.get::<String>(2)?)?,
+                    squares: integer(&row.get::<String>(3)?)?,
+                };
+                Ok(())
+            })?;
+            Ok(Some(Digests { bounds, digests }))
+        })
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<u64> {
+        if self.is_dry() {
+            return Ok(ids.len() as u64);
+        }
+        self.total = None;
+        let statement = &self.statements.delete;
+        self.session.within(|session| session.run(statement, &[ids.into()]))
+    }
+
+    fn commit(&mut self, progress: &Progress) -> Result<()> {
+        if let Some(run) = self.run {
+            runs::record_progress(self.session, run, progress)?;
+            if let Some(database) = self.filled_from.take() {
+                mirrors::set_filled_from(self.session, &self.mirror, &database)?;
+            }
+            self.session.commit()?;
+        }
+        if let Some(line) = self.notice.line(progress.fetched, progress.total) {
+            self.session.notice(&line);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, message: &str) {
+        self.session.notice(message);
+    }
+}
+
+/// Number of ranges that a digest divides the ids into.
+const RANGES: i64 = 1_000;
+/// Least ids in a range: fewer would not make the lists of differing ranges shorter.
+const RANGE_WIDTH: i64 = 1_000;
+
+/// The bounds of a digest, or `None` if an id exceeds what Odoo can assign.
+fn bounds(greatest: i64) -> Option<Vec<i64>> {
+    if greatest >= GREATEST_ID {
+        return None;
+    }
+    let width = (greatest / RANGES + 1).max(RANGE_WIDTH);
+    let mut bounds = vec![0];
+    bounds.extend((1..RANGES).map(|n| n * width).take_while(|bound| *bound < greatest));
+    bounds.extend([greatest, GREATEST_ID].iter().filter(|bound| **bound > 0));
+    Some(bounds)
+}
+
+/// Writes a page. In a first run none of its rows exists: an insert alone takes less time and WAL.
+fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
+    if is_dry || !session.is_true(&statements.range_is_empty, &ends(page))? {
+        return upsert_page(session, statements, page, is_dry);
+    }
+    let inserted = session.within(|session| session.run(&statements.insert, &columns(page)));
+    match inserted {
+        // Another session was faster, or another constraint is violated: the upsert shows which.
+        Err(error) if error.sqlstate() == "23505" => upsert_page(session, statements, page, is_dry),
+        inserted => Ok(Written {
+            inserted: inserted?,
+            updated: 0,
+        }),
+    }
+}
+
+/// Writes a page as one statement. Dry, it counts what it would write.
+fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
+    let mut params = columns(page);
+    params.extend(ends(page));
+    let read = |row: &dyn crate::session::Row| {
+        Ok(Written {
+            inserted: row.count(0)?,
+            updated: row.count(1)?,
+        })
+    };
+    let written = match is_dry {
+        true => session.first(&statements.probe, &params, read)?,
+        false => session.change(&statements.upsert, &params, read)?,
+    };
+    Ok(written.unwrap_or_default())
+}
+
+fn columns(page: &Page) -> Vec<Param<'_>> {
+    let ids = std::iter::once(Param::Bigints(&page.ids));
+    ids.chain(page.columns.iter().map(Param::Column)).collect()
+}
+
+/// The first and the last id; ids ascend.
+fn ends(page: &Page) -> [Param<'static>; 2] {
+    [page.ids.first(), page.ids.last()].map(|id| id.copied().into())
+}
+
+/// Finds the record, and its field, that the table refuses.
+struct Culprit<'a> {
+    session: &'a mut dyn Session,
+    statements: &'a Statements,
+    is_dry: bool,
+    page: &'a Page,
+}
+
+impl Culprit<'_> {
+    /// The error with the record and the field, as far as they can be found.
+    fn name(mut self, error: Error, model: &str, fields: &[String]) -> Error {
+        match self.find() {
+            Ok(Some((id, column, refusal))) => Error::Record {
+                model: model.to_owned(),
+                id,
+                field: column.map(|column| fields[column].clone()),
+                cause: Box::new(refusal),
+            },
+            // The rows are refused only together.
+            Ok(None) => error,
+            Err(other) => other,
+        }
+    }
+
+    fn find(&mut self) -> Result<Option<(i64, Option<usize>, Error)>> {
+        let page = self.page;
+        let mut rows = 0..page.len();
+        while rows.len() > 1 {
+            let half = rows.start + rows.len() / 2;
+            match self.accepts(&page.part(rows.start..half))? {
+                true => rows.start = half,
+                false => rows.end = half,
+            }
+        }
+        // A neighbour's values are probably accepted.
+        let neighbour = match rows.start {
+            0 => 1..2.min(page.len()).max(1),
+            row => row - 1..row,
+        };
+        let record = page.part(rows);
+        let Some(id) = record.ids.first().copied() else {
+            return Ok(None);
+        };
+        let Some(refusal) = self.refusal(&record)? else {
+            return Ok(None);
+        };
+        for column in 0..record.columns.len() {
+            let other = (neighbour.len() == 1).then(|| (page, neighbour.clone()));
+            if self.accepts(&record.with(column, None))?
+                || (other.is_some() && self.accepts(&record.with(column, other))?)
+            {
+                return Ok(Some((id, Some(column), refusal)));
+            }
+        }
+        Ok(Some((id, None, refusal)))
+    }
+
+    fn accepts(&mut self, page: &Page) -> Result<bool> {
+        Ok(self.refusal(page)?.is_none())
+    }
+
+    /// Why the table refuses these rows; nothing of them stays.
+    fn refusal(&mut self, page: &Page) -> Result<Option<Error>> {
+        let (statements, is_dry) = (self.statements, self.is_dry);
+        let undone = self.session.within(|session| {
+            upsert_page(session, statements, page, is_dry)?;
+            Err::<(), _>(Error::Cancelled)
+        });
+        match undone {
+            Err(Error::Cancelled) | Ok(()) => Ok(None),
+            Err(error) if is_about_values(&error) => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether Postgres, a constraint or a trigger refused a value.
+fn is_about_values(error: &Error) -> bool {
+    let classes = ["22", "23", "44", "P0"];
+    classes.iter().any(|class| error.sqlstate().starts_with(class))
+}
+
+fn integer(text: &str) -> Result<i128> {
+    text.parse().map_err(|_| internal("a sum that is no integer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_cover_every_id_that_odoo_can_assign() {
+        assert_eq!(bounds(0), Some(vec![0, GREATEST_ID]));
+        assert_eq!(bounds(500), Some(vec![0, 500, GREATEST_ID]));
+        assert_eq!(bounds(2_500), Some(vec![0, 1_000, 2_000, 2_500, GREATEST_ID]));
+        let many = bounds(5_000_000).unwrap_or_default();
+        assert_eq!((many.len(), many[1]), (1_002, 5_001));
+        assert!(many.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(bounds(GREATEST_ID), None);
+    }
+}

@@ -1,0 +1,6 @@
+-- The first ids in ($1, $2].
+select odoo_id
+from only {table}
+where odoo_id > $1 and odoo_id <= $2{mine}
+order by odoo_id
+limit 50000

@@ -1,0 +1,1 @@
+select count(*) from only {table} where odoo_id is not null{mine}

@@ -1,0 +1,6 @@
+-- Records how far a run is.
+update ipai.run_log
+set mode = $2, bound = $3, position = $4, odoo_clock = $5, newest = $6, pages = $7, fetched = $8,
+    total = $9, inserted = $10, updated = $11, unchanged = $12, deleted = $13,
+    seconds_waiting = $14, seconds_writing = $15
+where run = $1

@@ -1,0 +1,154 @@
+//! [`Session`] over SPI.
+
+use crate::time::{moment, timestamptz};
+use crate::{array, interrupt, report, subtransaction};
+use ipai_mirror::session::{internal, Param, Row, Session, Value, Visitor, Work};
+use ipai_mirror::source::Tick;
+use ipai_odoo::error::Result;
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
+use std::borrow::Cow;
+
+/// The session of the backend.
+pub struct SpiSession {
+    may_commit: bool,
+}
+
+impl SpiSession {
+    /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
+    pub fn of_function() -> Self {
+        SpiSession { may_commit: false }
+    }
+
+    /// For a procedure that may commit. Errors of SQL are returned as values.
+    pub fn of_procedure() -> Self {
+        SpiSession { may_commit: true }
+    }
+
+    fn statement<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match self.may_commit {
+            true => subtransaction::guarded(|| {
+                subtransaction::fix_search_path();
+                work()
+            }),
+            false => work(),
+        }
+    }
+}
+
+impl Session for SpiSession {
+    fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
+        self.statement(|| {
+            subtransaction::with_new_snapshot(|| {
+                Spi::connect(|client| {
+                    let args = arguments(params)?;
+                    visit_rows(client.select(sql, None, &args).map_err(internal)?, visit)
+                })
+            })
+        })
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
+        self.statement(|| {
+            Spi::connect_mut(|client| {
+                let args = arguments(params)?;
+                visit_rows(client.update(sql, None, &args).map_err(internal)?, visit)
+            })
+        })
+    }
+
+    fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()> {
+        subtransaction::within(|| work(self))
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        match self.may_commit {
+            true => subtransaction::commit(),
+            false => Ok(()),
+        }
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        match self.may_commit {
+            true => subtransaction::rollback(),
+            false => Err(internal("a function cannot roll back")),
+        }
+    }
+
+    fn may_commit(&self) -> bool {
+        self.may_commit
+    }
+
+    fn notice(&mut self, message: &str) {
+        report::notice(message);
+    }
+
+    fn warning(&mut self, message: &str, hint: &str) {
+        report::warning(message, hint);
+    }
+
+    fn ticker(&self) -> Tick {
+        interrupt::tick
+    }
+}
+
+fn visit_rows(table: SpiTupleTable<'_>, visit: &mut Visitor<'_>) -> Result<u64> {
+    let count = table.len() as u64;
+    // A statement without RETURNING has a count and no columns.
+    if table.columns().is_ok() {
+        for tuple in table {
+            visit(&Tuple(tuple))?;
+        }
+    }
+    Ok(count)
+}
+
+struct Tuple<'t>(SpiHeapTupleData<'t>);
+
+impl Row for Tuple<'_> {
+    fn value(&self, column: usize) -> Result<Value<'_>> {
+        let entry = self.0.get_datum_by_ordinal(column + 1).map_err(internal)?;
+        match entry.oid() {
+            pg_sys::BOOLOID => of(entry, Value::Bool),
+            pg_sys::INT4OID => of(entry, Value::Integer),
+            pg_sys::INT8OID => of(entry, Value::Bigint),
+            pg_sys::FLOAT8OID => of(entry, Value::Double),
+            pg_sys::TEXTOID => of(entry, |text: String| Value::Text(Cow::Owned(text))),
+            pg_sys::INT8ARRAYOID => of(entry, Value::Bigints),
+            pg_sys::TEXTARRAYOID => of(entry, Value::Texts),
+            pg_sys::TIMESTAMPTZOID => of(entry, |stamp: TimestampWithTimeZone| {
+                moment(stamp).map_or(Value::Null, Value::Timestamptz)
+            }),
+            other => Err(internal(format!("a column of type {}", other.to_u32()))),
+        }
+    }
+}
+
+fn of<'v, T: FromDatum + IntoDatum>(
+    entry: &SpiHeapTupleDataEntry<'_>,
+    wrap: impl Fn(T) -> Value<'v>,
+) -> Result<Value<'v>> {
+    Ok(entry.value::<T>().map_err(internal)?.map_or(Value::Null, wrap))
+}
+
+/// The parameters as datums. Call it inside the SPI connection, whose memory then holds the arrays.
+fn arguments<'p>(params: &[Param<'p>]) -> Result<Vec<DatumWithOid<'p>>> {
+    params.iter().map(datum).collect()
+}
+
+fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
+    Ok(match *param {
+        Param::Bool(value) => value.into(),
+        Param::Integer(value) => value.into(),
+        Param::Bigint(value) => value.into(),
+        Param::Double(value) => value.into(),
+        Param::Text(value) => value.into(),
+        Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
+        Param::Texts(texts) => texts.to_vec().into(),
+        // SAFETY: the statement runs before the SPI connection, and with it the current memory context, ends.
+        Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
+        // SAFETY: see above.
+        Param::Column(column) => unsafe { array::of_column(column)? },
+    })
+}
