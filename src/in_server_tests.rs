@@ -13,7 +13,6 @@ mod tests {
     use chrono::{NaiveDate, NaiveDateTime};
     use ipai_mirror::engine::IdRange;
     use ipai_mirror::engine::{Sink, Written};
-    use ipai_mirror::session::Session;
     use ipai_mirror::store::sink::TableSink;
     use ipai_mirror::{Column, FieldMap, Kind, Mirror, Packed, Page, Table};
     use ipai_odoo::error::Error;
@@ -318,8 +317,8 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // As a run asks: login, whether there is the addon, the company, fields, count, a page and that there are no more, count, all ids and that there are
-        // no more, those that are active, alerts. The counts are of another time, and larger.
+        // What a run asks for: the login, the addon, the company, the fields, the total, a page, an empty page, all
+        // ids, an empty list, active records, flagged records. The last two counts are of another time.
         let odoo = Recorded::start(vec![
             include_str!("../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../tests/corpus/odoo19/fault_missing_model.xml"),
@@ -328,7 +327,6 @@ mod tests {
             include_str!("../tests/corpus/odoo19/search_count.xml"),
             include_str!("../tests/corpus/odoo19/search_read_100.xml"),
             include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
-            include_str!("../tests/corpus/odoo19/search_count.xml"),
             include_str!("../tests/corpus/odoo19/search_ids_100.xml"),
             include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../tests/corpus/odoo19/archived_active_test_false.xml"),
@@ -350,7 +348,7 @@ mod tests {
             1
         );
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 12);
+        assert_eq!(requests.len(), 11);
         assert!(requests[5].contains("search_read") && requests[4].contains("active_test"));
     }
 

@@ -12,7 +12,7 @@ import pytest
 from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
 
-VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["package"]["version"]
+VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 SCRIPTS = paths.PROJECT / "tests/released"
 

@@ -20,7 +20,7 @@ from support.faulty import FaultyOdoo, metric
 
 SCRIPT = paths.PROJECT / "scripts/install"
 PAGE = paths.PROJECT / "docs/install-supabase.md"
-VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["package"]["version"]
+VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 EXTENSION_FILES = {
     "ipai_sync.control",
     f"ipai_sync--{VERSION}.sql",
