@@ -10,10 +10,10 @@ use crate::session::SpiSession;
 use crate::time::moment;
 use crate::{guc, subtransaction, version};
 use chrono::NaiveDateTime;
-use ipai_mirror::run_mirror::{run_mirror, Host, RunRequest, RunScope};
+use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::signed;
 use ipai_mirror::store::{counts, mirrors};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::prelude::*;
 use std::time::Instant;
 
@@ -198,8 +198,5 @@ fn require(value: Option<String>, name: &str, hint: &str) -> Result<String> {
 }
 
 fn argument(message: &str, hint: &str) -> Error {
-    Error::InvalidArgument {
-        message: message.to_owned(),
-        hint: hint.to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, message.to_owned()).with_hint(hint.to_owned())
 }

@@ -4,11 +4,11 @@ use crate::version;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::session::Session;
 use ipai_mirror::store::servers;
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::Account;
+use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions};
 use ipai_odoo::secret::Secret;
-use ipai_odoo::Account;
-use pgrx::{pg_sys, PgList};
+use pgrx::{PgList, pg_sys};
 use std::ffi::CStr;
 
 /// The accounts of this database.
@@ -21,13 +21,14 @@ impl Accounts for ServerAccounts {
         version::check(session)?;
         let found = servers::find(session, server)?;
         if !found.usable {
-            return Err(Error::Permission {
-                message: format!("permission denied for foreign server \"{server}\""),
-                hint: format!(
-                    "Its owner can grant it: grant usage on foreign server {} to ...",
-                    ident(server)
-                ),
-            });
+            return Err(Error::user(
+                SqlState::InsufficientPrivilege,
+                format!("permission denied for foreign server \"{server}\""),
+            )
+            .with_hint(format!(
+                "Its owner can grant it: grant usage on foreign server {} to ...",
+                ident(server)
+            )));
         }
         let oid = pg_sys::Oid::from(u32::try_from(found.oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
@@ -35,12 +36,14 @@ impl Accounts for ServerAccounts {
         let (user, is_public) = mapping(session, server, oid)?;
         let password = match user.password {
             PasswordOption::Plain(_) if is_public => {
-                return Err(Error::Permission {
-                    message: format!("the user mapping for PUBLIC of server \"{server}\" holds a plain password"),
-                    hint: "Every user of the server could use it, and dumps show it. Keep the password in Vault and \
-                           name it with the option password_secret, or create a mapping for one user only."
-                        .to_owned(),
-                })
+                return Err(Error::user(
+                    SqlState::InsufficientPrivilege,
+                    format!("the user mapping for PUBLIC of server \"{server}\" holds a plain password"),
+                )
+                .with_hint(
+                    "Every user of the server could use it, and dumps show it. Keep the password in Vault and \
+                           name it with the option password_secret, or create a mapping for one user only.",
+                ));
             }
             PasswordOption::Plain(password) => password,
             PasswordOption::VaultSecret(name) => vault_secret(session, &name)?,
@@ -66,13 +69,14 @@ fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<
         |row| row.get::<bool>(0),
     )?;
     let Some(own) = own else {
-        return Err(Error::UndefinedObject {
-            message: format!("there is no user mapping for server \"{server}\""),
-            hint: format!(
-                "create user mapping for current_user server {} options (user '...', password_secret '...');",
-                ident(server)
-            ),
-        });
+        return Err(Error::user(
+            SqlState::UndefinedObject,
+            format!("there is no user mapping for server \"{server}\""),
+        )
+        .with_hint(format!(
+            "create user mapping for current_user server {} options (user '...', password_secret '...');",
+            ident(server)
+        )));
     };
     // SAFETY: the mapping exists, so the lookup returns it or raises.
     let user = unsafe { UserOptions::parse(&pairs((*pg_sys::GetUserMapping(pg_sys::GetUserId(), oid)).options))? };
@@ -84,27 +88,31 @@ fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<
 /// # Safety
 /// `options` is a list of `DefElem` from a catalog lookup.
 unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
-    let text = |start| CStr::from_ptr(start).to_string_lossy().into_owned();
-    PgList::<pg_sys::DefElem>::from_pg(options)
-        .iter_ptr()
-        .map(|option| (text((*option).defname), text(pg_sys::defGetString(option))))
-        .collect()
+    // SAFETY: names and values of catalog options are texts that end in a zero byte.
+    unsafe {
+        let text = |start| CStr::from_ptr(start).to_string_lossy().into_owned();
+        PgList::<pg_sys::DefElem>::from_pg(options)
+            .iter_ptr()
+            .map(|option| (text((*option).defname), text(pg_sys::defGetString(option))))
+            .collect()
+    }
 }
 
 /// The secret of this name in Supabase Vault, read as the current user at the time of the call.
 fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
     // A view that is only named like Vault's would run its owner's code.
     match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
-        None => Err(Error::UndefinedObject {
-            message: "the option password_secret needs Supabase Vault, which is not installed".to_owned(),
-            hint: "create extension supabase_vault; or give your own user mapping the option password.".to_owned(),
-        }),
-        Some(false) => Err(Error::Permission {
-            message: "permission denied for Supabase Vault".to_owned(),
-            hint: "Sync as postgres or service_role, or from pg_cron: they may read Vault. Users of the API read the \
-                   mirror, they do not sync."
-                .to_owned(),
-        }),
+        None => Err(Error::user(
+            SqlState::UndefinedObject,
+            "the option password_secret needs Supabase Vault, which is not installed",
+        )
+        .with_hint("create extension supabase_vault; or give your own user mapping the option password.")),
+        Some(false) => Err(
+            Error::user(SqlState::InsufficientPrivilege, "permission denied for Supabase Vault").with_hint(
+                "Sync as postgres or service_role, or from pg_cron: they may read Vault. Users of the API read the \
+                   mirror, they do not sync.",
+            ),
+        ),
         Some(true) => session
             .first(
                 "select decrypted_secret from vault.decrypted_secrets where name = $1",
@@ -114,9 +122,12 @@ fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
             .flatten()
             .filter(|secret| !secret.is_empty())
             .map(Secret::new)
-            .ok_or_else(|| Error::UndefinedObject {
-                message: format!("Vault has no secret named \"{name}\""),
-                hint: "select vault.create_secret('the password or API key', '...name...');".to_owned(),
+            .ok_or_else(|| {
+                Error::user(
+                    SqlState::UndefinedObject,
+                    format!("Vault has no secret named \"{name}\""),
+                )
+                .with_hint("select vault.create_secret('the password or API key', '...name...');")
             }),
     }
 }

@@ -15,8 +15,8 @@ mod tests {
     use ipai_mirror::engine::{Sink, Written};
     use ipai_mirror::store::sink::TableSink;
     use ipai_mirror::{Column, FieldMap, Kind, Mirror, Packed, Page, Table};
-    use ipai_odoo::error::Error;
     use ipai_odoo::Scope;
+    use ipai_odoo::error::Error;
     use pgrx::prelude::*;
 
     const MIGRATION: &str = include_str!("../migrations/202601130001_IPAI_SAMPLE_METRICS.sql");

@@ -3,7 +3,7 @@
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     /// Whether the client is still connected (libpq/libpq.h, from 14 on; pgrx does not bind it).
     fn pq_check_connection() -> bool;
 }

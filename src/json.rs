@@ -1,6 +1,6 @@
 //! `jsonb` as an argument. pgrx's own type panics on what serde_json cannot read (1e400, 128 levels); this one tells.
 
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::FromDatum;
 use pgrx::pgrx_sql_entity_graph::metadata::{
@@ -15,9 +15,12 @@ pub struct JsonText(String);
 impl JsonText {
     /// The value, or an error that names the argument.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.0).map_err(|error| Error::InvalidArgument {
-            message: format!("the JSON of {argument} cannot be used: {error}"),
-            hint: "Numbers must be within double precision, and lists nested less than 128 levels deep.".to_owned(),
+        serde_json::from_str(&self.0).map_err(|error| {
+            Error::user(
+                SqlState::InvalidParameter,
+                format!("the JSON of {argument} cannot be used: {error}"),
+            )
+            .with_hint("Numbers must be within double precision, and lists nested less than 128 levels deep.")
         })
     }
 }

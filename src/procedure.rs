@@ -5,10 +5,10 @@ use crate::report::or_raise;
 use crate::session::SpiSession;
 use crate::version;
 use ipai_mirror::engine::Requested;
-use ipai_mirror::run_mirror::{run_mirror, RunRequest, RunScope};
+use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::Session;
 use ipai_mirror::store::{alerts, cron, mirrors};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -48,17 +48,20 @@ fn run_sync(
 /// # Safety
 /// `fcinfo` is that of the current call.
 unsafe fn is_nonatomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
-    let context = (*fcinfo).context;
-    !context.is_null()
-        && (*context).type_ == pg_sys::NodeTag::T_CallContext
-        && !(*context.cast::<pg_sys::CallContext>()).atomic
+    // SAFETY: Postgres filled it, and the tag says what the context is.
+    unsafe {
+        let context = (*fcinfo).context;
+        !context.is_null()
+            && (*context).type_ == pg_sys::NodeTag::T_CallContext
+            && !(*context.cast::<pg_sys::CallContext>()).atomic
+    }
 }
 
 fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f64>) -> Result<()> {
     let mode = mode.as_deref().unwrap_or("auto");
-    let requested = Requested::from_name(mode).ok_or_else(|| Error::InvalidArgument {
-        message: format!("invalid mode \"{mode}\""),
-        hint: "Use auto, incremental, reconcile or full.".to_owned(),
+    let requested = Requested::from_name(mode).ok_or_else(|| {
+        Error::user(SqlState::InvalidParameter, format!("invalid mode \"{mode}\""))
+            .with_hint("Use auto, incremental, reconcile or full.")
     })?;
     let request = RunRequest {
         scope: RunScope::Planned(requested),

@@ -3,7 +3,7 @@
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use std::ffi::{c_char, c_void, CString};
+use std::ffi::{CString, c_char, c_void};
 
 /// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
@@ -48,7 +48,7 @@ fn complete_next_report(error: &Error) {
     }
 }
 
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     // pgrx does not bind them. Neither raises an error.
     fn errcode(sqlerrcode: i32) -> i32;
     fn err_generic_string(field: i32, text: *const c_char) -> i32;
@@ -60,9 +60,12 @@ const CONSTRAINT_NAME: i32 = b'n' as i32;
 /// Postgres calls it while it reports the error.
 unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
     let addition = addition.cast::<Addition>();
-    errcode((*addition).sqlstate);
-    if !(*addition).constraint.is_null() {
-        err_generic_string(CONSTRAINT_NAME, (*addition).constraint);
+    // SAFETY: `complete_next_report` made it, for this call.
+    unsafe {
+        errcode((*addition).sqlstate);
+        if !(*addition).constraint.is_null() {
+            err_generic_string(CONSTRAINT_NAME, (*addition).constraint);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::time::{moment, timestamptz};
 use crate::{array, interrupt, report, subtransaction};
-use ipai_mirror::session::{internal, Param, Row, Session, Value, Visitor, Work};
+use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
 use ipai_mirror::source::Tick;
 use ipai_odoo::error::Result;
 use pgrx::datum::DatumWithOid;

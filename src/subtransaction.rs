@@ -4,7 +4,7 @@ use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
-use std::ffi::{c_char, c_void, CStr};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
 /// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as a value.
@@ -160,19 +160,22 @@ const TIMEOUTS: [&CStr; 4] = [
 
 /// Postgres calls it while it reports an error.
 unsafe extern "C-unwind" fn note_details(details: *mut c_void) {
-    let details = &mut *details.cast::<Details>();
-    // Postgres calls this in the error context, which the copy must outlive.
-    let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
-    let error = pg_sys::CopyErrorData();
-    if (*error).elevel >= PgLogLevel::ERROR as i32 {
-        let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text));
-        details.sqlstate = Some((*error).sqlerrcode);
-        details.constraint = text((*error).constraint_name).map(|name| name.to_string_lossy().into_owned());
-        // Before translation.
-        details.timed_out = text((*error).message_id).is_some_and(|message| TIMEOUTS.contains(&message));
+    // SAFETY: `caught` passes its details, and Postgres calls this with an error on its stack. It does so in the
+    // error context, which the copy must not use.
+    unsafe {
+        let details = &mut *details.cast::<Details>();
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
+        let error = pg_sys::CopyErrorData();
+        if (*error).elevel >= PgLogLevel::ERROR as i32 {
+            let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text));
+            details.sqlstate = Some((*error).sqlerrcode);
+            details.constraint = text((*error).constraint_name).map(|name| name.to_string_lossy().into_owned());
+            // Before translation.
+            details.timed_out = text((*error).message_id).is_some_and(|message| TIMEOUTS.contains(&message));
+        }
+        pg_sys::FreeErrorData(error);
+        pg_sys::MemoryContextSwitchTo(context);
     }
-    pg_sys::FreeErrorData(error);
-    pg_sys::MemoryContextSwitchTo(context);
 }
 
 /// Five characters from Postgres's encoding: six bits each.

@@ -2,7 +2,7 @@
 
 use super::report::or_raise;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::options::{none_allowed, Pair, ServerOptions, UserOptions};
+use ipai_odoo::options::{Pair, ServerOptions, UserOptions, none_allowed};
 use pgrx::prelude::*;
 
 /// Called by Postgres with all options of an object, as `name=value`, and the catalog that the object is in.

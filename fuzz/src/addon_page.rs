@@ -1,9 +1,9 @@
 //! Any text as a page of the addon, and now and then any bytes in its place.
 
 use super::{check, client, mirror, shown};
-use base64::prelude::{Engine, BASE64_STANDARD};
-use flate2::write::ZlibEncoder;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use ipai_mirror::PageBuilder;
 use ipai_odoo::Wanted;
 use std::io::Write;

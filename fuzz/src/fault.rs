@@ -1,6 +1,6 @@
 //! Any fault of Odoo becomes an error that can be shown: a code and a text from the fuzzer, or the whole body.
 
-use super::{client, shown, PASSWORD};
+use super::{PASSWORD, client, shown};
 use ipai_odoo::Safety;
 
 pub fn run(data: &[u8]) {

@@ -1,6 +1,6 @@
 //! Any options of a foreign server or a user mapping, one per line: `name=value`.
 
-use super::{shown, PASSWORD};
+use super::{PASSWORD, shown};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions};
 
 pub fn run(data: &[u8]) {

@@ -1,6 +1,6 @@
 //! Functions that create, alter and drop mirrors.
 
-use super::{argument, require, MIRRORS};
+use super::{MIRRORS, argument, require};
 use crate::connection::ServerAccounts;
 use crate::json::JsonText;
 use crate::report::or_raise;

@@ -6,16 +6,16 @@ use crate::json::JsonText;
 use crate::report::or_raise;
 use crate::session::SpiSession;
 use crate::version;
+use ipai_mirror::Kind;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::definition::by_default;
 use ipai_mirror::manage::fields_of;
-use ipai_mirror::session::{signed, Session};
+use ipai_mirror::session::{Session, signed};
 use ipai_mirror::store::{mirrors, servers};
-use ipai_mirror::Kind;
+use ipai_odoo::Addon;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::xmlrpc::Value;
-use ipai_odoo::Addon;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
 use std::time::Instant;
@@ -249,7 +249,7 @@ fn call(
             return Err(argument(
                 "args must be a JSON array",
                 "It holds the arguments by position: '[[1, 2], \"x\"]'.",
-            ))
+            ));
         }
     };
     let kwargs = match kwargs
@@ -263,7 +263,7 @@ fn call(
             return Err(argument(
                 "kwargs must be a JSON object",
                 "It holds the arguments by name: '{\"limit\": 10}'.",
-            ))
+            ));
         }
     };
     let session = &mut SpiSession::of_function();

@@ -4,7 +4,7 @@ use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::logins;
 use ipai_odoo::error::Result;
-use ipai_odoo::http::{shown, Endpoint};
+use ipai_odoo::http::{Endpoint, shown};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Account, Addon, ServerInfo};
 

@@ -7,11 +7,11 @@ mod nearest;
 pub mod sample_metrics;
 mod spec;
 
-pub use define::{by_default, define, has_write_date, Defined, MirrorRequest};
-pub use drift::{drift, Drift, Problem};
+pub use define::{Defined, MirrorRequest, by_default, define, has_write_date};
+pub use drift::{Drift, Problem, drift};
 pub use kind::Kind;
 pub use nearest::nearest;
-pub use spec::{Constant, FieldMap, Mirror, Table, ACTIVE, ODOO_ID, OWN_COLUMNS, WRITE_DATE};
+pub use spec::{ACTIVE, Constant, FieldMap, Mirror, ODOO_ID, OWN_COLUMNS, Table, WRITE_DATE};
 
 #[cfg(test)]
 mod define_tests;

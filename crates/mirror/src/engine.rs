@@ -10,9 +10,9 @@ mod run;
 
 pub use cursor::SECOND;
 pub use deletion::Guard;
-pub use planner::{plan_run, Requested, Start, State, Unfinished};
+pub use planner::{Requested, Start, State, Unfinished, plan_run};
 pub use report::{Counts, Mode, Position, Progress, Report, Tally};
-pub use run::{run, Plan};
+pub use run::{Plan, run};
 
 use crate::Page;
 use chrono::{DateTime, NaiveDateTime, Utc};

@@ -3,10 +3,10 @@
 mod arguments;
 mod refresh;
 
-pub use refresh::{refresh, Refreshed};
+pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{define, has_write_date, nearest, sample_metrics, Defined, MirrorRequest};
+use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest, sample_metrics};
 use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::settings::Settings;
@@ -14,7 +14,7 @@ use crate::store::tables::{self, TypedConstant};
 use crate::store::{cron, lock, mirrors, servers, target};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, invalid, normalize_constant, table_named};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use serde_json::Value as Json;
@@ -175,14 +175,15 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
         .filter(|other| *other != name)
         .collect();
     if drop_table && !others.is_empty() {
-        return Err(Error::InUse {
-            message: format!(
+        return Err(Error::user(
+            SqlState::ObjectInUse,
+            format!(
                 "table \"{}\" is also the target of {}",
                 mirror.target.display(),
                 others.join(", ")
             ),
-            hint: "Drop those mirrors first, or drop this one without its table and delete its rows.".to_owned(),
-        });
+        )
+        .with_hint("Drop those mirrors first, or drop this one without its table and delete its rows."));
     }
     cron::forget(session, name)?;
     mirrors::forget(session, name)?;
@@ -224,37 +225,37 @@ fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirro
         let theirs = other.constants.iter().map(|constant| constant.column.as_str());
         let same = theirs.eq(constants.iter().map(|(constant, _)| constant.column.as_str()));
         if constants.is_empty() || !same {
-            return Err(Error::InvalidArgument {
-                message: format!(
+            return Err(Error::user(
+                SqlState::InvalidParameter,
+                format!(
                     "table \"{}\" is the target of mirror \"{}\" already",
                     target.display(),
                     other.name
                 ),
-                hint: match other.constants.is_empty() {
-                    true => {
-                        "Name another target. Mirrors can share a table only if each has constant columns.".to_owned()
-                    }
-                    false => format!(
-                        "Mirrors that share it tell their rows apart by constants in the same columns: {}.",
-                        other
-                            .constants
-                            .iter()
-                            .map(|constant| constant.column.as_str())
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    ),
-                },
-            });
+            )
+            .with_hint(match other.constants.is_empty() {
+                true => "Name another target. Mirrors can share a table only if each has constant columns.".to_owned(),
+                false => format!(
+                    "Mirrors that share it tell their rows apart by constants in the same columns: {}.",
+                    other
+                        .constants
+                        .iter()
+                        .map(|constant| constant.column.as_str())
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            }));
         }
         if other
             .constants
             .iter()
             .eq(constants.iter().map(|(constant, _)| constant))
         {
-            return Err(Error::InvalidArgument {
-                message: format!("mirror \"{}\" has the same constants", other.name),
-                hint: "Give this one another value in at least one of them.".to_owned(),
-            });
+            return Err(Error::user(
+                SqlState::InvalidParameter,
+                format!("mirror \"{}\" has the same constants", other.name),
+            )
+            .with_hint("Give this one another value in at least one of them."));
         }
     }
     Ok(())
@@ -283,17 +284,17 @@ fn check_name(session: &mut dyn Session, name: &str, target: &Table) -> Result<(
 }
 
 fn taken(name: &str) -> Error {
-    Error::Duplicate {
-        message: format!("mirror \"{name}\" already exists"),
-        hint: "Give another name with the argument name, or change the mirror with ipai.alter_mirror().".to_owned(),
-    }
+    Error::user(SqlState::DuplicateObject, format!("mirror \"{name}\" already exists"))
+        .with_hint("Give another name with the argument name, or change the mirror with ipai.alter_mirror().")
 }
 
 fn in_the_way(target: &Table) -> Error {
-    Error::DuplicateTable {
-        message: format!("table \"{}\" already exists", target.display()),
-        hint: "Name another target, or mirror into this table by saying which columns hold the fields: columns => \
-               '{\"field\": \"column\"}', or '{}' where they have the same names."
-            .to_owned(),
-    }
+    Error::user(
+        SqlState::DuplicateTable,
+        format!("table \"{}\" already exists", target.display()),
+    )
+    .with_hint(
+        "Name another target, or mirror into this table by saying which columns hold the fields: columns => \
+               '{\"field\": \"column\"}', or '{}' where they have the same names.",
+    )
 }

@@ -1,7 +1,8 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
+use crate::Mirror;
 use crate::connection::{Accounts, Connection};
-use crate::definition::{drift, Problem};
+use crate::definition::{Problem, drift};
 use crate::engine::{self, Counts, Mode, Plan, Position, Report, Requested, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
@@ -9,11 +10,10 @@ use crate::store::mirrors::{Reached, RunPermissions};
 use crate::store::sink::TableSink;
 use crate::store::statements::quote_literal;
 use crate::store::{counts, lock, logins, mirrors, runs, target};
-use crate::Mirror;
 use chrono::NaiveDateTime;
-use ipai_odoo::error::{Error, Result};
-use ipai_odoo::retry::Policy;
 use ipai_odoo::Database;
+use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::retry::Policy;
 use std::sync::Arc;
 
 /// Where a run takes place.
@@ -137,10 +137,8 @@ impl Run {
         let mirror = mirrors::load(host.session, name)?;
         if let RunScope::Records { since: Some(_), .. } = request.scope {
             if !mirror.has_write_date {
-                return Err(Error::InvalidArgument {
-                    message: "this model has no write dates".to_owned(),
-                    hint: "Leave since out.".to_owned(),
-                });
+                return Err(Error::user(SqlState::InvalidParameter, "this model has no write dates")
+                    .with_hint("Leave since out."));
             }
         }
         if !host.session.may_commit() {

@@ -1,7 +1,7 @@
 //! The seam between SQL and its host: SPI inside the server, the wire protocol outside.
 
-use crate::source::Tick;
 use crate::Column;
+use crate::source::Tick;
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;

@@ -1,12 +1,12 @@
 //! Tests of the addon's pages: every type, every damage, and any text there and back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::bulk_page::{decode_rows, Received};
+use super::bulk_page::{Received, decode_rows};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
-use base64::prelude::{Engine, BASE64_STANDARD};
-use flate2::write::ZlibEncoder;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use proptest::prelude::*;
 use std::io::Write;
 

@@ -2,9 +2,9 @@
 
 use super::fault::{self, Called, Meaning};
 use super::retry::Policy;
-use super::{domain, field, Account, Database, Failure, Field, Reply, Resend, ServerInfo, Transport};
+use super::{Account, Database, Failure, Field, Reply, Resend, ServerInfo, Transport, domain, field};
 use crate::error::{Error, Result};
-use crate::xmlrpc::{self, encode_call, Answer, Limits, RowVisitor, Value};
+use crate::xmlrpc::{self, Answer, Limits, RowVisitor, Value, encode_call};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

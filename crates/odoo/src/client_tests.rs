@@ -10,10 +10,10 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::retry::Policy;
-use super::{field, Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted};
+use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted, field};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
-use crate::xmlrpc::{encode_call, RowVisitor, Scalar, Value};
+use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
 
 const PASSWORD: &str = "s3cret<Pass>";
 const COMMON: &str = "/xmlrpc/2/common";

@@ -1,7 +1,7 @@
 //! Which database of Odoo it is: another one behind the same address has other records under the same ids.
 
-use super::client::{Client, Safety};
 use super::Transport;
+use super::client::{Client, Safety};
 use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
 use chrono::{NaiveDateTime, Timelike};

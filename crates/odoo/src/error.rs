@@ -1,13 +1,16 @@
-//! The one error of the project: what happened (message), facts (detail), what to do next (hint), and the SQLSTATE.
+//! The one error type of the project: what happened (message), the facts (detail), the next step (hint), and the
+//! SQLSTATE.
 //!
-//! Pure: `pg::report` is the only place that turns it into a Postgres error. No variant may hold a secret or the
-//! text of an answer that is not XML-RPC.
+//! Each host reports it in one place. No error may hold a secret, or the text of an answer that is not XML-RPC.
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// One variant for each thing that a user can act on.
+/// A variant for each error that code acts on, and [`Error::User`] for the others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// Something that the user did or must do. Code acts only on the SQLSTATE.
+    #[error("{}", .0.message)]
+    User(Box<UserError>),
     #[error("could not connect to Odoo at {url}")]
     Connect { url: String, cause: String, hint: String },
     #[error("Odoo at {url} redirects to another address")]
@@ -65,31 +68,11 @@ pub enum Error {
         field: Option<String>,
         cause: Box<Error>,
     },
-    #[error("invalid option \"{option}\"")]
-    UnknownOption { option: String, hint: String },
-    #[error("{message}")]
-    InvalidArgument { message: String, hint: String },
-    #[error("{message}")]
-    UndefinedObject { message: String, hint: String },
-    #[error("{message}")]
-    UndefinedTable { message: String, hint: String },
-    #[error("{message}")]
-    UndefinedColumn { message: String, hint: String },
     /// A call that is not sent again went wrong after it was sent.
     #[error("{0}")]
     MayHaveHappened(Box<Error>),
     #[error("the library of ipai_sync is version {library}, the extension in this database is {installed}")]
     Outdated { library: String, installed: String },
-    /// Something with this name is there already.
-    #[error("{message}")]
-    Duplicate { message: String, hint: String },
-    /// Something else still needs it.
-    #[error("{message}")]
-    InUse { message: String, hint: String },
-    #[error("{message}")]
-    DuplicateTable { message: String, hint: String },
-    #[error("{message}")]
-    Permission { message: String, hint: String },
     #[error("mirror \"{mirror}\" is in use: another session syncs or changes it")]
     Busy { mirror: String },
     #[error("refused to delete {rows} of the {total} rows of mirror \"{mirror}\"")]
@@ -129,10 +112,77 @@ pub enum Error {
     Internal { cause: String },
 }
 
+/// The SQLSTATEs of errors that a user can mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlState {
+    InvalidParameter,
+    InvalidOption,
+    UndefinedObject,
+    UndefinedTable,
+    UndefinedColumn,
+    DuplicateObject,
+    DuplicateTable,
+    ObjectInUse,
+    InsufficientPrivilege,
+}
+
+impl SqlState {
+    /// Five characters.
+    pub fn code(self) -> &'static str {
+        match self {
+            SqlState::InvalidParameter => "22023",
+            SqlState::InvalidOption => "HV00D",
+            SqlState::UndefinedObject => "42704",
+            SqlState::UndefinedTable => "42P01",
+            SqlState::UndefinedColumn => "42703",
+            SqlState::DuplicateObject => "42710",
+            SqlState::DuplicateTable => "42P07",
+            SqlState::ObjectInUse => "55006",
+            SqlState::InsufficientPrivilege => "42501",
+        }
+    }
+}
+
+/// The content of [`Error::User`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserError {
+    pub sqlstate: SqlState,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
 impl Error {
+    /// An error that a user can mend. The message says what happened.
+    pub fn user(sqlstate: SqlState, message: impl Into<String>) -> Self {
+        Error::User(Box::new(UserError {
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }))
+    }
+
+    /// Adds the facts to an error of a user.
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        if let Error::User(error) = &mut self {
+            error.detail = Some(detail.into());
+        }
+        self
+    }
+
+    /// Adds the next step to an error of a user.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        if let Error::User(error) = &mut self {
+            error.hint = Some(hint.into());
+        }
+        self
+    }
+
     /// Five characters, as Postgres reports them.
     pub fn sqlstate(&self) -> &str {
         match self {
+            Error::User(error) => error.sqlstate.code(),
             Error::Connect { .. } | Error::Redirect { .. } => "08001",
             Error::Connection { .. } | Error::Timeout { .. } | Error::ClientGone => "08006",
             Error::HttpStatus { status } => match status {
@@ -141,21 +191,15 @@ impl Error {
             },
             Error::Authentication { .. } => "28P01",
             Error::UnknownDatabase { .. } => "3D000",
-            Error::OdooAccess { .. } | Error::Permission { .. } => "42501",
-            Error::UnknownModel { .. } | Error::UndefinedObject { .. } => "42704",
-            Error::UnknownField { .. } | Error::UndefinedColumn { .. } => "42703",
+            Error::OdooAccess { .. } => "42501",
+            Error::UnknownModel { .. } => "42704",
+            Error::UnknownField { .. } => "42703",
             Error::UnknownMethod { .. } => "42883",
-            Error::UndefinedTable { .. } => "42P01",
             Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
             Error::Malformed { .. } => "08P01",
             Error::Limit { .. } => "54000",
-            Error::Duplicate { .. } => "42710",
-            Error::InUse { .. } => "55006",
-            Error::DuplicateTable { .. } => "42P07",
             Error::Unencodable { .. } => "22021",
             Error::Value { .. } => "22000",
-            Error::UnknownOption { .. } => "HV00D",
-            Error::InvalidArgument { .. } => "22023",
             Error::Busy { .. } => "55P03",
             Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
@@ -190,6 +234,7 @@ impl Error {
     /// Facts beside the message, for the DETAIL line.
     pub fn detail(&self) -> Option<String> {
         match self {
+            Error::User(error) => error.detail.clone(),
             Error::Connect { cause, .. } => Some(cause.clone()),
             Error::Authentication { login } => Some(format!("User \"{login}\" was refused.")),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => Some(traceback.clone()),
@@ -219,17 +264,9 @@ impl Error {
     /// What to do next, for the HINT line.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Error::User(error) => return error.hint.clone(),
             Error::Connect { hint, .. }
-            | Error::Limit { hint, .. }
-            | Error::UnknownOption { hint, .. }
-            | Error::InvalidArgument { hint, .. }
-            | Error::UndefinedObject { hint, .. }
-            | Error::UndefinedTable { hint, .. }
-            | Error::UndefinedColumn { hint, .. }
-            | Error::Duplicate { hint, .. }
-            | Error::InUse { hint, .. }
-            | Error::DuplicateTable { hint, .. }
-            | Error::Permission { hint, .. } => hint.clone(),
+            | Error::Limit { hint, .. } => hint.clone(),
             Error::Redirect { location, .. } => format!(
                 "Redirects are not followed, because the request holds the password. If {location} is the right \
                  address, set it as the url option of the server."
@@ -323,7 +360,7 @@ impl Error {
                 .into(),
             Error::MultipleMirrorsFailed { failures, .. } => match failures.as_slice() {
                 [(_, only)] => return only.hint(),
-                _ => "ipai.sync_runs has the whole errors.".into(),
+                _ => "See ipai.sync_runs for the complete error messages.".into(),
             },
             Error::Postgres { hint, .. } => return hint.clone(),
             Error::ClientGone | Error::Cancelled => return None,

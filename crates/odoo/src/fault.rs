@@ -1,8 +1,8 @@
 //! What Odoo's faults mean. The texts are those that Odoo 18 and 19 send; `tests/corpus` holds them.
 
+use crate::Account;
 use crate::error::Error;
 use crate::xmlrpc::{Fault, FaultCode};
-use crate::Account;
 
 /// What was called, to name it in the error.
 pub struct Called<'a> {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::fault::{read, Called, Meaning};
 use super::Account;
+use super::fault::{Called, Meaning, read};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::xmlrpc::{decode, Fault, FaultCode, Limits};
+use crate::xmlrpc::{Fault, FaultCode, Limits, decode};
 
 const PASSWORD: &str = "s3cret-Pass";
 
@@ -75,14 +75,24 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
         "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
         None,
     ),
-    ("authenticate_wrong_db", "3D000", "Odoo has no database \"no_such_db\"", None),
+    (
+        "authenticate_wrong_db",
+        "3D000",
+        "Odoo has no database \"no_such_db\"",
+        None,
+    ),
     (
         "common_bad_arity",
         "38000",
         "TypeError: exp_authenticate() missing 3 required positional arguments: 'login', 'password', and 'user_agent_env'",
         None,
     ),
-    ("common_unknown_method", "38000", "Exception: Method not found: nope", None),
+    (
+        "common_unknown_method",
+        "38000",
+        "Exception: Method not found: nope",
+        None,
+    ),
     (
         "empty_request",
         "38000",
@@ -138,7 +148,12 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
         "Odoo has no method \"search_read\" in model \"ipai.sample.metric\"",
         None,
     ),
-    ("fault_missing_model", "42704", "Odoo has no model \"ipai.sample.metric\"", None),
+    (
+        "fault_missing_model",
+        "42704",
+        "Odoo has no model \"ipai.sample.metric\"",
+        None,
+    ),
     (
         "fault_private_method",
         "42501",

@@ -1,9 +1,9 @@
 //! [`Transport`] over reqwest and rustls: deadlines, a cap on the bytes, no redirects, cancel at any moment.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::{Failure, Reply, Resend, Transport};
 use chrono::{DateTime, Utc};
-use reqwest::header::{HeaderMap, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::future::Future;
 use std::io::ErrorKind;
@@ -85,10 +85,10 @@ impl Drop for Http {
 impl Transport for Http {
     fn post(&mut self, path: &str, body: String) -> std::result::Result<Reply, Failure> {
         let url = self.endpoint.url.join(path).map_err(|_| {
-            never(Error::InvalidArgument {
-                message: "the url of the server cannot be used".to_owned(),
-                hint: "Use the address of Odoo without a path, such as https://erp.example.com.".to_owned(),
-            })
+            never(
+                Error::user(SqlState::InvalidParameter, "the url of the server cannot be used")
+                    .with_hint("Use the address of Odoo without a path, such as https://erp.example.com."),
+            )
         })?;
         let request = self.client.post(url).header(CONTENT_TYPE, "text/xml").body(body);
         let endpoint = self.endpoint.clone();
@@ -321,19 +321,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Optio
 }
 
 fn bad_ca() -> Error {
-    Error::InvalidArgument {
-        message: "ca_cert is not a certificate in PEM form".to_owned(),
-        hint: "It is the text between and including -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----, not a \
-               path."
-            .to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, "ca_cert is not a certificate in PEM form").with_hint(
+        "It is the text between and including -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----, not a \
+               path.",
+    )
 }
 
 fn bad_proxy() -> Error {
-    Error::InvalidArgument {
-        message: "the proxy cannot be used".to_owned(),
-        hint: "It is an address such as http://proxy.example.com:3128.".to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, "the proxy cannot be used")
+        .with_hint("It is an address such as http://proxy.example.com:3128.")
 }
 
 fn internal(what: &str, error: &dyn std::error::Error) -> Error {

@@ -1,8 +1,8 @@
 //! The options of `create server` and `create user mapping`: which there are, and what they may be.
 //! Pure, so that wrong ones are refused when they are typed and read the same way when they are used.
 
-use crate::error::{Error, Result};
-use crate::http::{certificates, Endpoint};
+use crate::error::{Error, Result, SqlState};
+use crate::http::{Endpoint, certificates};
 use crate::secret::Secret;
 use rustls::pki_types::ServerName;
 use std::net::IpAddr;
@@ -64,12 +64,14 @@ impl ServerOptions {
         // Through a proxy even localhost is somewhere else.
         let local = is_loopback(&url) && value(pairs, "proxy").is_none();
         if url.scheme() == "http" && !allow_insecure && !local {
-            return Err(Error::InvalidArgument {
-                message: "plain http would send the password in clear over the network".to_owned(),
-                hint: "Use an https address. If the network between this database and Odoo is private and trusted, \
-                       add the option allow_insecure 'true'."
-                    .to_owned(),
-            });
+            return Err(Error::user(
+                SqlState::InvalidParameter,
+                "plain http would send the password in clear over the network",
+            )
+            .with_hint(
+                "Use an https address. If the network between this database and Odoo is private and trusted, \
+                       add the option allow_insecure 'true'.",
+            ));
         }
         if let Some(pem) = value(pairs, "ca_cert") {
             certificates(pem)?;
@@ -93,10 +95,11 @@ impl UserOptions {
         known(pairs, &USER_OPTIONS, "user mapping")?;
         let password = match (value(pairs, "password"), value(pairs, "password_secret")) {
             (Some(_), Some(_)) => {
-                return Err(Error::InvalidArgument {
-                    message: "the options password and password_secret exclude each other".to_owned(),
-                    hint: PASSWORD_HINT.to_owned(),
-                })
+                return Err(Error::user(
+                    SqlState::InvalidParameter,
+                    "the options password and password_secret exclude each other",
+                )
+                .with_hint(PASSWORD_HINT.to_owned()));
             }
             (Some(password), None) if !password.is_empty() => PasswordOption::Plain(Secret::new(password.to_owned())),
             (None, Some(name)) if !name.is_empty() => PasswordOption::VaultSecret(name.to_owned()),
@@ -110,21 +113,21 @@ impl UserOptions {
 }
 
 const URL_HINT: &str = "It is the address of Odoo without a path, such as https://erp.example.com.";
-const PASSWORD_HINT: &str =
-    "Give either password_secret, the name of a Vault secret that holds the password or API key \
+const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API key \
                              of the Odoo user, or password.";
 
 /// Refuses options that do not exist or stand twice.
 fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
-            return Err(Error::UnknownOption {
-                option: name.clone(),
-                hint: match names {
-                    [] => format!("There are no options for a {what}."),
-                    names => format!("Valid options for a {what} are: {}.", names.join(", ")),
-                },
-            });
+            return Err(
+                Error::user(SqlState::InvalidOption, format!("invalid option \"{}\"", name.clone())).with_hint(
+                    match names {
+                        [] => format!("There are no options for a {what}."),
+                        names => format!("Valid options for a {what} are: {}.", names.join(", ")),
+                    },
+                ),
+            );
         }
         if pairs.iter().skip(index + 1).any(|(other, _)| other == name) {
             return Err(invalid(name, "It is given twice."));
@@ -152,18 +155,16 @@ fn required<'a>(pairs: &'a [Pair], name: &str, hint: &str) -> Result<&'a str> {
 }
 
 fn missing(name: &str, hint: &str) -> Error {
-    Error::InvalidArgument {
-        message: format!("the option {name} is missing"),
-        hint: hint.to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, format!("the option {name} is missing")).with_hint(hint.to_owned())
 }
 
 /// Never with the value: it may be a password in the wrong place.
 fn invalid(name: &str, hint: &str) -> Error {
-    Error::InvalidArgument {
-        message: format!("the value of the option {name} is not valid"),
-        hint: hint.to_owned(),
-    }
+    Error::user(
+        SqlState::InvalidParameter,
+        format!("the value of the option {name} is not valid"),
+    )
+    .with_hint(hint.to_owned())
 }
 
 fn odoo_url(text: &str) -> Result<Url> {
@@ -187,8 +188,7 @@ fn odoo_url(text: &str) -> Result<Url> {
 }
 
 fn proxy_url(text: &str) -> Result<Url> {
-    let hint =
-        "It is an address such as http://proxy.example.com:3128, without a user or password: everybody may read \
+    let hint = "It is an address such as http://proxy.example.com:3128, without a user or password: everybody may read \
                 the options of a server.";
     let url = Url::parse(text.trim()).map_err(|_| invalid("proxy", hint))?;
     let open = url.username().is_empty() && url.password().is_none();

@@ -15,6 +15,6 @@ mod encode_tests;
 #[cfg(test)]
 mod value_tests;
 
-pub use decode::{decode, decode_ids, decode_rows, Answer, Fault, FaultCode, Limits, RowVisitor, Scalar};
+pub use decode::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, decode, decode_ids, decode_rows};
 pub use encode::encode_call;
 pub use value::Value;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::prelude::{Engine, BASE64_STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{
-    decode, decode_ids, decode_rows, encode_call, Answer, FaultCode, Limits, RowVisitor, Scalar, Value,
+    Answer, FaultCode, Limits, RowVisitor, Scalar, Value, decode, decode_ids, decode_rows, encode_call,
 };
-use serde_json::{json, Value as Json};
+use serde_json::{Value as Json, json};
 
 fn folder(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,9 +1,9 @@
 //! From what somebody asks for to the columns of a mirror: which fields, into which columns, of which types.
 
 use super::spec::{Constant, FieldMap, OWN_COLUMNS, WRITE_DATE};
-use super::{nearest, Kind};
-use ipai_odoo::error::{Error, Result};
+use super::{Kind, nearest};
 use ipai_odoo::Field;
+use ipai_odoo::error::{Error, Result, SqlState};
 
 /// Postgres cuts longer names.
 const LONGEST_NAME: usize = 63;
@@ -165,13 +165,14 @@ fn find<'a>(model: &str, odoo: &'a [Field], name: &str) -> Result<&'a Field> {
 fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind) -> Result<Kind> {
     let Some((_, format_type)) = table.iter().find(|(name, _)| name == column) else {
         let near = nearest(column, table.iter().map(|(name, _)| name.as_str()));
-        return Err(Error::UndefinedColumn {
-            message: format!("the table has no column \"{column}\" for field \"{}\"", field.name),
-            hint: match near.is_empty() {
-                true => format!("Add it, with type {}, or name another with columns.", made.sql()),
-                false => format!("Name another with columns. There are: {}.", near.join(", ")),
-            },
-        });
+        return Err(Error::user(
+            SqlState::UndefinedColumn,
+            format!("the table has no column \"{column}\" for field \"{}\"", field.name),
+        )
+        .with_hint(match near.is_empty() {
+            true => format!("Add it, with type {}, or name another with columns.", made.sql()),
+            false => format!("Name another with columns. There are: {}.", near.join(", ")),
+        }));
     };
     Kind::of_column(format_type)
         .filter(|kind| kind.takes(field))
@@ -192,5 +193,5 @@ fn taken(wish: &MirrorRequest, column: &str) -> bool {
 }
 
 fn invalid(message: String, hint: String) -> Error {
-    Error::InvalidArgument { message, hint }
+    Error::user(SqlState::InvalidParameter, message).with_hint(hint)
 }

@@ -1,8 +1,8 @@
 //! What has become of the mirrored fields in Odoo. A run leaves out what drifted, and goes on with the rest.
 
 use super::{FieldMap, Mirror};
-use ipai_odoo::error::{Error, Result};
 use ipai_odoo::Field;
+use ipai_odoo::error::{Error, Result, SqlState};
 use serde::{Deserialize, Serialize};
 
 /// A mirrored field that can no longer be read as it is mirrored.
@@ -72,11 +72,11 @@ impl Mirror {
     pub fn readable(&self) -> Result<Mirror> {
         let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
         match fields.is_empty() {
-            true => Err(Error::UndefinedColumn {
-                message: format!("Odoo has none of the fields of mirror \"{}\" any more", self.name),
-                hint: "Drop the mirror, and mirror the model anew: ipai.drop_mirror(), ipai.create_mirror()."
-                    .to_owned(),
-            }),
+            true => Err(Error::user(
+                SqlState::UndefinedColumn,
+                format!("Odoo has none of the fields of mirror \"{}\" any more", self.name),
+            )
+            .with_hint("Drop the mirror, and mirror the model anew: ipai.drop_mirror(), ipai.create_mirror().")),
             false => Ok(Mirror { fields, ..self.clone() }),
         }
     }

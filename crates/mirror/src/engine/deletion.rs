@@ -1,7 +1,7 @@
 //! Deletes the rows whose records no longer exist in Odoo. This is the only code that deletes rows.
 
-use super::run::Run;
 use super::IdRange;
+use super::run::Run;
 use ipai_odoo::error::{Error, Result};
 
 /// How many rows one run may delete.

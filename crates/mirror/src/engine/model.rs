@@ -12,8 +12,8 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    plan_run, run, Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink,
-    Source, Start, State, Unfinished, Written,
+    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink, Source, Start,
+    State, Unfinished, Written, plan_run, run,
 };
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};

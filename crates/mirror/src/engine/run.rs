@@ -2,7 +2,7 @@
 
 use super::deletion::{self, Guard};
 use super::report::{Mode, Progress, Report};
-use super::{cursor, Position, Scan, Sink, Source};
+use super::{Position, Scan, Sink, Source, cursor};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::error::Result;

@@ -4,8 +4,8 @@
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
 
-use super::model::{failure, Odoo, Op, Product, Reader, Shared, Table, LONGEST};
-use super::{run, Guard, Mode, Plan, Position, Report, Requested};
+use super::model::{LONGEST, Odoo, Op, Product, Reader, Shared, Table, failure};
+use super::{Guard, Mode, Plan, Position, Report, Requested, run};
 use ipai_odoo::error::{Error, Result};
 
 fn full() -> Plan {
@@ -1213,12 +1213,14 @@ fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arrivi
             assert_eq!(start.resumed, None);
             assert_eq!(product.table.deleted, Vec::<i64>::new());
             let rows = &product.table.rows;
-            assert!(product
-                .odoo
-                .borrow()
-                .rows()
-                .iter()
-                .all(|(id, cells)| rows.get(id) == Some(cells)));
+            assert!(
+                product
+                    .odoo
+                    .borrow()
+                    .rows()
+                    .iter()
+                    .all(|(id, cells)| rows.get(id) == Some(cells))
+            );
             assert_eq!(
                 (rows.len() as u64, product.state.cursor),
                 (product.odoo.borrow().rows().len() as u64 + 120, cursor)
@@ -1298,11 +1300,13 @@ fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
                 assert_eq!((start.resumed, start.bound), (Some(unfinished), unfinished.bound));
                 assert!(report.progress.fetched < fresh, "{} {fresh}", report.progress.fetched);
                 // What had been committed is not written again.
-                assert!(product
-                    .table
-                    .touched
-                    .iter()
-                    .all(|id| !before.contains_key(id) || *id > position));
+                assert!(
+                    product
+                        .table
+                        .touched
+                        .iter()
+                        .all(|id| !before.contains_key(id) || *id > position)
+                );
                 assert!(
                     product.state.cursor <= Some(began),
                     "{:?} {began}",

@@ -6,7 +6,7 @@ use crate::store::sql;
 use crate::store::statements::{qualified, quote_literal};
 use crate::store::tables::TypedConstant;
 use crate::{Constant, Table};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use serde_json::Value as Json;
 
 /// `schema.table`, as SQL reads it.
@@ -128,8 +128,5 @@ pub fn normalize_constant(
 }
 
 pub fn invalid(message: String, hint: &str) -> Error {
-    Error::InvalidArgument {
-        message,
-        hint: hint.to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, message).with_hint(hint.to_owned())
 }

@@ -3,14 +3,14 @@
 use super::arguments::invalid;
 use super::fields_of;
 use crate::connection::Accounts;
-use crate::definition::{by_default, define, drift, has_write_date, nearest, Kind, MirrorRequest};
+use crate::definition::{Kind, MirrorRequest, by_default, define, drift, has_write_date, nearest};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
 use crate::store::{mirrors, tables, target};
 use crate::{Mirror, Problem};
-use ipai_odoo::error::{Error, Result};
-use ipai_odoo::retry::Policy;
 use ipai_odoo::Field;
+use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::retry::Policy;
 
 /// What has become of one field.
 pub struct Refreshed {
@@ -54,13 +54,14 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
     for name in forget {
         let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
             let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
-            return Err(Error::UndefinedColumn {
-                message: format!("field \"{name}\" is not mirrored"),
-                hint: match near.is_empty() {
-                    true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
-                    false => format!("Perhaps you mean {}.", near.join(" or ")),
-                },
-            });
+            return Err(
+                Error::user(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored")).with_hint(
+                    match near.is_empty() {
+                        true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
+                        false => format!("Perhaps you mean {}.", near.join(" or ")),
+                    },
+                ),
+            );
         };
         mirror.fields.remove(place);
     }
@@ -79,10 +80,14 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
         .iter()
         .find(|name| mirror.fields.iter().any(|map| map.field == **name))
     {
-        return Err(Error::Duplicate {
-            message: format!("field \"{name}\" is mirrored already"),
-            hint: format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
-        });
+        return Err(Error::user(
+            SqlState::DuplicateObject,
+            format!("field \"{name}\" is mirrored already"),
+        )
+        .with_hint(format!(
+            "select * from ipai.refresh_mirror({});",
+            quote_literal(&mirror.name)
+        )));
     }
     let table = target::existing_columns(session, &mirror.target)?.unwrap_or_default();
     let (there, missing): (Vec<String>, Vec<String>) = add
@@ -103,10 +108,11 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
         };
         for defined in define(&wanted, odoo)? {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {
-                return Err(Error::Duplicate {
-                    message: format!("column \"{}\" holds another field already", defined.map.column),
-                    hint: "Rename the column, or mirror the model anew with another map of columns.".to_owned(),
-                });
+                return Err(Error::user(
+                    SqlState::DuplicateObject,
+                    format!("column \"{}\" holds another field already", defined.map.column),
+                )
+                .with_hint("Rename the column, or mirror the model anew with another map of columns."));
             }
             if is_new {
                 tables::add_column(session, &mirror.target, &defined)?;

@@ -1,6 +1,6 @@
 //! One page of records as typed columns: what the decoder fills and a sink writes.
 
-use super::{cell, Packed};
+use super::{Packed, cell};
 use crate::definition::{Kind, Mirror, WRITE_DATE};
 use chrono::{NaiveDate, NaiveDateTime};
 use ipai_odoo::error::{Error, Result};

@@ -9,9 +9,9 @@ use chrono::{NaiveDate, NaiveDateTime};
 use super::{Column, Newest, Packed, Page, PageBuilder};
 use crate::definition::sample_metrics;
 use crate::{FieldMap, Kind, Mirror};
-use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::{decode, decode_rows, encode_call, Limits, Value};
 use ipai_odoo::Scope;
+use ipai_odoo::error::{Error, Result};
+use ipai_odoo::xmlrpc::{Limits, Value, decode, decode_rows, encode_call};
 
 pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
     Mirror {

@@ -8,7 +8,7 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::{Endpoint, Http};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Account, Client, ServerInfo};
-use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;

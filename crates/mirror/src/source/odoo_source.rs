@@ -1,15 +1,15 @@
 //! The engine's source: one mirror's records, read by the fetching thread.
 
 use super::fetcher::Fetcher;
-use super::page_reader::{everything, read_by_ids, PageReader, Reading};
+use super::page_reader::{PageReader, Reading, everything, read_by_ids};
 use crate::engine::{Digest, IdRange, Scan, Source};
 use crate::{Mirror, Page};
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
-use ipai_odoo::{domain, Client, Database, ServerInfo};
-use std::sync::mpsc::{sync_channel, Receiver};
+use ipai_odoo::{Client, Database, ServerInfo, domain};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Ids that one call lists: 1.6 MB of XML.
 const IDS_PER_CALL: u64 = 50_000;

@@ -2,12 +2,12 @@
 
 use super::fetcher::Stop;
 use super::page_size::PageSize;
-use crate::engine::{Scan, SECOND};
+use crate::engine::{SECOND, Scan};
 use crate::{Mirror, Page, PageBuilder};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
-use ipai_odoo::{domain, Addon, Client, Database, Wanted};
+use ipai_odoo::{Addon, Client, Database, Wanted, domain};
 use std::sync::Arc;
 
 /// What is read, and from which database.

@@ -4,15 +4,15 @@ use super::mirrors;
 use super::runs;
 use super::statements::Statements;
 use super::target;
+use crate::Mirror;
 use crate::connection::Accounts;
 use crate::definition::ACTIVE;
 use crate::engine::{Counts, Source, Tally};
 use crate::session::Session;
 use crate::source::OdooSource;
-use crate::Mirror;
+use ipai_odoo::Database;
 use ipai_odoo::error::Result;
 use ipai_odoo::retry::Policy;
-use ipai_odoo::Database;
 use std::sync::Arc;
 
 /// Counts Odoo's records. The total is known already.

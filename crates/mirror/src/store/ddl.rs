@@ -1,7 +1,7 @@
 //! The DDL statements of a mirror's table.
 
 use super::statements::{qualified, quote_ident, quote_literal};
-use crate::definition::{Defined, Table, ODOO_ID};
+use crate::definition::{Defined, ODOO_ID, Table};
 
 /// A column with the same value in every row of a mirror.
 pub struct ConstantColumn<'a> {

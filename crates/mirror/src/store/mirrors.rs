@@ -5,10 +5,10 @@ use super::statements::quote_literal;
 use super::{runs, sql};
 use crate::definition::{nearest, sample_metrics};
 use crate::engine::{Guard, State};
-use crate::session::{internal, Param, Row, Session};
+use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
 use chrono::{NaiveDateTime, TimeDelta};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::xmlrpc::Value;
 use ipai_odoo::{Database, Scope};
 use serde::Serialize;
@@ -50,30 +50,32 @@ pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
         return Err(unknown(session, &mirror.name)?);
     }
     if let Some(other) = into_table(session, &mirror.target)?.first() {
-        return Err(Error::Duplicate {
-            message: format!(
+        return Err(Error::user(
+            SqlState::DuplicateObject,
+            format!(
                 "table \"{}\" is the target of mirror \"{}\"",
                 mirror.target.display(),
                 other.name
             ),
-            hint: format!(
-                "Use that mirror, or drop it first: select ipai.drop_mirror({});",
-                quote_literal(&other.name)
-            ),
-        });
+        )
+        .with_hint(format!(
+            "Use that mirror, or drop it first: select ipai.drop_mirror({});",
+            quote_literal(&other.name)
+        )));
     }
     if !session.is_true("select pg_catalog.has_table_privilege('ipai.mirrors', 'insert')", &[])? {
-        return Err(Error::Permission {
-            message: format!(
+        return Err(Error::user(
+            SqlState::InsufficientPrivilege,
+            format!(
                 "mirror \"{}\" is not registered, and this role may not register it",
                 mirror.name
             ),
-            hint: format!(
-                "As the owner (on Supabase: postgres), once: select ipai.alter_mirror({}, server => {});",
-                quote_literal(&mirror.name),
-                quote_literal(&mirror.server)
-            ),
-        });
+        )
+        .with_hint(format!(
+            "As the owner (on Supabase: postgres), once: select ipai.alter_mirror({}, server => {});",
+            quote_literal(&mirror.name),
+            quote_literal(&mirror.server)
+        )));
     }
     // Another session that was faster registered the same.
     insert(session, mirror).map(drop)
@@ -383,9 +385,12 @@ fn select(session: &mut dyn Session, condition: &str, params: &[Param<'_>]) -> R
 
 fn read(row: &dyn Row) -> Result<Mirror> {
     let name: String = row.get(0)?;
-    let invalid = |what: &str| Error::InvalidArgument {
-        message: format!("mirror \"{name}\" has an invalid {what}"),
-        hint: "Correct it in ipai.mirrors.".to_owned(),
+    let invalid = |what: &str| {
+        Error::user(
+            SqlState::InvalidParameter,
+            format!("mirror \"{name}\" has an invalid {what}"),
+        )
+        .with_hint("Correct it in ipai.mirrors.")
     };
     // As text: jsonb holds numbers that do not fit into serde's.
     let domain: String = row.get(5)?;
@@ -431,11 +436,12 @@ fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
         names.push(sample_metrics::NAME.to_owned());
     }
     let known = format!("Mirrors: {}.", names.join(", "));
-    Ok(Error::UndefinedObject {
-        message: format!("mirror \"{name}\" does not exist"),
-        hint: match nearest(name, names.iter().map(String::as_str)).as_slice() {
-            [] => known,
-            near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
-        },
-    })
+    Ok(
+        Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(
+            match nearest(name, names.iter().map(String::as_str)).as_slice() {
+                [] => known,
+                near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
+            },
+        ),
+    )
 }

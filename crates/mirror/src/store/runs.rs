@@ -1,9 +1,9 @@
 //! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View `ipai.sync_runs` shows it.
 
 use super::sql;
-use crate::engine::{Counts, Mode, Position, Progress, Report, Start, Unfinished};
-use crate::session::{internal, signed, Param, Session};
 use crate::Newest;
+use crate::engine::{Counts, Mode, Position, Progress, Report, Start, Unfinished};
+use crate::session::{Param, Session, internal, signed};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use super::sql;
 use crate::session::Session;
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 
 /// Name of the foreign-data wrapper that the extension creates.
 pub const WRAPPER: &str = "ipai_odoo";
@@ -19,17 +19,17 @@ pub fn only_server(session: &mut dyn Session, choose: &str) -> Result<String> {
     let servers = session.all(sql!("servers"), &[WRAPPER.into()], |row| row.get::<String>(0))?;
     match servers.as_slice() {
         [server] => Ok(server.clone()),
-        [] => Err(Error::UndefinedObject {
-            message: "there is no Odoo server yet".to_owned(),
-            hint: format!(
+        [] => Err(
+            Error::user(SqlState::UndefinedObject, "there is no Odoo server yet").with_hint(format!(
                 "create server odoo foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname \
                  'odoo'); create user mapping for current_user server odoo options (user '...', password_secret '...');"
-            ),
-        }),
-        several => Err(Error::InvalidArgument {
-            message: format!("there are several Odoo servers: {}", several.join(", ")),
-            hint: choose.to_owned(),
-        }),
+            )),
+        ),
+        several => Err(Error::user(
+            SqlState::InvalidParameter,
+            format!("there are several Odoo servers: {}", several.join(", ")),
+        )
+        .with_hint(choose.to_owned())),
     }
 }
 
@@ -41,16 +41,10 @@ pub fn find(session: &mut dyn Session, server: &str) -> Result<Server> {
     })?;
     match found {
         Some((server, true)) => Ok(server),
-        Some((_, false)) => Err(Error::InvalidArgument {
-            message: format!("server \"{server}\" is no Odoo server"),
-            hint: format!("Odoo servers belong to the foreign-data wrapper {WRAPPER}."),
-        }),
-        None => Err(Error::UndefinedObject {
-            message: format!("server \"{server}\" does not exist"),
-            hint: format!(
+        Some((_, false)) => Err(Error::user(SqlState::InvalidParameter, format!("server \"{server}\" is no Odoo server")).with_hint(format!("Odoo servers belong to the foreign-data wrapper {WRAPPER}."))),
+        None => Err(Error::user(SqlState::UndefinedObject, format!("server \"{server}\" does not exist")).with_hint(format!(
                 "create server {} foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname 'odoo');",
                 super::target::quote_ident_if_needed(server)
-            ),
-        }),
+            ))),
     }
 }

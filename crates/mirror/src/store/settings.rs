@@ -1,8 +1,8 @@
 //! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they are set.
 
-use crate::session::Session;
 use crate::Mirror;
-use ipai_odoo::error::{Error, Result};
+use crate::session::Session;
+use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::xmlrpc::Value;
 use std::ops::RangeInclusive;
 
@@ -144,8 +144,5 @@ fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>,
 }
 
 fn invalid(name: &str, hint: &str) -> Error {
-    Error::InvalidArgument {
-        message: format!("the value of {name} is not valid"),
-        hint: hint.to_owned(),
-    }
+    Error::user(SqlState::InvalidParameter, format!("the value of {name} is not valid")).with_hint(hint.to_owned())
 }

@@ -4,11 +4,11 @@ use super::statements::Statements;
 use super::{counts, mirrors, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
-use crate::session::{internal, Param, Session};
+use crate::session::{Param, Session, internal};
 use crate::{Mirror, Page};
+use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::Database;
 
 /// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the run.
 pub struct TableSink<'s> {

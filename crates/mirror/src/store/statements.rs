@@ -2,7 +2,7 @@
 //! `store/sql`.
 
 use super::sql;
-use crate::definition::{Constant, Kind, Mirror, Table, ACTIVE, ODOO_ID};
+use crate::definition::{ACTIVE, Constant, Kind, Mirror, ODOO_ID, Table};
 
 /// The statements of one mirror. A page's parameters are its ids, then its columns, then its first and last id.
 pub struct Statements {

@@ -6,7 +6,7 @@ use super::statements::{qualified, quote_ident};
 use crate::definition::Defined;
 use crate::session::Session;
 use crate::{Constant, Mirror, Table};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 
 /// A constant column and the type that a new table gives it.
 pub type TypedConstant = (Constant, &'static str);
@@ -53,12 +53,14 @@ fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()
     let params = [schema.into(), UPDATED_AT_TRIGGER.into()];
     match session.first(sql!("trigger_function"), &params, |row| row.get::<bool>(0))? {
         Some(true) => Ok(()),
-        Some(false) => Err(Error::Permission {
-            message: format!("function {schema}.{UPDATED_AT_TRIGGER}() belongs to another role"),
-            hint: "A mirror's trigger runs as the role that syncs. Mirror into another schema, or create the mirror as the \
-                   owner of that function."
-                .to_owned(),
-        }),
+        Some(false) => Err(Error::user(
+            SqlState::InsufficientPrivilege,
+            format!("function {schema}.{UPDATED_AT_TRIGGER}() belongs to another role"),
+        )
+        .with_hint(
+            "A mirror's trigger runs as the role that syncs. Mirror into another schema, or create the mirror as the \
+                   owner of that function.",
+        )),
         None => {
             run_all(session, &ddl::create_trigger_function(schema))?;
             let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));

@@ -5,7 +5,7 @@ use super::statements::quote_ident;
 use crate::definition::sample_metrics;
 use crate::session::Session;
 use crate::{Mirror, Table};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 
 /// Checks that the current role can sync this mirror: the table exists, has the columns and the key, and the
 /// role may write it and sees all of its rows.
@@ -16,10 +16,11 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     let params = [oid.into(), columns.as_slice().into()];
     let missing = session.all(sql!("target_missing_columns"), &params, |row| row.get::<String>(0))?;
     if !missing.is_empty() {
-        return Err(Error::UndefinedColumn {
-            message: format!("table \"{table}\" lacks the column {}", missing.join(", ")),
-            hint: format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
-        });
+        return Err(Error::user(
+            SqlState::UndefinedColumn,
+            format!("table \"{table}\" lacks the column {}", missing.join(", ")),
+        )
+        .with_hint(format!("Add it, or correct the fields of mirror \"{}\".", mirror.name)));
     }
     check_privileges(session, &table, oid, dry_run)?;
     check_key(session, mirror, oid)
@@ -43,20 +44,22 @@ fn check_key(session: &mut dyn Session, mirror: &Mirror, oid: i64) -> Result<()>
     let create = format!("create unique index on {qualified} ({names});");
     // Beside a deferrable index Postgres upserts by no other index either.
     if let Some(deferrable) = found.iter().flatten().next() {
-        return Err(Error::UndefinedObject {
-            message: format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
-            hint: format!(
-                "alter table {qualified} drop constraint {}; {create}",
-                quote_ident_if_needed(deferrable)
-            ),
-        });
+        return Err(Error::user(
+            SqlState::UndefinedObject,
+            format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
+        )
+        .with_hint(format!(
+            "alter table {qualified} drop constraint {}; {create}",
+            quote_ident_if_needed(deferrable)
+        )));
     }
     match found.is_empty() {
         false => Ok(()),
-        true => Err(Error::UndefinedObject {
-            message: format!("table \"{table}\" has no unique index on {names}"),
-            hint: create,
-        }),
+        true => Err(Error::user(
+            SqlState::UndefinedObject,
+            format!("table \"{table}\" has no unique index on {names}"),
+        )
+        .with_hint(create)),
     }
 }
 
@@ -77,10 +80,11 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
     })?;
     match found {
         None => Ok(None),
-        Some((_, false)) => Err(Error::DuplicateTable {
-            message: format!("\"{}\" already exists and is no table", table.display()),
-            hint: "Name another target.".to_owned(),
-        }),
+        Some((_, false)) => Err(Error::user(
+            SqlState::DuplicateTable,
+            format!("\"{}\" already exists and is no table", table.display()),
+        )
+        .with_hint("Name another target.")),
         Some((oid, true)) => session
             .all(sql!("target_columns"), &[oid.into()], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -92,15 +96,18 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
 fn find(session: &mut dyn Session, mirror: &Mirror) -> Result<i64> {
     let params = [(&mirror.target.schema).into(), (&mirror.target.name).into()];
     let oid = session.first(sql!("target_find"), &params, |row| row.get(0))?;
-    oid.ok_or_else(|| Error::UndefinedTable {
-        message: format!("table \"{}\" does not exist", mirror.target.display()),
-        hint: match mirror.name.as_str() {
+    oid.ok_or_else(|| {
+        Error::user(
+            SqlState::UndefinedTable,
+            format!("table \"{}\" does not exist", mirror.target.display()),
+        )
+        .with_hint(match mirror.name.as_str() {
             sample_metrics::NAME => format!(
                 "The migration {} creates it: supabase db push, or psql -f.",
                 sample_metrics::MIGRATION
             ),
             _ => "Create it again, or drop the mirror.".to_owned(),
-        },
+        })
     })
 }
 
@@ -122,22 +129,24 @@ fn check_privileges(session: &mut dyn Session, table: &str, oid: i64, dry_run: b
     let params = [oid.into(), needed.into()];
     let missing = session.all(sql!("target_missing_privileges"), &params, |row| row.get::<String>(0))?;
     if !missing.is_empty() {
-        return Err(Error::Permission {
-            message: format!("permission denied for table \"{table}\""),
-            hint: format!(
-                "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
-                missing.join(", ")
-            ),
-        });
+        return Err(Error::user(
+            SqlState::InsufficientPrivilege,
+            format!("permission denied for table \"{table}\""),
+        )
+        .with_hint(format!(
+            "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
+            missing.join(", ")
+        )));
     }
     // Rows that this role cannot see would count as missing, and could never be deleted.
     match session.is_true("select not pg_catalog.row_security_active($1::oid)", &[oid.into()])? {
         true => Ok(()),
-        false => Err(Error::Permission {
-            message: format!("row-level security hides rows of table \"{table}\" from this role"),
-            hint:
-                "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role."
-                    .to_owned(),
-        }),
+        false => Err(Error::user(
+            SqlState::InsufficientPrivilege,
+            format!("row-level security hides rows of table \"{table}\" from this role"),
+        )
+        .with_hint(
+            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.",
+        )),
     }
 }

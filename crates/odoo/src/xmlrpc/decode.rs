@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use base64::prelude::{Engine, BASE64_STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use quick_xml::errors::{IllFormedError, SyntaxError};
 use quick_xml::events::{BytesDecl, Event};
 use quick_xml::{Error as XmlError, Reader};

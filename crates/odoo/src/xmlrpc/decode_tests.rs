@@ -5,13 +5,15 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::decode::{decode, decode_ids, decode_rows, Answer, Fault, FaultCode, Limits, RowVisitor, Scalar};
+use super::decode::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, decode, decode_ids, decode_rows};
 use super::value::Value;
 use crate::error::{Error, Result};
 
 /// A whole answer around what stands between `<value>` and `</value>`.
 fn answer(content: &str) -> String {
-    format!("<?xml version='1.0'?>\n<methodResponse><params><param><value>{content}</value></param></params></methodResponse>")
+    format!(
+        "<?xml version='1.0'?>\n<methodResponse><params><param><value>{content}</value></param></params></methodResponse>"
+    )
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<Answer<Value>> {
@@ -182,8 +184,7 @@ fn arrays_and_structs() {
     assert_eq!(value("<array><data/></array>"), Value::Array(vec![]));
     assert_eq!(value("<struct/>"), Value::Struct(vec![]));
     assert_eq!(value("<struct>\n</struct>"), Value::Struct(vec![]));
-    let nested =
-        "<array><data><value><struct><member><name>a</name><value><array><data><value>x</value></data></array>\
+    let nested = "<array><data><value><struct><member><name>a</name><value><array><data><value>x</value></data></array>\
                   </value></member></struct></value><value><nil/></value></data></array>";
     let inner = Value::Struct(vec![("a".into(), vec![Value::from("x")].into())]);
     assert_eq!(value(nested), Value::Array(vec![inner, Value::Nil]));
@@ -547,8 +548,7 @@ fn rows_must_be_rows() {
         );
     }
     // A skipped value is checked like any other.
-    let skipped =
-        "<array><data><value><struct><member><name>skipped</name><value><int>x</int></value></member></struct>\
+    let skipped = "<array><data><value><struct><member><name>skipped</name><value><int>x</int></value></member></struct>\
                    </value></data></array>";
     assert!(matches!(rows(answer(skipped)).0, Err(Error::Malformed { .. })));
 }
@@ -668,8 +668,7 @@ fn depth_is_limited() {
     assert!(decode(nested(128).as_bytes(), &limits(usize::MAX)).is_ok());
     assert!(decode(nested(129).as_bytes(), &limits(usize::MAX)).is_err());
     // The list and the row count in decode_rows as they do in decode.
-    let row =
-        "<array><data><value><struct><member><name>a</name><value><array><data/></array></value></member></struct>\
+    let row = "<array><data><value><struct><member><name>a</name><value><array><data/></array></value></member></struct>\
                </value></data></array>";
     for (depth, fits) in [(2, false), (3, true)] {
         assert_eq!(decode(answer(row).as_bytes(), &limits(depth)).is_ok(), fits);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use base64::prelude::{Engine, BASE64_STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -113,7 +113,7 @@ fn write_text(xml: &mut String, text: &str) -> std::result::Result<(), Refusal> 
                 return Err(Refusal {
                     path: String::new(),
                     character,
-                })
+                });
             }
             _ => xml.push(character),
         }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{decode, encode_call, Limits, Value};
+use super::{Limits, Value, decode, encode_call};
 use crate::error::Error;
 
 /// The document of one parameter, cut to what stands between `<value>` and `</value>`.

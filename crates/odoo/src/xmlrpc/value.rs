@@ -1,6 +1,6 @@
 //! A value of XML-RPC, and its way to JSON and back.
 
-use base64::prelude::{Engine, BASE64_STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Number, Value as Json};
 
 /// One value as XML-RPC knows it.
