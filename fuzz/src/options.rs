@@ -1,8 +1,9 @@
-//! Any options of a foreign server or a user mapping, one per line: `name=value`.
+//! Fuzzes options of foreign servers and user mappings, as lines `name=value`.
 
-use super::{PASSWORD, shown};
+use super::{PASSWORD, check_error};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions};
 
+/// Parses the input as options of a server and of a user mapping.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -14,7 +15,7 @@ pub fn run(data: &[u8]) {
     let pairs: Vec<Pair> = text.lines().filter_map(pair).collect();
     match ServerOptions::parse(&pairs) {
         Ok(options) => assert!(options.endpoint.url.username().is_empty() && options.endpoint.url.password().is_none()),
-        Err(error) => shown(&error),
+        Err(error) => check_error(&error),
     }
     let secret = [
         ("user".to_owned(), "u".to_owned()),
@@ -24,7 +25,7 @@ pub fn run(data: &[u8]) {
     for pairs in [&pairs, &with_secret] {
         match UserOptions::parse(pairs) {
             Ok(options) => assert!(!format!("{options:?}").contains(PASSWORD)),
-            Err(error) => shown(&error),
+            Err(error) => check_error(&error),
         }
     }
 }
