@@ -1,12 +1,16 @@
-//! The wire: XML-RPC values, the request that carries them, and the answer read back.
+//! Encodes requests and decodes answers of XML-RPC, without a network.
 //!
-//! Pure, and strict about what an answer is: either a whole, well-formed document in the expected shape, or an error.
-//! It is lenient only where real Odoo servers are sloppy (see `decode`).
+//! The decoder accepts only a complete, well-formed answer in the expected form. `parser` lists the
+//! few exceptions that real Odoo servers require.
 
-pub mod decode;
-pub mod encode;
+mod answer;
+mod decode;
+mod encode;
 mod fast_path;
-pub mod value;
+mod parser;
+mod scalar;
+mod tag;
+mod value;
 
 #[cfg(test)]
 mod decode_tests;
@@ -15,6 +19,8 @@ mod encode_tests;
 #[cfg(test)]
 mod value_tests;
 
-pub use decode::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, decode, decode_ids, decode_rows};
+pub use answer::{Answer, Fault, FaultCode, Limits};
+pub use decode::{RowVisitor, decode, decode_ids, decode_rows};
 pub use encode::encode_call;
+pub use scalar::Scalar;
 pub use value::Value;

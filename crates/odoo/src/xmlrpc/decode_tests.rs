@@ -1,15 +1,13 @@
-//! Tests of `decode`. What real servers sent is in `tests/corpus.rs`; here is what they did not send, and damage.
+//! Tests of the decoder with answers that no recorded server sent, and with damaged answers.
+//! `tests/corpus.rs` tests the recorded answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, Value, decode, decode_ids, decode_rows};
+use crate::error::{Error, Result};
+use proptest::prelude::*;
 use std::borrow::Cow;
 
-use proptest::prelude::*;
-
-use super::decode::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, decode, decode_ids, decode_rows};
-use super::value::Value;
-use crate::error::{Error, Result};
-
-/// A whole answer around what stands between `<value>` and `</value>`.
+/// A complete answer with this content between `<value>` and `</value>`.
 fn answer(content: &str) -> String {
     format!(
         "<?xml version='1.0'?>\n<methodResponse><params><param><value>{content}</value></param></params></methodResponse>"
@@ -28,7 +26,7 @@ fn string(content: &str) -> String {
     value(content).as_str().unwrap().into()
 }
 
-/// Why a body is refused. The position is cut off, and checked on its own.
+/// The cause for which the decoder refuses a body, without the position.
 fn cause(body: impl AsRef<[u8]>) -> String {
     match read(body.as_ref()) {
         Err(Error::Malformed { cause }) => cause.split(" (byte ").next().unwrap().into(),
@@ -40,7 +38,7 @@ fn cause_of_value(content: &str) -> String {
     cause(answer(content))
 }
 
-/// Writes down what it is told. Skips the member `skipped`.
+/// Records the calls of the decoder. Skips the member `skipped`.
 #[derive(Default)]
 struct Log(Vec<String>);
 
@@ -82,7 +80,7 @@ const TWO_ROWS: &str = "<array><data>\n<value><struct>\n\
 // Values
 
 #[test]
-fn integers() {
+fn integer_elements_become_integers() {
     for name in ["int", "i1", "i2", "i4", "i8", "i64", "ex:i8", "biginteger"] {
         assert_eq!(value(&format!("<{name}>-5</{name}>")), Value::Int(-5));
     }
@@ -105,27 +103,24 @@ fn integers() {
     ] {
         assert_eq!(
             cause_of_value(&format!("<int>{wrong}</int>")),
-            "an integer that is none, or is beyond 64 bits"
+            "an integer is invalid or exceeds 64 bits"
         );
     }
-    assert_eq!(
-        cause_of_value("<int/>"),
-        "an integer that is none, or is beyond 64 bits"
-    );
+    assert_eq!(cause_of_value("<int/>"), "an integer is invalid or exceeds 64 bits");
 }
 
 #[test]
-fn booleans() {
+fn only_0_and_1_are_booleans() {
     assert_eq!(value("<boolean>0</boolean>"), Value::Bool(false));
     assert_eq!(value("<boolean>\n1 </boolean>"), Value::Bool(true));
     for wrong in ["", "2", "01", "true", "-1"] {
         let content = format!("<boolean>{wrong}</boolean>");
-        assert_eq!(cause_of_value(&content), "a boolean that is neither 0 nor 1");
+        assert_eq!(cause_of_value(&content), "a boolean is neither 0 nor 1");
     }
 }
 
 #[test]
-fn doubles_as_python_writes_them() {
+fn doubles_in_pythons_notation_are_read_exactly() {
     for (text, double) in [
         ("0.0", 0.0),
         ("-0.0", -0.0),
@@ -148,13 +143,13 @@ fn doubles_as_python_writes_them() {
     for wrong in ["", "1,5", "1.5.2", "0x1p3", "one", "1 000.0"] {
         assert_eq!(
             cause_of_value(&format!("<double>{wrong}</double>")),
-            "a double that is no number"
+            "a double is not a number"
         );
     }
 }
 
 #[test]
-fn nil() {
+fn nil_elements_become_nil() {
     for content in ["<nil/>", "<nil></nil>", "<ex:nil/>", "\n<nil>\n</nil>\n"] {
         assert_eq!(value(content), Value::Nil);
     }
@@ -162,25 +157,25 @@ fn nil() {
 }
 
 #[test]
-fn base64() {
+fn base64_is_decoded() {
     assert_eq!(value("<base64>\nAP\n8=\r\n</base64>"), Value::Base64(vec![0, 0xFF]));
     assert_eq!(value("<base64/>"), Value::Base64(vec![]));
     for wrong in ["A", "AP8", "A*==", "\u{e9}"] {
         assert_eq!(
             cause_of_value(&format!("<base64>{wrong}</base64>")),
-            "base64 that cannot be decoded"
+            "base64 cannot be decoded"
         );
     }
 }
 
 #[test]
-fn dates() {
+fn dates_stay_text() {
     let date = Value::DateTime("20260106T00:00:00".into());
     assert_eq!(value("<dateTime.iso8601>20260106T00:00:00</dateTime.iso8601>"), date);
 }
 
 #[test]
-fn arrays_and_structs() {
+fn arrays_and_structs_become_trees() {
     assert_eq!(value("<array><data/></array>"), Value::Array(vec![]));
     assert_eq!(value("<struct/>"), Value::Struct(vec![]));
     assert_eq!(value("<struct>\n</struct>"), Value::Struct(vec![]));
@@ -193,7 +188,7 @@ fn arrays_and_structs() {
 // Text
 
 #[test]
-fn strings() {
+fn entities_and_cdata_in_strings_are_resolved() {
     assert_eq!(string("<string></string>"), "");
     assert_eq!(string("<string/>"), "");
     assert_eq!(string("<string> a\n </string>"), " a\n ");
@@ -207,35 +202,32 @@ fn strings() {
 }
 
 #[test]
-fn a_value_without_a_type_is_a_string_with_its_white_space() {
+fn untyped_value_is_a_string_with_its_white_space() {
     assert_eq!(string(""), "");
     assert_eq!(string(" \n"), " \n");
     assert_eq!(string(" a &amp; b "), " a & b ");
     assert_eq!(value(" \n <int>1</int>\t"), Value::Int(1));
     assert_eq!(cause_of_value("a<int>1</int>"), "text before the type of a value");
     assert_eq!(cause_of_value("<int>1</int>a"), "text between elements");
-    assert_eq!(
-        cause_of_value("<int>1</int><int>2</int>"),
-        "an element that does not belong there"
-    );
+    assert_eq!(cause_of_value("<int>1</int><int>2</int>"), "an unexpected element");
 }
 
 #[test]
-fn carriage_returns_stay() {
+fn carriage_returns_are_kept() {
     assert_eq!(string("<string>a\r\nb\rc&#13;d&#xD;\n</string>"), "a\r\nb\rc\rd\r\n");
     assert_eq!(string("<string><![CDATA[a\r\nb]]></string>"), "a\r\nb");
     assert_eq!(string("a\r\nb"), "a\r\nb");
 }
 
 #[test]
-fn characters_that_xml_forbids_are_let_through_but_for_nul() {
+fn forbidden_characters_except_nul_are_kept() {
     assert_eq!(string("<string>x\u{FFFE}y\u{FFFF}z</string>"), "x\u{FFFE}y\u{FFFF}z");
     assert_eq!(string("<string>a\u{1}b\u{1F}</string>"), "a\u{1}b\u{1F}");
     assert_eq!(cause_of_value("<string>a\0b</string>"), "it contains a NUL character");
 }
 
 #[test]
-fn only_the_entities_and_characters_of_xml() {
+fn unknown_entities_and_invalid_references_are_refused() {
     for wrong in [
         "&nbsp;",
         "&xxe;",
@@ -264,17 +256,20 @@ fn only_the_entities_and_characters_of_xml() {
             "{wrong}"
         );
     }
-    assert_eq!(cause_of_value("<string>a & b</string>"), "an & that begins no entity");
+    assert_eq!(
+        cause_of_value("<string>a & b</string>"),
+        "an & does not start an entity"
+    );
     assert_eq!(
         cause_of_value("<string>a &amp b</string>"),
-        "an & that begins no entity"
+        "an & does not start an entity"
     );
 }
 
 // The document
 
 #[test]
-fn prologs() {
+fn only_prologs_of_utf8_documents_are_accepted() {
     let rest = "<methodResponse><params><param><value><int>1</int></value></param></params></methodResponse>";
     for prolog in [
         "",
@@ -300,12 +295,12 @@ fn prologs() {
     let twice = "<?xml version='1.0'?><?xml version='1.0'?>";
     assert_eq!(
         cause(format!("{twice}{rest}")),
-        "an XML declaration that is not at the beginning"
+        "an XML declaration is not at the beginning"
     );
 }
 
 #[test]
-fn what_is_not_xml_rpc() {
+fn documents_other_than_xml_rpc_are_refused() {
     for body in [
         "<html>",
         "Bad gateway",
@@ -339,21 +334,18 @@ fn what_is_not_xml_rpc() {
     );
     assert_eq!(
         cause_of_value("<html></html>"),
-        "a value of a type that XML-RPC does not have"
+        "a value has a type that XML-RPC does not define"
     );
     assert_eq!(
         cause_of_value("<value>1</value>"),
-        "a value of a type that XML-RPC does not have"
+        "a value has a type that XML-RPC does not define"
     );
     assert_eq!(cause_of_value("<array></array>"), "expected <data>");
     assert_eq!(
         cause_of_value("<array><data><int>1</int></data></array>"),
         "expected <value>"
     );
-    assert_eq!(
-        cause_of_value("<array><data/><data/></array>"),
-        "an element that does not belong there"
-    );
+    assert_eq!(cause_of_value("<array><data/><data/></array>"), "an unexpected element");
     assert_eq!(cause_of_value("<struct><value/></struct>"), "expected <member>");
     assert_eq!(cause_of_value("<struct><member></member></struct>"), "expected <name>");
     assert_eq!(
@@ -366,16 +358,19 @@ fn what_is_not_xml_rpc() {
     );
     assert_eq!(
         cause_of_value("<string><b>a</b></string>"),
-        "an element where only text belongs"
+        "an element where only text is allowed"
     );
     assert_eq!(cause_of_value("<!ELEMENT a>"), "it is not XML");
-    assert_eq!(cause_of_value("<string>a</int>"), "an end tag that fits no start tag");
+    assert_eq!(
+        cause_of_value("<string>a</int>"),
+        "an end tag does not match its start tag"
+    );
     let two = "<methodResponse><params><param><value/></param><param><value/></param></params></methodResponse>";
-    assert_eq!(cause(two), "an element that does not belong there");
+    assert_eq!(cause(two), "an unexpected element");
 }
 
 #[test]
-fn nothing_may_follow() {
+fn content_after_the_answer_is_refused() {
     let body = answer("<int>1</int>");
     assert_eq!(read(format!("{body}\r\n <!-- x --> <?pi?>\n")), Ok(Ok(Value::Int(1))));
     for rest in [
@@ -395,14 +390,14 @@ fn nothing_may_follow() {
     }
     assert_eq!(
         cause(format!("{body}</methodResponse>")),
-        "an end tag that fits no start tag"
+        "an end tag does not match its start tag"
     );
     assert_eq!(cause(format!("{body}\0")), "it contains a NUL character");
     assert!(read(format!("{body}<")).is_err());
 }
 
 #[test]
-fn other_encodings() {
+fn bodies_in_other_encodings_are_refused() {
     let body = answer("<string>Caf\u{e9}</string>");
     let latin1: Vec<u8> = body.chars().map(|character| character as u8).collect();
     assert_eq!(cause(latin1), "it is not UTF-8");
@@ -417,7 +412,7 @@ fn other_encodings() {
 }
 
 #[test]
-fn entities_never_expand() {
+fn declared_entities_are_refused() {
     let laughs = "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol 'lol'>\
                   <!ENTITY lol2 '&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;'><!ENTITY lol3 '&lol2;&lol2;&lol2;&lol2;'>]>\
                   <methodResponse><params><param><value>&lol3;</value></param></params></methodResponse>";
@@ -438,7 +433,7 @@ fn fault(members: &str) -> String {
 }
 
 #[test]
-fn faults() {
+fn faults_have_a_code_and_a_text() {
     let code = "<member><name>faultCode</name><value><int>4</int></value></member>";
     let name = "<member><name>faultCode</name><value>AccessDenied</value></member>";
     let text = "<member><name>faultString</name><value><string>No &amp; no</string></value></member>";
@@ -454,25 +449,25 @@ fn faults() {
         read(fault(&format!("{text}{name}"))),
         Ok(Err(expected(FaultCode::Text("AccessDenied".into()))))
     );
-    // Every reader knows them.
+    // All decoders return the same fault.
     let body = fault(&format!("{code}{text}"));
     assert_eq!(rows(&body), (Ok(Err(expected(FaultCode::Int(4)))), vec![]));
     let no_ids = decode_ids(body.as_bytes(), &Limits::default());
     assert_eq!(no_ids, Ok(Err(expected(FaultCode::Int(4)))));
 
-    assert_eq!(cause(fault(code)), "a fault without a faultString");
-    assert_eq!(cause(fault(text)), "a fault without a faultCode");
-    assert_eq!(cause(fault("")), "a fault without a faultCode");
+    assert_eq!(cause(fault(code)), "a fault has no faultString");
+    assert_eq!(cause(fault(text)), "a fault has no faultCode");
+    assert_eq!(cause(fault("")), "a fault has no faultCode");
     assert_eq!(
         cause("<methodResponse><fault><value>no</value></fault></methodResponse>"),
-        "a fault without a faultCode"
+        "a fault has no faultCode"
     );
 }
 
 // Rows and ids
 
 #[test]
-fn rows_go_to_the_visitor() {
+fn visitor_receives_each_row() {
     let (outcome, log) = rows(answer(TWO_ROWS));
     assert_eq!(outcome, Ok(Ok(())));
     assert_eq!(
@@ -495,7 +490,7 @@ fn rows_go_to_the_visitor() {
 }
 
 #[test]
-fn text_is_borrowed_unless_it_was_escaped() {
+fn text_is_borrowed_unless_escaped() {
     struct Borrowed(Vec<bool>);
     impl RowVisitor for Borrowed {
         fn column(&mut self, _: &str) -> Option<usize> {
@@ -529,7 +524,7 @@ fn text_is_borrowed_unless_it_was_escaped() {
 }
 
 #[test]
-fn rows_must_be_rows() {
+fn rows_other_than_structs_are_refused() {
     for content in [
         "<int>1</int>",
         "<boolean>0</boolean>",
@@ -538,7 +533,7 @@ fn rows_must_be_rows() {
         "<array><data><value><int>1</int></value></data></array>",
         "<array><data><value>x</value></data></array>",
         "<array><data><value/></data></array>",
-        // A plain member, but after the end of its struct.
+        // A member in the form of the fast path, but after the end of its struct.
         "<array><data><value><struct/>\n<member>\n<name>id</name>\n<value><int>1</int></value>\n</member></value></data></array>",
         "<array><data><value><struct></struct></value><value><array><data/></array></value></data></array>",
     ] {
@@ -547,14 +542,14 @@ fn rows_must_be_rows() {
             "{content}"
         );
     }
-    // A skipped value is checked like any other.
+    // The decoder also checks skipped values.
     let skipped = "<array><data><value><struct><member><name>skipped</name><value><int>x</int></value></member></struct>\
                    </value></data></array>";
     assert!(matches!(rows(answer(skipped)).0, Err(Error::Malformed { .. })));
 }
 
 #[test]
-fn a_visitors_error_ends_the_reading() {
+fn error_of_the_visitor_ends_the_decoding() {
     struct Full(usize);
     impl RowVisitor for Full {
         fn column(&mut self, _: &str) -> Option<usize> {
@@ -569,7 +564,7 @@ fn a_visitors_error_ends_the_reading() {
         }
     }
     let mut visitor = Full(0);
-    // As a trait object, too.
+    // The visitor may be a trait object.
     let dynamic: &mut dyn RowVisitor = &mut visitor;
     assert_eq!(
         decode_rows(answer(TWO_ROWS).as_bytes(), &Limits::default(), dynamic),
@@ -579,7 +574,7 @@ fn a_visitors_error_ends_the_reading() {
 }
 
 #[test]
-fn ids_are_integers() {
+fn ids_other_than_integers_are_refused() {
     assert_eq!(ids("<array><data></data></array>"), Ok(Ok(vec![])));
     let two = "<array><data>\n<value><int>1</int></value>\n<value><i8>5000000000</i8></value>\n</data></array>";
     assert_eq!(ids(two), Ok(Ok(vec![1, 5_000_000_000])));
@@ -598,9 +593,8 @@ fn ids_are_integers() {
 
 // Damage and limits
 
-/// A cut answer is never taken for a whole one, wherever the cut is.
 #[test]
-fn truncated_at_every_byte() {
+fn answer_truncated_at_any_byte_is_refused() {
     let bodies = [
         answer(TWO_ROWS),
         answer("<array><data><value><int>1</int></value><value><int>23</int></value></data></array>"),
@@ -623,7 +617,7 @@ fn truncated_at_every_byte() {
 }
 
 #[test]
-fn a_cut_says_so() {
+fn error_names_the_length_of_a_truncated_answer() {
     let body = answer("<string>a &amp; b</string>");
     for end in [
         "<str",
@@ -664,10 +658,10 @@ fn depth_is_limited() {
         ..Limits::default()
     };
     assert!(decode(nested(1).as_bytes(), &limits(0)).is_err());
-    // However high the limit is said to be, the stack is safe.
+    // Limits above 128 count as 128, which protects the stack.
     assert!(decode(nested(128).as_bytes(), &limits(usize::MAX)).is_ok());
     assert!(decode(nested(129).as_bytes(), &limits(usize::MAX)).is_err());
-    // The list and the row count in decode_rows as they do in decode.
+    // decode_rows counts the list and the row, like decode.
     let row = "<array><data><value><struct><member><name>a</name><value><array><data/></array></value></member></struct>\
                </value></data></array>";
     for (depth, fits) in [(2, false), (3, true)] {
@@ -691,7 +685,7 @@ fn size_is_limited() {
         Err(Error::Limit { limit, .. }) => assert_eq!(limit, format!("{} bytes", body.len() - 1)),
         other => panic!("{other:?}"),
     }
-    // Size comes first: nothing of the body has been looked at.
+    // The size is checked before the content.
     match decode(&vec![0; (1 << 20) + 1], &limits(1 << 20)) {
         Err(Error::Limit { limit, .. }) => assert_eq!(limit, "1 MiB"),
         other => panic!("{other:?}"),
@@ -699,21 +693,21 @@ fn size_is_limited() {
 }
 
 #[test]
-fn errors_give_a_position() {
+fn errors_contain_the_position() {
     let body = answer("<int>x</int>");
     match read(&body) {
         Err(Error::Malformed { cause }) => {
             let position = body.find("</int>").unwrap() + "</int>".len();
             assert_eq!(
                 cause,
-                format!("an integer that is none, or is beyond 64 bits (byte {position})")
+                format!("an integer is invalid or exceeds 64 bits (byte {position})")
             );
         }
         other => panic!("{other:?}"),
     }
 }
 
-/// Pieces that make up answers and damage. Every text of ours is SECRET.
+/// Pieces of answers and of damage. All text in them is SECRET.
 fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "<value>",
@@ -768,9 +762,9 @@ fn piece() -> impl Strategy<Value = &'static str> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
-    /// Whatever comes: no panic, no text of the body in an error, and three readers that do not contradict each other.
+    /// The three decoders do not panic, agree, and put no text of the body into errors.
     #[test]
-    fn damage_is_harmless(
+    fn damaged_bodies_are_refused_without_quoting_them(
         pieces in prop::collection::vec(piece(), 0..30), whole in any::<bool>(), at in any::<prop::sample::Index>(),
         byte in any::<u8>(), change in any::<bool>(),
     ) {
@@ -792,9 +786,9 @@ proptest! {
         }
     }
 
-    /// One wrong byte in an answer with rows: refused, or read alike by both readers.
+    /// An answer with one wrong byte is refused, or both decoders find the same rows.
     #[test]
-    fn one_wrong_byte(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn decoders_agree_about_one_wrong_byte(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut body = answer(TWO_ROWS).into_bytes();
         let at = at.index(body.len());
         body[at] = byte;
@@ -807,7 +801,7 @@ proptest! {
     }
 }
 
-/// A member as Python writes it, of all sorts.
+/// A member in Python's form, with any type and text.
 fn member() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["id", "a", "skipped", "a&amp;b", "é", ""]);
     let text = prop::sample::select(vec![
@@ -846,7 +840,7 @@ fn member() -> impl Strategy<Value = String> {
         .prop_map(|(name, value, space)| format!("<member>\n<name>{name}</name>\n{value}\n</member>{space}"))
 }
 
-/// The same from the rows as from the tree.
+/// The log of a visitor that receives the rows of this tree.
 fn log_of(tree: &Value) -> Vec<String> {
     let mut log = Log::default();
     for row in tree.as_array().unwrap() {
@@ -866,9 +860,9 @@ fn log_of(tree: &Value) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 5000, ..ProptestConfig::default() })]
 
-    /// Members that are recognised byte for byte are what the XML reader sees in them, also beside others, and damaged.
+    /// The fast path and the XML parser read the same values, also from damaged answers.
     #[test]
-    fn plain_members_are_read_alike(
+    fn fast_path_agrees_with_the_parser(
         table in prop::collection::vec(prop::collection::vec(member(), 0..4), 0..3),
         damage in prop::option::of((any::<prop::sample::Index>(), prop_oneof![any::<u8>().prop_map(|byte| vec![byte]),
             piece().prop_map(|piece| piece.as_bytes().to_vec())])),
@@ -883,7 +877,7 @@ proptest! {
         match (read(&body), by_rows) {
             (Ok(Ok(tree)), Ok(Ok(()))) => prop_assert_eq!(log_of(&tree), log),
             (Err(_), Err(_)) => {}
-            // Well-formed, but no rows.
+            // The answer is well-formed and does not contain rows.
             (Ok(Ok(_)), Err(_)) => {}
             (one, other) => prop_assert!(false, "{:?} {:?}", one, other),
         }

@@ -1,16 +1,17 @@
-//! The request: a `methodCall` document, in the shape that Python's `xmlrpc.client` writes, without the line breaks.
-
-use std::fmt::Write;
-
-use base64::prelude::{BASE64_STANDARD, Engine};
+//! Encodes a request as a `methodCall` document.
+//!
+//! The document is the one that Python's `xmlrpc.client` writes, without the line breaks.
 
 use super::value::Value;
 use crate::error::{Error, Result};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use std::fmt::Write;
 
-/// A `methodCall` of `method` with these parameters, each with the name by which an error calls it.
+/// Encodes a call of `method`. Each parameter has a name, which errors use.
 ///
-/// A parameter may be a password, so an error names the place (`args[2].domain[0][2]`) and the code point, never the
-/// text around it.
+/// # Errors
+/// [`Error::Unencodable`] for a character that XML cannot carry. The text may be a password, so the
+/// error contains only the path to the value (`args[2].domain[0][2]`) and the code point.
 pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
     let mut xml = String::from("<?xml version='1.0'?><methodCall><methodName>");
     write_text(&mut xml, method).map_err(|refusal| refusal.within("method"))?;
@@ -24,7 +25,9 @@ pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
     Ok(xml)
 }
 
-/// A character that cannot be sent. The path to it grows from the inside out, so that it costs nothing until then.
+/// A character that XML cannot carry.
+///
+/// The path grows from the inside out while the error is returned, so valid values cost nothing.
 struct Refusal {
     path: String,
     character: char,
@@ -50,15 +53,16 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
     xml.push_str("<value>");
     match value {
         Value::Nil => xml.push_str("<nil/>"),
-        Value::Bool(boolean) => write_plain(xml, "boolean", i32::from(*boolean)),
-        // Beyond 32 bits `int` is not XML-RPC; Odoo's server reads `i8`.
+        Value::Bool(boolean) => write_unescaped(xml, "boolean", i32::from(*boolean)),
+        // `int` has 32 bits in XML-RPC. Odoo reads larger integers as `i8`.
         Value::Int(integer) => match i32::try_from(*integer) {
-            Ok(integer) => write_plain(xml, "int", integer),
-            Err(_) => write_plain(xml, "i8", integer),
+            Ok(integer) => write_unescaped(xml, "int", integer),
+            Err(_) => write_unescaped(xml, "i8", integer),
         },
-        Value::Double(double) if double.is_nan() => write_plain(xml, "double", "nan"),
-        // Debug gives the shortest digits that read back as the same double, and Python's float() reads them, `inf` too.
-        Value::Double(double) => write_plain(xml, "double", format_args!("{double:?}")),
+        Value::Double(double) if double.is_nan() => write_unescaped(xml, "double", "nan"),
+        // Debug writes the shortest digits that read back as the same double. Python's float()
+        // reads them, including `inf`.
+        Value::Double(double) => write_unescaped(xml, "double", format_args!("{double:?}")),
         Value::String(text) => {
             xml.push_str("<string>");
             write_text(xml, text)?;
@@ -69,7 +73,7 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
             write_text(xml, text)?;
             xml.push_str("</dateTime.iso8601>");
         }
-        Value::Base64(bytes) => write_plain(xml, "base64", BASE64_STANDARD.encode(bytes)),
+        Value::Base64(bytes) => write_unescaped(xml, "base64", BASE64_STANDARD.encode(bytes)),
         Value::Array(elements) => {
             xml.push_str("<array><data>");
             for (index, element) in elements.iter().enumerate() {
@@ -81,7 +85,7 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
             xml.push_str("<struct>");
             for (name, value) in members {
                 xml.push_str("<member><name>");
-                // The name itself is at fault here, so it cannot be part of the path.
+                // The name itself is invalid here, so it cannot be part of the path.
                 write_text(xml, name).map_err(|refusal| refusal.under(" (a member name)"))?;
                 xml.push_str("</name>");
                 write_value(xml, value).map_err(|refusal| refusal.under(&format!(".{name}")))?;
@@ -94,8 +98,8 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
     Ok(())
 }
 
-/// An element whose content needs no escape.
-fn write_plain(xml: &mut String, element: &str, content: impl std::fmt::Display) {
+/// Writes an element whose content needs no escaping.
+fn write_unescaped(xml: &mut String, element: &str, content: impl std::fmt::Display) {
     // Writing to a String cannot fail.
     let _ = write!(xml, "<{element}>{content}</{element}>");
 }
@@ -106,7 +110,7 @@ fn write_text(xml: &mut String, text: &str) -> std::result::Result<(), Refusal> 
             '&' => xml.push_str("&amp;"),
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
-            // A raw CR would reach Odoo as LF: every XML parser normalises line ends.
+            // XML parsers normalize line ends, so Odoo would receive a raw CR as LF.
             '\r' => xml.push_str("&#13;"),
             '\t' | '\n' => xml.push(character),
             '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => {

@@ -1,12 +1,11 @@
-//! Tests of `encode`.
+//! Tests of the encoder of requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use proptest::prelude::*;
 
 use super::{Limits, Value, decode, encode_call};
 use crate::error::Error;
+use proptest::prelude::*;
 
-/// The document of one parameter, cut to what stands between `<value>` and `</value>`.
+/// The encoded value between `<value>` and `</value>`.
 fn encoded(value: impl Into<Value>) -> String {
     let call = encode_call("m", &[("p", &value.into())]).unwrap();
     let head = "<?xml version='1.0'?><methodCall><methodName>m</methodName><params><param><value>";
@@ -14,7 +13,7 @@ fn encoded(value: impl Into<Value>) -> String {
     call.strip_prefix(head).unwrap().strip_suffix(tail).unwrap().into()
 }
 
-/// Reads a request back, as if it were an answer.
+/// Encodes a value as a request and decodes it as an answer.
 fn read_back(value: &Value) -> Value {
     let call = encode_call("m", &[("p", value)]).unwrap();
     let (_, params) = call.split_once("</methodName>").unwrap();
@@ -33,7 +32,7 @@ fn refusal(value: Value) -> (String, u32) {
 }
 
 #[test]
-fn a_call() {
+fn call_is_a_method_call_document() {
     assert_eq!(
         encode_call("execute_kw", &[("dbname", &"d".into()), ("uid", &2.into())]).unwrap(),
         "<?xml version='1.0'?><methodCall><methodName>execute_kw</methodName><params>\
@@ -47,7 +46,7 @@ fn a_call() {
 }
 
 #[test]
-fn each_kind_of_value() {
+fn each_type_has_its_element() {
     assert_eq!(encoded(Value::Nil), "<nil/>");
     assert_eq!(encoded(true), "<boolean>1</boolean>");
     assert_eq!(encoded(false), "<boolean>0</boolean>");
@@ -74,9 +73,9 @@ fn integers_beyond_32_bits_are_i8() {
     assert_eq!(encoded(i64::MIN), "<i8>-9223372036854775808</i8>");
 }
 
-/// Each of these was read by Python's float() and gave the same double.
+/// Python's float() reads each of these texts as the same double.
 #[test]
-fn doubles_are_written_for_python() {
+fn doubles_have_the_shortest_exact_notation() {
     for (double, written) in [
         (5.0, "5.0"),
         (-0.0, "-0.0"),
@@ -100,13 +99,13 @@ fn text_is_escaped() {
         encoded("<a href=\"x\">&amp;</a> ]]> '"),
         "<string>&lt;a href=\"x\"&gt;&amp;amp;&lt;/a&gt; ]]&gt; '</string>"
     );
-    // A parser turns a raw CR into LF.
+    // An XML parser would turn a raw CR into LF.
     assert_eq!(encoded("\r\n\t é 😀"), "<string>&#13;\n\t é 😀</string>");
     assert_eq!(encoded("\u{7F}\u{85}\u{FFFD}"), "<string>\u{7F}\u{85}\u{FFFD}</string>");
 }
 
 #[test]
-fn what_xml_cannot_carry_is_refused_at_its_place() {
+fn refusal_names_the_path_of_the_character() {
     for character in [
         '\0', '\u{1}', '\u{8}', '\u{B}', '\u{C}', '\u{E}', '\u{1F}', '\u{FFFE}', '\u{FFFF}',
     ] {
@@ -134,7 +133,7 @@ fn what_xml_cannot_carry_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_refusal_does_not_repeat_the_text() {
+fn refusal_does_not_quote_the_text() {
     let error = encode_call("m", &[("password", &"hunter2\u{1}".into())]).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -143,7 +142,7 @@ fn a_refusal_does_not_repeat_the_text() {
     assert!(!format!("{error:?}{:?}{:?}", error.detail(), error.hint()).contains("hunter2"));
 }
 
-/// Any text that XML can carry.
+/// Text that XML can carry.
 fn text() -> impl Strategy<Value = String> {
     let forbidden = |c: &char| (*c < ' ' && !"\t\n\r".contains(*c)) || matches!(c, '\u{FFFE}' | '\u{FFFF}');
     let character = prop_oneof![
@@ -164,7 +163,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::Int),
         any::<i32>().prop_map(|integer| Value::Int(integer.into())),
-        // NaN is not equal to itself, and has a test of its own.
+        // NaN is not equal to itself. Another test covers it.
         any::<f64>()
             .prop_filter("NaN", |double| !double.is_nan())
             .prop_map(Value::Double),
@@ -181,16 +180,16 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    // Failures are not kept in files: the shrunk value is in the message.
+    // Failures are not stored in files, because the message contains the shrunk value.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_reads_back_the_same(value in value()) {
+    fn encoded_values_decode_to_the_same_values(value in value()) {
         prop_assert_eq!(read_back(&value), value);
     }
 
     #[test]
-    fn doubles_read_back_to_the_bit(bits in any::<u64>()) {
+    fn doubles_keep_all_their_bits(bits in any::<u64>()) {
         let double = f64::from_bits(bits);
         match read_back(&Value::Double(double)) {
             Value::Double(back) if double.is_nan() => prop_assert!(back.is_nan()),

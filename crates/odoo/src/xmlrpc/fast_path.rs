@@ -1,26 +1,30 @@
-//! Recognises members byte for byte as Python's `xmlrpc.client` writes them, without an XML reader.
+//! Recognizes struct members in the exact form that Python's `xmlrpc.client` writes.
 //!
-//! Nearly all of a page of records consists of such members. Everything else (an entity, a type that is
-//! rare in records, other white space, malformed text) is left to the XML reader.
+//! Almost all of a page consists of such members, and reading them needs no XML parser. The parser
+//! reads everything else: entities, types that are rare in records, other white space and malformed
+//! text.
 
-use super::decode::{Scalar, Tag};
+use super::scalar::Scalar;
+use super::tag::Tag;
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
 /// A member of a struct that holds a scalar.
 pub struct Member<'a> {
+    /// Name of the member, without entities.
     pub name: &'a str,
+    /// The value.
     pub value: Scalar<'a>,
-    /// Bytes from the white space before it to its end.
+    /// Length in bytes, with the white space before the member.
     pub size: usize,
 }
 
-/// What a member follows. In particular not `<struct/>`, after which nothing may follow.
+/// Whether a member may follow this text. After `<struct/>` none may.
 pub fn may_follow(before: &[u8]) -> bool {
     before.ends_with(b"</member>") || before.ends_with(b"<struct>")
 }
 
-/// The member at the beginning of `rest`, if it is in this form.
+/// The member at the beginning of `rest`, or `None` if the XML parser must read it.
 pub fn member(rest: &[u8]) -> Option<Member<'_>> {
     let all = rest.len();
     let rest = rest.strip_prefix(b"\n<member>\n<name>")?;

@@ -1,24 +1,25 @@
-//! A value of XML-RPC, and its way to JSON and back.
+//! Defines values of XML-RPC and converts them from and to JSON.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Number, Value as Json};
 
-/// One value as XML-RPC knows it.
+/// One value of XML-RPC.
 ///
-/// A struct is a list and not a map: it keeps the order of the document, and building it costs no hashing.
+/// A struct is a list of members and not a map. A list keeps the order of the document, and
+/// building it needs no hashing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `<nil/>`. Odoo takes it in a request and never sends it.
+    /// `<nil/>`. Odoo accepts it in a request and never sends it.
     Nil,
     /// `<boolean>`. Odoo also sends `false` for an unset text, date or many2one.
     Bool(bool),
-    /// `<int>`, `<i4>`, `<i8>` and their kin.
+    /// `<int>`, `<i4>`, `<i8>` and other integer elements.
     Int(i64),
-    /// `<double>`, with NaN and the infinities, which Odoo sends although XML-RPC has none.
+    /// `<double>`. Odoo also sends NaN and infinities, which XML-RPC does not define.
     Double(f64),
     /// `<string>`, or a value without a type.
     String(String),
-    /// `<dateTime.iso8601>`, as it is written.
+    /// `<dateTime.iso8601>`, as Odoo wrote it.
     DateTime(String),
     /// `<base64>`, decoded.
     Base64(Vec<u8>),
@@ -29,7 +30,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The member of a struct. Of members with the same name the last one counts, as in JSON and in Python.
+    /// A member of a struct. Of members with the same name it returns the last, as Python does.
     pub fn get(&self, member: &str) -> Option<&Value> {
         let (_, value) = self.as_struct()?.iter().rev().find(|(name, _)| name == member)?;
         Some(value)
@@ -75,8 +76,10 @@ impl Value {
         }
     }
 
-    /// The value as JSON. What JSON lacks becomes a string: NaN and the infinities by their names (as Postgres writes
-    /// them), base64 as base64.
+    /// Converts the value to JSON.
+    ///
+    /// Values that JSON cannot express become strings: NaN and infinities in the notation of
+    /// Postgres, binary data in base64.
     pub fn to_json(&self) -> Json {
         match self {
             Value::Nil => Json::Null,
@@ -98,7 +101,7 @@ impl Value {
         }
     }
 
-    /// The value of some JSON: null is nil, and an integer beyond 64 bits is a double.
+    /// Converts JSON to a value. Null becomes nil, and an integer beyond 64 bits becomes a double.
     pub fn from_json(json: Json) -> Value {
         match json {
             Json::Null => Value::Nil,

@@ -1,16 +1,15 @@
-//! Tests of `value`.
+//! Tests of values and their JSON.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::Value;
 use serde_json::json;
 
-use super::value::Value;
-
 #[test]
-fn json_there_and_back() {
+fn json_survives_a_round_trip() {
     let json = json!({"a": [1, -1, 1.5, 9007199254740993_i64], "z": null, "b": {"c": "é\r\n", "d": true}, "e": []});
     let value = Value::from_json(json.clone());
     assert_eq!(value.to_json(), json);
-    // The order of members survives, too.
+    // The order of members is kept as well.
     let names: Vec<&str> = value
         .as_struct()
         .unwrap()
@@ -21,7 +20,7 @@ fn json_there_and_back() {
 }
 
 #[test]
-fn integers_and_doubles_stay_what_they_are() {
+fn integers_and_doubles_keep_their_types() {
     assert_eq!(Value::from_json(json!(5)), Value::Int(5));
     assert_eq!(Value::from_json(json!(5.0)), Value::Double(5.0));
     assert_eq!(Value::from_json(json!(i64::MIN)), Value::Int(i64::MIN));
@@ -30,7 +29,7 @@ fn integers_and_doubles_stay_what_they_are() {
 }
 
 #[test]
-fn what_json_lacks_becomes_a_string() {
+fn values_unknown_to_json_become_strings() {
     assert_eq!(Value::Double(f64::NAN).to_json(), json!("NaN"));
     assert_eq!(Value::Double(f64::INFINITY).to_json(), json!("Infinity"));
     assert_eq!(Value::Double(f64::NEG_INFINITY).to_json(), json!("-Infinity"));
@@ -42,7 +41,7 @@ fn what_json_lacks_becomes_a_string() {
 }
 
 #[test]
-fn accessors_answer_for_their_own_kind_only() {
+fn accessors_return_only_values_of_their_type() {
     let value = Value::Struct(vec![
         ("id".into(), 7.into()),
         ("name".into(), "x".into()),
@@ -57,7 +56,7 @@ fn accessors_answer_for_their_own_kind_only() {
     assert_eq!(value.get("value"), Some(&Value::Double(0.5)));
     assert_eq!(value.get("nope"), None);
 
-    // An unset char of Odoo is false, and false is no text and no number.
+    // Odoo sends false for an unset text, so false must be neither text nor number.
     let unset = Value::from(false);
     assert_eq!(
         (unset.as_str(), unset.as_i64(), unset.as_array(), unset.get("id")),
@@ -68,7 +67,7 @@ fn accessors_answer_for_their_own_kind_only() {
 }
 
 #[test]
-fn of_members_with_one_name_the_last_counts() {
+fn last_of_several_members_with_one_name_counts() {
     let value = Value::Struct(vec![("a".into(), 1.into()), ("a".into(), 2.into())]);
     assert_eq!(value.get("a"), Some(&Value::Int(2)));
     assert_eq!(value.to_json(), json!({"a": 2}));

@@ -1,0 +1,44 @@
+//! Defines the answer of Odoo to one call: a result or a fault, within limits.
+
+/// Limits on the resources that decoding one answer may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Deepest nesting of arrays and structs. The parser recurses, so it treats values above 128 as
+    /// 128.
+    pub max_depth: usize,
+    /// Largest size of the body, in bytes after decompression.
+    pub max_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_depth: 64,
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Upper bound of [`Limits::max_depth`]: more than any answer needs, and safe for the stack.
+pub(super) const DEEPEST: usize = 128;
+
+/// An error that Odoo reports, with the code and text that Odoo sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of the error.
+    pub code: FaultCode,
+    /// The message. For an unexpected error it is a complete Python traceback.
+    pub string: String,
+}
+
+/// The `faultCode`: an integer from `/xmlrpc/2`, a text from `/xmlrpc/1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultCode {
+    /// An integer, as XML-RPC specifies.
+    Int(i64),
+    /// A text such as `AccessDenied`, or the last line of a traceback.
+    Text(String),
+}
+
+/// The content of a well-formed answer: a result or a fault.
+pub type Answer<T> = std::result::Result<T, Fault>;
