@@ -1,159 +1,258 @@
-//! The one error type of the project: what happened (message), the facts (detail), the next step (hint), and the
-//! SQLSTATE.
+//! Defines the error type of the project: message, DETAIL, HINT and SQLSTATE.
 //!
-//! Each host reports it in one place. No error may hold a secret, or the text of an answer that is not XML-RPC.
+//! The message says what happened, DETAIL has the facts, and HINT names the next action. No error
+//! may contain a secret, or the text of an answer that is not XML-RPC.
 
+mod hint;
+mod sqlstate;
+
+pub use sqlstate::SqlState;
+
+/// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A variant for each error that code acts on, and [`Error::User`] for the others.
+/// An error. Errors that code acts on have variants of their own, and [`Error::User`] is for
+/// others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Something that the user did or must do. Code acts only on the SQLSTATE.
+    /// An error that the user can correct. Code acts only on its SQLSTATE.
     #[error("{}", .0.message)]
     User(Box<UserError>),
+    /// No connection to Odoo.
     #[error("could not connect to Odoo at {url}")]
-    Connect { url: String, cause: String, hint: String },
+    Connect {
+        /// Address of Odoo, without secrets.
+        url: String,
+        /// The cause, as the system or TLS reports it.
+        cause: String,
+        /// The next action.
+        hint: String,
+    },
+    /// Odoo answered with a redirect, which the client does not follow.
     #[error("Odoo at {url} redirects to another address")]
-    Redirect { url: String, location: String },
+    Redirect {
+        /// Address of Odoo, without secrets.
+        url: String,
+        /// The new address, without secrets.
+        location: String,
+    },
+    /// The connection broke during an exchange.
     #[error("the connection to Odoo failed: {cause}")]
-    Connection { cause: String },
-    #[error("Odoo did not answer within {seconds} s")]
-    Timeout { seconds: u64 },
-    #[error("Odoo answered HTTP status {status}")]
-    HttpStatus { status: u16 },
-    #[error("Odoo authentication failed")]
-    Authentication { login: String },
-    #[error("Odoo has no database \"{dbname}\"")]
-    UnknownDatabase { dbname: String },
-    #[error("Odoo denies access: {message}")]
-    OdooAccess { message: String },
-    #[error("Odoo has no model \"{model}\"")]
-    UnknownModel {
-        model: String,
-        /// Names that may be meant.
-        near: Vec<String>,
-    },
-    #[error("Odoo has no field \"{field}\" in model \"{model}\"")]
-    UnknownField {
-        model: String,
-        field: String,
-        /// Names that may be meant.
-        near: Vec<String>,
-    },
-    #[error("Odoo has no method \"{method}\" in model \"{model}\"")]
-    UnknownMethod { model: String, method: String },
-    #[error("method \"{method}\" of model \"{model}\" returned None, which XML-RPC cannot carry")]
-    NoneReturned { model: String, method: String },
-    #[error("Odoo answered with an error: {message}")]
-    OdooFault { message: String, traceback: String },
-    #[error("the answer is not valid XML-RPC: {cause}")]
-    Malformed { cause: String },
-    #[error("the answer is over the limit of {limit}")]
-    Limit { limit: String, hint: String },
-    #[error("{argument} contains the character U+{character:04X}, which XML-RPC cannot carry")]
-    Unencodable { argument: String, character: u32 },
-    #[error("value of {model} id {id} field \"{field}\" does not fit: {cause}")]
-    Value {
-        model: String,
-        id: i64,
-        field: String,
+    Connection {
+        /// The cause, as the system reports it.
         cause: String,
     },
-    /// A record that the mirror's table does not take.
+    /// No complete answer within the time limit.
+    #[error("Odoo did not answer within {seconds} s")]
+    Timeout {
+        /// The time limit in seconds.
+        seconds: u64,
+    },
+    /// An answer with a status other than 200.
+    #[error("Odoo answered HTTP status {status}")]
+    HttpStatus {
+        /// The status code.
+        status: u16,
+    },
+    /// Odoo refused the credentials.
+    #[error("Odoo authentication failed")]
+    Authentication {
+        /// Login of the user.
+        login: String,
+    },
+    /// Odoo has no such database.
+    #[error("Odoo has no database \"{dbname}\"")]
+    UnknownDatabase {
+        /// Name of the database.
+        dbname: String,
+    },
+    /// The Odoo user lacks a right.
+    #[error("Odoo denies access: {message}")]
+    OdooAccess {
+        /// Odoo's message.
+        message: String,
+    },
+    /// Odoo has no such model.
+    #[error("Odoo has no model \"{model}\"")]
+    UnknownModel {
+        /// Name of the model.
+        model: String,
+        /// Similar names that exist.
+        near: Vec<String>,
+    },
+    /// The model has no such field.
+    #[error("Odoo has no field \"{field}\" in model \"{model}\"")]
+    UnknownField {
+        /// Name of the model.
+        model: String,
+        /// Name of the field.
+        field: String,
+        /// Similar names that exist.
+        near: Vec<String>,
+    },
+    /// The model has no such method.
+    #[error("Odoo has no method \"{method}\" in model \"{model}\"")]
+    UnknownMethod {
+        /// Name of the model.
+        model: String,
+        /// Name of the method.
+        method: String,
+    },
+    /// A method completed, and its result contains a Python `None`.
+    #[error("method \"{method}\" of model \"{model}\" returned None, which XML-RPC cannot carry")]
+    NoneReturned {
+        /// Name of the model.
+        model: String,
+        /// Name of the method.
+        method: String,
+    },
+    /// Odoo reported any other error.
+    #[error("Odoo answered with an error: {message}")]
+    OdooFault {
+        /// Odoo's message.
+        message: String,
+        /// The end of Odoo's traceback. Empty if there is none.
+        traceback: String,
+    },
+    /// The answer is not a complete document of XML-RPC in the expected form.
+    #[error("the answer is not valid XML-RPC: {cause}")]
+    Malformed {
+        /// The problem, without text of the answer.
+        cause: String,
+    },
+    /// The answer is too large.
+    #[error("the answer is over the limit of {limit}")]
+    Limit {
+        /// The limit with its unit.
+        limit: String,
+        /// The next action.
+        hint: String,
+    },
+    /// A request contains a character that XML cannot carry.
+    #[error("{argument} contains the character U+{character:04X}, which XML-RPC cannot carry")]
+    Unencodable {
+        /// Path of the argument.
+        argument: String,
+        /// The code point.
+        character: u32,
+    },
+    /// A value of Odoo does not fit into its column.
+    #[error("value of {model} id {id} field \"{field}\" does not fit: {cause}")]
+    Value {
+        /// Name of the model.
+        model: String,
+        /// Id of the record.
+        id: i64,
+        /// Name of the field.
+        field: String,
+        /// The problem, without the value.
+        cause: String,
+    },
+    /// The mirror's table refuses a record.
     #[error("record {id} of {model} does not fit into the mirror{}: {cause}", of_field(.field))]
     Record {
+        /// Name of the model.
         model: String,
+        /// Id of the record.
         id: i64,
-        /// Odoo's name of the field whose value is refused, where that is known.
+        /// Name of the field whose value the table refuses, if known.
         field: Option<String>,
+        /// The error of Postgres.
         cause: Box<Error>,
     },
-    /// A call that is not sent again went wrong after it was sent.
+    /// A call failed after the client sent it, and the client must not repeat it.
     #[error("{0}")]
     MayHaveHappened(Box<Error>),
-    #[error("the library of ipai_sync is version {library}, the extension in this database is {installed}")]
-    Outdated { library: String, installed: String },
+    /// The library and the SQL objects have different versions.
+    #[error(
+        "the library of ipai_sync has version {library}, but the extension in this database has version {installed}"
+    )]
+    Outdated {
+        /// Version of the library.
+        library: String,
+        /// Version of the extension.
+        installed: String,
+    },
+    /// Another session holds the lock of the mirror.
     #[error("mirror \"{mirror}\" is in use: another session syncs or changes it")]
-    Busy { mirror: String },
+    Busy {
+        /// Name of the mirror.
+        mirror: String,
+    },
+    /// The deletion guard refused to delete rows.
     #[error("refused to delete {rows} of the {total} rows of mirror \"{mirror}\"")]
     RefusedDeletion {
+        /// Name of the mirror.
         mirror: String,
+        /// Number of rows that no longer exist in Odoo.
         rows: u64,
+        /// Number of rows of the mirror.
         total: u64,
+        /// Number of rows that the run may delete.
         allowed: u64,
     },
+    /// Odoo's database is not the one that filled the mirror.
     #[error("Odoo's database is not the one that mirror \"{mirror}\" was filled from")]
-    OtherDatabase { mirror: String },
+    OtherDatabase {
+        /// Name of the mirror.
+        mirror: String,
+    },
+    /// The caller started `run_sync` inside a transaction.
     #[error("run_sync cannot run inside a transaction")]
     InTransaction,
+    /// Several mirrors were to run, and some of them failed.
     #[error("{} of {total} mirrors failed: {}", .failures.len(), names(.failures))]
     MultipleMirrorsFailed {
+        /// The mirrors that failed, with their errors.
         failures: Vec<(String, Error)>,
+        /// Number of mirrors that were to run.
         total: usize,
     },
-    /// An error that Postgres raised, caught to be recorded.
+    /// An error of Postgres.
     #[error("{message}")]
     Postgres {
+        /// The SQLSTATE, five characters.
         sqlstate: String,
+        /// The message.
         message: String,
+        /// The DETAIL.
         detail: Option<String>,
+        /// The HINT.
         hint: Option<String>,
         /// Name of the violated constraint.
         constraint: Option<String>,
-        /// Whether a time-out of Postgres cancelled the statement.
+        /// Whether a timeout of Postgres cancelled the statement.
         timed_out: bool,
     },
-    #[error("the client of this session is gone")]
+    /// The client of the session disconnected.
+    #[error("the connection to the client was lost")]
     ClientGone,
-    /// The waiting side gave up: the fetching thread ends, nobody sees this error.
+    /// The caller cancelled the exchange. Only the fetching thread sees this error, and ends.
     #[error("cancelled")]
     Cancelled,
+    /// A defect of ipai_sync.
     #[error("internal error of ipai_sync: {cause}")]
-    Internal { cause: String },
-}
-
-/// The SQLSTATEs of errors that a user can mend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SqlState {
-    InvalidParameter,
-    InvalidOption,
-    UndefinedObject,
-    UndefinedTable,
-    UndefinedColumn,
-    DuplicateObject,
-    DuplicateTable,
-    ObjectInUse,
-    InsufficientPrivilege,
-}
-
-impl SqlState {
-    /// Five characters.
-    pub fn code(self) -> &'static str {
-        match self {
-            SqlState::InvalidParameter => "22023",
-            SqlState::InvalidOption => "HV00D",
-            SqlState::UndefinedObject => "42704",
-            SqlState::UndefinedTable => "42P01",
-            SqlState::UndefinedColumn => "42703",
-            SqlState::DuplicateObject => "42710",
-            SqlState::DuplicateTable => "42P07",
-            SqlState::ObjectInUse => "55006",
-            SqlState::InsufficientPrivilege => "42501",
-        }
-    }
+    Internal {
+        /// The problem.
+        cause: String,
+    },
 }
 
 /// The content of [`Error::User`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserError {
+    /// The SQLSTATE.
     pub sqlstate: SqlState,
+    /// What happened.
     pub message: String,
+    /// The facts.
     pub detail: Option<String>,
+    /// The next action.
     pub hint: Option<String>,
 }
 
 impl Error {
-    /// An error that a user can mend. The message says what happened.
+    /// An error that the user can correct. The message says what happened.
     pub fn user(sqlstate: SqlState, message: impl Into<String>) -> Self {
         Error::User(Box::new(UserError {
             sqlstate,
@@ -163,7 +262,7 @@ impl Error {
         }))
     }
 
-    /// Adds the facts to an error of a user.
+    /// Adds a DETAIL to an [`Error::User`].
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         if let Error::User(error) = &mut self {
             error.detail = Some(detail.into());
@@ -171,7 +270,7 @@ impl Error {
         self
     }
 
-    /// Adds the next step to an error of a user.
+    /// Adds a HINT to an [`Error::User`].
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         if let Error::User(error) = &mut self {
             error.hint = Some(hint.into());
@@ -179,7 +278,14 @@ impl Error {
         self
     }
 
-    /// Five characters, as Postgres reports them.
+    /// An internal error, with the action that failed and the cause.
+    pub fn internal(action: &str, cause: &dyn std::error::Error) -> Self {
+        Error::Internal {
+            cause: format!("{action}: {cause}"),
+        }
+    }
+
+    /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> &str {
         match self {
             Error::User(error) => error.sqlstate.code(),
@@ -213,7 +319,7 @@ impl Error {
         }
     }
 
-    /// Whether a time-out of Postgres is the cause, and not a person who cancelled.
+    /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
         match self {
             Error::Postgres { timed_out, .. } => *timed_out,
@@ -229,144 +335,6 @@ impl Error {
             Error::Record { cause: error, .. } => error.constraint(),
             _ => None,
         }
-    }
-
-    /// Facts beside the message, for the DETAIL line.
-    pub fn detail(&self) -> Option<String> {
-        match self {
-            Error::User(error) => error.detail.clone(),
-            Error::Connect { cause, .. } => Some(cause.clone()),
-            Error::Authentication { login } => Some(format!("User \"{login}\" was refused.")),
-            Error::OdooFault { traceback, .. } if !traceback.is_empty() => Some(traceback.clone()),
-            Error::MultipleMirrorsFailed { failures, .. } => Some(
-                failures
-                    .iter()
-                    .map(|(mirror, error)| format!("{mirror}: {error} ({})", error.sqlstate()))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ),
-            Error::Postgres { detail, .. } => detail.clone(),
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.detail(),
-            Error::InTransaction => Some(
-                "It commits each page. A function, a block that catches errors and statements sent together are transactions too."
-                    .into(),
-            ),
-            Error::OtherDatabase { .. } => Some(
-                "Its database.uuid, or when its first company was made, is another: ids of the one mean nothing in the other.".to_owned(),
-            ),
-            Error::RefusedDeletion { allowed, .. } => Some(format!(
-                "Odoo no longer shows these records. At most {allowed} rows may be deleted in one run."
-            )),
-            _ => None,
-        }
-    }
-
-    /// What to do next, for the HINT line.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Error::User(error) => return error.hint.clone(),
-            Error::Connect { hint, .. }
-            | Error::Limit { hint, .. } => hint.clone(),
-            Error::Redirect { location, .. } => format!(
-                "Redirects are not followed, because the request holds the password. If {location} is the right \
-                 address, set it as the url option of the server."
-            ),
-            Error::Connection { .. } => {
-                "Nothing was lost. Run the sync again; if it happens again, look at Odoo's log \
-                 and at the proxy in front of it."
-                    .into()
-            }
-            Error::Timeout { .. } => {
-                "Nothing was lost. If Odoo is only slow, raise the timeout option of the server or \
-                 lower the page size of the mirror."
-                    .into()
-            }
-            Error::HttpStatus { status } => match status {
-                401 | 403 | 407 => {
-                    "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the \
-                     request. Let it pass requests to /xmlrpc/2/."
-                        .into()
-                }
-                404 | 405 => {
-                    "There is no XML-RPC at this address. The url option of the server is the address of Odoo \
-                     itself, without a path: https://erp.example.com."
-                        .into()
-                }
-                429 | 500.. => {
-                    "Odoo or the proxy in front of it is overloaded or down. Nothing was lost; run the sync \
-                     again later."
-                        .into()
-                }
-                _ => "Check that the url option of the server is the address of Odoo.".into(),
-            },
-            Error::Authentication { .. } => {
-                "Check the user and password (or API key) of the user mapping, and that the \
-                 user is active in Odoo."
-                    .into()
-            }
-            Error::UnknownDatabase { .. } => "Set the dbname option of the server to the name of Odoo's database, as \
-                 its login page or database manager shows it."
-                .into(),
-            Error::OdooAccess { message } if message.starts_with("Private methods") => {
-                "Call one without the underscore, or one that Odoo does not keep to itself.".into()
-            }
-            Error::OdooAccess { .. } => "Give the Odoo user of the user mapping read access to this model.".into(),
-            Error::UnknownModel { near, .. } | Error::UnknownField { near, .. } if !near.is_empty() => {
-                format!("Perhaps you mean {}.", near.join(" or "))
-            }
-            Error::UnknownModel { .. } => {
-                "Install the Odoo module that defines it (Odoo, Apps), or check the spelling.".into()
-            }
-            Error::UnknownField { .. } => "Check the spelling, and that the installed version of the Odoo module has \
-                 the field."
-                .into(),
-            Error::UnknownMethod { .. } => "Check the spelling, and that the installed version of the Odoo module has \
-                 the method."
-                .into(),
-            Error::OdooFault { .. } => "Odoo's own log has the whole story.".into(),
-            Error::NoneReturned { method, .. } if method == "search_read" || method == "read" => {
-                "A json field may have a null in its value. Leave such fields out of the mirror: ipai.refresh_mirror(..., \
-                 drop_fields => '{...}')."
-                    .into()
-            }
-            Error::NoneReturned { .. } => "Odoo has done what the method does; only its result is lost.".into(),
-            Error::Malformed { .. } => {
-                "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check \
-                 that the url option of the server is the address of Odoo itself and not of a login page or portal."
-                    .into()
-            }
-            Error::Unencodable { .. } => "Remove the character.".into(),
-            Error::Value { .. } => "Correct the value in Odoo, or the type of the column.".into(),
-            Error::Record { .. } => {
-                "Correct the record in Odoo, or change what the mirror's table demands: its types, constraints and triggers.".into()
-            }
-            Error::Busy { .. } => "Wait until it has ended, and try again.".into(),
-            Error::MayHaveHappened(_) => {
-                "It was sent once and is not sent again: Odoo may have carried it out. Look there before you call it again.".into()
-            }
-            Error::Outdated { .. } => {
-                "As a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;".into()
-            }
-            Error::RefusedDeletion { mirror, .. } => format!(
-                "Nothing was deleted. If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', \
-                 max_delete_ratio => 1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1)."
-            ),
-            Error::OtherDatabase { mirror } => format!(
-                "Nothing was changed. If that is right, say so: call ipai.run_sync('{mirror}', 'full', max_delete_ratio => 1). It deletes \
-                 what this database does not have."
-            ),
-            Error::InTransaction => "Send it as the only statement, outside of a transaction: by psql, pg_cron or an \
-                 editor page with nothing else. Inside a transaction use ipai.sync_mirror()."
-                .into(),
-            Error::MultipleMirrorsFailed { failures, .. } => match failures.as_slice() {
-                [(_, only)] => return only.hint(),
-                _ => "See ipai.sync_runs for the complete error messages.".into(),
-            },
-            Error::Postgres { hint, .. } => return hint.clone(),
-            Error::ClientGone | Error::Cancelled => return None,
-            Error::Internal { .. } => "Please report this.".into(),
-        };
-        Some(hint)
     }
 }
 
