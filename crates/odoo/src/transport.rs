@@ -1,43 +1,64 @@
-//! What the protocol needs of a network.
+//! Defines what the client requires of a network.
 
 use crate::error::Error;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// HTTP exchanges, one after the other, and a pause between two.
+/// Sends requests to an Odoo server, one at a time.
 pub trait Transport {
-    /// Posts `body` to `path` of the Odoo server and returns its answer of status 200, read to the end.
+    /// Posts `body` to `path` of the server and returns the complete answer of status 200.
+    ///
+    /// # Errors
+    /// A failure if there is no such answer, with the advice whether to send the request again.
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
 
-    /// Waits before a retry; an error ends the call.
+    /// Waits before a retry.
+    ///
+    /// # Errors
+    /// An error ends the call, for example [`Error::Cancelled`].
     fn pause(&mut self, pause: Duration) -> Result<(), Error>;
 }
 
 /// An answer of HTTP status 200.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
-    /// The `Date` header: the server's clock when it answered.
+    /// The `Date` header, which is the clock of the server.
     pub date: Option<DateTime<Utc>>,
+    /// The body after decompression.
     pub body: Vec<u8>,
-    /// From the beginning of the exchange to its end.
+    /// Duration of the exchange.
     pub took: Duration,
 }
 
-/// An exchange that brought no answer of status 200.
+/// A failed exchange.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// The error for the user.
     pub error: Error,
+    /// Whether the client may send the request again.
     pub resend: Resend,
 }
 
-/// Whether the same request may be sent again.
+impl Failure {
+    /// A failure after which the client must not send the request again.
+    pub fn never(error: Error) -> Self {
+        Failure {
+            error,
+            resend: Resend::Never,
+        }
+    }
+}
+
+/// Whether the client may send the same request again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resend {
-    /// It would fail again.
+    /// No, because it would fail again.
     Never,
-    /// Odoo may have carried the request out, so only one that changes nothing may be sent again, after
-    /// `Retry-After` where the answer had one.
-    IfHarmless { after: Option<Duration> },
-    /// Odoo never saw the request.
+    /// Only if the request changes nothing, because Odoo may have executed it.
+    IfHarmless {
+        /// The `Retry-After` header.
+        after: Option<Duration>,
+    },
+    /// Yes, because Odoo did not receive the request.
     Always,
 }

@@ -1,0 +1,85 @@
+//! Reads responses of HTTP within limits.
+
+use super::endpoint::{Endpoint, shown};
+use super::failure::failure;
+use crate::error::Error;
+use crate::{Failure, Reply, Resend};
+use chrono::{DateTime, Utc};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use std::time::{Duration, Instant};
+
+/// Largest answer in bytes after decompression. A page of 5,000 metrics has 6 MB.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// Checks the status of a response and reads its body, up to [`MAX_ANSWER`].
+pub(super) async fn read(
+    mut response: Response,
+    endpoint: &Endpoint,
+    began: Instant,
+) -> std::result::Result<Reply, Failure> {
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(refusal(status, response.headers(), endpoint));
+    }
+    if text(response.headers(), &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
+        return Err(Failure::never(Error::Malformed {
+            cause: "it is an HTML page".to_owned(),
+        }));
+    }
+    let too_large = || {
+        Failure::never(Error::Limit {
+            limit: format!("{} MB for one answer", MAX_ANSWER >> 20),
+            hint: "Lower the page size of the mirror, or leave out large fields.".to_owned(),
+        })
+    };
+    let announced = response.content_length().unwrap_or(0);
+    if announced > MAX_ANSWER as u64 {
+        return Err(too_large());
+    }
+    let date = text(response.headers(), &DATE)
+        .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+        .map(|date| date.with_timezone(&Utc));
+    let mut body = Vec::with_capacity(announced as usize);
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => return Err(too_large()),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => {
+                let took = began.elapsed();
+                return Ok(Reply { date, body, took });
+            }
+            Err(error) => return Err(failure(&error, endpoint)),
+        }
+    }
+}
+
+/// The failure for a status other than 200. It does not contain the body, which Odoo did not write.
+fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Failure {
+    if status.is_redirection() {
+        let location = text(headers, &LOCATION).and_then(|location| endpoint.url.join(location).ok());
+        return Failure {
+            error: Error::Redirect {
+                url: shown(&endpoint.url),
+                location: location.map_or("the new address".to_owned(), |url| shown(&url)),
+            },
+            resend: Resend::Never,
+        };
+    }
+    let after = text(headers, &RETRY_AFTER)
+        .and_then(|seconds| seconds.trim().parse().ok())
+        .map(Duration::from_secs);
+    Failure {
+        error: Error::HttpStatus {
+            status: status.as_u16(),
+        },
+        resend: match status.as_u16() {
+            429 | 502..=504 => Resend::IfHarmless { after },
+            _ => Resend::Never,
+        },
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
