@@ -1,4 +1,4 @@
-//! Tests of [`Client`] over a transport that answers as it is told and writes down what it is asked.
+//! Tests of [`Client`] over a transport that returns prepared answers and records the requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ const PASSWORD: &str = "s3cret<Pass>";
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
 
-/// What the client asked of the network.
+/// A request of the client to the transport.
 #[derive(Debug, Clone, PartialEq)]
 enum Asked {
     Post(&'static str, String),
@@ -31,7 +31,7 @@ type Log = Rc<RefCell<Vec<Asked>>>;
 struct Script {
     answers: VecDeque<std::result::Result<Reply, Failure>>,
     log: Log,
-    /// The answer to every pause.
+    /// The result of every pause.
     pause: Result<()>,
 }
 
@@ -101,7 +101,7 @@ fn reply(body: impl Into<Vec<u8>>) -> std::result::Result<Reply, Failure> {
     })
 }
 
-/// An answer with this result: a request in other clothes.
+/// An answer with this result.
 fn result(value: impl Into<Value>) -> std::result::Result<Reply, Failure> {
     let call = encode_call("m", &[("value", &value.into())]).unwrap();
     let (_, params) = call.split_once("</methodName>").unwrap();
@@ -186,7 +186,7 @@ fn execute(uid: i64, model: &str, method: &str, args: Value, kwargs: Value) -> A
     Asked::Post(OBJECT, encode_call("execute_kw", &params).unwrap())
 }
 
-/// `client.call` of a method without arguments, and what it sends.
+/// Calls a method without arguments.
 fn ping(client: &mut Client<Script>, safety: Safety) -> Result<Value> {
     client.call("m", "ping", Vec::new(), Vec::new(), safety)
 }
@@ -218,7 +218,7 @@ fn posts(log: &Log) -> usize {
 }
 
 #[test]
-fn the_first_call_logs_in_and_the_next_one_remembers() {
+fn only_the_first_call_logs_in() {
     let (mut client, log) = client(None, vec![result(7), result("a"), result("b")]);
     assert_eq!(client.uid(), None);
     assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
@@ -228,14 +228,14 @@ fn the_first_call_logs_in_and_the_next_one_remembers() {
 }
 
 #[test]
-fn a_remembered_uid_costs_no_login() {
+fn remembered_uid_needs_no_login() {
     let (mut client, log) = client(Some(5), vec![result("a")]);
     assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
     assert_eq!(*log.borrow(), [pinged(5)]);
 }
 
 #[test]
-fn logins_that_fail_say_why() {
+fn failed_logins_name_their_cause() {
     let not_a_uid = || Error::Malformed {
         cause: "authenticate did not answer with a user id".into(),
     };
@@ -261,7 +261,7 @@ fn logins_that_fail_say_why() {
 }
 
 #[test]
-fn a_stale_uid_is_replaced_once() {
+fn stale_uid_is_replaced_by_one_login() {
     let missing = "Record does not exist or has been deleted.\n(Record: res.users(5,), User: 5)";
     for stale in [
         fault(3, "Access Denied"),
@@ -277,7 +277,7 @@ fn a_stale_uid_is_replaced_once() {
 }
 
 #[test]
-fn credentials_refused_twice_are_refused() {
+fn second_refusal_is_an_authentication_error() {
     let denied = || fault(3, "Access Denied");
     for (uid, answers, requests) in [
         (Some(5), vec![denied(), result(5), denied()], 3),
@@ -292,7 +292,7 @@ fn credentials_refused_twice_are_refused() {
 }
 
 #[test]
-fn a_missing_record_of_another_user_is_no_stale_login() {
+fn fault_about_another_user_causes_no_login() {
     let missing = "Record does not exist or has been deleted.\n(Record: res.users(99,), User: 5)";
     let (mut client, log) = client(Some(5), vec![fault(2, missing)]);
     assert_eq!(ping(&mut client, Safety::Once).unwrap_err().sqlstate(), "38000");
@@ -300,7 +300,7 @@ fn a_missing_record_of_another_user_is_no_stale_login() {
 }
 
 #[test]
-fn faults_are_not_sent_again() {
+fn calls_that_end_in_a_fault_are_not_repeated() {
     for name in ["fault_missing_model", "fault_bad_kwarg", "fault_access_error_create"] {
         let (mut client, log) = client(Some(5), vec![recorded(&format!("odoo19/{name}.xml"))]);
         ping(&mut client, Safety::Harmless).unwrap_err();
@@ -309,7 +309,7 @@ fn faults_are_not_sent_again() {
 }
 
 #[test]
-fn what_may_be_sent_again_is_and_no_more_often_than_agreed() {
+fn only_harmless_or_unreceived_requests_are_retried() {
     let harmless = Resend::IfHarmless { after: None };
     for (resend, safety, requests) in [
         (Resend::Never, Safety::Harmless, 1),
@@ -327,7 +327,7 @@ fn what_may_be_sent_again_is_and_no_more_often_than_agreed() {
 }
 
 #[test]
-fn a_call_goes_on_after_failures_with_the_same_request() {
+fn retries_send_the_same_request() {
     let again = || failure(Resend::Always);
     let (mut client, log) = client(Some(5), vec![again(), again(), again(), result("a")]);
     assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
@@ -336,7 +336,7 @@ fn a_call_goes_on_after_failures_with_the_same_request() {
 }
 
 #[test]
-fn each_request_of_a_call_has_its_own_retries() {
+fn login_and_call_have_separate_retries() {
     let again = || failure(Resend::Always);
     let mut answers = vec![again(), again(), again(), result(7)];
     answers.extend([again(), again(), again(), result("a")]);
@@ -346,7 +346,7 @@ fn each_request_of_a_call_has_its_own_retries() {
 }
 
 #[test]
-fn the_last_failure_is_the_one_reported() {
+fn last_failure_is_reported() {
     let timeout = Err(Failure {
         error: Error::Timeout { seconds: 60 },
         resend: Resend::Never,
@@ -357,7 +357,7 @@ fn the_last_failure_is_the_one_reported() {
 }
 
 #[test]
-fn pauses_grow_as_the_policy_says() {
+fn pauses_grow_within_the_policy() {
     let (mut client, log) = client(Some(5), (0..4).map(|_| failure(Resend::Always)).collect());
     ping(&mut client, Safety::Harmless).unwrap_err();
     let pauses = pauses(&log);
@@ -369,7 +369,7 @@ fn pauses_grow_as_the_policy_says() {
 }
 
 #[test]
-fn retry_after_is_obeyed_within_the_policy() {
+fn retry_after_is_obeyed_up_to_the_longest_pause() {
     for (asked, paused) in [(1, 1), (3_600, 2)] {
         let after = Some(Duration::from_secs(asked));
         let answers = vec![failure(Resend::IfHarmless { after }), result("a")];
@@ -380,7 +380,7 @@ fn retry_after_is_obeyed_within_the_policy() {
 }
 
 #[test]
-fn a_cancelled_pause_ends_the_call() {
+fn cancelled_pause_ends_the_call() {
     let log = Log::default();
     let script = Script {
         answers: vec![failure(Resend::Always)].into(),
@@ -393,7 +393,7 @@ fn a_cancelled_pause_ends_the_call() {
 }
 
 #[test]
-fn odoos_clock_is_read_from_its_first_answer() {
+fn first_answer_sets_odoos_clock() {
     let at = |second| -> DateTime<Utc> { Utc.with_ymd_and_hms(2026, 1, 6, 12, 0, second).unwrap() };
     let dated = |second, answer: std::result::Result<Reply, Failure>| {
         answer.map(|reply| Reply {
@@ -415,7 +415,7 @@ fn odoos_clock_is_read_from_its_first_answer() {
     assert_eq!(client.first_date(), Some(at(1)));
 }
 
-/// A scope with everything that a mirror may ask for.
+/// A scope with all options of a mirror.
 fn wide_scope() -> Scope {
     Scope {
         domain: vec!["|".into(), term("is_company", "=", true), term("name", "like", "<&>")],
@@ -437,7 +437,7 @@ fn narrow_context() -> Value {
     record(&[("active_test", false.into())])
 }
 
-/// Writes down the rows that it is given.
+/// Records rows.
 #[derive(Debug, Default, PartialEq)]
 struct Rows(Vec<Vec<Value>>, Vec<Value>);
 
@@ -458,7 +458,7 @@ impl RowVisitor for Rows {
 }
 
 #[test]
-fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
+fn page_request_has_keyset_order_archived_records_and_bare_ids() {
     let fields = ["name".to_owned(), "write_date".to_owned()];
     let since = NaiveDate::from_ymd_opt(2026, 1, 6)
         .unwrap()
@@ -513,7 +513,7 @@ fn a_page_is_asked_for_in_keyset_order_with_archived_records_and_bare_ids() {
 }
 
 #[test]
-fn named_records_are_asked_for_within_the_scope() {
+fn records_by_id_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([]))]);
     let fields = ["name".to_owned()];
     let rows = client.search_read_ids(&wide_scope(), &fields, &[4, 9], Rows::default);
@@ -530,7 +530,7 @@ fn named_records_are_asked_for_within_the_scope() {
 }
 
 #[test]
-fn ids_and_counts_are_asked_for_within_the_scope() {
+fn ids_and_counts_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([5.into(), 7.into()])), result(12)]);
     assert_eq!(client.search(&wide_scope(), &after(4, 50_000)), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
@@ -581,7 +581,7 @@ fn fields_and_version_are_read() {
     assert_eq!(
         *log.borrow(),
         [
-            // Anybody may ask for the version, so no password travels.
+            // The version needs no login, so the request contains no password.
             Asked::Post(COMMON, encode_call("version", &[]).unwrap()),
             execute(5, "ipai.sample.metric", "fields_get", list([]), kwargs),
         ]
@@ -589,7 +589,7 @@ fn fields_and_version_are_read() {
 }
 
 #[test]
-fn answers_of_another_shape_are_refused() {
+fn answers_of_an_unexpected_form_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
     let ids: Ask = |client| client.search(&scope(), &after(0, 10)).map(drop);
@@ -622,7 +622,7 @@ fn answers_of_another_shape_are_refused() {
 }
 
 #[test]
-fn a_damaged_answer_gives_no_page() {
+fn damaged_answer_gives_no_page() {
     let Ok(Reply { body, .. }) = recorded("odoo19/search_read_10.xml") else {
         panic!("no reply")
     };
@@ -636,7 +636,7 @@ fn a_damaged_answer_gives_no_page() {
 }
 
 #[test]
-fn each_attempt_fills_a_page_of_its_own() {
+fn each_attempt_fills_a_new_page() {
     let rows = || result(list([record(&[("id", 1.into())]), record(&[("id", 2.into())])]));
     let answers = vec![fault(3, "Access Denied"), result(7), rows()];
     let (mut client, _) = client(Some(5), answers);
@@ -650,7 +650,7 @@ fn each_attempt_fills_a_page_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_not_sent() {
+fn request_that_xml_cannot_carry_is_not_sent() {
     let (mut client, log) = client(Some(5), Vec::new());
     let mut scope = scope();
     scope.domain = vec![term("name", "=", "\u{1}")];
@@ -660,7 +660,7 @@ fn what_cannot_be_sent_is_not_sent() {
 }
 
 #[test]
-fn a_password_that_cannot_be_sent_is_not_shown() {
+fn password_that_cannot_be_encoded_is_not_shown() {
     let mut account = account();
     account.password = Secret::new(format!("{PASSWORD}\u{1}"));
     let script = Script {
@@ -681,20 +681,20 @@ fn a_password_that_cannot_be_sent_is_not_shown() {
 }
 
 #[test]
-fn a_method_is_sent_once() {
+fn call_once_never_repeats_the_method() {
     let call = |client: &mut Client<Script>| client.call_once("m", "write", Vec::new(), Vec::new());
     let context_get = |uid| execute(uid, "res.users", "context_get", list([]), record(&[]));
     let write = |uid| execute(uid, "m", "write", list([]), record(&[]));
-    // The remembered login holds: one question, one call.
+    // The remembered login is valid: the client sends one request to verify it, and the call.
     let (mut sound, log) = client(Some(5), vec![result(record(&[])), result(7)]);
     assert_eq!(call(&mut sound), Ok(Some(Value::Int(7))));
     assert_eq!(*log.borrow(), [context_get(5), write(5)]);
-    // It does not: what was refused is the question.
+    // The remembered login is stale: Odoo refuses the verification and not the call.
     let answers = vec![fault(3, "Access Denied"), result(6), result(record(&[])), result(7)];
     let (mut stale, log) = client(Some(5), answers);
     assert_eq!(call(&mut stale), Ok(Some(Value::Int(7))));
     assert_eq!(log.borrow()[2..], [context_get(6), write(6)]);
-    // The method itself denies access: nothing is sent again, and the login is not to blame.
+    // The method itself denies access: the client sends nothing again and keeps the login.
     for (denied, sqlstate) in [
         (fault(3, "Access Denied"), "42501"),
         (fault(2, "Missing: res.users(5)"), "38000"),
@@ -703,24 +703,24 @@ fn a_method_is_sent_once() {
         assert_eq!(call(&mut within).unwrap_err().sqlstate(), sqlstate);
         assert_eq!(posts(&log), 2);
     }
-    // The connection is lost when Odoo may have carried it out.
+    // The connection breaks after Odoo may have executed the call.
     let (mut lost, log) = client(None, vec![result(5), failure(Resend::IfHarmless { after: None })]);
     assert_eq!(call(&mut lost).unwrap_err().sqlstate(), "08006");
     assert_eq!(posts(&log), 2);
-    // None has been returned: it has done its work.
+    // The method returned None, so it completed.
     for version in ["odoo18", "odoo19"] {
         let answer = recorded(&format!("{version}/fault_method_returns_none.xml"));
         let (mut none, _) = client(None, vec![result(5), answer]);
         assert_eq!(call(&mut none), Ok(None));
     }
-    // The same words from within the method.
+    // The method itself failed with the same text.
     let within = "Traceback (most recent call last):\n  File \"rpc.py\", line 1, in dispatch_rpc\nTypeError: cannot marshal None";
     let (mut failed, _) = client(None, vec![result(5), fault(1, within)]);
     assert_eq!(call(&mut failed).unwrap_err().sqlstate(), "38000");
 }
 
 #[test]
-fn records_are_read_by_their_ids() {
+fn records_are_read_by_id_with_archived_ones_in_lists() {
     let answers = vec![
         result(list([4.into(), 9.into()])),
         result(list([record(&[("id", 4.into())])])),

@@ -1,27 +1,28 @@
-//! Which database of Odoo it is: another one behind the same address has other records under the same ids.
+//! Identifies an Odoo database, because another database at the same address has other records
+//! under the same ids.
 
-use super::Transport;
-use super::client::{Client, Safety};
-use crate::error::{Error, Result};
-use crate::xmlrpc::Value;
-use chrono::{NaiveDateTime, Timelike};
+use chrono::NaiveDateTime;
 
-/// What tells databases apart, as far as Odoo has told it. One that was restored in place keeps both.
+/// The identity of an Odoo database, as far as Odoo reports it.
+///
+/// A database that was restored in place keeps both values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Database {
-    /// `database.uuid`, told by the addon: an ordinary user cannot read it.
+    /// `database.uuid`. Only the addon reports it, because ordinary users cannot read it.
     pub uuid: Option<String>,
-    /// When company 1 was made (UTC), which most internal users can read. A copy of a database keeps it.
+    /// Creation date of company 1 (UTC), which most internal users can read.
+    ///
+    /// A copy of a database keeps it.
     pub company: Option<NaiveDateTime>,
 }
 
 impl Database {
-    /// Whether it is surely another one.
+    /// Whether the other database is certainly a different one.
     pub fn is_other_than(&self, other: &Database) -> bool {
         self.is_same_as(other) == Some(false)
     }
 
-    /// The uuid decides, and else the company; `None` where neither is known of both.
+    /// Compares the uuids, or else the companies. `None` if neither is known of both databases.
     pub fn is_same_as(&self, other: &Database) -> Option<bool> {
         let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());
         let companies = self.company.zip(other.company);
@@ -30,69 +31,12 @@ impl Database {
             .or(companies.map(|(company, other)| company == other))
     }
 
-    /// What is known of the same database, now that this was told.
-    pub fn with(&self, told: &Database) -> Database {
+    /// Adds what Odoo has newly reported about the same database.
+    pub fn with(&self, reported: &Database) -> Database {
         Database {
-            uuid: told.uuid.clone().or_else(|| self.uuid.clone()),
-            company: told.company.or(self.company),
+            uuid: reported.uuid.clone().or_else(|| self.uuid.clone()),
+            company: reported.company.or(self.company),
         }
-    }
-}
-
-impl<T: Transport> Client<T> {
-    /// What Odoo has told so far of which database it is. What is remembered of it proves nothing.
-    pub fn database(&self) -> &Database {
-        &self.database
-    }
-
-    /// Finds out, as far as this user may know: two small calls, once.
-    pub fn identify(&mut self) -> Result<&Database> {
-        if !self.identified {
-            self.look_for_addon()?;
-            self.look_at_company()?;
-            self.identified = true;
-        }
-        Ok(&self.database)
-    }
-
-    /// Makes sure that it can be compared with this one, as far as this user may know: usually no call.
-    pub fn identify_for(&mut self, other: &Database) -> Result<()> {
-        match self.database.is_same_as(other).is_none() && other.company.is_some() {
-            true => self.look_at_company(),
-            false => Ok(()),
-        }
-    }
-
-    fn look_at_company(&mut self) -> Result<()> {
-        if self.company_asked {
-            return Ok(());
-        }
-        let args = vec![
-            Value::Array(vec![Value::Int(1)]),
-            Value::Array(vec!["create_date".into()]),
-        ];
-        match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
-            Ok(companies) => self.database.company = made(&companies),
-            // The user may not see it.
-            Err(Error::OdooAccess { .. } | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        self.company_asked = true;
-        Ok(())
-    }
-}
-
-fn made(companies: &Value) -> Option<NaiveDateTime> {
-    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
-    match companies.as_array()? {
-        [company] => {
-            let text = company.get("create_date")?.as_str()?;
-            let moment = NaiveDateTime::parse_from_str(text, FORMAT).ok()?;
-            // As Odoo writes it, or it would not come back from the database as it went there: no leap seconds.
-            (moment.format(FORMAT).to_string() == text && text.len() == 19 && moment.nanosecond() == 0)
-                .then_some(moment)
-        }
-        _ => None,
     }
 }
 
@@ -108,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uuid_decides_and_else_the_company() {
+    fn uuid_decides_before_the_company() {
         let (one, two) = ("2026-01-06 10:00:00", "2026-01-06 10:00:01");
         let others = [
             (database("a", one), database("b", one)),
@@ -134,25 +78,5 @@ mod tests {
                 "{one:?} {other:?}"
             );
         }
-    }
-    #[test]
-    fn a_date_is_taken_only_as_odoo_writes_it() {
-        let answer = |date: &str| {
-            let company = Value::Struct(vec![("create_date".to_owned(), date.into())]);
-            made(&Value::Array(vec![company])).map(|moment| moment.to_string())
-        };
-        assert_eq!(answer("2026-01-06 10:00:00").as_deref(), Some("2026-01-06 10:00:00"));
-        for text in [
-            "",
-            "2026-01-06",
-            "2026-01-06 10:00:60",
-            "+12026-01-06 10:00:00",
-            "2026-1-6 10:00:00",
-            "2026-01-06 10:00:00.5",
-        ] {
-            assert_eq!(answer(text), None, "{text}");
-        }
-        assert_eq!(made(&Value::Array(Vec::new())), None);
-        assert_eq!(made(&Value::Bool(false)), None);
     }
 }

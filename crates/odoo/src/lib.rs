@@ -1,10 +1,9 @@
-//! A client of Odoo: HTTP, wire formats, domains, faults, retries and the identity of a database.
+//! Implements a client of Odoo: HTTP, wire formats, domains, faults, retries and database identity.
 //!
-//! This crate knows neither Postgres nor mirrors. The network is behind [`Transport`], so everything
-//! above it is tested without a server.
+//! This crate depends neither on Postgres nor on mirrors. [`Transport`] hides the network, so tests
+//! run without a server.
 
 mod account;
-mod addon;
 mod bulk_page;
 mod client;
 mod database;
@@ -15,15 +14,18 @@ mod field;
 pub mod http;
 pub mod options;
 pub mod retry;
+mod scope;
 pub mod secret;
+mod server_info;
 mod transport;
 pub mod xmlrpc;
 
 pub use account::Account;
-pub use addon::{Addon, ServerInfo};
-pub use client::{Client, Safety, Scope, Version, Wanted};
+pub use client::{Client, Safety, Version};
 pub use database::Database;
 pub use field::Field;
+pub use scope::{Scope, Wanted};
+pub use server_info::{Addon, ServerInfo};
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]

@@ -1,60 +1,44 @@
-//! The addon `ipai_sync` in Odoo, where it is installed: whole pages in one compact text, and digests of ranges of ids
-//! (`docs/bulk-export.md`). It gives what `search_read` gives, many times faster; whatever goes wrong with it, the same can be read without.
+//! Reads pages and digests through the addon `ipai_sync` of Odoo (`docs/bulk-export.md`).
+//!
+//! The addon returns the same data as `search_read`, many times faster. If the addon fails, the
+//! client can read the same data without it.
 
-use super::client::{Client, Safety, Scope, Wanted, names, number, unexpected};
-use super::{Transport, bulk_page, domain};
+use super::{Client, Safety, names, number, unexpected};
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
+use crate::{Addon, Scope, ServerInfo, Transport, Wanted, bulk_page, domain};
 
+/// The addon's model.
 const MODEL: &str = "ipai.sync";
-/// What this library understands.
+/// The version of the addon's protocol that the client understands.
 const PROTOCOL: i64 = 1;
 
-/// What is remembered of an Odoo, so that no call is spent on asking again. It proves nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServerInfo {
-    /// What Odoo gave the login.
-    pub uid: Option<i64>,
-    pub addon: Addon,
-    /// `database.uuid`, where the addon told it.
-    pub uuid: Option<String>,
-}
-
-/// Whether Odoo has the addon.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Addon {
-    /// Nobody has looked yet.
-    #[default]
-    Unknown,
-    Missing,
-    Present,
-    /// It is not to be used, there or not.
-    Unwanted,
-}
-
 impl<T: Transport> Client<T> {
-    /// What is known about this server so far.
+    /// The facts known about the server.
     pub fn server_info(&self) -> &ServerInfo {
         &self.known
     }
 
-    /// Why the addon is not used any more, although it was found.
+    /// The error because of which the client stopped using the addon.
     pub fn addon_failure(&self) -> Option<&Error> {
         self.addon_failure.as_ref()
     }
 
-    /// Whether the addon is to be used.
+    /// Whether Odoo has the addon and the client uses it.
     pub fn has_addon(&self) -> bool {
         self.known.addon == Addon::Present && self.addon_failure.is_none()
     }
 
-    /// Finds out whether the addon is there: one small call.
+    /// Finds out whether Odoo has the addon, with one small call.
+    ///
+    /// # Errors
+    /// A failed exchange or a refused login.
     pub fn look_for_addon(&mut self) -> Result<()> {
         if self.known.addon == Addon::Unwanted {
             return Ok(());
         }
         let info = match self.call(MODEL, "info", Vec::new(), Vec::new(), Safety::Harmless) {
-            Err(error) if says_no(&error) => None,
+            Err(error) if concerns_addon(&error) => None,
             info => Some(info?),
         };
         let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
@@ -68,13 +52,19 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    /// Does it by the addon, where that is there. `None`: it is not, or it failed, and is not asked again.
+    /// Runs `work` if the client uses the addon.
+    ///
+    /// It returns `None` if it does not, or if `work` fails for a reason that concerns the addon.
+    /// In the second case the client stops using the addon.
+    ///
+    /// # Errors
+    /// Errors of `work` that would also occur without the addon, such as a lost connection.
     pub fn by_addon<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<Option<R>> {
         if !self.has_addon() {
             return Ok(None);
         }
         match work(self) {
-            Err(error) if says_no(&error) => {
+            Err(error) if concerns_addon(&error) => {
                 if matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. }) {
                     self.known.addon = Addon::Missing;
                     self.known.uuid = None;
@@ -86,14 +76,19 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Uses the addon no more.
+    /// Stops using the addon, for this reason.
     pub fn give_up_addon(&mut self, why: Error) {
         self.addon_failure = Some(why);
-        // What it told may be of another database than what comes now.
+        // The uuid may be that of another database than the one that answers now.
         self.database.uuid = None;
     }
 
-    /// One page in keyset order into `page`, as [`Client::search_read`] gives it, with all records in lists of ids.
+    /// Reads one bulk page in keyset order into `page`.
+    ///
+    /// The values are those of [`Client::search_read`], but lists of ids include archived records.
+    ///
+    /// # Errors
+    /// The errors of [`Client::call`] and those of the page.
     pub fn export<V: RowVisitor>(&mut self, scope: &Scope, fields: &[String], wanted: &Wanted, page: V) -> Result<V> {
         self.export_domain(scope, fields, scope.domain(wanted.terms()), wanted.limit, page)
     }
@@ -107,10 +102,10 @@ impl<T: Transport> Client<T> {
         mut page: V,
     ) -> Result<V> {
         let args = vec![scope.model.as_str().into(), domain, names(fields), number(limit)];
-        let most = self.limits.max_bytes;
+        let max_bytes = self.limits.max_bytes;
         match self.call(MODEL, "export", args, context(scope), Safety::Harmless)? {
             Value::String(text) => {
-                let received = bulk_page::decode_rows(&text, most, &mut page)?;
+                let received = bulk_page::decode_rows(&text, max_bytes, &mut page)?;
                 self.received = received.bytes;
                 if received.uuid.is_some() {
                     self.known.uuid = received.uuid;
@@ -122,15 +117,25 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// The first ids in these ranges `(after, upto]`, in ascending order.
+    /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
+    ///
+    /// # Errors
+    /// The errors of [`Client::call`].
     pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
         let (id, domain) = (["id".to_owned()], scope.domain(domain::among(ranges)));
         Ok(self.export_domain(scope, &id, domain, limit, Ids::default())?.ids)
     }
 
-    /// How many ids there are in `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so on, their sum and that of their squares.
+    /// Reads the digests of the id ranges `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so
+    /// on.
+    ///
+    /// A digest has the number of ids, their sum and the sum of their squares.
+    ///
+    /// # Errors
+    /// The errors of [`Client::call`].
     pub fn digest(&mut self, scope: &Scope, bounds: &[i64]) -> Result<Vec<[i128; 3]>> {
-        // A term about ids, as wherever ids are asked for: models may show other records where there is none (ir.attachment).
+        // Like every request for ids, the domain has a term about ids. Some models (ir.attachment)
+        // return other records if it has none.
         let ends = bounds.first().copied().map(domain::after).into_iter();
         let ends = ends.chain(bounds.last().copied().map(domain::upto));
         let args = vec![
@@ -149,7 +154,7 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// Rows of which only the id is wanted.
+/// Receives rows and keeps only their ids.
 #[derive(Default)]
 struct Ids {
     ids: Vec<i64>,
@@ -180,11 +185,12 @@ impl RowVisitor for Ids {
     }
 }
 
+/// The kwargs of a call with the scope's context.
 fn context(scope: &Scope) -> Vec<(String, Value)> {
     vec![("context".to_owned(), scope.context())]
 }
 
-/// `[count, sum, squares]`, the sums as text: XML-RPC has no integers of that size.
+/// Reads `[count, sum, squares]`. The sums are text, because they exceed the integers of XML-RPC.
 fn read_digest(range: &Value) -> Option<[i128; 3]> {
     match range.as_array()? {
         [count, sum, squares] => {
@@ -199,8 +205,8 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
     }
 }
 
-/// Whether Odoo, or what came for its answer, is the reason. The network is not: without the addon it would fail too.
-fn says_no(error: &Error) -> bool {
+/// Whether an error concerns the addon. Errors of the network would also occur without it.
+fn concerns_addon(error: &Error) -> bool {
     matches!(
         error,
         Error::UnknownModel { .. }
