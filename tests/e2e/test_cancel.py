@@ -299,7 +299,7 @@ def test_a_second_sync_of_a_mirror_says_at_once_that_it_is_busy(supabase: Supaba
         assert time.monotonic() - began < PROMPT
         assert refused.value.sqlstate == "55P03"
         assert refused.value.diag.message_primary == 'mirror "sample_metrics" is in use: another session syncs or changes it'
-        assert refused.value.diag.message_hint == "Wait until it has ended, and try again."
+        assert refused.value.diag.message_hint == "Wait until the other session has finished, then try again."
         # Odoo was not bothered.
         assert len(erp.requests) == asked
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)

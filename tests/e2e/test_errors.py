@@ -144,13 +144,13 @@ def test_a_port_where_nobody_listens(supabase: Supabase) -> None:
 def test_a_host_that_drops_connections(supabase: Supabase) -> None:
     with unaccepting() as url:
         supabase.server(url, password=PASSWORD, connect_timeout="1")
-        problem = Problem("08001", UNREACHABLE, "does a firewall between this database server and Odoo let the port pass?", "")
+        problem = Problem("08001", UNREACHABLE, "no firewall between this database server and Odoo blocks the port.", "")
         problem.check(failure(supabase, CHECK), url=url)
 
 
 def test_tls_to_a_port_without_tls(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.https_url, password=PASSWORD)
-    problem = Problem("08001", UNREACHABLE, "The server does not speak TLS as expected. Is this the https port?", "")
+    problem = Problem("08001", UNREACHABLE, "Check that the port in the url option of the server speaks https.", "")
     problem.check(failure(supabase, CHECK), url=erp.https_url)
     # Trying again would not help: a sync does not.
     problem.check(failure(supabase, SYNC), url=erp.https_url)
@@ -159,7 +159,7 @@ def test_tls_to_a_port_without_tls(supabase: Supabase, erp: FaultyOdoo) -> None:
 def test_tls_to_the_port_of_a_real_odoo(supabase: Supabase, odoo: Odoo) -> None:
     url = odoo.url.replace("http:", "https:")
     supabase.server(url, password=PASSWORD)
-    problem = Problem("08001", UNREACHABLE, "Is this the https port?", "")
+    problem = Problem("08001", UNREACHABLE, "Check that the port in the url option of the server speaks https.", "")
     problem.check(failure(supabase, CHECK), url=url)
 
 
@@ -175,7 +175,7 @@ def test_a_certificate_that_is_not_trusted(supabase: Supabase, tmp_path: Path) -
     )
     with FaultyOdoo([metric(1)], password=PASSWORD, tls=(certificate, key)) as erp:
         supabase.server(erp.url, password=PASSWORD)
-        hint = "put that authority's certificate (PEM text) into the ca_cert option of the server."
+        hint = "set the ca_cert option of the server to the certificate of that authority (PEM text)."
         problem = Problem("08001", UNREACHABLE, hint, "invalid peer certificate")
         for statement in (CHECK, SYNC):
             problem.check(failure(supabase, statement), url=erp.url)
@@ -187,7 +187,7 @@ def test_a_certificate_that_is_not_trusted(supabase: Supabase, tmp_path: Path) -
 def test_a_tls_handshake_that_does_not_end(supabase: Supabase, erp: FaultyOdoo) -> None:
     erp.deaf = True
     supabase.server(erp.https_url, password=PASSWORD, connect_timeout="1")
-    problem = Problem("08001", UNREACHABLE, "Is the host up", "")
+    problem = Problem("08001", UNREACHABLE, "Check that the host is up", "")
     problem.check(failure(supabase, CHECK), url=erp.https_url)
 
 
@@ -368,7 +368,7 @@ def test_a_field_that_the_module_lacks(supabase: Supabase, odoo: Odoo) -> None:
 
 
 FAULT = "Odoo answered with an error: "
-OWN_LOG = "Odoo's own log has the whole story."
+OWN_LOG = "See Odoo's log for the complete error."
 
 
 @pytest.mark.parametrize(
@@ -547,7 +547,7 @@ SERVER = "create server refused foreign data wrapper ipai_odoo options"
 URL = "url 'https://erp.example.com'"
 SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
 USER_OPTIONS = "Valid options for a user mapping are: password, password_secret, user."
-ADDRESS = "It is the address of Odoo without a path, such as https://erp.example.com."
+ADDRESS = "Set it to the address of Odoo without a path, such as https://erp.example.com."
 MAPPING = "create user mapping for postgres server odoo options"
 PASSWORD_OPTIONS = "Give either password_secret"
 
@@ -558,8 +558,8 @@ def invalid(option: str, hint: str) -> Problem:
 
 OPTIONS: dict[str, tuple[str, Problem]] = {
     "no url": (f"{SERVER} (dbname 'odoo')", Problem("22023", "the option url is missing", ADDRESS)),
-    "no dbname": (f"{SERVER} ({URL})", Problem("22023", "the option dbname is missing", "It is the name of Odoo's database.")),
-    "an empty dbname": (f"{SERVER} ({URL}, dbname ' ')", Problem("22023", "the option dbname is missing", "It is the name of")),
+    "no dbname": (f"{SERVER} ({URL})", Problem("22023", "the option dbname is missing", "Set it to the name of Odoo's database.")),
+    "an empty dbname": (f"{SERVER} ({URL}, dbname ' ')", Problem("22023", "the option dbname is missing", "Set it to the name of")),
     "an unknown server option": (
         f"{SERVER} ({URL}, dbname 'odoo', databse '{PASSWORD}')",
         Problem("HV00D", 'invalid option "databse"', SERVER_OPTIONS),
@@ -575,13 +575,13 @@ OPTIONS: dict[str, tuple[str, Problem]] = {
     "a URL with a query": (f"{SERVER} (url 'https://erp.example.com?db={PASSWORD}', dbname 'odoo')", invalid("url", ADDRESS)),
     "a URL with a password": (
         f"{SERVER} (url 'https://api:{PASSWORD}@erp.example.com', dbname 'odoo')",
-        invalid("url", "It may not hold a user or password: everybody may read the options of a server."),
+        invalid("url", "Remove the user and password, because every role may read the options of a server."),
     ),
     "plain http to another host": (
         f"{SERVER} (url 'http://erp.example.com', dbname 'odoo')",
         Problem("22023", "plain http would send the password in clear over the network", "allow_insecure 'true'"),
     ),
-    "an unknown truth": (f"{SERVER} ({URL}, dbname 'odoo', allow_insecure 'maybe')", invalid("allow_insecure", "It is true or false.")),
+    "an unknown truth": (f"{SERVER} ({URL}, dbname 'odoo', allow_insecure 'maybe')", invalid("allow_insecure", "Valid values are true and false.")),
     "no number of seconds": (f"{SERVER} ({URL}, dbname 'odoo', timeout 'soon')", invalid("timeout", "from 1 to 3600")),
     "no seconds at all": (f"{SERVER} ({URL}, dbname 'odoo', timeout '0')", invalid("timeout", "from 1 to 3600")),
     "too many seconds": (f"{SERVER} ({URL}, dbname 'odoo', connect_timeout '301')", invalid("connect_timeout", "from 1 to 300")),
@@ -620,7 +620,7 @@ def test_options_are_refused_when_they_are_typed(connected: Supabase, case: tupl
 
 def test_options_are_refused_when_they_are_changed(connected: Supabase) -> None:
     statement = f"alter server odoo options (set url 'https://api:{PASSWORD}@erp.example.com')"
-    invalid("url", "It may not hold a user or password").check(failure(connected, statement))
+    invalid("url", "Remove the user and password").check(failure(connected, statement))
     assert connected.row(SYNC)["delta"] == 0
 
 

@@ -1,20 +1,20 @@
-//! Who calls which Odoo database.
+//! Defines the credentials of an Odoo user.
 
 use crate::secret::Secret;
 
-/// Credentials for one Odoo database, as the foreign server and the user mapping name them.
+/// Credentials for one Odoo database, from the foreign server and the user mapping.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Name of the database in Odoo.
     pub dbname: String,
-    /// Login of the Odoo user, often a mail address.
+    /// Login of the Odoo user, often an email address.
     pub login: String,
-    /// Password or API key of that user: Odoo takes either.
+    /// Password or API key of the user. Odoo accepts both.
     pub password: Secret,
 }
 
 impl Account {
-    /// `text` without the password: Odoo's tracebacks are not ours to trust.
+    /// Replaces the password in a text of Odoo, whose tracebacks may contain it.
     pub fn redact(&self, text: &str) -> String {
         if self.password.is_empty() {
             return text.to_owned();

@@ -1,7 +1,9 @@
-//! A page as the addon `ipai_sync` sends it (`docs/bulk-export.md`): base64 of zlib of lines in the text format of PostgreSQL's
-//! COPY, the names and types of the columns in the first line, the number of rows in the last.
+//! Decodes bulk pages of the addon `ipai_sync` (`docs/reference/bulk-export-format.md`).
 //!
-//! Its values are those of `search_read`, and reach the same visitor: an unset one is `false`, as on the wire of XML-RPC.
+//! A bulk page is base64 of zlib of lines. The first line has the names and types of the columns,
+//! and the last line the number of rows. The lines between them are rows in the text format of
+//! PostgreSQL's COPY. The values are those of `search_read`: an unset value is `false`, as in
+//! XML-RPC.
 
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
@@ -13,7 +15,7 @@ use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read, Take};
 
-/// What the cells of a column hold.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, Deserialize)]
 enum Type {
     #[serde(rename = "i")]
@@ -28,27 +30,31 @@ enum Type {
     Json,
 }
 
-/// The first line.
+/// The first line of a page.
 #[derive(Debug, Deserialize)]
 struct Header {
     columns: Vec<(String, Type)>,
     uuid: Option<String>,
 }
 
-/// What a page was.
+/// Facts about a decoded page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Size of its text in bytes, however small it came.
+    /// Size of the text in bytes after decompression.
     pub bytes: usize,
-    /// `database.uuid` of the database that it is of.
+    /// `database.uuid` of the database that sent the page.
     pub uuid: Option<String>,
 }
 
-/// Reads a page, of at most so many bytes, into the visitor.
-pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mut V) -> Result<Received> {
-    let mut lines = Lines::open(page, most);
+/// Decodes a page of at most `max_bytes` bytes and passes each row to the visitor.
+///
+/// # Errors
+/// [`Error::Malformed`] if the page is damaged, [`Error::Limit`] if it is too large, and the errors
+/// of the visitor.
+pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor: &mut V) -> Result<Received> {
+    let mut lines = Lines::open(page, max_bytes);
     let header: Header = match lines.next()? {
-        Some(line) => serde_json::from_str(line).map_err(|_| malformed("its first line names no columns"))?,
+        Some(line) => serde_json::from_str(line).map_err(|_| malformed("its first line does not name the columns"))?,
         None => return Err(malformed("it is empty")),
     };
     let columns: Vec<(Option<usize>, Type)> = header
@@ -60,7 +66,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mu
     while let Some(line) = lines.next()? {
         if let Some(count) = line.strip_prefix("\\. ") {
             if count.parse() != Ok(rows) {
-                return Err(malformed("it has another number of rows than it says"));
+                return Err(malformed("its number of rows differs from the number in its last line"));
             }
             let bytes = lines.end()?;
             return Ok(Received {
@@ -84,7 +90,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, most: usize, visitor: &mu
     Err(malformed("its end is missing"))
 }
 
-/// A document in memory takes many times its size.
+/// Largest JSON document in bytes. Parsed, a document takes many times its size.
 const LARGEST_JSON: usize = 4 << 20;
 
 fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
@@ -103,7 +109,7 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
         Type::Text => Scalar::String(text(cell)?),
         Type::Json => {
             if cell.len() > LARGEST_JSON {
-                return Err(unreadable("a document of ordinary size"));
+                return Err(unreadable("a document of at most 4 MiB"));
             }
             let json = unescape(cell)?;
             let json: Json = serde_json::from_str(&json).map_err(|_| unreadable("JSON"))?;
@@ -112,7 +118,7 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
     })
 }
 
-/// The text of a cell, without what XML cannot carry: Odoo leaves that out of its answers.
+/// The text of a cell without the characters that XML cannot carry, which Odoo removes as well.
 fn text(cell: &str) -> Result<Cow<'_, str>> {
     let text = unescape(cell)?;
     Ok(match text.bytes().any(is_left_out) {
@@ -130,7 +136,7 @@ fn without_control(text: &str) -> String {
     text.chars().filter(carried).collect()
 }
 
-/// The same for every text in a document.
+/// Removes these characters from every text in a document.
 fn carried(json: Json) -> Json {
     match json {
         Json::String(text) => Json::String(without_control(&text)),
@@ -143,7 +149,7 @@ fn carried(json: Json) -> Json {
     }
 }
 
-/// Takes the backslashes of COPY's text format away.
+/// Resolves the backslash escapes of COPY's text format.
 fn unescape(cell: &str) -> Result<Cow<'_, str>> {
     let Some(first) = cell.find('\\') else {
         return Ok(Cow::Borrowed(cell));
@@ -171,27 +177,27 @@ fn unescape(cell: &str) -> Result<Cow<'_, str>> {
 
 type Inflated<'a> = ZlibDecoder<DecoderReader<'a, base64::engine::GeneralPurpose, &'a [u8]>>;
 
-/// The text of a page, a line at a time: it is never in memory as a whole.
+/// Reads the text of a page line by line, so that only one line is in memory.
 struct Lines<'a> {
     text: BufReader<Take<Inflated<'a>>>,
     line: Vec<u8>,
-    most: usize,
+    max_bytes: usize,
 }
 
-/// Large enough that finding line ends, and not filling it, is what costs.
+/// Size of the buffer in bytes. With smaller ones, filling the buffer would dominate the time.
 const BUFFER: usize = 64 << 10;
 
 impl<'a> Lines<'a> {
-    fn open(page: &'a str, most: usize) -> Self {
+    fn open(page: &'a str, max_bytes: usize) -> Self {
         let inflated = ZlibDecoder::new(DecoderReader::new(page.as_bytes(), &BASE64_STANDARD));
         Lines {
-            text: BufReader::with_capacity(BUFFER, inflated.take(most as u64 + 1)),
+            text: BufReader::with_capacity(BUFFER, inflated.take(max_bytes as u64 + 1)),
             line: Vec::new(),
-            most,
+            max_bytes,
         }
     }
 
-    /// The next line without its end; none behind the last one.
+    /// The next line without its end, or `None` after the last one.
     fn next(&mut self) -> Result<Option<&str>> {
         self.line.clear();
         self.text
@@ -213,17 +219,18 @@ impl<'a> Lines<'a> {
         Ok(Some(line))
     }
 
-    /// Behind the last line there is nothing, and what was read is what was sent: zlib ends on a checksum.
+    /// Checks that nothing follows, and returns the size of the text. zlib has verified its
+    /// checksum.
     fn end(&mut self) -> Result<usize> {
         match self.next()? {
-            None => Ok(self.most + 1 - self.text.get_ref().limit() as usize),
+            None => Ok(self.max_bytes + 1 - self.text.get_ref().limit() as usize),
             Some(_) => Err(malformed("something follows its end")),
         }
     }
 
     fn too_large(&self) -> Error {
         Error::Limit {
-            limit: format!("{} MiB", self.most >> 20),
+            limit: format!("{} MiB", self.max_bytes >> 20),
             hint: "Lower the page size of the mirror, or mirror fewer fields.".to_owned(),
         }
     }
@@ -231,6 +238,6 @@ impl<'a> Lines<'a> {
 
 fn malformed(cause: &str) -> Error {
     Error::Malformed {
-        cause: format!("a page of the addon: {cause}"),
+        cause: format!("bulk page: {cause}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the addon's pages: every type, every damage, and any text there and back.
+//! Tests of bulk pages: all types, damaged pages and arbitrary text.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::bulk_page::{Received, decode_rows};
@@ -10,9 +10,9 @@ use flate2::write::ZlibEncoder;
 use proptest::prelude::*;
 use std::io::Write;
 
-const MOST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
-/// Keeps whole rows, but for the members called `skipped`.
+/// Records rows without the members named `skipped`.
 #[derive(Default)]
 struct Rows {
     members: Vec<String>,
@@ -49,7 +49,7 @@ fn packed(text: impl AsRef<[u8]>) -> String {
 
 fn decoded(text: impl AsRef<[u8]>) -> Result<Vec<Vec<Value>>> {
     let mut rows = Rows::default();
-    decode_rows(&packed(text), MOST, &mut rows)?;
+    decode_rows(&packed(text), MAX_BYTES, &mut rows)?;
     Ok(rows.rows)
 }
 
@@ -62,7 +62,7 @@ fn cell(kind: &str, cell: &str) -> Result<Value> {
 }
 
 #[test]
-fn every_type_becomes_the_value_that_search_read_gives() {
+fn values_equal_those_of_search_read() {
     let unset = Value::Bool(false);
     for (kind, text, value) in [
         ("i", "0", Value::Int(0)),
@@ -83,7 +83,7 @@ fn every_type_becomes_the_value_that_search_read_gives() {
         ),
         ("s", "\\\\N", "\\N".into()),
         ("s", "N", "N".into()),
-        // As Odoo leaves them out of XML.
+        // Odoo removes these characters from XML as well.
         ("s", "bell \u{7}\\b\\f\\v\u{1f}.", "bell .".into()),
         ("j", "[3, 1]", Value::Array(vec![3.into(), 1.into()])),
         ("j", "\"text\"", "text".into()),
@@ -101,7 +101,7 @@ fn every_type_becomes_the_value_that_search_read_gives() {
 }
 
 #[test]
-fn columns_that_nobody_wants_are_passed_by() {
+fn columns_that_the_visitor_skips_are_not_parsed() {
     let page = "{\"columns\": [[\"id\", \"i\"], [\"skipped\", \"j\"], [\"x\", \"s\"]], \"more\": 1}\n1\tno JSON\ta\n2\t\tb\n\\. 2\n";
     let expected = vec![vec![1.into(), "a".into()], vec![2.into(), "b".into()]];
     assert_eq!(decoded(page), Ok(expected));
@@ -111,7 +111,7 @@ fn columns_that_nobody_wants_are_passed_by() {
 const HEADER: &str = "{\"uuid\": \"u-1\", \"columns\": [[\"id\", \"i\"], [\"x\", \"s\"]]}\n";
 
 #[test]
-fn whatever_is_damaged_is_malformed() {
+fn damaged_pages_are_malformed() {
     let rows = |rows: &str| packed(format!("{HEADER}{rows}"));
     let whole = rows("1\ta\n\\. 1\n");
     let mut flipped = BASE64_STANDARD.decode(&whole).unwrap();
@@ -124,13 +124,16 @@ fn whatever_is_damaged_is_malformed() {
         (whole[..whole.len() / 8 * 4].to_owned(), "cannot be decompressed"),
         (BASE64_STANDARD.encode(flipped), "cannot be decompressed"),
         (packed(""), "it is empty"),
-        (packed("nothing\n"), "names no columns"),
-        (packed("{\"columns\": [[\"id\", \"x\"]]}\n"), "names no columns"),
+        (packed("nothing\n"), "does not name the columns"),
+        (
+            packed("{\"columns\": [[\"id\", \"x\"]]}\n"),
+            "does not name the columns",
+        ),
         (rows(""), "its end is missing"),
         (rows("1\ta\n"), "its end is missing"),
         (rows("1\ta"), "its last line has no end"),
-        (rows("1\ta\n\\. 2\n"), "another number of rows"),
-        (rows("1\ta\n\\. -1\n"), "another number of rows"),
+        (rows("1\ta\n\\. 2\n"), "its number of rows differs"),
+        (rows("1\ta\n\\. -1\n"), "its number of rows differs"),
         (rows("1\ta\n\\. 1\nmore\n"), "something follows"),
         (rows("1\ta\n\\. 1\n2"), "no end"),
         (rows("1\n\\. 1\n"), "too few cells"),
@@ -141,7 +144,7 @@ fn whatever_is_damaged_is_malformed() {
         (rows("1\ta\0\n\\. 1\n"), "a NUL"),
         (packed([HEADER.as_bytes(), b"1\t\xff\n\\. 1\n"].concat()), "not UTF-8"),
     ] {
-        let found = decode_rows(&page, MOST, &mut Rows::default());
+        let found = decode_rows(&page, MAX_BYTES, &mut Rows::default());
         let Err(Error::Malformed { cause }) = &found else {
             panic!("{what}: {found:?}")
         };
@@ -163,10 +166,10 @@ fn whatever_is_damaged_is_malformed() {
 }
 
 #[test]
-fn a_bomb_is_over_the_limit_and_not_unpacked() {
-    let bomb = packed(format!("{HEADER}1\t{}\n\\. 1\n", "a".repeat(2 * MOST)));
-    assert!(bomb.len() < MOST / 20);
-    let found = decode_rows(&bomb, MOST, &mut Rows::default());
+fn decompression_stops_at_the_limit() {
+    let bomb = packed(format!("{HEADER}1\t{}\n\\. 1\n", "a".repeat(2 * MAX_BYTES)));
+    assert!(bomb.len() < MAX_BYTES / 20);
+    let found = decode_rows(&bomb, MAX_BYTES, &mut Rows::default());
     assert!(matches!(found, Err(Error::Limit { .. })), "{found:?}");
     let page = format!("{HEADER}1\ta\n\\. 1\n");
     assert_eq!(
@@ -180,7 +183,7 @@ fn a_bomb_is_over_the_limit_and_not_unpacked() {
     assert!(matches!(short, Err(Error::Limit { .. })), "{short:?}");
 }
 
-/// As COPY writes it.
+/// The text as COPY writes it.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -202,7 +205,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_comes_through(texts in prop::collection::vec("[^\0]{0,40}|[\\\\tNnbfv\t\n\r]{0,20}", 0..20)) {
+    fn arbitrary_text_survives_a_round_trip(texts in prop::collection::vec("[^\0]{0,40}|[\\\\tNnbfv\t\n\r]{0,20}", 0..20)) {
         let rows: String = texts.iter().enumerate().map(|(id, text)| format!("{id}\t{}\n", escaped(text))).collect();
         let page = format!("{HEADER}{rows}\\. {}\n", texts.len());
         let carried = |text: &str| text.chars().filter(|c| *c >= ' ' || "\t\n\r".contains(*c)).collect::<String>();
@@ -211,10 +214,10 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(text in "[-{}\\[\\]\":,a-z0-9\\\\\t\n. ]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_input_does_not_panic(text in "[-{}\\[\\]\":,a-z0-9\\\\\t\n. ]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decoded(&text);
         let _ = decoded(format!("{HEADER}{text}"));
         let _ = decoded([HEADER.as_bytes(), &bytes].concat());
-        let _ = decode_rows(&BASE64_STANDARD.encode(&bytes), MOST, &mut Rows::default());
+        let _ = decode_rows(&BASE64_STANDARD.encode(&bytes), MAX_BYTES, &mut Rows::default());
     }
 }

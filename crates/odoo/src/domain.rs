@@ -1,27 +1,30 @@
-//! Odoo's search domains: lists of terms and operators in prefix notation, an implicit AND between them.
+//! Builds search domains of Odoo: terms and operators in prefix notation, with an implicit AND.
 
 use crate::xmlrpc::Value;
 use chrono::NaiveDateTime;
 
-/// `(field, operator, value)`.
+/// A term `(field, operator, value)`.
 pub type Term = Value;
 
+/// Makes a term.
 pub fn term(field: &str, operator: &str, value: impl Into<Value>) -> Term {
     Value::Array(vec![field.into(), operator.into(), value.into()])
 }
 
-/// `write_date >= moment`: only ever `>=`. Odoo shows whole seconds and stores more, so that 18 misses rows
-/// with `=` and 19 loses them with `>`. Seconds are cut, never rounded up.
+/// The term `write_date >= moment`, with the moment (UTC) truncated to seconds.
+///
+/// Only `>=` is safe. Odoo returns whole seconds and stores fractions, so Odoo 18 misses records
+/// with `=` and Odoo 19 with `>`.
 pub fn written_since(moment: NaiveDateTime) -> Term {
     term("write_date", ">=", moment.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The records after `id` in keyset order.
+/// The term for records after `id` in keyset order.
 pub fn after(id: i64) -> Term {
     term("id", ">", id)
 }
 
-/// The records up to `id`.
+/// The term for records up to and including `id`.
 pub fn upto(id: i64) -> Term {
     term("id", "<=", id)
 }
@@ -29,21 +32,21 @@ pub fn upto(id: i64) -> Term {
 /// The greatest id that Odoo can assign.
 pub const GREATEST_ID: i64 = i32::MAX as i64;
 
-/// The records with ids in one of these ranges `(after, upto]`.
+/// The terms for records with an id in one of the ranges `(after, upto]`.
 pub fn among(ranges: &[(i64, i64)]) -> Vec<Term> {
     let mut terms = vec![Value::from("|"); ranges.len().saturating_sub(1)];
     for (first, last) in ranges {
         if *last < GREATEST_ID {
             terms.extend([Value::from("&"), after(*first), upto(*last)]);
         } else {
-            // A greater number does not fit into Odoo's column.
+            // No id is greater, and a greater number does not fit into Odoo's column.
             terms.push(after(*first));
         }
     }
     terms
 }
 
-/// Just these records.
+/// The term for exactly these records.
 pub fn one_of(ids: &[i64]) -> Term {
     term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
 }
@@ -54,7 +57,7 @@ mod tests {
     use chrono::NaiveDate;
 
     #[test]
-    fn ranges_are_joined_in_prefix_notation() {
+    fn ranges_are_joined_with_or_in_prefix_notation() {
         let (or, and) = (Value::from("|"), Value::from("&"));
         assert_eq!(among(&[(0, i64::MAX)]), [after(0)]);
         assert_eq!(among(&[(1, 20)]), [and.clone(), after(1), upto(20)]);
@@ -73,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_cut_to_seconds() -> Result<(), Box<dyn std::error::Error>> {
+    fn moment_is_truncated_to_seconds() -> Result<(), Box<dyn std::error::Error>> {
         let moment = NaiveDate::from_ymd_opt(2026, 1, 6)
             .and_then(|day| day.and_hms_micro_opt(23, 59, 59, 999_999))
             .ok_or("no such moment")?;

@@ -1,29 +1,36 @@
-//! What Odoo's faults mean. The texts are those that Odoo 18 and 19 send; `tests/corpus` holds them.
+//! Turns faults of Odoo into errors.
+//!
+//! The texts are those of Odoo 18 and 19. `tests/corpus` contains recorded examples.
 
 use crate::Account;
 use crate::error::Error;
 use crate::xmlrpc::{Fault, FaultCode};
 
-/// What was called, to name it in the error.
+/// The call that caused a fault.
 pub struct Called<'a> {
+    /// Name of the model.
     pub model: &'a str,
+    /// Name of the method.
     pub method: &'a str,
-    /// The user in whose name it was called, if any.
+    /// The uid of the caller, unless the call needs no login.
     pub uid: Option<i64>,
 }
 
-/// A fault that the client can mend by itself, or an error for the user.
+/// The meaning of a fault.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The remembered uid is no longer right for these credentials: authenticate once more. Where the login is right,
-    /// the method itself said so: this error.
+    /// The remembered uid may be outdated, so the client logs in again.
+    ///
+    /// If the login is valid, the method itself refused the call with this error.
     StaleLogin(Error),
+    /// An error for the user.
     Error(Error),
 }
 
-/// Longest part of a traceback that goes into DETAIL, in characters.
+/// Largest part of a traceback in DETAIL, in characters.
 const TRACEBACK: usize = 2_000;
 
+/// Determines the meaning of a fault. The password is removed from all texts.
 pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
     let text = account.redact(fault.string.trim());
     let message = text.clone();
@@ -55,25 +62,26 @@ fn refused(message: &str) -> Error {
     }
 }
 
-/// Whether a fault is about the calling user's own record, as Python shows it: `res.users(7,)`. Any other user may be
-/// what the call was about.
+/// Whether a fault names the caller's own record in Python's notation: `res.users(7,)`.
+///
+/// A fault that names another user concerns the arguments of the call.
 fn names_user(text: &str, uid: Option<i64>) -> bool {
     uid.is_some_and(|uid| text.contains(&format!("res.users({uid},")) || text.contains(&format!("res.users({uid})")))
 }
 
-/// Fault 1: a whole Python traceback, at whose end stands the cause.
+/// Reads fault 1, a complete Python traceback that ends with the cause.
 fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
     let end = end_of_traceback(text);
     let first = end.lines().next().unwrap_or("no text").trim();
     let (exception, cause) = first.split_once(": ").unwrap_or(("", first));
     if exception.ends_with("OperationalError") {
-        // Odoo's own text names the host and port of its database server: not for our users.
+        // Odoo's text contains host and port of its database server, which must not reach users.
         return match end.contains("database \"") && end.trim_end().ends_with("does not exist") {
             true => Error::UnknownDatabase {
                 dbname: account.dbname.clone(),
             },
             false => Error::OdooFault {
-                message: "it cannot use its own database server".to_owned(),
+                message: "it cannot connect to its database server".to_owned(),
                 traceback: String::new(),
             },
         };
@@ -85,8 +93,8 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
             near: Vec::new(),
         };
     }
-    // Raised while Odoo writes its answer, after the method's work was committed. The same from within the method is an
-    // error like any other.
+    // Odoo raises this while it writes the answer, after it committed the transaction. The same
+    // text from within the method is an ordinary error.
     if cause.starts_with("cannot marshal None") && !text.contains(", in dispatch_rpc") {
         return Error::NoneReturned {
             model: called.model.to_owned(),
@@ -105,8 +113,10 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
     }
 }
 
-/// The exception and its message, which may have many lines: what follows the last frame, whose lines are all indented.
-/// Text without frames: its last line.
+/// The exception and its message, which may have many lines.
+///
+/// They follow the last frame, whose lines are all indented. Of a text without frames it returns
+/// the last line.
 fn end_of_traceback(text: &str) -> &str {
     let mut begins = None;
     let mut in_frame = false;
@@ -126,8 +136,10 @@ fn end_of_traceback(text: &str) -> &str {
     &text[begins.unwrap_or(last)..]
 }
 
-/// The field in `Invalid field 'x' on 'model'` (19), `... on model 'model'` (18), and
-/// `Invalid field model.x in leaf` (18) or `in condition` (19).
+/// The field in a message about an invalid field.
+///
+/// Odoo 19 writes `Invalid field 'x' on 'model'` and `Invalid field model.x in condition`. Odoo 18
+/// writes `Invalid field 'x' on model 'model'` and `Invalid field model.x in leaf`.
 fn invalid_field(cause: &str, model: &str) -> Option<String> {
     let rest = cause.strip_prefix("Invalid field ")?;
     if let Some(quoted) = rest.strip_prefix('\'') {
@@ -151,7 +163,7 @@ fn rest_after_first_paragraph(text: &str) -> String {
         .map_or(String::new(), |(_, rest)| tail(rest.trim(), TRACEBACK))
 }
 
-/// The last `most` characters: the end of a traceback says more than its beginning.
+/// The last `most` characters, because a traceback ends with its cause.
 fn tail(text: &str, most: usize) -> String {
     match text.char_indices().nth_back(most.saturating_sub(1)) {
         Some((from, _)) if from > 0 => format!("... {}", &text[from..]),

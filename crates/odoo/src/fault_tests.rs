@@ -1,4 +1,4 @@
-//! Tests of `fault`, over every fault that was recorded from Odoo 18 and 19.
+//! Tests of faults, with every fault that was recorded from Odoo 18 and 19.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -25,10 +25,10 @@ fn folder(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/corpus/odoo{version}"))
 }
 
-/// The fault of a recorded answer; `None` where the answer is none.
+/// The fault of a recorded answer, or `None` if the answer is not a fault.
 fn recorded(version: u32, name: &str) -> Option<Fault> {
     let body = fs::read(folder(version).join(format!("{name}.xml"))).unwrap();
-    // Decoding megabytes only to see that they are no fault takes seconds.
+    // Decoding megabytes that are not a fault takes seconds.
     if !body[..body.len().min(100)].windows(7).any(|tag| tag == b"<fault>") {
         return None;
     }
@@ -58,16 +58,17 @@ fn error(fault: &Fault) -> Error {
     }
 }
 
-/// Everything of an error that a person may see.
+/// All texts of an error that users may see.
 fn shown(error: &Error) -> String {
     format!("{error}\n{:?}\n{:?}\n{error:?}", error.detail(), error.hint())
 }
 
-/// A fault that means a stale login has no SQLSTATE yet: the client authenticates again.
+/// Stands for the SQLSTATE of a stale login, which is not an error because the client logs in
+/// again.
 const STALE: &str = "stale";
 
-/// Name of the recorded fault, SQLSTATE, message on Odoo 18, message on Odoo 19 where it differs. The beginning
-/// `Odoo answered with an error: ` is left out.
+/// Name of the recorded fault, SQLSTATE, message of Odoo 18, message of Odoo 19 if it differs.
+/// Messages omit the beginning `Odoo answered with an error: `.
 const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
     (
         "attachment_datas",
@@ -219,9 +220,9 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
     ("service_unknown", "38000", "KeyError: 'nope'", None),
 ];
 
-/// Faults that only one version sends.
+/// Faults that only one version of Odoo sends.
 const RECORDED_18: &[(&str, &str, &str)] = &[
-    // The message has three lines, the last of them a lonely ^.
+    // The message has three lines. The last one contains only ^.
     (
         "request_i8_param",
         "38000",
@@ -262,10 +263,10 @@ fn expected(version: u32) -> Vec<(&'static str, &'static str, &'static str)> {
 }
 
 #[test]
-fn every_recorded_fault_becomes_its_error() {
+fn recorded_faults_become_their_errors() {
     for version in [18, 19] {
         for (name, state, message) in expected(version) {
-            let fault = recorded(version, name).unwrap_or_else(|| panic!("{version} {name} is no fault"));
+            let fault = recorded(version, name).unwrap_or_else(|| panic!("{version} {name} is not a fault"));
             let (found_state, found) = match meaning(&fault) {
                 Meaning::StaleLogin(_) => (STALE.to_owned(), String::new()),
                 Meaning::Error(error) => (error.sqlstate().to_owned(), error.to_string()),
@@ -277,7 +278,7 @@ fn every_recorded_fault_becomes_its_error() {
 }
 
 #[test]
-fn no_recorded_fault_is_left_out() {
+fn all_recorded_faults_are_tested() {
     for version in [18, 19] {
         let files = fs::read_dir(folder(version)).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -291,7 +292,7 @@ fn no_recorded_fault_is_left_out() {
 }
 
 #[test]
-fn messages_are_one_line_and_the_traceback_is_detail() {
+fn messages_have_one_line_and_tracebacks_are_detail() {
     for version in [18, 19] {
         for (name, state, message) in expected(version) {
             if state == STALE {
@@ -311,7 +312,7 @@ fn messages_are_one_line_and_the_traceback_is_detail() {
 }
 
 #[test]
-fn a_long_traceback_is_cut_at_its_beginning() {
+fn long_traceback_is_cut_at_its_beginning() {
     let frames = "  File \"/opt/odoo/ödoo.py\", line 1, in x\n    x()\n".repeat(500);
     let error = error(&fault(
         1,
@@ -326,7 +327,7 @@ fn a_long_traceback_is_cut_at_its_beginning() {
 }
 
 #[test]
-fn an_exception_of_many_lines_is_told_by_its_first() {
+fn exception_of_many_lines_is_named_by_the_first() {
     let text = "Traceback (most recent call last):\n  File \"a.py\", line 1, in a\n    b()\nKeyError: 'first'\n\nDuring handling \
                 of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \
                 \"b.py\", line 1, in b\n    c()\n    ^^^\n  [Previous line repeated 9 more times]\nValueError: second\nmore of \
@@ -354,7 +355,7 @@ fn an_exception_of_many_lines_is_told_by_its_first() {
 }
 
 #[test]
-fn odoos_own_database_server_is_not_named() {
+fn address_of_odoos_database_server_is_not_shown() {
     let frame =
         "Traceback (most recent call last):\n  File \"a.py\", line 1, in a\n    b()\npsycopg2.OperationalError: ";
     let at = "connection to server at \"db.internal\" (10.1.2.3), port 5499 failed: ";
@@ -362,7 +363,7 @@ fn odoos_own_database_server_is_not_named() {
     let unknown = "FATAL:  database \"no_such_db\" does not exist\n";
     for (text, state) in [
         (format!("{frame}{at}{unknown}"), "3D000"),
-        // Two addresses were tried.
+        // Odoo tried two addresses.
         (format!("{frame}{at}{refused}{at}{unknown}"), "3D000"),
         (format!("{frame}{at}{refused}"), "38000"),
         (
@@ -388,7 +389,7 @@ fn odoos_own_database_server_is_not_named() {
 }
 
 #[test]
-fn the_password_is_never_shown() {
+fn password_in_a_fault_is_not_shown() {
     let traceback = format!(
         "Traceback (most recent call last):\n  File \"a.py\", line 1\n    login('{PASSWORD}')\nValueError: {PASSWORD}"
     );
@@ -409,14 +410,14 @@ fn the_password_is_never_shown() {
 }
 
 #[test]
-fn an_empty_password_hides_nothing() {
+fn empty_password_redacts_nothing() {
     let mut account = account();
     account.password = Secret::new(String::new());
     assert_eq!(account.redact("a b"), "a b");
 }
 
 #[test]
-fn fields_are_named_as_far_as_odoo_does() {
+fn unknown_fields_are_named_as_odoo_names_them() {
     for (text, field) in [
         ("ValueError: Invalid field 'x' on 'ipai.sample.metric'", "x"),
         ("ValueError: Invalid field 'x' on model 'ipai.sample.metric'", "x"),
@@ -428,7 +429,7 @@ fn fields_are_named_as_far_as_odoo_does() {
             "ValueError: Invalid field ipai.sample.metric.x in condition ('x', '=', 1)",
             "x",
         ),
-        // By way of a many2one the field is another model's.
+        // A path through a many2one leads to a field of another model.
         (
             "ValueError: Invalid field res.partner.x in condition ('partner_id.x', '=', 1)",
             "res.partner.x",
@@ -447,7 +448,7 @@ fn fields_are_named_as_far_as_odoo_does() {
 }
 
 #[test]
-fn only_the_callers_own_record_makes_a_login_stale() {
+fn only_the_callers_missing_record_makes_a_login_stale() {
     let missing = |uid| format!("Record does not exist or has been deleted.\n(Record: res.users({uid},), User: 2)");
     assert!(matches!(meaning(&fault(2, &missing("7"))), Meaning::StaleLogin(_)));
     assert!(matches!(
@@ -469,7 +470,7 @@ fn only_the_callers_own_record_makes_a_login_stale() {
 }
 
 #[test]
-fn codes_of_either_endpoint_are_understood() {
+fn fault_codes_of_both_endpoints_are_understood() {
     let text = |code: &str| Fault {
         code: FaultCode::Text(code.into()),
         string: "Access Denied".into(),

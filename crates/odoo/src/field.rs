@@ -1,33 +1,40 @@
-//! What Odoo says about the fields of a model (`fields_get`).
+//! Reads the fields of a model from the answer of `fields_get`.
 
 use crate::xmlrpc::Value;
 
-/// One field of a model, as far as a mirror needs to know it.
+/// One field of a model, with the attributes that a mirror needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Field {
+    /// Name of the field.
     pub name: String,
-    /// Odoo's type: `char`, `many2one`, ...
+    /// Odoo's type, such as `char` or `many2one`.
     pub kind: String,
-    /// What people call it, in the language of the Odoo user.
+    /// Label in the language of the Odoo user.
     pub label: String,
+    /// Help text in the language of the Odoo user.
     pub help: Option<String>,
-    /// Whether it has a column of its own in Odoo, so that reading it computes nothing.
+    /// Whether Odoo stores the field in a column, so that reading it needs no computation.
     pub stored: bool,
+    /// Whether every record must have a value.
     pub required: bool,
+    /// Whether users cannot change the field.
     pub readonly: bool,
-    /// Model that a relation points to.
+    /// Model to which a relational field points.
     pub relation: Option<String>,
-    /// Whether a float has a fixed number of digits.
+    /// Whether a float field has a fixed number of digits.
     pub has_digits: bool,
 }
 
-/// What to ask `fields_get` for: all that [`Field::read`] reads. (`attributes` makes the answer a tenth as long.)
+/// The attributes that [`Field::read`] needs. Requesting only them makes the answer ten times
+/// smaller.
 pub const ATTRIBUTES: [&str; 8] = [
     "type", "string", "help", "store", "required", "readonly", "relation", "digits",
 ];
 
 impl Field {
-    /// One member of the answer. Attributes that a type does not have are missing, unset ones `false`.
+    /// Reads one member of the answer.
+    ///
+    /// Odoo omits attributes that a type does not have, and sends `false` for unset ones.
     pub fn read(name: String, attributes: &Value) -> Field {
         let text = |attribute| {
             let text = attributes.get(attribute).and_then(Value::as_str);

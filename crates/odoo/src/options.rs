@@ -1,5 +1,6 @@
-//! The options of `create server` and `create user mapping`: which there are, and what they may be.
-//! Pure, so that wrong ones are refused when they are typed and read the same way when they are used.
+//! Validates and parses the options of foreign servers and user mappings.
+//!
+//! The validator of the foreign data wrapper and each connection use the same functions.
 
 use crate::error::{Error, Result, SqlState};
 use crate::http::{Endpoint, certificates};
@@ -24,44 +25,53 @@ const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
 const DEFAULT_CONNECT_TIMEOUT: u64 = 10;
 const DEFAULT_TIMEOUT: u64 = 120;
 
-/// The options of a foreign server. Everybody may read them in the catalog: none of them is secret.
+/// The options of a foreign server. None is secret, because every role may read them in the
+/// catalog.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
+    /// Address of Odoo and how to connect to it.
     pub endpoint: Endpoint,
+    /// Name of the database in Odoo.
     pub dbname: String,
-    /// Whether Odoo's addon `ipai_sync` is to be used, where it is there.
+    /// Whether to use the addon `ipai_sync` if Odoo has it.
     pub addon: bool,
 }
 
 /// The options of a user mapping.
 #[derive(Debug, Clone)]
 pub struct UserOptions {
+    /// Login of the Odoo user.
     pub user: String,
+    /// Where to find the password.
     pub password: PasswordOption,
 }
 
-/// Where the password is.
+/// Where to find the password of the Odoo user.
 #[derive(Debug, Clone)]
 pub enum PasswordOption {
-    /// In the mapping itself, in clear.
+    /// In the mapping itself, as plain text.
     Plain(Secret),
-    /// In Supabase Vault, under this name.
+    /// In Supabase Vault, as the secret with this name.
     VaultSecret(String),
 }
 
-/// One option as the catalog holds it.
+/// Name and value of an option, as the catalog stores them.
 pub type Pair = (String, String);
 
 impl ServerOptions {
+    /// Parses the options of a foreign server.
+    ///
+    /// # Errors
+    /// An error for the user if an option is unknown, missing, repeated or invalid.
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &SERVER_OPTIONS, "server")?;
         let flag = |name: &str, default| match value(pairs, name) {
             None => Ok(default),
-            Some(text) => boolean(text).ok_or_else(|| invalid(name, "It is true or false.")),
+            Some(text) => boolean(text).ok_or_else(|| invalid(name, "Valid values are true and false.")),
         };
         let allow_insecure = flag("allow_insecure", false)?;
         let url = odoo_url(required(pairs, "url", URL_HINT)?)?;
-        // Through a proxy even localhost is somewhere else.
+        // A proxy resolves localhost to itself.
         let local = is_loopback(&url) && value(pairs, "proxy").is_none();
         if url.scheme() == "http" && !allow_insecure && !local {
             return Err(Error::user(
@@ -69,8 +79,8 @@ impl ServerOptions {
                 "plain http would send the password in clear over the network",
             )
             .with_hint(
-                "Use an https address. If the network between this database and Odoo is private and trusted, \
-                       add the option allow_insecure 'true'.",
+                "Use an https address. If the network between this database and Odoo is private and trusted, add the \
+                 option allow_insecure 'true'.",
             ));
         }
         if let Some(pem) = value(pairs, "ca_cert") {
@@ -78,7 +88,7 @@ impl ServerOptions {
         }
         Ok(ServerOptions {
             addon: flag("addon", true)?,
-            dbname: required(pairs, "dbname", "It is the name of Odoo's database.")?.to_owned(),
+            dbname: required(pairs, "dbname", "Set it to the name of Odoo's database.")?.to_owned(),
             endpoint: Endpoint {
                 url,
                 connect_timeout: seconds(pairs, "connect_timeout", DEFAULT_CONNECT_TIMEOUT, 300)?,
@@ -91,6 +101,10 @@ impl ServerOptions {
 }
 
 impl UserOptions {
+    /// Parses the options of a user mapping.
+    ///
+    /// # Errors
+    /// An error for the user if an option is unknown, missing, repeated or invalid.
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &USER_OPTIONS, "user mapping")?;
         let password = match (value(pairs, "password"), value(pairs, "password_secret")) {
@@ -106,37 +120,40 @@ impl UserOptions {
             _ => return Err(missing("password_secret", PASSWORD_HINT)),
         };
         Ok(UserOptions {
-            user: required(pairs, "user", "It is the login of the Odoo user.")?.to_owned(),
+            user: required(pairs, "user", "Set it to the login of the Odoo user.")?.to_owned(),
             password,
         })
     }
 }
 
-const URL_HINT: &str = "It is the address of Odoo without a path, such as https://erp.example.com.";
-const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API key \
-                             of the Odoo user, or password.";
+const URL_HINT: &str = "Set it to the address of Odoo without a path, such as https://erp.example.com.";
+const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API \
+                             key of the Odoo user, or password.";
 
-/// Refuses options that do not exist or stand twice.
+/// Refuses options that do not exist or are repeated.
 fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
             return Err(
                 Error::user(SqlState::InvalidOption, format!("invalid option \"{}\"", name.clone())).with_hint(
                     match names {
-                        [] => format!("There are no options for a {what}."),
+                        [] => format!("Remove it: a {what} has no options."),
                         names => format!("Valid options for a {what} are: {}.", names.join(", ")),
                     },
                 ),
             );
         }
         if pairs.iter().skip(index + 1).any(|(other, _)| other == name) {
-            return Err(invalid(name, "It is given twice."));
+            return Err(invalid(name, "Give it only once."));
         }
     }
     Ok(())
 }
 
-/// For what takes no options: the wrapper itself, and foreign tables.
+/// Refuses all options, for objects that have none: the wrapper itself and foreign tables.
+///
+/// # Errors
+/// An error for the user if there is an option.
 pub fn none_allowed(pairs: &[Pair], what: &str) -> Result<()> {
     known(pairs, &[], what)
 }
@@ -158,7 +175,7 @@ fn missing(name: &str, hint: &str) -> Error {
     Error::user(SqlState::InvalidParameter, format!("the option {name} is missing")).with_hint(hint.to_owned())
 }
 
-/// Never with the value: it may be a password in the wrong place.
+/// The error for an invalid value. It omits the value, which may be a misplaced password.
 fn invalid(name: &str, hint: &str) -> Error {
     Error::user(
         SqlState::InvalidParameter,
@@ -172,11 +189,11 @@ fn odoo_url(text: &str) -> Result<Url> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(
             "url",
-            "It may not hold a user or password: everybody may read the options of a server. They belong into the user \
+            "Remove the user and password, because every role may read the options of a server. Set them in the user \
              mapping.",
         ));
     }
-    // What no certificate can be for is no name of a host either.
+    // A name that no certificate can have is not a valid host name.
     let named = url
         .host_str()
         .is_some_and(|host| ServerName::try_from(host.trim_matches(['[', ']'])).is_ok());
@@ -188,8 +205,8 @@ fn odoo_url(text: &str) -> Result<Url> {
 }
 
 fn proxy_url(text: &str) -> Result<Url> {
-    let hint = "It is an address such as http://proxy.example.com:3128, without a user or password: everybody may read \
-                the options of a server.";
+    let hint = "Set it to an address such as http://proxy.example.com:3128, without a user or password: every role may \
+                read the options of a server.";
     let url = Url::parse(text.trim()).map_err(|_| invalid("proxy", hint))?;
     let open = url.username().is_empty() && url.password().is_none();
     match matches!(url.scheme(), "http" | "https") && url.host().is_some() && open {
@@ -215,12 +232,12 @@ fn seconds(pairs: &[Pair], name: &str, default: u64, most: u64) -> Result<Durati
             .parse()
             .ok()
             .filter(|seconds| (1..=most).contains(seconds))
-            .ok_or_else(|| invalid(name, &format!("It is a number of seconds from 1 to {most}.")))?,
+            .ok_or_else(|| invalid(name, &format!("Set it to a number of seconds from 1 to {most}.")))?,
     };
     Ok(Duration::from_secs(seconds))
 }
 
-/// The spellings that Postgres itself takes.
+/// Parses a boolean in the spellings that Postgres accepts.
 fn boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Some(true),

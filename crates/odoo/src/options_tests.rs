@@ -1,4 +1,6 @@
+//! Tests of the options of servers and user mappings.
 #![allow(clippy::unwrap_used)]
+
 use super::*;
 
 fn pairs(options: &[(&str, &str)]) -> Vec<Pair> {
@@ -17,7 +19,7 @@ fn refused_url(url: &str) -> Error {
 }
 
 #[test]
-fn a_server_has_defaults() {
+fn server_options_have_defaults() {
     let options = server(&[("url", "https://erp.example.com"), ("dbname", "odoo_core")]).unwrap();
     assert_eq!(options.dbname, "odoo_core");
     assert_eq!(options.endpoint.url.as_str(), "https://erp.example.com/");
@@ -27,7 +29,7 @@ fn a_server_has_defaults() {
 }
 
 #[test]
-fn an_unknown_option_is_refused_with_the_valid_ones() {
+fn refusal_of_an_unknown_option_lists_the_valid_ones() {
     let error = server(&[("ulr", "https://erp.example.com")]).unwrap_err();
     assert_eq!(error.sqlstate(), "HV00D");
     let hint = error.hint().unwrap();
@@ -52,7 +54,7 @@ fn missing_and_repeated_options_are_refused() {
 }
 
 #[test]
-fn a_url_is_an_address_and_nothing_else() {
+fn url_other_than_an_address_is_refused() {
     for url in [
         "erp.example.com",
         "ftp://erp.example.com",
@@ -68,7 +70,7 @@ fn a_url_is_an_address_and_nothing_else() {
 }
 
 #[test]
-fn a_password_in_a_url_is_refused_and_not_repeated() {
+fn password_in_a_url_is_refused_and_not_shown() {
     let error = refused_url("https://admin:hunter2@erp.example.com");
     assert!(!format!("{error} {:?} {:?}", error.detail(), error.hint()).contains("hunter2"));
     let proxied = [
@@ -81,7 +83,7 @@ fn a_password_in_a_url_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn plain_http_stays_on_this_machine_unless_allowed() {
+fn plain_http_to_other_hosts_needs_permission() {
     for local in ["http://localhost:8069", "http://127.0.0.9:8069", "http://[::1]:8069"] {
         assert!(server(&[("url", local), ("dbname", "odoo")]).is_ok(), "{local}");
     }
@@ -104,7 +106,7 @@ fn plain_http_stays_on_this_machine_unless_allowed() {
 }
 
 #[test]
-fn timeouts_are_bounded() {
+fn timeouts_out_of_range_are_refused() {
     let with = |name, value| server(&[("url", "https://a.example"), ("dbname", "odoo"), (name, value)]);
     assert_eq!(with("timeout", "7").unwrap().endpoint.timeout, Duration::from_secs(7));
     for (name, value) in [
@@ -118,13 +120,13 @@ fn timeouts_are_bounded() {
 }
 
 #[test]
-fn a_ca_is_pem_text() {
+fn path_as_certificate_is_refused() {
     let with = |pem| server(&[("url", "https://a.example"), ("dbname", "odoo"), ("ca_cert", pem)]);
     assert_eq!(with("/etc/ssl/ca.pem").unwrap_err().sqlstate(), "22023");
 }
 
 #[test]
-fn a_mapping_has_a_user_and_one_kind_of_password() {
+fn user_mapping_needs_a_user_and_one_password_option() {
     let user = |options: &[(&str, &str)]| UserOptions::parse(&pairs(options));
     let plain = user(&[("user", "api"), ("password", "hunter2")]).unwrap();
     assert!(matches!(&plain.password, PasswordOption::Plain(secret) if secret.reveal() == "hunter2"));

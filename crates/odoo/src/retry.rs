@@ -1,36 +1,37 @@
-//! When to send a failed request again: exponential backoff with jitter, bounded.
+//! Decides when to retry a failed request: exponential backoff with jitter and an upper bound.
 
 use std::time::Duration;
 
-/// How often and how patiently to retry.
+/// How often to retry, and how long to pause before each retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Attempts after the first.
+    /// Number of attempts after the first.
     pub retries: u32,
-    /// Pause before the first retry; each further one doubles it.
+    /// Pause before the first retry. Each further retry doubles it.
     pub first_pause: Duration,
-    /// The longest pause, whatever the backoff or the server's `Retry-After` say.
+    /// Upper bound of every pause, including those that the server requests by `Retry-After`.
     pub longest_pause: Duration,
 }
 
 impl Policy {
-    /// For a person who waits for the answer.
+    /// No retries, for calls whose answer a person waits for.
     pub const NONE: Policy = Policy {
         retries: 0,
         first_pause: Duration::ZERO,
         longest_pause: Duration::ZERO,
     };
 
-    /// For a sync: about 7 seconds in all, unless the server asks for more.
+    /// Retries of a run: about 7 seconds in total, unless the server requests longer pauses.
     pub const SYNC: Policy = Policy {
         retries: 4,
         first_pause: Duration::from_millis(500),
         longest_pause: Duration::from_secs(30),
     };
 
-    /// The pause before retry number `retry` (from 0), or `None` when it is time to give up.
-    /// `jitter` is a random number in 0..1: half of the pause is fixed, half of it random, so that many clients
-    /// that failed together do not come back together.
+    /// The pause before retry number `retry` (from 0), or `None` after the last retry.
+    ///
+    /// `jitter` is a random number in 0..1. Half of the pause is random, so that clients that
+    /// failed at the same time do not retry at the same time.
     pub fn pause(&self, retry: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if retry >= self.retries {
             return None;
@@ -54,7 +55,7 @@ mod tests {
     };
 
     #[test]
-    fn pauses_double_with_jitter_and_end() {
+    fn pauses_double_with_jitter_until_the_last_retry() {
         assert_eq!(POLICY.pause(0, None, 1.0), Some(Duration::from_millis(100)));
         assert_eq!(POLICY.pause(0, None, 0.0), Some(Duration::from_millis(50)));
         assert_eq!(POLICY.pause(2, None, 1.0), Some(Duration::from_millis(400)));
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_within_bounds() {
+    fn retry_after_is_bounded_by_the_longest_pause() {
         let asked = |seconds| POLICY.pause(0, Some(Duration::from_secs_f64(seconds)), 1.0);
         assert_eq!(asked(0.7), Some(Duration::from_millis(700)));
         assert_eq!(asked(3600.0), Some(Duration::from_secs(1)));
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_retry_numbers_do_not_overflow() {
+    fn large_retry_numbers_do_not_overflow() {
         let patient = Policy {
             retries: u32::MAX,
             ..POLICY

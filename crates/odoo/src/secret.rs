@@ -1,20 +1,23 @@
-//! The only holder of a secret: it cannot be printed. Its own copy is wiped when dropped; requests that carry it are not.
+//! Holds a secret so that it cannot be printed.
 
 use zeroize::Zeroizing;
 
+/// A secret. It is wiped from memory when it is dropped. Encoded requests that contain it are not.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// Takes ownership of a secret.
     pub fn new(secret: String) -> Self {
         Secret(Zeroizing::new(secret))
     }
 
-    /// The secret itself. Only the encoder of a request to Odoo calls this.
+    /// The secret itself. Only code that encodes requests to Odoo or redacts texts calls this.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
+    /// Whether the secret is the empty text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -37,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_cannot_be_printed() {
+    fn secret_is_printed_as_asterisks() {
         let secret = Secret::new("hunter2".into());
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
         assert_eq!(secret.reveal(), "hunter2");

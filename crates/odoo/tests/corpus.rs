@@ -1,10 +1,8 @@
-//! Every answer that was recorded from real Odoo servers, decoded and compared with what Python's xmlrpc.client makes of
-//! it (`corpus/make_expected.py`), and requests that it wrote, encoded again.
+//! Compares the decoder and the encoder with Python's xmlrpc.client on recorded documents.
+//!
+//! The documents come from real Odoo servers. `tests/corpus/make_expected.py` writes Python's
+//! results.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ipai_odoo::error::{Error, Result};
@@ -12,6 +10,9 @@ use ipai_odoo::xmlrpc::{
     Answer, FaultCode, Limits, RowVisitor, Scalar, Value, decode, decode_ids, decode_rows, encode_call,
 };
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 fn folder(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,7 +20,7 @@ fn folder(version: &str) -> PathBuf {
         .join(version)
 }
 
-/// Name and content of all recorded answers of a version.
+/// Names and contents of all recorded answers of a version.
 fn bodies(version: &str) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder(version)).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -32,7 +33,7 @@ fn bodies(version: &str) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// A value as `make_expected.py` writes it. Only the bits of a double are compared.
+/// A value in the form of `make_expected.py`. Of a double it has only the bits.
 fn golden(value: &Value) -> Json {
     match value {
         Value::Double(double) => json!({ "bits": bits(*double) }),
@@ -44,7 +45,7 @@ fn golden(value: &Value) -> Json {
     }
 }
 
-/// Drops what stands in a golden double for the reader only.
+/// Removes from expected doubles the members that only help the reader.
 fn without_notes(expected: &Json) -> Json {
     match expected {
         Json::Object(members) if members.contains_key("bits") => json!({ "bits": members["bits"] }),
@@ -58,7 +59,7 @@ fn bits(double: f64) -> String {
     format!("{:016x}", double.to_bits())
 }
 
-/// The bytes that are fingerprinted, as `make_expected.py` describes them.
+/// The bytes of which `make_expected.py` computes the fingerprint.
 fn canonical(value: &Value, out: &mut Vec<u8>) {
     fn counted(letter: char, content: &[u8], out: &mut Vec<u8>) {
         out.extend(format!("{letter}{}:", content.len()).bytes());
@@ -88,7 +89,7 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// FNV-1a, 64 bits.
+/// The FNV-1a hash with 64 bits.
 fn fingerprint(value: &Value) -> String {
     let mut bytes = Vec::new();
     canonical(value, &mut bytes);
@@ -119,7 +120,7 @@ fn check_value(name: &str, value: &Value, expected: &Json) {
     }
 }
 
-/// Builds the tree again, out of rows.
+/// Builds a tree from rows.
 #[derive(Default)]
 struct Rebuild {
     names: Vec<String>,
@@ -157,8 +158,10 @@ fn is_ids(value: &Value) -> bool {
     ids.is_some_and(|ids| ids.iter().all(|id| id.as_i64().is_some()))
 }
 
-/// The readers of rows and of ids agree with the tree, or refuse. Compared by fingerprint: NaN is not equal to itself.
-fn check_readers(name: &str, body: &[u8], answer: &Result<Answer<Value>>) {
+/// Checks that the decoders of rows and ids agree with the tree, or refuse the answer.
+///
+/// It compares fingerprints, because NaN is not equal to itself.
+fn check_decoders(name: &str, body: &[u8], answer: &Result<Answer<Value>>) {
     let limits = Limits::default();
     let mut rebuild = Rebuild::default();
     let rows = decode_rows(body, &limits, &mut rebuild);
@@ -217,23 +220,23 @@ fn check_version(version: &str) {
             }
             Ok(Ok(value)) => check_value(name, value, expected),
         }
-        check_readers(name, body, &answer);
+        check_decoders(name, body, &answer);
     }
 }
 
 #[test]
-fn odoo_18() {
+fn recorded_answers_of_odoo_18_decode_as_in_python() {
     check_version("odoo18");
 }
 
 #[test]
-fn odoo_19() {
+fn recorded_answers_of_odoo_19_decode_as_in_python() {
     check_version("odoo19");
 }
 
-/// A request that Python wrote, read with our decoder and encoded again, is the same bytes but for its line breaks.
+/// Decodes requests that Python wrote and encodes them again. Only the line breaks differ.
 #[test]
-fn requests_are_written_as_python_writes_them() {
+fn requests_equal_those_of_python() {
     let files = fs::read_dir(folder("odoo18")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut seen = 0;
