@@ -1,5 +1,7 @@
-//! One column of a page as a one-dimensional array of Postgres, written in one allocation in the form in which Postgres keeps it
-//! (`utils/array.h`). Building it an element at a time would copy each cell twice more.
+//! Builds one-dimensional arrays of Postgres from the columns of a page.
+//!
+//! Each array is one allocation in the internal format of Postgres (`utils/array.h`). Building it
+//! element by element would copy each cell two more times.
 
 use super::time::{days, micros};
 use ipai_mirror::{Column, Packed};
@@ -8,10 +10,15 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use std::ptr;
 
-/// The column as an array of its carrier type, in the current memory context.
+/// Builds an array from a column, in the current memory context.
+///
+/// The elements have the type that the page statement expects, for example text for numeric.
+///
+/// # Errors
+/// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
 ///
 /// # Safety
-/// The result must not be used after that context is reset.
+/// The caller must not use the result after that context is reset.
 pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     match column {
         Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) | Column::BigintArray(cells) => {
@@ -31,10 +38,13 @@ pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     }
 }
 
-/// Ids as an array, in the current memory context.
+/// Builds an array of bigint from ids, in the current memory context.
+///
+/// # Errors
+/// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
 ///
 /// # Safety
-/// The result must not be used after that context is reset.
+/// The caller must not use the result after that context is reset.
 pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
     let mut array = Array::new(ids.len(), false, ids.len() * 8, pg_sys::INT8OID)?;
     for id in ids {
@@ -43,7 +53,7 @@ pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
     Ok(array.finish(pg_sys::INT8ARRAYOID))
 }
 
-/// Cells of `N` bytes each.
+/// Builds an array from cells of `N` bytes each.
 fn of_fixed<T: Copy, const N: usize>(
     cells: &[Option<T>],
     element: pg_sys::Oid,
@@ -61,10 +71,10 @@ fn of_fixed<T: Copy, const N: usize>(
     Ok(built.finish(array))
 }
 
-/// Length word of a varlena of the ordinary kind, which texts in arrays have.
+/// Size in bytes of the length word of an uncompressed varlena, which texts in arrays have.
 const HEADER: usize = 4;
 
-/// Texts or bytes: each with its length before it, beginning at a multiple of 4.
+/// Builds an array from texts or bytes, each aligned to 4 bytes and after its length.
 fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
     let size = |cell: &[u8]| (HEADER + cell.len()).next_multiple_of(4);
     let total = cells.iter().flatten().map(size).sum();
@@ -78,35 +88,38 @@ fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result
     Ok(built.finish(array))
 }
 
-/// MaxAllocSize
+/// Largest allocation in bytes: MaxAllocSize of Postgres.
 const LARGEST: usize = 0x3fff_ffff;
 
-/// An array that is being filled.
+/// An array under construction.
 struct Array {
+    /// The allocation.
     begin: *mut pg_sys::ArrayType,
-    /// One bit a cell, set where it is not null; null where there are only such.
+    /// One bit per cell, set if the cell is not null. The pointer is null if no cell is null.
     bitmap: *mut u8,
+    /// Where the next value goes.
     next: *mut u8,
-    /// Bytes left at `next`.
+    /// Free bytes at `next`.
     left: usize,
 }
 
 impl Array {
-    /// Room for so many cells, whose values take `size` bytes.
+    /// Allocates an array for `cells` cells whose values need `size` bytes.
     fn new(cells: usize, has_nulls: bool, size: usize, element: pg_sys::Oid) -> Result<Self> {
         const DIMENSION: usize = 2 * size_of::<i32>();
         let bitmap = if has_nulls { cells.div_ceil(8) } else { 0 };
         let overhead = (size_of::<pg_sys::ArrayType>() + DIMENSION + bitmap).next_multiple_of(8);
         let total = overhead + size;
-        // What palloc gives at most, and fewer cells than bytes.
+        // palloc refuses larger sizes, and Postgres stores both numbers in 32 bits.
         let (true, Ok(count), Ok(length)) = (total < LARGEST, i32::try_from(cells), i32::try_from(total)) else {
             return Err(Error::Limit {
                 limit: "1 GB for one column of a page".to_owned(),
                 hint: "Lower the page size of the mirror.".to_owned(),
             });
         };
-        // SAFETY: the allocation has `total` zeroed bytes or raises; the header, the dimension and the bitmap are within `overhead`, as
-        // ARR_OVERHEAD_WITHNULLS computes it for one dimension. An array without cells has no dimension.
+        // SAFETY: palloc0 returns `total` zeroed bytes or raises an error. The header, the
+        // dimension and the bitmap are within `overhead`, which equals ARR_OVERHEAD_WITHNULLS for
+        // one dimension. An array without cells has no dimension.
         unsafe {
             let begin = pg_sys::palloc0(total).cast::<pg_sys::ArrayType>();
             pgrx::set_varsize_4b(begin.cast(), length);
@@ -126,17 +139,18 @@ impl Array {
         }
     }
 
-    /// The cell with this index, which is one of the array's, is not null.
+    /// Marks the cell with this index, which must exist, as not null.
     fn set(&mut self, index: usize) {
         if !self.bitmap.is_null() {
-            // SAFETY: the bitmap has a bit for each cell.
+            // SAFETY: the bitmap has one bit for each cell.
             unsafe { *self.bitmap.add(index / 8) |= 1 << (index % 8) };
         }
     }
 
+    /// Appends a value of fixed size.
     fn put(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.left, "more values than there is room for");
-        // SAFETY: there is room for them.
+        assert!(bytes.len() <= self.left, "the values exceed the size of the array");
+        // SAFETY: the assertion above checks that the bytes fit.
         unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, bytes.len());
             self.next = self.next.add(bytes.len());
@@ -144,14 +158,15 @@ impl Array {
         self.left -= bytes.len();
     }
 
+    /// Appends a text or bytes.
     fn put_varlena(&mut self, bytes: &[u8]) {
         let size = HEADER + bytes.len();
         assert!(
             size.next_multiple_of(4) <= self.left,
-            "more values than there is room for"
+            "the values exceed the size of the array"
         );
-        // SAFETY: there is room for the header, the bytes and the padding, which is zero already; `size` is below 1 GB, and `next` is a
-        // multiple of 4.
+        // SAFETY: the assertion above checks that header, bytes and padding fit. The padding is
+        // zero already, `size` is below 1 GB, and `next` is a multiple of 4.
         unsafe {
             pgrx::set_varsize_4b(self.next.cast(), size as i32);
             ptr::copy_nonoverlapping(bytes.as_ptr(), self.next.add(HEADER), bytes.len());
@@ -160,8 +175,9 @@ impl Array {
         self.left -= size.next_multiple_of(4);
     }
 
+    /// Returns the complete array, whose type is `array`.
     fn finish(self, array: pg_sys::Oid) -> DatumWithOid<'static> {
-        // SAFETY: it is an array of that type, complete.
+        // SAFETY: the pointer is to a complete array of that type.
         unsafe { DatumWithOid::new(pg_sys::Datum::from(self.begin), array) }
     }
 }

@@ -1,15 +1,15 @@
-//! Settings.
+//! Defines the settings of the extension.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 static KEEP_RUNS_DAYS: GucSetting<i32> = GucSetting::<i32>::new(30);
 
-/// Called when the library is loaded.
+/// Registers the settings. Postgres calls this when it loads the library.
 pub fn init() {
     GucRegistry::define_int_guc(
         c"ipai_sync.keep_runs_days",
         c"Days for which ipai.sync_runs keeps runs.",
-        c"Older ones are deleted by the next run of their mirror. Set it for the database: alter database ... set.",
+        c"The next run of a mirror deletes its older runs. Set it for the database: alter database ... set.",
         &KEEP_RUNS_DAYS,
         1,
         36_500,
@@ -18,7 +18,7 @@ pub fn init() {
     );
 }
 
-/// Days for which runs are kept.
+/// Number of days for which runs are kept.
 pub fn keep_runs_days() -> i32 {
     KEEP_RUNS_DAYS.get()
 }

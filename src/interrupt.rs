@@ -1,18 +1,22 @@
-//! What the backend does while it waits for Odoo.
+//! Checks for interrupts while the backend waits for Odoo.
 
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 
 unsafe extern "C-unwind" {
-    /// Whether the client is still connected (libpq/libpq.h, from 14 on; pgrx does not bind it).
+    /// Whether the client is still connected. It is in libpq/libpq.h since version 14, and pgrx
+    /// does not bind it.
     fn pq_check_connection() -> bool;
 }
 
-/// Raises a pending cancel, timeout or shutdown, and notices a client that is gone.
+/// Raises a pending cancel, timeout or shutdown.
+///
+/// # Errors
+/// [`Error::ClientGone`] if the client of the session disconnected.
 pub fn tick() -> Result<()> {
     pgrx::check_for_interrupts!();
-    // SAFETY: called on the backend's own thread. A background worker (pg_cron's) has no client to lose.
-    // It may raise: the guard turns that into unwinding.
+    // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
+    // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
     let gone =
         unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
     match gone {

@@ -1,4 +1,7 @@
-//! `jsonb` as an argument. pgrx's own type panics on what serde_json cannot read (1e400, 128 levels); this one tells.
+//! Receives arguments of type `jsonb`.
+//!
+//! pgrx's own type panics if serde_json cannot read the value (1e400, 128 levels). This type
+//! returns an error.
 
 use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::callconv::{Arg, ArgAbi};
@@ -9,18 +12,21 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use pgrx::{direct_function_call, pg_sys};
 use std::ffi::CStr;
 
-/// The text of a `jsonb`.
+/// The text of a `jsonb` argument.
 pub struct JsonText(String);
 
 impl JsonText {
-    /// The value, or an error that names the argument.
+    /// Parses the value.
+    ///
+    /// # Errors
+    /// An error for the user that names the argument, if serde_json cannot read the value.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
         serde_json::from_str(&self.0).map_err(|error| {
             Error::user(
                 SqlState::InvalidParameter,
-                format!("the JSON of {argument} cannot be used: {error}"),
+                format!("invalid JSON in argument {argument}: {error}"),
             )
-            .with_hint("Numbers must be within double precision, and lists nested less than 128 levels deep.")
+            .with_hint("Use numbers within double precision, and nest lists and objects less than 128 levels deep.")
         })
     }
 }
@@ -35,15 +41,16 @@ impl FromDatum for JsonText {
     }
 }
 
-// SAFETY: the argument is a jsonb, as the types below say, and read by `FromDatum`.
+// SAFETY: the SQL type of the argument is jsonb, as SqlTranslatable declares below, and `FromDatum`
+// reads it.
 unsafe impl<'fcx> ArgAbi<'fcx> for JsonText {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // Never null here: every argument of this type is an Option.
+        // The value is never null here, because every argument of this type is an Option.
         arg.unbox_arg_using_from_datum().unwrap_or(JsonText(String::new()))
     }
 }
 
-// SAFETY: it is a jsonb.
+// SAFETY: the SQL type is jsonb, which FromDatum above reads.
 unsafe impl SqlTranslatable for JsonText {
     const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(JsonText);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;

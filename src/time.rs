@@ -1,34 +1,41 @@
-//! Between chrono and Postgres, which counts microseconds (and days) from 2000-01-01.
+//! Converts moments and dates between chrono and Postgres.
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+/// The day from which Postgres counts days and microseconds.
 const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
     Some(day) => day,
     None => NaiveDate::MIN,
 };
 
-/// Days since then. Odoo's years have four digits at most.
+/// Days since 2000-01-01. The result fits, because Odoo's years have at most four digits.
 pub fn days(day: NaiveDate) -> i32 {
     day.signed_duration_since(EPOCH).num_days() as i32
 }
 
-/// Microseconds since then, of a UTC moment; some 290,000 years fit.
+/// Microseconds from 2000-01-01 to a moment (UTC). The range is about 290,000 years.
 pub fn micros(moment: NaiveDateTime) -> i64 {
     let since = moment.signed_duration_since(EPOCH.and_time(NaiveTime::MIN));
     since.num_microseconds().unwrap_or(i64::MAX)
 }
 
-/// A UTC moment as Postgres's timestamptz.
+/// Converts a moment (UTC) to timestamptz.
+///
+/// # Errors
+/// An internal error if the moment is outside of Postgres's range.
 pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| Error::Internal {
-        cause: "a moment is out of Postgres's range".to_owned(),
+        cause: "a moment is outside of Postgres's range".to_owned(),
     })
 }
 
-/// The UTC moment; `None` for infinity, and for years that Odoo cannot read (it knows four digits).
+/// Converts a timestamptz to a moment (UTC).
+///
+/// It returns `None` for infinity and for years that Odoo cannot read, whose years have four
+/// digits.
 pub fn moment(stamp: TimestampWithTimeZone) -> Option<NaiveDateTime> {
     let micros: pg_sys::TimestampTz = stamp.into();
     let since = chrono::TimeDelta::microseconds(micros);
