@@ -1,10 +1,12 @@
-//! A page of records as typed columns, filled by the decoder without a tree of values.
+//! Holds a page of records as typed columns, which the decoder fills without a tree of values.
 
 mod builder;
 mod cell;
+mod column;
 mod packed;
 
-pub use builder::{Column, Newest, Page, PageBuilder};
+pub use builder::{Newest, Page, PageBuilder};
+pub use column::Column;
 pub use packed::Packed;
 
 #[cfg(test)]

@@ -1,35 +1,40 @@
-//! From what somebody asks for to the columns of a mirror: which fields, into which columns, of which types.
+//! Decides which fields a new mirror has, in which columns and of which types.
 
-use super::spec::{Constant, FieldMap, OWN_COLUMNS, WRITE_DATE};
-use super::{Kind, nearest};
+use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest};
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
 
-/// Postgres cuts longer names.
+/// Longest name in bytes. Postgres truncates longer ones.
 const LONGEST_NAME: usize = 63;
 
-/// What is asked for.
+/// The request for a mirror.
 #[derive(Debug, Clone, Default)]
 pub struct MirrorRequest {
+    /// Name of the model.
     pub model: String,
-    /// Fields by name; `None` leaves the choice to [`define`].
+    /// Names of the fields. With `None`, [`define`] chooses them.
     pub fields: Option<Vec<String>>,
-    /// Columns of fields that are not to have the field's name.
+    /// Fields whose column has another name, with that name.
     pub columns: Vec<(String, String)>,
+    /// Columns with the same value in all rows.
     pub constants: Vec<Constant>,
-    /// The columns that are there already, with their types, where the table is.
+    /// The columns of an existing table with their types, or `None` for a new table.
     pub table: Option<Vec<(String, String)>>,
 }
 
-/// A column of the mirror and the field that it holds.
+/// A column of the mirror with the field that it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defined {
+    /// Field, column and type.
     pub map: FieldMap,
+    /// Label of the field.
     pub label: String,
+    /// Help text of the field.
     pub help: Option<String>,
 }
 
-/// Whether a mirror has the field unless it is told otherwise: what Odoo has to compute, and what is large, is left out.
+/// Whether a mirror has the field by default. Fields that Odoo computes and large fields are
+/// omitted.
 pub fn by_default(field: &Field) -> bool {
     field.stored
         && field.name != "id"
@@ -37,35 +42,38 @@ pub fn by_default(field: &Field) -> bool {
         && field.kind != "one2many"
 }
 
-/// Whether the model tells when a record was last written.
+/// Whether the model has a stored write date.
 pub fn has_write_date(odoo: &[Field]) -> bool {
     odoo.iter().any(|field| field.name == WRITE_DATE && field.stored)
 }
 
-/// The columns of a mirror of a model with these fields.
-pub fn define(wish: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
+/// Determines the columns of a mirror of a model with these fields.
+///
+/// # Errors
+/// An error for the user if a field or column of the request cannot be mirrored.
+pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
-        // Reports and other models on SQL views: their ids may mean something else at the next look.
+        // Reports and other models on SQL views, whose ids may denote other rows in the next query.
         return Err(invalid(
             format!(
-                "model \"{}\" cannot be mirrored: nothing in it can be written",
-                wish.model
+                "model \"{}\" cannot be mirrored: all its fields are read-only",
+                request.model
             ),
-            "It is a view of other models. Mirror those.".to_owned(),
+            "Mirror the models from which this one is computed.".to_owned(),
         ));
     }
-    let names = chosen(wish, odoo)?;
-    for (field, _) in &wish.columns {
+    let names = field_names(request, odoo)?;
+    for (field, _) in &request.columns {
         if !names.contains(field) {
             return Err(invalid(
-                format!("columns names the field \"{field}\", which is not mirrored"),
-                "Add it to fields, or take it out of columns.".to_owned(),
+                format!("columns contains field \"{field}\", which is not mirrored"),
+                "Add it to fields, or remove it from columns.".to_owned(),
             ));
         }
     }
     let mut defined: Vec<Defined> = Vec::with_capacity(names.len());
     for name in &names {
-        let one = column(wish, odoo, name)?;
+        let one = column(request, odoo, name)?;
         if defined.iter().any(|other| other.map.field == one.map.field) {
             return Err(invalid(
                 format!("field \"{name}\" is named twice"),
@@ -74,8 +82,8 @@ pub fn define(wish: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
         }
         if defined.iter().any(|other| other.map.column == one.map.column) {
             return Err(invalid(
-                format!("column \"{}\" is to hold two fields", one.map.column),
-                "Give each field a column of its own.".to_owned(),
+                format!("column \"{}\" is assigned to two fields", one.map.column),
+                "Map each field to a different column.".to_owned(),
             ));
         }
         defined.push(one);
@@ -83,53 +91,55 @@ pub fn define(wish: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     match defined.is_empty() {
         true => Err(invalid(
             "a mirror needs at least one field".to_owned(),
-            "Leave fields out to mirror all that Odoo stores.".to_owned(),
+            "Omit the argument fields to mirror all fields that Odoo stores.".to_owned(),
         )),
         false => Ok(defined),
     }
 }
 
-/// The fields by name: those asked for, else those that have a column, else all that Odoo stores.
-fn chosen(wish: &MirrorRequest, odoo: &[Field]) -> Result<Vec<String>> {
+/// The names of the fields: those requested, else those with a column, else all that Odoo stores.
+fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<String>> {
     let named = |wanted: &dyn Fn(&Field) -> bool| {
         let fields = odoo.iter().filter(|field| by_default(field) && wanted(field));
         fields.map(|field| field.name.clone()).collect()
     };
-    Ok(match (&wish.fields, &wish.table) {
+    Ok(match (&request.fields, &request.table) {
         (Some(fields), _) => fields.clone(),
-        (None, Some(_)) if !wish.columns.is_empty() => wish.columns.iter().map(|(field, _)| field.clone()).collect(),
+        (None, Some(_)) if !request.columns.is_empty() => {
+            request.columns.iter().map(|(field, _)| field.clone()).collect()
+        }
         (None, Some(table)) => named(&|field| {
-            let there = table.iter().any(|(column, _)| *column == field.name);
-            there && !taken(wish, &field.name)
+            let exists = table.iter().any(|(column, _)| *column == field.name);
+            exists && !is_reserved(request, &field.name)
         }),
         (None, None) => named(&|_| true),
     })
 }
 
-/// Where one field goes.
-fn column(wish: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
-    let field = find(&wish.model, odoo, name)?;
+/// The column for one field.
+fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
+    let field = find(&request.model, odoo, name)?;
     let made = Kind::of(field).ok_or_else(|| {
         invalid(
             format!("field \"{name}\" of type {} cannot be mirrored", field.kind),
-            "Leave it out.".to_owned(),
+            "Leave the field out.".to_owned(),
         )
     })?;
-    let mapped = wish.columns.iter().find(|(other, _)| other == name);
+    let mapped = request.columns.iter().find(|(other, _)| other == name);
     let column = mapped.map_or(name, |(_, column)| column.as_str());
-    if taken(wish, column) {
+    if is_reserved(request, column) {
         return Err(invalid(
-            format!("column \"{column}\" is the mirror's own, and cannot hold field \"{name}\""),
-            format!("Give it another column: columns => '{{\"{name}\": \"odoo_{name}\"}}'."),
+            format!("column \"{column}\" is reserved and cannot hold field \"{name}\""),
+            format!("Map the field to another column: columns => '{{\"{name}\": \"odoo_{name}\"}}'."),
         ));
     }
     if column.is_empty() || column.len() > LONGEST_NAME || column.contains('\0') {
         return Err(invalid(
-            format!("\"{column}\" cannot be the name of a column"),
-            format!("Give field \"{name}\" a column with a name of 1 to {LONGEST_NAME} bytes."),
+            format!("invalid column name \"{column}\""),
+            format!("Map field \"{name}\" to a column with a name of 1 to {LONGEST_NAME} bytes."),
         ));
     }
-    let kind = match &wish.table {
+    let kind = match &request.table {
         None => made,
         Some(table) => existing(table, field, column, made)?,
     };
@@ -144,12 +154,12 @@ fn column(wish: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
     })
 }
 
-/// A field that can be named.
+/// The field with this name.
 fn find<'a>(model: &str, odoo: &'a [Field], name: &str) -> Result<&'a Field> {
     if name == "id" {
         return Err(invalid(
             "field \"id\" is always mirrored, as column odoo_id".to_owned(),
-            "Leave it out of fields.".to_owned(),
+            "Remove it from fields.".to_owned(),
         ));
     }
     odoo.iter()
@@ -161,7 +171,7 @@ fn find<'a>(model: &str, odoo: &'a [Field], name: &str) -> Result<&'a Field> {
         })
 }
 
-/// The type of a column that is there already, if it can hold the field.
+/// The type of an existing column, which must be able to hold the field.
 fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind) -> Result<Kind> {
     let Some((_, format_type)) = table.iter().find(|(name, _)| name == column) else {
         let near = nearest(column, table.iter().map(|(name, _)| name.as_str()));
@@ -170,8 +180,14 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
             format!("the table has no column \"{column}\" for field \"{}\"", field.name),
         )
         .with_hint(match near.is_empty() {
-            true => format!("Add it, with type {}, or name another with columns.", made.sql()),
-            false => format!("Name another with columns. There are: {}.", near.join(", ")),
+            true => format!(
+                "Add a column of type {}, or map the field to another column with columns.",
+                made.sql()
+            ),
+            false => format!(
+                "Map the field to another column with columns. Similar names are: {}.",
+                near.join(", ")
+            ),
         }));
     };
     Kind::of_column(format_type)
@@ -182,14 +198,14 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
                     "column \"{column}\" of type {format_type} cannot hold field \"{}\" of type {}",
                     field.name, field.kind
                 ),
-                format!("It takes a column of type {}, without a length or scale.", made.sql()),
+                format!("Use a column of type {} without a length or scale.", made.sql()),
             )
         })
 }
 
-/// Whether a column is not for a field.
-fn taken(wish: &MirrorRequest, column: &str) -> bool {
-    OWN_COLUMNS.contains(&column) || wish.constants.iter().any(|constant| constant.column == column)
+/// Whether a column is reserved: it cannot hold a field.
+fn is_reserved(request: &MirrorRequest, column: &str) -> bool {
+    OWN_COLUMNS.contains(&column) || request.constants.iter().any(|constant| constant.column == column)
 }
 
 fn invalid(message: String, hint: String) -> Error {

@@ -1,4 +1,4 @@
-//! Tests of what `create_mirror` decides, over the fields of real Odoo servers.
+//! Tests of the choice of columns and of drift, with the fields of real Odoo servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::{Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table, by_default, define, drift};
@@ -14,7 +14,7 @@ fn recorded(name: &str) -> Vec<Field> {
         .join(name);
     let body = std::fs::read(path).unwrap();
     let Ok(Ok(Value::Struct(fields))) = decode(&body, &Limits::default()) else {
-        panic!("{name} is no struct")
+        panic!("{name} is not a struct")
     };
     fields
         .into_iter()
@@ -26,7 +26,7 @@ fn partner() -> Vec<Field> {
     recorded("odoo18/fields_get_partner.xml")
 }
 
-fn wish(fields: &[&str]) -> MirrorRequest {
+fn request(fields: &[&str]) -> MirrorRequest {
     MirrorRequest {
         model: "res.partner".into(),
         fields: Some(fields.iter().map(|field| (*field).to_owned()).collect()),
@@ -54,14 +54,14 @@ fn maps(defined: &[Defined]) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-/// SQLSTATE, message and hint.
-fn refused(wish: &MirrorRequest) -> (String, String, String) {
-    let error = define(wish, &partner()).unwrap_err();
+/// SQLSTATE, message and hint of a refused request.
+fn refused(request: &MirrorRequest) -> (String, String, String) {
+    let error = define(request, &partner()).unwrap_err();
     (error.sqlstate().to_owned(), error.to_string(), error.hint().unwrap())
 }
 
 #[test]
-fn every_type_of_odoo_has_its_column() {
+fn each_type_of_odoo_has_a_column_type() {
     for (file, version) in [("odoo18", 18), ("odoo19", 19)] {
         for field in recorded(&format!("{file}/fields_get_partner.xml")) {
             let kind = Kind::of(&field).map(Kind::sql);
@@ -92,7 +92,7 @@ fn every_type_of_odoo_has_its_column() {
 }
 
 #[test]
-fn by_default_all_that_is_stored_but_lists_of_children_and_binaries() {
+fn default_fields_are_stored_and_small() {
     let fields = partner();
     let taken: Vec<&str> = fields
         .iter()
@@ -110,14 +110,14 @@ fn by_default_all_that_is_stored_but_lists_of_children_and_binaries() {
     ] {
         assert!(taken.contains(&field), "{field}");
     }
-    // Its key, a list of children, an image, what is computed.
+    // The key, a list of children, an image and two computed fields.
     for field in ["id", "child_ids", "image_1920", "display_name", "tz_offset"] {
         assert!(fields.iter().any(|other| other.name == field), "{field}");
         assert!(!taken.contains(&field), "{field}");
     }
     let all = MirrorRequest {
         fields: None,
-        ..wish(&[])
+        ..request(&[])
     };
     let mut found: Vec<String> = define(&all, &fields)
         .unwrap()
@@ -131,12 +131,12 @@ fn by_default_all_that_is_stored_but_lists_of_children_and_binaries() {
 }
 
 #[test]
-fn named_fields_come_in_their_order_with_their_columns() {
-    let wish = MirrorRequest {
+fn requested_fields_keep_their_order() {
+    let request = MirrorRequest {
         columns: columns(&[("name", "title")]),
-        ..wish(&["parent_id", "name", "child_ids", "image_128"])
+        ..request(&["parent_id", "name", "child_ids", "image_128"])
     };
-    let defined = define(&wish, &partner()).unwrap();
+    let defined = define(&request, &partner()).unwrap();
     assert_eq!(
         maps(&defined),
         [
@@ -150,75 +150,75 @@ fn named_fields_come_in_their_order_with_their_columns() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_what_may_be_meant() {
-    let (state, message, hint) = refused(&wish(&["name", "emial"]));
+fn invalid_requests_are_refused_with_suggestions() {
+    let (state, message, hint) = refused(&request(&["name", "emial"]));
     assert_eq!(
         (state.as_str(), message.as_str()),
         ("42703", "Odoo has no field \"emial\" in model \"res.partner\"")
     );
     assert!(hint.contains("email"), "{hint}");
-    let (_, _, hint) = refused(&wish(&["xyzzyx"]));
+    let (_, _, hint) = refused(&request(&["xyzzyx"]));
     assert!(hint.contains("spelling"), "{hint}");
     let constant = Constant {
         column: "tenant".into(),
         value: "acme".into(),
     };
-    for (wish, words) in [
-        (wish(&["id"]), "odoo_id"),
-        (wish(&[]), "at least one"),
-        (wish(&["name", "email", "name"]), "twice"),
+    for (request, words) in [
+        (request(&["id"]), "odoo_id"),
+        (request(&[]), "at least one"),
+        (request(&["name", "email", "name"]), "twice"),
         (
             MirrorRequest {
                 columns: columns(&[("name", "email")]),
-                ..wish(&["name", "email"])
+                ..request(&["name", "email"])
             },
             "two fields",
         ),
         (
             MirrorRequest {
                 columns: columns(&[("name", "odoo_id")]),
-                ..wish(&["name"])
+                ..request(&["name"])
             },
-            "the mirror's own",
+            "is reserved",
         ),
         (
             MirrorRequest {
                 columns: columns(&[("name", "tenant")]),
                 constants: vec![constant],
-                ..wish(&["name"])
+                ..request(&["name"])
             },
-            "the mirror's own",
+            "is reserved",
         ),
         (
             MirrorRequest {
                 columns: columns(&[("nmae", "x")]),
-                ..wish(&["name"])
+                ..request(&["name"])
             },
             "not mirrored",
         ),
         (
             MirrorRequest {
                 columns: columns(&[("name", "")]),
-                ..wish(&["name"])
+                ..request(&["name"])
             },
-            "name of a column",
+            "invalid column name",
         ),
         (
             MirrorRequest {
                 columns: vec![("name".into(), "ä".repeat(32))],
-                ..wish(&["name"])
+                ..request(&["name"])
             },
-            "name of a column",
+            "invalid column name",
         ),
     ] {
-        let (state, message, _) = refused(&wish);
+        let (state, message, _) = refused(&request);
         assert_eq!(state, "22023", "{message}");
         assert!(message.contains(words), "{message}");
     }
 }
 
 #[test]
-fn an_existing_table_keeps_its_types_where_they_fit() {
+fn existing_columns_keep_types_that_fit() {
     let table = columns(&[
         ("odoo_id", "bigint"),
         ("name", "character varying"),
@@ -233,7 +233,7 @@ fn an_existing_table_keeps_its_types_where_they_fit() {
     let into = |fields: &[&str], pairs: &[(&str, &str)]| MirrorRequest {
         table: Some(table.clone()),
         columns: columns(pairs),
-        ..wish(fields)
+        ..request(fields)
     };
     let defined = define(
         &into(&["name", "color", "partner_latitude", "write_date", "comment"], &[]),
@@ -244,7 +244,7 @@ fn an_existing_table_keeps_its_types_where_they_fit() {
         maps(&defined).iter().map(|(.., kind)| *kind).collect::<Vec<_>>(),
         ["text", "bigint", "double precision", "timestamptz", "jsonb"]
     );
-    // Rounded or without a zone, a value would not come back as it went in, and every run would write it again.
+    // These types change values, so every run would write the rows again.
     for (field, column) in [
         ("partner_longitude", "partner_longitude"),
         ("create_date", "since"),
@@ -254,11 +254,11 @@ fn an_existing_table_keeps_its_types_where_they_fit() {
         let (state, message, hint) = refused(&into(&[field], &[(field, column)]));
         assert_eq!(state, "22023");
         assert!(message.contains("cannot hold"), "{message}");
-        assert!(hint.contains("It takes a column of type"), "{hint}");
+        assert!(hint.contains("Use a column of type"), "{hint}");
     }
     let (state, _, hint) = refused(&into(&["email"], &[("email", "nmae")]));
     assert_eq!((state.as_str(), hint.contains("name")), ("42703", true), "{hint}");
-    // No fields named: those that columns names, else those that have a column.
+    // Without fields, the request means the fields in columns, else those that have a column.
     let some = MirrorRequest {
         fields: None,
         ..into(&[], &[("email", "name")])
@@ -272,7 +272,7 @@ fn an_existing_table_keeps_its_types_where_they_fit() {
     let all = MirrorRequest {
         fields: None,
         table: Some(table),
-        ..wish(&[])
+        ..request(&[])
     };
     let found: Vec<String> = define(&all, &partner())
         .unwrap()
@@ -283,22 +283,22 @@ fn an_existing_table_keeps_its_types_where_they_fit() {
 }
 
 #[test]
-fn a_model_in_which_nothing_can_be_written_is_a_view() {
+fn model_with_only_readonly_fields_is_refused() {
     let read_only = |mut field: Field| {
         field.readonly = true;
         field
     };
     let mut fields: Vec<Field> = partner().into_iter().map(read_only).collect();
-    // Some models can only be read, and are tables nevertheless: those tell when they were written.
-    assert!(define(&wish(&["name"]), &fields).is_ok());
+    // Some read-only models are tables. They have a write date.
+    assert!(define(&request(&["name"]), &fields).is_ok());
     fields.retain(|field| field.name != "write_date");
-    let error = define(&wish(&["name"]), &fields).unwrap_err();
+    let error = define(&request(&["name"]), &fields).unwrap_err();
     assert!(error.to_string().contains("cannot be mirrored"), "{error}");
 }
 
 #[test]
-fn drift_is_what_a_column_can_no_longer_hold() {
-    let defined = define(&wish(&["name", "color", "email", "parent_id"]), &partner()).unwrap();
+fn missing_and_incompatible_fields_are_drift() {
+    let defined = define(&request(&["name", "color", "email", "parent_id"]), &partner()).unwrap();
     let fields: Vec<FieldMap> = defined.into_iter().map(|defined| defined.map).collect();
     assert_eq!(drift(&fields, &partner()), []);
     let mut odoo = partner();
@@ -306,7 +306,7 @@ fn drift_is_what_a_column_can_no_longer_hold() {
     for field in &mut odoo {
         match field.name.as_str() {
             "color" => field.kind = "char".into(),
-            // Still text.
+            // The column can hold this type.
             "name" => field.kind = "html".into(),
             _ => {}
         }
@@ -330,8 +330,8 @@ fn drift_is_what_a_column_can_no_longer_hold() {
 }
 
 #[test]
-fn what_drifted_is_left_out_until_everything_is_read() {
-    let defined = define(&wish(&["name", "color"]), &partner()).unwrap();
+fn drifted_fields_are_omitted_until_a_full_run() {
+    let defined = define(&request(&["name", "color"]), &partner()).unwrap();
     let gone = |field: &str| Drift {
         field: field.to_owned(),
         problem: Problem::Gone,
@@ -353,12 +353,12 @@ fn what_drifted_is_left_out_until_everything_is_read() {
 }
 
 #[test]
-fn a_table_is_made_with_its_key_its_types_and_its_comments() {
+fn new_table_has_key_types_and_comments() {
     let table = Table {
         schema: "my ipai".into(),
         name: "o'brien".into(),
     };
-    let mut defined = define(&wish(&["name", "category_id"]), &partner()).unwrap();
+    let mut defined = define(&request(&["name", "category_id"]), &partner()).unwrap();
     defined[0].help = Some("The person's name".into());
     let constants = [ddl::ConstantColumn {
         name: "tenant",

@@ -1,36 +1,39 @@
-//! The column types that a mirror can have.
+//! Defines the column types of a mirror.
 
 use ipai_odoo::Field;
 use serde::{Deserialize, Serialize};
 
-/// Type of a column, and with it how values of Odoo are read.
+/// The type of a column, which also determines how values of Odoo are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// char, text, html, selection, reference
+    /// `text`, for char, text, html, selection and reference.
     Text,
-    /// integer
+    /// `integer`, for integer.
     Integer,
-    /// many2one, many2one_reference: the id
+    /// `bigint`, for the id of many2one and many2one_reference.
     Bigint,
-    /// float without digits
+    /// `double precision`, for float without digits.
     Double,
-    /// monetary, float with digits
+    /// `numeric`, for monetary and float with digits.
     Numeric,
+    /// `boolean`, for boolean.
     Boolean,
+    /// `date`, for date.
     Date,
-    /// datetime, which Odoo keeps in UTC
+    /// `timestamptz`, for datetime, which Odoo stores in UTC.
     Timestamptz,
-    /// many2many, one2many: the ids, sorted
+    /// `bigint[]`, for the sorted ids of many2many and one2many.
     #[serde(rename = "bigint[]")]
     BigintArray,
-    /// json, properties
+    /// `jsonb`, for json and properties.
     Jsonb,
-    /// binary
+    /// `bytea`, for binary and image.
     Bytea,
 }
 
 impl Kind {
+    /// All types.
     pub const ALL: [Kind; 11] = [
         Kind::Text,
         Kind::Integer,
@@ -45,7 +48,8 @@ impl Kind {
         Kind::Bytea,
     ];
 
-    /// The type of the column that a mirror makes for a field; `None` for a type of Odoo's that is not known here.
+    /// The type of the column that a mirror creates for a field, or `None` for an unknown type of
+    /// Odoo.
     pub fn of(field: &Field) -> Option<Kind> {
         Some(match field.kind.as_str() {
             "char" | "text" | "html" | "selection" | "reference" => Kind::Text,
@@ -64,8 +68,9 @@ impl Kind {
         })
     }
 
-    /// Whether a column of this type can hold every value of the field. A table of the user's own may have wider types than a
-    /// mirror makes.
+    /// Whether a column of this type can hold every value of the field.
+    ///
+    /// A table that the user made may have wider types than a mirror creates.
     pub fn takes(self, field: &Field) -> bool {
         let Some(made) = Kind::of(field) else {
             return false;
@@ -80,15 +85,16 @@ impl Kind {
             )
     }
 
-    /// The type of an existing column, as `format_type` names it. Types that would not keep a value as it came are none: each
-    /// run would find the row changed.
+    /// The type of an existing column, by its name from `format_type`.
+    ///
+    /// `None` for types that change values. With such a type each run would find the rows changed.
     pub fn of_column(format_type: &str) -> Option<Kind> {
-        let plain = match format_type {
+        let name = match format_type {
             "timestamp with time zone" => "timestamptz",
             "character varying" => "text",
             name => name,
         };
-        Kind::ALL.into_iter().find(|kind| kind.sql() == plain)
+        Kind::ALL.into_iter().find(|kind| kind.sql() == name)
     }
 
     /// The type's name in SQL.

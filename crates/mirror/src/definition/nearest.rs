@@ -1,6 +1,6 @@
-//! What somebody may have meant by a name that does not exist.
+//! Suggests existing names for a name that does not exist.
 
-/// Up to three of the names that look most like `name`, best first; none where nothing comes close.
+/// Returns up to three names that are most similar to `name`, the best first.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     const ALIKE: f64 = 0.75;
     let mut found: Vec<(f64, &str)> = names
@@ -17,7 +17,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn the_likest_names_come_first() {
+    fn most_similar_names_come_first() {
         let names = ["name", "email", "phone", "parent_id", "partner_share"];
         assert_eq!(nearest("emial", names), ["email"]);
         assert_eq!(nearest("parner_id", names), ["parent_id", "partner_share"]);

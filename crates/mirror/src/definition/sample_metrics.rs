@@ -1,13 +1,16 @@
-//! The reference mirror: `ipai.sample.metric` into `ipai.ipai_sample_metrics`, the table that the first
-//! migration makes. A mirror like any other: only its description is built in.
+//! Describes the sample mirror: `ipai.sample.metric` in `ipai.ipai_sample_metrics`.
+//!
+//! The first migration creates the table. Only the description of the mirror is built in.
 
 use super::{FieldMap, Kind, Table};
 
+/// Name of the mirror.
 pub const NAME: &str = "sample_metrics";
+/// Name of the model.
 pub const MODEL: &str = "ipai.sample.metric";
-/// What marks a metric as an alert.
+/// The field that flags metrics.
 pub const FLAG_FIELD: &str = "is_alert";
-/// The migration that makes the table.
+/// The migration that creates the table.
 pub const MIGRATION: &str = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql";
 
 const FIELDS: [(&str, Kind); 10] = [
@@ -23,6 +26,7 @@ const FIELDS: [(&str, Kind); 10] = [
     ("active", Kind::Boolean),
 ];
 
+/// The table.
 pub fn target() -> Table {
     Table {
         schema: "ipai".to_owned(),
@@ -30,7 +34,7 @@ pub fn target() -> Table {
     }
 }
 
-/// Columns have the names of their fields.
+/// The mirrored fields. Columns have the names of their fields.
 pub fn fields() -> Vec<FieldMap> {
     FIELDS
         .iter()

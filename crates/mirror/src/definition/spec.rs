@@ -1,72 +1,70 @@
-//! A mirror: everything that the sync of one model needs to know.
+//! Defines a mirror: what a run reads from Odoo, and into which table.
 
-use super::{Drift, Kind};
+use super::{Drift, FieldMap, Kind};
 use ipai_odoo::Scope;
-use serde::{Deserialize, Serialize};
+use ipai_odoo::error::{Error, Result, SqlState};
 
-/// A table of the local database.
+/// A table of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// Name of the schema.
     pub schema: String,
+    /// Name of the table.
     pub name: String,
 }
 
-/// One field of Odoo and the column that holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldMap {
-    /// Name of the field in Odoo.
-    pub field: String,
-    /// Name of the column in the target table.
-    pub column: String,
-    #[serde(rename = "type")]
-    pub kind: Kind,
-}
-
-/// One column of a mirror that holds the same in every row.
+/// A column that has the same value in all rows of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constant {
+    /// Name of the column.
     pub column: String,
-    /// As text; the column may have any type.
+    /// The value as text. The column may have any type.
     pub value: String,
 }
 
-/// One Odoo model mirrored into one table.
+/// A mirror: a model of Odoo and the table that holds its records.
 #[derive(Debug, Clone)]
 pub struct Mirror {
+    /// Name of the mirror.
     pub name: String,
-    /// Foreign server of the Odoo database.
+    /// Name of the foreign server.
     pub server: String,
+    /// The table that holds the rows.
     pub target: Table,
+    /// The records to read.
     pub scope: Scope,
+    /// The mirrored fields.
     pub fields: Vec<FieldMap>,
-    /// Those of the fields that a run leaves out, because Odoo no longer has them so.
+    /// The drifted fields, which a run omits.
     pub drift: Vec<Drift>,
-    /// Columns that hold the same in every row of this mirror: part of its key, so that several mirrors can share a table.
+    /// Columns with the same value in all rows of the mirror.
+    ///
+    /// They are part of the key, so that several mirrors can share a table.
     pub constants: Vec<Constant>,
-    /// Whether the model tells when a record was last written.
+    /// Whether the model has a write date.
     pub has_write_date: bool,
-    /// Most records asked for in one call.
+    /// Largest number of records in a page.
     pub page_size: u32,
-    /// Largest part of the rows (0 to 1) that one run may delete; 100 rows are always allowed.
+    /// Largest part of the rows (0 to 1) that one run may delete. It may always delete 100 rows.
     pub max_delete_ratio: f64,
-    /// Boolean field of Odoo that marks alerts, to be counted.
+    /// Boolean field of Odoo that flags records, which the mirror counts.
     pub flag_field: Option<String>,
 }
 
 impl Table {
-    /// As a person reads it: `schema.name`.
+    /// The name for messages: `schema.name`.
     pub fn display(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
 }
 
 impl Mirror {
-    /// The column of the field that marks alerts.
+    /// The column of the field that flags records.
     pub fn flag_column(&self) -> Option<&str> {
         self.flag_field.as_deref().and_then(|field| self.flag(field))
     }
 
-    /// The column of a boolean field, where it is mirrored.
+    /// The column of a boolean field, if the mirror has it.
     pub fn flag(&self, field: &str) -> Option<&str> {
         let map = self
             .fields
@@ -75,14 +73,17 @@ impl Mirror {
         Some(&map.column)
     }
 
-    /// Whether records hold lists of other records' ids, or may: a table of one's own may have them as JSON.
+    /// Whether columns hold, or may hold, lists of ids of other records.
+    ///
+    /// A table that the user made may have such lists as JSON.
     pub fn has_lists(&self) -> bool {
         let list = |kind| matches!(kind, Kind::BigintArray | Kind::Jsonb);
         self.fields.iter().any(|map| list(map.kind))
     }
 
-    /// Fields to ask Odoo for: those of the columns, and the write date, by which the cursor moves.
-    /// (`id` always comes.)
+    /// The fields to read from Odoo: those of the columns, and the write date for the cursor.
+    ///
+    /// Odoo always sends `id`.
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
         if self.has_write_date && !fields.iter().any(|field| field == WRITE_DATE) {
@@ -90,16 +91,56 @@ impl Mirror {
         }
         fields
     }
+
+    /// The fields without the drifted ones.
+    pub fn read_fields(&self) -> impl Iterator<Item = &FieldMap> {
+        let drifted = |map: &FieldMap| self.drift.iter().any(|drift| drift.field == map.field);
+        self.fields.iter().filter(move |map| !drifted(map))
+    }
+
+    /// Known drift that is no longer found: fields that Odoo has again.
+    pub fn back<'a>(&'a self, found: &'a [Drift]) -> impl Iterator<Item = &'a Drift> {
+        let again = |known: &Drift| found.iter().any(|drift| drift.field == known.field);
+        self.drift.iter().filter(move |known| !again(known))
+    }
+
+    /// Replaces the known drift with the drift that was found, and returns the old one.
+    ///
+    /// Fields that Odoo has again stay drifted unless the run reads all records. Only such a run
+    /// fills them in all rows.
+    pub fn drifts(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
+        if !all {
+            let back: Vec<Drift> = self.back(&found).cloned().collect();
+            found.extend(back);
+        }
+        std::mem::replace(&mut self.drift, found)
+    }
+
+    /// The mirror without its drifted fields.
+    ///
+    /// # Errors
+    /// An error for the user if no field is left.
+    pub fn readable(&self) -> Result<Mirror> {
+        let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
+        match fields.is_empty() {
+            true => Err(Error::user(
+                SqlState::UndefinedColumn,
+                format!("Odoo no longer has any field of mirror \"{}\"", self.name),
+            )
+            .with_hint("Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror().")),
+            false => Ok(Mirror { fields, ..self.clone() }),
+        }
+    }
 }
 
 /// Key column of every mirror table: the record's id in Odoo.
 pub const ODOO_ID: &str = "odoo_id";
 
-/// Columns of a mirror table that are not the mirror's to write.
+/// Columns of a mirror table that hold no field.
 pub const OWN_COLUMNS: [&str; 3] = [ODOO_ID, "inserted_at", "updated_at"];
 
-/// Odoo's field of records that can be archived.
+/// Odoo's field that is false for archived records.
 pub const ACTIVE: &str = "active";
 
-/// Odoo's log-access field that tells when a record was last written.
+/// Odoo's field with the write date of a record.
 pub const WRITE_DATE: &str = "write_date";

@@ -1,139 +1,44 @@
-//! One page of records as typed columns: what the decoder fills and a sink writes.
+//! Builds a page of typed columns from the rows that the decoder reads.
 
-use super::{Packed, cell};
-use crate::definition::{Kind, Mirror, WRITE_DATE};
-use chrono::{NaiveDate, NaiveDateTime};
+use super::{Column, cell};
+use crate::definition::{Mirror, WRITE_DATE};
+use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
 use std::ops::Range;
 
-/// The cells of one column, a row each.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Column {
-    Text(Packed),
-    Integer(Vec<Option<i32>>),
-    Bigint(Vec<Option<i64>>),
-    Double(Vec<Option<f64>>),
-    /// Decimal text: exact, and of any size.
-    Numeric(Packed),
-    Boolean(Vec<Option<bool>>),
-    Date(Vec<Option<NaiveDate>>),
-    /// UTC
-    Timestamptz(Vec<Option<NaiveDateTime>>),
-    /// Text as Postgres reads it: `{1,2}`
-    BigintArray(Packed),
-    /// JSON text
-    Jsonb(Packed),
-    Bytea(Packed),
-}
-
-impl Column {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Text => Column::Text(Packed::default()),
-            Kind::Integer => Column::Integer(Vec::new()),
-            Kind::Bigint => Column::Bigint(Vec::new()),
-            Kind::Double => Column::Double(Vec::new()),
-            Kind::Numeric => Column::Numeric(Packed::default()),
-            Kind::Boolean => Column::Boolean(Vec::new()),
-            Kind::Date => Column::Date(Vec::new()),
-            Kind::Timestamptz => Column::Timestamptz(Vec::new()),
-            Kind::BigintArray => Column::BigintArray(Packed::default()),
-            Kind::Jsonb => Column::Jsonb(Packed::default()),
-            Kind::Bytea => Column::Bytea(Packed::default()),
-        }
-    }
-
-    pub(super) fn push_null(&mut self) {
-        match self {
-            Column::Text(cells)
-            | Column::Numeric(cells)
-            | Column::BigintArray(cells)
-            | Column::Jsonb(cells)
-            | Column::Bytea(cells) => cells.push(None),
-            Column::Integer(cells) => cells.push(None),
-            Column::Bigint(cells) => cells.push(None),
-            Column::Double(cells) => cells.push(None),
-            Column::Boolean(cells) => cells.push(None),
-            Column::Date(cells) => cells.push(None),
-            Column::Timestamptz(cells) => cells.push(None),
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        match self {
-            Column::Text(cells)
-            | Column::Numeric(cells)
-            | Column::BigintArray(cells)
-            | Column::Jsonb(cells)
-            | Column::Bytea(cells) => cells.len(),
-            Column::Integer(cells) => cells.len(),
-            Column::Bigint(cells) => cells.len(),
-            Column::Double(cells) => cells.len(),
-            Column::Boolean(cells) => cells.len(),
-            Column::Date(cells) => cells.len(),
-            Column::Timestamptz(cells) => cells.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Some of the cells.
-    fn part(&self, rows: Range<usize>) -> Self {
-        match self {
-            Column::Text(cells) => Column::Text(cells.part(rows)),
-            Column::Integer(cells) => Column::Integer(cells[rows].to_vec()),
-            Column::Bigint(cells) => Column::Bigint(cells[rows].to_vec()),
-            Column::Double(cells) => Column::Double(cells[rows].to_vec()),
-            Column::Numeric(cells) => Column::Numeric(cells.part(rows)),
-            Column::Boolean(cells) => Column::Boolean(cells[rows].to_vec()),
-            Column::Date(cells) => Column::Date(cells[rows].to_vec()),
-            Column::Timestamptz(cells) => Column::Timestamptz(cells[rows].to_vec()),
-            Column::BigintArray(cells) => Column::BigintArray(cells.part(rows)),
-            Column::Jsonb(cells) => Column::Jsonb(cells.part(rows)),
-            Column::Bytea(cells) => Column::Bytea(cells.part(rows)),
-        }
-    }
-
-    /// As many cells, all unset.
-    fn unset(&self) -> Self {
-        let mut column = self.part(0..0);
-        for _ in 0..self.len() {
-            column.push_null();
-        }
-        column
-    }
-}
-
-/// Records in ascending order of their ids, a column for each field of the mirror.
+/// Records in ascending order of their ids, with a column for each field of the mirror.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
+    /// The ids of the records.
     pub ids: Vec<i64>,
-    /// In the order of the mirror's fields.
+    /// The columns, in the order of the mirror's fields.
     pub columns: Vec<Column>,
-    /// The record that was written last.
+    /// The record with the latest write date.
     pub newest: Option<Newest>,
 }
 
-/// A record and when it was written (UTC, whole seconds), in that order.
+/// A record and its write date. The order is by write date, then by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Newest {
+    /// The write date (UTC, whole seconds).
     pub written: NaiveDateTime,
+    /// Id of the record.
     pub id: i64,
 }
 
 impl Page {
+    /// Number of records.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Some of the records.
+    /// The records in a range. `newest` stays that of the whole page.
     pub fn part(&self, rows: Range<usize>) -> Self {
         Page {
             ids: self.ids[rows.clone()].to_vec(),
@@ -142,7 +47,9 @@ impl Page {
         }
     }
 
-    /// The same records with other cells in one column: those of the given records of another page, or none.
+    /// The same records with other cells in one column.
+    ///
+    /// The cells are those of the given records of another page, or unset.
     pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
         let mut page = self.clone();
         page.columns[column] = match other {
@@ -153,29 +60,33 @@ impl Page {
     }
 }
 
-/// Where the value of a member goes.
+/// Numbers of columns for the decoder: the id, a write date that is not mirrored, the first field.
 const ID: usize = 0;
 const WRITTEN: usize = 1;
 const FIRST_FIELD: usize = 2;
 
-/// Fills a [`Page`] from the decoder and refuses what Odoo was not asked for.
+/// Fills a [`Page`] with rows, and refuses rows that do not match the request.
 pub struct PageBuilder<'a> {
     mirror: &'a Mirror,
-    /// Every id must be greater than the one before, beginning with this.
+    /// The previous id. The next one must be greater.
     after: i64,
-    /// At most so many rows were asked for.
+    /// Largest number of rows.
     most: u64,
     page: Page,
     id: Option<i64>,
-    /// The row's write date, and whether it had one.
+    /// The write date of the current row, if it is set.
     written: Option<NaiveDateTime>,
+    /// Whether the current row has a write date, even an unset one.
     has_written: bool,
     write_date_field: Option<usize>,
-    /// A misfit whose row's id is not known yet: Odoo sends the id first, but nothing promises it.
+    /// The first value of the current row that does not fit, with its field.
+    ///
+    /// The error needs the id of the row, which may come later.
     misfit: Option<(usize, cell::Misfit)>,
 }
 
 impl<'a> PageBuilder<'a> {
+    /// Makes a builder for at most `most` rows with ids greater than `after`.
     pub fn new(mirror: &'a Mirror, after: i64, most: u64) -> Self {
         let columns = mirror.fields.iter().map(|map| Column::new(map.kind)).collect();
         PageBuilder {
@@ -195,6 +106,7 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
+    /// The page of all complete rows.
     pub fn finish(self) -> Page {
         self.page
     }

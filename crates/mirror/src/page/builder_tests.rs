@@ -1,17 +1,15 @@
-//! Tests of cells and pages: each kind with right and wrong values, damaged rows, and the recorded answers.
+//! Tests of cells and pages: valid and invalid values, damaged rows and recorded answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::fs;
-use std::path::Path;
-
-use chrono::{NaiveDate, NaiveDateTime};
 
 use super::{Column, Newest, Packed, Page, PageBuilder};
 use crate::definition::sample_metrics;
 use crate::{FieldMap, Kind, Mirror};
+use chrono::{NaiveDate, NaiveDateTime};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{Limits, Value, decode, decode_rows, encode_call};
+use std::fs;
+use std::path::Path;
 
 pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
     Mirror {
@@ -70,7 +68,7 @@ fn answer(rows: &[Value]) -> String {
     )
 }
 
-/// The page that an answer makes when `most` rows after the id `after` were asked for.
+/// The page from the answer to a request for `most` rows after the id `after`.
 fn page_of(mirror: &Mirror, after: i64, most: u64, body: &[u8]) -> Result<Page> {
     let mut builder = PageBuilder::new(mirror, after, most);
     decode_rows(body, &Limits::default(), &mut builder)?.expect("no fault");
@@ -81,7 +79,7 @@ fn page(mirror: &Mirror, rows: &[Value]) -> Result<Page> {
     page_of(mirror, 0, 1_000, answer(rows).as_bytes())
 }
 
-/// What a mirror of one field makes of one value, sent as Odoo would.
+/// The column of a mirror with one field and one row with this value.
 fn cell(kind: Kind, value: Value) -> Result<Column> {
     let mirror = mirror(fields(&[("f", kind)]));
     let rows = [row(&[("id", 7.into()), ("f", value), ("write_date", false.into())])];
@@ -103,12 +101,12 @@ fn list(values: impl IntoIterator<Item = Value>) -> Value {
 }
 
 #[test]
-fn unset_values_are_null() {
+fn unset_values_become_null() {
     for kind in Kind::ALL {
         for value in [Value::Nil, Value::Bool(false)] {
             let found = cell(kind, value.clone()).unwrap();
             let expected = match kind {
-                // Here false is a value.
+                // For a boolean, false is a value.
                 Kind::Boolean if value != Value::Nil => Column::Boolean(vec![Some(false)]),
                 Kind::Text => Column::Text(unset()),
                 Kind::Integer => Column::Integer(vec![None]),
@@ -186,7 +184,7 @@ fn values_that_fit_become_cells() {
         (Kind::Boolean, true.into(), Column::Boolean(vec![Some(true)])),
         (Kind::Date, "2026-01-06".into(), day(2026, 1, 6)),
         (Kind::Date, "2028-02-29".into(), day(2028, 2, 29)),
-        // Odoo does not pad years.
+        // Odoo does not pad years below 1000.
         (Kind::Date, "1-01-01".into(), day(1, 1, 1)),
         (Kind::Date, "999-12-31".into(), day(999, 12, 31)),
         (Kind::Date, "9999-12-31".into(), day(9999, 12, 31)),
@@ -229,16 +227,16 @@ fn values_that_fit_become_cells() {
     for (kind, value, expected) in cases {
         assert_eq!(cell(kind, value.clone()), Ok(expected), "{kind:?} from {value:?}");
     }
-    // No two NaN are equal.
+    // NaN is not equal to itself.
     assert!(matches!(cell(Kind::Double, f64::NAN.into()).unwrap(),
         Column::Double(cells) if cells[0].is_some_and(f64::is_nan)));
 }
 
-/// A text that no error may show.
+/// A text that no error may contain.
 const SECRET: &str = "tell nobody";
 
 #[test]
-fn values_that_do_not_fit_are_refused_and_not_shown() {
+fn refused_values_are_not_shown() {
     let number = || Value::Int(424_242);
     let secret = || Value::String(SECRET.into());
     let structure = || row(&[(SECRET, SECRET.into())]);
@@ -306,7 +304,7 @@ fn values_that_do_not_fit_are_refused_and_not_shown() {
         ),
         (Kind::Bytea, number(), "found a whole number, expected binary data"),
         (Kind::Bytea, secret(), "the text is not base64"),
-        // What Odoo sends with bin_size in the context.
+        // Odoo sends this with bin_size in the context.
         (Kind::Bytea, "75.00 bytes".into(), "the text is not base64"),
     ];
     for integer in [2_147_483_648, -2_147_483_649, i64::MAX] {
@@ -375,7 +373,7 @@ fn values_that_do_not_fit_are_refused_and_not_shown() {
 }
 
 #[test]
-fn a_misfit_names_its_record_wherever_the_id_stands() {
+fn error_of_a_value_names_the_record() {
     let mirror = mirror(fields(&[("a", Kind::Integer), ("b", Kind::Integer)]));
     let fine = row(&[
         ("id", 3.into()),
@@ -392,11 +390,11 @@ fn a_misfit_names_its_record_wherever_the_id_stands() {
     let Err(Error::Value { model, id, field, .. }) = page(&mirror, &[fine, late]) else {
         panic!("no misfit")
     };
-    // Of two misfits the first.
+    // Of two values that do not fit, the error names the first.
     assert_eq!((model.as_str(), id, field.as_str()), ("x.model", 5, "b"));
 }
 
-/// Why the answer with these rows is refused, when two rows after the id 10 were asked for.
+/// The cause for which these rows are refused as the answer to a request for two rows after id 10.
 fn refusal(rows: &[Value]) -> String {
     let mirror = mirror(fields(&[("a", Kind::Integer)]));
     match page_of(&mirror, 10, 2, answer(rows).as_bytes()) {
@@ -406,7 +404,7 @@ fn refusal(rows: &[Value]) -> String {
 }
 
 #[test]
-fn rows_that_odoo_was_not_asked_for_are_refused() {
+fn rows_that_do_not_match_the_request_are_refused() {
     let a = || ("a", Value::Int(1));
     let written = || ("write_date", Value::Bool(false));
     let id = |id: i64| ("id", Value::Int(id));
@@ -449,16 +447,16 @@ fn rows_that_odoo_was_not_asked_for_are_refused() {
         let cause = "the rows are not in ascending order of the ids asked for";
         assert_eq!(refusal(&rows), cause, "{ids:?}");
     }
-    // What one row has does not stand for the next.
+    // The write date of one row does not count for the next.
     let rows = [whole(11), row(&[id(12), a()])];
     assert_eq!(refusal(&rows), "a row lacks the field \"write_date\"");
-    // A field that one row lacks is not taken from the next.
+    // A field that one row lacks cannot come from the next row.
     let rows = [row(&[id(11), written()]), row(&[id(12), a(), a(), written()])];
     assert_eq!(refusal(&rows), "a row lacks the field \"a\"");
 }
 
 #[test]
-fn the_last_ids_of_all_fit() {
+fn greatest_possible_ids_are_accepted() {
     let mirror = mirror(fields(&[]));
     let rows = [i64::MAX - 1, i64::MAX].map(|id| row(&[("id", id.into()), ("write_date", false.into())]));
     let page = page_of(&mirror, i64::MAX - 2, 2, answer(&rows).as_bytes()).unwrap();
@@ -479,7 +477,7 @@ fn fields_that_are_not_mirrored_are_skipped() {
 }
 
 #[test]
-fn the_greatest_write_date_is_kept() {
+fn newest_record_has_the_latest_write_date() {
     let plain = mirror(Vec::new());
     let mirrored = mirror(fields(&[("write_date", Kind::Timestamptz)]));
     let early = moment(2026, 1, 6, 10, 0, 0);
@@ -507,7 +505,7 @@ fn the_greatest_write_date_is_kept() {
 }
 
 #[test]
-fn a_mirrored_write_date_that_does_not_fit_is_a_misfit() {
+fn invalid_mirrored_write_date_is_an_error_of_the_value() {
     let mirror = mirror(fields(&[("write_date", Kind::Timestamptz)]));
     let rows = [row(&[("id", 1.into()), ("write_date", SECRET.into())])];
     let error = page(&mirror, &rows).unwrap_err();
@@ -518,7 +516,7 @@ fn a_mirrored_write_date_that_does_not_fit_is_a_misfit() {
 }
 
 #[test]
-fn the_write_date_is_asked_for_once() {
+fn write_date_is_requested_once() {
     let plain = mirror(fields(&[("a", Kind::Integer)]));
     assert_eq!(plain.wanted_fields(), ["a", "write_date"]);
     let mirrored = mirror(fields(&[("write_date", Kind::Timestamptz), ("a", Kind::Integer)]));
@@ -526,7 +524,7 @@ fn the_write_date_is_asked_for_once() {
 }
 
 #[test]
-fn an_answer_without_rows_is_an_empty_page() {
+fn answer_without_rows_is_an_empty_page() {
     let page = page(&mirror(fields(&[("a", Kind::Integer)])), &[]).unwrap();
     assert!(page.is_empty());
     assert_eq!((page.len(), page.newest), (0, None));
@@ -542,7 +540,7 @@ fn recorded(version: &str, name: &str) -> Vec<u8> {
     fs::read(corpus.join(version).join(format!("{name}.xml"))).unwrap()
 }
 
-/// The cell as the value that Odoo would send with `load=''`. Dates in the form of chrono.
+/// The cell as the value that Odoo sends with an empty `load`. Dates have the format of chrono.
 fn sent(column: &Column, row: usize) -> Value {
     let sent = match column {
         Column::Text(cells) => {
@@ -559,7 +557,7 @@ fn sent(column: &Column, row: usize) -> Value {
 }
 
 #[test]
-fn every_recorded_record_becomes_the_row_that_it_is() {
+fn recorded_records_become_equal_rows() {
     for version in ["odoo18", "odoo19"] {
         let files = fs::read_dir(
             Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -590,7 +588,7 @@ fn every_recorded_record_becomes_the_row_that_it_is() {
                         Value::String(date) if map.field == "date" => Value::String(format!("{date:0>10}")),
                         value => value.clone(),
                     };
-                    // Debug, because NaN is not equal to itself and -0 is equal to 0.
+                    // Compares debug texts, because NaN is not equal to itself and -0 equals 0.
                     let found = format!("{:?}", sent(column, row));
                     let place = format!("{version}/{name} row {row} {}", map.field);
                     assert_eq!(found, format!("{expected:?}"), "{place}");
@@ -611,7 +609,7 @@ fn recorded_cell(version: &str, name: &str, field: &str) -> Value {
 }
 
 #[test]
-fn what_odoo_writes_in_its_own_way_is_understood() {
+fn special_values_of_odoo_are_understood() {
     for version in ["odoo18", "odoo19"] {
         for (name, field, expected) in [
             ("record_min_dates_negzero", "date", "0001-01-01".into()),
@@ -623,11 +621,11 @@ fn what_odoo_writes_in_its_own_way_is_understood() {
             ("record_max_float", "value", f64::MAX.into()),
             ("record_noncharacters", "notes", "x\u{FFFE}y\u{FFFF}z".into()),
             ("record_archived_with_m2o", "active", false.into()),
-            // Unset, and therefore NULL.
+            // Unset values become null.
             ("record_all_null", "date", false.into()),
             ("record_all_null", "brand_id", false.into()),
             ("record_all_null", "notes", false.into()),
-            // Unset too, but Odoo shows a NULL number as 0.
+            // Odoo sends 0 for an unset number.
             ("record_all_null", "value", 0.0.into()),
         ] {
             assert_eq!(
@@ -646,7 +644,7 @@ fn what_odoo_writes_in_its_own_way_is_understood() {
 }
 
 #[test]
-fn bare_ids_and_pairs_make_the_same_page() {
+fn ids_and_pairs_give_the_same_page() {
     for version in ["odoo18", "odoo19"] {
         let [pairs, bare] = ["search_read_m2o_reader", "search_read_m2o_load_empty"]
             .map(|name| page_of(&sample_metrics(), 0, 100, &recorded(version, name)).unwrap());

@@ -1,14 +1,19 @@
-//! From a value on the wire to a cell of a column. Odoo writes an unset value of most types as `false`.
+//! Converts values of Odoo to cells of columns.
+//!
+//! Odoo sends `false` for an unset value of most types.
 
-use crate::Column;
+use super::Column;
 use base64::Engine;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use ipai_odoo::xmlrpc::{Scalar, Value};
 
-/// Why a value does not fit; the caller adds model, id and field.
+/// The reason why a value does not fit. The caller adds model, id and field.
 pub type Misfit = String;
 
-/// Appends `value` to `column`, or says why it does not fit.
+/// Appends a value to a column.
+///
+/// # Errors
+/// The reason why the value does not fit.
 pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
     let unset = matches!(value, Scalar::Nil | Scalar::Bool(false));
     match column {
@@ -31,7 +36,7 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         },
         Column::Bigint(cells) => match value {
             Scalar::Int(number) => cells.push(Some(number)),
-            // [id, display_name], where Odoo does not know load=''.
+            // [id, display_name], from versions of Odoo that ignore an empty load.
             Scalar::Tree(Value::Array(pair)) => match pair.as_slice() {
                 [Value::Int(id), Value::String(_)] => cells.push(Some(*id)),
                 _ => return Err("found a list, expected the id of a record".to_owned()),
@@ -44,7 +49,7 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
             other => return Err(misfit(&other, "a number")),
         },
         Column::Numeric(cells) => match value {
-            // The shortest text that reads back as the same double, which is what Odoo means.
+            // The shortest text that reads back as the same double.
             Scalar::Double(number) => cells.push(Some(numeric(number).as_bytes())),
             Scalar::Int(number) => cells.push(Some(number.to_string().as_bytes())),
             other => return Err(misfit(&other, "a number")),
@@ -80,7 +85,7 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// `YYYY-MM-DD`; Odoo does not pad years below 1000.
+/// Parses `YYYY-MM-DD`. Odoo does not pad years below 1000.
 pub fn date(text: &str) -> Option<NaiveDate> {
     let mut parts = text.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
@@ -90,7 +95,7 @@ pub fn date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(digits(year)? as i32, digits(month)?, digits(day)?)
 }
 
-/// `YYYY-MM-DD HH:MM:SS`, UTC, whole seconds.
+/// Parses `YYYY-MM-DD HH:MM:SS`, in UTC and whole seconds.
 pub fn moment(text: &str) -> Option<NaiveDateTime> {
     let (day, time) = text.split_once(' ')?;
     let mut parts = time.split(':');
@@ -102,13 +107,13 @@ pub fn moment(text: &str) -> Option<NaiveDateTime> {
     Some(date(day)?.and_time(time))
 }
 
-/// One to four digits and nothing else.
+/// Parses one to four digits.
 fn digits(text: &str) -> Option<u32> {
-    let plain = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
+    let is_number = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// A double in the form that Postgres reads as numeric.
+/// A double in the syntax of Postgres for numeric.
 fn numeric(number: f64) -> String {
     if number.is_nan() {
         "NaN".to_owned()
@@ -119,6 +124,7 @@ fn numeric(number: f64) -> String {
     }
 }
 
+/// The value as JSON text.
 fn json(value: Scalar<'_>) -> String {
     let tree = match value {
         Scalar::Nil => Value::Nil,
@@ -132,7 +138,7 @@ fn json(value: Scalar<'_>) -> String {
     tree.to_json().to_string()
 }
 
-/// Odoo breaks long base64 into lines.
+/// Decodes base64. Odoo wraps it into lines.
 fn decode_base64(text: &str) -> Result<Vec<u8>, Misfit> {
     let compact: String = text.split_ascii_whitespace().collect();
     base64::engine::general_purpose::STANDARD
@@ -140,7 +146,7 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, Misfit> {
         .map_err(|_| misread("base64"))
 }
 
-/// Never the value itself: it may be anything, and any length.
+/// The reason for a value of another type. It omits the value, which may be secret or long.
 pub fn misfit(found: &Scalar<'_>, expected: &str) -> Misfit {
     let found = match found {
         Scalar::Nil => "nothing",
@@ -156,7 +162,7 @@ pub fn misfit(found: &Scalar<'_>, expected: &str) -> Misfit {
     format!("found {found}, expected {expected}")
 }
 
-/// Text in a form that Odoo does not write.
+/// The reason for a text in a form that Odoo does not write.
 pub fn misread(expected: &str) -> Misfit {
     format!("the text is not {expected}")
 }

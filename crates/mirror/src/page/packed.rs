@@ -1,34 +1,38 @@
-//! Cells of varying length.
+//! Stores cells of variable length.
 
 use std::ops::Range;
 
-/// Texts or bytes of one column one after another in one buffer: few allocations a page, however many cells.
+/// Texts or bytes of one column in one buffer, which needs few allocations per page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
     bytes: Vec<u8>,
-    /// Where each cell ends, and whether it is one: unset cells are empty.
+    /// The end of each cell, and whether it is set. Unset cells are empty.
     ends: Vec<(usize, bool)>,
 }
 
 impl Packed {
+    /// Appends a cell.
     pub fn push(&mut self, cell: Option<&[u8]>) {
         self.bytes.extend_from_slice(cell.unwrap_or_default());
         self.ends.push((self.bytes.len(), cell.is_some()));
     }
 
+    /// Number of cells.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Bytes of all cells together.
+    /// Size of all cells in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 
+    /// The cells in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
         let mut begins = 0;
         self.ends.iter().map(move |(end, is_set)| {
@@ -38,7 +42,7 @@ impl Packed {
         })
     }
 
-    /// Some of the cells.
+    /// The cells in a range.
     pub fn part(&self, cells: Range<usize>) -> Self {
         self.iter().skip(cells.start).take(cells.len()).collect()
     }
@@ -59,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_come_back_as_they_went_in() {
+    fn cells_survive_a_round_trip() {
         let cells = [Some("a"), None, Some(""), Some("\u{1F680}b")];
         let packed: Packed = cells.into_iter().collect();
         let back: Vec<_> = packed
