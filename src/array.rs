@@ -97,7 +97,7 @@ struct Array {
     begin: *mut pg_sys::ArrayType,
     /// One bit per cell, set if the cell is not null. The pointer is null if no cell is null.
     bitmap: *mut u8,
-    /// Where the next value goes.
+    /// Position of the next value.
     next: *mut u8,
     /// Free bytes at `next`.
     left: usize,

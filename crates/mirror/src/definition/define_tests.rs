@@ -4,7 +4,6 @@
 use super::{Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table, by_default, define, drift};
 use crate::store::ddl;
 use ipai_odoo::Field;
-use ipai_odoo::error::Error;
 use ipai_odoo::xmlrpc::{Limits, Value, decode};
 use std::path::Path;
 

@@ -63,10 +63,10 @@ impl<'a> Parser<'a> {
             body,
             max_depth: limits.max_depth.min(DEEPEST),
         };
-        if body.starts_with(b"<?xml") {
-            if let Event::Decl(declaration) = parser.read()? {
-                check_encoding(&declaration)?;
-            }
+        if body.starts_with(b"<?xml")
+            && let Event::Decl(declaration) = parser.read()?
+        {
+            check_encoding(&declaration)?;
         }
         match parser.tag()? {
             Some(Tag::MethodResponse) => Ok(parser),
