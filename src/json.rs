@@ -36,7 +36,8 @@ impl FromDatum for JsonText {
         if is_null {
             return None;
         }
-        let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)])?;
+        // SAFETY: the caller passes a jsonb, and jsonb_out returns a C string.
+        let text = unsafe { direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) }?;
         Some(JsonText(text.to_string_lossy().into_owned()))
     }
 }
@@ -46,7 +47,8 @@ impl FromDatum for JsonText {
 unsafe impl<'fcx> ArgAbi<'fcx> for JsonText {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // The value is never null here, because every argument of this type is an Option.
-        arg.unbox_arg_using_from_datum().unwrap_or(JsonText(String::new()))
+        // SAFETY: the caller passes an argument of this type.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(JsonText(String::new()))
     }
 }
 
