@@ -6,7 +6,7 @@
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ipai_mirror::{Mirror, Page, PageBuilder, sample_metrics};
+use ipai_mirror::{FieldMap, Kind, Mirror, Page, PageBuilder, Table};
 use ipai_odoo::Scope;
 use ipai_odoo::xmlrpc::{Limits, decode_rows};
 use quick_xml::Reader;
@@ -40,18 +40,43 @@ fn id(row: &str) -> i64 {
     rest.split_once("</int>").unwrap().0.parse().unwrap()
 }
 
+/// The fields of the recorded rows.
+const FIELDS: [(&str, Kind); 10] = [
+    ("name", Kind::Text),
+    ("code", Kind::Text),
+    ("date", Kind::Date),
+    ("brand_id", Kind::Bigint),
+    ("store_id", Kind::Bigint),
+    ("value", Kind::Double),
+    ("unit", Kind::Text),
+    ("is_alert", Kind::Boolean),
+    ("notes", Kind::Text),
+    ("active", Kind::Boolean),
+];
+
+fn field((name, kind): (&str, Kind)) -> FieldMap {
+    FieldMap {
+        field: name.to_owned(),
+        column: name.to_owned(),
+        kind,
+    }
+}
+
 fn mirror() -> Mirror {
     Mirror {
-        name: sample_metrics::NAME.to_owned(),
+        name: "sample_metrics".to_owned(),
         server: "odoo".to_owned(),
-        target: sample_metrics::target(),
+        target: Table {
+            schema: "ipai".to_owned(),
+            name: "ipai_sample_metrics".to_owned(),
+        },
         scope: Scope {
-            model: sample_metrics::MODEL.to_owned(),
+            model: "ipai.sample.metric".to_owned(),
             domain: Vec::new(),
             lang: None,
             company_ids: Vec::new(),
         },
-        fields: sample_metrics::fields(),
+        fields: FIELDS.map(field).to_vec(),
         drift: Vec::new(),
         constants: Vec::new(),
         // The export does not contain it.
