@@ -1,7 +1,7 @@
 //! The engine's sink: the table of a mirror.
 
 use super::statements::Statements;
-use super::{counts, mirrors, runs};
+use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
 use crate::session::{Param, Session, internal};
@@ -145,7 +145,7 @@ impl Sink for TableSink<'_> {
         if let Some(run) = self.run {
             runs::record_progress(self.session, run, progress)?;
             if let Some(database) = self.filled_from.take() {
-                mirrors::set_filled_from(self.session, &self.mirror, &database)?;
+                mirror_state::set_filled_from(self.session, &self.mirror, &database)?;
             }
             self.session.commit()?;
         }
