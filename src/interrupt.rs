@@ -1,5 +1,6 @@
 //! What the backend does while it waits for Odoo.
 
+use crate::subtransaction;
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 
@@ -10,7 +11,10 @@ unsafe extern "C-unwind" {
 
 /// Raises a pending cancel, timeout or shutdown, and notices a client that is gone.
 pub fn tick() -> Result<()> {
-    pgrx::check_for_interrupts!();
+    subtransaction::guarded(|| {
+        pgrx::check_for_interrupts!();
+        Ok(())
+    })?;
     // SAFETY: called on the backend's own thread. A background worker (pg_cron's) has no client to lose.
     // It may raise: the guard turns that into unwinding.
     let gone =

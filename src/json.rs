@@ -30,7 +30,8 @@ impl FromDatum for JsonText {
         if is_null {
             return None;
         }
-        let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)])?;
+        // SAFETY: the datum is a jsonb, and the text ends in a zero byte.
+        let text = unsafe { direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)])? };
         Some(JsonText(text.to_string_lossy().into_owned()))
     }
 }
@@ -39,7 +40,8 @@ impl FromDatum for JsonText {
 unsafe impl<'fcx> ArgAbi<'fcx> for JsonText {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // Never null here: every argument of this type is an Option.
-        arg.unbox_arg_using_from_datum().unwrap_or(JsonText(String::new()))
+        // SAFETY: the argument is a jsonb.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(JsonText(String::new()))
     }
 }
 

@@ -55,7 +55,7 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
 
 
-def test_where_nothing_is_new_two_small_calls_are_made(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.called()
     # The overlap brings the last records again, and nothing more is asked.
@@ -66,7 +66,7 @@ def test_where_nothing_is_new_two_small_calls_are_made(connected: Supabase, erp:
     connected.run()
     erp.called()
     run = connected.run()
-    assert (run["fetched"], erp.called()) == (1, ["export", "search_count"])
+    assert (run["fetched"], erp.called()) == (1, ["export", *["search_count"] * 3])
 
 
 @pytest.mark.parametrize("mode", ["incremental", "reconcile", "full"])
@@ -78,7 +78,7 @@ def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, 
     assert (run["mode"], run["deleted"], run["odoo_count"], run["mirror_count"]) == (mode, 3, ROWS - 3, ROWS - 3)
     assert_equal(connected, erp)
     called = erp.called()
-    # A call for the digests, none for the ids: where Odoo counts none, there are none.
+    # One call for the digests, one for the ids of the range that differs.
     assert (called.count("digest"), called.count("search")) == (1, 0)
 
 
@@ -129,7 +129,7 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
         erp.on("export", lambda exchange: exchange.send(200, {}, exchange.answer()), times=at - 1)
     erp.on("export", wrong)
     warnings = notices(connected, "call ipai.run_sync('sample_metrics')")
-    assert len(warnings) == 1 and "the addon ipai_sync of Odoo was given up for this run" in warnings[0]
+    assert len(warnings) == 1 and "this run stopped using the addon ipai_sync of Odoo" in warnings[0]
     run = connected.last_run()
     assert (run["state"], run["mode"], run["inserted"], run["mirror_count"]) == ("succeeded", "full", ROWS, ROWS)
     assert_equal(connected, erp)

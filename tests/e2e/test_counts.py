@@ -144,11 +144,12 @@ def test_a_run_that_goes_on_counts_what_the_stopped_one_changed(mirrored: Supaba
     assert verdicts(mirrored) == ("ok", "ok")
 
 
-def test_a_run_that_changes_nothing_asks_for_no_more_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_run_without_changes_counts_both_sides_once(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.requests.clear()
     before = mirrored.row(DELTA)["checked_at"]
     mirrored.run()
-    assert len(erp.received("search_count")) == 1
+    # All records, active ones, flagged ones.
+    assert len(erp.received("search_count")) == 3
     assert mirrored.row(DELTA)["checked_at"] > before
 
 
@@ -210,7 +211,7 @@ def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
         mirrored.rows("select * from ipai.refresh_counts('nope')")
     assert (raised.value.diag.message_primary, raised.value.diag.message_hint) == (
         'mirror "nope" does not exist',
-        "There are: sample_metrics.",
+        "Mirrors: sample_metrics.",
     )
 
 

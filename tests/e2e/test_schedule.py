@@ -316,7 +316,7 @@ def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None
 @pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "expect_sync('nope', '* * * * *')", "sync_now('nope')"])
 def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.{call}")
-    assert error == ("42704", 'mirror "nope" does not exist', "There are: sample_metrics.")
+    assert error == ("42704", 'mirror "nope" does not exist', "Mirrors: sample_metrics.")
     assert supabase.rows(JOBS) == []
 
 

@@ -63,7 +63,10 @@ pub struct Finished {
 /// error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
     if !host.session.may_commit() {
-        mirrors::load(host.session, name)?;
+        // Everything that can fail in this database fails before the lock is taken and Odoo is asked.
+        let mirror = mirrors::load(host.session, name)?;
+        target::check(host.session, &mirror, request.dry_run)?;
+        host.accounts.open(host.session, &mirror.server)?;
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;
         }
@@ -145,10 +148,6 @@ impl Run {
                     .with_hint("Leave since out."));
             }
         }
-        if !host.session.may_commit() {
-            // A function reports what is wrong with the table before anything is asked of Odoo.
-            target::check(host.session, &mirror, request.dry_run)?;
-        }
         let fingerprint = mirror_state::fingerprint(host.session, &mirror)?;
         if request.dry_run {
             let state = State::default();
@@ -190,7 +189,7 @@ impl Run {
         let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
         if is_verified {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
-            if self.look_at_fields(host, &fetcher)? {
+            if self.look_at_fields(host, &fetcher, plan.reads_all())? {
                 // The interrupted run read other fields.
                 self.start.resumed = None;
                 plan.resume = Position::default();
@@ -203,7 +202,7 @@ impl Run {
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
-                    if !self.look_at_fields(host, &fetcher)? {
+                    if !self.look_at_fields(host, &fetcher, plan.reads_all())? {
                         return Err(error);
                     }
                 }
@@ -258,12 +257,12 @@ impl Run {
 
     /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has. Returns
     /// whether something changed.
-    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher) -> Result<bool> {
+    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
         let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
         let fields = fetcher.run(move |client| client.fields(&model, &names))?;
         let found = drift(&self.mirror.fields, &fields);
-        let known = self.mirror.drifts(found, self.start.mode == Mode::Full);
+        let known = self.mirror.drifts(found, reads_all);
         if self.request.dry_run {
             return Ok(false);
         }
@@ -275,7 +274,7 @@ impl Run {
         let changed = self.mirror.drift != known;
         if changed {
             self.fingerprint = mirror_state::fingerprint(host.session, &self.mirror)?;
-            self.set_fingerprint(host, self.start.mode == Mode::Full)?;
+            self.set_fingerprint(host, reads_all)?;
         }
         host.session.commit()?;
         Ok(changed)
