@@ -1,4 +1,5 @@
--- What the dashboard asks for: figures, limits, privileges, and that each user is told of his own rows only.
+-- What the dashboard asks for: figures, limits, privileges, and that each user is told of his own
+-- rows only.
 begin;
 select plan(52);
 
@@ -113,7 +114,8 @@ select is(ipai.metrics_context() -> 'metrics', '[]', 'it is empty where there is
 select is(ipai.metrics_context() -> 'newest_date', 'null', 'and says so');
 reset role;
 
--- Two days in the last weeks, but one of them in another unit; the day before in the same unit is long ago.
+-- Two days in the last weeks, but one of them in another unit; the day before in the same unit is
+-- long ago.
 insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
 values ('Switched', 'SWITCHED', '2024-06-01', 9, 3, 'amount'), ('Switched', 'SWITCHED', '2026-01-01', 9, 100, 'count'), ('Switched', 'SWITCHED', '2026-01-02', 9, 5, 'amount');
 -- A unit of more days than are looked at, and the newest row in another.
