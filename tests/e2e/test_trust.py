@@ -1,4 +1,5 @@
-"""What other roles put into the database is not trusted, and a role can do what it was granted with those grants alone."""
+"""What other roles put into the database is not trusted, a role can do what it was granted with those grants alone, and a library that is
+newer than the SQL says so."""
 
 from __future__ import annotations
 
@@ -8,12 +9,14 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from harness import postgres
+from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
+from support import earlier
 from support.definitions import ScriptedOdoo, answering, create, everything, execute, refused
 from support.faulty import Behaviour, FaultyOdoo, closing, cut, metric, silent, status
 from support.sessions import Connection
 from support.supabase import Supabase
+
 
 @pytest.fixture
 def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
@@ -47,7 +50,11 @@ LIKE_CRON = """
 
 @pytest.fixture(scope="module")
 def cluster(extension_pg: Installation) -> Iterator[Cluster]:
-    with postgres.supabase_cluster(extension_pg) as cluster:
+    """A cluster in which an earlier version can be installed too."""
+    installation = extension_pg.relocated("trust", under=paths.run_dir())
+    extension.copy(extension_pg, installation)
+    earlier.install(installation)
+    with postgres.supabase_cluster(installation) as cluster:
         yield cluster
 
 
@@ -140,6 +147,56 @@ def test_another_roles_trigger_function_is_not_used(shared: Supabase, erp: Scrip
         "select proowner::regrole::text as owner from pg_proc where proname = 'keep_updated_at' and pronamespace = 'shared'::regnamespace"
     )
     assert owners == [{"owner": "postgres"}]
+
+
+# Versions apart -------------------------------------------------------------------------------------------------------------------------
+
+#: What the earlier version has.
+CALLS = [
+    "call ipai.run_sync()",
+    "select * from ipai.sync_mirror('m')",
+    "select * from ipai.sync_sample_metrics()",
+    "select * from ipai.refresh_counts()",
+    "select * from ipai.refresh_counts('m')",
+    "select * from ipai.check_connection()",
+    "select * from ipai.check_connection('odoo')",
+    "select ipai.odoo_version()",
+    "select ipai.alter_mirror('m', 'odoo')",
+]
+
+
+def test_a_library_that_is_newer_than_the_sql_says_so(plain: Connection) -> None:
+    execute(plain, f"create extension ipai_sync version '{earlier.EARLIER}'")
+    with ScriptedOdoo([metric(1)]) as odoo:
+        connect_to(plain, odoo)
+        execute(plain, "create table public.t (odoo_id bigint unique, name text)")
+        execute(
+            plain,
+            """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
+               values ('m', 'odoo', 'ipai.sample.metric', 'public', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
+        )
+        for call in CALLS:
+            found = error_of(plain, call)
+            assert (call, found.sqlstate) == (call, "55000"), found.message_primary
+            assert "supabase_admin" in (found.message_hint or "")
+            assert earlier.EARLIER in (found.message_primary or "")
+        assert odoo.requests == []
+        assert execute(plain, "select name from ipai.mirrors") == [{"name": "m"}]
+        assert execute(plain, "select from ipai.run_log") == []
+        # What the hint says, word by word.
+        execute(plain, (found.message_hint or "").partition("): ")[2])
+        execute(plain, "call ipai.run_sync('m')")
+        assert execute(plain, "select odoo_id, name from public.t") == [{"odoo_id": 1, "name": "Metric 1"}]
+
+
+@pytest.mark.parametrize("call", ["call ipai.run_sync('sample_metrics')", "select ipai.alter_mirror('sample_metrics', 'odoo')"])
+def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(plain: Connection, call: str) -> None:
+    execute(plain, f"create extension ipai_sync version '{earlier.EARLIER}'")
+    with ScriptedOdoo([metric(1)]) as odoo:
+        connect_to(plain, odoo)
+        found = error_of(plain, call)
+        assert found.sqlstate == "55000", found.message_primary
+        assert "alter extension ipai_sync update;" in (found.message_hint or "")
 
 
 # Calls that may change something --------------------------------------------------------------------------------------------------------

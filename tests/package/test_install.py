@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness import paths, postgres, shell, supabase
+from harness import extension, paths, postgres, shell, supabase
 from harness.postgres import Cluster, Installation
 from support.faulty import FaultyOdoo, metric
 
@@ -24,7 +24,7 @@ VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["package"]["
 EXTENSION_FILES = {
     "ipai_sync.control",
     f"ipai_sync--{VERSION}.sql",
-    *(path.name for path in (paths.PROJECT / "sql").glob("ipai_sync--*.sql")),
+    *(f"ipai_sync--{start}--{VERSION}.sql" for start in extension.updates()),
 }
 
 

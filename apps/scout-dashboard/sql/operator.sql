@@ -6,4 +6,3 @@ grant ipai_operator to authenticator;
 grant authenticated to ipai_operator;
 alter role ipai_operator set statement_timeout = '8s';
 grant select on ipai.sync_status, ipai.sync_alerts, ipai.sync_runs, ipai.mirrors, ipai.run_log to ipai_operator;
-grant execute on function ipai.next_run(text, timestamp), ipai.cron_timezone() to ipai_operator;

@@ -106,21 +106,21 @@ select schema_privs_are('ipai', 'authenticated', array['USAGE'], 'authenticated 
 select schema_privs_are('ipai', 'service_role', array['USAGE'], 'service_role may use the schema');
 
 select function_privs_are('ipai', name, arguments::text[], 'anon', '{}'::text[], format('anon may not call %s', name))
-  from (values ('app_claim', '{text}'), ('claims_all', '{text}'), ('claimed_ids', '{text}'), ('claimed_id_ranges', '{text}'),
+  from (values ('app_claim', '{text}'), ('claims_all', '{text}'), ('claimed_texts', '{text}'), ('claimed_id_ranges', '{text}'),
                ('set_updated_at', '{}')) as f (name, arguments);
 select function_privs_are('ipai', name, '{text}'::text[], 'authenticated', array['EXECUTE'], format('authenticated may call %s', name))
-  from (values ('app_claim'), ('claims_all'), ('claimed_ids'), ('claimed_id_ranges')) as f (name);
+  from (values ('app_claim'), ('claims_all'), ('claimed_texts'), ('claimed_id_ranges')) as f (name);
 select function_privs_are('ipai', 'set_updated_at', '{}'::text[], 'authenticated', '{}'::text[], 'a trigger function needs no callers');
 select is_empty(
   $$ select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)',
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_id_ranges(text)', 'ipai.claimed_texts(text)',
                             'ipai.set_updated_at()']::regprocedure[])
         and proconfig is distinct from array['search_path=pg_catalog, pg_temp'] $$,
   'every function has a fixed search_path'
 );
 select is_empty(
   $$ select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)']::regprocedure[])
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_texts(text)', 'ipai.claimed_id_ranges(text)']::regprocedure[])
         and (provolatile <> 's' or prosecdef) $$,
   'the policy''s functions are stable, and run as their caller'
 );
@@ -141,7 +141,7 @@ select is_empty(
      select tgname from pg_trigger where tgrelid = 'ipai.ipai_sample_metrics'::regclass and obj_description(oid, 'pg_trigger') is null
      union all
      select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)',
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_id_ranges(text)', 'ipai.claimed_texts(text)',
                             'ipai.set_updated_at()']::regprocedure[])
         and obj_description(oid, 'pg_proc') is null $$,
   'and so has every constraint, policy, trigger and function'
