@@ -263,7 +263,7 @@ def generated_schema(pg: Installation) -> str:
 
 
 _HEADER = """\
--- The functions that are written in Rust, generated from their declarations. A test writes this file:
+-- The functions written in Rust, generated from their declarations. A test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
 """

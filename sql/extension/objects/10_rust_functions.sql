@@ -1,4 +1,4 @@
--- The functions that are written in Rust, generated from their declarations. A test writes this file:
+-- The functions written in Rust, generated from their declarations. A test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
 create or replace function "alter_mirror"(
