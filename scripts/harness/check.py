@@ -27,6 +27,8 @@ def main() -> int:
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
+        # Its settings are in .squawk.toml.
+        ("lint of the SQL", [python.with_name("squawk"), *_sql_files()], {}),
     ]
     for what, command, env in steps:
         shell.say(f"Checking the {what}")
@@ -35,6 +37,12 @@ def main() -> int:
     for what in failed:
         print(f"not in order: the {what}")
     return 1 if failed else 0
+
+
+def _sql_files() -> list[Path]:
+    """The SQL of the extension and of the migrations. pgTAP's files begin their own transactions, which the linter refuses."""
+    patterns = ("sql/**/*.sql", "migrations/*.sql", "supabase/*.sql", "apps/*/sql/*.sql")
+    return [path for pattern in patterns for path in sorted(paths.PROJECT.glob(pattern))]
 
 
 if __name__ == "__main__":

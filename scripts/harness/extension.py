@@ -30,6 +30,11 @@ TEST_PROFILE = "dev"
 #: Where the in-server tests are. The crate's other tests need no server.
 IN_SERVER = "in_server_tests"
 
+#: sql/README.md says what its folders contain.
+SQL = CRATE / "sql"
+#: The declarations of the Rust functions, as pgrx generates them. A test compares them with the code.
+FUNCTIONS = SQL / "extension/objects/10_rust_functions.sql"
+
 _TOOLS = paths.CACHE / "tools"
 
 
@@ -167,15 +172,55 @@ def target_directory() -> Path:
 
 
 def script() -> str:
-    """The SQL that `create extension` runs: the numbered files of sql/, in their order."""
-    return "\n".join(path.read_text() for path in sorted((CRATE / "sql").glob("[0-9]*.sql")))
+    """The SQL that `create extension` runs."""
+    return _joined([*sorted((SQL / "core/tables").glob("*.sql")), *sorted((SQL / "extension/once").glob("*.sql")), *objects()])
+
+
+def objects() -> list[Path]:
+    """The idempotent files: `create extension` and every update run all of them, in this order."""
+    return [
+        FUNCTIONS,
+        *sorted((SQL / "core/objects").glob("*.sql")),
+        *(path for path in sorted((SQL / "extension/objects").glob("*.sql")) if path != FUNCTIONS),
+    ]
+
+
+def updates(steps: Path = SQL / "updates") -> dict[str, str]:
+    """The SQL that `alter extension update` runs, by the version from which it starts.
+
+    A file `<from>--<to>.sql` in the folder `steps` has what no idempotent file can do: changes of tables, and objects to drop. An update
+    runs the steps of all versions in between, and then the idempotent files of this version.
+    """
+    after: dict[str, tuple[str, Path]] = {}
+    for path in sorted(steps.glob("*--*.sql")):
+        start, _, end = path.stem.partition("--")
+        if start in after:
+            raise ValueError(f"two updates start from version {start}: {after[start][1].name} and {path.name}")
+        after[start] = (end, path)
+    return {start: _joined([*_chain(start, after), *objects()]) for start in after}
+
+
+def _chain(start: str, after: dict[str, tuple[str, Path]]) -> list[Path]:
+    """The steps from a version to this one."""
+    chain: list[Path] = []
+    current = start
+    while current != version():
+        if current not in after or after[current][1] in chain:
+            raise ValueError(f"no update leads from version {current} to {version()}")
+        current, path = after[current]
+        chain.append(path)
+    return chain
+
+
+def _joined(files: Sequence[Path]) -> str:
+    return "\n".join(path.read_text() for path in files)
 
 
 def place(library: Path, into_libraries: Path, into_extensions: Path) -> list[Path]:
     """Installs a built library with the control file and the SQL. Returns the files, and removes those of other versions."""
     control = (CRATE / f"{NAME}.control").read_text().replace("@CARGO_VERSION@", version())
     scripts = {f"{NAME}--{version()}.sql": script()}
-    scripts |= {path.name: path.read_text() for path in sorted((CRATE / "sql").glob(f"{NAME}--*.sql"))}
+    scripts |= {f"{NAME}--{start}--{version()}.sql": text for start, text in updates().items()}
     placed = [_replace(into_libraries / f"{NAME}.so", library.read_bytes(), 0o755)]
     for name, text in {f"{NAME}.control": control, **scripts}.items():
         placed.append(_replace(into_extensions / name, text.encode(), 0o644))
@@ -217,10 +262,8 @@ def generated_schema(pg: Installation) -> str:
     return file.read_text()
 
 
-#: The declarations of the Rust functions, as pgrx generates them. A test compares them with the code.
-FUNCTIONS = CRATE / "sql/15_rust_functions.sql"
 _HEADER = """\
--- The functions that are written in Rust. Generated from src; a test writes this file:
+-- The functions written in Rust, generated from their declarations. A test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
 """
@@ -234,10 +277,44 @@ def declarations(schema: str) -> str:
         if file in ("lib.rs", "in_server_tests.rs"):
             continue
         text = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)
-        text = re.sub(r"[ \t]*/\*.*?\*/", "", text).replace("\t", "    ").replace("CREATE  FUNCTION", "CREATE FUNCTION")
+        text = re.sub(r"[ \t]*/\*.*?\*/", "", text).replace("\t", "    ")
+        # An update runs the declarations too.
+        text = re.sub(r"^create\s+(function|procedure)", lambda found: f"create or replace {found[1].lower()}", text, flags=re.I | re.M)
         if text := re.sub(r"\n\s*\n", "\n", text).strip():
             found.append(text)
     return _HEADER + "\n\n".join(sorted(found, key=lambda text: re.split(r"[(]", text)[0].lower())) + "\n"
+
+
+# The claims helpers ---------------------------------------------------------------------------------------------------------------
+
+#: Defines the functions that policies call. They belong to the role that runs it, and stay when the extension is dropped.
+CLAIMS_MIGRATION = CRATE / "migrations/202601140001_IPAI_SAMPLE_METRICS_CLAIMS.sql"
+#: Has the generated copy, for databases without the migration.
+CLAIMS_HELPERS = SQL / "core/objects/50_claims_helpers.sql"
+_BEGIN, _END = "    -- Generated:\n", "    -- End of the generated part.\n"
+
+
+def claims_helpers() -> str:
+    """The file `CLAIMS_HELPERS` with the definitions of the migration, each created only where it is missing."""
+    blocks = re.finditer(
+        r"^create or replace (function ipai\.(\w+)\(claim text\).*?^\$\$;\ncomment on function .*?;\n)",
+        CLAIMS_MIGRATION.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    generated = "".join(
+        f"    if to_regprocedure('ipai.{block[2]}(text)') is null then\n"
+        f"create {block[1]}"
+        f"revoke all on function ipai.{block[2]}(text) from public;\n"
+        "    end if;\n"
+        for block in blocks
+    )
+    head, _, rest = CLAIMS_HELPERS.read_text().partition(_BEGIN)
+    tail = rest.partition(_END)[2]
+    assert generated and tail, CLAIMS_HELPERS
+    return head + _BEGIN + generated + _END + tail
+
+
+# The in-server tests --------------------------------------------------------------------------------------------------------------
 
 
 def pg_test(pg: Installation, names: Sequence[str] = (IN_SERVER,)) -> Totals:

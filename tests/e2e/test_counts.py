@@ -211,7 +211,7 @@ def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
         mirrored.rows("select * from ipai.refresh_counts('nope')")
     assert (raised.value.diag.message_primary, raised.value.diag.message_hint) == (
         'mirror "nope" does not exist',
-        "Mirrors: sample_metrics.",
+        "Use the name of a mirror: sample_metrics.",
     )
 
 

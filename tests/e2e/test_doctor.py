@@ -104,7 +104,6 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
         alter database postgres reset all;
         alter role authenticator in database postgres reset pgrst.db_schemas;
         select format('drop policy %I on {TABLE}', polname) from pg_policy where polrelid = '{TABLE}'::regclass \\gexec
-        drop function if exists ipai.claimed_texts(text) cascade;
         """
     )
     # Policies and the publication, as they were.

@@ -639,7 +639,7 @@ ARGUMENTS: dict[str, tuple[str, Problem]] = {
     "a ratio above 1": ("sync_mirror('sample_metrics', max_delete_ratio => 2)", RATIO),
     "a ratio below 0": ("sync_mirror('sample_metrics', max_delete_ratio => -0.1)", RATIO),
     "a ratio that is no number": ("sync_mirror('sample_metrics', max_delete_ratio => 'NaN')", RATIO),
-    "an unknown mirror": ("sync_mirror('samples')", Problem("42704", 'mirror "samples" does not exist', "Mirrors: sample_metrics.")),
+    "an unknown mirror": ("sync_mirror('samples')", Problem("42704", 'mirror "samples" does not exist', "Use the name of a mirror: sample_metrics.")),
 }
 
 

@@ -220,7 +220,7 @@ def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabas
     supabase.rows("select cron.unschedule(jobid) from cron.job")
     supabase.rows("update ipai.mirrors set schedule = 'never' where name = 'a_first'")
     first, second = supabase.rows("select * from ipai.restore_schedules()")
-    assert (first["mirror"], first["job"], "does not understand" in first["problem"]) == ("a_first", None, True)
+    assert (first["mirror"], first["job"], "rejects" in first["problem"]) == ("a_first", None, True)
     assert (second["mirror"], second["problem"]) == ("sample_metrics", None)
     assert second["job"]
 
@@ -294,8 +294,8 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
     assert error == (
         "22023",
-        f'pg_cron does not understand the schedule "{schedule}"',
-        "Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.",
+        f'pg_cron rejects the schedule "{schedule}"',
+        "Use five fields (minute hour day month weekday) in GMT. For example, */15 * * * * runs every 15 minutes.",
     )
     assert supabase.rows(JOBS) == []
 
@@ -303,7 +303,7 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 feb *"])
 def test_a_schedule_that_never_comes_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
-    assert error[:2] == ("22023", f'the schedule "{schedule}" never comes')
+    assert error[:2] == ("22023", f'the schedule "{schedule}" has no run')
     assert supabase.rows(JOBS) == []
 
 
@@ -316,7 +316,7 @@ def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None
 @pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "expect_sync('nope', '* * * * *')", "sync_now('nope')"])
 def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.{call}")
-    assert error == ("42704", 'mirror "nope" does not exist', "Mirrors: sample_metrics.")
+    assert error == ("42704", 'mirror "nope" does not exist', "Use the name of a mirror: sample_metrics.")
     assert supabase.rows(JOBS) == []
 
 
@@ -356,7 +356,7 @@ def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOd
 )
 def test_what_cannot_be_expected_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), f"select ipai.expect_sync('sample_metrics', '{schedule}')")
-    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is not understood, or never comes')
+    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is invalid or has no run')
     assert "*/15 * * * *" in hint
     assert supabase.rows("select from ipai.mirrors where schedule is not null") == []
 
@@ -410,7 +410,7 @@ def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: Fau
             assert refusal(connection, f"select ipai.{call}") == (
                 "42501",
                 "permission denied for pg_cron",
-                "On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to service_role;",
+                "On Supabase, call this as postgres. Elsewhere: grant usage on schema cron to service_role;",
             )
     finally:
         supabase.rows(f"revoke execute on routine {signatures} from service_role")

@@ -324,7 +324,7 @@ fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
     if !names.iter().any(|name| name == sample_metrics::NAME) {
         names.push(sample_metrics::NAME.to_owned());
     }
-    let known = format!("Mirrors: {}.", names.join(", "));
+    let known = format!("Use the name of a mirror: {}.", names.join(", "));
     Ok(
         Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(
             match nearest(name, names.iter().map(String::as_str)).as_slice() {

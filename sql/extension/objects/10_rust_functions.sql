@@ -1,7 +1,7 @@
--- The functions that are written in Rust. Generated from src; a test writes this file:
+-- The functions written in Rust, generated from their declarations. A test writes this file:
 --     UPDATE_GOLDEN=1 scripts/test generated_schema
 
-CREATE FUNCTION "alter_mirror"(
+create or replace function "alter_mirror"(
     "mirror" TEXT,
     "server" TEXT DEFAULT NULL,
     "domain" jsonb DEFAULT NULL,
@@ -22,7 +22,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'alter_mirror_wrapper';
 
-CREATE FUNCTION "check_connection"(
+create or replace function "check_connection"(
     "server" TEXT DEFAULT NULL
 ) RETURNS TABLE (
     "server" TEXT,
@@ -43,7 +43,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'check_connection_wrapper';
 
-CREATE FUNCTION "create_mirror"(
+create or replace function "create_mirror"(
     "odoo_model" TEXT,
     "target" TEXT DEFAULT NULL,
     "fields" TEXT[] DEFAULT NULL,
@@ -72,13 +72,13 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'create_mirror_wrapper';
 
-CREATE FUNCTION "cron_timezone"() RETURNS TEXT
+create or replace function "cron_timezone"() RETURNS TEXT
 STRICT STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'cron_timezone_wrapper';
 
-CREATE FUNCTION "drop_mirror"(
+create or replace function "drop_mirror"(
     "mirror" TEXT,
     "drop_table" bool DEFAULT false
 ) RETURNS void
@@ -86,7 +86,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'drop_mirror_wrapper';
 
-CREATE FUNCTION "ipai_odoo_validator"(
+create or replace function "ipai_odoo_validator"(
     "options" TEXT[],
     "catalog" oid
 ) RETURNS void
@@ -95,7 +95,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'ipai_odoo_validator_wrapper';
 
-CREATE FUNCTION "next_run"(
+create or replace function "next_run"(
     "schedule" TEXT,
     "after" timestamp
 ) RETURNS timestamp
@@ -104,7 +104,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'next_run_wrapper';
 
-CREATE FUNCTION "odoo_call"(
+create or replace function "odoo_call"(
     "server" TEXT,
     "model" TEXT,
     "method" TEXT,
@@ -115,7 +115,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'odoo_call_wrapper';
 
-CREATE FUNCTION "odoo_fields"(
+create or replace function "odoo_fields"(
     "server" TEXT DEFAULT NULL,
     "model" TEXT DEFAULT NULL
 ) RETURNS TABLE (
@@ -133,7 +133,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'odoo_fields_wrapper';
 
-CREATE FUNCTION "odoo_models"(
+create or replace function "odoo_models"(
     "server" TEXT DEFAULT NULL
 ) RETURNS TABLE (
     "model" TEXT,
@@ -144,14 +144,14 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'odoo_models_wrapper';
 
-CREATE FUNCTION "odoo_version"(
+create or replace function "odoo_version"(
     "server" TEXT DEFAULT NULL
 ) RETURNS TEXT
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'odoo_version_wrapper';
 
-CREATE FUNCTION "refresh_counts"(
+create or replace function "refresh_counts"(
     "mirror" TEXT DEFAULT NULL
 ) RETURNS TABLE (
     "mirror" TEXT,
@@ -163,7 +163,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'refresh_counts_wrapper';
 
-CREATE FUNCTION "refresh_mirror"(
+create or replace function "refresh_mirror"(
     "mirror" TEXT,
     "add_fields" TEXT[] DEFAULT NULL,
     "drop_fields" TEXT[] DEFAULT NULL
@@ -178,7 +178,7 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'refresh_mirror_wrapper';
 
-CREATE FUNCTION "sync_mirror"(
+create or replace function "sync_mirror"(
     "mirror" TEXT,
     "since" timestamp with time zone DEFAULT NULL,
     "max_rows" INT DEFAULT NULL,
@@ -203,4 +203,4 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'sync_mirror_wrapper';
 
-create procedure ipai.run_sync(mirror text default null, mode text default 'auto', max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';
+create or replace procedure ipai.run_sync(mirror text default null, mode text default 'auto', max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';
