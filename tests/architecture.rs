@@ -1,4 +1,4 @@
-//! Imports go one way, and only `src/pg` knows Postgres. `docs/architecture.md` explains the rooms.
+//! Imports go one way, and only `src/pg` knows Postgres. `docs/explanation/architecture.md` explains the rooms.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
