@@ -1,4 +1,4 @@
-"""Format, lint and types of everything; what `scripts/check` runs. `tests/architecture.rs` checks the imports between the layers."""
+"""Format, lint, types and line lengths of everything; what `scripts/check` runs. `tests/architecture.rs` checks the imports between the layers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def main() -> int:
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
+        ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),
     ]
     for what, command, env in steps:
         shell.say(f"Checking the {what}")
