@@ -1,4 +1,4 @@
-"""Format, lint and types of everything; what `scripts/check` runs."""
+"""Format, lint, types and line lengths of everything; what `scripts/check` runs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def main() -> int:
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
         # Its settings are in .squawk.toml.
         ("lint of the SQL", [python.with_name("squawk"), *_sql_files()], {}),
+        ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),
     ]
     for what, command, env in steps:
         shell.say(f"Checking the {what}")

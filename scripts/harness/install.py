@@ -34,7 +34,7 @@ exit status:
 
 examples:
   scripts/install /usr/lib/postgresql/15/bin/pg_config
-  scripts/install /usr/lib/postgresql/17/bin/pg_config --to package    # for an image, see docs/install-supabase.md
+  scripts/install /usr/lib/postgresql/17/bin/pg_config --to package    # for an image, see docs/how-to/install-supabase.md
 """
 
 

@@ -100,7 +100,7 @@ def test_the_key_of_the_server_is_refused(visit: Visit, api: PostgREST) -> None:
 
 
 def test_the_policy_of_the_documentation_is_the_one_that_is_tested() -> None:
-    text = (paths.PROJECT / "docs/dashboard.md").read_text()
+    text = (paths.PROJECT / "docs/how-to/dashboard.md").read_text()
     (written,) = re.findall(r"^default-src .*$", text, re.MULTILINE)
     rules = [rule for rule in written.split("; ") if not rule.startswith("connect-src ")]
     assert "; ".join(rules) == dashboard.POLICY and len(rules) == len(written.split("; ")) - 1

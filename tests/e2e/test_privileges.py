@@ -29,6 +29,7 @@ from support.sessions import Connection
 from support.supabase import Supabase
 
 GOLDEN = Path(__file__).with_name("privileges.golden")
+SECURITY = paths.PROJECT / "docs/explanation/security.md"
 ROLES = ["public", "anon", "authenticated", "service_role", "postgres", "authenticator"]
 HEAD = """\
 Who may do what: effective privileges, also those that come by membership or ownership.
@@ -62,7 +63,7 @@ OBJECTS = """
     select 2, 'foreign_data_wrapper', fdwname, null, 'foreign-data wrapper ' || fdwname, fdwowner::regrole::text, ''
     from pg_foreign_data_wrapper where fdwname = 'ipai_odoo'
     union all
-    select 3, 'server', srvname, null, 'server ' || srvname, srvowner::regrole::text, 'as docs/install-supabase.md makes one'
+    select 3, 'server', srvname, null, 'server ' || srvname, srvowner::regrole::text, 'as docs/how-to/install-supabase.md makes one'
     from pg_foreign_server where srvname = 'odoo'
     union all
     select case relkind when 'v' then 5 when 'S' then 6 else 4 end, case relkind when 'S' then 'sequence' else 'table' end, c.oid::text, null,
@@ -602,7 +603,7 @@ def test_policies_call_nothing_that_is_planted(planted: Supabase) -> None:
 
 
 def test_the_page_names_tests_that_there_are() -> None:
-    written = (paths.PROJECT / "docs/security.md").read_text()
+    written = SECURITY.read_text()
     named = set(re.findall(r"`(test_\w+)(?:\.py)?`", written))
     files = list(Path(__file__).parents[1].glob("*/test_*.py"))
     there = {file.stem for file in files}.union(*(re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE) for file in files))
@@ -611,7 +612,7 @@ def test_the_page_names_tests_that_there_are() -> None:
 
 
 def test_the_page_s_way_to_take_the_counts_away(supabase: Supabase) -> None:
-    (statement,) = re.findall(r"`(revoke .*;)`", (paths.PROJECT / "docs/security.md").read_text())
+    (statement,) = re.findall(r"^ *(revoke .*;)$", SECURITY.read_text(), re.MULTILINE)
     session = supabase.connect("supabase_admin")
     execute(session, "begin")
     execute(session, statement)

@@ -1,4 +1,4 @@
-"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/schedulers.md, as each scheduler runs them."""
+"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/how-to/schedulers.md, as each scheduler runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.faulty import FaultyOdoo, metric, silent
 from support.supabase import Supabase
 
 WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
-PAGE = (paths.PROJECT / "docs/schedulers.md").read_text()
+PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
 
 ROLE = "odoo_sync"
 #: Each sign that has a meaning in an address.
@@ -43,7 +43,7 @@ def database(extension_pg: Installation) -> Iterator[Supabase]:
         postgres.migrate(cluster)
         supabase = Supabase(cluster)
         odoo_in_vault(supabase, "http://127.0.0.1:9")
-        (made,) = section("A login that can do nothing else")
+        (made,) = section("Create a login for the scheduler")
         cluster.psql(made, user="postgres")
         cluster.psql(f"alter role {ROLE} password '{PASSWORD}'")
         access = cluster.data / "pg_hba.conf"
@@ -151,7 +151,7 @@ def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
 
 
 def test_a_scheduler_that_stays_away_is_told(database: Supabase, odoo: FaultyOdoo) -> None:
-    (expect,) = section("When it stays away")
+    (expect,) = section("Detect missed runs")
     assert run_step(database, address(database)).returncode == 0
     database.cluster.psql(expect, user="postgres")
     assert database.rows("select kind from ipai.sync_alerts") == []

@@ -1,4 +1,4 @@
-"""scripts/install, on a copy of PostgreSQL 15 of its own, and docs/install-supabase.md, block by block."""
+"""scripts/install, on a copy of PostgreSQL 15 of its own, and docs/how-to/install-supabase.md, block by block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.postgres import Cluster, Installation
 from support.faulty import FaultyOdoo, metric
 
 SCRIPT = paths.PROJECT / "scripts/install"
-PAGE = paths.PROJECT / "docs/install-supabase.md"
+PAGE = paths.PROJECT / "docs/how-to/install-supabase.md"
 VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 EXTENSION_FILES = {
     "ipai_sync.control",
@@ -262,7 +262,7 @@ def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, ins
 def test_the_readme_says_the_same(another_user: Path) -> None:
     debian = Installation.default().pg_config
     told = as_another_user(another_user, debian).stderr
-    (block,) = re.findall(r"^## Installing\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^## Install\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     packages, *commands = [line.partition("#")[0].strip().removeprefix("./") for line in block.splitlines()]
     assert commands == [line.strip() for line in told.splitlines()[1:]]
     # All that the script itself would ask for.

@@ -283,7 +283,7 @@ _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\
 
 
 def exported(records: list[Record], names: list[str], uuid: str | None = None) -> str:
-    """A page as the addon writes it (docs/bulk-export.md)."""
+    """A page as the addon writes it (docs/reference/bulk-export-format.md)."""
     kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
 
     def cell(name: str, value: Any) -> str:

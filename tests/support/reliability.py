@@ -1,10 +1,11 @@
-"""What breaks and what happens then, for docs/reliability.md: a section a file of tests, a row a fault.
+"""Faults and their outcomes, for docs/reference/reliability.md: one section per file of tests, one row per fault.
 
-Every test of a fault notes a row; the last test of its file compares the rows with the page, all but the times. After a change that is meant:
+Every test of a fault records a row. The last test of its file compares the rows with the page, except for the times.
+After an intended change, this rewrites the section of a file, including the times:
 
     UPDATE_GOLDEN=1 python -m pytest tests/e2e/test_faults.py
 
-writes the section of that file anew, times included. Read the difference before it is committed.
+Review the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import psycopg
 
 from harness import paths
 
-PAGE = paths.PROJECT / "docs/reliability.md"
+PAGE = paths.PROJECT / "docs/reference/reliability.md"
 _TITLES = "| what breaks | what happens | seconds |\n|---|---|---|\n"
 _ROW = re.compile(r"^\| (?P<fault>.+?) \| (?P<outcome>.+?) \| [\d.]+ \|$", re.MULTILINE)
 
@@ -93,8 +94,9 @@ class Section:
     def _replace(self, rows: str) -> None:
         before, after = PAGE.read_text().split(f"\n## {self.title}\n")
         section, *others = re.split(r"\n(?=## )", after)
-        prose = section.split(_TITLES)[0].rstrip()
-        PAGE.write_text("\n".join([f"{before}\n## {self.title}", f"{prose}\n\n{_TITLES}{rows}".removeprefix("\n"), *others]))
+        prose = section.split(_TITLES)[0].strip()
+        written = f"\n{prose}\n\n{_TITLES}{rows}" if prose else f"\n{_TITLES}{rows}"
+        PAGE.write_text("\n".join([f"{before}\n## {self.title}", written, *others]))
 
 
 def _cell(text: str) -> str:

@@ -1,5 +1,5 @@
 //! The addon `ipai_sync` in Odoo, where it is installed: whole pages in one compact text, and digests of ranges of ids
-//! (`docs/bulk-export.md`). It gives what `search_read` gives, many times faster; whatever goes wrong with it, the same can be read without.
+//! (`docs/reference/bulk-export-format.md`). It gives what `search_read` gives, many times faster; whatever goes wrong with it, the same can be read without.
 
 use super::client::{Client, Safety, Scope, Wanted, names, number, unexpected};
 use super::{Transport, bulk_page, domain};

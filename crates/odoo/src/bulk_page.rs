@@ -1,4 +1,4 @@
-//! A page as the addon `ipai_sync` sends it (`docs/bulk-export.md`): base64 of zlib of lines in the text format of PostgreSQL's
+//! A page as the addon `ipai_sync` sends it (`docs/reference/bulk-export-format.md`): base64 of zlib of lines in the text format of PostgreSQL's
 //! COPY, the names and types of the columns in the first line, the number of rows in the last.
 //!
 //! Its values are those of `search_read`, and reach the same visitor: an unset one is `false`, as on the wire of XML-RPC.

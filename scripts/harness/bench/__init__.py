@@ -8,7 +8,7 @@
     decoder      the decoder alone
     tenants      what row-level security costs a query
     report       medians, the table, the limits
-    document     docs/benchmarks.md
+    document     docs/reference/benchmarks.md
     scripts      the Python scripts that are compared
 
 Everything but those scripts needs Python's standard library only.

@@ -23,7 +23,7 @@ def main() -> int:
     options.add_argument("--quick", action="store_true", help=f"{QUICK:,} records in Odoo")
     options.add_argument("--rounds", type=int, metavar="N", default=rounds.ROUNDS, help="so often each; less than 3 are for trying it out")
     options.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names, help=f"only these: {', '.join(names)}")
-    options.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
+    options.add_argument("--write", action="store_true", help="write docs/reference/benchmarks.md, too")
     chosen = options.parse_args()
     if chosen.rows is not None and (chosen.quick or chosen.rows < 1_000):
         options.error("--rows takes a number from 1000 on, and goes without --quick")
