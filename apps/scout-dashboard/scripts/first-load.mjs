@@ -17,5 +17,7 @@ add('index.html')
 
 let total = 0
 for (const file of files) total += gzipSync(readFileSync(new URL(file, dist))).length
-console.log(`First load: ${(total / 1000).toFixed(1)} kB gzipped of at most ${LIMIT / 1000} kB (${files.size} files)`)
+console.log(
+  `First load: ${(total / 1000).toFixed(1)} kB gzipped of at most ${LIMIT / 1000} kB (${files.size} files)`,
+)
 if (total > LIMIT) process.exit(1)

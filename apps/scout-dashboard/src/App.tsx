@@ -1,4 +1,11 @@
-import { FluentProvider, makeStyles, MessageBar, MessageBarBody, MessageBarTitle, tokens } from '@fluentui/react-components'
+import {
+  FluentProvider,
+  makeStyles,
+  MessageBar,
+  MessageBarBody,
+  MessageBarTitle,
+  tokens,
+} from '@fluentui/react-components'
 import { Component, Suspense, use, type ReactNode } from 'react'
 
 import { AuthGate } from './components/AuthGate'
@@ -7,7 +14,11 @@ import { useTheme } from './hooks/useTheme'
 import type { Config } from './lib/config'
 
 const useStyles = makeStyles({
-  app: { minHeight: '100vh', backgroundColor: tokens.colorNeutralBackground2, color: tokens.colorNeutralForeground1 },
+  app: {
+    minHeight: '100vh',
+    backgroundColor: tokens.colorNeutralBackground2,
+    color: tokens.colorNeutralForeground1,
+  },
   broken: { maxWidth: '640px', margin: '0 auto', padding: '48px 16px' },
 })
 
@@ -36,7 +47,11 @@ export interface GateProps {
 
 function Gate({ config, ...props }: Omit<GateProps, 'config'> & { config: Promise<Config> }) {
   const settled = use(config)
-  return settled.demoUsers.length > 0 ? <DemoGate config={settled} {...props} /> : <AuthGate config={settled} {...props} />
+  return settled.demoUsers.length > 0 ? (
+    <DemoGate config={settled} {...props} />
+  ) : (
+    <AuthGate config={settled} {...props} />
+  )
 }
 
 /** What cannot be mended by trying again, such as a wrong configuration: said, and not a blank page. */

@@ -13,7 +13,8 @@ afterEach(() => {
 })
 
 /** What `document.execCommand` does: the only way without a secure context, although it is deprecated. */
-const command = (execute: (name: string) => boolean) => Reflect.set(document, 'execCommand', execute)
+const command = (execute: (name: string) => boolean) =>
+  Reflect.set(document, 'execCommand', execute)
 const clipboard = (object: object | undefined) => vi.stubGlobal('navigator', { clipboard: object })
 
 class Item {
@@ -58,6 +59,9 @@ it('copies from a field where a page of plain http has no clipboard', async () =
 
 it('says what was wrong with the text', async () => {
   vi.stubGlobal('ClipboardItem', Item)
-  clipboard({ write: ([item]: Item[]) => item?.parts['text/plain'], writeText: () => Promise.resolve() })
+  clipboard({
+    write: ([item]: Item[]) => item?.parts['text/plain'],
+    writeText: () => Promise.resolve(),
+  })
   await expect(copyText(Promise.reject(new Error('no answer')))).rejects.toThrow('no answer')
 })

@@ -36,13 +36,18 @@ describe('values', () => {
 
   it('that are no numbers are a dash', () => {
     // PostgREST sends what JSON has no number for as text.
-    for (const value of ['NaN', 'Infinity', '-Infinity', null, undefined, '']) expect(en.value(value, 'amount')).toBe(NOTHING)
+    for (const value of ['NaN', 'Infinity', '-Infinity', null, undefined, ''])
+      expect(en.value(value, 'amount')).toBe(NOTHING)
     expect(en.value('12.5', 'count')).toBe('12.5')
   })
 
   it('of a unit that is not known here are plain numbers', () => {
     const odd = 'furlong' as Unit
-    expect([en.value(1234.5, odd), en.short(1234.5, odd), en.change(3, 0, odd)?.text]).toEqual(['1,234.5', '1.2K', '+3'])
+    expect([en.value(1234.5, odd), en.short(1234.5, odd), en.change(3, 0, odd)?.text]).toEqual([
+      '1,234.5',
+      '1.2K',
+      '+3',
+    ])
   })
 
   it('are written in some language where the browser names none that there is', () => {
@@ -82,13 +87,19 @@ describe('moments', () => {
   })
 
   it('that no calendar has stay as they are', () => {
-    for (const odd of ['infinity', '-infinity', '0044-03-15 BC', '']) expect([en.day(odd), en.shortDay(odd)]).toEqual([odd, odd])
+    for (const odd of ['infinity', '-infinity', '0044-03-15 BC', ''])
+      expect([en.day(odd), en.shortDay(odd)]).toEqual([odd, odd])
   })
 
   it('are some time ago', () => {
     const now = new Date('2026-01-06T12:00:00Z')
     const ago = (seconds: number) => en.ago(new Date(now.getTime() - seconds * 1000), now)
-    expect([ago(5), ago(61), ago(7_300), ago(90_000)]).toEqual(['5 seconds ago', '1 minute ago', '2 hours ago', 'yesterday'])
+    expect([ago(5), ago(61), ago(7_300), ago(90_000)]).toEqual([
+      '5 seconds ago',
+      '1 minute ago',
+      '2 hours ago',
+      'yesterday',
+    ])
     // A clock that is behind the server's.
     expect(ago(-30)).toBe('now')
   })

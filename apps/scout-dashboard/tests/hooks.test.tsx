@@ -22,8 +22,24 @@ const table = (metric: SampleMetric): Row => metric
 
 const metric: SampleMetric = contract(
   table({
-    ...{ id: 1, odoo_id: 11, name: 'Sales', code: 'SALES', date: null, brand_id: 7, store_id: null, value: 1, unit: 'amount' },
-    ...{ is_alert: false, notes: null, active: true, inserted_at: '2026-01-06T00:00:00Z', updated_at: '2026-01-06T00:00:00Z' },
+    ...{
+      id: 1,
+      odoo_id: 11,
+      name: 'Sales',
+      code: 'SALES',
+      date: null,
+      brand_id: 7,
+      store_id: null,
+      value: 1,
+      unit: 'amount',
+    },
+    ...{
+      is_alert: false,
+      notes: null,
+      active: true,
+      inserted_at: '2026-01-06T00:00:00Z',
+      updated_at: '2026-01-06T00:00:00Z',
+    },
   }),
 )
 
@@ -37,7 +53,11 @@ afterEach(() => {
 })
 
 /** A page's context over a server that answers what the test says; tests/dashboard has a real PostgREST. */
-async function page(answer: (request: IncomingMessage, response: ServerResponse) => void, answerSeconds?: number, started = false) {
+async function page(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  answerSeconds?: number,
+  started = false,
+) {
   server = createServer((request, response) => {
     response.setHeader('Access-Control-Allow-Origin', '*')
     response.setHeader('Access-Control-Allow-Headers', '*')
@@ -52,24 +72,38 @@ async function page(answer: (request: IncomingMessage, response: ServerResponse)
   const live = new Live(scout, { pollSeconds: started ? 0.2 : 3600, realtime: false, gatherMs: 1 })
   if (started) stop = live.start()
   const context = { scout, live, config, formats: formats('en', 'PHP') }
-  return ({ children }: { children: ReactNode }) => <ScoutReact value={context}>{children}</ScoutReact>
+  return ({ children }: { children: ReactNode }) => (
+    <ScoutReact value={context}>{children}</ScoutReact>
+  )
 }
 
 const rows = (response: ServerResponse, found: SampleMetric[], total = found.length) => {
   response.setHeader('Content-Type', 'application/json')
-  response.setHeader('Content-Range', found.length ? `0-${found.length - 1}/${total}` : `*/${total}`)
+  response.setHeader(
+    'Content-Range',
+    found.length ? `0-${found.length - 1}/${total}` : `*/${total}`,
+  )
   response.end(JSON.stringify(found))
 }
 
 it('reads the newest first and what has no date last, no more than the API gives, as the user', async () => {
   const asked: string[] = []
   const wrapper = await page((request, response) => {
-    asked.push(`${request.headers.authorization ?? ''} ${request.headers['accept-profile'] as string} ${decodeURIComponent(request.url ?? '')}`)
+    asked.push(
+      `${request.headers.authorization ?? ''} ${request.headers['accept-profile'] as string} ${decodeURIComponent(request.url ?? '')}`,
+    )
     rows(response, [metric], 41)
   })
   const { result } = renderHook(() => useSampleMetrics('SALES'), { wrapper })
   expect(result.current).toMatchObject({ data: null, loading: true, error: null })
-  await waitFor(() => expect(result.current).toMatchObject({ data: [metric], count: 41, loading: false, error: null }))
+  await waitFor(() =>
+    expect(result.current).toMatchObject({
+      data: [metric],
+      count: 41,
+      loading: false,
+      error: null,
+    }),
+  )
   expect(asked).toEqual([
     'Bearer token ipai /rest/v1/ipai_sample_metrics?select=*&active=eq.true&code=eq.SALES&order=date.desc.nullslast,id.asc&offset=0&limit=1000',
   ])
@@ -82,7 +116,10 @@ it('forgets an answer that is no longer wanted', async () => {
     if (code === 'SLOW') late.push(() => rows(response, [{ ...metric, code }]))
     else rows(response, [{ ...metric, code }])
   })
-  const { result, rerender } = renderHook(({ code }) => useSampleMetrics(code), { wrapper, initialProps: { code: 'SLOW' } })
+  const { result, rerender } = renderHook(({ code }) => useSampleMetrics(code), {
+    wrapper,
+    initialProps: { code: 'SLOW' },
+  })
   await waitFor(() => expect(late).toHaveLength(1))
   rerender({ code: 'QUICK' })
   await waitFor(() => expect(result.current.data?.[0]?.code).toBe('QUICK'))
@@ -100,7 +137,14 @@ it('keeps what it has when reading anew fails, says why, and tries again when to
     }
     response.statusCode = 403
     response.setHeader('Content-Type', 'application/json')
-    response.end(JSON.stringify({ code: '42501', message: 'permission denied for table ipai_sample_metrics', details: null, hint: null }))
+    response.end(
+      JSON.stringify({
+        code: '42501',
+        message: 'permission denied for table ipai_sample_metrics',
+        details: null,
+        hint: null,
+      }),
+    )
   })
   const { result } = renderHook(() => useSampleMetrics('SALES'), { wrapper })
   await waitFor(() => expect(result.current.data).toEqual([metric]))
@@ -110,7 +154,9 @@ it('keeps what it has when reading anew fails, says why, and tries again when to
   expect(result.current).toMatchObject({ data: [metric], loading: false })
   broken = false
   result.current.retry()
-  await waitFor(() => expect(result.current).toMatchObject({ data: [metric], error: null, loading: false }))
+  await waitFor(() =>
+    expect(result.current).toMatchObject({ data: [metric], error: null, loading: false }),
+  )
 })
 
 it('takes a page beyond the last for an empty one', async () => {
@@ -119,8 +165,12 @@ it('takes a page beyond the last for an empty one', async () => {
     response.setHeader('Content-Type', 'application/json')
     response.end(JSON.stringify({ code: 'PGRST103', message: 'Requested range not satisfiable' }))
   })
-  const { result } = renderHook(() => useSampleMetrics('SALES', {}, { page: 9, size: 25 }), { wrapper })
-  await waitFor(() => expect(result.current).toMatchObject({ data: [], error: null, loading: false }))
+  const { result } = renderHook(() => useSampleMetrics('SALES', {}, { page: 9, size: 25 }), {
+    wrapper,
+  })
+  await waitFor(() =>
+    expect(result.current).toMatchObject({ data: [], error: null, loading: false }),
+  )
 })
 
 it('gives up waiting for an answer that does not come, says so, and asks again', async () => {
@@ -149,7 +199,10 @@ it('gives up waiting for an answer that does not come, says so, and asks again',
     },
     { wrapper },
   )
-  await waitFor(() => expect(result.current).toMatchObject({ data: [metric], error: null, loading: false }), { timeout: 5000 })
+  await waitFor(
+    () => expect(result.current).toMatchObject({ data: [metric], error: null, loading: false }),
+    { timeout: 5000 },
+  )
   expect(asked).toBeGreaterThanOrEqual(3)
   expect(problems).toContain('This took too long')
 })
@@ -172,7 +225,10 @@ it('tells Live that reading has failed', async () => {
     response.statusCode = 500
     response.end()
   })
-  const { result } = renderHook(() => ({ live: useScout().live, query: useSampleMetrics('SALES') }), { wrapper })
+  const { result } = renderHook(
+    () => ({ live: useScout().live, query: useSampleMetrics('SALES') }),
+    { wrapper },
+  )
   const failed = vi.spyOn(result.current.live, 'failed')
   await waitFor(() => expect(result.current.query.error?.title).toBe('The server has a problem'))
   expect(failed).toHaveBeenCalled()
@@ -180,7 +236,9 @@ it('tells Live that reading has failed', async () => {
 
 it('looks for what is typed once one pauses', async () => {
   const look = vi.fn()
-  const { result, rerender } = renderHook(({ wanted }) => useSearch(wanted, look), { initialProps: { wanted: '' } })
+  const { result, rerender } = renderHook(({ wanted }) => useSearch(wanted, look), {
+    initialProps: { wanted: '' },
+  })
   for (const text of ['s', 'st', 'sto ']) act(() => result.current[1](text))
   expect(look).not.toHaveBeenCalled()
   await waitFor(() => expect(look).toHaveBeenCalledTimes(1))

@@ -15,8 +15,16 @@ describe('the configuration', () => {
 
   it('is what is served, else what was built in', () => {
     const built = { supabaseUrl: 'https://built.example.com', supabaseKey: jwt({ role: 'anon' }) }
-    expect(complete({}, built)).toMatchObject({ supabaseUrl: 'https://built.example.com', currency: 'PHP', pollSeconds: 15, demoUsers: [] })
-    expect(complete({ supabaseUrl: './', currency: 'USD' }, built)).toMatchObject({ supabaseUrl: 'https://scout.example.com/board', currency: 'USD' })
+    expect(complete({}, built)).toMatchObject({
+      supabaseUrl: 'https://built.example.com',
+      currency: 'PHP',
+      pollSeconds: 15,
+      demoUsers: [],
+    })
+    expect(complete({ supabaseUrl: './', currency: 'USD' }, built)).toMatchObject({
+      supabaseUrl: 'https://scout.example.com/board',
+      currency: 'USD',
+    })
   })
 
   it('that is not there is said', () => {
@@ -26,11 +34,16 @@ describe('the configuration', () => {
   it('with a number or a currency that cannot be is refused', () => {
     const good = { supabaseUrl: 'https://x.example.com', supabaseKey: 'sb_publishable_abc' }
     for (const odd of [0, -1, 0.01, NaN, 1e12, '15', null]) {
-      expect(() => complete({ ...good, pollSeconds: odd as number }, {})).toThrow('pollSeconds must be a number from 1 to 86400')
+      expect(() => complete({ ...good, pollSeconds: odd as number }, {})).toThrow(
+        'pollSeconds must be a number from 1 to 86400',
+      )
     }
     expect(() => complete({ ...good, staleMinutes: -5 }, {})).toThrow('staleMinutes')
-    for (const odd of ['PESOS', '', '₱']) expect(() => complete({ ...good, currency: odd }, {})).toThrow('currency must be an ISO code')
-    expect(complete({ ...good, pollSeconds: 60, staleMinutes: 30, currency: 'USD' }, {})).toMatchObject({ pollSeconds: 60, staleMinutes: 30 })
+    for (const odd of ['PESOS', '', '₱'])
+      expect(() => complete({ ...good, currency: odd }, {})).toThrow('currency must be an ISO code')
+    expect(
+      complete({ ...good, pollSeconds: 60, staleMinutes: 30, currency: 'USD' }, {}),
+    ).toMatchObject({ pollSeconds: 60, staleMinutes: 30 })
   })
 
   it('with the service key is refused, in every place', () => {
@@ -41,7 +54,12 @@ describe('the configuration', () => {
     expect(isSecret('sb_publishable_abc')).toBe(false)
     const url = { supabaseUrl: 'https://x.example.com' }
     expect(() => complete({ ...url, supabaseKey: secret }, {})).toThrow('service key')
-    expect(() => complete({ ...url, supabaseKey: 'sb_publishable_abc', demoUsers: [{ name: 'root', token: secret }] }, {})).toThrow('service key')
+    expect(() =>
+      complete(
+        { ...url, supabaseKey: 'sb_publishable_abc', demoUsers: [{ name: 'root', token: secret }] },
+        {},
+      ),
+    ).toThrow('service key')
   })
 })
 
@@ -49,11 +67,28 @@ describe('CSV', () => {
   const columns = ['name', 'value'] as const
 
   it('quotes what needs it', () => {
-    expect(toCsv(columns, [{ name: 'a, "b"\r\nc', value: -1.5 }, { name: null, value: 1e22 }])).toBe('\uFEFFname,value\r\n"a, ""b""\r\nc",-1.5\r\n,1e+22\r\n')
+    expect(
+      toCsv(columns, [
+        { name: 'a, "b"\r\nc', value: -1.5 },
+        { name: null, value: 1e22 },
+      ]),
+    ).toBe('\uFEFFname,value\r\n"a, ""b""\r\nc",-1.5\r\n,1e+22\r\n')
   })
 
   it('has no formulas', () => {
-    for (const evil of ['=HYPERLINK("http://x")', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '\n=1', '＝1+1', '＋1', '－1', '＠SUM(A1)']) {
+    for (const evil of [
+      '=HYPERLINK("http://x")',
+      '+1',
+      '-1',
+      '@SUM(A1)',
+      '\t=1',
+      '\r=1',
+      '\n=1',
+      '＝1+1',
+      '＋1',
+      '－1',
+      '＠SUM(A1)',
+    ]) {
       const [, line = ''] = toCsv(['name'], [{ name: evil }]).split('\r\n')
       expect(line.replace(/^"/, '')).toMatch(/^'/)
     }
@@ -70,15 +105,21 @@ describe('errors', () => {
     expect(title('PGRST106', 406)).toBe('The data is not published')
     expect(title('PGRST202', 404)).toBe('The database is not ready for this page')
     expect(title('57014', 500)).toBe('This took too long')
-    expect(explain({ code: 23, message: 'TimeoutError: signal timed out' }, 0).title).toBe('This took too long')
+    expect(explain({ code: 23, message: 'TimeoutError: signal timed out' }, 0).title).toBe(
+      'This took too long',
+    )
     expect(title('', 0)).toBe('The server cannot be reached')
     expect(title('', 502)).toBe('The server has a problem')
     expect(title('22P02', 400)).toBe('Something went wrong')
   })
 
   it('keep what the database said', () => {
-    expect(explain({ code: '42501', message: 'permission denied', hint: 'ask' }, 403).detail).toBe('42501: permission denied: ask')
-    expect(() => unwrap({ data: null, error: { code: '42501', message: 'no' }, status: 403 })).toThrow(RequestFailed)
+    expect(explain({ code: '42501', message: 'permission denied', hint: 'ask' }, 403).detail).toBe(
+      '42501: permission denied: ask',
+    )
+    expect(() =>
+      unwrap({ data: null, error: { code: '42501', message: 'no' }, status: 403 }),
+    ).toThrow(RequestFailed)
     expect(unwrap({ data: [1], error: null })).toEqual([1])
   })
 })
@@ -97,20 +138,42 @@ describe('days', () => {
   })
 
   it('of an address are days or nothing', () => {
-    expect(['2026-01-06', '2026-1-6', '2026-13-01', 'yesterday', '', null].map(dayOrNull)).toEqual(['2026-01-06', null, null, null, null, null])
+    expect(['2026-01-06', '2026-1-6', '2026-13-01', 'yesterday', '', null].map(dayOrNull)).toEqual([
+      '2026-01-06',
+      null,
+      null,
+      null,
+      null,
+      null,
+    ])
   })
 
   it('of a period are as many as it says, the last one included', () => {
-    expect(period(7, '2025-01-01', '2026-01-06', '2026-01-08')).toEqual({ since: '2025-12-31', until: null })
-    expect(period(1, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({ since: '2026-01-06', until: null })
-    expect(period(null, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({ since: null, until: null })
+    expect(period(7, '2025-01-01', '2026-01-06', '2026-01-08')).toEqual({
+      since: '2025-12-31',
+      until: null,
+    })
+    expect(period(1, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({
+      since: '2026-01-06',
+      until: null,
+    })
+    expect(period(null, '2025-01-01', '2026-01-06', '2026-01-06')).toEqual({
+      since: null,
+      until: null,
+    })
     expect(period(30, null, null, '2026-01-06')).toEqual({ since: null, until: null })
   })
 
   it('of a period end today where a date lies in the future', () => {
-    expect(period(7, '2025-01-01', '2226-01-02', '2026-01-06')).toEqual({ since: '2025-12-31', until: '2026-01-06' })
+    expect(period(7, '2025-01-01', '2226-01-02', '2026-01-06')).toEqual({
+      since: '2025-12-31',
+      until: '2026-01-06',
+    })
     // Where all do, there is nothing else to show.
-    expect(period(7, '2027-01-01', '2027-01-31', '2026-01-06')).toEqual({ since: '2027-01-25', until: null })
+    expect(period(7, '2027-01-01', '2027-01-31', '2026-01-06')).toEqual({
+      since: '2027-01-25',
+      until: null,
+    })
   })
 })
 
@@ -118,7 +181,11 @@ describe('addresses', () => {
   it('lead where they came from', () => {
     const to = href('metric', 'A/B & C?', { brand: 7, since: null, until: '2026-01-06', store: '' })
     const route = parse(to)
-    expect([route.page, route.code, Object.fromEntries(route.query)]).toEqual(['metric', 'A/B & C?', { brand: '7', until: '2026-01-06' }])
+    expect([route.page, route.code, Object.fromEntries(route.query)]).toEqual([
+      'metric',
+      'A/B & C?',
+      { brand: '7', until: '2026-01-06' },
+    ])
     expect(parse('').page).toBe('overview')
     expect(parse('#/metric/%E0%A4%A').code).toBe('%E0%A4%A')
   })

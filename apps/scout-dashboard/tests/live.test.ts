@@ -15,27 +15,56 @@ afterEach(async () => {
 })
 
 /** A page's Live at a server that follows the script, and how often it said that it is time to read. */
-async function live(script: Script | null, options: { pollSeconds?: number; sweepSeconds?: number; realtime?: boolean; restMs?: number } = {}, prepare?: (scout: Scout) => void) {
+async function live(
+  script: Script | null,
+  options: {
+    pollSeconds?: number
+    sweepSeconds?: number
+    realtime?: boolean
+    restMs?: number
+  } = {},
+  prepare?: (scout: Scout) => void,
+) {
   const phoenix = script === null ? null : await Phoenix.start(script)
   if (phoenix) undo.push(() => phoenix.stop())
-  const scout = createScout({ supabaseUrl: phoenix?.url ?? 'http://127.0.0.1:9', supabaseKey: 'anon-key' }, 'the-users-token')
+  const scout = createScout(
+    { supabaseUrl: phoenix?.url ?? 'http://127.0.0.1:9', supabaseKey: 'anon-key' },
+    'the-users-token',
+  )
   prepare?.(scout)
-  const live = new Live(scout, { pollSeconds: 600, realtime: true, gatherMs: 20, restMs: 0, ...options })
+  const live = new Live(scout, {
+    pollSeconds: 600,
+    realtime: true,
+    gatherMs: 20,
+    restMs: 0,
+    ...options,
+  })
   const told = vi.fn()
   live.onChange(told)
   undo.push(live.start())
   return { live, told, phoenix }
 }
 
-const realtime = (live: Live) => vi.waitFor(() => expect(live.getState().mode).toBe('realtime'), { timeout: 5000 })
+const realtime = (live: Live) =>
+  vi.waitFor(() => expect(live.getState().mode).toBe('realtime'), { timeout: 5000 })
 const polling = (live: Live, reason: RegExp) =>
-  vi.waitFor(() => expect(live.getState()).toEqual({ mode: 'polling', reason: expect.stringMatching(reason) as string }), { timeout: 5000 })
+  vi.waitFor(
+    () =>
+      expect(live.getState()).toEqual({
+        mode: 'polling',
+        reason: expect.stringMatching(reason) as string,
+      }),
+    { timeout: 5000 },
+  )
 
 it('subscribes to the table as the user, and tells what changes', async () => {
   const { live: page, told, phoenix } = await live('subscribes')
   await realtime(page)
   const [, , , , payload] = phoenix?.joins[0] ?? []
-  expect(payload).toMatchObject({ access_token: 'the-users-token', config: { postgres_changes: [{ event: '*', schema: 'ipai', table: 'ipai_sample_metrics' }] } })
+  expect(payload).toMatchObject({
+    access_token: 'the-users-token',
+    config: { postgres_changes: [{ event: '*', schema: 'ipai', table: 'ipai_sample_metrics' }] },
+  })
   // What changed while it was being subscribed.
   await vi.waitFor(() => expect(told).toHaveBeenCalledTimes(1))
   for (const type of ['INSERT', 'UPDATE', 'DELETE'] as const) {
@@ -105,8 +134,14 @@ it('subscribes anew when the server has closed the channel', async () => {
 })
 
 it('polls where the token cannot be had, and subscribes once it can', async () => {
-  const { live: page, told, phoenix } = await live('subscribes', { pollSeconds: 0.1 }, (scout) => {
-    vi.spyOn(scout.realtime, 'setAuth').mockRejectedValueOnce(new Error('the sign-in cannot be renewed'))
+  const {
+    live: page,
+    told,
+    phoenix,
+  } = await live('subscribes', { pollSeconds: 0.1 }, (scout) => {
+    vi.spyOn(scout.realtime, 'setAuth').mockRejectedValueOnce(
+      new Error('the sign-in cannot be renewed'),
+    )
   })
   await polling(page, /cannot be renewed/)
   await vi.waitFor(() => expect(told).toHaveBeenCalled())
@@ -117,7 +152,10 @@ it('polls where the token cannot be had, and subscribes once it can', async () =
 it('subscribes to nothing where it has ended before the token is known', async () => {
   const phoenix = await Phoenix.start('subscribes')
   undo.push(() => phoenix.stop())
-  const scout = createScout({ supabaseUrl: phoenix.url, supabaseKey: 'anon-key' }, 'the-users-token')
+  const scout = createScout(
+    { supabaseUrl: phoenix.url, supabaseKey: 'anon-key' },
+    'the-users-token',
+  )
   new Live(scout, { pollSeconds: 600, realtime: true }).start()()
   await new Promise((resolve) => setTimeout(resolve, 300))
   expect(phoenix.joins).toEqual([])
@@ -125,7 +163,10 @@ it('subscribes to nothing where it has ended before the token is known', async (
 
 it('that is started twice, as React does to find mistakes, subscribes once', async () => {
   const { live: page, phoenix } = await live('subscribes', { realtime: false })
-  const scout = createScout({ supabaseUrl: phoenix?.url ?? '', supabaseKey: 'anon-key' }, 'the-users-token')
+  const scout = createScout(
+    { supabaseUrl: phoenix?.url ?? '', supabaseKey: 'anon-key' },
+    'the-users-token',
+  )
   const twice = new Live(scout, { pollSeconds: 600, realtime: true, gatherMs: 20 })
   twice.start()()
   undo.push(twice.start())

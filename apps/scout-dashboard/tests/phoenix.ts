@@ -5,7 +5,8 @@ import { WebSocketServer, type WebSocket } from 'ws'
 /** [join_ref, ref, topic, event, payload]: version 2 of Phoenix's protocol. */
 export type Message = [string | null, string | null, string, string, Record<string, unknown>]
 
-export type Script = 'subscribes' | 'refuses to join' | 'cannot read the table' | 'never says that changes come'
+export type Script =
+  'subscribes' | 'refuses to join' | 'cannot read the table' | 'never says that changes come'
 
 /** A server that speaks Phoenix's channels as Realtime does, by a script. No real Realtime server can be run for the tests. */
 export class Phoenix {
@@ -20,7 +21,9 @@ export class Phoenix {
     server.on('connection', (socket) => {
       this.sockets.add(socket)
       socket.on('close', () => this.sockets.delete(socket))
-      socket.on('message', (data: Buffer) => this.answer(socket, JSON.parse(data.toString()) as Message))
+      socket.on('message', (data: Buffer) =>
+        this.answer(socket, JSON.parse(data.toString()) as Message),
+      )
     })
   }
 
@@ -40,8 +43,18 @@ export class Phoenix {
 
   /** Tells all that a row was changed. */
   change(type: 'INSERT' | 'UPDATE' | 'DELETE', record: object): void {
-    const data = { type, schema: 'ipai', table: 'ipai_sample_metrics', commit_timestamp: '2026-01-06T08:00:00Z', columns: [], errors: null, record, old_record: {} }
-    for (const socket of this.sockets) this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
+    const data = {
+      type,
+      schema: 'ipai',
+      table: 'ipai_sample_metrics',
+      commit_timestamp: '2026-01-06T08:00:00Z',
+      columns: [],
+      errors: null,
+      record,
+      old_record: {},
+    }
+    for (const socket of this.sockets)
+      this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
   }
 
   /** Closes the channel but not the connection, as Realtime does when a token has expired. */
@@ -61,7 +74,8 @@ export class Phoenix {
   }
 
   private answer(socket: WebSocket, [joinRef, ref, topic, event, payload]: Message): void {
-    const reply = (status: string, response: object) => this.send(socket, [joinRef, ref, topic, 'phx_reply', { status, response }])
+    const reply = (status: string, response: object) =>
+      this.send(socket, [joinRef, ref, topic, 'phx_reply', { status, response }])
     if (event !== 'phx_join') {
       // Heartbeats, tokens, leaving.
       reply('ok', {})
@@ -73,11 +87,20 @@ export class Phoenix {
       return
     }
     const { config } = payload as { config: { postgres_changes: object[] } }
-    reply('ok', { postgres_changes: config.postgres_changes.map((asked) => ({ ...asked, id: 4711 })) })
+    reply('ok', {
+      postgres_changes: config.postgres_changes.map((asked) => ({ ...asked, id: 4711 })),
+    })
     const system = (status: string, message: string) =>
-      this.send(socket, [joinRef, null, topic, 'system', { extension: 'postgres_changes', channel: topic, status, message }])
+      this.send(socket, [
+        joinRef,
+        null,
+        topic,
+        'system',
+        { extension: 'postgres_changes', channel: topic, status, message },
+      ])
     if (this.script === 'subscribes') system('ok', 'Subscribed to PostgreSQL')
-    if (this.script === 'cannot read the table') system('error', 'Unable to subscribe to changes with given parameters')
+    if (this.script === 'cannot read the table')
+      system('error', 'Unable to subscribe to changes with given parameters')
   }
 
   private send(socket: WebSocket, message: Message): void {

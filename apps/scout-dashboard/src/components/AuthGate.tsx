@@ -19,6 +19,20 @@ export function AuthGate({ config, dark, toggleTheme }: GateProps) {
 
   if (session === undefined) return <Spinner label="Signing in" style={{ paddingTop: '30vh' }} />
   if (session === null) return <SignIn scout={scout} />
-  const menu = <UserMenu name={session.user.email ?? 'Signed in'} onSignOut={() => void scout.auth.signOut({ scope: 'local' })} />
-  return <Shell key={session.user.id} scout={scout} config={config} dark={dark} toggleTheme={toggleTheme} userMenu={menu} />
+  const menu = (
+    <UserMenu
+      name={session.user.email ?? 'Signed in'}
+      onSignOut={() => void scout.auth.signOut({ scope: 'local' })}
+    />
+  )
+  return (
+    <Shell
+      key={session.user.id}
+      scout={scout}
+      config={config}
+      dark={dark}
+      toggleTheme={toggleTheme}
+      userMenu={menu}
+    />
+  )
 }

@@ -12,7 +12,12 @@ interface State {
 }
 
 const IDLE: State = { kind: 'idle', label: 'Copy for AI' }
-const ICONS = { idle: <CopyRegular />, busy: <CopyRegular />, done: <CheckmarkRegular />, failed: <ErrorCircleRegular /> }
+const ICONS = {
+  idle: <CopyRegular />,
+  busy: <CopyRegular />,
+  done: <CheckmarkRegular />,
+  failed: <ErrorCircleRegular />,
+}
 
 /** What of it the page looks at. */
 interface Context {
@@ -24,7 +29,9 @@ interface Context {
 function copiedLabel(complete: boolean, shown: string, total: string): string {
   if (complete) return 'Copied'
   // There are more codes than the database looks through.
-  return shown === total ? `Copied ${shown} metrics, not all` : `Copied ${shown} of ${total} metrics`
+  return shown === total
+    ? `Copied ${shown} metrics, not all`
+    : `Copied ${shown} of ${total} metrics`
 }
 
 /** Copies the current metrics, as the database writes them for an AI. */
@@ -39,7 +46,9 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
 
   const read = async () => {
     const args = { ...(search ? { search } : {}), ...(alertsOnly ? { alerts_only: true } : {}) }
-    return unwrap(await scout.rpc('metrics_context', args, { get: true }).retry(false)) as unknown as Context
+    return unwrap(
+      await scout.rpc('metrics_context', args, { get: true }).retry(false),
+    ) as unknown as Context
   }
   const copy = async () => {
     if (state.kind === 'busy') return
@@ -49,15 +58,29 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
       // Indented, it would be longer than the database was told.
       await copyText(context.then((document) => JSON.stringify(document)))
       const { complete, metrics_shown: shown, metrics_total: total } = await context
-      setState({ kind: 'done', label: copiedLabel(complete, formats.count(shown), formats.count(total)) })
+      setState({
+        kind: 'done',
+        label: copiedLabel(complete, formats.count(shown), formats.count(total)),
+      })
     } catch (error) {
       const problem = problemOf(error)
-      setState({ kind: 'failed', label: `Not copied: ${problem.code === '-1' ? problem.detail : problem.title}` })
+      setState({
+        kind: 'failed',
+        label: `Not copied: ${problem.code === '-1' ? problem.detail : problem.title}`,
+      })
     }
   }
   return (
-    <Tooltip content="The metrics you see, as JSON: context for a prompt to an AI" relationship="description">
-      <Button icon={ICONS[state.kind]} onClick={() => void copy()} disabledFocusable={state.kind === 'busy'} aria-live="polite">
+    <Tooltip
+      content="The metrics you see, as JSON: context for a prompt to an AI"
+      relationship="description"
+    >
+      <Button
+        icon={ICONS[state.kind]}
+        onClick={() => void copy()}
+        disabledFocusable={state.kind === 'busy'}
+        aria-live="polite"
+      >
         {state.label}
       </Button>
     </Tooltip>

@@ -9,7 +9,12 @@ export function LiveBadge() {
   const { live, config } = useScout()
   const { mode, reason } = useSyncExternalStore(live.onState, live.getState)
   const [label, why] =
-    mode === 'realtime' ? ['Live', 'Changes arrive at once, by Realtime'] : [`Polling, ${config.pollSeconds} s`, `The page looks for changes every ${config.pollSeconds} seconds. ${reason}.`]
+    mode === 'realtime'
+      ? ['Live', 'Changes arrive at once, by Realtime']
+      : [
+          `Polling, ${config.pollSeconds} s`,
+          `The page looks for changes every ${config.pollSeconds} seconds. ${reason}.`,
+        ]
   return (
     <Tooltip content={why} relationship="description">
       <Badge

@@ -1,4 +1,10 @@
-import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle } from '@fluentui/react-components'
+import {
+  Button,
+  MessageBar,
+  MessageBarActions,
+  MessageBarBody,
+  MessageBarTitle,
+} from '@fluentui/react-components'
 import { Component, type ReactNode } from 'react'
 
 interface Props {
@@ -30,7 +36,9 @@ export class PageBoundary extends Component<Props, { error: unknown }> {
           Check your connection and try again. Where the dashboard was renewed meanwhile, reload it.
           <details>
             <summary>Details</summary>
-            {error instanceof Error ? error.message : 'The page has raised something that is no error.'}
+            {error instanceof Error
+              ? error.message
+              : 'The page has raised something that is no error.'}
           </details>
         </MessageBarBody>
         <MessageBarActions>

@@ -1,4 +1,13 @@
-import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle, Text, makeStyles, tokens } from '@fluentui/react-components'
+import {
+  Button,
+  MessageBar,
+  MessageBarActions,
+  MessageBarBody,
+  MessageBarTitle,
+  Text,
+  makeStyles,
+  tokens,
+} from '@fluentui/react-components'
 import type { ReactNode } from 'react'
 
 import type { Problem } from '../lib/errors'
@@ -18,7 +27,15 @@ const useStyles = makeStyles({
 })
 
 /** What went wrong, what to do, and a way to try again. */
-export function ProblemBar({ problem, retry, stale }: { problem: Problem; retry: () => void; stale: boolean }) {
+export function ProblemBar({
+  problem,
+  retry,
+  stale,
+}: {
+  problem: Problem
+  retry: () => void
+  stale: boolean
+}) {
   const styles = useStyles()
   return (
     <MessageBar intent="error" layout="multiline" className={styles.problem}>

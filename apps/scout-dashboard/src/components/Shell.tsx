@@ -12,7 +12,16 @@ import {
   Tooltip,
 } from '@fluentui/react-components'
 import { WeatherMoonRegular, WeatherSunnyRegular } from '@fluentui/react-icons'
-import { createElement, Suspense, use, useEffect, useMemo, useRef, type ComponentType, type ReactNode } from 'react'
+import {
+  createElement,
+  Suspense,
+  use,
+  useEffect,
+  useMemo,
+  useRef,
+  type ComponentType,
+  type ReactNode,
+} from 'react'
 
 import { useFreshness, type SampleDelta, type Seen } from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
@@ -75,7 +84,13 @@ const useStyles = makeStyles({
     minHeight: '56px',
     '@media (max-width: 600px)': { padding: '8px 12px 0', columnGap: '8px' },
   },
-  brand: { display: 'flex', alignItems: 'center', columnGap: '10px', color: 'inherit', textDecorationLine: 'none' },
+  brand: {
+    display: 'flex',
+    alignItems: 'center',
+    columnGap: '10px',
+    color: 'inherit',
+    textDecorationLine: 'none',
+  },
   nav: {
     display: 'flex',
     alignSelf: 'stretch',
@@ -90,7 +105,10 @@ const useStyles = makeStyles({
     textDecorationLine: 'none',
     borderBottom: '3px solid transparent',
     borderTop: '3px solid transparent',
-    ':hover': { color: tokens.colorNeutralForeground1, borderBottomColor: tokens.colorNeutralStroke1 },
+    ':hover': {
+      color: tokens.colorNeutralForeground1,
+      borderBottomColor: tokens.colorNeutralStroke1,
+    },
     '@media (max-width: 600px)': { flexGrow: 1, justifyContent: 'center', padding: '0 4px' },
   },
   current: {
@@ -99,7 +117,12 @@ const useStyles = makeStyles({
     borderBottomColor: tokens.colorBrandStroke1,
     ':hover': { borderBottomColor: tokens.colorBrandStroke1 },
   },
-  tools: { display: 'flex', alignItems: 'center', columnGap: '8px', '@media (max-width: 1000px)': { marginLeft: 'auto' } },
+  tools: {
+    display: 'flex',
+    alignItems: 'center',
+    columnGap: '8px',
+    '@media (max-width: 1000px)': { marginLeft: 'auto' },
+  },
   toolsAlone: { marginLeft: 'auto' },
   main: {
     maxWidth: '1440px',
@@ -112,14 +135,27 @@ const useStyles = makeStyles({
   synced: {
     marginLeft: 'auto',
     color: tokens.colorNeutralForeground3,
-    '@media (max-width: 1000px)': { order: 2, width: '100%', marginLeft: 0, fontSize: tokens.fontSizeBase200, lineHeight: tokens.lineHeightBase200, paddingBottom: '4px' },
+    '@media (max-width: 1000px)': {
+      order: 2,
+      width: '100%',
+      marginLeft: 0,
+      fontSize: tokens.fontSizeBase200,
+      lineHeight: tokens.lineHeightBase200,
+      paddingBottom: '4px',
+    },
     '@media (max-width: 600px)': { paddingTop: '4px', paddingBottom: 0 },
   },
   stale: { marginBottom: '16px' },
   skip: {
     position: 'absolute',
     left: '-9999px',
-    ':focus': { left: '12px', top: '12px', zIndex: 20, padding: '8px', backgroundColor: tokens.colorNeutralBackground1 },
+    ':focus': {
+      left: '12px',
+      top: '12px',
+      zIndex: 20,
+      padding: '8px',
+      backgroundColor: tokens.colorNeutralBackground1,
+    },
   },
 })
 
@@ -135,7 +171,10 @@ interface Props {
 export function Shell({ scout, config, ...props }: Props) {
   const live = useMemo(() => new Live(scout, config), [scout, config])
   useEffect(() => live.start(), [live])
-  const context = useMemo(() => ({ scout, live, config, formats: formats(navigator.languages, config.currency) }), [scout, live, config])
+  const context = useMemo(
+    () => ({ scout, live, config, formats: formats(navigator.languages, config.currency) }),
+    [scout, live, config],
+  )
   return (
     <ScoutReact value={context}>
       <Frame {...props} />
@@ -148,12 +187,17 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
   const route = useRoute()
   const { data } = useFreshness()
   // When the mirror was last compared with Odoo.
-  const checked = data?.state === 'seen' && data.rows[0]?.checked_at ? new Date(data.rows[0].checked_at) : null
+  const checked =
+    data?.state === 'seen' && data.rows[0]?.checked_at ? new Date(data.rows[0].checked_at) : null
   useArrival(`${route.page}/${route.code ?? ''}`)
   const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
   return (
     <>
-      <button type="button" className={styles.skip} onClick={() => document.getElementById('main')?.focus()}>
+      <button
+        type="button"
+        className={styles.skip}
+        onClick={() => document.getElementById('main')?.focus()}
+      >
         Skip to the content
       </button>
       <header className={styles.header}>
@@ -166,7 +210,12 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
             {PAGES.map(([page, title]) => {
               const current = route.page === page
               return (
-                <a key={page} href={href(page)} aria-current={current ? 'page' : undefined} className={mergeClasses(styles.link, current && styles.current)}>
+                <a
+                  key={page}
+                  href={href(page)}
+                  aria-current={current ? 'page' : undefined}
+                  className={mergeClasses(styles.link, current && styles.current)}
+                >
                   {title}
                 </a>
               )
@@ -176,7 +225,11 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
           <div className={mergeClasses(styles.tools, !data && styles.toolsAlone)}>
             <LiveBadge />
             <Tooltip content={theme} relationship="label">
-              <Button appearance="subtle" icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />} onClick={toggleTheme} />
+              <Button
+                appearance="subtle"
+                icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />}
+                onClick={toggleTheme}
+              />
             </Tooltip>
             {userMenu}
           </div>
@@ -185,7 +238,10 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
       <main id="main" tabIndex={-1} className={styles.main}>
         {checked && <Staleness checked={checked} />}
         {/* Another page is another try. */}
-        <PageBoundary key={`${route.page}/${route.code ?? ''}`} onRetry={() => loaded.delete(route.page)}>
+        <PageBoundary
+          key={`${route.page}/${route.code ?? ''}`}
+          onRetry={() => loaded.delete(route.page)}
+        >
           <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
             <CurrentPage route={route} />
           </Suspense>
@@ -196,13 +252,19 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
 }
 
 function CurrentPage({ route }: { route: Route }) {
-  const title = route.page === 'metric' ? (route.code ?? 'Metric') : (PAGES.find(([page]) => page === route.page)?.[1] ?? 'Scout')
+  const title =
+    route.page === 'metric'
+      ? (route.code ?? 'Metric')
+      : (PAGES.find(([page]) => page === route.page)?.[1] ?? 'Scout')
   useEffect(() => {
     document.title = `${title} · Scout`
   }, [title])
   const importPage = Object.hasOwn(LATER, route.page) ? LATER[route.page] : undefined
   if (!importPage) return <Overview query={route.query} />
-  return createElement(use(load(route.page, importPage)).default, { code: route.code ?? '', query: route.query })
+  return createElement(use(load(route.page, importPage)).default, {
+    code: route.code ?? '',
+    query: route.query,
+  })
 }
 
 /** Begins another page at its top, where the keyboard and screen readers go on too. The first page is where the browser puts it. */
@@ -222,7 +284,11 @@ function Synced({ freshness }: { freshness: Seen<SampleDelta> }) {
   const { formats } = useScout()
   const now = useNow()
   const checked = freshness.state === 'seen' ? freshness.rows[0]?.checked_at : undefined
-  const text = checked ? `Synced ${formats.ago(new Date(checked), now)}` : checked === null ? 'Never compared with Odoo' : 'Age not known'
+  const text = checked
+    ? `Synced ${formats.ago(new Date(checked), now)}`
+    : checked === null
+      ? 'Never compared with Odoo'
+      : 'Age not known'
   return <Text className={styles.synced}>{text}</Text>
 }
 
@@ -236,7 +302,8 @@ function Staleness({ checked }: { checked: Date }) {
     <MessageBar intent="warning" layout="multiline" className={styles.stale}>
       <MessageBarBody>
         <MessageBarTitle>The numbers may be behind</MessageBarTitle>
-        Odoo was last asked {formats.ago(checked, now)}. <a href={href('health')}>See the state of the sync</a>
+        Odoo was last asked {formats.ago(checked, now)}.{' '}
+        <a href={href('health')}>See the state of the sync</a>
       </MessageBarBody>
     </MessageBar>
   )

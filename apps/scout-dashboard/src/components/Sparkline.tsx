@@ -17,8 +17,19 @@ export function Sparkline({ values }: { values: readonly Value[] }) {
   const path = linePath(values)
   if (path === null) return <div className={styles.chart} />
   return (
-    <svg className={styles.chart} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true" focusable="false">
-      <path d={path} className={styles.line} vectorEffect="non-scaling-stroke" strokeLinejoin="round" />
+    <svg
+      className={styles.chart}
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+      focusable="false"
+    >
+      <path
+        d={path}
+        className={styles.line}
+        vectorEffect="non-scaling-stroke"
+        strokeLinejoin="round"
+      />
     </svg>
   )
 }

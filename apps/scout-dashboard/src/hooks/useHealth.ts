@@ -16,7 +16,12 @@ export type Seen<T> = { state: 'seen'; rows: T[] } | { state: 'forbidden' } | { 
 const MOST = 200
 
 /** An answer, where not being allowed and not being there are answers too. */
-async function seen<T>(asked: PromiseLike<{ data: T[]; error: null } | { data: unknown; error: { message: string; code: string }; status: number }>): Promise<Seen<T>> {
+async function seen<T>(
+  asked: PromiseLike<
+    | { data: T[]; error: null }
+    | { data: unknown; error: { message: string; code: string }; status: number }
+  >,
+): Promise<Seen<T>> {
   try {
     return { state: 'seen', rows: unwrap(await asked) }
   } catch (error) {
@@ -31,7 +36,16 @@ async function seen<T>(asked: PromiseLike<{ data: T[]; error: null } | { data: u
 /** How the mirror of the metrics compares with Odoo, as last counted. */
 export function useFreshness(): Query<Seen<SampleDelta>> {
   const { scout } = useScout()
-  return useQuery('freshness', (signal) => seen(scout.from('sample_metrics_count_delta').select('*').limit(1).abortSignal(signal).retry(false)))
+  return useQuery('freshness', (signal) =>
+    seen(
+      scout
+        .from('sample_metrics_count_delta')
+        .select('*')
+        .limit(1)
+        .abortSignal(signal)
+        .retry(false),
+    ),
+  )
 }
 
 export interface Health {
@@ -45,9 +59,34 @@ export function useHealth(): Query<Health> {
   const { scout } = useScout()
   return useQuery('health', async (signal) => {
     const [counts, status, alerts] = await Promise.all([
-      seen(scout.from('sync_count_delta').select('*').order('mirror').limit(MOST).abortSignal(signal).retry(false)),
-      seen(scout.from('sync_status').select('*').order('mirror').limit(MOST).abortSignal(signal).retry(false)),
-      seen(scout.from('sync_alerts').select('*').order('severity').order('since').limit(MOST).abortSignal(signal).retry(false)),
+      seen(
+        scout
+          .from('sync_count_delta')
+          .select('*')
+          .order('mirror')
+          .limit(MOST)
+          .abortSignal(signal)
+          .retry(false),
+      ),
+      seen(
+        scout
+          .from('sync_status')
+          .select('*')
+          .order('mirror')
+          .limit(MOST)
+          .abortSignal(signal)
+          .retry(false),
+      ),
+      seen(
+        scout
+          .from('sync_alerts')
+          .select('*')
+          .order('severity')
+          .order('since')
+          .limit(MOST)
+          .abortSignal(signal)
+          .retry(false),
+      ),
     ])
     return { counts, status, alerts }
   })

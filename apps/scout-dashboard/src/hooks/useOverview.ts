@@ -9,16 +9,24 @@ type Row<F extends keyof Functions> = Functions[F]['Returns'] extends (infer R)[
 /** The generated types do not know which columns of a function may be null. */
 type OrNull<R, K extends keyof R> = Omit<R, K> & { [N in K]: R[N] | null }
 
-export type Card = OrNull<Row<'metrics_overview'>, 'date' | 'previous_date' | 'previous_value' | 'newest_date'> & { unit: Unit }
+export type Card = OrNull<
+  Row<'metrics_overview'>,
+  'date' | 'previous_date' | 'previous_value' | 'newest_date'
+> & { unit: Unit }
 export type Point = Row<'metric_series'>
-export type Facets = OrNull<Row<'metric_facets'>, 'first_date' | 'last_date'> & { unit: Unit; units: Unit[] }
+export type Facets = OrNull<Row<'metric_facets'>, 'first_date' | 'last_date'> & {
+  unit: Unit
+  units: Unit[]
+}
 
 /** A card a metric, those with alerts first: one request. */
 export function useOverview(search: string, alertsOnly: boolean, cards: number): Query<Card[]> {
   const { scout } = useScout()
   return useQuery(JSON.stringify(['overview', search, alertsOnly, cards]), async (signal) => {
     const args = { search, alerts_only: alertsOnly, max_cards: cards }
-    return unwrap(await scout.rpc('metrics_overview', args, { get: true }).abortSignal(signal).retry(false)) as Card[]
+    return unwrap(
+      await scout.rpc('metrics_overview', args, { get: true }).abortSignal(signal).retry(false),
+    ) as Card[]
   })
 }
 
@@ -44,7 +52,9 @@ export function useSeries(code: string, filter: SeriesFilter): Query<Point[]> {
       ...(since ? { since } : {}),
       ...(until ? { until } : {}),
     }
-    return unwrap(await scout.rpc('metric_series', args, { get: true }).abortSignal(signal).retry(false))
+    return unwrap(
+      await scout.rpc('metric_series', args, { get: true }).abortSignal(signal).retry(false),
+    )
   })
 }
 
@@ -52,7 +62,10 @@ export function useSeries(code: string, filter: SeriesFilter): Query<Point[]> {
 export function useFacets(code: string): Query<Facets | null> {
   const { scout } = useScout()
   return useQuery(JSON.stringify(['facets', code]), async (signal) => {
-    const asked = scout.rpc('metric_facets', { metric: code }, { get: true }).abortSignal(signal).retry(false)
+    const asked = scout
+      .rpc('metric_facets', { metric: code }, { get: true })
+      .abortSignal(signal)
+      .retry(false)
     return (unwrap(await asked) as Facets[])[0] ?? null
   })
 }

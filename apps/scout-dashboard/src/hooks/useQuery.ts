@@ -28,10 +28,19 @@ interface Result<T> {
  *
  * read: throws on an error. With `key` null nothing is read.
  */
-export function useQuery<T>(key: string | null, read: (signal: AbortSignal) => Promise<T>): Query<T> {
+export function useQuery<T>(
+  key: string | null,
+  read: (signal: AbortSignal) => Promise<T>,
+): Query<T> {
   const { live } = useScout()
   const [attempt, setAttempt] = useState(0)
-  const [result, setResult] = useState<Result<T>>({ key: '', attempt: 0, data: null, error: null, at: null })
+  const [result, setResult] = useState<Result<T>>({
+    key: '',
+    attempt: 0,
+    data: null,
+    error: null,
+    at: null,
+  })
   const latest = useEffectEvent(read)
 
   useEffect(() => {
@@ -52,7 +61,13 @@ export function useQuery<T>(key: string | null, read: (signal: AbortSignal) => P
         if (!signal.aborted) {
           // What was read before of the same thing is better than nothing.
           live.failed()
-          setResult((old) => ({ ...old, ...(old.key === key ? {} : { data: null, at: null }), key, attempt, error: problemOf(error) }))
+          setResult((old) => ({
+            ...old,
+            ...(old.key === key ? {} : { data: null, at: null }),
+            key,
+            attempt,
+            error: problemOf(error),
+          }))
         }
       }
       reading = false

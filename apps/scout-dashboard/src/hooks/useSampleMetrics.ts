@@ -37,7 +37,11 @@ const MOST_ROWS = 1000
  *
  * Cancels what it no longer needs, and reads again when the table changes.
  */
-export function useSampleMetrics(code?: string | null, filter: MetricFilter = {}, page: Page = { page: 0, size: MOST_ROWS }): SampleMetrics {
+export function useSampleMetrics(
+  code?: string | null,
+  filter: MetricFilter = {},
+  page: Page = { page: 0, size: MOST_ROWS },
+): SampleMetrics {
   const { scout } = useScout()
   const query = useQuery(JSON.stringify(['metrics', code, filter, page]), async (signal) => {
     const first = page.page * page.size
@@ -55,25 +59,42 @@ export function useSampleMetrics(code?: string | null, filter: MetricFilter = {}
 function metrics(scout: Scout, code: string | null | undefined, filter: MetricFilter) {
   const { column, ascending } = filter.sort ?? { column: 'date', ascending: false }
   // `id` ends the order: else a row may come on two pages, and another on none.
-  return filtered(scout, code, filter, 'exact').order(column, { ascending, nullsFirst: false }).order('id')
+  return filtered(scout, code, filter, 'exact')
+    .order(column, { ascending, nullsFirst: false })
+    .order('id')
 }
 
-function filtered(scout: Scout, code: string | null | undefined, filter: MetricFilter, count?: 'exact') {
-  let rows = scout.from('ipai_sample_metrics').select('*', count ? { count } : {}).eq('active', true)
+function filtered(
+  scout: Scout,
+  code: string | null | undefined,
+  filter: MetricFilter,
+  count?: 'exact',
+) {
+  let rows = scout
+    .from('ipai_sample_metrics')
+    .select('*', count ? { count } : {})
+    .eq('active', true)
   if (code) rows = rows.eq('code', code)
   if (filter.unit) rows = rows.eq('unit', filter.unit)
   if (filter.brand) rows = rows.eq('brand_id', filter.brand)
   if (filter.store) rows = rows.eq('store_id', filter.store)
   if (filter.since) rows = rows.gte('date', filter.since)
   if (filter.until) rows = rows.lte('date', filter.until)
-  if (filter.search) rows = rows.ilike('code', `%${filter.search.replaceAll(/[\\%_*]/g, String.raw`\$&`)}%`)
+  if (filter.search)
+    rows = rows.ilike('code', `%${filter.search.replaceAll(/[\\%_*]/g, String.raw`\$&`)}%`)
   // `is.true` would not use the index of alerts before PostgreSQL 17.
   if (filter.alertsOnly) rows = rows.eq('is_alert', true)
   return rows
 }
 
 /** All rows of a metric, by id, a thousand a request; at most `most`. Throws when it is aborted. */
-export async function readAll(scout: Scout, code: string, filter: MetricFilter, most: number, signal: AbortSignal): Promise<SampleMetric[]> {
+export async function readAll(
+  scout: Scout,
+  code: string,
+  filter: MetricFilter,
+  most: number,
+  signal: AbortSignal,
+): Promise<SampleMetric[]> {
   const rows: SampleMetric[] = []
   while (rows.length < most) {
     const answer = await filtered(scout, code, filter)

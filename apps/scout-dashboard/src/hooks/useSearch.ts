@@ -4,7 +4,10 @@ import { useEffect, useEffectEvent, useState } from 'react'
 const PAUSE = 300
 
 /** A field that is typed into, and what is looked for: that follows once one pauses, and may also come from elsewhere, as from the address. */
-export function useSearch(wanted: string, look: (text: string) => void): [string, (text: string) => void] {
+export function useSearch(
+  wanted: string,
+  look: (text: string) => void,
+): [string, (text: string) => void] {
   const [typed, setTyped] = useState(wanted)
   const [known, setKnown] = useState(wanted)
   if (wanted !== known) {

@@ -46,28 +46,44 @@ export async function loadConfig(): Promise<Config> {
   let served: Partial<Config> = {}
   const response = await fetch('./config.json', { cache: 'no-store' })
   // A server that answers every address with the page has no config.json either.
-  if (response.ok && response.headers.get('content-type')?.includes('json')) served = (await response.json()) as Partial<Config>
-  return complete(served, { supabaseUrl: import.meta.env.VITE_SUPABASE_URL, supabaseKey: import.meta.env.VITE_SUPABASE_ANON_KEY })
+  if (response.ok && response.headers.get('content-type')?.includes('json'))
+    served = (await response.json()) as Partial<Config>
+  return complete(served, {
+    supabaseUrl: import.meta.env.VITE_SUPABASE_URL,
+    supabaseKey: import.meta.env.VITE_SUPABASE_ANON_KEY,
+  })
 }
 
-export function complete(served: Partial<Config>, built: { supabaseUrl?: string | undefined; supabaseKey?: string | undefined }): Config {
+export function complete(
+  served: Partial<Config>,
+  built: { supabaseUrl?: string | undefined; supabaseKey?: string | undefined },
+): Config {
   const config = { ...DEFAULTS, ...served }
   config.supabaseUrl ||= built.supabaseUrl ?? ''
   config.supabaseKey ||= built.supabaseKey ?? ''
   if (!config.supabaseUrl || !config.supabaseKey) {
-    throw new Error('Nothing says where the data is: config.json needs supabaseUrl and supabaseKey.')
+    throw new Error(
+      'Nothing says where the data is: config.json needs supabaseUrl and supabaseKey.',
+    )
   }
   // Relative to the page, where both come from one server.
   config.supabaseUrl = new URL(config.supabaseUrl, globalThis.location.href).href.replace(/\/$/, '')
   for (const [name, least, most] of NUMBERS) {
     const value: unknown = config[name]
     if (typeof value !== 'number' || !(value >= least && value <= most)) {
-      throw new Error(`config.json: ${name} must be a number from ${least} to ${most}, and is ${JSON.stringify(value)}.`)
+      throw new Error(
+        `config.json: ${name} must be a number from ${least} to ${most}, and is ${JSON.stringify(value)}.`,
+      )
     }
   }
-  if (!isCurrency(config.currency)) throw new Error(`config.json: currency must be an ISO code, such as PHP, and is ${JSON.stringify(config.currency)}.`)
+  if (!isCurrency(config.currency))
+    throw new Error(
+      `config.json: currency must be an ISO code, such as PHP, and is ${JSON.stringify(config.currency)}.`,
+    )
   if (isSecret(config.supabaseKey) || config.demoUsers.some((user) => isSecret(user.token))) {
-    throw new Error('config.json has the service key, which passes row-level security. Everybody who opens this page can read it: replace it, and revoke it.')
+    throw new Error(
+      'config.json has the service key, which passes row-level security. Everybody who opens this page can read it: replace it, and revoke it.',
+    )
   }
   return config
 }
@@ -85,7 +101,10 @@ export function isSecret(key: string): boolean {
 export function claims(token: string): Record<string, unknown> | null {
   try {
     const part = token.split('.')[1] ?? ''
-    return JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as Record<string, unknown>
+    return JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as Record<
+      string,
+      unknown
+    >
   } catch {
     return null
   }

@@ -9,7 +9,11 @@ export async function copyText(text: Promise<string>): Promise<void> {
   const clipboard = navigator.clipboard as Clipboard | undefined
   if (clipboard && 'ClipboardItem' in globalThis) {
     try {
-      await clipboard.write([new ClipboardItem({ 'text/plain': text.then((content) => new Blob([content], { type: 'text/plain' })) })])
+      await clipboard.write([
+        new ClipboardItem({
+          'text/plain': text.then((content) => new Blob([content], { type: 'text/plain' })),
+        }),
+      ])
       return
     } catch {
       // The text itself may be what failed: that is thrown below.

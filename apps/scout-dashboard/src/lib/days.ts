@@ -14,7 +14,9 @@ export function today(now = new Date()): string {
 
 /** What an address says is a day, if it is one. */
 export function dayOrNull(text: string | null): string | null {
-  return text !== null && /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text)) ? text : null
+  return text !== null && /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text))
+    ? text
+    : null
 }
 
 export interface Period {
@@ -27,7 +29,12 @@ export interface Period {
  *
  * A day in the future is a typing error or a plan, and not where the present ends: unless there is nothing else, it does not count.
  */
-export function period(days: number | null, first: string | null, last: string | null, present: string): Period {
+export function period(
+  days: number | null,
+  first: string | null,
+  last: string | null,
+  present: string,
+): Period {
   if (days === null || first === null || last === null) return { since: null, until: null }
   const ahead = last > present && first <= present
   const end = ahead ? present : last

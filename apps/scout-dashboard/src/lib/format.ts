@@ -37,19 +37,41 @@ const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
-export function formats(languages: string | readonly string[] | undefined, currency: string): Formats {
+export function formats(
+  languages: string | readonly string[] | undefined,
+  currency: string,
+): Formats {
   const locale = supported(languages)
-  const number = (options: Intl.NumberFormatOptions) => new Intl.NumberFormat(locale as string[], options)
-  const date = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale as string[], options)
-  const money: Intl.NumberFormatOptions = { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }
+  const number = (options: Intl.NumberFormatOptions) =>
+    new Intl.NumberFormat(locale as string[], options)
+  const date = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat(locale as string[], options)
+  const money: Intl.NumberFormatOptions = {
+    style: 'currency',
+    currency,
+    currencyDisplay: 'narrowSymbol',
+  }
   const whole = number({ maximumFractionDigits: 0 })
-  const full = { percent: number({ style: 'percent', maximumFractionDigits: 2 }), count: number({ maximumFractionDigits: 2 }), amount: number(money) }
+  const full = {
+    percent: number({ style: 'percent', maximumFractionDigits: 2 }),
+    count: number({ maximumFractionDigits: 2 }),
+    amount: number(money),
+  }
   const short = {
     percent: number({ style: 'percent', maximumFractionDigits: 1 }),
     count: number({ notation: 'compact', maximumFractionDigits: 1 }),
-    amount: number({ ...money, notation: 'compact', minimumFractionDigits: 0, maximumFractionDigits: 1 }),
+    amount: number({
+      ...money,
+      notation: 'compact',
+      minimumFractionDigits: 0,
+      maximumFractionDigits: 1,
+    }),
   }
-  const round = { ...full, count: whole, amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }) }
+  const round = {
+    ...full,
+    count: whole,
+    amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }),
+  }
   const signed = {
     percent: number({ style: 'percent', maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
     count: number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
@@ -88,12 +110,17 @@ export function formats(languages: string | readonly string[] | undefined, curre
       const direction = difference > 0 ? 'up' : difference < 0 ? 'down' : 'same'
       if (unit === 'percent') return { direction, text: `${points.format(difference)} pp` }
       // Of nothing there is no percentage.
-      if (then === 0) return { direction, text: difference === 0 ? percent.format(0) : write(difference, unit, signed) }
+      if (then === 0)
+        return {
+          direction,
+          text: difference === 0 ? percent.format(0) : write(difference, unit, signed),
+        }
       return { direction, text: percent.format(difference / Math.abs(then)) }
     },
     day: (iso) => (iso === null ? 'no date' : writeDay(iso, day)),
     shortDay: (iso) => writeDay(iso, shortDay),
-    time: (at) => (at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at)),
+    time: (at) =>
+      at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at),
     ago: (at, now) => {
       const seconds = Math.min(0, Math.round((at.getTime() - now.getTime()) / 1000))
       const [unit, length] = AGES.find(([, size]) => -seconds >= size) ?? ['second', 1]
@@ -104,7 +131,9 @@ export function formats(languages: string | readonly string[] | undefined, curre
 }
 
 /** Without a language that Intl refuses, as some browsers name one: then the browser's default. */
-function supported(languages: string | readonly string[] | undefined): string | readonly string[] | undefined {
+function supported(
+  languages: string | readonly string[] | undefined,
+): string | readonly string[] | undefined {
   try {
     Intl.getCanonicalLocales(languages)
     return languages

@@ -64,7 +64,8 @@ export class Live {
       this.run++
       globalThis.document.removeEventListener('visibilitychange', onVisible)
       globalThis.removeEventListener('online', onOnline)
-      for (const timer of [this.timer, this.gathering, this.retrying, this.resubscribing]) clearTimeout(timer)
+      for (const timer of [this.timer, this.gathering, this.retrying, this.resubscribing])
+        clearTimeout(timer)
       this.gathering = this.retrying = this.resubscribing = undefined
       const channel = this.channel
       this.channel = null
@@ -114,7 +115,9 @@ export class Live {
   private subscribe(): void {
     const channel = this.scout
       .channel('ipai-sample-metrics')
-      .on('postgres_changes', { event: '*', schema: 'ipai', table: 'ipai_sample_metrics' }, () => this.gather())
+      .on('postgres_changes', { event: '*', schema: 'ipai', table: 'ipai_sample_metrics' }, () =>
+        this.gather(),
+      )
       // That the channel is joined does not mean that changes come: the server says so later, or why not.
       .on('system', {}, (message: { extension?: string; status?: string; message?: string }) => {
         if (channel !== this.channel || message.extension !== 'postgres_changes') return
@@ -147,7 +150,8 @@ export class Live {
 
   private schedule(): void {
     clearTimeout(this.timer)
-    const seconds = this.state.mode === 'realtime' ? this.options.sweepSeconds : this.options.pollSeconds
+    const seconds =
+      this.state.mode === 'realtime' ? this.options.sweepSeconds : this.options.pollSeconds
     this.timer = setTimeout(() => {
       this.schedule()
       this.tell()
@@ -155,10 +159,13 @@ export class Live {
   }
 
   private gather(): void {
-    this.gathering ??= setTimeout(() => {
-      this.gathering = undefined
-      this.tell()
-    }, Math.max(this.options.gatherMs, this.told + this.options.restMs - performance.now()))
+    this.gathering ??= setTimeout(
+      () => {
+        this.gathering = undefined
+        this.tell()
+      },
+      Math.max(this.options.gatherMs, this.told + this.options.restMs - performance.now()),
+    )
   }
 
   private tell(): void {

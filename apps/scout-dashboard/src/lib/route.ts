@@ -10,11 +10,21 @@ export interface Route {
 export function parse(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2)
   const [page = '', code] = path.split('/', 2)
-  return { page: page || 'overview', code: code ? decode(code) : null, query: new URLSearchParams(query) }
+  return {
+    page: page || 'overview',
+    code: code ? decode(code) : null,
+    query: new URLSearchParams(query),
+  }
 }
 
-export function href(page: string, code?: string | null, query?: Record<string, string | number | null | undefined>): string {
-  const kept = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== '')
+export function href(
+  page: string,
+  code?: string | null,
+  query?: Record<string, string | number | null | undefined>,
+): string {
+  const kept = Object.entries(query ?? {}).filter(
+    ([, value]) => value !== null && value !== undefined && value !== '',
+  )
   const search = new URLSearchParams(kept.map(([name, value]) => [name, String(value)])).toString()
   return `#/${page}${code ? `/${encodeURIComponent(code)}` : ''}${search ? `?${search}` : ''}`
 }

@@ -17,7 +17,9 @@ export function ticks(values: readonly number[], wanted: number): number[] {
   const step = power * ([1, 2, 2.5, 5, 10].find((factor) => rough <= factor * power) ?? 10)
   const start = Math.floor(low / step)
   const end = Math.ceil(high / step)
-  return Array.from({ length: end - start + 1 }, (_, index) => Number(((start + index) * step).toPrecision(12)))
+  return Array.from({ length: end - start + 1 }, (_, index) =>
+    Number(((start + index) * step).toPrecision(12)),
+  )
 }
 
 /** At most `most` days from first to last, both included, evenly apart. */
@@ -25,5 +27,8 @@ export function dayTicks(first: number, last: number, most: number): number[] {
   const days = Math.round((last - first) / DAY)
   if (days === 0) return [first]
   const steps = Math.max(1, Math.min(most - 1, days))
-  return Array.from({ length: steps + 1 }, (_, index) => first + Math.round((days * index) / steps) * DAY)
+  return Array.from(
+    { length: steps + 1 },
+    (_, index) => first + Math.round((days * index) / steps) * DAY,
+  )
 }

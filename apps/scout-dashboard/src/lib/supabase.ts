@@ -12,12 +12,19 @@ const ANSWER_SECONDS = 20
 export function impatient(seconds: number): typeof fetch {
   return (input, init) => {
     const deadline = AbortSignal.timeout(seconds * 1000)
-    return fetch(input, { ...init, signal: init?.signal ? AbortSignal.any([init.signal, deadline]) : deadline })
+    return fetch(input, {
+      ...init,
+      signal: init?.signal ? AbortSignal.any([init.signal, deadline]) : deadline,
+    })
   }
 }
 
 /** A client for Supabase Auth's session in this browser; with `token`, for the one that it says. */
-export function createScout(config: Pick<Config, 'supabaseUrl' | 'supabaseKey'>, token?: string, answerSeconds = ANSWER_SECONDS): Scout {
+export function createScout(
+  config: Pick<Config, 'supabaseUrl' | 'supabaseKey'>,
+  token?: string,
+  answerSeconds = ANSWER_SECONDS,
+): Scout {
   return createClient<Database, 'ipai'>(config.supabaseUrl, config.supabaseKey, {
     db: { schema: 'ipai' },
     global: { fetch: impatient(answerSeconds) },

@@ -1,4 +1,15 @@
-import { Field, Link, makeStyles, SearchBox, Select, Skeleton, SkeletonItem, Text, Title2, tokens } from '@fluentui/react-components'
+import {
+  Field,
+  Link,
+  makeStyles,
+  SearchBox,
+  Select,
+  Skeleton,
+  SkeletonItem,
+  Text,
+  Title2,
+  tokens,
+} from '@fluentui/react-components'
 import { useState } from 'react'
 
 import { DataTable, type Column } from '../components/DataTable'
@@ -22,7 +33,12 @@ const useStyles = makeStyles({
   filters: { display: 'flex', flexWrap: 'wrap', gap: '12px 16px', marginBottom: '16px' },
   // Its own width leaves the field.
   search: { width: '100%', minWidth: 0, boxSizing: 'border-box' },
-  code: { display: 'block', color: tokens.colorNeutralForeground3, fontSize: tokens.fontSizeBase200, whiteSpace: 'nowrap' },
+  code: {
+    display: 'block',
+    color: tokens.colorNeutralForeground3,
+    fontSize: tokens.fontSizeBase200,
+    whiteSpace: 'nowrap',
+  },
   filter: { width: '220px', '@media (max-width: 600px)': { width: '100%' } },
 })
 
@@ -40,14 +56,27 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
   const wanted = query.get('search') ?? ''
   const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
   const days = PERIODS.find((length) => String(length) === query.get('days')) ?? 0
-  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({ column: 'date', ascending: false })
+  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({
+    column: 'date',
+    ascending: false,
+  })
   // The day of the first look: a page that is open at midnight does not change its mind.
   const [present] = useState(() => today())
   // The day itself is one of them.
   const since = days === 0 ? null : daysBefore(present, days - 1)
-  const { data, count, loading, error, at, retry } = useSampleMetrics(null, { alertsOnly: true, search: wanted, since, sort }, { page, size: PAGE_SIZE })
-  const brandName = useNames('brand', (data ?? []).flatMap((row) => row.brand_id ?? []))
-  const storeName = useNames('store', (data ?? []).flatMap((row) => row.store_id ?? []))
+  const { data, count, loading, error, at, retry } = useSampleMetrics(
+    null,
+    { alertsOnly: true, search: wanted, since, sort },
+    { page, size: PAGE_SIZE },
+  )
+  const brandName = useNames(
+    'brand',
+    (data ?? []).flatMap((row) => row.brand_id ?? []),
+  )
+  const storeName = useNames(
+    'store',
+    (data ?? []).flatMap((row) => row.store_id ?? []),
+  )
 
   const columns: Column<SampleMetric, SortColumn>[] = [
     { title: 'Date', sort: 'date', cell: (row) => formats.day(row.date) },
@@ -56,18 +85,34 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
       sort: 'name',
       cell: (row) => (
         <>
-          <Link href={href('metric', row.code, { unit: row.unit, brand: row.brand_id, store: row.store_id })}>{row.name}</Link>
+          <Link
+            href={href('metric', row.code, {
+              unit: row.unit,
+              brand: row.brand_id,
+              store: row.store_id,
+            })}
+          >
+            {row.name}
+          </Link>
           <span className={styles.code}>{row.code}</span>
         </>
       ),
     },
-    { title: 'Value', sort: 'value', numeric: true, cell: (row) => formats.value(row.value, row.unit) },
+    {
+      title: 'Value',
+      sort: 'value',
+      numeric: true,
+      cell: (row) => formats.value(row.value, row.unit),
+    },
     { title: 'Brand', cell: (row) => brandName(row.brand_id) || NOTHING },
     { title: 'Store', cell: (row) => storeName(row.store_id) || NOTHING },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
   const onSort = (column: SortColumn) => {
-    setSort((old) => ({ column, ascending: old.column === column ? !old.ascending : column === 'name' }))
+    setSort((old) => ({
+      column,
+      ascending: old.column === column ? !old.ascending : column === 'name',
+    }))
     setPage(0)
   }
 
@@ -76,7 +121,10 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
       <Title2 as="h1" block className={styles.title}>
         Alerts
       </Title2>
-      <Text className={styles.about}>Values that Odoo marks as alerts: a percent below 10 or above 95.{at && ` As of ${formats.time(at)}.`}</Text>
+      <Text className={styles.about}>
+        Values that Odoo marks as alerts: a percent below 10 or above 95.
+        {at && ` As of ${formats.time(at)}.`}
+      </Text>
       <Panel>
         <div className={styles.filters} role="search" aria-label="Filters">
           <Field label="Code" className={styles.filter}>
@@ -88,7 +136,10 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
             />
           </Field>
           <Field label="Period" className={styles.filter}>
-            <Select value={days === 0 ? '' : String(days)} onChange={(_event, { value }) => set({ days: value })}>
+            <Select
+              value={days === 0 ? '' : String(days)}
+              onChange={(_event, { value }) => set({ days: value })}
+            >
               <option value="">All</option>
               {PERIODS.map((length) => (
                 <option key={length} value={length}>
@@ -107,13 +158,33 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
           </Skeleton>
         )}
         {data?.length === 0 && !loading && !error && (
-          <Empty title="No alerts">{wanted || since ? 'None fits what you are looking for.' : 'All values are where they should be.'}</Empty>
+          <Empty title="No alerts">
+            {wanted || since
+              ? 'None fits what you are looking for.'
+              : 'All values are where they should be.'}
+          </Empty>
         )}
         {data && data.length > 0 && (
-          <DataTable label="Alerts" columns={columns} rows={data} rowKey={(row) => row.id} sort={sort} onSort={onSort} busy={loading} />
+          <DataTable
+            label="Alerts"
+            columns={columns}
+            rows={data}
+            rowKey={(row) => row.id}
+            sort={sort}
+            onSort={onSort}
+            busy={loading}
+          />
         )}
         {/* Rows may have gone since, and this page with them. */}
-        {((count ?? 0) > 0 || page > 0) && <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what={count === 1 ? 'alert' : 'alerts'} onPage={setPage} />}
+        {((count ?? 0) > 0 || page > 0) && (
+          <Pager
+            page={page}
+            size={PAGE_SIZE}
+            count={count ?? 0}
+            what={count === 1 ? 'alert' : 'alerts'}
+            onPage={setPage}
+          />
+        )}
       </Panel>
     </>
   )

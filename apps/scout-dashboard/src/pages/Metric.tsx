@@ -23,7 +23,12 @@ import { Panel } from '../components/Panel'
 import { Empty, ProblemBar } from '../components/Problems'
 import { useNames } from '../hooks/useNames'
 import { useFacets, useSeries, type Facets } from '../hooks/useOverview'
-import { readAll, useSampleMetrics, type MetricFilter, type SortColumn } from '../hooks/useSampleMetrics'
+import {
+  readAll,
+  useSampleMetrics,
+  type MetricFilter,
+  type SortColumn,
+} from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
 import { download, toCsv } from '../lib/csv'
 import { dayOrNull, period, today } from '../lib/days'
@@ -40,12 +45,35 @@ const PERIODS = [
   [365, '1 year'],
   [null, 'All'],
 ] as const
-const CSV_COLUMNS = ['odoo_id', 'code', 'name', 'date', 'brand_id', 'store_id', 'value', 'unit', 'is_alert', 'notes'] as const
+const CSV_COLUMNS = [
+  'odoo_id',
+  'code',
+  'name',
+  'date',
+  'brand_id',
+  'store_id',
+  'value',
+  'unit',
+  'is_alert',
+  'notes',
+] as const
 
 const useStyles = makeStyles({
-  back: { display: 'inline-flex', alignItems: 'center', columnGap: '6px', color: tokens.colorBrandForegroundLink, textDecorationLine: 'none', ':hover': { textDecorationLine: 'underline' } },
+  back: {
+    display: 'inline-flex',
+    alignItems: 'center',
+    columnGap: '6px',
+    color: tokens.colorBrandForegroundLink,
+    textDecorationLine: 'none',
+    ':hover': { textDecorationLine: 'underline' },
+  },
   title: { margin: '4px 0 0', overflowWrap: 'anywhere' },
-  code: { display: 'block', color: tokens.colorNeutralForeground3, marginBottom: '16px', overflowWrap: 'anywhere' },
+  code: {
+    display: 'block',
+    color: tokens.colorNeutralForeground3,
+    marginBottom: '16px',
+    overflowWrap: 'anywhere',
+  },
   filters: { display: 'flex', flexWrap: 'wrap', alignItems: 'flex-end', gap: '12px 16px' },
   filter: { width: '190px', '@media (max-width: 600px)': { width: 'calc(50% - 8px)' } },
   periods: { display: 'flex', flexWrap: 'wrap', gap: '4px' },
@@ -75,7 +103,9 @@ export default function Metric({ code, query }: Props) {
         {code}
         {facets.data && <Extent facets={facets.data} />}
       </Text>
-      {facets.error && <ProblemBar problem={facets.error} retry={facets.retry} stale={facets.data !== null} />}
+      {facets.error && (
+        <ProblemBar problem={facets.error} retry={facets.retry} stale={facets.data !== null} />
+      )}
       {facets.loading && facets.data === null && <Loading />}
       {!facets.loading && !facets.error && facets.data === null && (
         <Empty title="No such metric">There is none of this code, or you may not see it.</Empty>
@@ -89,7 +119,12 @@ export default function Metric({ code, query }: Props) {
 function Extent({ facets }: { facets: Facets }) {
   const { formats } = useScout()
   const { records, first_date: first, last_date: last } = facets
-  const when = first === null || last === null ? 'without a date' : first === last ? formats.day(first) : `${formats.day(first)} to ${formats.day(last)}`
+  const when =
+    first === null || last === null
+      ? 'without a date'
+      : first === last
+        ? formats.day(first)
+        : `${formats.day(first)} to ${formats.day(last)}`
   return ` · ${formats.count(records)} ${records === 1 ? 'row' : 'rows'}, ${when}`
 }
 
@@ -108,14 +143,21 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
     return Number.isSafeInteger(id) && id > 0 ? id : null
   }
   const unit = (facets.units as Unit[]).find((name) => name === query.get('unit')) ?? facets.unit
-  const filter = { unit, brand: number('brand'), store: number('store'), since: dayOrNull(query.get('since')), until: dayOrNull(query.get('until')) }
+  const filter = {
+    unit,
+    brand: number('brand'),
+    store: number('store'),
+    since: dayOrNull(query.get('since')),
+    until: dayOrNull(query.get('until')),
+  }
   const brands = options(facets.brands, filter.brand)
   const stores = options(facets.stores, filter.store)
   // The day of the first look: a page that is open at midnight does not change its mind.
   const [present] = useState(() => today())
   const set = (changes: Partial<Record<keyof typeof filter, string | null>>) =>
     replace(href('metric', code, { ...Object.fromEntries(query), ...changes }))
-  const some = filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
+  const some =
+    filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
   const series = useSeries(code, filter)
 
   return (
@@ -123,7 +165,11 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
       <Panel>
         <div className={styles.filters} role="search" aria-label="Filters">
           <Field label="Brand" className={styles.filter}>
-            <Select value={filter.brand ?? ''} onChange={(_event, { value }) => set({ brand: value })} disabled={brands.length === 0}>
+            <Select
+              value={filter.brand ?? ''}
+              onChange={(_event, { value }) => set({ brand: value })}
+              disabled={brands.length === 0}
+            >
               <option value="">All brands</option>
               {brands.map((id) => (
                 <option key={id} value={id}>
@@ -133,7 +179,11 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             </Select>
           </Field>
           <Field label="Store" className={styles.filter}>
-            <Select value={filter.store ?? ''} onChange={(_event, { value }) => set({ store: value })} disabled={stores.length === 0}>
+            <Select
+              value={filter.store ?? ''}
+              onChange={(_event, { value }) => set({ store: value })}
+              disabled={stores.length === 0}
+            >
               <option value="">All stores</option>
               {stores.map((id) => (
                 <option key={id} value={id}>
@@ -152,13 +202,27 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             </Field>
           )}
           <Field label="From" className={styles.filter}>
-            <Input type="date" value={filter.since ?? ''} max={filter.until ?? ''} onChange={(_event, { value }) => set({ since: value })} />
+            <Input
+              type="date"
+              value={filter.since ?? ''}
+              max={filter.until ?? ''}
+              onChange={(_event, { value }) => set({ since: value })}
+            />
           </Field>
           <Field label="To" className={styles.filter}>
-            <Input type="date" value={filter.until ?? ''} min={filter.since ?? ''} onChange={(_event, { value }) => set({ until: value })} />
+            <Input
+              type="date"
+              value={filter.until ?? ''}
+              min={filter.since ?? ''}
+              onChange={(_event, { value }) => set({ until: value })}
+            />
           </Field>
           {some && (
-            <Button appearance="subtle" icon={<DismissRegular />} onClick={() => set({ brand: null, store: null, since: null, until: null })}>
+            <Button
+              appearance="subtle"
+              icon={<DismissRegular />}
+              onClick={() => set({ brand: null, store: null, since: null, until: null })}
+            >
               Clear filters
             </Button>
           )}
@@ -188,11 +252,15 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           </div>
         }
       >
-        {series.error && <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />}
+        {series.error && (
+          <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />
+        )}
         {series.data === null && series.loading && <SkeletonChart />}
         {series.data?.length === 0 &&
           (facets.last_date === null ? (
-            <Empty title="Nothing to draw">No row of this metric has a date. They are listed below.</Empty>
+            <Empty title="Nothing to draw">
+              No row of this metric has a date. They are listed below.
+            </Empty>
           ) : (
             <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>
           ))}
@@ -201,13 +269,21 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             <LineChart points={series.data} unit={unit} />
             <Text size={200} className={styles.note}>
               {unit === 'percent' ? 'Average' : 'Sum'} of a day over what you see
-              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Days with alerts are marked red.
+              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Days with
+              alerts are marked red.
             </Text>
           </>
         )}
       </Panel>
       {/* Another selection begins on its first page. */}
-      <Rows key={JSON.stringify(filter)} code={code} unit={unit} filter={filter} brandName={brandName} storeName={storeName} />
+      <Rows
+        key={JSON.stringify(filter)}
+        code={code}
+        unit={unit}
+        filter={filter}
+        brandName={brandName}
+        storeName={storeName}
+      />
     </>
   )
 }
@@ -224,8 +300,15 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
   const styles = useStyles()
   const { scout, formats } = useScout()
   const [page, setPage] = useState(0)
-  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({ column: 'date', ascending: false })
-  const { data, count, loading, error, retry } = useSampleMetrics(code, { ...filter, sort }, { page, size: PAGE_SIZE })
+  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({
+    column: 'date',
+    ascending: false,
+  })
+  const { data, count, loading, error, retry } = useSampleMetrics(
+    code,
+    { ...filter, sort },
+    { page, size: PAGE_SIZE },
+  )
   const [saving, setSaving] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
   const leaving = useRef<AbortController | null>(null)
@@ -237,7 +320,11 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
 
   const onSort = (column: SortColumn) => {
     // Numbers and dates are looked at from the greatest.
-    setSort((old) => (old.column === column ? { column, ascending: !old.ascending } : { column, ascending: column === 'name' }))
+    setSort((old) =>
+      old.column === column
+        ? { column, ascending: !old.ascending }
+        : { column, ascending: column === 'name' },
+    )
     setPage(0)
   }
   const save = async () => {
@@ -247,7 +334,13 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     setProblem(null)
     try {
       const rows = await readAll(scout, code, filter, MOST_CSV_ROWS, signal)
-      download(`${code.replaceAll(/[^\w-]/g, '_')}.csv`, toCsv(CSV_COLUMNS, rows.map((row) => ({ ...row }))))
+      download(
+        `${code.replaceAll(/[^\w-]/g, '_')}.csv`,
+        toCsv(
+          CSV_COLUMNS,
+          rows.map((row) => ({ ...row })),
+        ),
+      )
     } catch (failure) {
       // Nobody waits for it any more: another page, another selection, another user.
       if (signal.aborted) return
@@ -270,7 +363,11 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     <Panel
       title="Row by row"
       actions={
-        <Button icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />} disabledFocusable={saving || !count} onClick={() => void save()}>
+        <Button
+          icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />}
+          disabledFocusable={saving || !count}
+          onClick={() => void save()}
+        >
           Download CSV
         </Button>
       }
@@ -280,13 +377,24 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
       {data === null && loading && <Loading />}
       {data?.length === 0 && !loading && <Empty title="No rows" />}
       {data && data.length > 0 && (
-        <DataTable label="Rows of the metric" columns={columns} rows={data} rowKey={(row) => row.id} sort={sort} onSort={onSort} busy={loading} />
+        <DataTable
+          label="Rows of the metric"
+          columns={columns}
+          rows={data}
+          rowKey={(row) => row.id}
+          sort={sort}
+          onSort={onSort}
+          busy={loading}
+        />
       )}
       {/* Rows may have gone since, and this page with them. */}
-      {((count ?? 0) > 0 || page > 0) && <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />}
+      {((count ?? 0) > 0 || page > 0) && (
+        <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />
+      )}
       {tooMany && (
         <Text size={200} className={styles.note}>
-          The download has the first {formats.count(MOST_CSV_ROWS)} rows. Choose a period to get all of it.
+          The download has the first {formats.count(MOST_CSV_ROWS)} rows. Choose a period to get all
+          of it.
         </Text>
       )}
     </Panel>

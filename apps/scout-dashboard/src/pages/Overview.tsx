@@ -1,4 +1,15 @@
-import { Button, makeStyles, mergeClasses, SearchBox, Skeleton, SkeletonItem, Switch, Text, Title2, tokens } from '@fluentui/react-components'
+import {
+  Button,
+  makeStyles,
+  mergeClasses,
+  SearchBox,
+  Skeleton,
+  SkeletonItem,
+  Switch,
+  Text,
+  Title2,
+  tokens,
+} from '@fluentui/react-components'
 import { useState } from 'react'
 
 import { AlertBadge } from '../components/AlertBadge'
@@ -17,7 +28,13 @@ const STEP = 60
 const MOST = 500
 
 const useStyles = makeStyles({
-  head: { display: 'flex', flexWrap: 'wrap', alignItems: 'flex-end', gap: '12px 16px', marginBottom: '20px' },
+  head: {
+    display: 'flex',
+    flexWrap: 'wrap',
+    alignItems: 'flex-end',
+    gap: '12px 16px',
+    marginBottom: '20px',
+  },
   titles: { marginRight: 'auto' },
   title: { margin: 0 },
   summary: { display: 'block', color: tokens.colorNeutralForeground2, minHeight: '20px' },
@@ -52,7 +69,13 @@ const useStyles = makeStyles({
     borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}`,
     ':hover': { borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}` },
   },
-  top: { display: 'flex', alignItems: 'flex-start', justifyContent: 'space-between', columnGap: '8px', minHeight: '24px' },
+  top: {
+    display: 'flex',
+    alignItems: 'flex-start',
+    justifyContent: 'space-between',
+    columnGap: '8px',
+    minHeight: '24px',
+  },
   name: { overflowWrap: 'anywhere' },
   value: {
     marginTop: '6px',
@@ -73,7 +96,8 @@ export function Overview({ query }: { query: URLSearchParams }) {
   const styles = useStyles()
   const { formats } = useScout()
   const alertsOnly = query.get('alerts') === '1'
-  const set = (changes: Record<string, string | null>) => replace(href('overview', null, { ...Object.fromEntries(query), ...changes }))
+  const set = (changes: Record<string, string | null>) =>
+    replace(href('overview', null, { ...Object.fromEntries(query), ...changes }))
   const wanted = query.get('search') ?? ''
   const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
   const [cards, setCards] = useState(STEP)
@@ -93,15 +117,26 @@ export function Overview({ query }: { query: URLSearchParams }) {
             {first && (
               <>
                 {some && 'At least '}
-                {formats.count(first.total)} {first.total === 1 ? 'metric' : 'metrics'}, {first.alerting === 0 ? 'none' : formats.count(first.alerting)} with alerts
+                {formats.count(first.total)} {first.total === 1 ? 'metric' : 'metrics'},{' '}
+                {first.alerting === 0 ? 'none' : formats.count(first.alerting)} with alerts
                 {at && ` · as of ${formats.time(at)}`}
               </>
             )}
           </Text>
         </div>
         <div className={styles.tools}>
-          <SearchBox className={styles.search} placeholder="Find a metric" aria-label="Find a metric" value={search} onChange={(_event, { value }) => setSearch(value)} />
-          <Switch label="Alerts only" checked={alertsOnly} onChange={(_event, { checked }) => set({ alerts: checked ? '1' : null })} />
+          <SearchBox
+            className={styles.search}
+            placeholder="Find a metric"
+            aria-label="Find a metric"
+            value={search}
+            onChange={(_event, { value }) => setSearch(value)}
+          />
+          <Switch
+            label="Alerts only"
+            checked={alertsOnly}
+            onChange={(_event, { checked }) => set({ alerts: checked ? '1' : null })}
+          />
           <CopyContext search={wanted} alertsOnly={alertsOnly} />
         </div>
       </div>
@@ -109,7 +144,9 @@ export function Overview({ query }: { query: URLSearchParams }) {
       {data === null && loading && <Loading />}
       {data?.length === 0 && !error && (
         <Empty title={wanted || alertsOnly ? 'Nothing found' : 'No metrics yet'}>
-          {wanted || alertsOnly ? 'No metric fits what you are looking for.' : 'As soon as a sync brings metrics that you may see, they appear here by themselves.'}
+          {wanted || alertsOnly
+            ? 'No metric fits what you are looking for.'
+            : 'As soon as a sync brings metrics that you may see, they appear here by themselves.'}
         </Empty>
       )}
       {data && data.length > 0 && (
@@ -124,7 +161,10 @@ export function Overview({ query }: { query: URLSearchParams }) {
       {data && shown !== undefined && shown > data.length && (
         <div className={styles.more}>
           {cards < MOST ? (
-            <Button onClick={() => setCards((n) => Math.min(MOST, n + STEP * 2))} disabledFocusable={loading}>
+            <Button
+              onClick={() => setCards((n) => Math.min(MOST, n + STEP * 2))}
+              disabledFocusable={loading}
+            >
               Show more of {formats.count(shown)}
             </Button>
           ) : (
@@ -145,7 +185,11 @@ function MetricCard({ card }: { card: Card }) {
   const styles = useStyles()
   const { formats } = useScout()
   return (
-    <a href={href('metric', card.code)} className={mergeClasses(styles.card, card.alerts > 0 && styles.alerting)} data-code={card.code}>
+    <a
+      href={href('metric', card.code)}
+      className={mergeClasses(styles.card, card.alerts > 0 && styles.alerting)}
+      data-code={card.code}
+    >
       <span className={styles.top}>
         <Text weight="semibold" className={styles.name}>
           {card.name}
@@ -153,7 +197,12 @@ function MetricCard({ card }: { card: Card }) {
         <AlertBadge alerts={card.alerts} />
       </span>
       <span className={styles.value}>{formats.value(card.value, card.unit)}</span>
-      <Change value={card.value} before={card.previous_value} day={card.previous_date} unit={card.unit} />
+      <Change
+        value={card.value}
+        before={card.previous_value}
+        day={card.previous_date}
+        unit={card.unit}
+      />
       <Text size={200} className={styles.day}>
         {formats.day(card.date)}
         {card.records > 1 && ` · ${combined(card.unit)} of ${formats.count(card.records)} rows`}
