@@ -4,7 +4,7 @@ import reactHooks from 'eslint-plugin-react-hooks'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  // The database types are the CLI's.
+  // The Supabase CLI generates the database types.
   { ignores: ['dist', 'src/types/database.ts'] },
   js.configs.recommended,
   {

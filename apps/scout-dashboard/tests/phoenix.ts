@@ -2,13 +2,13 @@ import { type AddressInfo } from 'node:net'
 
 import { WebSocketServer, type WebSocket } from 'ws'
 
-/** [join_ref, ref, topic, event, payload]: version 2 of Phoenix's protocol. */
+/** [join_ref, ref, topic, event, payload], in version 2 of Phoenix's protocol. */
 export type Message = [string | null, string | null, string, string, Record<string, unknown>]
 
 export type Script =
-  'subscribes' | 'refuses to join' | 'cannot read the table' | 'never says that changes come'
+  'subscribes' | 'refuses to join' | 'cannot read the table' | 'never confirms changes'
 
-/** A server that speaks Phoenix's channels as Realtime does, by a script. No real Realtime server can be run for the tests. */
+/** A scripted server with the protocol of Realtime, for tests without a real Realtime server. */
 export class Phoenix {
   readonly joins: Message[] = []
   private readonly sockets = new Set<WebSocket>()
@@ -41,7 +41,7 @@ export class Phoenix {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** Tells all that a row was changed. */
+  /** Reports a changed row to all clients. */
   change(type: 'INSERT' | 'UPDATE' | 'DELETE', record: object): void {
     const data = {
       type,
@@ -57,13 +57,13 @@ export class Phoenix {
       this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
   }
 
-  /** Closes the channel but not the connection, as Realtime does when a token has expired. */
+  /** Closes the channel but not the connection, as Realtime does when a token expires. */
   close(): void {
     const [joinRef, , topic] = this.joins.at(-1) ?? [null, null, '']
     for (const socket of this.sockets) this.send(socket, [joinRef, null, topic, 'phx_close', {}])
   }
 
-  /** Drops the connections, and takes no more. */
+  /** Closes all connections and accepts no more. */
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.terminate()
     await new Promise((resolve) => this.server.close(resolve))
@@ -77,7 +77,7 @@ export class Phoenix {
     const reply = (status: string, response: object) =>
       this.send(socket, [joinRef, ref, topic, 'phx_reply', { status, response }])
     if (event !== 'phx_join') {
-      // Heartbeats, tokens, leaving.
+      // Heartbeats, tokens and leaves.
       reply('ok', {})
       return
     }

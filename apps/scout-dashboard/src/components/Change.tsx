@@ -9,7 +9,7 @@ const ARROWS = { up: ArrowUpRegular, down: ArrowDownRegular, same: ArrowRightReg
 const WORDS = { up: 'up', down: 'down', same: 'unchanged' }
 
 const useStyles = makeStyles({
-  // Whether up is good depends on the metric, so no colour says so.
+  // No color for up and down: which of them is good depends on the metric.
   change: {
     display: 'inline-flex',
     alignItems: 'center',
@@ -25,7 +25,7 @@ const useStyles = makeStyles({
   },
 })
 
-/** How a value differs from the one before. */
+/** The difference between a value and the previous one. */
 export function Change({
   value,
   before,
@@ -41,7 +41,7 @@ export function Change({
   const { formats } = useScout()
   if (day === null) return <Text className={styles.change}>no earlier value</Text>
   const change = formats.change(value, before, unit)
-  // One of them is no number.
+  // One of the values is not a number.
   if (change === null)
     return <Text className={styles.change}>not comparable with {formats.shortDay(day)}</Text>
   const Arrow = ARROWS[change.direction]

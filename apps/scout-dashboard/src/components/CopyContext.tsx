@@ -19,7 +19,7 @@ const ICONS = {
   failed: <ErrorCircleRegular />,
 }
 
-/** What of it the page looks at. */
+/** The properties of the document that the page reads. */
 interface Context {
   metrics_total: number
   metrics_shown: number
@@ -28,14 +28,14 @@ interface Context {
 
 function copiedLabel(complete: boolean, shown: string, total: string): string {
   if (complete) return 'Copied'
-  // There are more codes than the database looks through.
+  // The database stops counting at its limit of metrics.
   return shown === total
     ? `Copied ${shown} metrics, not all`
     : `Copied ${shown} of ${total} metrics`
 }
 
-/** Copies the current metrics, as the database writes them for an AI. */
-export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly: boolean }) {
+/** Copies the metrics on the screen as a JSON document for an AI. */
+export function CopyContext({ search, flaggedOnly }: { search: string; flaggedOnly: boolean }) {
   const { scout, formats } = useScout()
   const [state, setState] = useState<State>(IDLE)
   useEffect(() => {
@@ -45,7 +45,7 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
   }, [state])
 
   const read = async () => {
-    const args = { ...(search ? { search } : {}), ...(alertsOnly ? { alerts_only: true } : {}) }
+    const args = { ...(search ? { search } : {}), ...(flaggedOnly ? { alerts_only: true } : {}) }
     return unwrap(
       await scout.rpc('metrics_context', args, { get: true }).retry(false),
     ) as unknown as Context
@@ -55,7 +55,7 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
     setState({ kind: 'busy', label: 'Copying …' })
     try {
       const context = read()
-      // Indented, it would be longer than the database was told.
+      // Without indentation: with it the text would exceed the database's limit of bytes.
       await copyText(context.then((document) => JSON.stringify(document)))
       const { complete, metrics_shown: shown, metrics_total: total } = await context
       setState({
@@ -72,7 +72,7 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
   }
   return (
     <Tooltip
-      content="The metrics you see, as JSON: context for a prompt to an AI"
+      content="Copies the metrics on this page as JSON, as context for an AI prompt"
       relationship="description"
     >
       <Button

@@ -5,11 +5,11 @@ import type { ReactNode } from 'react'
 export interface Column<T, S extends string = never> {
   title: string
   cell: (row: T) => ReactNode
-  /** Numbers, which stand below one another at their right. */
+  /** Whether the cells are numbers, aligned right. */
   numeric?: boolean
-  /** What the column is sorted by. */
+  /** The sort key; without one the column cannot be sorted. */
   sort?: S
-  /** Long texts: they wrap. */
+  /** Whether the cells are long texts, which wrap. */
   wide?: boolean
 }
 
@@ -20,7 +20,7 @@ interface Props<T, S extends string> {
   rowKey: (row: T) => string | number
   sort?: { column: S; ascending: boolean } | undefined
   onSort?: ((column: S) => void) | undefined
-  /** Other rows are on their way. */
+  /** Whether other rows are loading. */
   busy?: boolean
 }
 
@@ -69,7 +69,7 @@ const useStyles = makeStyles({
   row: { ':hover': { backgroundColor: tokens.colorNeutralBackground1Hover } },
 })
 
-/** Rows, sorted where they come from. It scrolls sideways where it does not fit. */
+/** A table whose rows the database sorts. It scrolls sideways if it is wider than the page. */
 export function DataTable<T, S extends string = never>({
   label,
   columns,
@@ -85,7 +85,7 @@ export function DataTable<T, S extends string = never>({
       className={mergeClasses(styles.frame, busy && styles.busy)}
       role="region"
       aria-label={label}
-      // The keyboard can scroll only what it can reach.
+      // The keyboard scrolls only elements that can have the focus.
       // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
       tabIndex={0}
     >

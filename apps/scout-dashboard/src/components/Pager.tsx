@@ -23,7 +23,7 @@ interface Props {
   onPage: (page: number) => void
 }
 
-/** Which rows of how many one sees, and how to go on. */
+/** Says which rows are shown, and leads to the previous and next page. */
 export function Pager({ page, size, count, what, onPage }: Props) {
   const styles = useStyles()
   const { formats } = useScout()

@@ -26,7 +26,7 @@ const useStyles = makeStyles({
   },
 })
 
-/** A part of a page on a ground of its own. */
+/** A framed section of a page. */
 export function Panel({
   title,
   actions,

@@ -26,7 +26,7 @@ const useStyles = makeStyles({
   },
 })
 
-/** What went wrong, what to do, and a way to try again. */
+/** Shows an error, the next action, and a button to retry. */
 export function ProblemBar({
   problem,
   retry,
@@ -42,7 +42,7 @@ export function ProblemBar({
       <MessageBarBody>
         <MessageBarTitle>{problem.title}</MessageBarTitle>
         {problem.advice}
-        {stale && ' What you see is from before.'}
+        {stale && ' The page shows the data of its last successful request.'}
         <details className={styles.details}>
           <summary>Details</summary>
           {problem.detail}
@@ -55,7 +55,7 @@ export function ProblemBar({
   )
 }
 
-/** In place of what is not there. */
+/** Says that there is nothing to show, and why. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   const styles = useStyles()
   return (

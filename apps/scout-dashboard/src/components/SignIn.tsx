@@ -41,12 +41,10 @@ export function SignIn({ scout }: { scout: Scout }) {
       password: field('password'),
     })
     setBusy(false)
-    if (error)
-      setProblem(
-        error.code === 'invalid_credentials' || error.message === 'Invalid login credentials'
-          ? 'Email and password do not belong together.'
-          : error.message,
-      )
+    if (!error) return
+    const wrong =
+      error.code === 'invalid_credentials' || error.message === 'Invalid login credentials'
+    setProblem(wrong ? 'The email or the password is wrong.' : error.message)
   }
 
   return (

@@ -12,7 +12,7 @@ import { PersonRegular } from '@fluentui/react-icons'
 
 interface Props {
   name: string
-  /** Users that one may become, in the demo. */
+  /** The users to switch between, in the demo. */
   others?: string[]
   onSwitch?: (name: string) => void
   onSignOut?: () => void

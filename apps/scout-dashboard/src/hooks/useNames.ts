@@ -1,10 +1,14 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 
 import { unwrap } from '../lib/errors'
-import { useQuery } from './useQuery'
+import { useLiveQuery } from './useLiveQuery'
 import { useScout } from './useScout'
 
-/** Names of brands or stores, by their ids in Odoo. Where nothing is configured, or the user may not read it, an id is shown as it is. */
+/**
+ * A function from Odoo ids of brands or stores to their names.
+ *
+ * The name is “Brand 7” if no table of names is configured or the user cannot read it.
+ */
 export function useNames(
   kind: 'brand' | 'store',
   ids: readonly number[],
@@ -12,10 +16,10 @@ export function useNames(
   const { scout, config } = useScout()
   const table = kind === 'brand' ? config.brandTable : config.storeTable
   const wanted = [...new Set(ids)].sort((a, b) => a - b)
-  const { data } = useQuery(
-    table && wanted.length > 0 ? JSON.stringify(['names', table, wanted]) : null,
+  const { data } = useLiveQuery(
+    ['names', table, wanted],
     async (signal) => {
-      // Which table that is, the types do not know.
+      // The generated types do not know the configured table.
       const answer = await (scout as unknown as SupabaseClient)
         .schema('ipai' as never)
         .from(table ?? '')
@@ -27,7 +31,8 @@ export function useNames(
       const rows = answer.error ? [] : (unwrap(answer) as { odoo_id: number; name: string }[])
       return new Map(rows.map((row) => [row.odoo_id, row.name]))
     },
+    table !== null && wanted.length > 0,
   )
-  return (id) =>
-    id === null ? '' : (data?.get(id) ?? `${kind === 'brand' ? 'Brand' : 'Store'} ${id}`)
+  const fallback = kind === 'brand' ? 'Brand' : 'Store'
+  return (id) => (id === null ? '' : (data?.get(id) ?? `${fallback} ${id}`))
 }

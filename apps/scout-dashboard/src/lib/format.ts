@@ -1,21 +1,21 @@
 import type { Unit } from '../types/metric'
 
-/** A number as PostgREST sends one: what JSON has no number for comes as text. */
+/** A number from PostgREST, which sends values such as NaN as text. */
 export type Value = number | string | null | undefined
 
-/** Texts for people, in their locale. */
+/** Formatters for the user's locale. */
 export interface Formats {
   /** In full: ₱1,234.50, 97.5%, 1,834. */
   value: (value: Value, unit: Unit) => string
   /** Short, for cards and axes: ₱1.2M. */
   short: (value: Value, unit: Unit) => string
-  /** From one value to the next; null where nothing can be said. */
+  /** The change from one value to the next; null if one of them is not a number. */
   change: (value: Value, before: Value, unit: Unit) => Change | null
   /** An ISO day. */
   day: (day: string | null) => string
   /** An ISO day without its year. */
   shortDay: (day: string) => string
-  /** A moment, to the second if it is of today. */
+  /** A point in time, to the second if it is today. */
   time: (moment: Date) => string
   /** How long ago: “5 minutes ago”. */
   ago: (moment: Date, now: Date) => string
@@ -27,7 +27,7 @@ export interface Change {
   text: string
 }
 
-/** Of what is shown for a value that is none. */
+/** Shown in place of a missing value. */
 export const NOTHING = '–'
 
 const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -79,7 +79,7 @@ export function formats(
   }
   const percent = number({ style: 'percent', maximumFractionDigits: 1, signDisplay: 'exceptZero' })
   const points = number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' })
-  // A day is a day, wherever one looks at it from.
+  // A day has no time zone.
   const day = date({ dateStyle: 'medium', timeZone: 'UTC' })
   const shortDay = date({ day: 'numeric', month: 'short', timeZone: 'UTC' })
   const clock = date({ timeStyle: 'medium' })
@@ -90,7 +90,7 @@ export function formats(
     const n = toNumber(value)
     return n === null ? NOTHING : by[known(unit)].format(unit === 'percent' ? n / 100 : n)
   }
-  // What Intl cannot write, such as the day 'infinity', stays as it is.
+  // Intl cannot format dates such as 'infinity': their text is shown unchanged.
   const writeDay = (iso: string, by: Intl.DateTimeFormat) => {
     const time = new Date(iso)
     return Number.isNaN(time.getTime()) ? iso : by.format(time)
@@ -99,7 +99,7 @@ export function formats(
   return {
     value: (value, unit) => {
       const n = toNumber(value)
-      // Far from zero nobody reads cents, and near it a whole number would be zero.
+      // Large numbers are shown without decimals.
       return write(value, unit, n !== null && Math.abs(n) >= 10_000 ? round : full)
     },
     short: (value, unit) => write(value, unit, short),
@@ -109,7 +109,7 @@ export function formats(
       const difference = now - then
       const direction = difference > 0 ? 'up' : difference < 0 ? 'down' : 'same'
       if (unit === 'percent') return { direction, text: `${points.format(difference)} pp` }
-      // Of nothing there is no percentage.
+      // A change from zero has no percentage.
       if (then === 0)
         return {
           direction,
@@ -130,7 +130,7 @@ export function formats(
   }
 }
 
-/** Without a language that Intl refuses, as some browsers name one: then the browser's default. */
+/** The languages, or the browser's default if Intl rejects one of them. */
 function supported(
   languages: string | readonly string[] | undefined,
 ): string | readonly string[] | undefined {
@@ -142,7 +142,7 @@ function supported(
   }
 }
 
-/** The unit, or a plain number's for one that is not known here: a page of a version before may meet a new one. */
+/** The unit; `count` for a unit that this version of the page does not know. */
 function known(unit: string): Unit {
   return unit === 'percent' || unit === 'amount' ? unit : 'count'
 }

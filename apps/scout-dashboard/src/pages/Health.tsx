@@ -19,12 +19,13 @@ import {
   useHealth,
   type Delta,
   type SampleDelta,
-  type Seen,
+  type Visible,
   type Status,
   type SyncAlert,
 } from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
 import { useScout } from '../hooks/useScout'
+import { useTitle } from '../hooks/useTitle'
 import { NOTHING } from '../lib/format'
 
 const useStyles = makeStyles({
@@ -67,7 +68,7 @@ const COLORS = {
 const WORDS: Record<string, string> = {
   ok: 'ok',
   drift: 'counts differ',
-  stale: 'not counted lately',
+  stale: 'not counted recently',
   never: 'never',
   late: 'late',
   failing: 'failing',
@@ -75,9 +76,10 @@ const WORDS: Record<string, string> = {
   disabled: 'disabled',
 }
 
-/** Whether the mirrors are in step with Odoo, as far as one's role may see it. */
+/** The state of the mirrors, as far as the user's role can read it. */
 export default function Health() {
   const styles = useStyles()
+  useTitle('Sync health')
   const health = useHealth()
   const freshness = useFreshness()
   const { data, loading, error, retry } = health
@@ -86,7 +88,7 @@ export default function Health() {
       <Title2 as="h1" block className={styles.title}>
         Sync health
       </Title2>
-      <Text className={styles.about}>Whether what you see is what Odoo has.</Text>
+      <Text className={styles.about}>How well the mirrors match Odoo.</Text>
       {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
       {data === null && loading && (
         <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
@@ -115,12 +117,12 @@ function Facts({ delta }: { delta: SampleDelta }) {
       checked ? formats.time(checked) : '',
     ],
     ['Metrics in Odoo', count(delta.odoo_total), `${count(delta.odoo_archived)} archived`],
-    ['Metrics here', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
-    ['Missing here', count(delta.delta), 'Odoo’s less ours'],
+    ['Metrics in mirror', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
+    ['Missing in mirror', count(delta.delta), 'Odoo minus mirror'],
     [
-      'Alerts, Odoo / here',
+      'Flagged, Odoo / mirror',
       `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`,
-      'archived ones too',
+      'including archived',
     ],
     ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
   ]
@@ -160,9 +162,9 @@ function Sections({
   status,
   alerts,
 }: {
-  counts: Seen<Delta>
-  status: Seen<Status>
-  alerts: Seen<SyncAlert>
+  counts: Visible<Delta>
+  status: Visible<Status>
+  alerts: Visible<SyncAlert>
 }) {
   const { formats } = useScout()
   const now = useNow()
@@ -171,8 +173,8 @@ function Sections({
     moment === null ? 'never' : formats.ago(new Date(moment), now)
   if ([counts, status, alerts].every((seen) => seen.state === 'missing')) {
     return (
-      <Empty title="There is no sync here">
-        This database has no ipai_sync extension, so nobody counts what it has.
+      <Empty title="No sync in this database">
+        The extension ipai_sync is not installed, so the metrics are not compared with Odoo.
       </Empty>
     )
   }
@@ -181,8 +183,8 @@ function Sections({
     { title: 'Severity', numeric: true, cell: (row) => row.severity },
     { title: 'Mirror', cell: (row) => row.mirror },
     { title: 'Kind', cell: (row) => row.kind },
-    { title: 'What', wide: true, cell: (row) => row.message },
-    { title: 'What to do', wide: true, cell: (row) => row.hint },
+    { title: 'Message', wide: true, cell: (row) => row.message },
+    { title: 'Next action', wide: true, cell: (row) => row.hint },
     { title: 'Since', cell: (row) => ago(row.since) },
   ]
   const statusColumns: Column<Status>[] = [
@@ -200,8 +202,8 @@ function Sections({
   const countColumns: Column<Delta>[] = [
     { title: 'Mirror', cell: (row) => row.mirror },
     { title: 'In Odoo', numeric: true, cell: (row) => count(row.odoo_total) },
-    { title: 'Here', numeric: true, cell: (row) => count(row.mirror_total) },
-    { title: 'Missing here', numeric: true, cell: (row) => count(row.delta) },
+    { title: 'In mirror', numeric: true, cell: (row) => count(row.mirror_total) },
+    { title: 'Missing in mirror', numeric: true, cell: (row) => count(row.delta) },
     { title: 'Counted', cell: (row) => ago(row.checked_at) },
     { title: 'Verdict', cell: (row) => <State state={row.verdict ?? 'never'} /> },
   ]
@@ -211,9 +213,9 @@ function Sections({
         <Panel title="Runs and errors">
           <MessageBar intent="info" layout="multiline">
             <MessageBarBody>
-              <MessageBarTitle>Only operators see these</MessageBarTitle>
-              Runs, schedules and errors are not for your role.
-              {counts.state === 'seen' && ' The counts below are.'}
+              <MessageBarTitle>Only operators can see runs and errors</MessageBarTitle>
+              Your role has no access to runs, schedules and errors.
+              {counts.state === 'seen' && ' You can see the counts below.'}
             </MessageBarBody>
           </MessageBar>
         </Panel>
@@ -222,24 +224,24 @@ function Sections({
         <Panel title="Counts">
           <MessageBar intent="warning" layout="multiline">
             <MessageBarBody>
-              <MessageBarTitle>How old the numbers are cannot be told</MessageBarTitle>
-              Your role may not see when the mirrors were compared with Odoo. Ask your
-              administrator.
+              <MessageBarTitle>The freshness of the data is unknown</MessageBarTitle>
+              Your role cannot read when the mirrors were last compared with Odoo. Ask your
+              administrator for access.
             </MessageBarBody>
           </MessageBar>
         </Panel>
       )}
       {alerts.state === 'seen' && (
-        <Panel title="What needs somebody">
+        <Panel title="Needs attention">
           {alerts.rows.length === 0 ? (
             <MessageBar intent={none ? 'info' : 'success'}>
               <MessageBarBody>
-                {none ? 'There are no mirrors yet.' : 'All mirrors are well.'}
+                {none ? 'There are no mirrors yet.' : 'All mirrors are healthy.'}
               </MessageBarBody>
             </MessageBar>
           ) : (
             <DataTable
-              label="Alerts of the sync"
+              label="Mirror alerts"
               columns={alertColumns}
               rows={alerts.rows}
               rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`}

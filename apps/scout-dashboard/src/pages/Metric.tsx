@@ -14,13 +14,15 @@ import {
 } from '@fluentui/react-components'
 import { ArrowDownloadRegular, ArrowLeftRegular, DismissRegular } from '@fluentui/react-icons'
 import { useEffect, useRef, useState } from 'react'
+import { Link, useParams } from 'react-router'
 
-import { AlertBadge } from '../components/AlertBadge'
 import { DataTable, type Column } from '../components/DataTable'
+import { FlagBadge } from '../components/FlagBadge'
 import { LineChart } from '../components/LineChart'
 import { Pager } from '../components/Pager'
 import { Panel } from '../components/Panel'
 import { Empty, ProblemBar } from '../components/Problems'
+import { useFilters } from '../hooks/useFilters'
 import { useNames } from '../hooks/useNames'
 import { useFacets, useSeries, type Facets } from '../hooks/useOverview'
 import {
@@ -30,15 +32,15 @@ import {
   type SortColumn,
 } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
+import { useTitle } from '../hooks/useTitle'
 import { download, toCsv } from '../lib/csv'
 import { dayOrNull, period, today } from '../lib/days'
 import { problemOf, type Problem } from '../lib/errors'
 import { NOTHING } from '../lib/format'
-import { href, replace } from '../lib/route'
 import type { SampleMetric, Unit } from '../types/metric'
 
 const PAGE_SIZE = 25
-const MOST_CSV_ROWS = 50_000
+const MAX_CSV_ROWS = 50_000
 const PERIODS = [
   [30, '30 days'],
   [90, '90 days'],
@@ -81,21 +83,18 @@ const useStyles = makeStyles({
   note: { display: 'block', paddingTop: '8px', color: tokens.colorNeutralForeground3 },
 })
 
-interface Props {
-  code: string
-  query: URLSearchParams
-}
-
-/** One metric: over time, and row by row. The filters are part of the address. */
-export default function Metric({ code, query }: Props) {
+/** One metric as a chart and as rows. The address has the code and the filters. */
+export default function Metric() {
   const styles = useStyles()
+  const { code = '' } = useParams()
+  useTitle(code)
   const facets = useFacets(code)
   return (
     <>
-      <a href={href('overview')} className={styles.back}>
+      <Link to="/overview" className={styles.back}>
         <ArrowLeftRegular aria-hidden="true" />
         Overview
-      </a>
+      </Link>
       <Title2 as="h1" block className={styles.title}>
         {facets.data?.name ?? (facets.loading ? ' ' : code)}
       </Title2>
@@ -108,14 +107,14 @@ export default function Metric({ code, query }: Props) {
       )}
       {facets.loading && facets.data === null && <Loading />}
       {!facets.loading && !facets.error && facets.data === null && (
-        <Empty title="No such metric">There is none of this code, or you may not see it.</Empty>
+        <Empty title="No such metric">No metric has this code, or you have no access to it.</Empty>
       )}
-      {facets.data && <Filtered code={code} query={query} facets={facets.data} />}
+      {facets.data && <Filtered code={code} facets={facets.data} />}
     </>
   )
 }
 
-/** How many rows there are, and of when. */
+/** The number of rows, and their first and last date. */
 function Extent({ facets }: { facets: Facets }) {
   const { formats } = useScout()
   const { records, first_date: first, last_date: last } = facets
@@ -128,14 +127,15 @@ function Extent({ facets }: { facets: Facets }) {
   return ` · ${formats.count(records)} ${records === 1 ? 'row' : 'rows'}, ${when}`
 }
 
-/** The choices, with the chosen one although it is none any more: else nobody could undo it. */
+/** The choices, with the chosen id even if it is none of them: else the user could not undo it. */
 function options(ids: readonly number[], chosen: number | null): readonly number[] {
   return chosen === null || ids.includes(chosen) ? ids : [chosen, ...ids]
 }
 
-function Filtered({ code, query, facets }: Props & { facets: Facets }) {
+function Filtered({ code, facets }: { code: string; facets: Facets }) {
   const styles = useStyles()
   const { formats } = useScout()
+  const [query, set] = useFilters()
   const brandName = useNames('brand', facets.brands)
   const storeName = useNames('store', facets.stores)
   const number = (name: string) => {
@@ -152,10 +152,8 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
   }
   const brands = options(facets.brands, filter.brand)
   const stores = options(facets.stores, filter.store)
-  // The day of the first look: a page that is open at midnight does not change its mind.
+  // The day when the page was opened: the periods do not move at midnight.
   const [present] = useState(() => today())
-  const set = (changes: Partial<Record<keyof typeof filter, string | null>>) =>
-    replace(href('metric', code, { ...Object.fromEntries(query), ...changes }))
   const some =
     filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
   const series = useSeries(code, filter)
@@ -234,7 +232,7 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           <div className={styles.periods} role="group" aria-label="Period">
             {PERIODS.map(([days, title]) => {
               const { since, until } = period(days, facets.first_date, facets.last_date, present)
-              // Without dates there is no time to choose from.
+              // Without dates there is no period to choose.
               const none = days !== null && facets.last_date === null
               return (
                 <ToggleButton
@@ -258,24 +256,26 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
         {series.data === null && series.loading && <SkeletonChart />}
         {series.data?.length === 0 &&
           (facets.last_date === null ? (
-            <Empty title="Nothing to draw">
-              No row of this metric has a date. They are listed below.
+            <Empty title="No chart">
+              No row of this metric has a date. The rows are listed below.
             </Empty>
           ) : (
-            <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>
+            <Empty title="No values in this selection">
+              Choose another period, brand or store.
+            </Empty>
           ))}
         {series.data && series.data.length > 0 && (
           <>
             <LineChart points={series.data} unit={unit} />
             <Text size={200} className={styles.note}>
-              {unit === 'percent' ? 'Average' : 'Sum'} of a day over what you see
-              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Days with
-              alerts are marked red.
+              Daily {unit === 'percent' ? 'average' : 'sum'} of the rows that you can see
+              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Red days
+              have flagged values.
             </Text>
           </>
         )}
       </Panel>
-      {/* Another selection begins on its first page. */}
+      {/* The key makes each selection start on its first page. */}
       <Rows
         key={JSON.stringify(filter)}
         code={code}
@@ -319,7 +319,7 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
   }, [])
 
   const onSort = (column: SortColumn) => {
-    // Numbers and dates are looked at from the greatest.
+    // Numbers and dates start with the greatest.
     setSort((old) =>
       old.column === column
         ? { column, ascending: !old.ascending }
@@ -333,7 +333,7 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     setSaving(true)
     setProblem(null)
     try {
-      const rows = await readAll(scout, code, filter, MOST_CSV_ROWS, signal)
+      const rows = await readAll(scout, code, filter, MAX_CSV_ROWS, signal)
       download(
         `${code.replaceAll(/[^\w-]/g, '_')}.csv`,
         toCsv(
@@ -342,7 +342,7 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
         ),
       )
     } catch (failure) {
-      // Nobody waits for it any more: another page, another selection, another user.
+      // The user has left the page or changed the selection.
       if (signal.aborted) return
       setProblem(problemOf(failure))
     }
@@ -354,14 +354,14 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     { title: 'Brand', cell: (row) => brandName(row.brand_id) || NOTHING },
     { title: 'Store', cell: (row) => storeName(row.store_id) || NOTHING },
     { title: 'Value', sort: 'value', numeric: true, cell: (row) => formats.value(row.value, unit) },
-    { title: 'Alert', cell: (row) => <AlertBadge alerts={row.is_alert ? 1 : 0} row /> },
+    { title: 'Flag', cell: (row) => row.is_alert && <FlagBadge text="Flagged" /> },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
-  const tooMany = (count ?? 0) > MOST_CSV_ROWS
+  const tooMany = (count ?? 0) > MAX_CSV_ROWS
 
   return (
     <Panel
-      title="Row by row"
+      title="Rows"
       actions={
         <Button
           icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />}
@@ -387,14 +387,14 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
           busy={loading}
         />
       )}
-      {/* Rows may have gone since, and this page with them. */}
+      {/* Another user may have deleted rows, and this page with them. */}
       {((count ?? 0) > 0 || page > 0) && (
         <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />
       )}
       {tooMany && (
         <Text size={200} className={styles.note}>
-          The download has the first {formats.count(MOST_CSV_ROWS)} rows. Choose a period to get all
-          of it.
+          The download contains the first {formats.count(MAX_CSV_ROWS)} rows. Choose a shorter
+          period to download all rows.
         </Text>
       )}
     </Panel>

@@ -11,18 +11,20 @@ import {
   tokens,
 } from '@fluentui/react-components'
 import { useState } from 'react'
+import { useHref } from 'react-router'
 
 import { DataTable, type Column } from '../components/DataTable'
 import { Pager } from '../components/Pager'
 import { Panel } from '../components/Panel'
 import { Empty, ProblemBar } from '../components/Problems'
+import { metricPath, useFilters } from '../hooks/useFilters'
 import { useNames } from '../hooks/useNames'
 import { useSampleMetrics, type SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
 import { useSearch } from '../hooks/useSearch'
+import { useTitle } from '../hooks/useTitle'
 import { daysBefore, today } from '../lib/days'
 import { NOTHING } from '../lib/format'
-import { href, replace } from '../lib/route'
 import type { SampleMetric } from '../types/metric'
 
 const PAGE_SIZE = 25
@@ -31,7 +33,7 @@ const useStyles = makeStyles({
   title: { margin: 0 },
   about: { display: 'block', color: tokens.colorNeutralForeground2, marginBottom: '16px' },
   filters: { display: 'flex', flexWrap: 'wrap', gap: '12px 16px', marginBottom: '16px' },
-  // Its own width leaves the field.
+  // The default width of the search box exceeds the field.
   search: { width: '100%', minWidth: 0, boxSizing: 'border-box' },
   code: {
     display: 'block',
@@ -44,13 +46,15 @@ const useStyles = makeStyles({
 
 const PERIODS = [7, 30, 90]
 
-/** All rows that Odoo marks as alerts, newest first. What is looked for is part of the address. */
-export default function Alerts({ query }: { query: URLSearchParams }) {
+/** All values that Odoo flags, newest first. The address has the filters. */
+export default function Flagged() {
   const styles = useStyles()
+  useTitle('Flagged values')
   const { formats } = useScout()
+  const [query, setQuery] = useFilters()
   const [page, setPage] = useState(0)
-  const set = (changes: Record<string, string | null>) => {
-    replace(href('alerts', null, { ...Object.fromEntries(query), ...changes }))
+  const set = (changes: Record<string, string>) => {
+    setQuery(changes)
     setPage(0)
   }
   const wanted = query.get('search') ?? ''
@@ -60,22 +64,23 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
     column: 'date',
     ascending: false,
   })
-  // The day of the first look: a page that is open at midnight does not change its mind.
+  // The day when the page was opened: the period does not move at midnight.
   const [present] = useState(() => today())
-  // The day itself is one of them.
+  // Today is one of the days.
   const since = days === 0 ? null : daysBefore(present, days - 1)
   const { data, count, loading, error, at, retry } = useSampleMetrics(
     null,
-    { alertsOnly: true, search: wanted, since, sort },
+    { flaggedOnly: true, search: wanted, since, sort },
     { page, size: PAGE_SIZE },
   )
+  const rows = data ?? []
   const brandName = useNames(
     'brand',
-    (data ?? []).flatMap((row) => row.brand_id ?? []),
+    rows.flatMap((row) => row.brand_id ?? []),
   )
   const storeName = useNames(
     'store',
-    (data ?? []).flatMap((row) => row.store_id ?? []),
+    rows.flatMap((row) => row.store_id ?? []),
   )
 
   const columns: Column<SampleMetric, SortColumn>[] = [
@@ -85,15 +90,7 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
       sort: 'name',
       cell: (row) => (
         <>
-          <Link
-            href={href('metric', row.code, {
-              unit: row.unit,
-              brand: row.brand_id,
-              store: row.store_id,
-            })}
-          >
-            {row.name}
-          </Link>
+          <MetricLink row={row} />
           <span className={styles.code}>{row.code}</span>
         </>
       ),
@@ -119,10 +116,10 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
   return (
     <>
       <Title2 as="h1" block className={styles.title}>
-        Alerts
+        Flagged values
       </Title2>
       <Text className={styles.about}>
-        Values that Odoo marks as alerts: a percent below 10 or above 95.
+        Values that Odoo flags: percentages below 10 or above 95.
         {at && ` As of ${formats.time(at)}.`}
       </Text>
       <Panel>
@@ -158,15 +155,15 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
           </Skeleton>
         )}
         {data?.length === 0 && !loading && !error && (
-          <Empty title="No alerts">
+          <Empty title="No flagged values">
             {wanted || since
-              ? 'None fits what you are looking for.'
-              : 'All values are where they should be.'}
+              ? 'No flagged value matches the filters.'
+              : 'Odoo flags no value that you can see.'}
           </Empty>
         )}
         {data && data.length > 0 && (
           <DataTable
-            label="Alerts"
+            label="Flagged values"
             columns={columns}
             rows={data}
             rowKey={(row) => row.id}
@@ -175,17 +172,23 @@ export default function Alerts({ query }: { query: URLSearchParams }) {
             busy={loading}
           />
         )}
-        {/* Rows may have gone since, and this page with them. */}
+        {/* Another user may have deleted rows, and this page with them. */}
         {((count ?? 0) > 0 || page > 0) && (
           <Pager
             page={page}
             size={PAGE_SIZE}
             count={count ?? 0}
-            what={count === 1 ? 'alert' : 'alerts'}
+            what={count === 1 ? 'flagged value' : 'flagged values'}
             onPage={setPage}
           />
         )}
       </Panel>
     </>
   )
+}
+
+/** A link to the values of the row's metric, brand and store. */
+function MetricLink({ row }: { row: SampleMetric }) {
+  const filters = { unit: row.unit, brand: row.brand_id, store: row.store_id }
+  return <Link href={useHref(metricPath(row.code, filters))}>{row.name}</Link>
 }
