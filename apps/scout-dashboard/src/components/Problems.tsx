@@ -4,6 +4,8 @@ import {
   MessageBarActions,
   MessageBarBody,
   MessageBarTitle,
+  Skeleton,
+  SkeletonItem,
   Text,
   makeStyles,
   tokens,
@@ -15,6 +17,7 @@ import type { Problem } from '../lib/errors'
 const useStyles = makeStyles({
   problem: { marginBottom: '16px' },
   details: { marginTop: '4px', color: tokens.colorNeutralForeground2, overflowWrap: 'anywhere' },
+  loading: { display: 'grid', rowGap: '12px' },
   empty: {
     display: 'flex',
     flexDirection: 'column',
@@ -65,5 +68,17 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
       </Text>
       {children && <Text>{children}</Text>}
     </div>
+  )
+}
+
+/** Stands in for rows that are loading. */
+export function Loading() {
+  const styles = useStyles()
+  return (
+    <Skeleton aria-label="Loading" className={styles.loading}>
+      {Array.from({ length: 8 }, (_, index) => (
+        <SkeletonItem key={index} size={24} />
+      ))}
+    </Skeleton>
   )
 }

@@ -4,8 +4,6 @@ import {
   makeStyles,
   SearchBox,
   Select,
-  Skeleton,
-  SkeletonItem,
   Text,
   Title2,
   tokens,
@@ -13,21 +11,20 @@ import {
 import { useState } from 'react'
 import { useHref } from 'react-router'
 
-import { DataTable, type Column } from '../components/DataTable'
-import { Pager } from '../components/Pager'
+import type { Column } from '../components/DataTable'
+import { PagedTable } from '../components/PagedTable'
 import { Panel } from '../components/Panel'
-import { Empty, ProblemBar } from '../components/Problems'
+import { Empty } from '../components/Problems'
 import { metricPath, useFilters } from '../hooks/useFilters'
 import { useNames } from '../hooks/useNames'
-import { useSampleMetrics, type SortColumn } from '../hooks/useSampleMetrics'
+import { usePagedMetrics } from '../hooks/usePagedMetrics'
+import type { SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
 import { useSearch } from '../hooks/useSearch'
 import { useTitle } from '../hooks/useTitle'
 import { daysBefore, today } from '../lib/days'
 import { NOTHING } from '../lib/format'
 import type { SampleMetric } from '../types/metric'
-
-const PAGE_SIZE = 25
 
 const useStyles = makeStyles({
   title: { margin: 0 },
@@ -52,28 +49,19 @@ export default function Flagged() {
   useTitle('Flagged values')
   const { formats } = useScout()
   const [query, setQuery] = useFilters()
-  const [page, setPage] = useState(0)
-  const set = (changes: Record<string, string>) => {
-    setQuery(changes)
-    setPage(0)
-  }
   const wanted = query.get('search') ?? ''
-  const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
   const days = PERIODS.find((length) => String(length) === query.get('days')) ?? 0
-  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({
-    column: 'date',
-    ascending: false,
-  })
   // The day when the page was opened: the period does not move at midnight.
   const [present] = useState(() => today())
   // Today is one of the days.
   const since = days === 0 ? null : daysBefore(present, days - 1)
-  const { data, count, loading, error, at, retry } = useSampleMetrics(
-    null,
-    { flaggedOnly: true, search: wanted, since, sort },
-    { page, size: PAGE_SIZE },
-  )
-  const rows = data ?? []
+  const metrics = usePagedMetrics(null, { flaggedOnly: true, search: wanted, since })
+  const set = (changes: Record<string, string>) => {
+    setQuery(changes)
+    metrics.setPage(0)
+  }
+  const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
+  const rows = metrics.data ?? []
   const brandName = useNames(
     'brand',
     rows.flatMap((row) => row.brand_id ?? []),
@@ -105,14 +93,6 @@ export default function Flagged() {
     { title: 'Store', cell: (row) => storeName(row.store_id) || NOTHING },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
-  const onSort = (column: SortColumn) => {
-    setSort((old) => ({
-      column,
-      ascending: old.column === column ? !old.ascending : column === 'name',
-    }))
-    setPage(0)
-  }
-
   return (
     <>
       <Title2 as="h1" block className={styles.title}>
@@ -120,7 +100,7 @@ export default function Flagged() {
       </Title2>
       <Text className={styles.about}>
         Values that Odoo flags: percentages below 10 or above 95.
-        {at && ` As of ${formats.time(at)}.`}
+        {metrics.at && ` As of ${formats.time(metrics.at)}.`}
       </Text>
       <Panel>
         <div className={styles.filters} role="search" aria-label="Filters">
@@ -146,42 +126,19 @@ export default function Flagged() {
             </Select>
           </Field>
         </div>
-        {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
-        {data === null && loading && (
-          <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
-            {Array.from({ length: 8 }, (_, index) => (
-              <SkeletonItem key={index} size={24} />
-            ))}
-          </Skeleton>
-        )}
-        {data?.length === 0 && !loading && !error && (
-          <Empty title="No flagged values">
-            {wanted || since
-              ? 'No flagged value matches the filters.'
-              : 'Odoo flags no value that you can see.'}
-          </Empty>
-        )}
-        {data && data.length > 0 && (
-          <DataTable
-            label="Flagged values"
-            columns={columns}
-            rows={data}
-            rowKey={(row) => row.id}
-            sort={sort}
-            onSort={onSort}
-            busy={loading}
-          />
-        )}
-        {/* Another user may have deleted rows, and this page with them. */}
-        {((count ?? 0) > 0 || page > 0) && (
-          <Pager
-            page={page}
-            size={PAGE_SIZE}
-            count={count ?? 0}
-            what={count === 1 ? 'flagged value' : 'flagged values'}
-            onPage={setPage}
-          />
-        )}
+        <PagedTable
+          metrics={metrics}
+          label="Flagged values"
+          columns={columns}
+          what={(count) => (count === 1 ? 'flagged value' : 'flagged values')}
+          empty={
+            <Empty title="No flagged values">
+              {wanted || since
+                ? 'No flagged value matches the filters.'
+                : 'Odoo flags no value that you can see.'}
+            </Empty>
+          }
+        />
       </Panel>
     </>
   )

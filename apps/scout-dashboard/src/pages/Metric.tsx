@@ -13,33 +13,29 @@ import {
   ToggleButton,
 } from '@fluentui/react-components'
 import { ArrowDownloadRegular, ArrowLeftRegular, DismissRegular } from '@fluentui/react-icons'
+import { useMutation } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { Link, useParams } from 'react-router'
 
-import { DataTable, type Column } from '../components/DataTable'
+import type { Column } from '../components/DataTable'
 import { FlagBadge } from '../components/FlagBadge'
 import { LineChart } from '../components/LineChart'
-import { Pager } from '../components/Pager'
+import { PagedTable } from '../components/PagedTable'
 import { Panel } from '../components/Panel'
-import { Empty, ProblemBar } from '../components/Problems'
+import { Empty, Loading, ProblemBar } from '../components/Problems'
 import { useFilters } from '../hooks/useFilters'
 import { useNames } from '../hooks/useNames'
 import { useFacets, useSeries, type Facets } from '../hooks/useOverview'
-import {
-  readAll,
-  useSampleMetrics,
-  type MetricFilter,
-  type SortColumn,
-} from '../hooks/useSampleMetrics'
+import { usePagedMetrics } from '../hooks/usePagedMetrics'
+import { readAll, type MetricFilter, type SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
 import { useTitle } from '../hooks/useTitle'
 import { download, toCsv } from '../lib/csv'
 import { dayOrNull, period, today } from '../lib/days'
-import { problemOf, type Problem } from '../lib/errors'
+import { problemOf } from '../lib/errors'
 import { NOTHING } from '../lib/format'
 import type { SampleMetric, Unit } from '../types/metric'
 
-const PAGE_SIZE = 25
 const MAX_CSV_ROWS = 50_000
 const PERIODS = [
   [30, '30 days'],
@@ -299,55 +295,23 @@ interface RowsProps {
 function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
   const styles = useStyles()
   const { scout, formats } = useScout()
-  const [page, setPage] = useState(0)
-  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({
-    column: 'date',
-    ascending: false,
-  })
-  const { data, count, loading, error, retry } = useSampleMetrics(
-    code,
-    { ...filter, sort },
-    { page, size: PAGE_SIZE },
-  )
-  const [saving, setSaving] = useState(false)
-  const [problem, setProblem] = useState<Problem | null>(null)
+  const metrics = usePagedMetrics(code, filter)
+  const count = metrics.count ?? 0
   const leaving = useRef<AbortController | null>(null)
   useEffect(() => {
     const controller = new AbortController()
     leaving.current = controller
     return () => controller.abort()
   }, [])
-
-  const onSort = (column: SortColumn) => {
-    // Numbers and dates start with the greatest.
-    setSort((old) =>
-      old.column === column
-        ? { column, ascending: !old.ascending }
-        : { column, ascending: column === 'name' },
-    )
-    setPage(0)
-  }
-  const save = async () => {
-    const signal = leaving.current?.signal
-    if (saving || !count || !signal) return
-    setSaving(true)
-    setProblem(null)
-    try {
+  const saving = useMutation({
+    mutationFn: async () => {
+      const signal = leaving.current?.signal ?? AbortSignal.abort()
       const rows = await readAll(scout, code, filter, MAX_CSV_ROWS, signal)
-      download(
-        `${code.replaceAll(/[^\w-]/g, '_')}.csv`,
-        toCsv(
-          CSV_COLUMNS,
-          rows.map((row) => ({ ...row })),
-        ),
-      )
-    } catch (failure) {
-      // The user has left the page or changed the selection.
-      if (signal.aborted) return
-      setProblem(problemOf(failure))
-    }
-    setSaving(false)
-  }
+      const cells = rows.map((row) => ({ ...row }))
+      download(`${code.replaceAll(/[^\w-]/g, '_')}.csv`, toCsv(CSV_COLUMNS, cells))
+    },
+  })
+  const save = () => saving.mutate()
   const columns: Column<SampleMetric, SortColumn>[] = [
     { title: 'Date', sort: 'date', cell: (row) => formats.day(row.date) },
     { title: 'Name', sort: 'name', cell: (row) => row.name },
@@ -357,41 +321,29 @@ function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
     { title: 'Flag', cell: (row) => row.is_alert && <FlagBadge text="Flagged" /> },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
-  const tooMany = (count ?? 0) > MAX_CSV_ROWS
 
   return (
     <Panel
       title="Rows"
       actions={
         <Button
-          icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />}
-          disabledFocusable={saving || !count}
-          onClick={() => void save()}
+          icon={saving.isPending ? <Spinner size="tiny" /> : <ArrowDownloadRegular />}
+          disabledFocusable={saving.isPending || !count}
+          onClick={save}
         >
           Download CSV
         </Button>
       }
     >
-      {problem && <ProblemBar problem={problem} retry={() => void save()} stale={false} />}
-      {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
-      {data === null && loading && <Loading />}
-      {data?.length === 0 && !loading && <Empty title="No rows" />}
-      {data && data.length > 0 && (
-        <DataTable
-          label="Rows of the metric"
-          columns={columns}
-          rows={data}
-          rowKey={(row) => row.id}
-          sort={sort}
-          onSort={onSort}
-          busy={loading}
-        />
-      )}
-      {/* Another user may have deleted rows, and this page with them. */}
-      {((count ?? 0) > 0 || page > 0) && (
-        <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />
-      )}
-      {tooMany && (
+      {saving.error && <ProblemBar problem={problemOf(saving.error)} retry={save} stale={false} />}
+      <PagedTable
+        metrics={metrics}
+        label="Rows of the metric"
+        columns={columns}
+        what={(total) => (total === 1 ? 'row' : 'rows')}
+        empty={<Empty title="No rows" />}
+      />
+      {count > MAX_CSV_ROWS && (
         <Text size={200} className={styles.note}>
           The download contains the first {formats.count(MAX_CSV_ROWS)} rows. Choose a shorter
           period to download all rows.
@@ -405,16 +357,6 @@ function SkeletonChart() {
   return (
     <Skeleton aria-label="Loading the chart">
       <SkeletonItem style={{ height: '300px' }} />
-    </Skeleton>
-  )
-}
-
-function Loading() {
-  return (
-    <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
-      {Array.from({ length: 6 }, (_, index) => (
-        <SkeletonItem key={index} size={24} />
-      ))}
     </Skeleton>
   )
 }
