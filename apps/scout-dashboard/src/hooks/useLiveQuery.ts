@@ -4,7 +4,7 @@ import { useState } from 'react'
 import { problemOf, type Problem } from '../lib/errors'
 import { useScout } from './useScout'
 
-/** Realtime does not report rows that the user can no longer see: the page finds that by polling. */
+/** Realtime does not report rows that the user can no longer see, so the page polls, too. */
 const REALTIME_POLL_SECONDS = 300
 
 export interface LiveQuery<T> {
