@@ -62,7 +62,7 @@ def build() -> Path:
 
 
 def check(words: Sequence[str] = ()) -> Totals:
-    """Types, ESLint, the build with its limit on the first load, and Vitest. A step that is no test counts only when it fails.
+    """Types, ESLint, Prettier, the build with its limit on the first load, and Vitest. A step that is no test counts only when it fails.
 
     words: only the Vitest tests with one of these in file or name, and nothing else
     """
@@ -71,7 +71,7 @@ def check(words: Sequence[str] = ()) -> Totals:
         return _vitest(words)
     failed = 0
     output = ""
-    for what, step in (("types", "typecheck"), ("lint", "lint")):
+    for what, step in (("types", "typecheck"), ("lint", "lint"), ("format", "format")):
         shell.say(f"Dashboard: {what}")
         result = _npm("run", "--silent", step, check=False)
         failed += result.returncode != 0
