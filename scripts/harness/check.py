@@ -30,7 +30,7 @@ def main() -> int:
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
     ]
     for what, command, env in steps:
-        shell.say(f"Checking the {what}")
+        shell.log_progress(f"Checking the {what}")
         if shell.run(command, cwd=paths.PROJECT, env=env, check=False).returncode != 0:
             failed.append(what)
     for what in failed:

@@ -20,8 +20,8 @@ Action = Callable[[], object]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _stack = ExitStack()
 _owner = os.getpid()
-_holding = False
-_held_back: list[int] = []
+_deferring = False
+_deferred: list[int] = []
 
 
 def on_exit(action: Action) -> None:
@@ -30,16 +30,16 @@ def on_exit(action: Action) -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Lets signals wait for the end of the block: between starting a thing and registering how to undo it. For short blocks."""
-    global _holding
-    _holding = True
+    global _deferring
+    _deferring = True
     try:
         yield
     finally:
-        _holding = False
-        if _held_back:
-            _stop(_held_back[0], None)
+        _deferring = False
+        if _deferred:
+            _handle_signal(_deferred[0], None)
 
 
 def run() -> None:
@@ -57,23 +57,23 @@ def _ignore_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _handle_signal(number: int, _frame: FrameType | None) -> None:
     _ignore_signals()
-    if _holding:
-        _held_back.append(number)
+    if _deferring:
+        _deferred.append(number)
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
-def _install() -> None:
+def _install_handlers() -> None:
     atexit.register(run)
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             # nohup's and a shell's background jobs ignore some of these on purpose.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _stop)
+                signal.signal(number, _handle_signal)
 
 
-_install()
+_install_handlers()

@@ -39,10 +39,10 @@ def ensure_packages() -> None:
     inputs = [APP / "package.json", APP / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the packages of the dashboard: up to a minute, only once")
+        shell.log_progress("Fetching the packages of the dashboard: up to a minute, only once")
         shell.run([tools.node, tools.npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=APP, env=_environment())
 
-    setup.once(folder, paths.digest(*inputs), make)
+    setup.rebuild_if_changed(folder, paths.digest(*inputs), make)
 
 
 def build() -> Path:
@@ -54,10 +54,10 @@ def build() -> Path:
     names = "\n".join(str(path.relative_to(APP)) for path in sources)
 
     def make() -> None:
-        shell.say("Building the dashboard: about half a minute")
+        shell.log_progress("Building the dashboard: about half a minute")
         print(_npm("run", "--silent", "build").stdout, flush=True)
 
-    setup.once(DIST, paths.digest(names, *sources), make)
+    setup.rebuild_if_changed(DIST, paths.digest(names, *sources), make)
     return DIST
 
 
@@ -72,7 +72,7 @@ def check(words: Sequence[str] = ()) -> Totals:
     failed = 0
     output = ""
     for what, step in (("types", "typecheck"), ("lint", "lint")):
-        shell.say(f"Dashboard: {what}")
+        shell.log_progress(f"Dashboard: {what}")
         result = _npm("run", "--silent", step, check=False)
         failed += result.returncode != 0
         output += result.stdout + result.stderr if result.returncode else ""
@@ -86,7 +86,7 @@ def check(words: Sequence[str] = ()) -> Totals:
 
 
 def _vitest(words: Sequence[str] = ()) -> Totals:
-    shell.say("Dashboard: Vitest")
+    shell.log_progress("Dashboard: Vitest")
     report = paths.run_dir() / "vitest.xml"
     files = [str(path.relative_to(APP)) for path in sorted(APP.rglob("*.test.ts*")) if any(word in path.name for word in words)]
     chosen = [*files, "--passWithNoTests"] if files else ["--testNamePattern", "|".join(map(re.escape, words))] if words else []
@@ -139,7 +139,7 @@ class Dashboard:
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path
                 if path.startswith(f"{PREFIX}/"):
-                    self._pass_on()
+                    self._forward()
                     return
                 path = "/index.html" if path == "/" else path
                 content = json.dumps(dashboard.config).encode() if path == "/config.json" else files.get(path)
@@ -170,7 +170,7 @@ class Dashboard:
         return f"http://{PostgREST.host}:{self._server.server_port}/"
 
 
-def user(api: PostgREST, name: str, *, brands: object = (), stores: object = (), role: str = "authenticated") -> dict[str, str]:
+def demo_user(api: PostgREST, name: str, *, brands: object = (), stores: object = (), role: str = "authenticated") -> dict[str, str]:
     """Somebody for `demoUsers` of config.json. It is a day until he must sign in again."""
     claims = {"ipai_brand_ids": brands, "ipai_store_ids": stores}
     return {"name": name, "token": api.token(role, lasts=86_400, app_metadata=claims)}
@@ -203,10 +203,10 @@ def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
     # JSON, because a name may have any character that would separate columns or lines.
     for person, line in zip(("Ana", "Ben"), brands.splitlines(), strict=False):
         tenant = json.loads(line)
-        users.append(user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
+        users.append(demo_user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
     users += [
-        user(api, "Carla, head office", brands="*", stores="*"),
-        user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
+        demo_user(api, "Carla, head office", brands="*", stores="*"),
+        demo_user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
     ]
     return {"demoUsers": users, "brandTable": "brands", "storeTable": "stores"}
 

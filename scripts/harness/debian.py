@@ -32,7 +32,7 @@ def mirror() -> str:
 
 
 @dataclass(frozen=True)
-class Known:
+class PinnedFile:
     """A file of Debian's pool as it is known to be: a mirror's list may be days ahead of its files, and names a version that is not there yet."""
 
     #: Below the mirror's folder `pool`.
@@ -41,7 +41,7 @@ class Known:
 
     def fetch(self, into: Path) -> Path:
         """Fetches it, whatever the mirror's list says."""
-        shell.say(f"The mirror does not have what it lists: taking {self.path} instead")
+        shell.log_progress(f"The mirror does not have what it lists: taking {self.path} instead")
         target = into / self.path.rpartition("/")[2]
         digest = hashlib.sha256()
         with urllib.request.urlopen(f"{mirror().rstrip('/')}/pool/{self.path}", timeout=600) as answer, open(target, "wb") as file:
@@ -79,15 +79,15 @@ class Suite:
         self._apt = ["apt-get", "-q", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
         shell.run([*self._apt, "update"], capture=True)
 
-    def download(self, package: str, into: Path, known: Known) -> Path:
+    def download(self, package: str, into: Path, known: PinnedFile) -> Path:
         """Fetches the package's .deb, neither installed nor unpacked: the newest one, else the known one."""
         return self._fetch(["download", package], into, f"{package}_*.deb", known)
 
-    def download_source(self, package: str, into: Path, known: Known) -> Path:
+    def download_source(self, package: str, into: Path, known: PinnedFile) -> Path:
         """Fetches the package's source and returns its original (upstream) archive: the newest one, else the known one."""
         return self._fetch(["source", "--download-only", package], into, f"{package}_*.orig.tar.*", known)
 
-    def _fetch(self, command: list[str], into: Path, pattern: str, known: Known) -> Path:
+    def _fetch(self, command: list[str], into: Path, pattern: str, known: PinnedFile) -> Path:
         try:
             shell.run([*self._apt, *command], cwd=into, capture=True)
         except shell.CommandFailed as failure:

@@ -44,7 +44,7 @@ def main() -> int:
     options.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
     options.add_argument("--dashboard", action="store_true", help="then serve the Scout dashboard over the mirror, until Ctrl-C")
     chosen = options.parse_args()
-    theirs = users_odoo()
+    theirs = odoo_from_environment()
     setup.ensure_system()
     if not theirs:
         prepare_odoo()
@@ -52,17 +52,17 @@ def main() -> int:
         dashboard.build()
     installation = Installation.default().relocated("demo", under=paths.run_dir())
     extension.build(installation)
-    shell.say("Starting a Postgres like Supabase's: seconds")
+    shell.log_progress("Starting a Postgres like Supabase's: seconds")
     with postgres.supabase_cluster(installation) as cluster:
         if theirs:
             return run(cluster, theirs, chosen)
-        shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
+        shell.log_progress("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
         with Odoo(demo=True) as odoo:
             if chosen.dashboard:
-                shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo: seconds")
+                shell.log_progress(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo: seconds")
                 dashboard.fill_odoo(odoo, stores=STORES, days=DAYS)
             else:
-                shell.say(f"Making {METRICS:,} metrics in Odoo: seconds")
+                shell.log_progress(f"Making {METRICS:,} metrics in Odoo: seconds")
                 generate_metrics(odoo, METRICS)
                 # As in any Odoo, most were not written just now.
                 odoo.pg.psql("update ipai_sample_metric set write_date = write_date - interval '1 day'", dbname=odoo.dbname, user="odoo")
@@ -74,11 +74,11 @@ def prepare_odoo() -> None:
 
     `Odoo` waits for the lock of the background process, and completes what is missing.
     """
-    shell.say("In the background: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
+    shell.log_progress("In the background: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
     shell.start_module("harness.odoo", "prepare", "--demo")
 
 
-def users_odoo() -> Erp | None:
+def odoo_from_environment() -> Erp | None:
     """The user's own Odoo, from the environment."""
     names = ("ODOO_URL", "ODOO_DB", "ODOO_USER", "ODOO_PASSWORD")
     values = [os.environ.get(name, "") for name in names]
@@ -95,13 +95,13 @@ def run(cluster: Cluster, erp: Erp, chosen: argparse.Namespace) -> int:
     screen.title("1. Install, and connect to Odoo")
     screen.show("create extension ipai_sync", user="supabase_admin")
     for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-        screen.line(f"$ psql -f migrations/{migration.name}")
+        screen.print_line(f"$ psql -f migrations/{migration.name}")
         cluster.psql_file(migration, user="postgres", one_transaction=True)
     insecure = ", allow_insecure 'true'" if os.environ.get("ODOO_ALLOW_INSECURE") == "true" else ""
     screen.show(
         f"create server odoo foreign data wrapper ipai_odoo\n  options (url {literal(erp.url)}, dbname {literal(erp.dbname)}{insecure})"
     )
-    screen.line("select vault.create_secret('***', 'odoo_api_key');")
+    screen.print_line("select vault.create_secret('***', 'odoo_api_key');")
     cluster.psql(f"select vault.create_secret({literal(erp.password)}, 'odoo_api_key')", user="postgres")
     screen.show(f"create user mapping for postgres server odoo\n  options (user {literal(erp.user)}, password_secret 'odoo_api_key')")
     screen.show("select * from ipai.check_connection('odoo')", expanded=True)
@@ -114,10 +114,10 @@ def run(cluster: Cluster, erp: Erp, chosen: argparse.Namespace) -> int:
     screen.sync()
     if erp.own:
         changes(screen, erp.own)
-        by_itself(screen, erp.own)
+        scheduled_change(screen, erp.own)
     equal = counts(screen, erp)
     screen.title("How to look at it")
-    screen.line(f"$ psql '{cluster.dsn(user='postgres')}'")
+    screen.print_line(f"$ psql '{cluster.dsn(user='postgres')}'")
     if chosen.dashboard:
         serve(screen, erp)
     elif chosen.keep:
@@ -131,15 +131,15 @@ def run(cluster: Cluster, erp: Erp, chosen: argparse.Namespace) -> int:
 def first_load(screen: Screen) -> None:
     """A run that commits each page, is killed, and goes on."""
     screen.title("2. The first load: killed on its way, it goes on where it stopped")
-    screen.quietly("select ipai.alter_mirror('sample_metrics', 'odoo'); update ipai.mirrors set page_size = 2000")
-    screen.line("call ipai.run_sync('sample_metrics');")
+    screen.query("select ipai.alter_mirror('sample_metrics', 'odoo'); update ipai.mirrors set page_size = 2000")
+    screen.print_line("call ipai.run_sync('sample_metrics');")
     call = shell.start(
         screen.psql("-c", "call ipai.run_sync('sample_metrics')"), env=postgres.client_environment(), log=paths.run_dir() / "call.log"
     )
     # A small Odoo of the user's may be read before it can be killed.
-    shell.wait_until(lambda: call.poll() is not None or screen.quietly(f"select 1 from ({RUNNING}) r where pages >= 3"), "the first pages")
-    if screen.quietly(f"select pg_terminate_backend(pid) from ({RUNNING}) r"):
-        screen.line("-- (from another session)  select pg_terminate_backend(...);")
+    shell.wait_until(lambda: call.poll() is not None or screen.query(f"select 1 from ({RUNNING}) r where pages >= 3"), "the first pages")
+    if screen.query(f"select pg_terminate_backend(pid) from ({RUNNING}) r"):
+        screen.print_line("-- (from another session)  select pg_terminate_backend(...);")
     shell.wait_until(lambda: call.poll() is not None, "the run ending")
     shell.stop(call)
     screen.show("call ipai.run_sync('sample_metrics')")
@@ -165,7 +165,7 @@ def changes(screen: Screen, odoo: Odoo) -> None:
     )
 
 
-def by_itself(screen: Screen, odoo: Odoo) -> None:
+def scheduled_change(screen: Screen, odoo: Odoo) -> None:
     """pg_cron picks up a change while one watches."""
     screen.title("5. On a schedule: pg_cron picks up a change by itself")
     screen.show("select ipai.schedule_sync('sample_metrics', '* * * * *')")
@@ -174,10 +174,10 @@ def by_itself(screen: Screen, odoo: Odoo) -> None:
     print(f"In Odoo: {edited} got the value 4711. Waiting for the next full minute ...", flush=True)
     began = time.monotonic()
     arrived = f"select 1 from ipai.ipai_sample_metrics where odoo_id = {edited} and value = 4711"
-    shell.wait_until(lambda: screen.quietly(arrived), "the scheduled run", seconds=150, every=0.5)
+    shell.wait_until(lambda: screen.query(arrived), "the scheduled run", seconds=150, every=0.5)
     print(f"It arrived after {time.monotonic() - began:.0f} s.\n", flush=True)
     # The value is there with its page, the run's end a moment later.
-    shell.wait_until(lambda: not screen.quietly(RUNNING), "the run ending")
+    shell.wait_until(lambda: not screen.query(RUNNING), "the run ending")
     screen.show("select run, mode, state, fetched, updated, unchanged from ipai.sync_runs order by run desc limit 1")
 
 
@@ -193,14 +193,14 @@ def serve(screen: Screen, erp: Erp) -> None:
         if erp.own and sys.stdin.isatty():
             print("Press Enter to let a store sell more in Odoo, and watch the page. Ctrl-C ends everything.", flush=True)
             while sys.stdin.readline():
-                print(sell_more(erp.own), flush=True)
+                print(increase_sales(erp.own), flush=True)
         else:
             print("Everything runs until you press Ctrl-C.", flush=True)
         # Where the terminal is closed, there is still somebody who looks.
         signal.pause()
 
 
-def sell_more(odoo: Odoo) -> str:
+def increase_sales(odoo: Odoo) -> str:
     """Changes the newest sales in Odoo; tells what it did."""
     (record,) = odoo.rpc(
         MODEL, "search_read", [["code", "=", "STORE_SALES"]], ["store_id", "value", "date"], limit=1, order="date desc, id"
@@ -250,17 +250,17 @@ class Screen:
     def title(self, text: str) -> None:
         print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         print(text, flush=True)
 
     def sync(self) -> None:
         self.show("select fetched, inserted, updated, unchanged, deleted, delta, seconds\n  from ipai.sync_sample_metrics()")
 
     def show(self, sql: str, *, user: str = "postgres", expanded: bool = False) -> None:
-        self.line(f"{sql};")
+        self.print_line(f"{sql};")
         shell.run(self.psql(*(["-x"] if expanded else []), "-c", sql, user=user), env=postgres.client_environment())
 
-    def quietly(self, sql: str) -> str:
+    def query(self, sql: str) -> str:
         return self.cluster.psql(sql, user="postgres")
 
     def psql(self, *options: str, user: str = "postgres") -> list[str | Path]:
@@ -273,4 +273,4 @@ def literal(text: str) -> str:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -51,7 +51,7 @@ def ensure_cargo_pgrx() -> Path:
     program = _TOOLS / "bin/cargo-pgrx"
     with paths.lock("cargo-pgrx"):
         if not program.exists() or shell.run([program, "pgrx", "--version"], capture=True).stdout.split()[-1] != wanted:
-            shell.say(f"Building cargo-pgrx {wanted}: about 3 minutes, only once")
+            shell.log_progress(f"Building cargo-pgrx {wanted}: about 3 minutes, only once")
             # Unoptimised and without debug information: built in half the time, and no slower at what it does here.
             command: list[str | Path] = [
                 "cargo",
@@ -86,7 +86,7 @@ def environment(pg: Installation) -> dict[str, str | None]:
         _configure(home, pg.relocated("postgres", under=home))
 
     # A newer minor version brings new headers.
-    setup.once(home, paths.digest(pg.version, str(pg.pg_config), str(home)), make)
+    setup.rebuild_if_changed(home, paths.digest(pg.version, str(pg.pg_config), str(home)), make)
     return _settings(home)
 
 
@@ -98,7 +98,7 @@ def _environment_in_place(pg: Installation) -> dict[str, str | None]:
         home.mkdir()
         _configure(home, pg)
 
-    setup.once(home, pg.version, make)
+    setup.rebuild_if_changed(home, pg.version, make)
     return _settings(home)
 
 
@@ -144,7 +144,7 @@ def built(pg: Installation, profile: str = TEST_PROFILE, *, with_tests: bool = F
     """
     settings = _environment_in_place(pg) if in_place else environment(pg)
     duration = "about 5 minutes" if profile == "release" else "about 3 minutes"
-    shell.say(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
+    shell.log_progress(f"Building {NAME} for PostgreSQL {pg.major} (profile {profile}): {duration} the first time, then seconds")
     features = test_features(pg) if with_tests else ["--no-default-features", "--features", f"pg{pg.major}"]
     library = target_directory() / {"dev": "debug"}.get(profile, profile) / f"lib{NAME}.so"
     # Every set of features writes the library to the same path.
@@ -244,7 +244,7 @@ def pg_test(pg: Installation, names: Sequence[str] = (IN_SERVER,)) -> Totals:
     """Runs the in-server tests with this Postgres: all, or those whose names contain one of `names`."""
     ensure_cargo_pgrx()
     settings = environment(pg)
-    shell.say(f"Running the in-server tests on PostgreSQL {pg.major}: 2 minutes of compiling the first time, then seconds")
+    shell.log_progress(f"Running the in-server tests on PostgreSQL {pg.major}: 2 minutes of compiling the first time, then seconds")
     outputs, broken = [], False
     for name in names:
         tests = _pg_test(pg, name, settings)

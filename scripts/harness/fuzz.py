@@ -30,10 +30,10 @@ def _build() -> Path:
     program = _TOOLS / "bin/cargo-fuzz"
     with paths.lock("cargo-fuzz"):
         if not program.exists() or VERSION not in shell.run([program, "fuzz", "--version"], capture=True).stdout:
-            shell.say(f"Building cargo-fuzz {VERSION}: a minute or two, only once")
+            shell.log_progress(f"Building cargo-fuzz {VERSION}: a minute or two, only once")
             # Unoptimised: it only calls cargo.
             shell.run(["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-fuzz@{VERSION}", "--root", _TOOLS])
-        shell.say("Building the fuzz targets: about 2 minutes the first time, then seconds")
+        shell.log_progress("Building the fuzz targets: about 2 minutes the first time, then seconds")
         path = f"{_TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
         options = ["--release", "--debug-assertions"]
         shell.run(["cargo", "fuzz", "build", "--sanitizer", "none", *options], cwd=PROJECT, env={"PATH": path, "CARGO_TERM_QUIET": "true"})
@@ -60,7 +60,7 @@ def search(seconds: int, targets: Sequence[str]) -> dict[str, tuple[bool, str]]:
     folder = _build()
     found = {}
     for target in targets:
-        shell.say(f"Fuzzing {target} for {seconds} s")
+        shell.log_progress(f"Fuzzing {target} for {seconds} s")
         status, output = _run(folder / target, _corpus(target), f"-max_total_time={seconds}", "-print_final_stats=1")
         executed = re.search(r"number_of_executed_units: *(\d+)", output)
         # Nothing executed is nothing shown.
@@ -92,4 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

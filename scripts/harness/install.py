@@ -62,13 +62,13 @@ def main() -> int:
     try:
         pg = _installation(given.pg_config)
         folders = _folders_of_package(given.to) if given.to else _folders_of(pg, given.pg_config)
-        shell.say(f"{pg.full_version}, {pg.pg_config}")
+        shell.log_progress(f"{pg.full_version}, {pg.pg_config}")
         _check_tools(pg)
     except Refused as refused:
         print(refused, file=sys.stderr)
         return refused.status
     if pg.major not in _TESTED:
-        shell.say(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_listed(_TESTED)}")
+        shell.log_progress(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_listed(_TESTED)}")
     known = _known(pg)
     try:
         with extension.built(known or pg, given.profile, in_place=known is None) as library:
@@ -157,7 +157,7 @@ def _known(pg: Installation) -> Installation | None:
 
 
 def _report(pg: Installation, placed: list[Path], package: Path | None) -> None:
-    shell.say("Packaged:" if package else "Installed:")
+    shell.log_progress("Packaged:" if package else "Installed:")
     for path in placed:
         print(f"    {path}")
     if needs := _needs(placed[0]):

@@ -43,7 +43,7 @@ def main() -> int:
     }
     results = []
     for part, run in parts.items():
-        shell.say(f"== {part}")
+        shell.log_progress(f"== {part}")
         began = time.monotonic()
         try:
             totals = run()
@@ -51,7 +51,7 @@ def main() -> int:
             totals = Totals(0, 1, f"{type(error).__name__}: {error}")
         results.append(Result(part, totals.failed == 0 and totals.passed > 0, time.monotonic() - began, _summary(totals)))
         _write(given.page, results)
-        shell.say(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
+        shell.log_progress(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
     print(given.page.read_text())
     return 0 if all(result.passed for result in results) else 1
 
@@ -86,4 +86,4 @@ def _write(page: Path, results: list[Result]) -> None:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -80,21 +80,23 @@ def ensure_odoo() -> OdooInstall:
     install = OdooInstall(_CACHE)
 
     def make() -> None:
-        shell.say("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
+        shell.log_progress("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
         install.root.mkdir(parents=True)
         _unpack_odoo(install)
         _make_venv(install)
 
-    setup.once(_CACHE, paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED)), make)
+    setup.rebuild_if_changed(_CACHE, paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED)), make)
     return install
 
 
-_KNOWN_ODOO = debian.Known("main/o/odoo/odoo-19_19.0.0+dfsg-1_all.deb", "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf")
+_PINNED_ODOO = debian.PinnedFile(
+    "main/o/odoo/odoo-19_19.0.0+dfsg-1_all.deb", "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf"
+)
 
 
 def _unpack_odoo(install: OdooInstall) -> None:
     work = paths.run_dir()
-    package = debian.Suite("sid", work / "apt").download("odoo-19", work, _KNOWN_ODOO)
+    package = debian.Suite("sid", work / "apt").download("odoo-19", work, _PINNED_ODOO)
     target = install.root / "package"
     target.mkdir()
     unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" "${@:3}"'
@@ -187,7 +189,7 @@ class Odoo:
             self._write_config()
             if (files := template.with_name("filestore")).exists():
                 shutil.copytree(files, self._filestore)
-                self._give_to_service_user(self._data)
+                self._chown_to_service_user(self._data)
             if self._serve:
                 self.start()
         except BaseException:
@@ -280,7 +282,7 @@ class Odoo:
     def _copy_addons(self, addons: Path) -> None:
         shutil.copytree(addons, self._addons, ignore=shutil.ignore_patterns("__pycache__"))
         self._data.mkdir()
-        self._give_to_service_user(self._data)
+        self._chown_to_service_user(self._data)
         self.log.touch()
 
     def _write_config(self) -> None:
@@ -334,7 +336,7 @@ class Odoo:
     def _install_modules(self, data: Path) -> None:
         """Makes the template: a cluster with the database, and the filestore beside it."""
         modules = ("base", "rpc", *self.modules)
-        shell.say(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
+        shell.log_progress(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
         with Cluster(Installation.default(), superuser="pgadmin") as self.pg:
             self._write_config()
             # Odoo refuses to work as a superuser called postgres, and needs no superuser.
@@ -343,7 +345,7 @@ class Odoo:
             self.odoo("-i", ",".join(modules), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
             if self._filestore.exists():
                 shutil.move(self._filestore, data.with_name("filestore"))
-            postgres.keep(self.pg, data)
+            postgres.save_template(self.pg, data)
 
     def odoo(self, *options: str) -> None:
         """Runs Odoo's program over the database to its end, as for installing or updating modules; its log goes to `self.log`."""
@@ -368,7 +370,7 @@ class Odoo:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
 
     @staticmethod
-    def _give_to_service_user(folder: Path) -> None:
+    def _chown_to_service_user(folder: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             shutil.chown(path, shell.SERVICE_USER)
 

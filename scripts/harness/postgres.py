@@ -127,21 +127,21 @@ def ensure_pg17() -> Installation:
     stamp = prefix / "complete"
     with paths.lock("pg17"):
         if not stamp.exists():
-            shell.say("Building PostgreSQL 17 from Debian 13's source package: about 3 minutes, only this once")
+            shell.log_progress("Building PostgreSQL 17 from Debian 13's source package: about 3 minutes, only this once")
             shutil.rmtree(prefix, ignore_errors=True)
             _build_pg17(prefix)
             stamp.touch()
     return Installation(prefix / "bin/pg_config")
 
 
-_KNOWN_PG17 = debian.Known(
+_PINNED_PG17 = debian.PinnedFile(
     "main/p/postgresql-17/postgresql-17_17.11.orig.tar.bz2", "dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979"
 )
 
 
 def _build_pg17(prefix: Path) -> None:
     work = paths.run_dir()
-    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _KNOWN_PG17)
+    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _PINNED_PG17)
     source = work / "source"
     source.mkdir()
     shell.run(["tar", "-xf", archive, "-C", source, "--strip-components=1"])
@@ -309,11 +309,11 @@ def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         shutil.chown(folder, shell.SERVICE_USER)
         make(folder / "data")
 
-    setup.once(folder, key, make_anew)
+    setup.rebuild_if_changed(folder, key, make_anew)
     return folder / "data"
 
 
-def keep(cluster: Cluster, data: Path) -> None:
+def save_template(cluster: Cluster, data: Path) -> None:
     """Stops the cluster and keeps its data directory as `data`. The copy appears only when it is complete."""
     cluster.stop("fast")
     shell.run(["cp", "-a", cluster.data, data.with_name("part")])
@@ -360,7 +360,7 @@ def supabase_cluster(
     def apply_fixture(data: Path) -> None:
         with Cluster(installation, superuser="supabase_admin", settings=supabase) as cluster:
             cluster.psql_file(FIXTURE, auto_expose=exposed)
-            keep(cluster, data)
+            save_template(cluster, data)
 
     kind = f"supabase-{installation.major}-expose-{exposed}{'-cron' if has_cron else ''}"
     ready = template(kind, paths.digest(installation.build, FIXTURE), apply_fixture)

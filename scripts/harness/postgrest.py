@@ -168,7 +168,7 @@ class GatewayHandler(BaseHTTPRequestHandler):
     server: Gateway
     protocol_version = "HTTP/1.1"
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         self.close_connection = True
         if not self.path.startswith(f"{PREFIX}/"):
             self.send_error(http.client.NOT_FOUND)
@@ -191,7 +191,7 @@ class GatewayHandler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _pass_on
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _forward
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

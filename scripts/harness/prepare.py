@@ -50,4 +50,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -58,7 +58,7 @@ def _python_environment(name: str, requirements: Path) -> Path:
     folder = paths.CACHE / name
 
     def make() -> None:
-        shell.say("Making the Python environment: about 20 seconds, only once")
+        shell.log_progress("Making the Python environment: about 20 seconds, only once")
         shell.run([_PYTHON, "-m", "venv", folder], env={"PYTHONPATH": None})
         shell.run(
             [
@@ -68,7 +68,7 @@ def _python_environment(name: str, requirements: Path) -> Path:
             env={"PYTHONPATH": None},
         )
 
-    once(folder, paths.digest(requirements, str(folder)), make)
+    rebuild_if_changed(folder, paths.digest(requirements, str(folder)), make)
     return folder / "bin/python"
 
 
@@ -94,13 +94,13 @@ def ensure_node_tools() -> NodeTools:
     inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
+        shell.log_progress("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
         folder.mkdir()
         for path in inputs:
             shutil.copy(path, folder)
         shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
 
-    once(folder, paths.digest(*inputs), make)
+    rebuild_if_changed(folder, paths.digest(*inputs), make)
     modules = folder / "node_modules"
     return NodeTools(
         supabase=modules / "@supabase/cli-linux-x64/bin/supabase",
@@ -111,7 +111,7 @@ def ensure_node_tools() -> NodeTools:
     )
 
 
-def once(folder: Path, key: str, make: Callable[[], None]) -> None:
+def rebuild_if_changed(folder: Path, key: str, make: Callable[[], None]) -> None:
     """Makes `folder` anew unless it was completely made from the same input before."""
     stamp = folder / "made-from"
     with paths.lock(folder.name):

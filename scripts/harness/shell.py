@@ -39,7 +39,7 @@ class CommandFailed(RuntimeError):
         super().__init__(f"{' '.join(cmd)}: exit status {status}" + (f"\n{output.rstrip()}" if output.strip() else ""))
 
 
-def leave_with(main: Callable[[], int]) -> NoReturn:
+def run_main(main: Callable[[], int]) -> NoReturn:
     """Ends the program with the status of `main`: 130 after Ctrl-C, 1 with what a failed command said."""
     try:
         sys.exit(main())
@@ -50,7 +50,7 @@ def leave_with(main: Callable[[], int]) -> NoReturn:
         sys.exit(1)
 
 
-def say(message: str) -> None:
+def log_progress(message: str) -> None:
     """Tells the user what happens next, with the seconds since the start."""
     print(f"[{time.monotonic() - _BEGIN:6.1f}] {message}", flush=True)
 
@@ -117,7 +117,7 @@ def run(
     try:
         stdout, stderr = process.communicate(stdin)
     except BaseException:
-        _end(process, seconds=stop_seconds)
+        _terminate(process, seconds=stop_seconds)
         raise
     if check and process.returncode != 0:
         raise CommandFailed(words, process.returncode, (stdout or "") + (stderr or ""))
@@ -138,7 +138,7 @@ def start(
     killed_with: the signal that the system sends to the server when our process is killed
     """
     # No signal may come between the server's start and the note that it is to be stopped.
-    with open(log, "ab") as output, cleanup.uninterrupted():
+    with open(log, "ab") as output, cleanup.defer_signals():
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", killed_with, "--", *map(str, cmd)],
             stdin=subprocess.DEVNULL,
@@ -150,7 +150,7 @@ def start(
             start_new_session=True,
             **_identity(user),
         )
-        cleanup.on_exit(lambda: _end(process))
+        cleanup.on_exit(lambda: _terminate(process))
     return process
 
 
@@ -161,10 +161,10 @@ def start_module(module: str, *arguments: str) -> None:
 
 def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM) -> None:
     """Stops a server: asks with a signal, waits, and kills it when that does not help. Stopping twice is fine."""
-    _end(process, with_signal)
+    _terminate(process, with_signal)
 
 
-def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> None:
+def _terminate(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> None:
     if process.poll() is not None:
         return
     process.send_signal(with_signal)
@@ -213,7 +213,7 @@ def as_root(cmd: Sequence[str | Path]) -> list[str]:
     return [*([] if os.geteuid() == 0 else ["sudo"]), *map(str, cmd)]
 
 
-def _root(*cmd: str) -> None:
+def _run_as_root(*cmd: str) -> None:
     """Runs a command as root. Unlike `run` it leaves the terminal to it, where sudo may ask for a password."""
     words = as_root(cmd)
     status = subprocess.run(words, env=environment({"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"})).returncode
@@ -226,26 +226,26 @@ _apt_updated = False
 
 def apt_install(*packages: str) -> None:
     """Installs those Debian packages that are missing. Does nothing, and needs no rights, when all are there."""
-    if not any(not _installed(package) for package in packages):
+    if not any(not _is_installed(package) for package in packages):
         return
     # apt waits for another apt that installs, but not for one that updates the lists.
     with open(Path(tempfile.gettempdir()) / f"ipai_sync-apt-{os.geteuid()}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _install(packages)
+        _install_missing(packages)
 
 
-def _install(packages: Sequence[str]) -> None:
+def _install_missing(packages: Sequence[str]) -> None:
     global _apt_updated
-    missing = [package for package in packages if not _installed(package)]
+    missing = [package for package in packages if not _is_installed(package)]
     if not missing:
         return
-    say(f"Installing Debian packages, up to a minute: {' '.join(missing)}")
+    log_progress(f"Installing Debian packages, up to a minute: {' '.join(missing)}")
     if not _apt_updated:
         _apt("update")
         _apt_updated = True
     if any(package.startswith("postgresql") for package in missing):
         # Brings the configuration file which says whether a server package makes a cluster.
-        if not _installed("postgresql-common"):
+        if not _is_installed("postgresql-common"):
             _apt("install", "postgresql-common")
         with _no_main_cluster():
             _apt("install", *missing)
@@ -253,7 +253,7 @@ def _install(packages: Sequence[str]) -> None:
         _apt("install", *missing)
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     query = run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], check=False, capture=True)
     return query.returncode == 0 and query.stdout.strip() == "installed"
 
@@ -261,7 +261,7 @@ def _installed(package: str) -> bool:
 def _apt(command: str, *packages: str) -> None:
     options = ["-y", "--no-install-recommends"] if command == "install" else []
     # Another apt may be running, as on a freshly started machine.
-    _root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", command, *options, *packages)
+    _run_as_root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", command, *options, *packages)
 
 
 @contextmanager
@@ -269,8 +269,8 @@ def _no_main_cluster() -> Iterator[None]:
     """Keeps Debian's server package from making and starting a cluster on port 5432, which nobody asked for."""
     config = "/etc/postgresql-common/createcluster.conf"
     kept = f"{config}.ipai_sync"
-    _root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
+    _run_as_root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
     try:
         yield
     finally:
-        _root("mv", kept, config)
+        _run_as_root("mv", kept, config)

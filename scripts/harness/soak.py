@@ -89,7 +89,7 @@ def main() -> int:
     installation = Installation.default().relocated("soak", under=paths.run_dir())
     extension.build(installation, "release")
     settings = {"autovacuum_naptime": "5s"}
-    shell.say(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
+    shell.log_progress(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
     with postgres.supabase_cluster(installation, settings=settings) as cluster, Odoo(MODULES) as odoo:
         generate_metrics(odoo, METRICS)
         cluster.psql("create extension ipai_sync")
@@ -118,7 +118,7 @@ def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> lis
     samples: list[Sample] = []
     aged = 0.0
     runs = 0
-    shell.say(f"A run a second for {seconds / 60:g} minutes")
+    shell.log_progress(f"A run a second for {seconds / 60:g} minutes")
     while (now := time.monotonic() - began) < seconds or len(samples) < 10:
         due = [0, *(seconds * part / 9 for part in (0.9, *range(2, 10)))]
         if len(samples) < len(due) and now >= min(due[len(samples)], seconds):
@@ -128,7 +128,7 @@ def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> lis
             cluster.psql(AGE)
             aged = now
         mode = "full" if runs % 60 == 1 else "reconcile" if runs % 20 == 5 else "auto"
-        session.tell(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        session.execute(f"call ipai.run_sync('sample_metrics', '{mode}')")
         runs += 1
         # The next second; or at once, where the run took longer.
         time.sleep(max(0.0, 1 - (time.monotonic() - began - now)))
@@ -145,4 +145,4 @@ def _print(samples: list[Sample]) -> None:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -30,7 +30,7 @@ def pure(words: Words) -> Totals:
     chosen = f"({named}) - test(/^{extension.IN_SERVER}/)"
     report = paths.PROJECT / "target/nextest/default/junit.xml"
     report.unlink(missing_ok=True)
-    shell.say("Compiling the Rust tests: about 3 minutes the first time, then seconds")
+    shell.log_progress("Compiling the Rust tests: about 3 minutes the first time, then seconds")
     tests = shell.run(
         [
             *(nextest, "nextest", "run", "--no-tests=pass", "--filterset", chosen),
@@ -175,7 +175,7 @@ def main() -> int:
         layer = LAYERS[name]
         mine = [_word(word, layer) for word in words]
         run = (lambda words: end_to_end(words, slow=True)) if given.slow else layer.run
-        shell.say(f"== {name}: {(layer.run.__doc__ or '').strip()}")
+        shell.log_progress(f"== {name}: {(layer.run.__doc__ or '').strip()}")
         try:
             results[name] = run(mine)
         except Exception as error:  # a layer that cannot even begin is a failure, and the others still tell something
@@ -183,7 +183,7 @@ def main() -> int:
         result = results[name]
         if result.failed or not result.passed:
             print(result.output)
-        shell.say(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
+        shell.log_progress(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
     return report(results, must_run=named or ([] if words else chosen))
 
 
@@ -213,4 +213,4 @@ def _word(name: str, layer: Layer) -> str:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -17,7 +17,7 @@ from harness import dashboard, paths
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
 from harness.postgrest import PREFIX, PostgREST
-from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
+from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, FakeRealtime
 
 AXE = dashboard.APP / "node_modules/axe-core/axe.min.js"
 #: Rows of one metric that each of the four brands has.
@@ -85,7 +85,7 @@ def test_each_tenant_sees_its_own(visit: Visit, site: Dashboard, database: Clust
 
 def test_who_has_no_brand_is_told_that_there_is_nothing(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
-    become(page, NOBODY)
+    become(page, NORA)
     expect(page.get_by_text("No metrics yet")).to_be_visible()
     page.goto(f"{site.url}#/metric/STORE_SALES")
     expect(page.get_by_text("No such metric")).to_be_visible()
@@ -641,7 +641,7 @@ def test_odd_units_and_dates_are_shown_all_the_same(visit: Visit, site: Dashboar
 
 
 def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster) -> None:
-    realtime = Realtime()
+    realtime = FakeRealtime()
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600}) as site:
         page = visit(site.url, realtime=realtime)
         expect(page.locator('[data-live="realtime"]')).to_have_text("Live")
@@ -660,7 +660,7 @@ def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST,
 
 def test_what_fails_while_realtime_tells_is_tried_again(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 1}) as site:
-        page = visit(site.url, realtime=Realtime())
+        page = visit(site.url, realtime=FakeRealtime())
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
         expect(card(page, "STORE_SALES")).to_be_visible()
         page.route("**/rpc/metrics_overview*", lambda route: route.abort("connectionrefused"))

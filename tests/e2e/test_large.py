@@ -44,7 +44,7 @@ def test_what_is_in_step_is_proven_by_two_counts(supabase: Supabase, erp: Faulty
     run = supabase.run("'sample_metrics', 'reconcile'")
     assert (run["mode"], run["odoo_count"], run["mirror_count"]) == ("reconcile", len(IDS), len(IDS))
     # The page of what is new, all records, those without a row; and the counts of the views.
-    assert "search" not in erp.called()
+    assert "search" not in erp.take_calls()
 
 
 def test_what_is_gone_and_what_is_missing_do_not_hide_each_other(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -81,4 +81,4 @@ def test_rows_of_ones_own_are_no_part_of_it(supabase: Supabase, erp: FaultyOdoo)
     supabase.rows(f"insert into {TABLE} (name, code, unit) values ('local', 'LOCAL', 'count')")
     assert supabase.run("'sample_metrics', 'reconcile'")["deleted"] == 0
     assert supabase.row(f"select count(*) from {TABLE} where odoo_id is null")["count"] == 1
-    assert "search" not in erp.called()
+    assert "search" not in erp.take_calls()

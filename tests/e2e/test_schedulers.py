@@ -16,7 +16,7 @@ import yaml
 
 from harness import paths, postgres
 from harness.postgres import Installation
-from support.faulty import FaultyOdoo, metric, silent
+from support.faulty import FaultyOdoo, metric, never_respond
 from support.supabase import Supabase
 
 WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
@@ -228,17 +228,17 @@ def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase,
         if len(pages) == 1:
             exchange.send(200, {}, exchange.answer())
         else:
-            silent(exchange)
+            never_respond(exchange)
 
     odoo.on("search_read", second_page_never_comes)
     done = run_step(database, address(database), **{"25min": "2s"})
     assert done.returncode != 0
     assert "canceling statement due to statement timeout" in done.stdout
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2]
-    odoo.heal()
+    odoo.clear_faults()
     assert run_step(database, address(database)).returncode == 0
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
-    assert database.resumption()["inserted"] == 1
+    assert database.resumed_run()["inserted"] == 1
 
 
 # n8n ------------------------------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
         return connection.execute(ODOO_ROWS).fetchall()
 
 
-def differing(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
+def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
     """The rows that are not the same on both sides, Odoo's first; None where one is missing."""
     theirs = {row[0]: row for row in odoo_rows(erp)}
     ours = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
@@ -35,7 +35,7 @@ def differing(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
 
 
 def assert_equal(supabase: Supabase, erp: Odoo) -> None:
-    found = differing(supabase, erp)
+    found = differences(supabase, erp)
     assert not found, f"{len(found)} rows differ, Odoo's first: {found[:3]}"
 
 

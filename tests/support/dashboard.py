@@ -14,10 +14,10 @@ from harness.postgrest import PostgREST
 
 STORES = 24
 DAYS = 365
-ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
+ANA, BEN, CARLA, NORA = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
 
 
-class Realtime:
+class FakeRealtime:
     """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
 
     def __init__(self) -> None:

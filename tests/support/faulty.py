@@ -139,11 +139,11 @@ Behaviour = Callable[[Exchange], None]
 # Behaviours ---------------------------------------------------------------------------------------------------------------------------
 
 
-def well(exchange: Exchange) -> None:
+def respond_normally(exchange: Exchange) -> None:
     exchange.send(200, {}, exchange.answer())
 
 
-def silent(exchange: Exchange) -> None:
+def never_respond(exchange: Exchange) -> None:
     """Takes the request and never answers."""
     exchange.wait()
 
@@ -153,19 +153,19 @@ def delayed(seconds: float) -> Behaviour:
 
     def behave(exchange: Exchange) -> None:
         if exchange.wait(seconds):
-            well(exchange)
+            respond_normally(exchange)
 
     return behave
 
 
-def held(gate: threading.Event) -> Behaviour:
+def blocked_until(gate: threading.Event) -> Behaviour:
     """Answers well, once the gate is open."""
 
     def behave(exchange: Exchange) -> None:
         while not gate.is_set():
             if not exchange.wait(0.02):
                 return
-        well(exchange)
+        respond_normally(exchange)
 
     return behave
 
@@ -180,15 +180,15 @@ def trickling(exchange: Exchange, pause: float = 0.02) -> None:
             return
 
 
-def closing(exchange: Exchange) -> None:
+def close_connection(exchange: Exchange) -> None:
     """Takes the request and hangs up."""
 
 
-def closing_in_headers(exchange: Exchange) -> None:
+def close_within_headers(exchange: Exchange) -> None:
     exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Le")
 
 
-def cut(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
+def truncated(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
     """Sends the first `keep(body)` bytes and hangs up; `announced`: under the Content-Length of the whole body, else of the part."""
 
     def behave(exchange: Exchange) -> None:
@@ -229,12 +229,12 @@ def gzip_bomb(megabytes: int) -> Iterator[bytes]:
     yield from (megabyte for _ in range(megabytes))
 
 
-def rewritten(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
+def modified_body(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
     """The right body, changed."""
     return lambda exchange: exchange.send(200, headers, change(exchange.answer()))
 
 
-def revalued(change: Callable[[Any], Any]) -> Behaviour:
+def modified_value(change: Callable[[Any], Any]) -> Behaviour:
     """The right value, changed: well-formed, and wrong."""
 
     def behave(exchange: Exchange) -> None:
@@ -254,7 +254,7 @@ def status(code: int, *, retry_after: object = None, location: str | None = None
     return lambda exchange: exchange.send(code, headers, body)
 
 
-def page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
+def web_page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
     """Something else than XML-RPC, with status 200."""
     return lambda exchange: exchange.send(200, {"Content-Type": content_type}, body)
 
@@ -269,7 +269,7 @@ def fault(code: int, text: str) -> Behaviour:
     return lambda exchange: exchange.send(200, {}, body)
 
 
-def answering(value: Any) -> Behaviour:
+def returning(value: Any) -> Behaviour:
     """This result, whatever was asked."""
     return lambda exchange: exchange.send(200, {}, result(value))
 
@@ -282,7 +282,7 @@ _WIRE_TYPES = {bool: "b", int: "i", float: "f"}
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 
 
-def exported(records: list[Record], names: list[str], uuid: str | None = None) -> str:
+def encode_export(records: list[Record], names: list[str], uuid: str | None = None) -> str:
     """A page as the addon writes it (docs/bulk-export.md)."""
     kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
 
@@ -329,7 +329,7 @@ class FaultyOdoo:
         #: What was received, in order.
         self.requests: list[Request] = []
         #: Takes connections, and neither reads nor says anything: so a TLS handshake never ends.
-        self.deaf = False
+        self.unresponsive = False
         #: Connections that are open now.
         self.connections = 0
         self.ending = threading.Event()
@@ -359,7 +359,7 @@ class FaultyOdoo:
         """The next `times` calls of `method` (None: of any) are answered by `behaviour`. Earlier rules come first."""
         self._rules.append(_Rule(method, behaviour, times))
 
-    def settle(self, seconds: float) -> None:
+    def wait_until_disconnected(self, seconds: float) -> None:
         """Returns once every client is gone, one included that hung up before it was even taken: its request would come later."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as last:
             # Connections are taken in order. This one is closed once it was taken, and has nothing to say.
@@ -368,15 +368,15 @@ class FaultyOdoo:
                 last.recv(1)
         shell.wait_until(lambda: self.connections == 0, "connections to Odoo closed", seconds=seconds, every=0.002)
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Answers well from now on."""
         self._rules.clear()
-        self.deaf = False
+        self.unresponsive = False
 
     def received(self, method: str) -> list[Request]:
         return [request for request in self.requests if request.method == method]
 
-    def called(self) -> list[str]:
+    def take_calls(self) -> list[str]:
         """The methods that were called since the last time."""
         methods = [request.method for request in self.requests]
         self.requests.clear()
@@ -428,7 +428,7 @@ class FaultyOdoo:
         found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
         if request.method == "export":
             # None are all, as the addon has it.
-            return result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
+            return result(encode_export(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
         return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
 
@@ -470,7 +470,7 @@ class FaultyOdoo:
             rule = next((rule for rule in self._rules if rule.left > 0 and rule.method in (None, exchange.request.method)), None)
             if rule:
                 rule.left -= 1
-        (rule.behaviour if rule else well)(exchange)
+        (rule.behaviour if rule else respond_normally)(exchange)
 
     def count(self, change: int) -> None:
         with self._lock:
@@ -519,7 +519,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         odoo = self.server.odoo
-        while odoo.deaf and not odoo.ending.is_set():
+        while odoo.unresponsive and not odoo.ending.is_set():
             # Not even what the client says is read: to see it go, ask the kernel.
             state = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != _TCP_ESTABLISHED:
@@ -545,7 +545,7 @@ _TCP_ESTABLISHED = 1
 
 
 @contextmanager
-def unaccepting() -> Iterator[str]:
+def unreachable_address() -> Iterator[str]:
     """The address of a host that drops what would open a connection, as behind a firewall."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -20,7 +20,7 @@ class Proxy:
         self.target = port
         self.faults = 0.0
         #: How many connections there were, by what became of them.
-        self.fates: dict[str, int] = {}
+        self.outcomes: dict[str, int] = {}
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self._tcp = _Server(self)
@@ -39,7 +39,7 @@ class Proxy:
             broken = self._chance.random() < self.faults
             fate = self._chance.choice(["refused", "cut", "late", "502", "503"]) if broken else "well"
             cut = self._chance.randrange(1, 20_000)
-            self.fates[fate] = self.fates.get(fate, 0) + 1
+            self.outcomes[fate] = self.outcomes.get(fate, 0) + 1
         if fate == "refused":
             return
         if fate in ("502", "503"):

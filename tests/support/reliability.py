@@ -34,15 +34,15 @@ class Trial:
     outcome: str = ""
     seconds: float | None = None
 
-    def ends(self, outcome: str | psycopg.Error) -> None:
+    def record_outcome(self, outcome: str | psycopg.Error) -> None:
         """It has happened: the clock stops. An error is shown with its SQLSTATE."""
         self.seconds = self._clock()
         self.outcome = outcome if isinstance(outcome, str) else f"{outcome.sqlstate}: {outcome.diag.message_primary}"
 
     def __post_init__(self) -> None:
-        self.begin()
+        self.restart_clock()
 
-    def begin(self) -> None:
+    def restart_clock(self) -> None:
         """Only now it is tried: what came before was preparation."""
         self._began = time.monotonic()
 

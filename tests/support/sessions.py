@@ -16,7 +16,7 @@ from harness import shell
 from support.supabase import Supabase
 
 #: Seconds within which a session must be back: far more than it takes, for a loaded machine.
-PROMPT = 2.0
+PROMPT_SECONDS = 2.0
 
 #: Names of the threads that call Odoo: the one that reads, its network, and where that waits for the system's resolver.
 FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
@@ -24,7 +24,7 @@ FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def until_it_answers(supabase: Supabase) -> None:
+def wait_for_recovery(supabase: Supabase) -> None:
     """After the sudden death of one backend Postgres ends all others and starts anew: waits for that."""
 
     def answers() -> bool:
@@ -37,7 +37,7 @@ def until_it_answers(supabase: Supabase) -> None:
 
 
 @dataclass(frozen=True)
-class Holdings:
+class Resources:
     """What a backend could fail to give back."""
 
     threads: list[str]
@@ -45,7 +45,7 @@ class Holdings:
     descriptors: list[str]
 
     @staticmethod
-    def of(pid: int) -> Holdings:
+    def of(pid: int) -> Resources:
         process = Path(f"/proc/{pid}")
         threads, links = [], []
         for thread in process.glob("task/*"):
@@ -59,27 +59,30 @@ class Holdings:
                 links.append(os.readlink(descriptor))
             except FileNotFoundError:
                 continue
-        return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
+        return Resources(sorted(threads), sorted(link for link in links if not link.startswith("/")))
 
 
-def at_rest(pid: int) -> Holdings:
+def idle_resources(pid: int) -> Resources:
     """What a backend holds that is not syncing. The kernel lists a thread a moment longer than it lives."""
     shell.wait_until(
-        lambda: not {FETCHER, NETWORK} & set(Holdings.of(pid).threads), f"backend {pid} without our threads", seconds=PROMPT, every=0.01
+        lambda: not {FETCHER, NETWORK} & set(Resources.of(pid).threads),
+        f"backend {pid} without our threads",
+        seconds=PROMPT_SECONDS,
+        every=0.01,
     )
-    return Holdings.of(pid)
+    return Resources.of(pid)
 
 
-def until_back_to(before: Holdings, pid: int) -> None:
+def wait_for_release(before: Resources, pid: int) -> None:
     """Returns once the backend holds what it held before. The kernel lists a thread a moment longer than it lives."""
-    shell.wait_until(lambda: Holdings.of(pid) == before, f"backend {pid} holding nothing but {before}", seconds=PROMPT, every=0.01)
+    shell.wait_until(lambda: Resources.of(pid) == before, f"backend {pid} holding nothing but {before}", seconds=PROMPT_SECONDS, every=0.01)
 
 
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
+def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
     """Returns once the run that is under way has committed so many pages."""
 
     def reached() -> bool:
@@ -92,7 +95,7 @@ def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metric
 
 
 @contextmanager
-def running(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
+def running_statement(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
     """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(connection.execute, statement)
@@ -103,7 +106,7 @@ def running(supabase: Supabase, connection: Connection, statement: str) -> Itera
                 supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
 
 
-def error_of(future: Future[Any], seconds: float = PROMPT) -> psycopg.Error:
+def statement_error(future: Future[Any], seconds: float = PROMPT_SECONDS) -> psycopg.Error:
     """The error by which a statement ends, within some seconds."""
     error = future.exception(timeout=seconds)
     assert isinstance(error, psycopg.Error), error

@@ -34,7 +34,7 @@ class Supabase:
         """The rows of one statement, each a dictionary."""
         with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(sql, args or None)
-            return fetched(cursor)
+            return fetch_rows(cursor)
 
     def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
         """The one row of a statement."""
@@ -54,7 +54,7 @@ class Supabase:
         """The mirrored rows, by id."""
         return self.rows(f"select {columns} from ipai.ipai_sample_metrics where odoo_id is not null order by odoo_id")
 
-    def another_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
+    def add_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
         """Registers a mirror of the same model into a table of its own; returns the table's name."""
         table = f"ipai.{name}_rows"
         self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
@@ -82,7 +82,7 @@ class Supabase:
         """The row of a mirror's last run."""
         return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
 
-    def resumption(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+    def resumed_run(self, mirror: str = "sample_metrics") -> dict[str, Any]:
         """The row of the run before the last one. It has gone on with another one, and the last one followed it at once."""
         followed = self.last_run(mirror)
         assert (followed["mode"], followed["state"], followed["resumes"]) == ("incremental", "succeeded", None)
@@ -132,7 +132,7 @@ class Supabase:
         return set(self.cluster.psql(f"set search_path = ''; {tables}").splitlines())
 
 
-def fetched(cursor: psycopg.Cursor[Row]) -> list[Row]:
+def fetch_rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
     """The rows of an executed statement; none for a statement that returns no rows."""
     # Not by its columns: a row may have none, as of `select from ...`.
     gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK

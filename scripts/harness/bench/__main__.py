@@ -43,7 +43,7 @@ def main() -> int:
     )
     print(f"\n{report.tables(results)}", flush=True)
     if chosen.write:
-        shell.say(f"Writing {document.FILE.relative_to(paths.PROJECT)}")
+        shell.log_progress(f"Writing {document.FILE.relative_to(paths.PROJECT)}")
         document.FILE.write_text(document.text(results, chosen.rounds))
     return 0
 
@@ -54,4 +54,4 @@ def _tenants() -> dict[str, tuple[list[float], list[float]]]:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

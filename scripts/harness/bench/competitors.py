@@ -18,7 +18,7 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 
 
 @dataclass(frozen=True)
-class Ran:
+class Measurement:
     """What a competitor tells of a run."""
 
     seconds: float
@@ -27,7 +27,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Run(Ran):
+class Run(Measurement):
     """A run, and what it did to the database."""
 
     rows_written: int = 0
@@ -56,12 +56,12 @@ class Competitor:
         """Back to an empty table."""
         self.world.cluster.psql(f"truncate {self.table}")
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         """Reads what was written since that moment (UTC), or everything."""
         raise NotImplementedError
 
     def run(self, since: str | None = None) -> Run:
-        return measured(self.world.cluster, self.table, lambda: self.sync(since))
+        return measure(self.world.cluster, self.table, lambda: self.sync(since))
 
 
 def table(name: str) -> str:
@@ -69,7 +69,7 @@ def table(name: str) -> str:
     return f"bench_{name}"
 
 
-def measured(cluster: postgres.Cluster, table: str, sync: Callable[[], Ran]) -> Run:
+def measure(cluster: postgres.Cluster, table: str, sync: Callable[[], Measurement]) -> Run:
     """Runs `sync` and looks at what it wrote. Whatever is asked of the database is asked outside of the time that counts."""
     # After a checkpoint the first change of a page is a whole page of WAL: for all of them alike.
     cluster.psql("checkpoint")
@@ -90,7 +90,7 @@ def measured(cluster: postgres.Cluster, table: str, sync: Callable[[], Ran]) -> 
 class Script(Competitor):
     """One of the Python scripts, in a process of its own, as cron would start it."""
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         world = self.world
         output = shell.run(
             [setup.ensure_bench_venv(), _SCRIPTS / "timed.py", self.name, *([since] if since else [])],
@@ -109,7 +109,7 @@ class Script(Competitor):
             },
         ).stdout
         told = json.loads(output)
-        return Ran(told["seconds"], told["peak"])
+        return Measurement(told["seconds"], told["peak"])
 
 
 class Practice(Script):
@@ -140,8 +140,8 @@ class Floor(Competitor):
         if not self._pages:
             raise RuntimeError("ipai_sync has asked Odoo for no page")
 
-    def sync(self, since: str | None) -> Ran:
-        return Ran(wire.fetch(self.world.odoo.port, self._pages))
+    def sync(self, since: str | None) -> Measurement:
+        return Measurement(wire.fetch(self.world.odoo.port, self._pages))
 
 
 class Copy(Competitor):
@@ -155,9 +155,9 @@ class Copy(Competitor):
         """Takes the rows from a table that ipai_sync has filled."""
         self._psql(f"copy {mirror.table} ({', '.join(COLUMNS)}) to {literal(str(self._file))}")
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         with Session(self.world.cluster, "supabase_admin") as session:
-            return Ran(session.timed(f"copy {self.table} ({', '.join(COLUMNS)}) from {literal(str(self._file))}"))
+            return Measurement(session.timed(f"copy {self.table} ({', '.join(COLUMNS)}) from {literal(str(self._file))}"))
 
     @property
     def _file(self) -> Path:
@@ -211,12 +211,12 @@ class IpaiSync(Competitor):
             self.drop()
         self.define()
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         # It knows itself what was written since its last run.
         mode = "incremental" if since else "full"
         with Session(self.world.cluster) as session, Memory(session.backend) as memory:
             seconds = session.timed(f"call ipai.run_sync({literal(self.name)}, '{mode}')")
-        return Ran(seconds, memory.rise)
+        return Measurement(seconds, memory.rise)
 
 
 class IpaiSyncWithAddon(IpaiSync):

@@ -33,7 +33,7 @@ class Decoder:
 
 
 def run() -> Decoder:
-    shell.say("The decoder alone: some minutes at first, for the build")
+    shell.log_progress("The decoder alone: some minutes at first, for the build")
     # Not where the extension is built: its library has the same name, and each build would undo the other.
     target = paths.PROJECT / "target/bench"
     command: list[str | Path] = ["cargo", "bench", "--quiet", "--manifest-path", "benches/Cargo.toml"]

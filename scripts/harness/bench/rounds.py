@@ -15,8 +15,8 @@ from .world import COLUMNS, World
 #: So many times each.
 ROUNDS = 3
 #: What is short is measured more often in each round: runs without changes, and single calls.
-NOTHING = 2
-CALLS = 5
+ZERO_REPEATS = 2
+CALL_REPEATS = 5
 DELETED = 20
 
 FIRST = "first full sync"
@@ -30,7 +30,7 @@ IDS = "one call for all ids"
 Runs = dict[str, dict[str, list[Run]]]
 
 
-def many(rows: int) -> int:
+def largest_change(rows: int) -> int:
     """Changes of the largest incremental run."""
     return min(10_000, rows // 2)
 
@@ -53,7 +53,7 @@ def run(rows: int, names: Sequence[str], rounds: int = ROUNDS) -> Runs:
 
 
 def _record(competitors: Sequence[Competitor]) -> None:
-    shell.say("Looking at what ipai_sync asks of Odoo")
+    shell.log_progress("Looking at what ipai_sync asks of Odoo")
     (mirror,) = (competitor for competitor in competitors if type(competitor) is IpaiSync)
     for competitor in competitors:
         # The copy first: a recording ends with the table empty.
@@ -79,7 +79,7 @@ class Rounds:
         self._rows = rows
 
     def round(self, number: int, of: int) -> None:
-        shell.say(f"Round {number} of {of}: {FIRST}")
+        shell.log_progress(f"Round {number} of {of}: {FIRST}")
         for competitor in self._all:
             competitor.reset()
         # Another one begins each round.
@@ -88,13 +88,13 @@ class Rounds:
         if not self._syncing:
             return
         self._compare(self._syncing)
-        shell.say(f"Round {number} of {of}: {UNCHANGED}")
+        shell.log_progress(f"Round {number} of {of}: {UNCHANGED}")
         self._measure(UNCHANGED, self._syncing)
-        shell.say(f"Round {number} of {of}: incremental")
-        for _ in range(NOTHING):
-            self._bare(COUNT, "search_count")
+        shell.log_progress(f"Round {number} of {of}: incremental")
+        for _ in range(ZERO_REPEATS):
+            self._measure_call(COUNT, "search_count")
             self._measure(ZERO, self._syncing, since=_now())
-        for changes in (100, many(self._rows)):
+        for changes in (100, largest_change(self._rows)):
             since = _now()
             self._each_odoo(lambda odoo, changes=changes: world.change(odoo, changes, f"changed in round {number}, one of {changes}"))
             self._measure(incremental(changes), self._syncing, since=since)
@@ -102,7 +102,7 @@ class Rounds:
         since = _now()
         self._each_odoo(lambda odoo: world.delete(odoo, DELETED))
         noticing = [competitor for competitor in self._syncing if competitor.deletes]
-        self._bare(IDS, "search", order="id")
+        self._measure_call(IDS, "search", order="id")
         self._measure(DELETIONS, noticing, since=since)
         self._compare(noticing)
 
@@ -114,10 +114,10 @@ class Rounds:
         for competitor in competitors:
             self.runs[measure][competitor.name].append(competitor.run(since))
 
-    def _bare(self, measure: str, method: str, **kwargs: object) -> None:
+    def _measure_call(self, measure: str, method: str, **kwargs: object) -> None:
         """One call whose answer is thrown away, too."""
         body = wire.request(self._world.odoo, MODEL, method, [], context={"active_test": False}, **kwargs)
-        for _ in range(CALLS):
+        for _ in range(CALL_REPEATS):
             self.runs[measure][Floor.name].append(Run(wire.fetch(self._world.odoo.port, [body])))
 
     def _compare(self, competitors: Sequence[Competitor]) -> None:

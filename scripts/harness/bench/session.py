@@ -30,7 +30,7 @@ class Session:
                 text=True,
                 env=shell.environment(postgres.client_environment()),
             )
-        self.backend = int(self.ask("select pg_backend_pid()"))
+        self.backend = int(self.query("select pg_backend_pid()"))
 
     def __enter__(self) -> Session:
         return self
@@ -42,39 +42,39 @@ class Session:
             self._process.kill()
             self._process.wait()
 
-    def ask(self, query: str) -> str:
+    def query(self, query: str) -> str:
         """The answer of a query that gives one line."""
-        self._tell(f"{query};")
-        return self._line()
+        self._send(f"{query};")
+        return self._read_line()
 
-    def tell(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         """Runs a statement and throws its answer away."""
         self.timed(statement)
 
     def timed(self, statement: str) -> float:
         """Runs a statement; its seconds, as psql's \\timing has them. What it answers is thrown away."""
-        self._tell(f"\\o /dev/null\n\\timing on\n{statement};\n\\timing off\n\\o")
-        match = _TIME.search(self._line())
+        self._send(f"\\o /dev/null\n\\timing on\n{statement};\n\\timing off\n\\o")
+        match = _TIME.search(self._read_line())
         if not match:
             raise RuntimeError(f"psql did not time: {statement}")
         return float(match[1]) / 1000
 
-    def _tell(self, lines: str) -> None:
+    def _send(self, lines: str) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{lines}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            self._failed()
+            self._raise_failure()
 
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self._failed()
+            self._raise_failure()
         return line.rstrip("\n")
 
-    def _failed(self) -> None:
+    def _raise_failure(self) -> None:
         status = self._process.wait()
         raise shell.CommandFailed(["psql"], status, self._errors.read_text(errors="replace"))
 
@@ -86,16 +86,16 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
-        self._over = threading.Event()
+        self._finished = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Memory:
-        self._at_start = self._peak = self._now()
+        self._at_start = self._peak = self._current()
         self._sampler.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._over.set()
+        self._finished.set()
         self._sampler.join()
 
     @property
@@ -104,10 +104,10 @@ class Memory:
 
     def _sample(self) -> None:
         # The kernel keeps the peak of all memory only, in which the shared buffers are most.
-        while not self._over.wait(self._EVERY):
-            self._peak = max(self._peak, self._now())
+        while not self._finished.wait(self._EVERY):
+            self._peak = max(self._peak, self._current())
 
-    def _now(self) -> int:
+    def _current(self) -> int:
         return anonymous(self._status.read_text())
 
 

@@ -32,7 +32,7 @@ _FILTERED = (
 
 def run(cluster: Cluster) -> dict[str, tuple[list[float], list[float]]]:
     """The times of each query, by turns: as a tenant, and as one whom no policy holds."""
-    shell.say(f"A tenant's queries, on {ROWS:,} rows")
+    shell.log_progress(f"A tenant's queries, on {ROWS:,} rows")
     # 20 metrics, 365 days, 50 brands and stores; one row in ten of nobody, one in fifty archived.
     cluster.psql(
         f"""
@@ -48,7 +48,7 @@ def run(cluster: Cluster) -> dict[str, tuple[list[float], list[float]]]:
     with Session(cluster, "authenticator") as tenant, Session(cluster, "supabase_admin") as superuser:
         for session in (tenant, superuser):
             # How many processes are free to help differs from one time to the next.
-            session.tell("set max_parallel_workers_per_gather = 0")
+            session.execute("set max_parallel_workers_per_gather = 0")
         for title, query in QUERIES.items():
             _compare(tenant, superuser, query)
             times[title] = ([], [])
@@ -62,7 +62,7 @@ def _as_tenant(session: Session, query: str) -> float:
     """As PostgREST does it. Only the query counts: the rest is the price of a request, with or without a policy."""
     _begin(session)
     seconds = session.timed(query.format(REFERENCE))
-    session.tell("commit")
+    session.execute("commit")
     return seconds
 
 
@@ -72,15 +72,15 @@ def _begin(session: Session) -> None:
         "set local role authenticated",
         f"select set_config('request.jwt.claims', {literal(json.dumps(_CLAIMS))}, true)",
     ):
-        session.tell(statement)
+        session.execute(statement)
 
 
 def _compare(tenant: Session, superuser: Session, query: str) -> None:
     """Both must see the same, and something."""
     counted = "select count(*) from ({}) as answer"
     _begin(tenant)
-    theirs = tenant.ask(counted.format(query.format(REFERENCE)))
-    tenant.tell("commit")
-    written_out = superuser.ask(counted.format(query.format(_FILTERED)))
+    theirs = tenant.query(counted.format(query.format(REFERENCE)))
+    tenant.execute("commit")
+    written_out = superuser.query(counted.format(query.format(_FILTERED)))
     if theirs != written_out or theirs == "0":
         raise RuntimeError(f"With the policy {theirs} rows, written out {written_out}: {query}")

@@ -46,7 +46,7 @@ def _installation() -> Installation:
 def supabase() -> Iterator[Cluster]:
     """A Postgres like Supabase's, with the extension and the migrations."""
     installation = _installation()
-    shell.say("Starting a Postgres like Supabase's")
+    shell.log_progress("Starting a Postgres like Supabase's")
     with postgres.supabase_cluster(installation, settings=_SETTINGS) as cluster:
         cluster.psql("create extension ipai_sync; create extension pg_walinspect schema extensions")
         postgres.migrate(cluster)
@@ -56,7 +56,7 @@ def supabase() -> Iterator[Cluster]:
 @contextmanager
 def odoo_with(rows: int, modules: Sequence[str] = (MODULE,)) -> Iterator[Odoo]:
     """An Odoo whose metrics were written over the past months, one every 150 seconds, the last one an hour ago."""
-    shell.say(f"Starting a real Odoo 19 with {' and '.join(modules)}, and making {rows:,} metrics")
+    shell.log_progress(f"Starting a real Odoo 19 with {' and '.join(modules)}, and making {rows:,} metrics")
     with Odoo(modules) as odoo:
         generate_metrics(odoo, rows)
         _psql(odoo, "update ipai_sample_metric set write_date = date_trunc('second', now() at time zone 'UTC') - interval '1 hour'")
