@@ -19,7 +19,7 @@ from harness.postgres import Installation
 from support.faulty import FaultyOdoo, metric, never_respond
 from support.supabase import Supabase
 
-WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
+WORKFLOW = paths.PROJECT / "examples/github-actions/sync-odoo.yml"
 PAGE = (paths.PROJECT / "docs/schedulers.md").read_text()
 
 ROLE = "odoo_sync"
@@ -214,7 +214,7 @@ def test_the_step_fails_with_the_error_when_the_database_is_not_reached(database
 def test_the_step_shows_nothing_of_an_address_that_psql_cannot_read(database: Supabase, secret: str | None) -> None:
     done = run_step(database, secret)
     assert done.returncode == 1
-    assert done.stdout.startswith("::error::The secret DATABASE_URL is missing, or is not of the form ")
+    assert done.stdout.startswith("::error::The secret DATABASE_URL is missing or not of the form ")
     assert done.stdout.count("\n") == 1
     assert "hun" not in done.stdout and "ter2" not in done.stdout
 
