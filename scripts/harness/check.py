@@ -1,4 +1,7 @@
-"""Format, lint and types of everything; what `scripts/check` runs. `tests/architecture.rs` checks the imports between the layers."""
+"""Checks format, lint and types of all code; `scripts/check` runs it.
+
+The imports between the layers are checked by `tests/architecture.rs`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def main() -> int:
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the benchmark of the decoder", ["cargo", "fmt", "--check", "--manifest-path", "benches/Cargo.toml"], {}),
         (
-            # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
+            # Includes the code that is compiled only for Postgres or only for tests.
             "lint of the Rust code",
             ["cargo", "clippy", "-q", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
             extension.environment(pg15),

@@ -1,8 +1,9 @@
-"""Undoing what was done, in reverse order, however the process ends.
+"""Runs registered cleanup actions in reverse order when the process ends.
 
-Servers and temporary folders register here. A normal end, an exception, Ctrl-C, SIGTERM and SIGHUP all unwind the same stack. From the
-first signal on further ones are ignored, so that a second Ctrl-C cannot leave a server behind. Every action must therefore be bounded in
-time, and harmless when what it undoes is undone already.
+Servers and temporary folders register their cleanup here. A normal end, an exception, Ctrl-C,
+SIGTERM and SIGHUP all unwind the same stack. After the first signal, further signals are ignored,
+so a second Ctrl-C cannot leave a server running. Every action must therefore end within a bounded
+time and be idempotent.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def on_exit(action: Action) -> None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Lets signals wait for the end of the block: between starting a thing and registering how to undo it. For short blocks."""
+    """Delays signals until the block ends.
+
+    Use it between starting a resource and registering its cleanup, for short blocks only.
+    """
     global _deferring
     _deferring = True
     try:
@@ -43,8 +47,8 @@ def defer_signals() -> Iterator[None]:
 
 
 def run() -> None:
-    """Runs all registered actions, last first. One that fails does not keep the others from running."""
-    # A fork (multiprocessing, pytest plug-ins) inherits the stack, but not the servers.
+    """Runs all registered actions, last first; a failed action does not prevent the others."""
+    # A forked process (multiprocessing, pytest plug-ins) inherits the stack but not the servers.
     if os.getpid() != _owner:
         return
     _ignore_signals()
@@ -71,7 +75,7 @@ def _install_handlers() -> None:
     atexit.register(run)
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
-            # nohup's and a shell's background jobs ignore some of these on purpose.
+            # nohup and background jobs of a shell ignore some of these signals on purpose.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _handle_signal)
 

@@ -47,7 +47,7 @@ _NOT_UNPACKED = (
     *(f"*/addons/*/{folder}" for folder in ("i18n", "tests", "doc")),
 )
 
-# Installation -------------------------------------------------------------------------------------------------------------------------
+# Installation ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _make_venv(install: OdooInstall) -> None:
         shell.run(step, env={"PYTHONPATH": None})
 
 
-# A running Odoo -----------------------------------------------------------------------------------------------------------------------
+# A running Odoo ---------------------------------------------------------------------------------
 
 #: Longer than any call takes: a server that hangs fails a test and does not hang it.
 _CALL_SECONDS = 600
@@ -375,7 +375,7 @@ class Odoo:
             shutil.chown(path, shell.SERVICE_USER)
 
 
-# Data ---------------------------------------------------------------------------------------------------------------------------------
+# Data -------------------------------------------------------------------------------------------
 
 _BRANDS = ("Kape Pilipinas", "Søns & Töchter", "Brand <One>", "東京マート", "Sari-Sari Express", "Golden Harvest", "Niña's", "Bazaar ☕")
 
@@ -444,7 +444,7 @@ def partners(odoo: Odoo, names: Sequence[str]) -> list[int]:
     return [found[name] for name in names]
 
 
-# The modules' own tests ---------------------------------------------------------------------------------------------------------------
+# The modules' own tests -------------------------------------------------------------------------
 
 _RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loading database")
 #: Where a record begins: `2026-01-06 08:00:00,123 <pid> <level> <database> <logger>: `.
@@ -506,7 +506,7 @@ def _problems(log: str, modules: Sequence[str]) -> Iterator[str]:
             yield record.rstrip()
 
 
-# Command line -------------------------------------------------------------------------------------------------------------------------
+# Command line -----------------------------------------------------------------------------------
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from . import debian, paths, setup, shell
 FIXTURE = paths.PROJECT / "tests/supabase/fixture.sql"
 
 
-# Installations --------------------------------------------------------------------------------------------------------------------
+# Installations ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _build_pg17(prefix: Path) -> None:
     shutil.rmtree(work)
 
 
-# Clusters -------------------------------------------------------------------------------------------------------------------------
+# Clusters ---------------------------------------------------------------------------------------
 
 _STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -290,7 +290,7 @@ def _server_environment() -> dict[str, str | None]:
     return {**client_environment(), "RUST_BACKTRACE": None, "RUST_LIB_BACKTRACE": None}
 
 
-# Templates ------------------------------------------------------------------------------------------------------------------------
+# Templates --------------------------------------------------------------------------------------
 # Copying a data directory takes a tenth of a second; initdb and the fixture take several.
 
 _TEMPLATES = paths.CACHE / "clusters"

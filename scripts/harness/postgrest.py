@@ -144,7 +144,7 @@ def run_script(script: str, **variables: str) -> str:
         shutil.rmtree(folder)
 
 
-# The gateway --------------------------------------------------------------------------------------------------------------------------
+# The gateway ------------------------------------------------------------------------------------
 # PostgREST serves at /, a project at /rest/v1: as Supabase's gateway does, this one takes the prefix away, and changes nothing else.
 
 #: Of one connection, and not of what is sent through it.

@@ -66,7 +66,7 @@ def installed() -> Installed:
     return Installed(pg, before, files(root), done)
 
 
-# What it does ---------------------------------------------------------------------------------------------------------------------------
+# What it does -----------------------------------------------------------------------------------
 
 
 def test_it_writes_its_files_and_touches_no_other(installed: Installed) -> None:
@@ -80,7 +80,7 @@ def test_it_says_what_it_does(installed: Installed) -> None:
     told = installed.done.stdout
     assert f"{installed.pg.full_version}, {installed.pg.pg_config}" in told
     assert {Path(line.strip()) for line in told.splitlines() if line.startswith("    /")} == expected(installed.pg)
-    assert re.search(r"^The library needs glibc 2\.\d\d or later, and of libraries libgcc_s\.so\.1, libc\.so\.6, ", told, re.MULTILINE)
+    assert re.search(r"^The library requires glibc 2\.\d\d or later, and the libraries libgcc_s\.so\.1, libc\.so\.6, ", told, re.MULTILINE)
     assert "create extension ipai_sync;" in told and "alter extension ipai_sync update;" in told
     assert not installed.done.stderr
 
@@ -134,11 +134,11 @@ def test_a_package(installed: Installed, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         written = {path.relative_to(tmp_path / "new/package").as_posix() for path in files(tmp_path)}
         assert written == {"lib/ipai_sync.so", *(f"extension/{name}" for name in EXTENSION_FILES)}
-    assert "It is for PostgreSQL 15" in done.stdout
+    assert "For PostgreSQL 15: copy lib/*" in done.stdout
     assert files(installed.pg.pkglibdir) | files(installed.pg.extension_dir) == before
 
 
-# What it refuses ------------------------------------------------------------------------------------------------------------------------
+# What it refuses --------------------------------------------------------------------------------
 
 
 def other_pg_config(**answers: str) -> Path:
@@ -168,12 +168,12 @@ def test_help_names_the_exit_statuses() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("/nowhere/pg_config", "/nowhere/pg_config: there is no such program. Give the program pg_config"),
-        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15 is a folder. Give the program pg_config"),
-        ("/etc/passwd", "/etc/passwd: there is no such program. Give the program pg_config"),
-        ("/bin/true", "/bin/true does not answer as pg_config does. Give the program pg_config"),
-        ("/bin/false", "/bin/false does not answer as pg_config does. Give the program pg_config"),
-        ("/usr/lib/postgresql/15/bin/psql", "/usr/lib/postgresql/15/bin/psql does not answer as pg_config does."),
+        ("/nowhere/pg_config", "/nowhere/pg_config does not exist or is not executable. Pass the path of the program pg_config"),
+        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15 is a folder. Pass the path of the program pg_config"),
+        ("/etc/passwd", "/etc/passwd does not exist or is not executable. Pass the path of the program pg_config"),
+        ("/bin/true", "/bin/true is not a pg_config program. Pass the path of the program pg_config"),
+        ("/bin/false", "/bin/false is not a pg_config program. Pass the path of the program pg_config"),
+        ("/usr/lib/postgresql/15/bin/psql", "/usr/lib/postgresql/15/bin/psql is not a pg_config program."),
     ],
 )
 def test_what_is_no_pg_config_is_refused(argument: str, message: str) -> None:
@@ -206,14 +206,14 @@ def test_missing_headers_are_named_with_their_package() -> None:
 def test_a_missing_folder_of_the_server_is_named() -> None:
     status, told = refused(other_pg_config(PKGLIBDIR="/nowhere/lib"))
     assert status == 2
-    assert "says that extensions belong into /nowhere/lib, which is not there" in told
+    assert "names /nowhere/lib as a folder for extensions, but it does not exist" in told
 
 
 def test_a_package_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     status, told = refused(Installation.default().pg_config, "--to", tmp_path / "file")
     assert status == 2
-    assert told == f"{tmp_path}/file/lib cannot be made: Not a directory."
+    assert told == f"Cannot create {tmp_path}/file/lib: Not a directory."
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, ins
         folder.chmod(0o755)
     assert done.returncode == 4
     first, *commands = done.stderr.strip().splitlines()
-    assert first == f"No permission to write into {pg.pkglibdir}. Nothing needs root but the copying:"
+    assert first == f"No permission to write into {pg.pkglibdir}. Only copying the files needs root:"
     # The commands that it names, without sudo: here nothing needs it any more.
     words = [shlex.split(command) for command in commands]
     assert words[0] == ["scripts/install", str(pg.pg_config), "--to", "package"]
@@ -275,10 +275,10 @@ def test_the_readme_says_the_same(another_user: Path) -> None:
 
 def test_a_package_without_permission_is_refused(another_user: Path) -> None:
     done = as_another_user(another_user, Installation.default().pg_config, "--to", another_user / "package")
-    assert (done.returncode, done.stderr.strip()) == (4, f"No permission to make {another_user}/package/lib.")
+    assert (done.returncode, done.stderr.strip()) == (4, f"No permission to create {another_user}/package/lib.")
 
 
-# The page -------------------------------------------------------------------------------------------------------------------------------
+# The page ---------------------------------------------------------------------------------------
 
 #: What needs a container engine, changes this machine's packages, or builds for another Postgres.
 NOT_RUN = ("docker ", "sudo apt install ", "sudo /usr/share/postgresql-common/pgdg/", "./scripts/install /usr/lib/postgresql/17/")

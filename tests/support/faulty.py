@@ -58,7 +58,7 @@ def metric(odoo_id: int, **changes: Any) -> Record:
     }
 
 
-# What is received and answered --------------------------------------------------------------------------------------------------------
+# What is received and answered ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _is_gone(connection: socket.socket, seconds: float) -> bool:
 Behaviour = Callable[[Exchange], None]
 
 
-# Behaviours ---------------------------------------------------------------------------------------------------------------------------
+# Behaviours -------------------------------------------------------------------------------------
 
 
 def respond_normally(exchange: Exchange) -> None:
@@ -297,7 +297,7 @@ def encode_export(records: list[Record], names: list[str], uuid: str | None = No
     return base64.b64encode(zlib.compress("\n".join(lines).encode(), 1)).decode()
 
 
-# The server ---------------------------------------------------------------------------------------------------------------------------
+# The server -------------------------------------------------------------------------------------
 
 
 class FaultyOdoo:

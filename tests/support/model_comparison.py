@@ -122,7 +122,7 @@ def _same(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-# The two sides ------------------------------------------------------------------------------------------------------------------------
+# The two sides ----------------------------------------------------------------------------------
 
 
 def _theirs(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
@@ -171,7 +171,7 @@ def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[
     assert {column: columns[column] for column in expected} == expected
 
 
-# Where Odoo keeps a field -------------------------------------------------------------------------------------------------------------
+# Where Odoo keeps a field -----------------------------------------------------------------------
 
 
 def table_of(model: str) -> str:
