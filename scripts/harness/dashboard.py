@@ -1,6 +1,6 @@
 """Checks and builds the Scout dashboard, and serves it together with PostgREST.
 
-python3 -m harness.dashboard types    regenerates the database types from a database with the extension and the migrations
+python3 -m harness.dashboard types    regenerates src/types/database.ts
 """
 
 from __future__ import annotations

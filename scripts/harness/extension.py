@@ -1,9 +1,9 @@
 """Builds ipai_sync with plain cargo, installs it, and runs its in-server tests.
 
 pgrx finds Postgres through a configuration file in PGRX_HOME, and regenerates its bindings whenever
-that file changes. Therefore each major version has a separate PGRX_HOME in the cache. Its file names
-a copy of Postgres with a fixed path. Builds and in-server tests use this copy; the built files
-are then installed into the other installations.
+that file changes. Therefore each major version has a separate PGRX_HOME in the cache. Its file
+names a copy of Postgres with a fixed path. Builds and in-server tests use this copy; the built
+files are then installed into the other installations.
 
 `cargo build` and `cargo pgrx` share one target directory, one set of flags and one environment, so
 that cargo compiles each crate once.
