@@ -1,4 +1,4 @@
-"""Statements timed by psql, and the memory of the backend that runs them."""
+"""Times statements with psql, and measures the memory of their backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIME = re.compile(r"Time: ([\d.]+) ms")
 
 
 class Session:
-    """A psql that is told one statement after the other. As with a user's psql, each is a transaction of its own."""
+    """A psql session; each statement runs in its own transaction, as in a user's psql."""
 
     def __init__(self, cluster: Cluster, user: str = "postgres") -> None:
         program = cluster.installation.bindir / "psql"
@@ -43,16 +43,16 @@ class Session:
             self._process.wait()
 
     def query(self, query: str) -> str:
-        """The answer of a query that gives one line."""
+        """Returns the result of a query that returns one line."""
         self._send(f"{query};")
         return self._read_line()
 
     def execute(self, statement: str) -> None:
-        """Runs a statement and throws its answer away."""
+        """Runs a statement and discards its result."""
         self.timed(statement)
 
     def timed(self, statement: str) -> float:
-        """Runs a statement; its seconds, as psql's \\timing has them. What it answers is thrown away."""
+        """Runs a statement, discards its result and returns the seconds of psql's \\timing."""
         self._send(f"\\o /dev/null\n\\timing on\n{statement};\n\\timing off\n\\o")
         match = _TIME.search(self._read_line())
         if not match:
@@ -80,7 +80,7 @@ class Session:
 
 
 class Memory:
-    """How far a process's own memory rises while the `with` block runs, in bytes. What it shares with others does not count."""
+    """Measures by how many bytes a process's private memory grows within a `with` block."""
 
     _EVERY = 0.01
 
@@ -103,7 +103,7 @@ class Memory:
         return self._peak - self._at_start
 
     def _sample(self) -> None:
-        # The kernel keeps the peak of all memory only, in which the shared buffers are most.
+        # The kernel's own peak value includes shared memory, which is mostly shared buffers.
         while not self._finished.wait(self._EVERY):
             self._peak = max(self._peak, self._current())
 
@@ -112,7 +112,7 @@ class Memory:
 
 
 def anonymous(status: str) -> int:
-    """A process's own memory in bytes, from its /proc/PID/status."""
+    """Returns a process's private memory in bytes from its /proc/PID/status."""
     match = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
     if not match:
         raise ValueError("no RssAnon in /proc/PID/status")
