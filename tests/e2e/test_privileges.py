@@ -23,8 +23,8 @@ from psycopg.rows import dict_row
 
 from harness import paths, postgres
 from harness.postgres import Installation
-from support.definitions import ScriptedOdoo, execute, returning
-from support.faulty import MODEL, Request, fault, metric
+from support.definitions import ScriptedOdoo, execute
+from support.faulty import MODEL, Request, fault, metric, returning
 from support.sessions import Connection
 from support.supabase import Supabase
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.definitions import ScriptedOdoo, blocked_statement, catalog_snapshot, create_statement, execute, expect_error, returning
-from support.faulty import MODEL, UID, metric, never_respond, recorded
+from support.definitions import ScriptedOdoo, blocked_statement, catalog_snapshot, create_statement, execute, expect_error
+from support.faulty import MODEL, UID, metric, never_respond, recorded, returning
 from support.sessions import running_statement
 from support.supabase import Supabase
 

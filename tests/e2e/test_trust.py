@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 
 from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
-from support.definitions import ScriptedOdoo, catalog_snapshot, create_statement, execute, expect_error, returning
-from support.faulty import Behaviour, FaultyOdoo, close_connection, metric, never_respond, status, truncated
+from support.definitions import ScriptedOdoo, catalog_snapshot, create_statement, execute, expect_error
+from support.faulty import Behaviour, FaultyOdoo, close_connection, metric, never_respond, returning, status, truncated
 from support.sessions import Connection
 from support.supabase import Supabase
 

@@ -1,9 +1,11 @@
-"""A scripted Odoo on 127.0.0.1 for what a real one cannot be made to do: answer late, in part, wrongly, or not at all.
+"""Simulates an Odoo on 127.0.0.1 that can respond late, incompletely, wrongly or not at all.
 
-Left alone it answers as Odoo 19 does, over records in memory; its faults are the bodies recorded from the real one (tests/corpus).
+Without faults it responds like Odoo 19, from records in memory. Its fault responses are recorded
+from a real Odoo 19 (tests/corpus).
 
     with FaultyOdoo([metric(1), metric(2)]) as server:
-        server.on("search_read", status(503, retry_after=1), times=2)     # twice, and well from then on
+        # Two responses with status 503; further calls succeed.
+        server.on("search_read", status(503, retry_after=1), times=2)
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ Record = dict[str, Any]
 
 
 def metric(odoo_id: int, **changes: Any) -> Record:
-    """A record of the model, as `load=''` shows it."""
+    """Returns a record of the model as `read` with `load=''` returns it."""
     return {
         "id": odoo_id,
         "name": f"Metric {odoo_id}",
@@ -58,21 +60,21 @@ def metric(odoo_id: int, **changes: Any) -> Record:
     }
 
 
-# What is received and answered ------------------------------------------------------------------
+# Requests and responses ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Request:
-    """A call as it was received."""
+    """A received call."""
 
     path: str
-    #: `version` and `authenticate`; of execute_kw the model's method.
+    #: `version`, `authenticate`, or the model's method for execute_kw.
     method: str
     model: str = ""
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     dbname: str = ""
-    #: Login of authenticate, uid of execute_kw.
+    #: The login for authenticate, the uid for execute_kw.
     user: str | int = ""
     password: str = ""
 
@@ -92,7 +94,7 @@ class Request:
 
 
 class Exchange:
-    """One request, and the way to answer it."""
+    """A request and the means to respond to it."""
 
     def __init__(self, server: FaultyOdoo, handler: BaseHTTPRequestHandler, request: Request) -> None:
         self.server = server
@@ -100,22 +102,22 @@ class Exchange:
         self.request = request
 
     def send(self, code: int, headers: Mapping[str, object], body: bytes) -> None:
-        """Headers as Odoo sends them, with `headers` added or in place of them, and the body."""
+        """Sends a response with Odoo's usual headers, which `headers` extends or replaces."""
         self.handler.send_response(code)
         standard = {"Content-Type": "text/xml; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
         for name, value in {**standard, **headers}.items():
-            # None leaves a standard one out.
+            # None removes a usual header.
             if value is not None:
                 self.handler.send_header(name, str(value))
         self.handler.end_headers()
         self.handler.wfile.write(body)
 
     def answer(self) -> bytes:
-        """The body that Odoo would answer with."""
+        """Returns the body of Odoo's regular response."""
         return self.server.answer(self.request)
 
     def wait(self, seconds: float = float("inf")) -> bool:
-        """Waits. False as soon as the client is gone or the server ends."""
+        """Waits; returns False as soon as the client disconnects or the server stops."""
         if self.server.ending.is_set():
             return False
         deadline = time.monotonic() + seconds
@@ -128,11 +130,12 @@ class Exchange:
 
 def _is_gone(connection: socket.socket, seconds: float) -> bool:
     readable, _, _ = select.select([connection], [], [], seconds)
-    # More data would be a second request, which nobody sends here. (The method of the class: TLS knows no peeking.)
+    # More data would be a second request, which no client sends. The method of the class is called
+    # because TLS sockets do not support MSG_PEEK.
     return bool(readable) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""
 
 
-#: Answers one exchange in some way of its own.
+#: A function that handles one exchange.
 Behaviour = Callable[[Exchange], None]
 
 
@@ -144,12 +147,12 @@ def respond_normally(exchange: Exchange) -> None:
 
 
 def never_respond(exchange: Exchange) -> None:
-    """Takes the request and never answers."""
+    """Reads the request and never responds."""
     exchange.wait()
 
 
 def delayed(seconds: float) -> Behaviour:
-    """Answers well, later."""
+    """Responds normally after a delay."""
 
     def behave(exchange: Exchange) -> None:
         if exchange.wait(seconds):
@@ -159,7 +162,7 @@ def delayed(seconds: float) -> Behaviour:
 
 
 def blocked_until(gate: threading.Event) -> Behaviour:
-    """Answers well, once the gate is open."""
+    """Responds normally once the event is set."""
 
     def behave(exchange: Exchange) -> None:
         while not gate.is_set():
@@ -171,7 +174,7 @@ def blocked_until(gate: threading.Event) -> Behaviour:
 
 
 def trickling(exchange: Exchange, pause: float = 0.02) -> None:
-    """Answers well, byte after byte, 50 in a second."""
+    """Sends a normal response byte by byte, 50 bytes a second."""
     body = exchange.answer()
     exchange.send(200, {"Content-Length": len(body)}, b"")
     for byte in body:
@@ -181,7 +184,7 @@ def trickling(exchange: Exchange, pause: float = 0.02) -> None:
 
 
 def close_connection(exchange: Exchange) -> None:
-    """Takes the request and hangs up."""
+    """Reads the request and closes the connection."""
 
 
 def close_within_headers(exchange: Exchange) -> None:
@@ -189,7 +192,10 @@ def close_within_headers(exchange: Exchange) -> None:
 
 
 def truncated(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
-    """Sends the first `keep(body)` bytes and hangs up; `announced`: under the Content-Length of the whole body, else of the part."""
+    """Sends the first `keep(body)` bytes and closes the connection.
+
+    announced: send the Content-Length of the whole body instead of that of the sent part
+    """
 
     def behave(exchange: Exchange) -> None:
         body = exchange.answer()
@@ -200,7 +206,10 @@ def truncated(keep: Callable[[bytes], int], *, announced: bool = True) -> Behavi
 
 
 def raw(head: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [body]) -> Behaviour:
-    """Sends this in place of status line and headers, and then pieces made of the body, for as long as somebody reads them."""
+    """Sends `head` instead of status line and headers, and then pieces of the body.
+
+    It stops when the client disconnects.
+    """
 
     def behave(exchange: Exchange) -> None:
         exchange.handler.wfile.write(head)
@@ -213,7 +222,7 @@ def raw(head: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [bo
 
 
 def chunked(body: bytes, size: int = 100) -> Iterator[bytes]:
-    """The body as HTTP's chunks, the last one included."""
+    """Yields the body in HTTP's chunked encoding, including the last chunk."""
     for begin in range(0, len(body), size):
         part = body[begin : begin + size]
         yield b"%x\r\n%s\r\n" % (len(part), part)
@@ -221,21 +230,21 @@ def chunked(body: bytes, size: int = 100) -> Iterator[bytes]:
 
 
 def gzip_bomb(megabytes: int) -> Iterator[bytes]:
-    """Zeros, compressed to a thousandth."""
+    """Yields a gzip stream of zeros with a compression ratio of about 1000."""
     compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # After a full flush the same bytes may come again and again.
+    # After a full flush, the compressed bytes can be repeated.
     megabyte = compress.compress(bytes(1 << 20)) + compress.flush(zlib.Z_FULL_FLUSH)
     yield b"\x1f\x8b\x08" + bytes(6) + b"\xff"
     yield from (megabyte for _ in range(megabytes))
 
 
 def modified_body(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
-    """The right body, changed."""
+    """Sends the regular body, changed."""
     return lambda exchange: exchange.send(200, headers, change(exchange.answer()))
 
 
 def modified_value(change: Callable[[Any], Any]) -> Behaviour:
-    """The right value, changed: well-formed, and wrong."""
+    """Sends the regular result, changed: well-formed XML-RPC with wrong content."""
 
     def behave(exchange: Exchange) -> None:
         (value,), _ = xmlrpc.client.loads(exchange.answer())
@@ -245,7 +254,7 @@ def modified_value(change: Callable[[Any], Any]) -> Behaviour:
 
 
 def status(code: int, *, retry_after: object = None, location: str | None = None, body: bytes = b"<html>proxy page</html>") -> Behaviour:
-    """A proxy's answer: HTML of this status."""
+    """Sends an HTML page with this status, as a proxy does."""
     headers: dict[str, object] = {"Content-Type": "text/html"}
     if retry_after is not None:
         headers["Retry-After"] = retry_after
@@ -255,12 +264,12 @@ def status(code: int, *, retry_after: object = None, location: str | None = None
 
 
 def web_page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
-    """Something else than XML-RPC, with status 200."""
+    """Sends a body that is not XML-RPC, with status 200."""
     return lambda exchange: exchange.send(200, {"Content-Type": content_type}, body)
 
 
 def recorded(name: str) -> Behaviour:
-    """A body recorded from Odoo 19."""
+    """Sends a body recorded from Odoo 19."""
     return lambda exchange: exchange.send(200, {}, _recording(name))
 
 
@@ -270,7 +279,7 @@ def fault(code: int, text: str) -> Behaviour:
 
 
 def returning(value: Any) -> Behaviour:
-    """This result, whatever was asked."""
+    """Sends this result for every call."""
     return lambda exchange: exchange.send(200, {}, result(value))
 
 
@@ -283,7 +292,7 @@ _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\
 
 
 def encode_export(records: list[Record], names: list[str], uuid: str | None = None) -> str:
-    """A page as the addon writes it (docs/bulk-export.md)."""
+    """Encodes a page like the addon (docs/bulk-export.md)."""
     kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
 
     def cell(name: str, value: Any) -> str:
@@ -301,10 +310,12 @@ def encode_export(records: list[Record], names: list[str], uuid: str | None = No
 
 
 class FaultyOdoo:
-    """The server, for as long as the `with` block lasts. `records` may be changed at any time.
+    """The simulated server, which runs within a `with` block.
 
-    tls: files of a certificate and its key; then it speaks https
-    addon: with the addon ipai_sync
+    `records` may be changed at any time.
+
+    tls: the files of a certificate and its key, for https
+    addon: simulate the addon ipai_sync
     """
 
     def __init__(
@@ -318,19 +329,19 @@ class FaultyOdoo:
         addon: bool = False,
     ) -> None:
         self.addon = addon
-        #: database.uuid, as the addon tells it.
+        #: database.uuid, which the addon reports.
         self.uuid = "5f0a2f5e-0000-11f1-8000-000000000001"
-        #: When its company 1 was made. None: the user may not see it; empty: there is none.
+        #: The create_date of company 1. None: access denied; empty: no company.
         self.company: str | None = "2026-01-01 08:00:00"
         self.records = list(records)
         self.dbname = dbname
         self.login = login
         self.password = password
-        #: What was received, in order.
+        #: The received requests, in order.
         self.requests: list[Request] = []
-        #: Takes connections, and neither reads nor says anything: so a TLS handshake never ends.
+        #: Accepts connections but reads and sends nothing, so a TLS handshake never completes.
         self.unresponsive = False
-        #: Connections that are open now.
+        #: The number of open connections.
         self.connections = 0
         self.ending = threading.Event()
         self._rules: list[_Rule] = []
@@ -342,7 +353,7 @@ class FaultyOdoo:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
-            # The handshake is for each connection's own thread.
+            # Each connection's own thread performs the handshake.
             self._tcp.socket = context.wrap_socket(self._tcp.socket, server_side=True, do_handshake_on_connect=False)
             self.url = self.https_url
 
@@ -356,20 +367,29 @@ class FaultyOdoo:
         self._tcp.server_close()
 
     def on(self, method: str | None, behaviour: Behaviour, *, times: float = float("inf")) -> None:
-        """The next `times` calls of `method` (None: of any) are answered by `behaviour`. Earlier rules come first."""
+        """Lets `behaviour` handle the next `times` calls of `method`, or of any method if it is
+        None.
+
+        Earlier rules take precedence.
+        """
         self._rules.append(_Rule(method, behaviour, times))
 
     def wait_until_disconnected(self, seconds: float) -> None:
-        """Returns once every client is gone, one included that hung up before it was even taken: its request would come later."""
+        """Returns once every client has disconnected.
+
+        This includes clients that disconnected before their connection was accepted. Otherwise
+        their requests would be received later.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as last:
-            # Connections are taken in order. This one is closed once it was taken, and has nothing to say.
+            # Connections are accepted in order. This one sends no request, and is closed once it
+            # has been accepted.
             last.shutdown(socket.SHUT_WR)
             with suppress(ConnectionResetError):
                 last.recv(1)
-        shell.wait_until(lambda: self.connections == 0, "connections to Odoo closed", seconds=seconds, every=0.002)
+        shell.wait_until(lambda: self.connections == 0, "connections to Odoo to close", seconds=seconds, every=0.002)
 
     def clear_faults(self) -> None:
-        """Answers well from now on."""
+        """Responds normally from now on."""
         self._rules.clear()
         self.unresponsive = False
 
@@ -377,12 +397,12 @@ class FaultyOdoo:
         return [request for request in self.requests if request.method == method]
 
     def take_calls(self) -> list[str]:
-        """The methods that were called since the last time."""
+        """Returns the methods called since the last call of this function."""
         methods = [request.method for request in self.requests]
         self.requests.clear()
         return methods
 
-    # What Odoo answers
+    # Regular responses
 
     def answer(self, request: Request) -> bytes:
         if request.method == "version":
@@ -405,7 +425,7 @@ class FaultyOdoo:
         if request.model != MODEL:
             return _recording("fault_missing_model")
         if request.method == "fields_get":
-            # Other attributes than those asked for do not hurt.
+            # Additional attributes, which were not requested, do not matter.
             return _recording("fields_get")
         found = self._search(request)
         match request.method:
@@ -427,7 +447,7 @@ class FaultyOdoo:
         limits = {"limit": limit[0]} if limit else {}
         found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
         if request.method == "export":
-            # None are all, as the addon has it.
+            # As in the addon, an empty list selects all fields.
             return result(encode_export(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
         return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
@@ -442,7 +462,7 @@ class FaultyOdoo:
             found = [record for record in found if record["active"]]
 
         def holds(terms: Iterator[Any], record: Record) -> bool:
-            """The next term, or two of them after an operator."""
+            """Evaluates the next term, or an operator with its two operands."""
             term = next(terms)
             if term in ("|", "&"):
                 both = [holds(terms, record), holds(terms, record)]
@@ -452,7 +472,7 @@ class FaultyOdoo:
 
         def matches(record: Record) -> bool:
             terms = iter(request.domain)
-            # Side by side they must all hold.
+            # Terms in a list are combined with "and".
             results = []
             with suppress(StopIteration):
                 while True:
@@ -462,7 +482,7 @@ class FaultyOdoo:
         found = [record for record in found if matches(record)]
         return found[: request.kwargs.get("limit")]
 
-    # What the connections' threads use
+    # Called by the connections' threads
 
     def handle(self, exchange: Exchange) -> None:
         with self._lock:
@@ -485,7 +505,7 @@ class _Rule:
 
 
 def result(value: Any) -> bytes:
-    """An answer with this value."""
+    """Encodes a response with this result."""
     return xmlrpc.client.dumps((value,), methodresponse=True).encode()
 
 
@@ -498,7 +518,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # Here, and not in the connection's own thread, which may begin late.
+        # Count in the accepting thread: the connection's own thread may start late.
         self.odoo.count(1)
         super().process_request(request, client_address)
 
@@ -509,7 +529,7 @@ class _Server(socketserver.ThreadingTCPServer):
             self.odoo.count(-1)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what the tests are about."""
+        """Ignores errors of clients that disconnect, which are intended."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -520,7 +540,8 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         odoo = self.server.odoo
         while odoo.unresponsive and not odoo.ending.is_set():
-            # Not even what the client says is read: to see it go, ask the kernel.
+            # Nothing is read from the client, so the kernel must report whether it is still
+            # connected.
             state = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != _TCP_ESTABLISHED:
                 return
@@ -546,11 +567,11 @@ _TCP_ESTABLISHED = 1
 
 @contextmanager
 def unreachable_address() -> Iterator[str]:
-    """The address of a host that drops what would open a connection, as behind a firewall."""
+    """Yields the address of a host that drops connection requests, like a firewall."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        # Once its queue is full, Linux drops what comes.
+        # Linux drops connection requests when the queue is full.
         waiting = [socket.socket() for _ in range(4)]
         try:
             for connection in waiting:

@@ -1,4 +1,4 @@
-"""Sessions at work in the background, and what they hold."""
+"""Runs statements in background sessions, and inspects the resources of their backends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ import psycopg
 from harness import shell
 from support.supabase import Supabase
 
-#: Seconds within which a session must be back: far more than it takes, for a loaded machine.
+#: The time limit in seconds for an immediate reaction. It is generous, for a loaded machine.
 PROMPT_SECONDS = 2.0
 
-#: Names of the threads that call Odoo: the one that reads, its network, and where that waits for the system's resolver.
+#: Names of the threads that call Odoo: the reader, its network thread, and the thread that waits
+#: for the system's resolver.
 FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
 
 Connection = psycopg.Connection[dict[str, Any]]
 
 
 def wait_for_recovery(supabase: Supabase) -> None:
-    """After the sudden death of one backend Postgres ends all others and starts anew: waits for that."""
+    """Waits until Postgres accepts connections after a backend's crash, which restarts all
+    backends.
+    """
 
     def answers() -> bool:
         try:
@@ -33,15 +36,16 @@ def wait_for_recovery(supabase: Supabase) -> None:
         except psycopg.OperationalError:
             return False
 
-    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+    shell.wait_until(answers, "Postgres to accept connections again", seconds=120)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a backend could fail to give back."""
+    """The resources that a backend must release."""
 
     threads: list[str]
-    #: Sockets, pipes, event queues; not files, of which Postgres keeps some open as it likes.
+    #: Sockets, pipes and event queues. Files are excluded: Postgres keeps some open at its
+    #: discretion.
     descriptors: list[str]
 
     @staticmethod
@@ -52,7 +56,7 @@ class Resources:
             try:
                 threads.append((thread / "comm").read_text().strip())
             except (FileNotFoundError, ProcessLookupError):
-                # The kernel lists a thread a moment longer than it lives.
+                # The kernel lists a thread for a short time after its end.
                 continue
         for descriptor in process.glob("fd/*"):
             try:
@@ -63,10 +67,10 @@ class Resources:
 
 
 def idle_resources(pid: int) -> Resources:
-    """What a backend holds that is not syncing. The kernel lists a thread a moment longer than it lives."""
+    """Waits until the backend runs no thread of the extension, and returns its resources."""
     shell.wait_until(
         lambda: not {FETCHER, NETWORK} & set(Resources.of(pid).threads),
-        f"backend {pid} without our threads",
+        f"backend {pid} to end its threads",
         seconds=PROMPT_SECONDS,
         every=0.01,
     )
@@ -74,8 +78,8 @@ def idle_resources(pid: int) -> Resources:
 
 
 def wait_for_release(before: Resources, pid: int) -> None:
-    """Returns once the backend holds what it held before. The kernel lists a thread a moment longer than it lives."""
-    shell.wait_until(lambda: Resources.of(pid) == before, f"backend {pid} holding nothing but {before}", seconds=PROMPT_SECONDS, every=0.01)
+    """Waits until the backend holds the same resources as before."""
+    shell.wait_until(lambda: Resources.of(pid) == before, f"backend {pid} to hold only {before}", seconds=PROMPT_SECONDS, every=0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -83,7 +87,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
-    """Returns once the run that is under way has committed so many pages."""
+    """Waits until the mirror's current run has committed this number of pages."""
 
     def reached() -> bool:
         return any(
@@ -91,12 +95,14 @@ def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics
             for run in supabase.rows("select pages from ipai.sync_runs where state = 'running' and mirror = %s", mirror)
         )
 
-    shell.wait_until(reached, f"{pages} pages of {mirror} committed", seconds=20, every=0.01)
+    shell.wait_until(reached, f"{pages} committed pages of {mirror}", seconds=20, every=0.01)
 
 
 @contextmanager
 def running_statement(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
-    """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""
+    """Runs the statement on the connection; at the end of the block, a running one is
+    terminated.
+    """
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(connection.execute, statement)
         try:
@@ -107,7 +113,7 @@ def running_statement(supabase: Supabase, connection: Connection, statement: str
 
 
 def statement_error(future: Future[Any], seconds: float = PROMPT_SECONDS) -> psycopg.Error:
-    """The error by which a statement ends, within some seconds."""
+    """Returns the error of a statement, which must end within `seconds`."""
     error = future.exception(timeout=seconds)
     assert isinstance(error, psycopg.Error), error
     return error
