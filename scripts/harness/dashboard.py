@@ -115,7 +115,7 @@ def ensure_browser() -> Path:
     return Path("/usr/bin/chromium")
 
 
-# Serving -------------------------------------------------------------------------------------
+# Serving ----------------------------------------------------------------------------------------
 
 #: The page loads scripts and data from its own origin only. Fluent UI needs inline styles.
 POLICY = (

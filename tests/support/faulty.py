@@ -60,7 +60,7 @@ def metric(odoo_id: int, **changes: Any) -> Record:
     }
 
 
-# Requests and responses ---------------------------------------------------------------------------
+# Requests and responses -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

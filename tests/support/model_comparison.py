@@ -130,7 +130,7 @@ def _same(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-# Both sides ---------------------------------------------------------------------------------------
+# Both sides -------------------------------------------------------------------------------------
 
 
 def _odoo_rows(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
@@ -180,7 +180,7 @@ def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[
     assert {column: columns[column] for column in expected} == expected
 
 
-# SQL for Odoo's values ----------------------------------------------------------------------------
+# SQL for Odoo's values --------------------------------------------------------------------------
 
 
 def table_of(model: str) -> str:
