@@ -282,9 +282,7 @@ def fill_mirror(cluster: Cluster, *, stores: int, days: int) -> None:
 
 
 def fill_odoo(odoo: Odoo, *, stores: int, days: int) -> tuple[list[int], list[int]]:
-    """Inserts the same metrics into Odoo, creates brands and stores as partners, and returns their
-    ids.
-    """
+    """Inserts the same metrics into Odoo, and returns the ids of brands and stores."""
     brands = partners(odoo, BRANDS)
     names = [f"{BRANDS[n % len(BRANDS)]} {CITIES[n // len(BRANDS) % len(CITIES)]}" for n in range(stores)]
     store_ids = partners(odoo, names)

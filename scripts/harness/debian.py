@@ -84,15 +84,11 @@ class Suite:
         shell.run([*self._apt, "update"], capture=True)
 
     def download(self, package: str, into: Path, pinned: PinnedFile) -> Path:
-        """Downloads the newest .deb of the package, or the pinned one, without installing or
-        unpacking it.
-        """
+        """Downloads the newest .deb of the package, or the pinned one, without installing it."""
         return self._fetch(["download", package], into, f"{package}_*.deb", pinned)
 
     def download_source(self, package: str, into: Path, pinned: PinnedFile) -> Path:
-        """Downloads the package's source, the newest or the pinned one, and returns the upstream
-        archive.
-        """
+        """Downloads the newest source of the package, or the pinned one; returns its archive."""
         return self._fetch(["source", "--download-only", package], into, f"{package}_*.orig.tar.*", pinned)
 
     def _fetch(self, command: list[str], into: Path, pattern: str, pinned: PinnedFile) -> Path:

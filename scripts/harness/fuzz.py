@@ -44,9 +44,7 @@ def _build() -> Path:
 
 
 def _corpus(target: str) -> Path:
-    """Returns the folder of the target's corpus, with the recorded answers and seeds copied into
-    it.
-    """
+    """Copies the seeds and recorded answers into the target's corpus; returns its folder."""
     folder = _CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     recorded = (paths.PROJECT / "tests/corpus").glob("*/*.xml") if target in ("answer", "fault") else ()

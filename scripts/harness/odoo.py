@@ -80,7 +80,7 @@ def ensure_odoo() -> OdooInstall:
     install = OdooInstall(_CACHE)
 
     def make() -> None:
-        shell.log_progress("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
+        shell.log_progress("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: about a minute, only once")
         install.root.mkdir(parents=True)
         _unpack_odoo(install)
         _make_venv(install)
@@ -240,16 +240,15 @@ class Odoo:
         return self.rpc_as(self.admin_user, self.admin_password, model, method, *args, **kwargs)
 
     def rpc_as(self, user: str, password: str, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls a model's method over XML-RPC as `user`; an error of Odoo raises
-        xmlrpc.client.Fault.
+        """Calls a model's method over XML-RPC as `user`.
+
+        An error of Odoo raises xmlrpc.client.Fault.
         """
         uid = self.uid(user, password)
         return self._proxy("object").execute_kw(self.dbname, uid, password, model, method, list(args), kwargs)
 
     def json_rpc(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Makes the same call over JSON-RPC and returns the whole response with `result` or
-        `error`.
-        """
+        """Makes the same call over JSON-RPC and returns the whole response."""
         uid = self.uid(self.admin_user, self.admin_password)
         call = [self.dbname, uid, self.admin_password, model, method, list(args), kwargs]
         body = {"jsonrpc": "2.0", "id": 1, "params": {"service": "object", "method": "execute_kw", "args": call}}
@@ -332,8 +331,9 @@ class Odoo:
         return "-".join(["odoo19", self.dbname, *self.modules, *(["demo"] if self.demo else [])])
 
     def _key(self) -> str:
-        """Returns a digest of all inputs of the database: the modules without their tests and
-        READMEs.
+        """Returns a digest of all inputs of the database, such as the modules' files.
+
+        The modules' tests and READMEs do not affect the database.
         """
         files = [
             path
@@ -359,8 +359,9 @@ class Odoo:
             postgres.save_template(self.pg, data)
 
     def odoo(self, *options: str) -> None:
-        """Runs Odoo's program until it exits, for instance to install modules; it logs to
-        `self.log`.
+        """Runs Odoo's program until it exits, for instance to install modules.
+
+        It logs to `self.log`.
         """
         command = [*self._command(), *options, "--stop-after-init", "--no-http"]
         process = shell.start(command, user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
@@ -516,9 +517,7 @@ def _tags(modules: Sequence[str], words: Sequence[str]) -> list[str]:
 
 
 def _problems(log: str, modules: Sequence[str]) -> Iterator[str]:
-    """Yields errors and the modules' own warnings, each with its following lines such as a
-    traceback.
-    """
+    """Yields errors, and warnings of the modules, each with its following lines."""
     for record in _RECORD.split(log):
         level = record.split(" ", 4)[3:4]
         if level in (["ERROR"], ["CRITICAL"]) or (level == ["WARNING"] and any(module in record for module in modules)):

@@ -27,8 +27,7 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _cache() -> Path:
-    """Returns the cache, a folder that persists between runs: IPAI_CACHE, or `.cache` in the
-    project.
+    """Returns the folder of the cache: IPAI_CACHE, or `.cache` in the project.
 
     When the scripts run as root, servers run as another user, because Postgres refuses to run as
     root. If that user cannot reach the project, for instance in a checkout below /root, the cache

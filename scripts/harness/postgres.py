@@ -292,9 +292,7 @@ def migrate(cluster: Cluster, *, user: str | None = "postgres") -> None:
 
 
 def client_environment() -> dict[str, str | None]:
-    """Removes the user's libpq settings (PGOPTIONS, PGSERVICE, ...), and sets untranslated
-    messages.
-    """
+    """Removes the user's libpq settings (PGOPTIONS, ...), and sets untranslated messages."""
     return {**{name: None for name in os.environ if name.startswith("PG")}, "LC_ALL": "C.UTF-8"}
 
 
@@ -327,9 +325,7 @@ def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 def save_template(cluster: Cluster, data: Path) -> None:
-    """Stops the cluster and copies its data directory to `data`, which appears only when
-    complete.
-    """
+    """Stops the cluster and copies its data directory to `data` atomically."""
     cluster.stop("fast")
     shell.run(["cp", "-a", cluster.data, data.with_name("part")])
     data.with_name("part").rename(data)

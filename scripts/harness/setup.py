@@ -1,6 +1,4 @@
-"""Installs what the machine needs besides Rust: Debian packages, a Python environment, Node
-tools.
-"""
+"""Installs the Debian packages, the Python environment and the Node tools."""
 
 from __future__ import annotations
 
@@ -77,9 +75,7 @@ def _python_environment(name: str, requirements: Path) -> Path:
 
 @dataclass(frozen=True)
 class NodeTools:
-    """The tools from npm. They run without an installed Node; one of them is the Node that
-    supabase-js requires.
-    """
+    """The tools from npm. None of them needs an installed Node."""
 
     supabase: Path
     postgrest: Path

@@ -56,9 +56,7 @@ def log_progress(message: str) -> None:
 
 
 def environment(changes: Environment | None = None, user: str | None = None) -> dict[str, str]:
-    """Returns this process's environment with `changes`; HOME and similar variables match
-    `user`.
-    """
+    """Returns this process's environment with `changes`, and with HOME of `user`."""
     result = dict(os.environ)
     if user is not None:
         result.update(HOME=pwd.getpwnam(user).pw_dir, USER=user, LOGNAME=user)
@@ -78,9 +76,7 @@ class _Identity(TypedDict, total=False):
 
 
 def _identity(user: str | None) -> _Identity:
-    """Returns the arguments with which Popen runs a command as `user`; none for the current
-    user.
-    """
+    """Returns the arguments with which Popen runs a command as `user`."""
     if user is None or user == pwd.getpwuid(os.geteuid()).pw_name:
         return {}
     entry = pwd.getpwnam(user)
@@ -160,9 +156,7 @@ def start(
 
 
 def start_module(module: str, *arguments: str) -> None:
-    """Starts a module of the scripts in the background, without output; it ends with this
-    process.
-    """
+    """Starts a module of the scripts in the background; it ends with this process."""
     start([sys.executable, "-m", module, *arguments], cwd=Path(__file__).parents[1], log=os.devnull)
 
 

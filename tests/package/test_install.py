@@ -289,9 +289,7 @@ NOT_RUN = ("docker ", "sudo apt install ", "sudo /usr/share/postgresql-common/pg
 
 
 class Reader:
-    """Executes the page: commands in a separate folder, SQL in a cluster of the installed
-    Postgres.
-    """
+    """Executes the page: commands in a folder, SQL in a cluster of the installed Postgres."""
 
     def __init__(self, odoo: FaultyOdoo) -> None:
         self.folder = paths.run_dir()
@@ -327,9 +325,7 @@ class Reader:
         raise AssertionError(f"no test runs this command: {line}")
 
     def _dockerfile(self, text: str) -> None:
-        """Runs the commands of the RUN instruction, with a wrapper for /usr/bin/postgres as in the
-        image.
-        """
+        """Runs the commands of the RUN instruction, with a wrapper for /usr/bin/postgres."""
         wrapper = self.folder / "postgres"
         wrapper.write_text(f"#! /nix/store/bash/bin/bash -e\nexport NIX_PGLIBDIR='{self.pg.pkglibdir}'\nexec -a \"$0\" .postgres-wrapped\n")
         (copied,) = re.findall(r"^COPY (\S+) /tmp/package$", text, re.MULTILINE)

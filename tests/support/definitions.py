@@ -20,9 +20,7 @@ Row = TypeVar("Row")
 
 
 class ScriptedOdoo(FaultyOdoo):
-    """A scripted Odoo whose model `ipai.create_mirror` can mirror, and whose fields may be
-    missing.
-    """
+    """A scripted Odoo for `ipai.create_mirror`, whose fields may be missing."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         super().__init__(records)

@@ -367,8 +367,7 @@ class FaultyOdoo:
         self._tcp.server_close()
 
     def on(self, method: str | None, behaviour: Behaviour, *, times: float = float("inf")) -> None:
-        """Lets `behaviour` handle the next `times` calls of `method`, or of any method if it is
-        None.
+        """Lets `behaviour` handle the next `times` calls of `method` (None: any method).
 
         Earlier rules take precedence.
         """

@@ -291,9 +291,7 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
 
 
 def _child_condition(field: dict[str, Any]) -> str:
-    """Returns the condition on children: archived ones are included, unless the field's domain
-    excludes them.
-    """
+    """Returns the condition on children; archived ones count unless the domain excludes them."""
     return 't."active"' if "active" in field["domain"] else "true"
 
 

@@ -69,9 +69,7 @@ class Section:
         self._rows[fault] = trial
 
     def compare(self) -> None:
-        """Compares the recorded rows with the page, after all faults of the section have been
-        tested.
-        """
+        """Compares the rows with the page, after all faults of the section have been tested."""
         found = {_cell(fault): _cell(trial.outcome) for fault, trial in self._rows.items()}
         if os.environ.get("UPDATE_GOLDEN"):
             self._write()

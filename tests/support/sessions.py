@@ -26,8 +26,9 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 def wait_for_recovery(supabase: Supabase) -> None:
-    """Waits until Postgres accepts connections after a backend's crash, which restarts all
-    backends.
+    """Waits until Postgres accepts connections after a backend's crash.
+
+    A crash restarts all backends.
     """
 
     def answers() -> bool:
@@ -100,9 +101,7 @@ def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics
 
 @contextmanager
 def running_statement(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
-    """Runs the statement on the connection; at the end of the block, a running one is
-    terminated.
-    """
+    """Runs the statement on the connection; terminates it if it outlives the block."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(connection.execute, statement)
         try:

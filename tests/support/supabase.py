@@ -17,9 +17,7 @@ ROWS = 2_000
 
 
 class Supabase:
-    """A Supabase-like cluster with the extension, the migrations and, for each test, an empty
-    mirror.
-    """
+    """A Supabase-like cluster with extension, migrations and an empty mirror for each test."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -46,9 +44,7 @@ class Supabase:
     def server(
         self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
     ) -> None:
-        """Creates a foreign server and a user mapping of role postgres, with the password in
-        Vault.
-        """
+        """Creates a foreign server, and a user mapping of role postgres with a secret in Vault."""
         listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
         self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
         self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
@@ -134,8 +130,9 @@ class Supabase:
         )
 
     def _tables(self) -> set[str]:
-        """Returns all tables outside of system schemas; the tables that a test creates are dropped
-        after it.
+        """Returns all tables outside of system schemas.
+
+        A test's own tables are dropped after it.
         """
         schemas = "nspname not like 'pg\\_%' and nspname <> 'information_schema'"
         tables = (

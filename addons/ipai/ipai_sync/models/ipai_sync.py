@@ -69,8 +69,7 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def export(self, model, domain, fields, limit=None):
-        """Return the result of ``search_read`` on ``model``, by ascending id, as a compressed
-        string.
+        """Return the result of ``search_read`` by ascending id, as a compressed string.
 
         ``fields`` are field names; ``id`` is always first. ``wire.py`` defines the format. Access
         rights, record rules, language and companies are those of the caller and the context.
@@ -190,9 +189,7 @@ class IpaiSync(models.AbstractModel):
         return self._read_page(records, names, list(copied), columns, copied)
 
     def _read_page(self, records, names, ids, columns=(), copied=None):
-        """Return a page with the results of ``read``, except for ``columns`` with the cells
-        ``copied``.
-        """
+        """Return a page of ``read``, in which ``copied`` has the cells of ``columns``."""
         # `read` always returns the id. It is not named, because users may read additional fields of
         # their own user only if the id is not requested.
         to_read = [name for name in names if name not in columns and name != "id"]
