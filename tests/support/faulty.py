@@ -123,12 +123,12 @@ class Exchange:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             step = min(0.02, max(deadline - time.monotonic(), 0))
-            if self.server.ending.is_set() or _is_gone(self.handler.connection, step):
+            if self.server.ending.is_set() or _is_disconnected(self.handler.connection, step):
                 return False
         return True
 
 
-def _is_gone(connection: socket.socket, seconds: float) -> bool:
+def _is_disconnected(connection: socket.socket, seconds: float) -> bool:
     readable, _, _ = select.select([connection], [], [], seconds)
     # More data would be a second request, which no client sends. The method of the class is called
     # because TLS sockets do not support MSG_PEEK.

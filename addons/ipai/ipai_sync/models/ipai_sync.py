@@ -31,11 +31,11 @@ _TEXT = dict.fromkeys((TEXT, VARCHAR), "%s")
 _ID = dict.fromkeys((INT2, INT4, INT8), "%s")
 # NULL reads as 0. So does -0.0, because Python considers it unset; numeric has no -0.0.
 _NUMBER = {FLOAT8: "COALESCE(NULLIF(%s, 0), 0)", NUMERIC: "COALESCE((%s)::float8, 0)"}
-# Python formats years outside of four digits differently, or cannot hold them. The cast to integer
+# Python formats years without four digits differently, or cannot hold them. The cast to integer
 # fails for such values, and the page is then read with `read`.
-_MOMENT = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
-_DATE = _MOMENT.format(value="%s", type="date")
-_DATETIME = _MOMENT.format(value="date_trunc('second', %s)", type="timestamp")
+_IN_RANGE = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
+_DATE = _IN_RANGE.format(value="%s", type="date")
+_DATETIME = _IN_RANGE.format(value="date_trunc('second', %s)", type="timestamp")
 
 # The SQL that converts a field's column to the value that `read` returns. The keys are the field's
 # class (not a subclass, which may read differently) and the column's type, which can be any type in
