@@ -315,12 +315,12 @@ def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     # This file contains the settings, so it is part of the key.
     key = paths.digest(key, Path(__file__))
 
-    def make_anew() -> None:
+    def rebuild() -> None:
         folder.mkdir(parents=True)
         shutil.chown(folder, shell.SERVICE_USER)
         make(folder / "data")
 
-    setup.rebuild_if_changed(folder, key, make_anew)
+    setup.rebuild_if_changed(folder, key, rebuild)
     return folder / "data"
 
 

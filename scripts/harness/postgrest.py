@@ -27,7 +27,7 @@ from .postgres import Cluster
 
 #: The path prefix of the REST API in a Supabase project.
 PREFIX = "/rest/v1"
-_SECRET = "the secret of a throw-away cluster, as long as it must be"
+_SECRET = "the secret of a temporary cluster, long enough for HS256"
 
 
 class PostgREST:

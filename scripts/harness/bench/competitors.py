@@ -128,7 +128,7 @@ class Floor(Competitor):
     """Fetches the pages that ipai_sync requests, and discards them."""
 
     name = "floor"
-    title = "(c) Odoo's answers thrown away"
+    title = "(c) Odoo's responses, discarded"
     syncs = False
 
     def __init__(self, world: World) -> None:
