@@ -58,7 +58,7 @@ STALLS = {
     "no answer": Stall(lambda erp: erp.on("search_read", never_respond), _asked),
     "an answer byte by byte": Stall(lambda erp: erp.on("search_read", trickling), _asked),
     "no answer in the TLS handshake": Stall(
-        lambda erp: setattr(erp, "deaf", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
+        lambda erp: setattr(erp, "unresponsive", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
     ),
     # The refusal is over, so that the sync pauses before it asks again.
     "a pause before a retry": Stall(

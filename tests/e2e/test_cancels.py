@@ -113,7 +113,9 @@ def phases(unreachable: str) -> list[Phase]:
     return [
         # Nothing tells when it began to connect; before that, the end would find it waiting as well.
         Phase("connect", lambda erp: None, lambda rig: FETCHER in Resources.of(rig.pid).threads, lambda erp: unreachable),
-        Phase("TLS handshake", lambda erp: setattr(erp, "deaf", True), lambda rig: rig.erp.connections > 0, lambda erp: erp.https_url),
+        Phase(
+            "TLS handshake", lambda erp: setattr(erp, "unresponsive", True), lambda rig: rig.erp.connections > 0, lambda erp: erp.https_url
+        ),
         Phase("headers", lambda erp: erp.on("search_read", never_respond), _asked),
         Phase("body", lambda erp: erp.on("search_read", trickling), _asked),
         Phase("decode", _let_decode, lambda rig: _LARGE.times > 0, records=MANY),
