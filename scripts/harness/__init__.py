@@ -15,6 +15,7 @@ project's cache, a temporary folder and Debian's own packages.
     install    builds and installs ipai_sync for a Postgres of the user
     tap        the pgTAP tests
     postgrest  a real PostgREST, and scripts that use supabase-js
+    pg_cron    pg_cron 1.6 for the demo
     odoo       a real Odoo
     bench      the benchmark
 """

@@ -45,7 +45,6 @@ class PinnedFile:
 
     def fetch(self, into: Path) -> Path:
         """Fetches the file, independent of the mirror's index."""
-        shell.log_progress(f"The mirror lacks a file of its index: using {self.path} instead")
         target = into / self.path.rpartition("/")[2]
         digest = hashlib.sha256()
         with urllib.request.urlopen(f"{mirror().rstrip('/')}/pool/{self.path}", timeout=600) as answer, open(target, "wb") as file:
@@ -95,6 +94,7 @@ class Suite:
         try:
             shell.run([*self._apt, *command], cwd=into, capture=True)
         except shell.CommandFailed as failure:
+            shell.log_progress(f"The mirror lacks a file of its index: using {pinned.path} instead")
             try:
                 return pinned.fetch(into)
             except (urllib.error.URLError, TimeoutError) as error:

@@ -360,8 +360,8 @@ def supabase_cluster(
     auto_expose: with the default grants on `public` of projects created before May 2026
     """
     supabase: dict[str, object] = {"wal_level": "logical"}
-    has_cron = (installation.pkglibdir / "pg_cron.so").exists()
-    if has_cron:
+    cron = installation.extension_dir / "pg_cron.control"
+    if cron.exists():
         supabase |= {
             "shared_preload_libraries": "pg_cron",
             "cron.database_name": "postgres",
@@ -376,7 +376,7 @@ def supabase_cluster(
             cluster.psql_file(FIXTURE, auto_expose=exposed)
             save_template(cluster, data)
 
-    kind = f"supabase-{installation.major}-expose-{exposed}{'-cron' if has_cron else ''}"
+    kind = f"supabase-{installation.major}-expose-{exposed}{f'-{paths.digest(cron)}' if cron.exists() else ''}"
     ready = template(kind, paths.digest(installation.build, FIXTURE), apply_fixture)
     with Cluster(installation, superuser="supabase_admin", settings={**supabase, **(settings or {})}, template=ready) as cluster:
         yield cluster
