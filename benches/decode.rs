@@ -1,12 +1,14 @@
-//! The decoder alone, from the answer's bytes to typed columns, beside the bare events of the XML reader that it stands on.
-//! In processor time, which is the same on a busy machine. `scripts/bench` adds Python's xmlrpc.client.
+//! Measures the decoder, from bytes to typed columns, and compares it with the bare XML reader.
+//!
+//! The figures are processor time, which does not depend on the machine's load. `scripts/bench`
+//! adds Python's xmlrpc.client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use ipai_mirror::{sample_metrics, Mirror, Page, PageBuilder};
-use ipai_odoo::Scope;
 use ipai_odoo::xmlrpc::{decode_rows, Limits};
+use ipai_odoo::Scope;
 use quick_xml::events::Event;
 use quick_xml::Reader;
 use std::hint::black_box;
@@ -17,8 +19,10 @@ const ROWS: usize = 5_000;
 const ROW: &str = "<value><struct>";
 const END: &str = "</data>";
 
-/// A page as a sync reads it, of 5,000 rows of a real Odoo 19. Those were recorded from the module's export, which calls the id `odoo_id`
-/// and has an order of its own.
+/// Returns a page of 5,000 rows of a real Odoo 19, in the form that a sync reads.
+///
+/// The rows were recorded from the module's export, which names the id `odoo_id` and has another
+/// order.
 fn page() -> String {
     let recorded =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/odoo19/export_to_supabase_payload_5000.xml");
@@ -50,7 +54,7 @@ fn mirror() -> Mirror {
         fields: sample_metrics::fields(),
         drift: Vec::new(),
         constants: Vec::new(),
-        // The export does not have it.
+        // The export does not contain it.
         has_write_date: false,
         page_size: 5_000,
         max_delete_ratio: 0.2,
@@ -64,7 +68,7 @@ fn columns(body: &[u8], mirror: &Mirror) -> Page {
     page.finish()
 }
 
-/// Configured as the decoder configures it.
+/// Reads all XML events, with the decoder's own configuration of the reader.
 fn events(body: &[u8]) -> usize {
     let mut reader = Reader::from_reader(body);
     reader.config_mut().expand_empty_elements = true;
@@ -75,13 +79,13 @@ fn events(body: &[u8]) -> usize {
     events
 }
 
-/// The time that this process was on a processor.
+/// Processor time of this process.
 struct ProcessorTime(WallTime);
 
 impl ProcessorTime {
     fn now() -> Duration {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: it writes the structure that it is given, and nothing else.
+        // SAFETY: clock_gettime writes only to the structure that it receives.
         let status = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
         assert_eq!(status, 0);
         Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
@@ -121,7 +125,7 @@ fn decode(criterion: &mut Criterion<ProcessorTime>) {
     let (page, mirror) = (page(), mirror());
     let body = page.as_bytes();
     assert_eq!(columns(body, &mirror).len(), ROWS);
-    // The same bytes, for Python.
+    // scripts/bench decodes the same bytes in Python.
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("decode-page.xml"), body).unwrap();
 
     let mut group = criterion.benchmark_group("decode");

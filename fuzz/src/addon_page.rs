@@ -1,9 +1,9 @@
-//! Any text as a page of the addon, and now and then any bytes in its place.
+//! Fuzzes pages of the addon: arbitrary text in a valid envelope, or arbitrary bytes instead.
 
-use super::{check, client, mirror, shown};
-use base64::prelude::{BASE64_STANDARD, Engine};
-use flate2::Compression;
+use super::{check_error, check_page, client, mirror};
+use base64::prelude::{Engine, BASE64_STANDARD};
 use flate2::write::ZlibEncoder;
+use flate2::Compression;
 use ipai_mirror::PageBuilder;
 use ipai_odoo::Wanted;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub fn run(data: &[u8]) {
     };
     let page = PageBuilder::new(&mirror, 0, 1_000);
     match client(body.into_bytes()).export(&mirror.scope, &fields, &wanted, page) {
-        Ok(page) => check(&page.finish()),
-        Err(error) => shown(&error),
+        Ok(page) => check_page(&page.finish()),
+        Err(error) => check_error(&error),
     }
 }

@@ -1,8 +1,8 @@
-//! Any body as Odoo's answer: the tree, the ids and the rows do not contradict each other.
+//! Fuzzes responses of Odoo: the decoders of trees, ids and rows must agree.
 
-use super::{check, mirror, shown};
+use super::{check_error, check_page, mirror};
 use ipai_mirror::PageBuilder;
-use ipai_odoo::xmlrpc::{Limits, decode, decode_ids, decode_rows};
+use ipai_odoo::xmlrpc::{decode, decode_ids, decode_rows, Limits};
 
 pub fn run(body: &[u8]) {
     let limits = Limits::default();
@@ -12,7 +12,7 @@ pub fn run(body: &[u8]) {
     let mut page = PageBuilder::new(&mirror, 0, 1_000);
     let rows = decode_rows(body, &limits, &mut page);
     if let Err(error) = &tree {
-        shown(error);
+        check_error(error);
         assert!(ids.is_err() && rows.is_err());
     }
     if let (Ok(Ok(tree)), Ok(Ok(ids))) = (&tree, &ids) {
@@ -21,11 +21,11 @@ pub fn run(body: &[u8]) {
     match rows {
         Ok(Ok(())) => {
             let page = page.finish();
-            check(&page);
+            check_page(&page);
             let tree = tree.unwrap().unwrap();
             assert_eq!(tree.as_array().map(|rows| rows.len()), Some(page.len()));
         }
         Ok(Err(_)) => {}
-        Err(error) => shown(&error),
+        Err(error) => check_error(&error),
     }
 }

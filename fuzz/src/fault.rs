@@ -1,6 +1,8 @@
-//! Any fault of Odoo becomes an error that can be shown: a code and a text from the fuzzer, or the whole body.
+//! Fuzzes faults of Odoo, which must become errors that can be shown to users.
+//!
+//! The input is the code and the text of a fault, or a whole body.
 
-use super::{PASSWORD, client, shown};
+use super::{check_error, client, PASSWORD};
 use ipai_odoo::Safety;
 
 pub fn run(data: &[u8]) {
@@ -27,6 +29,6 @@ pub fn run(data: &[u8]) {
         }
     };
     if let Err(error) = client(body).call("a.model", "search_count", Vec::new(), Vec::new(), Safety::Harmless) {
-        shown(&error);
+        check_error(&error);
     }
 }

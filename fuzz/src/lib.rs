@@ -1,5 +1,7 @@
-//! What is fuzzed: each module has a function `run` that takes any bytes. `fuzz_targets` calls it with what libFuzzer finds,
-//! `tests/fuzz_inputs.rs` with recorded and damaged inputs.
+//! Defines the fuzz targets: each module has a function `run` that accepts arbitrary bytes.
+//!
+//! libFuzzer calls it through `fuzz_targets`. `tests/fuzz_inputs.rs` calls it with recorded and
+//! damaged inputs.
 
 pub mod addon_page;
 pub mod answer;
@@ -13,10 +15,10 @@ use ipai_odoo::secret::Secret;
 use ipai_odoo::{Account, Addon, Client, Failure, Reply, Scope, ServerInfo, Transport};
 use std::time::Duration;
 
-/// Must never be seen in an error.
+/// Must not appear in any error.
 pub const PASSWORD: &str = "pa55w0rd-of-the-fuzzer";
 
-/// A field `f0`, `f1` ... for each kind.
+/// A mirror with a field `f0`, `f1` ... of each kind.
 pub fn mirror(has_write_date: bool) -> Mirror {
     let field = |(n, kind): (usize, &Kind)| FieldMap {
         field: format!("f{n}"),
@@ -50,14 +52,14 @@ pub fn scope() -> Scope {
     }
 }
 
-/// What must hold of every page, however it came.
-pub fn check(page: &Page) {
+/// Checks the invariants of a page.
+pub fn check_page(page: &Page) {
     assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]));
     assert!(page.columns.iter().all(|column| column.len() == page.ids.len()));
     assert!(page.newest.is_none_or(|newest| page.ids.contains(&newest.id)));
 }
 
-/// Answers every request with the same body.
+/// A transport that answers every request with the same body.
 pub struct Canned(pub Vec<u8>);
 
 impl Transport for Canned {
@@ -87,8 +89,8 @@ pub fn client(body: Vec<u8>) -> Client<Canned> {
     Client::new(Canned(body), account, Policy::SYNC, known, Default::default())
 }
 
-/// An error is shown to people: it holds no secret, and says something.
-pub fn shown(error: &ipai_odoo::error::Error) {
+/// Checks that an error can be shown to users: it contains no secret and is not empty.
+pub fn check_error(error: &ipai_odoo::error::Error) {
     let text = format!("{error} {:?} {:?} {error:?}", error.detail(), error.hint());
     assert!(!text.contains(PASSWORD), "{text}");
     assert!(!error.to_string().is_empty());

@@ -1,6 +1,6 @@
-//! Any options of a foreign server or a user mapping, one per line: `name=value`.
+//! Fuzzes options of foreign servers and user mappings, as lines `name=value`.
 
-use super::{PASSWORD, shown};
+use super::{check_error, PASSWORD};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions};
 
 pub fn run(data: &[u8]) {
@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
     let pairs: Vec<Pair> = text.lines().filter_map(pair).collect();
     match ServerOptions::parse(&pairs) {
         Ok(options) => assert!(options.endpoint.url.username().is_empty() && options.endpoint.url.password().is_none()),
-        Err(error) => shown(&error),
+        Err(error) => check_error(&error),
     }
     let secret = [
         ("user".to_owned(), "u".to_owned()),
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     for pairs in [&pairs, &with_secret] {
         match UserOptions::parse(pairs) {
             Ok(options) => assert!(!format!("{options:?}").contains(PASSWORD)),
-            Err(error) => shown(&error),
+            Err(error) => check_error(&error),
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Any value for any kind of column: taken, or refused with model, id and field.
+//! Fuzzes the conversion of values to columns of every kind.
+//!
+//! A value is either accepted, or refused with model, id and field.
 
-use super::{check, mirror, shown};
+use super::{check_error, check_page, mirror};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use ipai_mirror::PageBuilder;
 use ipai_odoo::error::Error;
@@ -50,10 +52,10 @@ pub fn run(data: &[u8]) {
         page.value(column, value.into()).unwrap();
     }
     match page.end_row() {
-        Ok(()) => check(&page.finish()),
+        Ok(()) => check_page(&page.finish()),
         Err(error) => {
             assert!(matches!(error, Error::Value { id: 7, .. }), "{error:?}");
-            shown(&error);
+            check_error(&error);
         }
     }
 }

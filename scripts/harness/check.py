@@ -1,4 +1,4 @@
-"""Format, lint, types and line lengths of everything; what `scripts/check` runs."""
+"""Checks format, lint, types and line lengths of everything; `scripts/check` runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the benchmark of the decoder", ["cargo", "fmt", "--check", "--manifest-path", "benches/Cargo.toml"], {}),
         (
-            # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
+            # Includes the code that is compiled only for Postgres or only for tests.
             "lint of the Rust code",
             ["cargo", "clippy", "-q", "--workspace", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
             extension.environment(pg15),
@@ -32,7 +32,7 @@ def main() -> int:
         ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),
     ]
     for what, command, env in steps:
-        shell.say(f"Checking the {what}")
+        shell.log_progress(f"Checking the {what}")
         if shell.run(command, cwd=paths.PROJECT, env=env, check=False).returncode != 0:
             failed.append(what)
     for what in failed:

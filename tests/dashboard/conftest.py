@@ -17,7 +17,7 @@ from harness.dashboard import Dashboard
 from harness.odoo import Odoo
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
-from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Company, Realtime
+from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, Company, FakeRealtime
 
 # A slow machine is not an error of the page.
 expect.set_options(timeout=15_000)
@@ -42,10 +42,10 @@ def api(database: Cluster) -> Iterator[PostgREST]:
 @pytest.fixture(scope="session")
 def users(api: PostgREST) -> list[dict[str, str]]:
     return [
-        dashboard.user(api, ANA, brands=[7]),
-        dashboard.user(api, BEN, brands=[8]),
-        dashboard.user(api, CARLA, brands="*", stores="*"),
-        dashboard.user(api, NOBODY),
+        dashboard.demo_user(api, ANA, brands=[7]),
+        dashboard.demo_user(api, BEN, brands=[8]),
+        dashboard.demo_user(api, CARLA, brands="*", stores="*"),
+        dashboard.demo_user(api, NORA),
     ]
 
 
@@ -74,7 +74,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
-    def open_page(url: str, realtime: Realtime | None = None, **options: Any) -> Page:
+    def open_page(url: str, realtime: FakeRealtime | None = None, **options: Any) -> Page:
         settings = {"locale": "en-PH", "timezone_id": "Asia/Manila", "viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
         context = browser.new_context(**{**settings, **options})
         contexts.append(context)

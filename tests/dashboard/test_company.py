@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from harness import paths
 from harness.dashboard import Dashboard
 from harness.odoo import MODEL
-from support.dashboard import Company, Realtime
+from support.dashboard import Company, FakeRealtime
 
 IMAGES = paths.PROJECT / "docs/images"
 Visit = Callable[..., Page]
@@ -128,7 +128,7 @@ def test_each_page_shows_data(visit: Visit, company: Company, name: str) -> None
     user, address, options = PICTURES[name]
     settings = {key: value for key, value in company.site.config.items() if key != "pollSeconds"}
     with Dashboard(company.api, settings) as site:
-        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=Realtime(), **options)
+        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=FakeRealtime(), **options)
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
         page.wait_for_load_state("networkidle")
         expect(page.locator('[aria-label^="Loading"]')).to_have_count(0)

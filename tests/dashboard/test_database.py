@@ -170,7 +170,7 @@ def test_the_page_shows_metrics_without_the_extension(extension_pg: Installation
         dashboard.fill_mirror(cluster, stores=4, days=3)
         with (
             PostgREST(cluster) as api,
-            Dashboard(api, {"demoUsers": [dashboard.user(api, "Carla", brands="*")], "realtime": False}) as site,
+            Dashboard(api, {"demoUsers": [dashboard.demo_user(api, "Carla", brands="*")], "realtime": False}) as site,
         ):
             page = visit(site.url)
             expect(page.get_by_text("24 metrics")).to_be_visible()

@@ -17,7 +17,7 @@ from harness import dashboard, paths
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
 from harness.postgrest import PREFIX, PostgREST
-from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
+from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, FakeRealtime
 
 AXE = dashboard.APP / "node_modules/axe-core/axe.min.js"
 #: The rows of one metric for one of the four brands.
@@ -85,7 +85,7 @@ def test_each_tenant_sees_its_own_metrics(visit: Visit, site: Dashboard, databas
 
 def test_a_user_without_a_brand_sees_no_metrics(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
-    become(page, NOBODY)
+    become(page, NORA)
     expect(page.get_by_text("No metrics yet")).to_be_visible()
     page.goto(f"{site.url}#/metric/STORE_SALES")
     expect(page.get_by_text("No such metric")).to_be_visible()
@@ -650,7 +650,7 @@ def test_unknown_units_and_dates_are_shown(visit: Visit, site: Dashboard) -> Non
 def test_a_change_reported_by_realtime_appears_at_once(
     visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster
 ) -> None:
-    realtime = Realtime()
+    realtime = FakeRealtime()
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600}) as site:
         page = visit(site.url, realtime=realtime)
         expect(page.locator('[data-live="realtime"]')).to_have_text("Live")
@@ -669,7 +669,7 @@ def test_a_change_reported_by_realtime_appears_at_once(
 
 def test_a_failed_request_is_retried_while_realtime_is_connected(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 1}) as site:
-        page = visit(site.url, realtime=Realtime())
+        page = visit(site.url, realtime=FakeRealtime())
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
         expect(card(page, "STORE_SALES")).to_be_visible()
         page.route("**/rpc/metrics_overview*", lambda route: route.abort("connectionrefused"))

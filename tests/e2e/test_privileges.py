@@ -23,8 +23,8 @@ from psycopg.rows import dict_row
 
 from harness import paths, postgres
 from harness.postgres import Installation
-from support.definitions import ScriptedOdoo, answering, execute
-from support.faulty import MODEL, Request, fault, metric
+from support.definitions import ScriptedOdoo, execute
+from support.faulty import MODEL, Request, fault, metric, returning
 from support.sessions import Connection
 from support.supabase import Supabase
 
@@ -563,7 +563,7 @@ def run_all(session: Connection, statements: list[str]) -> None:
 @pytest.mark.parametrize("user", ["postgres", "supabase_admin"])
 def test_what_a_hostile_user_plants_in_public_is_never_called(planted: Supabase, path: str, user: str) -> None:
     with ScriptedOdoo([metric(number) for number in range(1, 6)]) as odoo:
-        odoo.on("action", answering(7))
+        odoo.on("action", returning(7))
         planted.server(odoo.url)
         planted.cluster.psql(f"create schema own authorization {user}")
         statements = [line.strip() for line in CALLS.strip().splitlines()]

@@ -291,7 +291,7 @@ def test_a_run_that_fails_later_sends_the_pages_it_kept(mirrored: Supabase, erp:
     with pytest.raises(psycopg.Error):
         mirrored.rows("call ipai.run_sync('sample_metrics', 'full')")
     assert odoo_ids(slot.changes()) == [("update", odoo_id) for odoo_id in range(1, 11)]
-    erp.heal()
+    erp.clear_faults()
     mirrored.run("'sample_metrics', 'full'")
     assert odoo_ids(slot.changes()) == [("update", odoo_id) for odoo_id in range(11, 26)]
 

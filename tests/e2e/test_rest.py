@@ -20,7 +20,7 @@ import pytest
 
 from harness import paths, shell
 from harness.postgrest import PREFIX, PostgREST, run_script
-from support.faulty import FaultyOdoo, Record, fault, metric, silent
+from support.faulty import FaultyOdoo, Record, fault, metric, never_respond
 from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "docs/how-to/dashboard-queries.md"
@@ -469,7 +469,7 @@ def test_errors_arrive_with_message_and_hint(service: Caller, erp: FaultyOdoo, m
 
     erp.on("search_read", fault(4, "Sorry, you are not allowed to access this"))
     failed(403, "42501", "not allowed")
-    erp.heal()
+    erp.clear_faults()
     erp.password = "changed"
     failed(403, "28P01", "Odoo authentication failed")
     mirrored.rows("revoke usage on foreign server odoo from service_role")
@@ -545,7 +545,7 @@ def test_a_sync_may_take_longer_than_other_calls(supabase: Supabase, service: Ca
         # Other functions are cut.
         erp.on("search_count", _Later(1.0))
         assert caller("POST", "/rpc/refresh_counts", {"mirror": "sample_metrics"}).problem == (500, "57014")
-    erp.heal()
+    erp.clear_faults()
 
 
 class _Later:
@@ -576,7 +576,7 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
         erp.requests.clear()
         for _ in range(3):
             erp.on("search_read", lambda exchange: exchange.send(200, {}, exchange.answer()), times=1)
-        erp.on("search_read", silent)
+        erp.on("search_read", never_respond)
         answer = caller("POST", f"/rpc/{name}", arguments)
         assert answer.problem == (500, "57014")
         assert json.loads(answer.text)["message"] == "canceling statement due to statement timeout"
@@ -585,7 +585,7 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
         assert supabase.rows("select * from ipai.run_log order by run") == runs
         # Nothing waits any more, and nothing is locked.
         shell.wait_until(lambda: erp.connections == 0, "the request given up", seconds=2)
-        erp.heal()
+        erp.clear_faults()
         (report,) = caller("POST", f"/rpc/{name}", arguments).rows
         assert (report["updated"], report["deleted"], report["delta"]) == (40, 8, 0)
     assert [row["odoo_id"] for row in supabase.mirror("odoo_id")] == ids(erp.records)

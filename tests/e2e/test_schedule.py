@@ -61,8 +61,8 @@ def minute(_supabase: Supabase, odoo: Odoo) -> Minute:
             supabase.server(slow.url, name="slow")
             supabase.register()
             supabase.run()
-            supabase.another_mirror("failing", server="failing")
-            supabase.another_mirror("once", server="slow")
+            supabase.add_mirror("failing", server="failing")
+            supabase.add_mirror("once", server="slow")
             # Six seconds, in which pg_cron sees that the job is gone.
             supabase.rows("update ipai.mirrors set page_size = 1 where name = 'once'")
             created = odoo.rpc(MODEL, "create", {"name": "Picked up by itself", "code": "CRON", "value": 1, "unit": "count"})
@@ -164,7 +164,7 @@ def test_a_schedule_is_kept_with_its_mirror(supabase: Supabase, erp: FaultyOdoo)
         with connection.transaction():
             connection.execute("select ipai.schedule_sync('sample_metrics', %s)", [schedule])
             assert connection.execute(KEPT).fetchall() == [{"mirror": "sample_metrics", "schedule": schedule, "now": True}]
-    supabase.another_mirror("other")
+    supabase.add_mirror("other")
     supabase.rows("select ipai.schedule_sync('other', '@weekly'), ipai.unschedule_sync('sample_metrics')")
     assert supabase.rows(KEPT) == [
         {"mirror": "other", "schedule": "@weekly", "now": False},
@@ -186,7 +186,7 @@ def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> N
     """After a restore: pg_cron's jobs are not in the dump."""
     supabase.register()
     for name in ("it''s", "unscheduled"):
-        supabase.another_mirror(name.replace("'", ""))
+        supabase.add_mirror(name.replace("'", ""))
     supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'its'")
     supabase.rows("select ipai.schedule_sync('sample_metrics', '7 3 * * *'), ipai.schedule_sync('it''s', '@daily')")
     jobs = supabase.rows(JOBS)
@@ -215,7 +215,7 @@ def test_schedules_belong_to_whoever_made_them(supabase: Supabase, erp: FaultyOd
 
 def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("a_first")
+    supabase.add_mirror("a_first")
     supabase.rows("select ipai.schedule_sync(name, '@daily') from ipai.mirrors")
     supabase.rows("select cron.unschedule(jobid) from cron.job")
     supabase.rows("update ipai.mirrors set schedule = 'never' where name = 'a_first'")
@@ -240,7 +240,7 @@ def test_a_run_when_the_server_starts_is_never_due(supabase: Supabase, erp: Faul
 
 def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("other")
+    supabase.add_mirror("other")
     supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'other'")
     supabase.rows("select ipai.schedule_sync('sample_metrics', '* * * * *'), ipai.schedule_sync('it''s', '@hourly')")
     jobs = {row["jobname"]: row["command"] for row in supabase.rows(JOBS)}

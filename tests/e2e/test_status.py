@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.faulty import Exchange, FaultyOdoo, held, metric, recorded, silent, well
-from support.sessions import PROMPT, Connection, error_of, running
+from support.faulty import Exchange, FaultyOdoo, blocked_until, metric, never_respond, recorded, respond_normally
+from support.sessions import PROMPT_SECONDS, Connection, running_statement, statement_error
 from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
@@ -104,9 +104,9 @@ def test_a_mirror_that_is_well(mirrored: Supabase) -> None:
 def test_a_run_under_way_shows_how_far_it_is(registered: Supabase, erp: FaultyOdoo) -> None:
     set_option(registered, page_size=1)
     gate = threading.Event()
-    erp.on("search_read", well, times=2)
-    erp.on("search_read", held(gate))
-    with running(registered, registered.connect(), CALL) as call:
+    erp.on("search_read", respond_normally, times=2)
+    erp.on("search_read", blocked_until(gate))
+    with running_statement(registered, registered.connect(), CALL) as call:
         shell.wait_until(lambda: status(registered)["progress"] == "2 of 4 records, 50 %", "two pages", seconds=10, every=0.02)
         row = status(registered)
         assert (row["state"], row["run"], row["last_success"]) == ("running", registered.last_run()["run"], None)
@@ -156,7 +156,7 @@ def test_failed_runs_are_an_alert_until_one_succeeds(mirrored: Supabase, erp: Fa
     assert (told["severity"], told["since"]) == (1, first["finished_at"])
     assert told["message"] == f"the last 2 runs failed; last error: {second['message']}"
     assert (second["hint"] or "") in told["hint"]
-    erp.heal()
+    erp.clear_faults()
     mirrored.run()
     row = status(mirrored)
     assert (row["state"], row["failures"], row["failing_since"], row["last_error"], row["last_sqlstate"], row["last_error_at"]) == (
@@ -181,11 +181,11 @@ def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: S
     erp.on("search_read", DENIED, times=1)
     failed = fail(mirrored)
     erp.requests.clear()
-    erp.on("search_read", silent, times=1)
-    with running(mirrored, mirrored.connect(), CALL) as call:
+    erp.on("search_read", never_respond, times=1)
+    with running_statement(mirrored, mirrored.connect(), CALL) as call:
         shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
         mirrored.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
-        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
+        assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
     assert mirrored.last_run()["state"] == "cancelled"
     row = status(mirrored)
     assert (row["state"], row["failures"], row["last_failed_run"]) == ("failing", 1, failed["run"])
@@ -198,12 +198,12 @@ def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: S
 
 def test_a_killed_run_has_failed(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.requests.clear()
-    erp.on("search_read", silent, times=1)
-    with running(mirrored, mirrored.connect(), CALL) as call:
+    erp.on("search_read", never_respond, times=1)
+    with running_statement(mirrored, mirrored.connect(), CALL) as call:
         shell.wait_until(lambda: erp.received("search_read"), "the run waiting for Odoo", seconds=10, every=0.02)
         mirrored.rows("select pg_terminate_backend(pid) from ipai.run_log where state = 'running'")
-        call.exception(timeout=PROMPT)
-    shell.wait_until(lambda: status(mirrored)["state"] == "failing", "the end of the session", seconds=PROMPT, every=0.02)
+        call.exception(timeout=PROMPT_SECONDS)
+    shell.wait_until(lambda: status(mirrored)["state"] == "failing", "the end of the session", seconds=PROMPT_SECONDS, every=0.02)
     row, run = status(mirrored), mirrored.last_run()
     assert run["state"] == "dead"
     assert (row["failures"], row["last_failed_run"], row["last_sqlstate"], row["last_error_at"]) == (1, run["run"], None, run["started_at"])
@@ -299,8 +299,8 @@ def test_neither_without_a_schedule_nor_while_it_runs_is_a_mirror_late(mirrored:
     age(mirrored, "367 days")
     assert status(mirrored)["late"]
     gate = threading.Event()
-    erp.on("search_read", held(gate))
-    with running(mirrored, mirrored.connect(), CALL) as call:
+    erp.on("search_read", blocked_until(gate))
+    with running_statement(mirrored, mirrored.connect(), CALL) as call:
         shell.wait_until(lambda: status(mirrored)["state"] == "running", "the run", seconds=10, every=0.02)
         assert (status(mirrored)["late"], alerts(mirrored)) == (False, [])
         gate.set()
@@ -316,7 +316,7 @@ def test_neither_without_a_schedule_nor_while_it_runs_is_a_mirror_late(mirrored:
 
 def test_a_schedule_that_is_none_hurts_nobody(mirrored: Supabase) -> None:
     """Whatever somebody wrote into the table: the views show the other mirrors."""
-    mirrored.another_mirror("other")
+    mirrored.add_mirror("other")
     mirrored.rows("update ipai.mirrors set schedule = 'every day', scheduled_at = now() - interval '1 year' where name = 'other'")
     assert (status(mirrored, "other")["next_due"], status(mirrored, "other")["late"]) == (None, False)
     assert alerts(mirrored) == []
@@ -417,8 +417,8 @@ def test_a_mirror_that_nobody_runs_is_an_alert(registered: Supabase, erp: Faulty
     assert "call ipai.run_sync('sample_metrics');" in told["hint"]
     # Another is being brought into step for the first time.
     gate = threading.Event()
-    erp.on("search_read", held(gate))
-    with running(registered, registered.connect(), CALL) as call:
+    erp.on("search_read", blocked_until(gate))
+    with running_statement(registered, registered.connect(), CALL) as call:
         shell.wait_until(lambda: status(registered)["state"] == "running", "the run", seconds=10, every=0.02)
         assert alerts(registered) == []
         gate.set()
@@ -480,7 +480,7 @@ def test_fields_that_are_gone_or_changed_are_an_alert_until_they_are_back(mirror
     assert 'Odoo no longer has field "notes"' in told["message"]
     assert 'field "date" now has type char' in told["message"]
     assert "select * from ipai.refresh_mirror('sample_metrics');" in told["hint"]
-    erp.heal()
+    erp.clear_faults()
     erp.on("fields_get", fields)
     mirrored.run("'sample_metrics', 'full'")
     assert alerts(mirrored) == []
@@ -526,7 +526,7 @@ def test_a_few_rows_say_nothing_about_what_is_usual(registered: Supabase, erp: F
 def test_the_worst_comes_first(mirrored: Supabase) -> None:
     """One mirror has everything at once that can be, others have the rest."""
     for name in ("refused", "never"):
-        mirrored.another_mirror(name)
+        mirrored.add_mirror(name)
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     mirrored.rows(
@@ -583,13 +583,13 @@ def test_a_run_tells_what_it_changes(mirrored: Supabase, erp: FaultyOdoo, listen
     fail(mirrored)
     assert mirrored.row(NOTIFY) == {"changes": 0}
     assert listener.received() == []
-    erp.heal()
+    erp.clear_faults()
     mirrored.run()
     assert listener.received() == [{"raised": [], "cleared": [{"mirror": "sample_metrics", "kind": "failing"}]}]
 
 
 def test_what_only_time_brings_is_told_by_a_call(mirrored: Supabase, listener: Listener) -> None:
-    mirrored.another_mirror("never")
+    mirrored.add_mirror("never")
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     assert mirrored.row(NOTIFY) == {"changes": 2}
@@ -615,7 +615,7 @@ def test_a_sync_in_a_transaction_tells_nothing(mirrored: Supabase, erp: FaultyOd
 
 
 def test_what_is_rolled_back_was_not_told(mirrored: Supabase, listener: Listener) -> None:
-    mirrored.another_mirror("never")
+    mirrored.add_mirror("never")
     age(mirrored, "1 day")
     connection = mirrored.connect()
     with connection.transaction(force_rollback=True):
@@ -627,7 +627,7 @@ def test_what_is_rolled_back_was_not_told(mirrored: Supabase, listener: Listener
 
 def test_a_mirror_that_somebody_works_on_is_told_of_later(mirrored: Supabase, listener: Listener) -> None:
     for name in ("one", "two"):
-        mirrored.another_mirror(name)
+        mirrored.add_mirror(name)
     age(mirrored, "1 day")
     connection = mirrored.connect()
     with connection.transaction():
@@ -720,11 +720,11 @@ def test_cancel_during_the_notification_ends_the_call(mirrored: Supabase, erp: F
     erp.on("search_read", DENIED, times=1)
     with (
         poisoned(mirrored, "perform pg_sleep(30); return new;", POISON["at once"]),
-        running(mirrored, mirrored.connect(), "call ipai.run_sync()") as call,
+        running_statement(mirrored, mirrored.connect(), "call ipai.run_sync()") as call,
     ):
         cancel = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
         shell.wait_until(lambda: mirrored.rows(cancel), "the notification", seconds=10, every=0.02)
-        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
+        assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
     assert mirrored.rows("select mirror, state from ipai.sync_runs where run > 1") == [{"mirror": "sample_metrics", "state": "failed"}]
 
 
@@ -738,7 +738,7 @@ def as_role(supabase: Supabase, role: str) -> Connection:
 
 
 def test_service_role_may_look_and_tell(mirrored: Supabase, listener: Listener) -> None:
-    mirrored.another_mirror("never")
+    mirrored.add_mirror("never")
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     connection = as_role(mirrored, "service_role")

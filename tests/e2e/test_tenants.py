@@ -16,7 +16,7 @@ import pytest
 
 from harness import extension, postgres
 from harness.postgres import Installation
-from support.definitions import ScriptedOdoo, create, execute, refused
+from support.definitions import ScriptedOdoo, create_statement, execute, expect_error
 from support.faulty import Record, metric
 from support.supabase import Supabase
 
@@ -64,7 +64,7 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
 @pytest.fixture
 def sales(supabase: Supabase, erp: ScriptedOdoo) -> Supabase:
     """With the mirror `sales`, filled and not protected yet."""
-    supabase.rows(create("sales", SALES, fields=COLUMNS))
+    supabase.rows(create_statement("sales", SALES, fields=COLUMNS))
     assert supabase.sync("sales")["inserted"] == len(OWNERS)
     return supabase
 
@@ -195,7 +195,7 @@ def test_several_tenants_in_one_table(supabase: Supabase, erp: ScriptedOdoo) -> 
     """The tenant column is a constant of each mirror; protecting one protects the table."""
     for tenant in ("acme", "globex"):
         more = f""", constants => '{{"tenant": "{tenant}", "region": 4}}'"""
-        supabase.rows(create(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
+        supabase.rows(create_statement(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
         supabase.sync(tenant)
     supabase.rows("""select ipai.protect_mirror('acme', '{"tenant": "ipai_tenants"}')""")
 
@@ -418,7 +418,7 @@ WRONG = [
 def test_what_cannot_be_protected_is_refused(sales: Supabase) -> None:
     before = protection(sales)
     for arguments, sqlstate, message in WRONG:
-        found = refused(sales, f"select ipai.protect_mirror({arguments})")
+        found = expect_error(sales, f"select ipai.protect_mirror({arguments})")
         assert (arguments, found.sqlstate) == (arguments, sqlstate)
         assert message in (found.message_primary or "") and found.message_hint
     assert protection(sales) == before
@@ -448,7 +448,7 @@ def test_archived_rows(sales: Supabase) -> None:
 
 
 def test_a_model_that_cannot_be_archived(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    supabase.rows(create("sales", SALES, fields="name,brand_id,write_date"))
+    supabase.rows(create_statement("sales", SALES, fields="name,brand_id,write_date"))
     supabase.sync("sales")
     supabase.rows("""select ipai.protect_mirror('sales', '{"brand_id": "ipai_brand_ids"}')""")
     assert seen(supabase, SALES, json.dumps({"app_metadata": {"ipai_brand_ids": [7]}})) == [1, 2, 4, 7, 8]
@@ -458,7 +458,7 @@ def test_names_that_must_be_quoted(supabase: Supabase, erp: ScriptedOdoo) -> Non
     supabase.rows('create schema "Odd schema"')
     try:
         more = """, columns => '{"brand_id": "The \\"brand\\"", "notes": "é''s"}'"""
-        supabase.rows(create("odd", '"Odd schema"."Sales; drop"', fields="name,brand_id,notes,write_date", more=more))
+        supabase.rows(create_statement("odd", '"Odd schema"."Sales; drop"', fields="name,brand_id,notes,write_date", more=more))
         supabase.sync("odd")
         supabase.rows("""select ipai.protect_mirror('odd', '{"The \\"brand\\"": "a''b", "é''s": "c\\"d"}')""")
         listed = json.dumps({"app_metadata": {"a'b": [7], 'c"d': ["north"]}})
@@ -491,7 +491,7 @@ def test_only_the_owner_protects(sales: Supabase) -> None:
     before = protection(sales)
     sales.cluster.psql(f"alter table {SALES} owner to supabase_admin")
     try:
-        assert refused(sales, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
+        assert expect_error(sales, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
         for role in ("anon", "authenticated", "service_role"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection = sales.connect("authenticator")
@@ -514,7 +514,7 @@ def bare(extension_pg: Installation) -> Iterator[Supabase]:
         cluster.psql("create extension ipai_sync")
         supabase = Supabase(cluster)
         supabase.server(odoo.url)
-        supabase.rows(create("sales", SALES, fields=COLUMNS))
+        supabase.rows(create_statement("sales", SALES, fields=COLUMNS))
         supabase.sync("sales")
         yield supabase
 
@@ -567,14 +567,14 @@ def test_a_function_that_somebody_planted_is_not_used(bare: Supabase, name: str)
     planted = f"create function ipai.{name}(claim text) returns {returns} language sql as 'select null::{returns}'"
     bare.cluster.psql(f"create role mallory login; grant usage, create on schema ipai to mallory; set role mallory; {planted}")
     before = protection(bare)
-    found = refused(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS)
+    found = expect_error(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS)
     assert (found.sqlstate, found.message_primary) == ("42501", f"function ipai.{name}(text) belongs to another role")
     assert found.message_hint
     assert protection(bare) == before
     # One of his own that runs as its owner is none that a policy should call, either.
     bare.cluster.psql(f"drop function ipai.{name}(text)")
     bare.rows(f"{planted} security definer")
-    assert refused(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
+    assert expect_error(bare, "select ipai.protect_mirror('sales', %s)", CLAIMS).sqlstate == "42501"
 
 
 def test_without_supabase_s_roles(extension_pg: Installation) -> None:
@@ -584,6 +584,6 @@ def test_without_supabase_s_roles(extension_pg: Installation) -> None:
             f"create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo');"
             "create user mapping for current_user server odoo options (user 'admin', password 'admin')"
         )
-        cluster.psql(create("sales", SALES, fields=COLUMNS))
+        cluster.psql(create_statement("sales", SALES, fields=COLUMNS))
         with psycopg.connect(cluster.dsn()) as connection, pytest.raises(psycopg.errors.UndefinedObject, match='role "authenticated"'):
             connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])

@@ -9,8 +9,8 @@ import pytest
 
 from harness import extension, paths, postgres, shell
 from harness.postgres import Installation
-from support.faulty import FaultyOdoo, metric, silent
-from support.sessions import running
+from support.faulty import FaultyOdoo, metric, never_respond
+from support.sessions import running_statement
 from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
@@ -40,7 +40,7 @@ def german(extension_pg: Installation) -> Iterator[Supabase]:
 def erp(german: Supabase) -> Iterator[FaultyOdoo]:
     with FaultyOdoo([metric(1)]) as server:
         german.server(server.url)
-        server.on("search_read", silent)
+        server.on("search_read", never_respond)
         yield server
     german.reset()
 
@@ -57,7 +57,7 @@ def test_timeout_fails_the_run_whatever_the_language(german: Supabase, erp: Faul
 
 def test_cancel_is_recorded_as_such_whatever_the_language(german: Supabase, erp: FaultyOdoo) -> None:
     connection = german.connect()
-    with running(german, connection, CALL) as call:
+    with running_statement(german, connection, CALL) as call:
         shell.wait_until(lambda: bool(erp.received("search_read")), "the run waiting for Odoo", seconds=10)
         german.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
         assert isinstance(call.exception(timeout=10), psycopg.errors.QueryCanceled)

@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
 from support import earlier
-from support.definitions import ScriptedOdoo, answering, create, everything, execute, refused
-from support.faulty import Behaviour, FaultyOdoo, closing, cut, metric, silent, status
+from support.definitions import ScriptedOdoo, catalog_snapshot, create_statement, execute, expect_error
+from support.faulty import Behaviour, FaultyOdoo, close_connection, metric, never_respond, returning, status, truncated
 from support.sessions import Connection
 from support.supabase import Supabase
 
@@ -90,7 +90,7 @@ def test_a_table_that_is_only_called_like_pg_crons_is_not_read(cluster: Cluster,
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
         for name in ("m", "n"):
-            execute(plain, create(name, f"public.{name}"))
+            execute(plain, create_statement(name, f"public.{name}"))
         for statement in (
             *("call ipai.run_sync('m')", "call ipai.run_sync()", "select * from ipai.sync_mirror('m')"),
             *("select * from ipai.sync_status", "select * from ipai.sync_alerts", "select ipai.notify_alerts()"),
@@ -98,7 +98,7 @@ def test_a_table_that_is_only_called_like_pg_crons_is_not_read(cluster: Cluster,
         ):
             execute(plain, statement)
             assert (statement, execute(plain, used_by)) == (statement, [])
-        execute(plain, create("m", "public.again"))
+        execute(plain, create_statement("m", "public.again"))
         for call in ("schedule_sync('m', '* * * * *')", "sync_now('m')", "unschedule_sync('m')", "restore_schedules()"):
             found = error_of(plain, f"select * from ipai.{call}")
             assert (call, found.sqlstate, found.message_primary) == (call, "42704", "pg_cron is not installed in this database")
@@ -133,15 +133,15 @@ def test_another_roles_trigger_function_is_not_used(shared: Supabase, erp: Scrip
     plant = f"create function shared.keep_updated_at() returns trigger language plpgsql {definer} as 'begin return new; end'"
     shared.rows(plant, user="mallory")
     shared.rows("grant execute on function shared.keep_updated_at() to public", user="mallory")
-    before = everything(shared)
-    found = refused(shared, create("metrics", "shared.metrics"))
+    before = catalog_snapshot(shared)
+    found = expect_error(shared, create_statement("metrics", "shared.metrics"))
     assert (found.sqlstate, found.message_primary) == ("42501", "function shared.keep_updated_at() belongs to another role")
     assert found.message_hint
-    assert everything(shared) == before
+    assert catalog_snapshot(shared) == before
     # Without it there is one of our own, which the next mirror uses too.
     shared.rows("drop function shared.keep_updated_at()")
     for name in ("metrics", "again"):
-        shared.rows(create(name, f"shared.{name}"))
+        shared.rows(create_statement(name, f"shared.{name}"))
         assert shared.sync(name)["inserted"] == 5
     owners = shared.rows(
         "select proowner::regrole::text as owner from pg_proc where proname = 'keep_updated_at' and pronamespace = 'shared'::regnamespace"
@@ -205,13 +205,15 @@ CALL = "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result"
 
 
 @pytest.mark.parametrize(
-    "behaviour", [closing, cut(lambda body: len(body) // 2), status(502), silent], ids=["closed", "cut", "502", "timeout"]
+    "behaviour",
+    [close_connection, truncated(lambda body: len(body) // 2), status(502), never_respond],
+    ids=["closed", "cut", "502", "timeout"],
 )
 def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supabase, behaviour: Behaviour) -> None:
     with FaultyOdoo() as odoo:
         supabase.server(odoo.url, timeout="1")
         odoo.on("action", behaviour)
-        found = refused(supabase, CALL)
+        found = expect_error(supabase, CALL)
         assert found.sqlstate == "08006" and "Odoo may have carried it out" in (found.message_hint or "")
         assert len(odoo.received("action")) == 1
 
@@ -219,8 +221,8 @@ def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supab
 def test_who_did_not_reach_odoo_is_not_told_to_look(supabase: Supabase) -> None:
     with FaultyOdoo() as odoo:
         supabase.server(odoo.url, timeout="1")
-        odoo.on("authenticate", silent)
-        found = refused(supabase, CALL)
+        odoo.on("authenticate", never_respond)
+        found = expect_error(supabase, CALL)
         assert found.sqlstate == "08006" and "may have" not in (found.message_hint or "")
         assert odoo.received("action") == []
 
@@ -229,7 +231,7 @@ def test_who_did_not_reach_odoo_is_not_told_to_look(supabase: Supabase) -> None:
 def caller(supabase: Supabase) -> Iterator[FaultyOdoo]:
     """An Odoo that role `caller` may call, and nothing else."""
     with FaultyOdoo() as odoo:
-        odoo.on("action", answering(7))
+        odoo.on("action", returning(7))
         supabase.server(odoo.url)
         supabase.cluster.psql("create role caller login")
         supabase.rows("grant usage on schema ipai to caller")

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from harness import postgres, shell
 from harness.postgres import Installation
-from support.definitions import ScriptedOdoo, create, execute
+from support.definitions import ScriptedOdoo, create_statement, execute
 from support.faulty import RECORDED, UID, Request, metric
 from support.sessions import Connection
 from support.supabase import Supabase
@@ -365,7 +365,7 @@ def use(supabase: Supabase, erp: ScriptedOdoo) -> None:
     execute(session, "alter user mapping for postgres server odoo options (set password_secret 'odoo_password')")
     # One that is refused.
     assert problem(session, SET, "elsewhere", PASSWORD).sqlstate == "42704"
-    execute(session, create("another", "ipai.another"))
+    execute(session, create_statement("another", "ipai.another"))
     execute(session, "call ipai.run_sync()")
     execute(session, "select * from ipai.doctor()")
     assert written_in(str(told), PASSWORD, ANOTHER) == []

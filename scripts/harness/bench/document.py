@@ -79,27 +79,27 @@ def text(results: Results, rounds: int) -> str:
 
 
 def _machine() -> dict[str, str]:
-    def told(*command: str | Path) -> str:
+    def output_of(*command: str | Path) -> str:
         return shell.run(command, cwd=paths.PROJECT, capture=True).stdout.strip()
 
     pins = setup.BENCH_REQUIREMENTS.read_text()
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     return {
         "date": datetime.date.today().isoformat(),
-        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {told('git', 'rev-parse', '--short', 'HEAD')}",
+        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {output_of('git', 'rev-parse', '--short', 'HEAD')}",
         "processor": f"{os.cpu_count()} of {field(Path('/proc/cpuinfo').read_text(), 'model name')}",
         "memory": f"{int(field(Path('/proc/meminfo').read_text(), 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
         "system": f"{system}, Linux {platform.release()}",
         "Odoo": odoo.ensure_odoo().version,
         "Postgres": Installation.default().full_version,
-        "PostgREST": told(setup.ensure_node_tools().postgrest, "--version"),
-        "Rust": told("rustc", "--version"),
+        "PostgREST": output_of(setup.ensure_node_tools().postgrest, "--version"),
+        "Rust": output_of("rustc", "--version"),
         "Python": f"{platform.python_version()}, supabase {pinned(pins, 'supabase')}, psycopg {pinned(pins, 'psycopg')}",
     }
 
 
 def field(text: str, name: str) -> str:
-    """The first value of this name in a file of /proc."""
+    """Returns the first value of this name in the text of a file in /proc."""
     match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", text, re.MULTILINE)
     if not match:
         raise ValueError(f"no {name}")
@@ -107,7 +107,7 @@ def field(text: str, name: str) -> str:
 
 
 def pinned(requirements: str, package: str) -> str:
-    """The version of a package in a file of requirements."""
+    """Returns the version of a package in the text of a requirements file."""
     match = re.search(rf"^{re.escape(package)}==(.+)$", requirements, re.MULTILINE)
     if not match:
         raise ValueError(f"no {package}")
