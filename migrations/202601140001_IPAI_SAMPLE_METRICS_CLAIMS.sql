@@ -1,61 +1,105 @@
--- The policy of ipai.ipai_sample_metrics, at the price of its filter: the same rows as before, found faster.
+-- The policy of ipai.ipai_sample_metrics: which rows a signed-in user sees, by the token's claims.
 --
--- A claim's list is a multirange: searched by halving, where an array that is no constant is compared one by one for each row, and copied for
--- each row if it is short. The functions are PL/pgSQL, whose plans a session keeps; SQL functions with settings are planned at each statement.
---
--- Runs as the first migration does, after it; may run again.
+-- Run it after the migration that creates the table, as the same role. It may run again.
 
--- What a user's token says ----------------------------------------------------------------------------------------------------------------
+-- Claims helpers ----------------------------------------------------------------------------------
+--
+-- PostgREST stores the claims of the token in the setting request.jwt.claims. The helpers read
+-- app_metadata only, because users may change user_metadata themselves.
+--     {"app_metadata": {"ipai_brand_ids": [7, 8], "ipai_store_ids": "*"}}
+--
+-- This is the only definition of the helpers. In databases without this migration,
+-- ipai.protect_mirror() creates them, from the generated copy in
+-- sql/core/objects/50_claims_helpers.sql. After a change, generate it again:
+--     UPDATE_GOLDEN=1 scripts/test claims_helpers
+--
+-- They are written in PL/pgSQL because a session keeps its plans. An SQL function with a SET clause
+-- is planned again in each statement.
+
+create or replace function ipai.app_claim(claim text) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- After a transaction has set it locally, the setting is '' and not null in that session.
+  return nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' -> claim;
+exception when others then
+  -- Malformed claims grant nothing, and must not make the query fail.
+  return null;
+end
+$$;
+comment on function ipai.app_claim(text) is
+  'A claim in the app_metadata of the request''s token; null if it is missing or malformed.';
 
 create or replace function ipai.claims_all(claim text) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   claimed jsonb := ipai.app_claim(claim);
 begin
-  -- The type is looked at first: an object with a key "*" is no list.
+  -- Test the type first: an object with a key "*" is no list.
   return coalesce(claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*', false);
 end
 $$;
-comment on function ipai.claims_all(text) is 'Whether the claim is "*", or a list with "*" in it: all';
+comment on function ipai.claims_all(text) is
+  'Whether the claim is "*" or a list that contains "*".';
 
 create or replace function ipai.claimed_id_ranges(claim text) returns int8multirange
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   claimed jsonb := ipai.app_claim(claim);
 begin
-  -- The type is looked at first: an object with a key "*" is no list.
+  -- Test the type first: an object with a key "*" is no list.
   if claimed = '"*"' or jsonb_typeof(claimed) = 'array' and claimed ? '*' then
     return '{(,)}';
   elsif jsonb_typeof(claimed) is distinct from 'array' then
     return '{}';
   end if;
-  -- `case` keeps the order of test and cast: whatever is not a whole number in range is left out. The end of a range is one more.
+  -- `case` keeps the order of test and cast: only whole numbers in range are cast. The upper bound
+  -- of a range is exclusive, so the greatest id is one less than the greatest bigint.
   return coalesce((
-    select range_agg(int8range(id::bigint, id::bigint, '[]')) filter (where id = trunc(id) and id between 1 and 9223372036854775806)
+    select range_agg(int8range(id::bigint, id::bigint, '[]'))
+             filter (where id = trunc(id) and id between 1 and 9223372036854775806)
       from jsonb_array_elements(claimed) as element,
-           lateral (select case jsonb_typeof(element) when 'number' then element::numeric end) as number (id)), '{}');
+           lateral (select case jsonb_typeof(element) when 'number' then element::numeric end)
+             as number (id)), '{}');
 end
 $$;
-comment on function ipai.claimed_id_ranges(text) is 'The ids that the claim lists, as ranges; all for "*", or a list with "*" in it; empty where it is no list';
+comment on function ipai.claimed_id_ranges(text) is
+  'The ids that the claim lists, as ranges; all ids if claims_all; empty if the claim is no list.';
 
--- Who may do what -----------------------------------------------------------------------------------------------------------------------
+create or replace function ipai.claimed_texts(claim text) returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  claimed jsonb := ipai.app_claim(claim);
+begin
+  if jsonb_typeof(claimed) is distinct from 'array' then
+    return '{}';
+  end if;
+  return array(
+    select element #>> '{}' from jsonb_array_elements(claimed) as element
+     where jsonb_typeof(element) = 'string');
+end
+$$;
+comment on function ipai.claimed_texts(text) is
+  'The texts that the claim lists; empty if the claim is no list.';
 
-revoke all on function ipai.claims_all(text), ipai.claimed_id_ranges(text) from public;
+-- Privileges and policy ---------------------------------------------------------------------------
+
+revoke all on function
+  ipai.app_claim(text), ipai.claims_all(text), ipai.claimed_id_ranges(text),
+  ipai.claimed_texts(text)
+from public;
 
 do $$
 begin
-  if to_regrole('service_role') is not null then
-    -- The first migration of 0.1.0 granted it all. A trigger of its own would run as whoever syncs.
-    revoke all on table ipai.ipai_sample_metrics from service_role;
-    grant select, insert, update, delete on table ipai.ipai_sample_metrics to service_role;
-  end if;
-
   if to_regrole('authenticated') is not null then
-    grant execute on function ipai.claims_all(text), ipai.claimed_id_ranges(text) to authenticated;
+    grant execute on function
+      ipai.app_claim(text), ipai.claims_all(text), ipai.claimed_id_ranges(text),
+      ipai.claimed_texts(text)
+    to authenticated;
 
-    -- A row of no brand and no store is for everyone; any other for those whose token lists its brand or its store.
-    -- The sub-selects are evaluated once a statement (InitPlan), not once a row. Postgres's own operator takes any type, so that one of
-    -- just these types, wherever the search path leads, would be preferred.
+    -- Rows without brand and store are visible to every signed-in user; other rows to users whose
+    -- token lists the brand or the store. Each sub-select is evaluated once for each statement (an
+    -- InitPlan), not for each row, and a multirange is searched by bisection. The operator is
+    -- qualified: one in the search path with exactly these types would be preferred.
     drop policy if exists ipai_sample_metrics_tenant on ipai.ipai_sample_metrics;
     create policy ipai_sample_metrics_tenant on ipai.ipai_sample_metrics
       for select to authenticated
@@ -67,7 +111,7 @@ begin
         )
       );
     comment on policy ipai_sample_metrics_tenant on ipai.ipai_sample_metrics is
-      'Rows that are not archived, and of no brand and store or of one that the token lists';
+      'Rows that are not archived and have no brand and store, or one that the token lists.';
   end if;
 end
 $$;

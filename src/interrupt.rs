@@ -1,5 +1,6 @@
 //! Checks for interrupts while the backend waits for Odoo.
 
+use crate::subtransaction;
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 
@@ -14,7 +15,10 @@ unsafe extern "C-unwind" {
 /// # Errors
 /// [`Error::ClientGone`] if the client of the session disconnected.
 pub fn tick() -> Result<()> {
-    pgrx::check_for_interrupts!();
+    subtransaction::guarded(|| {
+        pgrx::check_for_interrupts!();
+        Ok(())
+    })?;
     // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
     // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
     let gone =

@@ -24,22 +24,74 @@ pgrx::pg_module_magic!();
 
 mod sql {
     use pgrx::prelude::*;
-    extension_sql_file!("../sql/10_tables.sql", name = "tables", bootstrap);
-    // What these files name must be there before them: pgrx puts Rust's functions after files that do not say so.
+    // The order of `extension.script()`. The Rust functions come after files that do not require them.
+    extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "core_mirrors", bootstrap);
     extension_sql_file!(
-        "../sql/20_wrapper.sql",
-        name = "wrapper",
-        requires = ["tables", ipai_odoo_validator]
+        "../sql/core/tables/20_run_log.sql",
+        name = "core_run_log",
+        requires = ["core_mirrors"]
     );
     extension_sql_file!(
-        "../sql/30_functions.sql",
-        name = "functions",
+        "../sql/core/tables/30_odoo_logins.sql",
+        name = "core_odoo_logins",
+        requires = ["core_run_log"]
+    );
+    extension_sql_file!(
+        "../sql/extension/once/10_wrapper.sql",
+        name = "extension_wrapper",
+        requires = ["core_odoo_logins"]
+    );
+    extension_sql_file!(
+        "../sql/extension/once/20_dump.sql",
+        name = "extension_dump",
+        requires = ["extension_wrapper"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/10_table_comments.sql",
+        name = "core_table_comments",
+        requires = ["extension_dump"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/20_runs.sql",
+        name = "core_runs",
+        requires = ["core_table_comments"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/30_status.sql",
+        name = "core_status",
+        requires = ["core_runs"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/50_claims_helpers.sql",
+        name = "core_claims_helpers",
+        requires = ["core_status"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/60_protection.sql",
+        name = "core_protection",
+        requires = ["core_claims_helpers"]
+    );
+    extension_sql_file!(
+        "../sql/core/objects/90_grants.sql",
+        name = "core_grants",
+        requires = ["core_protection"]
+    );
+    extension_sql_file!(
+        "../sql/extension/objects/20_wrapper.sql",
+        name = "extension_wrapper_objects",
+        requires = ["core_grants", ipai_odoo_validator]
+    );
+    extension_sql_file!(
+        "../sql/extension/objects/30_functions.sql",
+        name = "extension_functions",
         requires = [
-            "wrapper",
+            "extension_wrapper_objects",
             alter_mirror,
             check_connection,
             create_mirror,
+            cron_timezone,
             drop_mirror,
+            next_run,
             odoo_call,
             odoo_fields,
             odoo_models,
@@ -50,20 +102,26 @@ mod sql {
             sync_mirror
         ]
     );
-    extension_sql_file!("../sql/40_views.sql", name = "views", requires = ["tables"]);
     extension_sql_file!(
-        "../sql/45_status.sql",
-        name = "status",
-        requires = ["views", cron_timezone, next_run]
+        "../sql/extension/objects/40_schedule.sql",
+        name = "extension_schedule",
+        requires = ["extension_functions"]
     );
     extension_sql_file!(
-        "../sql/50_schedule.sql",
-        name = "schedule",
-        requires = ["functions", "status"]
+        "../sql/extension/objects/50_vault.sql",
+        name = "extension_vault",
+        requires = ["extension_schedule"]
     );
-    extension_sql_file!("../sql/60_supabase.sql", name = "supabase", requires = ["schedule"]);
-    extension_sql_file!("../sql/70_doctor.sql", name = "doctor", requires = ["supabase"]);
-    extension_sql_file!("../sql/90_grants.sql", name = "grants", finalize);
+    extension_sql_file!(
+        "../sql/extension/objects/60_doctor.sql",
+        name = "extension_doctor",
+        requires = ["extension_vault"]
+    );
+    extension_sql_file!(
+        "../sql/extension/objects/90_grants.sql",
+        name = "extension_grants",
+        finalize
+    );
 }
 
 /// Called by Postgres when it loads the library.

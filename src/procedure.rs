@@ -77,9 +77,9 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
         }
     })?;
     let result = run_each(session, &names, request);
-    let notified = alerts::notify(session);
+    alerts::notify(session)?;
     match result {
-        Ok(failures) if failures.is_empty() => notified,
+        Ok(failures) if failures.is_empty() => Ok(()),
         // A run of one mirror fails with that mirror's error.
         Ok(mut failures) if mirror.is_some() => Err(failures.remove(0).1),
         Ok(failures) => Err(Error::MultipleMirrorsFailed {

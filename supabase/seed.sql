@@ -1,7 +1,8 @@
--- The Odoo module's three demo records, for a local project without an Odoo.
+-- The three demo records of the Odoo module, for a local project without Odoo.
 --
--- Local rows: they have no odoo_id, so no sync changes or deletes them. Brand and store are left out, because Odoo gives the ids of its
--- partners; every authenticated user sees the rows. Running this again adds nothing.
+-- The rows are local: they have no odoo_id, so no sync changes or deletes them. They have no brand
+-- and store, whose ids Odoo assigns, so every signed-in user sees them. Running the file again adds
+-- nothing.
 
 insert into ipai.ipai_sample_metrics (name, code, date, value, unit, is_alert, notes)
 select seed.*

@@ -1,4 +1,4 @@
-"""What all tests that pytest runs have in common: how some are selected, and the built extension."""
+"""Selects pytest's tests, and provides the built extension to them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from xdist.workermanage import NodeManager
 from harness import extension, paths
 from harness.postgres import Installation
 
-#: A statement that starts a real Odoo.
+#: A call that starts a real Odoo.
 _STARTS_ODOO = re.compile(r"(?<!\w)Odoo\(")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ipai_sync")
     group.addoption("--part", action="append", default=[], metavar="TEXT", help="only tests whose file or name contains TEXT (repeatable)")
-    group.addoption("--seed", type=int, help="of the random simulation of Odoo and its mirror")
+    group.addoption("--seed", type=int, help="seed of the random simulation of Odoo and its mirror")
 
 
 def pytest_configure() -> None:
-    # A worker that is interrupted stops its servers first, which takes longer than the 10 seconds that xdist allows.
+    # An interrupted worker stops its servers first, which takes longer than xdist's limit of 10
+    # seconds.
     NodeManager.EXIT_TIMEOUT = 90
 
 
@@ -37,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if parts:
         _keep(config, items, {item for item in items if any(part in item.nodeid for part in parts)})
     yield
-    # By now pytest has applied -m and -k as well.
+    # pytest has applied -m and -k now.
     left = set(items)
     cut = {item.path for item in normal if item not in left}
     _keep(config, items, {item for item in items if not (item.get_closest_marker("whole_file") and item.path in cut)})
@@ -49,7 +50,7 @@ def _keep(config: pytest.Config, items: list[pytest.Item], chosen: set[pytest.It
 
 
 def _needs_odoo(item: pytest.Function) -> bool:
-    """Whether the test's file starts an Odoo, or a fixture that it shares with other files does."""
+    """Returns whether the test's file, or a shared fixture that the test uses, starts an Odoo."""
     fixtures = [definitions[-1].func for definitions in item._fixtureinfo.name2fixturedefs.values()]
     shared = [fixture for fixture in fixtures if fixture.__module__.endswith("conftest")]
     return any(_STARTS_ODOO.search(inspect.getsource(source)) for source in (item.module, *shared))
@@ -57,7 +58,7 @@ def _needs_odoo(item: pytest.Function) -> bool:
 
 @pytest.fixture(scope="session")
 def extension_pg() -> Installation:
-    """A copy of PostgreSQL 15 of the worker's own, with the extension installed."""
+    """Returns the worker's own copy of PostgreSQL 15 with the extension installed."""
     installation = Installation.default().relocated("tests", under=paths.run_dir())
     extension.build(installation, with_tests=True)
     return installation

@@ -2,7 +2,7 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  // Relative addresses: the page may be served from any folder.
+  // Relative addresses, so that any folder of a server can hold the page.
   base: './',
   plugins: [react()],
   build: { target: 'es2023', manifest: true },

@@ -1,19 +1,21 @@
-"""What the demo, the tests and the benchmark stand on.
+"""Provides the servers, tools and builds that the demo, the tests and the benchmark share.
 
-Everything the project needs beyond a Rust toolchain is fetched, built and started from here, with nothing but Python's standard
-library: Debian packages, relocated Postgres installations, throw-away clusters, the extension itself. Whatever is started is stopped
-again, and nothing outside the project's cache, a temporary folder and Debian's own packages is written, but by `install`.
+It needs a Rust toolchain and Python's standard library; it fetches, builds and starts everything
+else: Debian packages, relocated Postgres installations, temporary clusters, Odoo and the extension.
+The process that starts a server also stops it. Except for `install`, the modules write only to the
+project's cache, a temporary folder and Debian's own packages.
 
-    paths      where things are kept
-    cleanup    undoing, in reverse order, however the process ends
+    paths      locations of the project, the cache and temporary folders
+    cleanup    stops servers and removes folders when the process ends
     shell      commands, servers, Debian packages, ports
     debian     packages of other Debian releases
     setup      system packages, the Python environment, the Node tools
-    postgres   installations and clusters
-    extension  building and installing ipai_sync, its in-server tests
-    install    the same into a Postgres of the user's
+    postgres   Postgres installations and clusters
+    extension  builds and installs ipai_sync, and runs its in-server tests
+    install    builds and installs ipai_sync for a Postgres of the user
     tap        the pgTAP tests
-    postgrest  a real PostgREST, and scripts with supabase-js
+    postgrest  a real PostgREST, and scripts that use supabase-js
+    pg_cron    pg_cron 1.6 for the demo
     odoo       a real Odoo
     bench      the benchmark
 """

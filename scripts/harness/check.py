@@ -1,4 +1,4 @@
-"""Format, lint and types of everything; what `scripts/check` runs."""
+"""Checks format, lint, types and line lengths of everything; `scripts/check` runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
         ("format of the fuzz targets", ["cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"], {}),
         ("format of the benchmark of the decoder", ["cargo", "fmt", "--check", "--manifest-path", "benches/Cargo.toml"], {}),
         (
-            # With all that is compiled only for a Postgres and only for tests. What needs no Postgres is part of it.
+            # Includes the code that is compiled only for Postgres or only for tests.
             "lint of the Rust code",
             ["cargo", "clippy", "-q", "--workspace", "--all-targets", *extension.test_features(pg15), "--", "-D", "warnings"],
             extension.environment(pg15),
@@ -27,14 +27,23 @@ def main() -> int:
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
+        # Its settings are in .squawk.toml.
+        ("lint of the SQL", [python.with_name("squawk"), *_sql_files()], {}),
+        ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),
     ]
     for what, command, env in steps:
-        shell.say(f"Checking the {what}")
+        shell.log_progress(f"Checking the {what}")
         if shell.run(command, cwd=paths.PROJECT, env=env, check=False).returncode != 0:
             failed.append(what)
     for what in failed:
         print(f"not in order: the {what}")
     return 1 if failed else 0
+
+
+def _sql_files() -> list[Path]:
+    """The SQL of the extension and of the migrations. pgTAP's files begin their own transactions, which the linter refuses."""
+    patterns = ("sql/**/*.sql", "migrations/*.sql", "supabase/*.sql", "apps/*/sql/*.sql")
+    return [path for pattern in patterns for path in sorted(paths.PROJECT.glob(pattern))]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Undoing what was done, in reverse order, however the process ends.
+"""Runs registered cleanup actions in reverse order when the process ends.
 
-Servers and temporary folders register here. A normal end, an exception, Ctrl-C, SIGTERM and SIGHUP all unwind the same stack. From the
-first signal on further ones are ignored, so that a second Ctrl-C cannot leave a server behind. Every action must therefore be bounded in
-time, and harmless when what it undoes is undone already.
+Servers and temporary folders register their cleanup here. A normal end, an exception, Ctrl-C,
+SIGTERM and SIGHUP all unwind the same stack. After the first signal, further signals are ignored,
+so a second Ctrl-C cannot leave a server running. Every action must therefore end within a bounded
+time and be idempotent.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ Action = Callable[[], object]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _stack = ExitStack()
 _owner = os.getpid()
-_holding = False
-_held_back: list[int] = []
+_deferring = False
+_deferred: list[int] = []
 
 
 def on_exit(action: Action) -> None:
@@ -30,21 +31,24 @@ def on_exit(action: Action) -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Lets signals wait for the end of the block: between starting a thing and registering how to undo it. For short blocks."""
-    global _holding
-    _holding = True
+def defer_signals() -> Iterator[None]:
+    """Delays signals until the block ends.
+
+    Use it between starting a resource and registering its cleanup, for short blocks only.
+    """
+    global _deferring
+    _deferring = True
     try:
         yield
     finally:
-        _holding = False
-        if _held_back:
-            _stop(_held_back[0], None)
+        _deferring = False
+        if _deferred:
+            _handle_signal(_deferred[0], None)
 
 
 def run() -> None:
-    """Runs all registered actions, last first. One that fails does not keep the others from running."""
-    # A fork (multiprocessing, pytest plug-ins) inherits the stack, but not the servers.
+    """Runs all registered actions, last first; a failed action does not prevent the others."""
+    # A forked process (multiprocessing, pytest plug-ins) inherits the stack but not the servers.
     if os.getpid() != _owner:
         return
     _ignore_signals()
@@ -57,23 +61,23 @@ def _ignore_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _handle_signal(number: int, _frame: FrameType | None) -> None:
     _ignore_signals()
-    if _holding:
-        _held_back.append(number)
+    if _deferring:
+        _deferred.append(number)
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
-def _install() -> None:
+def _install_handlers() -> None:
     atexit.register(run)
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
-            # nohup's and a shell's background jobs ignore some of these on purpose.
+            # nohup and background jobs of a shell ignore some of these signals on purpose.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _stop)
+                signal.signal(number, _handle_signal)
 
 
-_install()
+_install_handlers()

@@ -1,6 +1,6 @@
-"""The Scout dashboard: checked, built, and served beside PostgREST, as behind a project's gateway.
+"""Checks and builds the Scout dashboard, and serves it together with PostgREST.
 
-python3 -m harness.dashboard types    writes the database types anew, from a database with the extension and the migrations
+python3 -m harness.dashboard types    regenerates src/types/database.ts
 """
 
 from __future__ import annotations
@@ -29,50 +29,52 @@ OPERATOR = APP / "sql/operator.sql"
 DIST = APP / "dist"
 
 
-# The application ------------------------------------------------------------------------------------------------------------------------
+# The application --------------------------------------------------------------------------------
 
 
 def ensure_packages() -> None:
-    """What the lock file says, in the application's own node_modules."""
+    """Installs the packages of the lock file into the application's node_modules."""
     tools = setup.ensure_node_tools()
     folder = APP / "node_modules"
     inputs = [APP / "package.json", APP / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the packages of the dashboard: up to a minute, only once")
+        shell.log_progress("Fetching the packages of the dashboard: up to a minute, only once")
         shell.run([tools.node, tools.npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=APP, env=_environment())
 
-    setup.once(folder, paths.digest(*inputs), make)
+    setup.rebuild_if_changed(folder, paths.digest(*inputs), make)
 
 
 def build() -> Path:
-    """Builds the page if its sources have changed; returns the folder to serve."""
+    """Builds the page if its sources have changed, and returns the folder to serve."""
     ensure_packages()
-    # Only names below the application's folder count: the project itself may be in one called "tests".
+    # Compare names below the application's folder only: the project's own path may contain "tests".
     ignored = {"node_modules", "dist", "tests"}
     sources = [path for path in sorted(APP.rglob("*")) if path.is_file() and not ignored & set(path.relative_to(APP).parts)]
     names = "\n".join(str(path.relative_to(APP)) for path in sources)
 
     def make() -> None:
-        shell.say("Building the dashboard: about half a minute")
+        shell.log_progress("Building the dashboard: about half a minute")
         print(_npm("run", "--silent", "build").stdout, flush=True)
 
-    setup.once(DIST, paths.digest(names, *sources), make)
+    setup.rebuild_if_changed(DIST, paths.digest(names, *sources), make)
     return DIST
 
 
 def check(words: Sequence[str] = ()) -> Totals:
-    """Types, ESLint, the build with its limit on the first load, and Vitest. A step that is no test counts only when it fails.
+    """Runs the type check, ESLint, Prettier, the build with its limit on the first load, and Vitest.
 
-    words: only the Vitest tests with one of these in file or name, and nothing else
+    Type check, lint and build count only when they fail.
+
+    words: run only the Vitest tests whose file or name contains one of these words
     """
     ensure_packages()
     if words:
         return _vitest(words)
     failed = 0
     output = ""
-    for what, step in (("types", "typecheck"), ("lint", "lint")):
-        shell.say(f"Dashboard: {what}")
+    for what, step in (("types", "typecheck"), ("lint", "lint"), ("format", "format")):
+        shell.log_progress(f"Dashboard: {what}")
         result = _npm("run", "--silent", step, check=False)
         failed += result.returncode != 0
         output += result.stdout + result.stderr if result.returncode else ""
@@ -86,13 +88,13 @@ def check(words: Sequence[str] = ()) -> Totals:
 
 
 def _vitest(words: Sequence[str] = ()) -> Totals:
-    shell.say("Dashboard: Vitest")
+    shell.log_progress("Dashboard: Vitest")
     report = paths.run_dir() / "vitest.xml"
     files = [str(path.relative_to(APP)) for path in sorted(APP.rglob("*.test.ts*")) if any(word in path.name for word in words)]
     chosen = [*files, "--passWithNoTests"] if files else ["--testNamePattern", "|".join(map(re.escape, words))] if words else []
     tests = _npm("test", "--", "--reporter=default", "--reporter=junit", f"--outputFile.junit={report}", *chosen, check=False)
     totals = Totals.of_junit(report, tests.returncode, tests.stdout + tests.stderr)
-    # Vitest reports the tests that a pattern leaves out as skipped.
+    # Vitest reports tests that do not match the pattern as skipped.
     return Totals(totals.passed, totals.failed if tests.returncode else 0, totals.output) if words else totals
 
 
@@ -102,20 +104,20 @@ def _npm(*command: str, check: bool = True) -> Any:
 
 
 def _environment() -> dict[str, str | None]:
-    """With the Node that the packages want before any other."""
+    """Puts the required Node version first in PATH."""
     path = shell.environment()["PATH"]
     return {"PATH": f"{setup.ensure_node_tools().node.parent}:{path}", "NODE_OPTIONS": None, "CI": "true", "NO_COLOR": "1"}
 
 
 def ensure_browser() -> Path:
-    """Debian's Chromium, with the fonts that the page asks for first among those that Debian has."""
+    """Installs Debian's Chromium, and the packaged font that the page's font list prefers."""
     shell.apt_install("chromium", "fonts-roboto-unhinted")
     return Path("/usr/bin/chromium")
 
 
-# Serving it -----------------------------------------------------------------------------------------------------------------------------
+# Serving ----------------------------------------------------------------------------------------
 
-#: The page runs nothing that is not its own, and talks to nobody else. Fluent UI writes its styles into the page.
+#: The page loads scripts and data from its own origin only. Fluent UI needs inline styles.
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -123,7 +125,7 @@ POLICY = (
 
 
 class Dashboard:
-    """The built page with its config.json, and the REST API of a PostgREST, at one address, for as long as the `with` block lasts."""
+    """Serves the built page, its config.json and the REST API at one address."""
 
     def __init__(self, api: PostgREST, config: dict[str, Any], *, folder: Path | None = None) -> None:
         self.config = {"supabaseUrl": "./", "supabaseKey": api.token("anon", lasts=86_400), **config}
@@ -139,7 +141,7 @@ class Dashboard:
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path
                 if path.startswith(f"{PREFIX}/"):
-                    self._pass_on()
+                    self._forward()
                     return
                 path = "/index.html" if path == "/" else path
                 content = json.dumps(dashboard.config).encode() if path == "/config.json" else files.get(path)
@@ -170,17 +172,18 @@ class Dashboard:
         return f"http://{PostgREST.host}:{self._server.server_port}/"
 
 
-def user(api: PostgREST, name: str, *, brands: object = (), stores: object = (), role: str = "authenticated") -> dict[str, str]:
-    """Somebody for `demoUsers` of config.json. It is a day until he must sign in again."""
+def demo_user(api: PostgREST, name: str, *, brands: object = (), stores: object = (), role: str = "authenticated") -> dict[str, str]:
+    """Returns an entry of `demoUsers` in config.json, with a token that is valid for a day."""
     claims = {"ipai_brand_ids": brands, "ipai_store_ids": stores}
     return {"name": name, "token": api.token(role, lasts=86_400, app_metadata=claims)}
 
 
 def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
-    """A config.json for a database whose mirror of the metrics is in step.
+    """Returns a config.json for a database whose mirror of the metrics is up to date.
 
-    Brands and stores get their names from mirrors of their own, which each user may read as far as his metrics go. The users are one of each of
-    the two brands with the most metrics, one who sees all, and an operator.
+    Names of brands and stores come from mirrors of their own. Each user may read the brands and
+    stores of their metrics. The users are one user for each of the two brands with the most
+    metrics, a user who sees all metrics, and an operator.
     """
     users = []
     for kind in ("brand", "store"):
@@ -200,24 +203,25 @@ def demo_config(cluster: Cluster, api: PostgREST) -> dict[str, Any]:
            group by b.odoo_id, b.name order by count(*) desc, b.odoo_id limit 2""",
         user="postgres",
     )
-    # JSON, because a name may have any character that would separate columns or lines.
+    # JSON, because a name may contain the characters that psql uses as separators.
     for person, line in zip(("Ana", "Ben"), brands.splitlines(), strict=False):
         tenant = json.loads(line)
-        users.append(user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
+        users.append(demo_user(api, f"{person}, {tenant['name']}", brands=[tenant["brand"]], stores=tenant["stores"]))
     users += [
-        user(api, "Carla, head office", brands="*", stores="*"),
-        user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
+        demo_user(api, "Carla, head office", brands="*", stores="*"),
+        demo_user(api, "Otto, operator", brands="*", stores="*", role="ipai_operator"),
     ]
     return {"demoUsers": users, "brandTable": "brands", "storeTable": "stores"}
 
 
-# Metrics to look at -----------------------------------------------------------------------------------------------------------------------
+# Sample metrics ---------------------------------------------------------------------------------
 
 BRANDS = ("Kape Pilipinas", "Golden Harvest", "Sari-Sari Express", "Bazaar Manila")
 CITIES = ("Makati", "Cebu", "Davao", "Quezon City", "Iloilo", "Baguio", "Taguig", "Bacolod", "Pasig", "Cagayan de Oro", "Naga", "Zamboanga")
 
-#: Day by day and store by store: totals with seasons and weekends, percents that rarely leave their range. All of it follows from code, store
-#: and day, so that two runs of a day are alike.
+#: Metrics by day and store: totals vary by season and weekday, and percentages rarely leave their
+#: range. All values depend on code, store and day only, so two runs on one day produce the same
+#: rows.
 _RETAIL = """
 with metrics (code, name, unit, base) as (values
     ('STORE_SALES', 'Store sales', 'amount', 84000), ('ONLINE_SALES', 'Online sales', 'amount', 21000),
@@ -241,7 +245,7 @@ with metrics (code, name, unit, base) as (values
       from metrics as m, stores as s, generate_series({days} - 1, 0, -1) as d
 ), valued as (
     select *, (case
-               -- Whatever chance has brought, there is something to look at today.
+               -- Today always has some alerts, independent of the random values.
                when d = 0 and n in (1, 6) and code = 'SHELF_AVAILABILITY' then 96.4
                when d = 0 and (n, code) in ((1, 'WASTE_RATE'), (2, 'ON_TIME_DELIVERY')) then 7.5
                when unit = 'percent' then round(greatest(0.4, base * (0.98 + 0.04 * size) + (chance - 0.5) * 8 - case when chance < 0.0012 then base * 0.93 else 0 end)::numeric, 1)
@@ -251,7 +255,7 @@ with metrics (code, name, unit, base) as (values
       from drawn
 )
 select name, code, date, brand, store, value, unit,
-       case when unit = 'percent' and value < 10 then 'Sensor or entry? Please check.' end as notes, unit = 'percent' and (value < 10 or value > 95) as is_alert
+       case when unit = 'percent' and value < 10 then 'Check the sensor and the entry.' end as notes, unit = 'percent' and (value < 10 or value > 95) as is_alert
   from valued
  order by date, code, store
 """
@@ -263,7 +267,10 @@ def _retail(stores: Sequence[int], brands: Sequence[int], days: int) -> str:
 
 
 def fill_mirror(cluster: Cluster, *, stores: int, days: int) -> None:
-    """Metrics straight into the mirror: 24 a store and day. Brands are 7 to 10, stores count from 101, each of one brand."""
+    """Inserts metrics directly into the mirror: 24 for each store and day.
+
+    Brand ids are 7 to 10; store ids start at 101; each store belongs to one brand.
+    """
     ids = range(101, 101 + stores)
     rows = _retail(ids, [7 + n % 4 for n in range(stores)], days)
     cluster.psql(
@@ -275,7 +282,7 @@ def fill_mirror(cluster: Cluster, *, stores: int, days: int) -> None:
 
 
 def fill_odoo(odoo: Odoo, *, stores: int, days: int) -> tuple[list[int], list[int]]:
-    """The same into Odoo, whose partners the brands and stores are; returns the ids of both."""
+    """Inserts the same metrics into Odoo, and returns the ids of brands and stores."""
     brands = partners(odoo, BRANDS)
     names = [f"{BRANDS[n % len(BRANDS)]} {CITIES[n // len(BRANDS) % len(CITIES)]}" for n in range(stores)]
     store_ids = partners(odoo, names)
@@ -292,12 +299,12 @@ def fill_odoo(odoo: Odoo, *, stores: int, days: int) -> tuple[list[int], list[in
     return brands, store_ids
 
 
-# Command line ---------------------------------------------------------------------------------------------------------------------------
+# Command line -----------------------------------------------------------------------------------
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m harness.dashboard", description="The Scout dashboard.")
-    parser.add_subparsers(dest="command", required=True).add_parser("types", help="write the database types anew")
+    parser.add_subparsers(dest="command", required=True).add_parser("types", help="regenerate the database types")
     parser.parse_args()
     setup.ensure_system()
     installation = Installation.default().relocated("types", under=paths.run_dir())

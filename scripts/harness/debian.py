@@ -1,7 +1,8 @@
-"""Packages of other Debian releases, fetched through apt without touching the machine's own apt configuration.
+"""Fetches packages of other Debian releases without changing the machine's apt configuration.
 
-The mirror is the one that the machine uses already; signatures and hashes are checked by apt, with Debian's own keyring. Where the mirror does not have
-what it lists, a file whose hash stands in the scripts is taken in its place.
+Uses the Debian mirror that the machine already uses. apt checks signatures and hashes with Debian's
+own keyring. If the mirror does not have a file that its index lists, a pinned file with a known
+hash is fetched instead.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def mirror() -> str:
-    """The Debian mirror that this machine's apt sources name."""
+    """Returns the Debian mirror of the machine's own apt sources."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     targets = shell.run(
         ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages", "Component: main"], capture=True
@@ -28,19 +29,22 @@ def mirror() -> str:
         name, _, uri = line.partition(" ")
         if name == release:
             return uri
-    raise RuntimeError(f"apt has no source for Debian {release}: the scripts are made for Debian 12 (see README)")
+    raise RuntimeError(f"apt has no source for Debian {release}: the scripts require Debian 12 (see README)")
 
 
 @dataclass(frozen=True)
-class Known:
-    """A file of Debian's pool as it is known to be: a mirror's list may be days ahead of its files, and names a version that is not there yet."""
+class PinnedFile:
+    """A file of Debian's package pool with a known hash.
 
-    #: Below the mirror's folder `pool`.
+    It is the fallback when a mirror's index is newer than its files.
+    """
+
+    #: Relative to the mirror's folder `pool`.
     path: str
     sha256: str
 
     def fetch(self, into: Path) -> Path:
-        """Fetches it, whatever the mirror's list says."""
+        """Fetches the file, independent of the mirror's index."""
         target = into / self.path.rpartition("/")[2]
         digest = hashlib.sha256()
         with urllib.request.urlopen(f"{mirror().rstrip('/')}/pool/{self.path}", timeout=600) as answer, open(target, "wb") as file:
@@ -49,12 +53,12 @@ class Known:
                 file.write(block)
         if digest.hexdigest() != self.sha256:
             target.unlink()
-            raise RuntimeError(f"{self.path} is not the file that it should be: its SHA-256 is {digest.hexdigest()}")
+            raise RuntimeError(f"{self.path} has an unexpected SHA-256: {digest.hexdigest()}")
         return target
 
 
 class Suite:
-    """One Debian release (such as `trixie`) with an apt state of its own below `directory`."""
+    """A Debian release (such as `trixie`) with separate apt state below `directory`."""
 
     def __init__(self, name: str, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -70,29 +74,29 @@ class Suite:
             "Dir::State::Status": "/dev/null",
             "Dir::Cache": directory / "cache",
             "Acquire::Languages": "none",
-            # A mirror may serve a rolling release somewhat late.
+            # A mirror of a rolling release may be out of date.
             "Acquire::Check-Valid-Until": "false",
-            # apt's own sandbox user cannot write into our folders.
+            # apt's sandbox user cannot write into these folders.
             "APT::Sandbox::User": "root",
         }
         self._apt = ["apt-get", "-q", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
         shell.run([*self._apt, "update"], capture=True)
 
-    def download(self, package: str, into: Path, known: Known) -> Path:
-        """Fetches the package's .deb, neither installed nor unpacked: the newest one, else the known one."""
-        return self._fetch(["download", package], into, f"{package}_*.deb", known)
+    def download(self, package: str, into: Path, pinned: PinnedFile) -> Path:
+        """Downloads the newest .deb of the package, or the pinned one, without installing it."""
+        return self._fetch(["download", package], into, f"{package}_*.deb", pinned)
 
-    def download_source(self, package: str, into: Path, known: Known) -> Path:
-        """Fetches the package's source and returns its original (upstream) archive: the newest one, else the known one."""
-        return self._fetch(["source", "--download-only", package], into, f"{package}_*.orig.tar.*", known)
+    def download_source(self, package: str, into: Path, pinned: PinnedFile) -> Path:
+        """Downloads the newest source of the package, or the pinned one; returns its archive."""
+        return self._fetch(["source", "--download-only", package], into, f"{package}_*.orig.tar.*", pinned)
 
-    def _fetch(self, command: list[str], into: Path, pattern: str, known: Known) -> Path:
+    def _fetch(self, command: list[str], into: Path, pattern: str, pinned: PinnedFile) -> Path:
         try:
             shell.run([*self._apt, *command], cwd=into, capture=True)
         except shell.CommandFailed as failure:
-            shell.say(f"The mirror does not have what it lists: taking {known.path} instead")
+            shell.log_progress(f"The mirror lacks a file of its index: using {pinned.path} instead")
             try:
-                return known.fetch(into)
+                return pinned.fetch(into)
             except (urllib.error.URLError, TimeoutError) as error:
                 raise failure from error
         return next(into.glob(pattern))

@@ -1,4 +1,7 @@
-"""The main job, end to end, on throw-away servers; what `scripts/demo` runs."""
+"""Runs the demo on temporary servers: mirrors Odoo, changes it and compares both sides.
+
+`scripts/demo` runs it.
+"""
 
 from __future__ import annotations
 
@@ -18,129 +21,129 @@ from .postgres import Cluster, Installation
 from .postgrest import PostgREST
 
 METRICS = 20_000
-#: With the dashboard: 24 metrics a store and day.
+#: For the dashboard: 24 metrics for each store and day.
 STORES = 12
 DAYS = 90
 
 
 @dataclass(frozen=True)
 class Erp:
-    """The Odoo to mirror."""
+    """The connection to the Odoo server that is mirrored."""
 
     url: str
     dbname: str
     user: str
     password: str
-    #: Our own throw-away server, which the demo may write to; None for the user's.
+    #: The demo's own temporary server, which it may write to; None for the user's server.
     own: Odoo | None
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Mirrors Odoo's ipai.sample.metric into a Supabase-like Postgres, on throw-away servers. ODOO_URL, ODOO_DB, ODOO_USER and "
-        "ODOO_PASSWORD in the environment point it at an Odoo of yours, which is only read (ODOO_ALLOW_INSECURE=true for plain http).",
+        description="Mirrors Odoo's ipai.sample.metric into a Supabase-like Postgres, on temporary servers. To mirror your own Odoo, set "
+        "ODOO_URL, ODOO_DB, ODOO_USER and ODOO_PASSWORD (and ODOO_ALLOW_INSECURE=true for plain http). The demo only reads from it.",
     )
-    options.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
-    options.add_argument("--dashboard", action="store_true", help="then serve the Scout dashboard over the mirror, until Ctrl-C")
-    chosen = options.parse_args()
-    theirs = users_odoo()
+    parser.add_argument("--keep", action="store_true", help="leave the servers running until Ctrl-C")
+    parser.add_argument("--dashboard", action="store_true", help="serve the Scout dashboard over the mirror until Ctrl-C")
+    options = parser.parse_args()
+    external = odoo_from_environment()
     setup.ensure_system()
-    if not theirs:
+    if not external:
         prepare_odoo()
-    if chosen.dashboard:
+    if options.dashboard:
         dashboard.build()
     installation = Installation.default().relocated("demo", under=paths.run_dir())
     extension.build(installation)
     pg_cron.install(installation)
-    shell.say("Starting a Postgres like Supabase's: seconds")
+    shell.log_progress("Starting a Supabase-like Postgres: seconds")
     with postgres.supabase_cluster(installation) as cluster:
-        if theirs:
-            return run(cluster, theirs, chosen)
-        shell.say("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
+        if external:
+            return run(cluster, external, options)
+        shell.log_progress("Starting a real Odoo 19 with the module ipai_sample_metrics: seconds, or up to 2 minutes the first time")
         with Odoo(demo=True) as odoo:
-            if chosen.dashboard:
-                shell.say(f"Making the metrics of {STORES} stores and {DAYS} days in Odoo: seconds")
+            if options.dashboard:
+                shell.log_progress(f"Generating the metrics of {STORES} stores and {DAYS} days in Odoo: seconds")
                 dashboard.fill_odoo(odoo, stores=STORES, days=DAYS)
             else:
-                shell.say(f"Making {METRICS:,} metrics in Odoo: seconds")
+                shell.log_progress(f"Generating {METRICS:,} metrics in Odoo: seconds")
                 generate_metrics(odoo, METRICS)
-                # As in any Odoo, most were not written just now.
+                # As in a typical Odoo, most records are older than the overlap window.
                 odoo.pg.psql("update ipai_sample_metric set write_date = write_date - interval '1 day'", dbname=odoo.dbname, user="odoo")
-            return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), chosen)
+            return run(cluster, Erp(odoo.url, odoo.dbname, odoo.admin_user, odoo.admin_password, odoo), options)
 
 
 def prepare_odoo() -> None:
     """Downloads Odoo and installs the module in the background, while cargo compiles.
 
-    `Odoo` waits for the lock of the background process, and completes what is missing.
+    `Odoo` waits for the lock of the background process, and then makes what is still missing.
     """
-    shell.say("In the background: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
+    shell.log_progress("In the background: downloading Odoo 19 and installing its module, 1 to 2 minutes the first time")
     shell.start_module("harness.odoo", "prepare", "--demo")
 
 
-def users_odoo() -> Erp | None:
-    """The user's own Odoo, from the environment."""
+def odoo_from_environment() -> Erp | None:
+    """Returns the user's own Odoo from the environment variables, or None if none is set."""
     names = ("ODOO_URL", "ODOO_DB", "ODOO_USER", "ODOO_PASSWORD")
     values = [os.environ.get(name, "") for name in names]
     if not any(values):
         return None
     if missing := [name for name, value in zip(names, values, strict=True) if not value]:
-        raise SystemExit(f"Set {', '.join(missing)} too, or none of {', '.join(names)}.")
+        raise SystemExit(f"Also set {', '.join(missing)}, or unset all of {', '.join(names)}.")
     url, dbname, user, password = values
     return Erp(url.rstrip("/"), dbname, user, password, None)
 
 
-def run(cluster: Cluster, erp: Erp, chosen: argparse.Namespace) -> int:
+def run(cluster: Cluster, erp: Erp, options: argparse.Namespace) -> int:
     screen = Screen(cluster)
     screen.title("1. Install, and connect to Odoo")
     screen.show("create extension ipai_sync", user="supabase_admin")
     for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
-        screen.line(f"$ psql -f migrations/{migration.name}")
+        screen.print_line(f"$ psql -f migrations/{migration.name}")
         cluster.psql_file(migration, user="postgres", one_transaction=True)
     insecure = ", allow_insecure 'true'" if os.environ.get("ODOO_ALLOW_INSECURE") == "true" else ""
     screen.show(
         f"create server odoo foreign data wrapper ipai_odoo\n  options (url {literal(erp.url)}, dbname {literal(erp.dbname)}{insecure})"
     )
-    screen.line("select vault.create_secret('***', 'odoo_api_key');")
+    screen.print_line("select vault.create_secret('***', 'odoo_api_key');")
     cluster.psql(f"select vault.create_secret({literal(erp.password)}, 'odoo_api_key')", user="postgres")
     screen.show(f"create user mapping for postgres server odoo\n  options (user {literal(erp.user)}, password_secret 'odoo_api_key')")
     screen.show("select * from ipai.check_connection('odoo')", expanded=True)
     if cluster.psql("select bool_and(readable) from ipai.check_connection('odoo')", user="postgres") != "t":
-        print("\nThe model cannot be read: see problem and hint above.")
+        print("\nThe Odoo user cannot read the model: see problem and hint above.")
         return 1
 
     first_load(screen)
-    screen.title("3. A sync as a function: nothing has changed, so nothing is touched")
+    screen.title("3. A sync as a function: no row has changed, so none is written")
     screen.sync()
     if erp.own:
         changes(screen, erp.own)
-        by_itself(screen, erp.own)
+        scheduled_change(screen, erp.own)
     equal = counts(screen, erp)
-    screen.title("How to look at it")
-    screen.line(f"$ psql '{cluster.dsn(user='postgres')}'")
-    if chosen.dashboard:
+    screen.title("Connect to the mirror")
+    screen.print_line(f"$ psql '{cluster.dsn(user='postgres')}'")
+    if options.dashboard:
         serve(screen, erp)
-    elif chosen.keep:
-        print(f"\nOdoo: {erp.url}  (database {erp.dbname}, user {erp.user})\nEverything runs until you press Ctrl-C.", flush=True)
+    elif options.keep:
+        print(f"\nOdoo: {erp.url}  (database {erp.dbname}, user {erp.user})\nThe servers run until you press Ctrl-C.", flush=True)
         signal.pause()
     else:
-        print("(The servers end with the demo; scripts/demo --keep leaves them running, scripts/demo --dashboard shows a page over them.)")
+        print("(The servers stop with the demo. scripts/demo --keep leaves them running; scripts/demo --dashboard serves the dashboard.)")
     return 0 if equal else 1
 
 
 def first_load(screen: Screen) -> None:
-    """A run that commits each page, is killed, and goes on."""
-    screen.title("2. The first load: killed on its way, it goes on where it stopped")
-    screen.quietly("select ipai.alter_mirror('sample_metrics', 'odoo'); update ipai.mirrors set page_size = 2000")
-    screen.line("call ipai.run_sync('sample_metrics');")
+    """Starts a first sync that commits after each page, kills it, and resumes it."""
+    screen.title("2. The first sync: killed after some pages, then resumed")
+    screen.query("select ipai.alter_mirror('sample_metrics', 'odoo'); update ipai.mirrors set page_size = 2000")
+    screen.print_line("call ipai.run_sync('sample_metrics');")
     call = shell.start(
         screen.psql("-c", "call ipai.run_sync('sample_metrics')"), env=postgres.client_environment(), log=paths.run_dir() / "call.log"
     )
-    # A small Odoo of the user's may be read before it can be killed.
-    shell.wait_until(lambda: call.poll() is not None or screen.quietly(f"select 1 from ({RUNNING}) r where pages >= 3"), "the first pages")
-    if screen.quietly(f"select pg_terminate_backend(pid) from ({RUNNING}) r"):
-        screen.line("-- (from another session)  select pg_terminate_backend(...);")
+    # A small external Odoo may be read completely before the run can be killed.
+    shell.wait_until(lambda: call.poll() is not None or screen.query(f"select 1 from ({RUNNING}) r where pages >= 3"), "the first pages")
+    if screen.query(f"select pg_terminate_backend(pid) from ({RUNNING}) r"):
+        screen.print_line("-- (from another session)  select pg_terminate_backend(...);")
     shell.wait_until(lambda: call.poll() is not None, "the run ending")
     shell.stop(call)
     screen.show("call ipai.run_sync('sample_metrics')")
@@ -152,7 +155,7 @@ RUNNING = "select pid, pages from ipai.sync_runs where state = 'running'"
 
 
 def changes(screen: Screen, odoo: Odoo) -> None:
-    """What happens in Odoo, and how it arrives."""
+    """Changes records in Odoo and syncs the changes."""
     screen.title("4. Odoo changes: an edit, an archived record, a deletion")
     edited, archived, deleted = odoo.rpc(MODEL, "search", [["unit", "=", "percent"]], limit=3, order="id")
     odoo.rpc(MODEL, "write", [edited], {"value": 99.5, "notes": "edited in Odoo"})
@@ -166,27 +169,27 @@ def changes(screen: Screen, odoo: Odoo) -> None:
     )
 
 
-def by_itself(screen: Screen, odoo: Odoo) -> None:
-    """pg_cron picks up a change while one watches."""
-    screen.title("5. On a schedule: pg_cron picks up a change by itself")
-    # pg_cron 1.4 knows no seconds.
-    below_a_minute = screen.quietly("select 1 from pg_extension where extname = 'pg_cron' and extversion >= '1.5'")
-    schedule = "5 seconds" if below_a_minute else "* * * * *"
+def scheduled_change(screen: Screen, odoo: Odoo) -> None:
+    """Changes a record in Odoo and waits until pg_cron has synced it."""
+    screen.title("5. On a schedule: pg_cron syncs a change")
+    # pg_cron 1.4 does not support intervals in seconds.
+    has_seconds = screen.query("select 1 from pg_extension where extname = 'pg_cron' and extversion >= '1.5'")
+    schedule = "5 seconds" if has_seconds else "* * * * *"
     screen.show(f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
     (edited,) = odoo.rpc(MODEL, "search", [["unit", "=", "count"]], limit=1, order="id")
     odoo.rpc(MODEL, "write", [edited], {"value": 4711})
     print(f"In Odoo: {edited} got the value 4711. Waiting for pg_cron ...", flush=True)
     began = time.monotonic()
     arrived = f"select 1 from ipai.ipai_sample_metrics where odoo_id = {edited} and value = 4711"
-    shell.wait_until(lambda: screen.quietly(arrived), "the scheduled run", seconds=150, every=0.5)
+    shell.wait_until(lambda: screen.query(arrived), "the scheduled run", seconds=150, every=0.5)
     print(f"It arrived after {time.monotonic() - began:.0f} s.\n", flush=True)
-    # The value is there with its page, the run's end a moment later.
-    shell.wait_until(lambda: not screen.quietly(RUNNING), "the run ending")
+    # The run ends shortly after it has committed the page with the value.
+    shell.wait_until(lambda: not screen.query(RUNNING), "the run ending")
     screen.show("select run, mode, state, fetched, updated, unchanged from ipai.sync_runs order by run desc limit 1")
 
 
 def serve(screen: Screen, erp: Erp) -> None:
-    """The dashboard over the mirror, which pg_cron keeps in step; ends with Ctrl-C."""
+    """Serves the dashboard over the mirror, which pg_cron syncs, until Ctrl-C."""
     screen.title("The dashboard")
     screen.show("select ipai.schedule_sync('sample_metrics', '* * * * *')")
     with PostgREST(screen.cluster) as api, dashboard.Dashboard(api, dashboard.demo_config(screen.cluster, api)) as page:
@@ -195,17 +198,17 @@ def serve(screen: Screen, erp: Erp) -> None:
         )
         print(f"Odoo: {erp.url}  (database {erp.dbname}, user {erp.user}, XML-RPC)")
         if erp.own and sys.stdin.isatty():
-            print("Press Enter to let a store sell more in Odoo, and watch the page. Ctrl-C ends everything.", flush=True)
+            print("Press Enter to increase the sales of a store in Odoo, and watch the page. Ctrl-C stops the servers.", flush=True)
             while sys.stdin.readline():
-                print(sell_more(erp.own), flush=True)
+                print(increase_sales(erp.own), flush=True)
         else:
-            print("Everything runs until you press Ctrl-C.", flush=True)
-        # Where the terminal is closed, there is still somebody who looks.
+            print("The servers run until you press Ctrl-C.", flush=True)
+        # Without a terminal for input, keep the page available.
         signal.pause()
 
 
-def sell_more(odoo: Odoo) -> str:
-    """Changes the newest sales in Odoo; tells what it did."""
+def increase_sales(odoo: Odoo) -> str:
+    """Increases the newest sales in Odoo, and returns a description of the change."""
     (record,) = odoo.rpc(
         MODEL, "search_read", [["code", "=", "STORE_SALES"]], ["store_id", "value", "date"], limit=1, order="date desc, id"
     )
@@ -215,7 +218,7 @@ def sell_more(odoo: Odoo) -> str:
 
 
 def counts(screen: Screen, erp: Erp) -> bool:
-    """Odoo's counts beside the mirror's; whether they agree."""
+    """Prints the counts of Odoo and of the mirror, and returns whether they are equal."""
     screen.title("The counts, side by side")
     mirror = dict(
         line.split("|")
@@ -229,7 +232,7 @@ def counts(screen: Screen, erp: Erp) -> bool:
     screen.show(
         "select odoo_total, mirror_total, delta, odoo_alerts, mirror_alerts, alerts_delta, verdict\n  from ipai.sample_metrics_count_delta"
     )
-    print("And asked of each side directly:\n")
+    print("The same counts, queried directly on each side:\n")
     stats = sync_stats(erp)
     print(f"{'':10}{'Odoo':>10}{'mirror':>10}{'delta':>10}")
     for name, ours in mirror.items():
@@ -238,7 +241,7 @@ def counts(screen: Screen, erp: Erp) -> bool:
 
 
 def sync_stats(erp: Erp) -> dict[str, int]:
-    """Odoo's own counts, asked without the extension."""
+    """Returns Odoo's own counts, queried without the extension."""
     service = xmlrpc.client.ServerProxy(f"{erp.url}/xmlrpc/2/common")
     uid = service.authenticate(erp.dbname, erp.user, erp.password, {})
     service = xmlrpc.client.ServerProxy(f"{erp.url}/xmlrpc/2/object")
@@ -246,7 +249,7 @@ def sync_stats(erp: Erp) -> dict[str, int]:
 
 
 class Screen:
-    """Shows what a person would type, and what psql answers."""
+    """Prints each statement as a user would type it, and then psql's output."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -254,17 +257,17 @@ class Screen:
     def title(self, text: str) -> None:
         print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         print(text, flush=True)
 
     def sync(self) -> None:
         self.show("select fetched, inserted, updated, unchanged, deleted, delta, seconds\n  from ipai.sync_sample_metrics()")
 
     def show(self, sql: str, *, user: str = "postgres", expanded: bool = False) -> None:
-        self.line(f"{sql};")
+        self.print_line(f"{sql};")
         shell.run(self.psql(*(["-x"] if expanded else []), "-c", sql, user=user), env=postgres.client_environment())
 
-    def quietly(self, sql: str) -> str:
+    def query(self, sql: str) -> str:
         return self.cluster.psql(sql, user="postgres")
 
     def psql(self, *options: str, user: str = "postgres") -> list[str | Path]:
@@ -277,4 +280,4 @@ def literal(text: str) -> str:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -1,7 +1,8 @@
-"""Fuzzing of what reads bytes from outside: `fuzz`. What `scripts/fuzz` runs; `tests/fuzz_inputs.rs` replays known inputs.
+"""Fuzzes the code that parses untrusted input; `scripts/fuzz` runs it.
 
-Stable Rust is enough: libFuzzer without a sanitizer still finds panics, overflows (checked here), time-outs and growing memory. A finding
-stays in `fuzz/artifacts`, the inputs that reached something new in the cache.
+Stable Rust is sufficient: libFuzzer without a sanitizer detects panics, overflows (checked in this
+build), timeouts and memory growth. Failing inputs are stored in `fuzz/artifacts`; inputs that reach
+new code are stored in the cache. `tests/fuzz_inputs.rs` replays known inputs.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ PROJECT = paths.PROJECT / "fuzz"
 TARGETS = sorted(path.stem for path in (PROJECT / "fuzz_targets").glob("*.rs"))
 _TOOLS = paths.CACHE / "tools"
 _CORPUS = paths.CACHE / "fuzz"
-#: Recorded answers up to this size: larger ones only slow the fuzzer down.
+#: Recorded answers up to this size are seeds: larger ones only slow the fuzzer down.
 _LARGEST = 50_000
-#: What one input may take: seconds, and megabytes of memory.
+#: Limits for one input: seconds, and megabytes of memory.
 _LIMITS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=60000")
 
 
 def _build() -> Path:
-    """Builds the targets with coverage, optimised. Returns their folder."""
+    """Builds the targets, optimised and with coverage, and returns their folder."""
     program = _TOOLS / "bin/cargo-fuzz"
     with paths.lock("cargo-fuzz"):
         if not program.exists() or VERSION not in shell.run([program, "fuzz", "--version"], capture=True).stdout:
-            shell.say(f"Building cargo-fuzz {VERSION}: a minute or two, only once")
-            # Unoptimised: it only calls cargo.
+            shell.log_progress(f"Building cargo-fuzz {VERSION}: a minute or two, only once")
+            # Unoptimised, because it only calls cargo.
             shell.run(["cargo", "install", "--quiet", "--debug", "--locked", "--force", f"cargo-fuzz@{VERSION}", "--root", _TOOLS])
-        shell.say("Building the fuzz targets: about 2 minutes the first time, then seconds")
+        shell.log_progress("Building the fuzz targets: about 2 minutes the first time, then seconds")
         path = f"{_TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
         options = ["--release", "--debug-assertions"]
         shell.run(["cargo", "fuzz", "build", "--sanitizer", "none", *options], cwd=PROJECT, env={"PATH": path, "CARGO_TERM_QUIET": "true"})
@@ -43,30 +44,30 @@ def _build() -> Path:
 
 
 def _corpus(target: str) -> Path:
-    """Where new inputs go, with the recorded answers and the seeds in it."""
+    """Copies the seeds and recorded answers into the target's corpus; returns its folder."""
     folder = _CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     recorded = (paths.PROJECT / "tests/corpus").glob("*/*.xml") if target in ("answer", "fault") else ()
     for seed in (*recorded, *(PROJECT / "seeds" / target).glob("*")):
         if seed.stat().st_size <= _LARGEST:
-            # The first byte chooses what the rest is: 0 is a whole body.
+            # The first byte selects the form of the input: 0 means a whole body.
             head = b"\0" if target == "fault" and seed.suffix == ".xml" else b""
             (folder / f"{seed.parent.name}-{seed.name}").write_bytes(head + seed.read_bytes())
     return folder
 
 
 def search(seconds: int, targets: Sequence[str]) -> dict[str, tuple[bool, str]]:
-    """Fuzzes each target so long; whether it held, and what libFuzzer said."""
+    """Fuzzes each target for `seconds`. Returns for each whether it passed, and a summary."""
     folder = _build()
-    found = {}
+    results = {}
     for target in targets:
-        shell.say(f"Fuzzing {target} for {seconds} s")
+        shell.log_progress(f"Fuzzing {target} for {seconds} s")
         status, output = _run(folder / target, _corpus(target), f"-max_total_time={seconds}", "-print_final_stats=1")
         executed = re.search(r"number_of_executed_units: *(\d+)", output)
-        # Nothing executed is nothing shown.
-        held = status == 0 and executed is not None and int(executed[1]) > 0
-        found[target] = (held, f"{int(executed[1]):,} inputs" if held and executed else output[-4_000:])
-    return found
+        # A target that executed no input has not passed.
+        passed = status == 0 and executed is not None and int(executed[1]) > 0
+        results[target] = (passed, f"{int(executed[1]):,} inputs" if passed and executed else output[-4_000:])
+    return results
 
 
 def _run(program: Path, *arguments: str | Path) -> tuple[int, str]:
@@ -77,19 +78,19 @@ def _run(program: Path, *arguments: str | Path) -> tuple[int, str]:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the decoder and whatever else reads bytes from outside.")
-    options.add_argument("--minutes", type=float, default=60, metavar="N", help="in all (default 60)")
-    options.add_argument("targets", nargs="*", metavar="TARGET", help=f"only these: {', '.join(TARGETS)}")
-    chosen = options.parse_args()
-    targets = chosen.targets or TARGETS
+    parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the decoder and the other code that parses untrusted input.")
+    parser.add_argument("--minutes", type=float, default=60, metavar="N", help="total time for all targets (default 60)")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"only these targets: {', '.join(TARGETS)}")
+    options = parser.parse_args()
+    targets = options.targets or TARGETS
     if unknown := set(targets) - set(TARGETS):
-        options.error(f"no such target: {', '.join(sorted(unknown))} (there are {', '.join(TARGETS)})")
+        parser.error(f"unknown target: {', '.join(sorted(unknown))} (valid targets are {', '.join(TARGETS)})")
     setup.ensure_system()
-    found = search(max(1, round(chosen.minutes * 60 / len(targets))), targets)
-    for target, (held, said) in found.items():
-        print(f"{target:12} {'held' if held else 'FAILED'}  {said}")
-    return 0 if all(held for held, _said in found.values()) else 1
+    results = search(max(1, round(options.minutes * 60 / len(targets))), targets)
+    for target, (passed, summary) in results.items():
+        print(f"{target:12} {'passed' if passed else 'FAILED'}  {summary}")
+    return 0 if all(passed for passed, _summary in results.values()) else 1
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

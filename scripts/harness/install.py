@@ -1,4 +1,4 @@
-"""Builds ipai_sync for one Postgres and installs it there; what `scripts/install` runs."""
+"""Builds ipai_sync for one Postgres and installs it there; `scripts/install` runs it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from pathlib import Path
 from . import extension, paths, shell
 from .postgres import Installation
 
-#: What the build needs beside Rust: the command, and Debian's packages for it.
+#: What the build needs besides Rust: commands, and the Debian packages that contain them.
 _TOOLS = {"cc": "gcc libc6-dev", "clang": "clang libclang-dev"}
 
-#: Versions that the tests run on.
+#: The versions that the tests run on.
 _TESTED = (15, 17)
 
 _EPILOG = """\
-Written are only the library in pg_config's --pkglibdir, and the control file and the SQL in its --sharedir/extension; those
-of an earlier version of ipai_sync are replaced. Every file is renamed into place, so a server may go on running. The network
-is used for nothing but Rust's packages.
+It writes only the library in pg_config's --pkglibdir, and the control file and the SQL in its --sharedir/extension.
+It replaces the files of an earlier version of ipai_sync. Every file is renamed into place, so the server can keep
+running. It uses the network only for Rust's packages.
 
 exit status:
   0  done
   1  the build failed, or Rust is missing
-  2  wrong arguments, or no Postgres that ipai_sync can be built for
-  3  something that the build needs is missing
-  4  no permission to write where the files belong
+  2  invalid arguments, or a Postgres that ipai_sync cannot be built for
+  3  a build dependency is missing
+  4  no permission to write to the target folders
 
 examples:
   scripts/install /usr/lib/postgresql/15/bin/pg_config
-  scripts/install /usr/lib/postgresql/17/bin/pg_config --to package    # for an image, see docs/install-supabase.md
+  scripts/install /usr/lib/postgresql/17/bin/pg_config --to package    # for an image, see docs/how-to/install-supabase.md
 """
 
 
 class Refused(Exception):
-    """Nothing was done, and why."""
+    """The script refuses to start the build; the message says why."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
@@ -47,74 +47,75 @@ class Refused(Exception):
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="scripts/install",
         description="Builds ipai_sync for one Postgres and installs it there.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument("pg_config", metavar="PG_CONFIG", help="the Postgres: its program pg_config")
-    options.add_argument("--to", type=Path, metavar="DIR", help="write into DIR/lib and DIR/extension only, and not into the Postgres")
-    options.add_argument(
-        "--profile", choices=("release", "dev"), default="release", help="how cargo builds; dev is built sooner and runs slower"
+    parser.add_argument("pg_config", metavar="PG_CONFIG", help="the program pg_config of the Postgres")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="write into DIR/lib and DIR/extension instead of the Postgres")
+    parser.add_argument(
+        "--profile", choices=("release", "dev"), default="release", help="cargo's profile; dev builds faster and runs slower"
     )
-    given = options.parse_args()
+    options = parser.parse_args()
     try:
-        pg = _installation(given.pg_config)
-        folders = _folders_of_package(given.to) if given.to else _folders_of(pg, given.pg_config)
-        shell.say(f"{pg.full_version}, {pg.pg_config}")
+        pg = _installation(options.pg_config)
+        folders = _package_folders(options.to) if options.to else _server_folders(pg, options.pg_config)
+        shell.log_progress(f"{pg.full_version}, {pg.pg_config}")
         _check_tools(pg)
     except Refused as refused:
         print(refused, file=sys.stderr)
         return refused.status
     if pg.major not in _TESTED:
-        shell.say(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_listed(_TESTED)}")
-    known = _known(pg)
+        shell.log_progress(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_version_list(_TESTED)}")
+    shared = _with_shared_build(pg)
     try:
-        with extension.built(known or pg, given.profile, in_place=known is None) as library:
-            placed = extension.place(library, *folders)
+        with extension.built(shared or pg, options.profile, in_place=shared is None) as library:
+            installed = extension.place(library, *folders)
     except shell.CommandFailed as failure:
         print(f"The build failed: {failure}", file=sys.stderr)
         return 1
     except PermissionError as error:
         print(f"No permission to write {error.filename}", file=sys.stderr)
         return 4
-    _report(pg, placed, given.to)
+    _report(pg, installed, options.to)
     return 0
 
 
 def _installation(argument: str) -> Installation:
-    """The Postgres that the argument names."""
-    example = "Give the program pg_config of the Postgres, such as /usr/lib/postgresql/15/bin/pg_config."
+    """Returns the Postgres whose pg_config the argument names."""
+    example = "Pass the path of the program pg_config, such as /usr/lib/postgresql/15/bin/pg_config."
     if Path(argument).is_dir():
         raise Refused(2, f"{argument} is a folder. {example}")
     program = shutil.which(argument)
     if not program:
-        raise Refused(2, f"{argument}: there is no such program. {example}")
+        raise Refused(2, f"{argument} does not exist or is not executable. {example}")
     pg = Installation(Path(program).absolute())
     try:
         folders = (pg.pkglibdir, pg.sharedir, pg.server_headers)
         major = pg.major
     except (OSError, KeyError, RuntimeError):
-        raise Refused(2, f"{argument} does not answer as pg_config does. {example}") from None
+        raise Refused(2, f"{argument} is not a pg_config program. {example}") from None
     if not all(folder.is_absolute() for folder in folders):
-        raise Refused(2, f"{argument} does not answer as pg_config does. {example}")
+        raise Refused(2, f"{argument} is not a pg_config program. {example}")
     if major not in extension.supported():
-        raise Refused(2, f"{pg.full_version} is not supported: {extension.NAME} can be built for {_listed(extension.supported())}.")
+        raise Refused(2, f"{pg.full_version} is not supported: {extension.NAME} can be built for {_version_list(extension.supported())}.")
     return pg
 
 
-def _folders_of(pg: Installation, argument: str) -> tuple[Path, Path]:
-    """Where the Postgres looks for libraries and for extensions; both can be written to."""
+def _server_folders(pg: Installation, argument: str) -> tuple[Path, Path]:
+    """Returns the folders for libraries and extensions, and checks that they are writable."""
     folders = (pg.pkglibdir, pg.extension_dir)
     for folder in folders:
         if not folder.is_dir():
-            raise Refused(2, f"{argument} says that extensions belong into {folder}, which is not there. Is the server itself installed?")
+            raise Refused(2, f"{argument} names {folder} as a folder for extensions, but it does not exist. Is the server installed?")
         if not os.access(folder, os.W_OK | os.X_OK):
-            # install unlinks what is there first, as we do: cp would write into a library that a server has mapped.
+            # install unlinks an existing file first, as this script does. cp would overwrite the
+            # library that a running server has mapped.
             raise Refused(
                 4,
-                f"No permission to write into {folder}. Nothing needs root but the copying:\n"
+                f"No permission to write into {folder}. Only copying the files needs root:\n"
                 f"    scripts/install {argument} --to package\n"
                 f"    sudo install -m 755 package/lib/* {folders[0]}/\n"
                 f"    sudo install -m 644 package/extension/* {folders[1]}/",
@@ -122,16 +123,16 @@ def _folders_of(pg: Installation, argument: str) -> tuple[Path, Path]:
     return folders
 
 
-def _folders_of_package(directory: Path) -> tuple[Path, Path]:
-    """The folders of a package, made now: better to fail before the build than after it."""
+def _package_folders(directory: Path) -> tuple[Path, Path]:
+    """Creates the folders of a package before the build, so that an error appears early."""
     folders = (directory / "lib", directory / "extension")
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except PermissionError:
-            raise Refused(4, f"No permission to make {folder}.") from None
+            raise Refused(4, f"No permission to create {folder}.") from None
         except OSError as error:
-            raise Refused(2, f"{folder} cannot be made: {error.strerror}.") from None
+            raise Refused(2, f"Cannot create {folder}: {error.strerror}.") from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise Refused(4, f"No permission to write into {folder}.")
     return folders
@@ -148,43 +149,46 @@ def _check_tools(pg: Installation) -> None:
         raise Refused(3, f"The build needs {what}. On Debian:\n    sudo apt install {packages}")
 
 
-def _known(pg: Installation) -> Installation | None:
-    """The same Postgres as one that the project builds for anyway, so that cargo's work is shared; None for any other."""
+def _with_shared_build(pg: Installation) -> Installation | None:
+    """Links this Postgres to the project's own copy of the same build, or returns None.
+
+    cargo's work is then shared with the builds for the tests.
+    """
     for known in (Installation.default(), Installation(paths.CACHE / "pg17/bin/pg_config")):
         if known.pg_config.exists() and known.same_build(pg):
             return dataclasses.replace(pg, origin=known)
     return None
 
 
-def _report(pg: Installation, placed: list[Path], package: Path | None) -> None:
-    shell.say("Packaged:" if package else "Installed:")
-    for path in placed:
+def _report(pg: Installation, installed: list[Path], package: Path | None) -> None:
+    shell.log_progress("Packaged:" if package else "Installed:")
+    for path in installed:
         print(f"    {path}")
-    if needs := _needs(placed[0]):
-        print(f"The library needs {needs}.")
+    if requirements := _requirements(installed[0]):
+        print(f"The library requires {requirements}.")
     if package:
-        print(f"It is for PostgreSQL {pg.major}: lib/* belongs where its libraries are, extension/* into its SHAREDIR/extension.")
+        print(f"For PostgreSQL {pg.major}: copy lib/* into its PKGLIBDIR, and extension/* into its SHAREDIR/extension.")
     print(
-        f"Then, in a database, as a superuser:\n"
+        f"Then run in a database, as a superuser:\n"
         f"    create extension {extension.NAME};           -- the first time\n"
-        f"    alter extension {extension.NAME} update;     -- later\n"
-        f"Sessions that use an earlier library keep it until they end."
+        f"    alter extension {extension.NAME} update;     -- after an update\n"
+        f"Sessions that have loaded an earlier library keep it until they end."
     )
 
 
-def _needs(library: Path) -> str:
-    """What the library wants from the system that it is loaded on; empty where that cannot be told."""
+def _requirements(library: Path) -> str:
+    """Returns the glibc version and libraries that the library requires; empty if unknown."""
     if not shutil.which("readelf"):
         return ""
-    told = shell.run(["readelf", "--dynamic", "--version-info", "--wide", library], capture=True, check=False).stdout
-    versions = [tuple(map(int, version.split("."))) for version in re.findall(r"\bGLIBC_(\d+\.\d+)", told)]
-    libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", told)
+    output = shell.run(["readelf", "--dynamic", "--version-info", "--wide", library], capture=True, check=False).stdout
+    versions = [tuple(map(int, version.split("."))) for version in re.findall(r"\bGLIBC_(\d+\.\d+)", output)]
+    libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", output)
     if not versions or not libraries:
         return ""
-    return f"glibc {'.'.join(map(str, max(versions)))} or later, and of libraries {', '.join(libraries)}"
+    return f"glibc {'.'.join(map(str, max(versions)))} or later, and the libraries {', '.join(libraries)}"
 
 
-def _listed(versions: Iterable[int]) -> str:
+def _version_list(versions: Iterable[int]) -> str:
     return "PostgreSQL " + ", ".join(map(str, versions))
 
 

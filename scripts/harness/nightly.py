@@ -1,6 +1,7 @@
-"""What takes long by nature: simulations of thousands of operations, a thousand cancels, sizes, soak and fuzzing. `scripts/nightly` runs it.
+"""Runs the tests that take long: simulations, a thousand cancels, large tables, soak and fuzzing.
 
-Writes a page of results. A part that fails does not keep the others from running.
+`scripts/nightly` runs it. It writes a page with the results. A failed part does not prevent the
+others from running.
 """
 
 from __future__ import annotations
@@ -24,35 +25,35 @@ class Result:
     part: str
     passed: bool
     seconds: float
-    #: What the part printed last, or all that it printed where it failed.
+    #: The last lines that the part printed, or its whole output if it failed.
     output: str
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--soak", type=float, default=30, metavar="MINUTES", help="with the addon, and as long without (default 30)")
-    options.add_argument("--fuzz", type=float, default=60, metavar="MINUTES", help="for all targets together (default 60)")
-    options.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"where the results go (default {PAGE})")
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--soak", type=float, default=30, metavar="MINUTES", help="time with the addon, and again without (default 30)")
+    parser.add_argument("--fuzz", type=float, default=60, metavar="MINUTES", help="time for all fuzz targets together (default 60)")
+    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"file for the results (default {PAGE})")
+    options = parser.parse_args()
     setup.ensure_system()
     parts: dict[str, Callable[[], Totals]] = {
         "slow tests": lambda: test.end_to_end((), slow=True),
-        f"soak of {given.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{given.soak:g}"),
-        f"soak of {given.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{given.soak:g}", "--no-addon"),
-        f"fuzzing of {given.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{given.fuzz:g}"),
+        f"soak of {options.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}"),
+        f"soak of {options.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}", "--no-addon"),
+        f"fuzzing of {options.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{options.fuzz:g}"),
     }
     results = []
     for part, run in parts.items():
-        shell.say(f"== {part}")
+        shell.log_progress(f"== {part}")
         began = time.monotonic()
         try:
             totals = run()
         except Exception as error:
             totals = Totals(0, 1, f"{type(error).__name__}: {error}")
         results.append(Result(part, totals.failed == 0 and totals.passed > 0, time.monotonic() - began, _summary(totals)))
-        _write(given.page, results)
-        shell.say(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
-    print(given.page.read_text())
+        _write(options.page, results)
+        shell.log_progress(f"== {part}: {'passed' if results[-1].passed else 'FAILED'}")
+    print(options.page.read_text())
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -64,7 +65,7 @@ def _script(name: str, *options: str) -> Totals:
 def _summary(totals: Totals) -> str:
     if totals.failed:
         return totals.output.strip() or f"{totals.passed} passed, {totals.failed} failed"
-    # Progress lines begin with the time.
+    # Progress messages begin with the time.
     lines = [line for line in totals.output.splitlines() if line.strip() and not line.startswith("[")]
     return "\n".join(lines[-15:]) or f"{totals.passed} passed"
 
@@ -86,4 +87,4 @@ def _write(page: Path, results: list[Result]) -> None:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

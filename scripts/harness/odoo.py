@@ -1,11 +1,12 @@
-"""A real Odoo 19 with our modules, for the demo, the tests and the benchmark.
+"""Runs a real Odoo 19 with the project's modules, for the demo, the tests and the benchmark.
 
-Odoo comes as Debian's package `odoo-19`, unpacked into the project's cache and never installed, with a Python environment of its own. Each
-`Odoo` has a Postgres cluster of its own and listens on 127.0.0.1 only; nothing it does calls out.
+Odoo comes from Debian's package `odoo-19`. The package is unpacked into the project's cache, not
+installed, and has a separate Python environment. Each `Odoo` has its own Postgres cluster, listens
+on 127.0.0.1 only and makes no outgoing connections.
 
-    python3 -m harness.odoo serve                       an Odoo to play with, until Ctrl-C
-    python3 -m harness.odoo test-modules [ipai_sync]    the modules' own tests, inside Odoo
-    python3 -m harness.odoo prepare                     what the first start would do
+    python3 -m harness.odoo serve                       runs an Odoo until Ctrl-C
+    python3 -m harness.odoo test-modules [ipai_sync]    runs the modules' own tests inside Odoo
+    python3 -m harness.odoo prepare                     prepares the first start
 """
 
 from __future__ import annotations
@@ -33,32 +34,31 @@ from .totals import Totals
 
 MODULE = "ipai_sample_metrics"
 MODEL = "ipai.sample.metric"
-#: All modules of this project.
 MODULES = (MODULE, "ipai_sync")
 
 _CACHE = paths.CACHE / "odoo19"
 _REQUIREMENTS = Path(__file__).with_name("odoo_requirements.txt")
-#: Debian's own Python: one below a home folder could not be run by the service user.
+#: Debian's own Python, because the service user cannot run a Python in a home folder.
 _PYTHON = Path("/usr/bin/python3")
 
-#: Files that an Odoo without web client never opens: 1 GB of 1.2.
+#: Files that Odoo without its web client never opens: 1 GB of 1.2 GB.
 _NOT_UNPACKED = (
     *(f"*/addons/*/static/{folder}" for folder in ("src", "lib", "tests", "fonts", "description")),
     *(f"*/addons/*/{folder}" for folder in ("i18n", "tests", "doc")),
 )
 
-# Installation -------------------------------------------------------------------------------------------------------------------------
+# Installation ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class OdooInstall:
-    """An unpacked Odoo."""
+    """An unpacked Odoo package with its Python environment."""
 
     root: Path
 
     @property
     def version(self) -> str:
-        """Of the Debian package, such as `19.0.0+dfsg-1`."""
+        """The version of the Debian package, such as `19.0.0+dfsg-1`."""
         return (self.root / "version").read_text()
 
     @property
@@ -71,30 +71,32 @@ class OdooInstall:
 
     @property
     def libraries(self) -> Path:
-        """The folder with Odoo's Python package `odoo`."""
+        """The folder that contains Odoo's Python package `odoo`."""
         return self.root / "package/usr/lib/python3/dist-packages"
 
 
 def ensure_odoo() -> OdooInstall:
-    """Odoo 19 in the cache: the first call downloads and unpacks it, later ones only look."""
+    """Returns Odoo 19 in the cache; the first call downloads and unpacks it."""
     install = OdooInstall(_CACHE)
 
     def make() -> None:
-        shell.say("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: a minute, only this once")
+        shell.log_progress("Downloading Odoo 19 (Debian's package odoo-19, 120 MB) and its Python packages: about a minute, only once")
         install.root.mkdir(parents=True)
         _unpack_odoo(install)
         _make_venv(install)
 
-    setup.once(_CACHE, paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED)), make)
+    setup.rebuild_if_changed(_CACHE, paths.digest(_REQUIREMENTS, "\n".join(_NOT_UNPACKED)), make)
     return install
 
 
-_KNOWN_ODOO = debian.Known("main/o/odoo/odoo-19_19.0.0+dfsg-1_all.deb", "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf")
+_PINNED_ODOO = debian.PinnedFile(
+    "main/o/odoo/odoo-19_19.0.0+dfsg-1_all.deb", "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf"
+)
 
 
 def _unpack_odoo(install: OdooInstall) -> None:
     work = paths.run_dir()
-    package = debian.Suite("sid", work / "apt").download("odoo-19", work, _KNOWN_ODOO)
+    package = debian.Suite("sid", work / "apt").download("odoo-19", work, _PINNED_ODOO)
     target = install.root / "package"
     target.mkdir()
     unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" "${@:3}"'
@@ -112,7 +114,7 @@ def _make_venv(install: OdooInstall) -> None:
     steps: list[list[str | Path]] = [
         [_PYTHON, "-m", "venv", install.root / "venv"],
         [install.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "-r", _REQUIREMENTS],
-        # Bytecode of what every start imports: the service user cannot write it here.
+        # Compile the modules that every start imports: the service user cannot write bytecode here.
         [install.python, "-m", "compileall", "-q", "-x", "/addons/", libraries],
         [install.python, "-m", "compileall", "-q", *addons],
     ]
@@ -120,9 +122,9 @@ def _make_venv(install: OdooInstall) -> None:
         shell.run(step, env={"PYTHONPATH": None})
 
 
-# A running Odoo -----------------------------------------------------------------------------------------------------------------------
+# A running Odoo ---------------------------------------------------------------------------------
 
-#: Longer than any call takes: a server that hangs fails a test and does not hang it.
+#: Longer than any call takes: a test against a hanging server fails instead of hanging too.
 _CALL_SECONDS = 600
 
 
@@ -134,15 +136,16 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Odoo:
-    """An Odoo server with a database of its own, for as long as the `with` block lasts.
+    """An Odoo server with its own database, which runs within a `with` block.
 
-    modules: installed on top of base and rpc
-    demo: with the modules' demo records
-    addons: the folder that holds our modules; a copy is used, so that the server's user can read it
-    settings: more options of Odoo's configuration file
-    serve: start the server; without it there is the database only
+    The first start with a set of modules installs them (half a minute) and stores the cluster in
+    the cache as a template. Later starts copy the template.
 
-    The first start with given modules installs them (half a minute) and keeps the cluster in the cache. Later starts copy it.
+    modules: installed in addition to base and rpc
+    demo: install the modules' demo records
+    addons: the folder of the project's modules; the server gets a copy that its user can read
+    settings: additional options of Odoo's configuration file
+    serve: start the server; if false, only the database exists
     """
 
     admin_user = "admin"
@@ -176,7 +179,7 @@ class Odoo:
         self._copy_addons(addons)
 
     def template(self) -> Path:
-        """The cluster with the modules installed, from the cache. The first call makes it."""
+        """Returns the template with the modules installed; the first call makes it."""
         return postgres.template(self._kind(), self._key(), self._install_modules)
 
     def __enter__(self) -> Self:
@@ -187,7 +190,7 @@ class Odoo:
             self._write_config()
             if (files := template.with_name("filestore")).exists():
                 shutil.copytree(files, self._filestore)
-                self._give_to_service_user(self._data)
+                self._chown_to_service_user(self._data)
             if self._serve:
                 self.start()
         except BaseException:
@@ -199,7 +202,7 @@ class Odoo:
         self.stop()
 
     def start(self) -> None:
-        """Starts the server and returns once it answers for its database."""
+        """Starts the server and returns once it responds for its database."""
         server = shell.start(self._command(), user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
         self._server = server
 
@@ -207,20 +210,20 @@ class Odoo:
             if server.poll() is not None:
                 raise RuntimeError(f"Odoo did not start:\n{self._log_tail()}")
             try:
-                # Also loads the database's models, which the first call would otherwise wait for.
+                # Also loads the database's models, so that the first call need not wait for them.
                 return bool(self._proxy("common").authenticate(self.dbname, self.admin_user, self.admin_password, {}))
             except OSError:
                 return False
 
-        shell.wait_until(answers, "Odoo answering", every=0.1)
+        shell.wait_until(answers, "Odoo to respond", every=0.1)
 
     def restart(self) -> None:
-        """Stops the server and starts it again, at the same address."""
+        """Restarts the server at the same address."""
         self._stop_server()
         self.start()
 
     def stop(self) -> None:
-        """Stops the server and its Postgres and removes both. Stopping twice is fine."""
+        """Stops the server and its Postgres, and removes both. Idempotent."""
         self._stop_server()
         self.pg.__exit__(None, None, None)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -230,38 +233,44 @@ class Odoo:
             shell.stop(self._server)
             self._server = None
 
-    # Calls
+    # RPC calls
 
     def rpc(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Calls a model's method over XML-RPC as administrator."""
         return self.rpc_as(self.admin_user, self.admin_password, model, method, *args, **kwargs)
 
     def rpc_as(self, user: str, password: str, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls a model's method over XML-RPC as `user`; xmlrpc.client.Fault is what Odoo refuses."""
+        """Calls a model's method over XML-RPC as `user`.
+
+        An error of Odoo raises xmlrpc.client.Fault.
+        """
         uid = self.uid(user, password)
         return self._proxy("object").execute_kw(self.dbname, uid, password, model, method, list(args), kwargs)
 
     def json_rpc(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """The same call over JSON-RPC as administrator: the whole answer, with its `result` or its `error`."""
+        """Makes the same call over JSON-RPC and returns the whole response."""
         uid = self.uid(self.admin_user, self.admin_password)
         call = [self.dbname, uid, self.admin_password, model, method, list(args), kwargs]
         body = {"jsonrpc": "2.0", "id": 1, "params": {"service": "object", "method": "execute_kw", "args": call}}
         request = urllib.request.Request(f"{self.url}/jsonrpc", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        # Proxies of the environment are for elsewhere.
+        # Ignore proxies that the environment sets.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_CALL_SECONDS) as response:
             return json.load(response)
 
     def uid(self, user: str, password: str) -> int:
-        """The user's id; authenticates once for each user."""
+        """Returns the user's id; authenticates once for each user."""
         if (user, password) not in self._uids:
             uid = self._proxy("common").authenticate(self.dbname, user, password, {})
             if not isinstance(uid, int) or not uid:
-                raise PermissionError(f"Odoo does not let {user} in")
+                raise PermissionError(f"Odoo rejected the login of {user}")
             self._uids[user, password] = uid
         return self._uids[user, password]
 
     def create_user(self, login: str, password: str, groups: Iterable[str] = ("base.group_user",), **values: Any) -> int:
-        """Creates a user in exactly these groups (by their XML ids) and returns the id; `values` are further fields, such as `tz`."""
+        """Creates a user in exactly these groups (XML ids) with the given field values.
+
+        Returns the user's id.
+        """
         group_ids = [self._ref(group) for group in groups]
         user = {"name": login, "login": login, "password": password, "group_ids": [(6, 0, group_ids)], **values}
         return int(self.rpc("res.users", "create", user, context={"no_reset_password": True}))
@@ -272,15 +281,16 @@ class Odoo:
         return int(self.rpc("ir.model.data", "search_read", domain, ["res_id"])[0]["res_id"])
 
     def _proxy(self, service: str) -> xmlrpc.client.ServerProxy:
-        # A proxy for each call: they are cheap, Odoo closes the connection anyway, and threads cannot share one.
+        # A proxy for each call: creating one is cheap, Odoo closes the connection after each call,
+        # and threads cannot share a proxy.
         return xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/{service}", transport=_Transport())
 
-    # Preparation
+    # Set-up
 
     def _copy_addons(self, addons: Path) -> None:
         shutil.copytree(addons, self._addons, ignore=shutil.ignore_patterns("__pycache__"))
         self._data.mkdir()
-        self._give_to_service_user(self._data)
+        self._chown_to_service_user(self._data)
         self.log.touch()
 
     def _write_config(self) -> None:
@@ -297,16 +307,17 @@ class Odoo:
             "http_interface": "127.0.0.1",
             "http_port": self.port,
             "server_wide_modules": "base,rpc,web",
-            # Threads in one process, no scheduled actions, no limits that end a long test.
+            # Threads in one process, no scheduled actions, no time limits that would end a long
+            # test.
             "workers": 0,
             "max_cron_threads": 0,
             "limit_time_cpu": 0,
             "limit_time_real": 0,
-            # Nobody listens on port 9: neither a mail nor a licence check leaves the machine.
+            # No process listens on port 9, so mails and licence checks do not leave the machine.
             "publisher_warranty_url": "http://127.0.0.1:9/",
             "smtp_server": "127.0.0.1",
             "smtp_port": 9,
-            # Odoo 19 warns about every XML-RPC request.
+            # Odoo 19 logs a deprecation warning for every XML-RPC request.
             "log_handler": ":INFO,odoo.addons.rpc.controllers:ERROR",
             **self._settings,
         }
@@ -317,11 +328,13 @@ class Odoo:
         return self._data / "filestore" / self.dbname
 
     def _kind(self) -> str:
-        """The name of the template."""
         return "-".join(["odoo19", self.dbname, *self.modules, *(["demo"] if self.demo else [])])
 
     def _key(self) -> str:
-        """Everything that ends up in the database: not the modules' tests, nor their texts for people."""
+        """Returns a digest of all inputs of the database, such as the modules' files.
+
+        The modules' tests and READMEs do not affect the database.
+        """
         files = [
             path
             for module in self.modules
@@ -332,21 +345,24 @@ class Odoo:
         return paths.digest(self.install.version, Installation.default().build, names, *files, Path(__file__))
 
     def _install_modules(self, data: Path) -> None:
-        """Makes the template: a cluster with the database, and the filestore beside it."""
+        """Makes the template: a cluster with the database, and the filestore next to it."""
         modules = ("base", "rpc", *self.modules)
-        shell.say(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
+        shell.log_progress(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
         with Cluster(Installation.default(), superuser="pgadmin") as self.pg:
             self._write_config()
-            # Odoo refuses to work as a superuser called postgres, and needs no superuser.
+            # Odoo refuses to connect as the superuser postgres.
             self.pg.psql("create role odoo login createdb")
             self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
             self.odoo("-i", ",".join(modules), "--skip-auto-install", "--with-demo" if self.demo else "--without-demo")
             if self._filestore.exists():
                 shutil.move(self._filestore, data.with_name("filestore"))
-            postgres.keep(self.pg, data)
+            postgres.save_template(self.pg, data)
 
     def odoo(self, *options: str) -> None:
-        """Runs Odoo's program over the database to its end, as for installing or updating modules; its log goes to `self.log`."""
+        """Runs Odoo's program until it exits, for instance to install modules.
+
+        It logs to `self.log`.
+        """
         command = [*self._command(), *options, "--stop-after-init", "--no-http"]
         process = shell.start(command, user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
         try:
@@ -360,7 +376,7 @@ class Odoo:
         return [self.install.python, self.install.program, "-c", self._config]
 
     def _environment(self) -> dict[str, str | None]:
-        """Without the user's settings for Odoo, Postgres and Python, which Odoo 19 would read."""
+        """Removes the user's settings for Odoo, Postgres and Python, which Odoo 19 would read."""
         foreign = {name: None for name in os.environ if name.startswith(("ODOO", "OPENERP", "PG", "PYTHON"))}
         return {**foreign, "HOME": str(self._data), "TZ": "UTC", "PYTHONPATH": str(self.install.libraries)}
 
@@ -368,16 +384,17 @@ class Odoo:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
 
     @staticmethod
-    def _give_to_service_user(folder: Path) -> None:
+    def _chown_to_service_user(folder: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             shutil.chown(path, shell.SERVICE_USER)
 
 
-# Data ---------------------------------------------------------------------------------------------------------------------------------
+# Data -------------------------------------------------------------------------------------------
 
 _BRANDS = ("Kape Pilipinas", "Søns & Töchter", "Brand <One>", "東京マート", "Sari-Sari Express", "Golden Harvest", "Niña's", "Bazaar ☕")
 
-#: Row i's values follow from i alone, so that two runs are alike. The multipliers are primes, which keeps columns from going in step.
+#: The values of row i depend on i only, so two runs produce the same rows. The multipliers are
+#: primes, so that columns do not correlate.
 _GENERATE = r"""
 insert into ipai_sample_metric (name, code, date, brand_id, store_id, value, unit, notes, active, is_alert,
                                 create_uid, create_date, write_uid, write_date)
@@ -401,13 +418,13 @@ select 'Metric ' || i || ' ' || (array['Basket size', 'Footfall', 'Café sales',
            else 'Checked in cycle ' || i % 50
        end,
        i % 13 > 0,
-       -- As the module computes it.
+       -- The same expression as in the module.
        unit = 'percent' and (value < 10 or value > 95),
        {uid}, now() at time zone 'UTC', {uid}, now() at time zone 'UTC'
 from (
     select i, unit,
            case
-               -- What a double can be, now and then.
+               -- Some special values of a double.
                when i % 997 = 0 then (array[0, -1.5, 1e22, 1e-7, 0.1::float8 + 0.2::float8])[1 + i / 997 % 5]
                when unit = 'percent' then i * 7919 % 10001 / 100.0
                when unit = 'count' then i * 104729 % 6000
@@ -421,10 +438,11 @@ analyze ipai_sample_metric;
 
 
 def generate_metrics(odoo: Odoo, n: int) -> None:
-    """Adds `n` metrics like those of a retailer, 20,000 in about a second.
+    """Inserts `n` metrics of a retailer, about 20,000 in a second.
 
-    Some lack a date, brand, store or notes, some are archived; texts hold emoji, CR LF, markup and control characters. SQL makes them, with
-    ids, users and times as Odoo sets them; brands and stores are partners made by Odoo.
+    Some metrics have no date, brand, store or notes, and some are archived. Texts contain emoji, CR
+    LF, markup and control characters. The rows are inserted by SQL, with ids, users and times as
+    Odoo sets them. Brands and stores are partners that Odoo creates.
     """
     brands = partners(odoo, [f"{_BRANDS[i % len(_BRANDS)]} {i:02}" for i in range(24)])
     stores = partners(odoo, [f"Store {i:03}" for i in range(120)])
@@ -434,7 +452,7 @@ def generate_metrics(odoo: Odoo, n: int) -> None:
 
 
 def partners(odoo: Odoo, names: Sequence[str]) -> list[int]:
-    """The ids of companies with these names; missing ones are created."""
+    """Returns the ids of the companies with these names; creates missing ones."""
     found = {row["name"]: row["id"] for row in odoo.rpc("res.partner", "search_read", [("name", "in", names)], ["name"])}
     missing = [name for name in names if name not in found]
     created = odoo.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in missing]) if missing else []
@@ -442,17 +460,19 @@ def partners(odoo: Odoo, names: Sequence[str]) -> list[int]:
     return [found[name] for name in names]
 
 
-# The modules' own tests ---------------------------------------------------------------------------------------------------------------
+# The modules' own tests -------------------------------------------------------------------------
 
 _RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loading database")
-#: Where a record begins: `2026-01-06 08:00:00,123 <pid> <level> <database> <logger>: `.
+#: The start of a log record: `2026-01-06 08:00:00,123 <pid> <level> <database> <logger>: `.
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \d+ [A-Z]+ )", re.MULTILINE)
 
 
 def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = ()) -> Totals:
-    """Runs the tests that the modules bring, in a new Odoo database: all, or those with one of the words in file or name.
+    """Runs the modules' own tests in a new Odoo database.
 
-    A module without any test counts as one failure, and so does an installation that fails.
+    A module without tests counts as one failure, and so does a failed installation.
+
+    words: run only the tests whose file or name contains one of these words
     """
     tags = _tags(modules, words) if words else [f"/{module}" for module in modules]
     if not tags:
@@ -463,7 +483,7 @@ def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = ()
         try:
             odoo.odoo(*options)
         except RuntimeError:
-            # A failed test ends Odoo with a status too: what counts is in the log.
+            # Odoo also exits with an error after a failed test; the log has the results.
             ended_well = False
         else:
             ended_well = True
@@ -482,7 +502,7 @@ def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = ()
 
 
 def _tags(modules: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Odoo's tags of the tests with one of the words in file or name."""
+    """Returns Odoo's tags of the tests whose file or name contains one of the words."""
     tags = []
     for module in modules:
         for file in sorted((paths.PROJECT / "addons/ipai" / module / "tests").glob("test_*.py")):
@@ -497,14 +517,14 @@ def _tags(modules: Sequence[str], words: Sequence[str]) -> list[str]:
 
 
 def _problems(log: str, modules: Sequence[str]) -> Iterator[str]:
-    """Errors, and the modules' own warnings; each with the lines that belong to it, such as a traceback."""
+    """Yields errors, and warnings of the modules, each with its following lines."""
     for record in _RECORD.split(log):
         level = record.split(" ", 4)[3:4]
         if level in (["ERROR"], ["CRITICAL"]) or (level == ["WARNING"] and any(module in record for module in modules)):
             yield record.rstrip()
 
 
-# Command line -------------------------------------------------------------------------------------------------------------------------
+# Command line -----------------------------------------------------------------------------------
 
 
 def main() -> int:
@@ -514,9 +534,9 @@ def main() -> int:
     test.add_argument("modules", nargs="*", default=MODULES)
     serve = commands.add_parser("serve", help="run an Odoo until Ctrl-C")
     serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
-    serve.add_argument("--no-demo", action="store_true", help="without the module's demo records")
-    prepare = commands.add_parser("prepare", help="download Odoo and install the modules, for a quick start later")
-    prepare.add_argument("--demo", action="store_true", help="with the module's demo records")
+    serve.add_argument("--no-demo", action="store_true", help="without the modules' demo records")
+    prepare = commands.add_parser("prepare", help="download Odoo and install the modules, so that the next start is fast")
+    prepare.add_argument("--demo", action="store_true", help="with the modules' demo records")
     options = parser.parse_args()
     setup.ensure_system()
     if options.command == "prepare":
@@ -532,7 +552,7 @@ def main() -> int:
         print(f"Odoo      {odoo.url}  database {odoo.dbname}, user {odoo.admin_user}, password {odoo.admin_password}")
         print(f"Postgres  {odoo.pg.dsn(odoo.dbname, 'odoo')}")
         print(f"Log       {odoo.log}")
-        print("Ctrl-C ends it.", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Where things are kept."""
+"""Defines the locations of the project, the cache and temporary folders."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from pathlib import Path
 
 from . import cleanup
 
-# What we make is run by the service user as well, whatever our own umask would say.
+# The service user must be able to read all created files, independent of the caller's umask.
 os.umask(0o022)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether any user may traverse every folder on the way to `path` (those that exist)."""
+    """Returns whether every user may traverse all existing folders of `path`."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents) if folder.exists())
 
 
 def _cache() -> Path:
-    """The folder for what is worth keeping between runs: IPAI_CACHE, or `.cache` in the project.
+    """Returns the folder of the cache: IPAI_CACHE, or `.cache` in the project.
 
-    Servers run as another user when we are root (Postgres refuses to run as root). When that user cannot reach the project, as in a
-    checkout below /root, the cache moves to /var/tmp.
+    When the scripts run as root, servers run as another user, because Postgres refuses to run as
+    root. If that user cannot reach the project, for instance in a checkout below /root, the cache
+    is in /var/tmp.
     """
     chosen = os.environ.get("IPAI_CACHE")
     if chosen:
@@ -40,26 +41,27 @@ def _cache() -> Path:
     else:
         key = hashlib.sha256(str(PROJECT).encode()).hexdigest()[:12]
         cache = Path("/var/tmp") / f"ipai_sync-cache-{key}"
-        print(f"Servers cannot read below {PROJECT}: the cache is {cache}", file=sys.stderr, flush=True)
+        print(f"Servers cannot read {PROJECT}; using the cache {cache}", file=sys.stderr, flush=True)
     if not cache.exists():
         cache.mkdir(parents=True)
         cache.chmod(0o755)
     if cache.stat().st_uid != os.geteuid():
-        # Programs are run from here: in /var/tmp anybody may have made the folder first.
-        raise SystemExit(f"{cache} belongs to another user. Remove it, or set IPAI_CACHE to a folder of yours.")
+        # Programs are run from the cache, and every user can create a folder in /var/tmp.
+        raise SystemExit(f"{cache} belongs to another user. Remove it, or set IPAI_CACHE to your own folder.")
     return cache
 
 
 CACHE = _cache()
 
-#: The variable that hands the shared folder on.
+#: The environment variable that passes the shared folder to subprocesses.
 _SHARED = "IPAI_RUN_DIR"
 
 
 def run_dir() -> Path:
-    """A new empty folder under /tmp that every user can read; removed when the process ends.
+    """Creates an empty folder that every user can read, and removes it when the process ends.
 
-    Processes that `share_run_dir` has started make theirs below its folder, so that it goes even if they are killed.
+    It is below /tmp, or below the folder of `share_run_dir` in subprocesses of a process that
+    called it. The parent then removes it even if the subprocess is killed.
     """
     folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir=os.environ.get(_SHARED, "/tmp")))
     folder.chmod(0o755)
@@ -68,20 +70,20 @@ def run_dir() -> Path:
 
 
 def share_run_dir() -> None:
-    """Lets the processes that we start make their folders below one of ours."""
+    """Makes subprocesses create their temporary folders below a folder of this process."""
     os.environ[_SHARED] = str(run_dir())
 
 
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Keeps two processes of this project from preparing the same thing in the cache at the same time."""
+    """Serialises processes of this project that prepare the same entry of the cache."""
     with open(CACHE / f"{name}.lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def digest(*contents: str | bytes | Path) -> str:
-    """One short hash over texts and files, for stamps that say from which input a thing was made."""
+    """Returns a short hash of texts and files, which identifies the input of a build."""
     result = hashlib.sha256()
     for content in contents:
         data = content.read_bytes() if isinstance(content, Path) else content.encode() if isinstance(content, str) else content

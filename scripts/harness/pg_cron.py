@@ -1,4 +1,7 @@
-"""Builds pg_cron 1.6, which Supabase has; Debian 12 packages 1.4, which knows no schedule below a minute."""
+"""Builds pg_cron 1.6, which supports intervals in seconds.
+
+Supabase has this version; Debian 12 has 1.4, whose shortest interval is a minute.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,18 @@ import urllib.error
 from . import debian, paths, setup, shell
 from .postgres import Installation
 
-_SOURCE = debian.Known("main/p/pg-cron/pg-cron_1.6.7.orig.tar.gz", "d950bc29155f31017567e23a31d268ff672e98276c0e9d062512fb7870351f03")
+_SOURCE = debian.PinnedFile("main/p/pg-cron/pg-cron_1.6.7.orig.tar.gz", "d950bc29155f31017567e23a31d268ff672e98276c0e9d062512fb7870351f03")
 
 
 def install(target: Installation) -> bool:
-    """Installs pg_cron 1.6 in `target`, a copy of an installation, in place of the packaged version.
+    """Replaces the packaged pg_cron in `target`, a copy of an installation, by version 1.6.
 
-    Returns false, and changes nothing, if the mirror no longer has the source.
+    Returns false, without any change, if the mirror no longer has the source.
     """
     origin = target.origin or target
     files = paths.CACHE / f"pg_cron-{origin.major}"
     try:
-        setup.once(files, paths.digest(_SOURCE.sha256, origin.build), lambda: _build(origin))
+        setup.rebuild_if_changed(files, paths.digest(_SOURCE.sha256, origin.build), lambda: _build(origin))
     except (urllib.error.URLError, TimeoutError):
         return False
     for folder, place in (("lib", target.pkglibdir), ("extension", target.extension_dir)):
@@ -32,11 +35,11 @@ def _build(origin: Installation) -> None:
     work = paths.run_dir()
     archive = _SOURCE.fetch(work)
     shell.apt_install("gcc", "libpq-dev", "make")
-    shell.say("Building pg_cron 1.6: seconds, only this once")
+    shell.log_progress("Building pg_cron 1.6: seconds, only once")
     shell.run(["tar", "-xf", archive, "-C", work, "--strip-components=1"])
     shell.run(
         ["make", "-s", "-C", work, f"PG_CONFIG={origin.pg_config}", "with_llvm=no"],
-        # Variables of make itself would change what is built.
+        # Variables of a calling make would change the build.
         env={"MAKEFLAGS": None, "MAKELEVEL": None},
         capture=True,
     )

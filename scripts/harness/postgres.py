@@ -1,7 +1,8 @@
-"""Postgres installations and throw-away clusters.
+"""Manages Postgres installations and temporary clusters.
 
-A server reads extensions only from its own folders, so everything that installs one gets an installation of its own, a relocated copy:
-Debian's and the PostgreSQL 17 built here are never written to.
+A server loads extensions from its own folders only. Tests therefore install extensions into
+relocated copies of Debian's PostgreSQL and of the PostgreSQL 17 built here, never into the
+originals.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ from . import debian, paths, setup, shell
 FIXTURE = paths.PROJECT / "tests/supabase/fixture.sql"
 
 
-# Installations --------------------------------------------------------------------------------------------------------------------
+# Installations ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A Postgres, known by its pg_config."""
+    """A Postgres installation, identified by its pg_config."""
 
     pg_config: Path
-    #: The installation that this one is a copy of. Extensions are built against that one: its path stays, and so does cargo's work.
+    #: The installation that this one is a copy of. Extensions are built against the original, whose
+    #: fixed path keeps cargo's build cache valid.
     origin: Installation | None = None
 
     @staticmethod
     def default() -> Installation:
-        """Debian's PostgreSQL 15, which is Supabase's version too."""
+        """Returns Debian's PostgreSQL 15, the same major version as Supabase's."""
         return Installation(Path("/usr/lib/postgresql/15/bin/pg_config"))
 
     @functools.cached_property
@@ -46,12 +48,12 @@ class Installation:
 
     @property
     def full_version(self) -> str:
-        """Such as `PostgreSQL 15.14 (Debian 15.14-0+deb12u1)`."""
+        """The version with its packager, such as `PostgreSQL 15.14 (Debian 15.14-0+deb12u1)`."""
         return self._config["VERSION"]
 
     @property
     def version(self) -> str:
-        """Such as `15.14`."""
+        """The version number, such as `15.14`."""
         match = re.search(r"\d+(\.\d+)?", self._config["VERSION"])
         if not match:
             raise RuntimeError(f"{self.pg_config} has an unknown version: {self._config['VERSION']}")
@@ -67,7 +69,7 @@ class Installation:
 
     @property
     def pkglibdir(self) -> Path:
-        """Where extensions' shared libraries are."""
+        """The folder for shared libraries of extensions."""
         return Path(self._config["PKGLIBDIR"])
 
     @property
@@ -76,7 +78,7 @@ class Installation:
 
     @property
     def extension_dir(self) -> Path:
-        """Where extensions' control and SQL files are."""
+        """The folder for control and SQL files of extensions."""
         return self.sharedir / "extension"
 
     @property
@@ -85,18 +87,19 @@ class Installation:
 
     @property
     def build(self) -> str:
-        """The same for installations that come from the same build, as copies do."""
+        """A string that is equal for copies of the same build."""
         return f"{self.full_version} {self._config.get('CONFIGURE')}"
 
     def same_build(self, other: Installation) -> bool:
-        """Whether the other comes from the same build, as a copy does: then what is built for one of them is right for both."""
+        """Returns whether both come from the same build, so that one extension build fits both."""
         return self.build == other.build
 
     def relocated(self, name: str, under: Path | None = None) -> Installation:
-        """A copy of this installation in the folder `under`/`name`; by default in a temporary one.
+        """Copies this installation to `under`/`name`, by default in a temporary folder.
 
-        Programs find their libraries and data relative to themselves, as long as the folders keep their places relative to one another,
-        and so its pg_config answers with the new paths. Copied, not hard-linked: installing an extension writes into existing files.
+        Programs find their libraries and data by relative paths. The copy keeps the relative
+        layout, so its pg_config returns the new paths. Files are copied, not hard-linked, because
+        installing an extension writes into existing files.
         """
         target = (under or paths.run_dir()) / name
         folders = [self.bindir, self.pkglibdir, self.sharedir]
@@ -106,46 +109,47 @@ class Installation:
             shutil.copytree(
                 folder,
                 target / folder.relative_to(root),
-                # Just-in-time bitcode is most of the size; Debian's manual pages and an extension of ours have no business there.
+                # Bitcode for just-in-time compilation is most of the size. Manual pages and an
+                # installed ipai_sync are not needed either.
                 ignore=shutil.ignore_patterns("bitcode", "man", "doc", "locale", "ipai_sync*"),
                 dirs_exist_ok=True,
             )
-        # Headers are only read.
+        # Headers are only read, so a link is sufficient.
         link = target / includes.relative_to(root)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(includes)
         copy = Installation(target / self.pg_config.relative_to(root), origin=self)
         if copy.pkglibdir != target / self.pkglibdir.relative_to(root):
-            raise RuntimeError(f"{self.pg_config} cannot be relocated: the copy's libraries are said to be in {copy.pkglibdir}")
+            raise RuntimeError(f"{self.pg_config} cannot be relocated: the copy reports its libraries in {copy.pkglibdir}")
         return copy
 
 
 def ensure_pg17() -> Installation:
-    """PostgreSQL 17, built once from Debian 13's source package into the cache."""
+    """Builds PostgreSQL 17 from Debian 13's source package into the cache, once."""
     shell.apt_install("bison", "flex", "gcc", "libc6-dev", "libssl-dev", "make", "perl", "uuid-dev")
     prefix = paths.CACHE / "pg17"
     stamp = prefix / "complete"
     with paths.lock("pg17"):
         if not stamp.exists():
-            shell.say("Building PostgreSQL 17 from Debian 13's source package: about 3 minutes, only this once")
+            shell.log_progress("Building PostgreSQL 17 from Debian 13's source package: about 3 minutes, only once")
             shutil.rmtree(prefix, ignore_errors=True)
             _build_pg17(prefix)
             stamp.touch()
     return Installation(prefix / "bin/pg_config")
 
 
-_KNOWN_PG17 = debian.Known(
+_PINNED_PG17 = debian.PinnedFile(
     "main/p/postgresql-17/postgresql-17_17.11.orig.tar.bz2", "dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979"
 )
 
 
 def _build_pg17(prefix: Path) -> None:
     work = paths.run_dir()
-    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _KNOWN_PG17)
+    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _PINNED_PG17)
     source = work / "source"
     source.mkdir()
     shell.run(["tar", "-xf", archive, "-C", source, "--strip-components=1"])
-    # The least that tests need: pgcrypto wants OpenSSL, and uuid-ossp a UUID library.
+    # The minimum for the tests: pgcrypto requires OpenSSL, and uuid-ossp a UUID library.
     options = ["--without-icu", "--without-readline", "--without-zlib", "--with-ssl=openssl", "--with-uuid=e2fs"]
     log = work / "build.log"
     steps = [
@@ -156,7 +160,7 @@ def _build_pg17(prefix: Path) -> None:
     ]
     for step in steps:
         with open(log, "w") as output:
-            # Make's own variables, as when a Makefile called us, would change what is built.
+            # Variables of a calling make would change the build.
             clean = shell.environment({"MAKEFLAGS": None, "MAKELEVEL": None})
             status = subprocess.run(step, cwd=source, env=clean, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode
         if status != 0:
@@ -164,18 +168,18 @@ def _build_pg17(prefix: Path) -> None:
     shutil.rmtree(work)
 
 
-# Clusters -------------------------------------------------------------------------------------------------------------------------
+# Clusters ---------------------------------------------------------------------------------------
 
 _STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
 class Cluster:
-    """A Postgres server with an empty database `postgres`, for as long as the `with` block lasts.
+    """A Postgres server with an empty database `postgres`, which runs within a `with` block.
 
-    It listens on 127.0.0.1 and on a Unix socket in a folder of its own, trusts everybody who gets there, and runs as the service user.
-    `user=None` means its superuser everywhere.
+    It listens on 127.0.0.1 and on a Unix socket in its own folder, trusts every local connection,
+    and runs as the service user. In all methods, `user=None` means its superuser.
 
-    template: a data directory to start from, by default a new one
+    template: the initial data directory, by default a new one
     """
 
     host = "127.0.0.1"
@@ -196,7 +200,7 @@ class Cluster:
         self.log = self.directory / "server.log"
         self._template = template
         self._settings: dict[str, object] = {
-            # Nothing here outlives its process.
+            # The data is temporary, so durability is not needed.
             "fsync": "off",
             "timezone": "UTC",
             **(settings or {}),
@@ -221,14 +225,14 @@ class Cluster:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self) -> None:
-        """Starts the server and returns once it takes connections."""
+        """Starts the server and returns once it accepts connections."""
         server = shell.start(
             [self.installation.bindir / "postgres", "-D", self.data],
             user=shell.SERVICE_USER,
             cwd=self.directory,
             env=_server_environment(),
             log=self.log,
-            # An immediate shutdown: a killed server would leave its backends behind.
+            # Requests an immediate shutdown: SIGKILL would leave the backends running.
             killed_with="QUIT",
         )
         self._server = server
@@ -237,14 +241,15 @@ class Cluster:
         def ready() -> bool:
             if server.poll() is not None:
                 raise RuntimeError(f"Postgres did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
-            # As pg_ctl does it: the first line is the server's pid (an old file has another), the last one its state.
+            # As in pg_ctl: the first line is the server's pid (an old file has another), and the
+            # last one its state.
             lines = pid_file.read_text().splitlines() if pid_file.exists() else []
             return len(lines) >= 8 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
 
-        shell.wait_until(ready, "Postgres taking connections")
+        shell.wait_until(ready, "Postgres to accept connections")
 
     def stop(self, mode: str = "fast") -> None:
-        """Stops the server (smart, fast or immediate). Stopping twice is fine."""
+        """Stops the server (smart, fast or immediate). Idempotent."""
         if self._server is not None:
             shell.stop(self._server, with_signal=_STOP_SIGNALS[mode])
             self._server = None
@@ -254,17 +259,20 @@ class Cluster:
         self.start()
 
     def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
-        """The address, as a URL that psql, psycopg, PostgREST and the Supabase CLI understand."""
+        """Returns the URL that psql, psycopg, PostgREST and the Supabase CLI accept."""
         return f"postgresql://{user or self.superuser}@{self.host}:{self.port}/{dbname}?sslmode=disable"
 
     def psql(self, sql: str, *, dbname: str = "postgres", user: str | None = None) -> str:
-        """Runs SQL and psql commands up to the first error (CommandFailed); returns the rows, columns separated by `|`."""
+        """Runs SQL and psql commands, and returns the rows with columns separated by `|`.
+
+        The first error raises CommandFailed.
+        """
         return self._psql(dbname, user, ["-f", "-"], sql)
 
     def psql_file(
         self, path: Path, *, dbname: str = "postgres", user: str | None = None, one_transaction: bool = False, **variables: str
     ) -> str:
-        """Runs a file, as `psql` does; `variables` become psql's."""
+        """Runs a file with psql; `variables` are set as psql variables."""
         options = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
         return self._psql(dbname, user, [*options, *(["--single-transaction"] if one_transaction else []), "-f", str(path)], None)
 
@@ -275,46 +283,49 @@ class Cluster:
 
 
 def migrate(cluster: Cluster, *, user: str | None = "postgres") -> None:
-    """Applies the project's migrations in their order, as a user does without the Supabase CLI: each in one transaction."""
+    """Applies the project's migrations in order, each in one transaction.
+
+    A user without the Supabase CLI does the same.
+    """
     for migration in sorted((paths.PROJECT / "migrations").glob("*.sql")):
         cluster.psql_file(migration, user=user, one_transaction=True)
 
 
 def client_environment() -> dict[str, str | None]:
-    """Takes the user's own libpq settings (PGOPTIONS, PGSERVICE, ...) away, and messages in other languages."""
+    """Removes the user's libpq settings (PGOPTIONS, ...), and sets untranslated messages."""
     return {**{name: None for name in os.environ if name.startswith("PG")}, "LC_ALL": "C.UTF-8"}
 
 
 def _server_environment() -> dict[str, str | None]:
-    # A backtrace would end up in the DETAIL of the extension's error messages.
+    # A backtrace would be part of DETAIL in the extension's error messages.
     return {**client_environment(), "RUST_BACKTRACE": None, "RUST_LIB_BACKTRACE": None}
 
 
-# Templates ------------------------------------------------------------------------------------------------------------------------
-# Copying a data directory takes a tenth of a second; initdb and the fixture take several.
+# Templates --------------------------------------------------------------------------------------
+# Copying a data directory takes 0.1 seconds; initdb and the fixture take several seconds.
 
 _TEMPLATES = paths.CACHE / "clusters"
-#: The file of the data directory that each cluster writes for itself.
+#: The configuration file in the data directory that each cluster writes itself.
 _SETTINGS = "cluster.conf"
 
 
 def template(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The data directory `kind` in the cache. `make` writes it when there is none that was made from the same `key`."""
+    """Returns the data directory `kind` in the cache; `make` writes it if `key` has changed."""
     folder = _TEMPLATES / kind
-    # The settings are in the code.
+    # This file contains the settings, so it is part of the key.
     key = paths.digest(key, Path(__file__))
 
-    def make_anew() -> None:
+    def rebuild() -> None:
         folder.mkdir(parents=True)
         shutil.chown(folder, shell.SERVICE_USER)
         make(folder / "data")
 
-    setup.once(folder, key, make_anew)
+    setup.rebuild_if_changed(folder, key, rebuild)
     return folder / "data"
 
 
-def keep(cluster: Cluster, data: Path) -> None:
-    """Stops the cluster and keeps its data directory as `data`. The copy appears only when it is complete."""
+def save_template(cluster: Cluster, data: Path) -> None:
+    """Stops the cluster and copies its data directory to `data` atomically."""
     cluster.stop("fast")
     shell.run(["cp", "-a", cluster.data, data.with_name("part")])
     data.with_name("part").rename(data)
@@ -342,9 +353,11 @@ def _empty_template(installation: Installation, superuser: str) -> Path:
 def supabase_cluster(
     installation: Installation, *, settings: Mapping[str, object] | None = None, auto_expose: bool = False
 ) -> Iterator[Cluster]:
-    """A cluster whose database `postgres` has Supabase's roles, grants and schemas (tests/supabase/fixture.sql).
+    """Starts a cluster whose database `postgres` has Supabase's roles, grants and schemas.
 
-    auto_expose: with the default grants on `public` of projects made before May 2026
+    They are defined in tests/supabase/fixture.sql.
+
+    auto_expose: with the default grants on `public` of projects created before May 2026
     """
     supabase: dict[str, object] = {"wal_level": "logical"}
     cron = installation.extension_dir / "pg_cron.control"
@@ -352,7 +365,8 @@ def supabase_cluster(
         supabase |= {
             "shared_preload_libraries": "pg_cron",
             "cron.database_name": "postgres",
-            # pg_cron's default, localhost, may be an address that the server does not listen on.
+            # pg_cron's default, localhost, may resolve to an address that the server does not
+            # listen on.
             "cron.host": Cluster.host,
         }
     exposed = "on" if auto_expose else "off"
@@ -360,7 +374,7 @@ def supabase_cluster(
     def apply_fixture(data: Path) -> None:
         with Cluster(installation, superuser="supabase_admin", settings=supabase) as cluster:
             cluster.psql_file(FIXTURE, auto_expose=exposed)
-            keep(cluster, data)
+            save_template(cluster, data)
 
     kind = f"supabase-{installation.major}-expose-{exposed}{f'-{paths.digest(cron)}' if cron.exists() else ''}"
     ready = template(kind, paths.digest(installation.build, FIXTURE), apply_fixture)

@@ -1,6 +1,7 @@
-"""A real PostgREST over a cluster of ours, reached as in a Supabase project, and scripts that use supabase-js.
+"""Runs a real PostgREST on a cluster behind a gateway, and scripts that use supabase-js.
 
-PostgREST connects as `authenticator` and becomes the role that a token names. Tokens are signed here, as Supabase's auth server does it.
+PostgREST connects as `authenticator` and switches to the role that a token names. This module signs
+the tokens like Supabase's auth server.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ from typing import Any
 from . import paths, postgres, setup, shell
 from .postgres import Cluster
 
-#: Where a Supabase project has its REST API.
+#: The path prefix of the REST API in a Supabase project.
 PREFIX = "/rest/v1"
-_SECRET = "the secret of a throw-away cluster, as long as it must be"
+_SECRET = "the secret of a temporary cluster, long enough for HS256"
 
 
 class PostgREST:
-    """A PostgREST, for as long as the `with` block lasts.
+    """A PostgREST server, which runs within a `with` block.
 
-    settings: more of PostgREST's, by their names in its environment without PGRST_, in small letters; None takes one of ours away
+    settings: additional PostgREST settings; their names are PostgREST's environment variables in
+    lower case without PGRST_; None removes a default of this class
     """
 
     host = "127.0.0.1"
@@ -43,7 +45,7 @@ class PostgREST:
         self.log = self.directory / "postgrest.log"
         self._admin_port = shell.free_port()
         self._settings: dict[str, object] = {
-            # As in Supabase's own set-up, with the schema of the mirrors exposed.
+            # Supabase's own settings, plus the exposed schema of the mirrors.
             "db_uri": cluster.dsn(user="authenticator"),
             "db_schemas": "public, ipai",
             "db_extra_search_path": "public, extensions",
@@ -108,12 +110,15 @@ class PostgREST:
 
     @property
     def url(self) -> str:
-        """What supabase-js is told as the project's URL."""
+        """The project's URL for supabase-js."""
         assert self._gateway is not None
         return f"http://{self.host}:{self._gateway.server_port}"
 
     def token(self, role: str = "authenticated", *, secret: str = _SECRET, lasts: float = 3600, **claims: Any) -> str:
-        """A token as Supabase's auth server makes it: of a user, or (role `anon`, `service_role`) the project's own key."""
+        """Returns a token as Supabase's auth server signs it.
+
+        It is a user's token, or, for the role `anon` or `service_role`, the project's own key.
+        """
         now = int(time.time())
         user = {"sub": "6a9c0e5e-0000-4000-8000-000000000001", "aud": "authenticated"} if role == "authenticated" else {}
         header = {"alg": "HS256", "typ": "JWT"}
@@ -132,7 +137,10 @@ def _base64(data: bytes) -> str:
 
 
 def run_script(script: str, **variables: str) -> str:
-    """Runs an ECMAScript module that may import @supabase/supabase-js; returns what it prints. `variables` are its environment's."""
+    """Runs an ECMAScript module that may import @supabase/supabase-js, and returns its output.
+
+    `variables` are set in its environment.
+    """
     tools = setup.ensure_node_tools()
     folder = paths.run_dir()
     try:
@@ -144,10 +152,11 @@ def run_script(script: str, **variables: str) -> str:
         shutil.rmtree(folder)
 
 
-# The gateway --------------------------------------------------------------------------------------------------------------------------
-# PostgREST serves at /, a project at /rest/v1: as Supabase's gateway does, this one takes the prefix away, and changes nothing else.
+# The gateway ------------------------------------------------------------------------------------
+# PostgREST serves at /, a Supabase project at /rest/v1. Like Supabase's gateway, this one removes
+# the prefix.
 
-#: Of one connection, and not of what is sent through it.
+#: Headers that concern a single connection and must not be forwarded.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
@@ -168,7 +177,7 @@ class GatewayHandler(BaseHTTPRequestHandler):
     server: Gateway
     protocol_version = "HTTP/1.1"
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         self.close_connection = True
         if not self.path.startswith(f"{PREFIX}/"):
             self.send_error(http.client.NOT_FOUND)
@@ -191,7 +200,7 @@ class GatewayHandler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _pass_on
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _forward
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -1,6 +1,7 @@
-"""Builds what later layers of the tests need, while earlier layers wait for their servers.
+"""Builds what later test layers need, while earlier layers wait for their servers.
 
-`harness.test` starts it in the background with the lowest priority. Each layer builds what is still missing, and waits for the locks.
+`harness.test` starts it in the background with the lowest priority. Each layer waits for the locks
+and then builds what is still missing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def _release() -> None:
         pass
 
 
-#: What each layer needs, in the order in which it is best built.
+#: The requirements of each layer, in build order.
 _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
     "module": (odoo.ensure_odoo,),
     "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx),
@@ -30,13 +31,16 @@ _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
 
 
 def start(layers: Sequence[str]) -> None:
-    """Begins in another process, which ends with ours. A single layer builds for itself."""
+    """Starts the builds in a subprocess; a single layer builds its requirements itself."""
     if len(layers) > 1:
         shell.start_module("harness.prepare", *layers)
 
 
 def _yield_to_others() -> None:
-    """Takes the lowest priority among all processes, not only among those of this session: Linux groups processes by session."""
+    """Takes the lowest priority among all processes.
+
+    Linux groups processes by session, and nice applies within a session only.
+    """
     os.nice(19)
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text("19")
@@ -50,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

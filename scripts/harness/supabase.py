@@ -1,4 +1,4 @@
-"""The real Supabase CLI against a cluster of ours. It needs neither Docker nor an account for that."""
+"""Runs the real Supabase CLI against a local cluster, without Docker and without an account."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from . import paths, postgres, setup, shell
 
 
 def push(cluster: postgres.Cluster, *, seed: bool = True, user: str = "postgres", dbname: str = "postgres") -> str:
-    """Applies the project's migrations, and its seed, as `supabase db push` from the repository's root does; returns what it prints.
+    """Applies the migrations and the seed like `supabase db push`, and returns the CLI's output.
 
-    The CLI works on a copy, because it leaves files in the folder `supabase`.
+    The CLI runs in a copy of the project, because it writes files into the folder `supabase`.
     """
     root = paths.run_dir()
     shutil.copytree(paths.PROJECT / "supabase", root / "supabase", symlinks=True)
@@ -26,7 +26,7 @@ def push(cluster: postgres.Cluster, *, seed: bool = True, user: str = "postgres"
 
 
 def types(cluster: postgres.Cluster, *, schema: str = "ipai", user: str = "postgres", dbname: str = "postgres") -> str:
-    """The TypeScript types of a schema, as `supabase gen types typescript` prints them."""
+    """Returns the TypeScript types of a schema, as `supabase gen types typescript` prints them."""
     root = paths.run_dir()
     try:
         return _run(cluster, root, ["gen", "types", "typescript", "--schema", schema], user, dbname).stdout
@@ -35,9 +35,9 @@ def types(cluster: postgres.Cluster, *, schema: str = "ipai", user: str = "postg
 
 
 def _run(cluster: postgres.Cluster, root: Path, command: list[str], user: str, dbname: str) -> subprocess.CompletedProcess[str]:
-    # The CLI wants to see a password, even where the server asks for none.
+    # The CLI requires a password in the address, even if the server does not ask for one.
     address = cluster.dsn(dbname, user).replace(f"//{user}@", f"//{user}:none@")
-    # Without the user's own settings and login, and without calling out.
+    # Without the user's own settings and login, and without outgoing connections.
     ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("SUPABASE_")}
     ours |= {"HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
     return shell.run(

@@ -1,4 +1,7 @@
-"""The pgTAP tests in supabase/tests, run by pg_prove as the Supabase CLI runs them (`supabase test db` itself needs Docker)."""
+"""Runs the pgTAP tests in supabase/tests with pg_prove.
+
+The Supabase CLI also runs them with pg_prove, but `supabase test db` needs Docker.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ SEED = paths.PROJECT / "supabase/seed.sql"
 
 
 def run_in(cluster: postgres.Cluster, words: Sequence[str] = (), *, dbname: str = "postgres", user: str = "postgres") -> Totals:
-    """Runs the pgTAP files, or those with one of the words in their text, in a database with Supabase's roles and the migrations."""
-    # pgTAP is no trusted extension; on Supabase it is one that `postgres` may create.
+    """Runs the pgTAP files in a database that has Supabase's roles and the migrations.
+
+    words: run only the files whose path or text contains one of these words
+    """
+    # pgTAP is not a trusted extension. On Supabase, `postgres` may create it nevertheless.
     cluster.psql("create extension if not exists pgtap with schema extensions", dbname=dbname)
     files = [file for file in sorted(TESTS.rglob("*.sql")) if not words or any(word in str(file) + file.read_text() for word in words)]
     if not files:
@@ -33,7 +39,7 @@ def run_in(cluster: postgres.Cluster, words: Sequence[str] = (), *, dbname: str 
 
 
 def run(installation: postgres.Installation, words: Sequence[str] = ()) -> Totals:
-    """Runs the pgTAP files in a new Supabase cluster, with the migrations and the seed applied by psql."""
+    """Runs the pgTAP files in a new Supabase cluster with the migrations and the seed."""
     with postgres.supabase_cluster(installation) as cluster:
         for migration in sorted(MIGRATIONS.glob("*.sql")):
             cluster.psql_file(migration, user="postgres", one_transaction=True)

@@ -1,6 +1,7 @@
-"""Every test there is, layer by layer; what `scripts/test` runs.
+"""Runs all tests, layer by layer; `scripts/test` runs it.
 
-Closes on a line `N passed, N failed` that adds up all layers. A skipped test counts as failed: it has shown nothing.
+The last line of the output, `N passed, N failed`, is the sum of all layers. A skipped test counts
+as failed, because it has verified nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap
 from .totals import Totals
 
-#: What a run of a layer gets: parts of names; none means every test.
+#: Filters for a layer's tests: parts of file or test names. An empty list selects all tests.
 Words = Sequence[str]
 
 WORKERS = 2
 
 
 def pure(words: Words) -> Totals:
-    """What needs no Postgres to run, and the recorded answers of real Odoo servers."""
+    """Rust tests without a server, and the recorded answers of real Odoo servers."""
     nextest = setup.ensure_venv().with_name("cargo-nextest")
     postgres15 = postgres.Installation.default()
     files = [path.stem for path in paths.PROJECT.glob("crates/*/tests/*.rs") if any(word in path.stem for word in words)]
@@ -30,7 +31,7 @@ def pure(words: Words) -> Totals:
     chosen = f"({named}) - test(/^{extension.IN_SERVER}/)"
     report = paths.PROJECT / "target/nextest/default/junit.xml"
     report.unlink(missing_ok=True)
-    shell.say("Compiling the Rust tests: about 3 minutes the first time, then seconds")
+    shell.log_progress("Compiling the Rust tests: about 3 minutes the first time, then seconds")
     tests = shell.run(
         [
             *(nextest, "nextest", "run", "--workspace", "--no-tests=pass", "--filterset", chosen),
@@ -48,71 +49,71 @@ def pure(words: Words) -> Totals:
 
 
 def server15(words: Words) -> Totals:
-    """Inside PostgreSQL 15."""
+    """In-server tests on PostgreSQL 15."""
     return extension.pg_test(postgres.Installation.default(), words or [extension.IN_SERVER])
 
 
 def server17(words: Words) -> Totals:
-    """Inside PostgreSQL 17."""
+    """In-server tests on PostgreSQL 17."""
     return extension.pg_test(postgres.ensure_pg17(), words or [extension.IN_SERVER])
 
 
 def module(words: Words) -> Totals:
-    """The Odoo modules, inside a real Odoo."""
+    """The Odoo modules' own tests, inside a real Odoo."""
     return odoo.run_module_tests(words=words)
 
 
 def database(words: Words) -> Totals:
-    """pgTAP, in a cluster like Supabase's."""
+    """pgTAP tests, in a Supabase-like cluster."""
     return tap.run(postgres.Installation.default(), words)
 
 
 def end_to_end(words: Words, *, slow: bool = False) -> Totals:
-    """Real servers together: Odoo, Postgres, the Supabase CLI."""
+    """End-to-end tests with real servers: Odoo, Postgres, the Supabase CLI."""
     return _pytest("tests/e2e", words, slow=slow)
 
 
 def dashboard_layer(words: Words) -> Totals:
-    """The dashboard: types, lint, Vitest, build, and Debian's Chromium over PostgREST."""
+    """The dashboard: types, lint, Vitest, build, and Debian's Chromium with PostgREST."""
     parts = dashboard.check(words)
     dashboard.ensure_browser()
     return parts + _pytest("tests/dashboard", words)
 
 
 def package(words: Words) -> Totals:
-    """The release build, installed as a user does."""
+    """The release build, installed as a user installs it."""
     return _pytest("tests/package", words, workers=0)
 
 
 def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS) -> Totals:
     report = paths.run_dir() / "report.xml"
     if workers:
-        # The workers would otherwise wait for each other's builds.
+        # Build once before the workers start; otherwise they wait for each other's builds.
         with extension.built(postgres.Installation.default(), with_tests=True):
             pass
     status = shell.run(
         [
             *(setup.ensure_venv(), "-m", "pytest", "-q", f"--junitxml={report}", "-m", "slow" if slow else "not slow"),
             *(f"--part={word}" for word in words),
-            # Starting workers takes longer than running a few tests.
+            # For a few tests, starting workers takes longer than the tests.
             *(["-n", str(workers), "--dist", "loadfile"] if workers and not words else []),
             folder,
         ],
         cwd=paths.PROJECT,
         check=False,
-        # The workers stop their servers first.
+        # Workers need time to stop their servers.
         stop_seconds=120,
     ).returncode
-    # 5: no test has such a name.
+    # Status 5: no test matches the filters.
     return Totals.of_junit(report, 0 if status == 5 and words else status)
 
 
 @dataclass(frozen=True)
 class Layer:
     run: Callable[[Words], Totals]
-    #: The files with its tests, by their patterns below the project.
+    #: Patterns, relative to the project, of the files with the layer's tests.
     files: tuple[str, ...]
-    #: A line that names a test; the first group is the name.
+    #: A regular expression for a test's definition; the first group is the test's name.
     definition: str
 
     def paths(self) -> Iterator[Path]:
@@ -120,7 +121,7 @@ class Layer:
             yield from paths.PROJECT.glob(pattern)
 
     def has(self, word: str) -> bool:
-        """Whether a file of the layer's tests, or one of its tests, has the word in its name."""
+        """Returns whether the name of a test file or of a test in the layer contains the word."""
         for path in self.paths():
             if word in str(path.relative_to(paths.PROJECT)):
                 return True
@@ -132,16 +133,16 @@ class Layer:
 _RUST = r"#\[(?:test|pg_test)\b.*\]\s+(?:#\[.*\]\s+)*(?:pub )?fn (\w+)"
 _PYTHON = r"^\s*def (test_\w+)"
 
-#: Python's test functions, and Vitest's test cases.
-_EITHER = r"\b(?:def (?=test_)|(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`])([^\"'`(\n]+)"
+_PYTHON_OR_VITEST = r"\b(?:def (?=test_)|(?:it|test|describe)(?:\.each\(.*\))?\(\s*[\"'`])([^\"'`(\n]+)"
 
-#: In the order in which they run: those that only compile come last, as `prepare` builds for them meanwhile.
+#: The layers in execution order. Layers that need long builds come last, because `prepare` makes
+#: these builds in the meantime.
 LAYERS: dict[str, Layer] = {
     "pure": Layer(pure, ("crates/**/*.rs", "src/**/*_tests.rs"), _RUST),
     "database": Layer(database, ("supabase/tests/**/*.sql",), r"(.+)"),
     "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
     "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
-    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _EITHER),
+    "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _PYTHON_OR_VITEST),
     "server15": Layer(server15, ("src/in_server_tests.rs",), _RUST),
     "server17": Layer(server17, ("src/in_server_tests.rs",), _RUST),
     "package": Layer(package, ("tests/package/test_*.py",), _PYTHON),
@@ -149,22 +150,22 @@ LAYERS: dict[str, Layer] = {
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Runs the tests: all of them, some layers, or those of the layers whose file or name contains a word.",
+        description="Runs tests: all of them, some layers, or the tests whose file or name contains a word.",
         epilog="examples: scripts/test; scripts/test pure server15; scripts/test e2e resume; scripts/test tests/e2e/test_resume.py",
     )
-    options.add_argument("names", nargs="*", metavar="NAME", help=f"a layer ({', '.join(LAYERS)}), a file, or a part of a test's name")
-    options.add_argument("--slow", action="store_true", help="of layer e2e only the tests that scripts/nightly runs")
-    given = options.parse_args()
-    named = [name for name in LAYERS if name in given.names]
-    words = [name for name in given.names if name not in LAYERS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"a layer ({', '.join(LAYERS)}), a file, or a part of a test's name")
+    parser.add_argument("--slow", action="store_true", help="run the slow tests of layer e2e, which scripts/nightly runs")
+    options = parser.parse_args()
+    named = [name for name in LAYERS if name in options.names]
+    words = [name for name in options.names if name not in LAYERS]
     files = [Path(word).resolve() for word in words if Path(word).is_file()]
-    if given.slow:
+    if options.slow:
         named = ["e2e"]
     chosen = named or [name for name, layer in LAYERS.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
     if not chosen:
-        options.error(f"no test or file has {' or '.join(words)} in its name (layers are {', '.join(LAYERS)})")
+        parser.error(f"no test or test file matches {' or '.join(words)} (layers are {', '.join(LAYERS)})")
     setup.ensure_system()
     paths.share_run_dir()
     if not words:
@@ -173,24 +174,27 @@ def main() -> int:
     for name in chosen:
         began = time.monotonic()
         layer = LAYERS[name]
-        mine = [_word(word, layer) for word in words]
-        run = (lambda words: end_to_end(words, slow=True)) if given.slow else layer.run
-        shell.say(f"== {name}: {(layer.run.__doc__ or '').strip()}")
+        layer_words = [_word(word, layer) for word in words]
+        run = (lambda words: end_to_end(words, slow=True)) if options.slow else layer.run
+        shell.log_progress(f"== {name}: {(layer.run.__doc__ or '').strip()}")
         try:
-            results[name] = run(mine)
-        except Exception as error:  # a layer that cannot even begin is a failure, and the others still tell something
+            results[name] = run(layer_words)
+        except Exception as error:
+            # A layer that cannot start counts as a failure; the other layers still run.
             results[name] = Totals(0, 1, f"{type(error).__name__}: {error}")
         result = results[name]
         if result.failed or not result.passed:
             print(result.output)
-        shell.say(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
+        shell.log_progress(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
     return report(results, must_run=named or ([] if words else chosen))
 
 
 def report(results: dict[str, Totals], *, must_run: Sequence[str]) -> int:
     """Prints the results of all layers and their sum, and returns the exit status.
 
-    must_run: layers in which no test at all is a failure; one layer at least must have run a test
+    At least one layer must have run a test.
+
+    must_run: layers that fail if they have run no test
     """
     empty = [name for name, result in results.items() if result.passed + result.failed == 0]
     passed = sum(result.passed for result in results.values())
@@ -203,7 +207,10 @@ def report(results: dict[str, Totals], *, must_run: Sequence[str]) -> int:
 
 
 def _word(name: str, layer: Layer) -> str:
-    """What stands for a file in the runner of this layer: its path for pytest and pgTAP, its module for Rust, else its name."""
+    """Returns the filter for a file in this layer's runner.
+
+    It is the path for pytest and pgTAP, the module for Rust, and otherwise the file name.
+    """
     path = Path(name)
     if not path.is_file():
         return name
@@ -213,4 +220,4 @@ def _word(name: str, layer: Layer) -> str:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

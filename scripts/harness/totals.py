@@ -1,4 +1,4 @@
-"""What a test program reports."""
+"""Reads the results of test programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Totals:
-    """How many single tests passed and failed, and what the test program printed."""
+    """The numbers of passed and failed tests, and the test program's output."""
 
     passed: int
     failed: int
@@ -17,9 +17,11 @@ class Totals:
 
     @staticmethod
     def of_junit(report: str | Path, status: int, output: str = "") -> Totals:
-        """The results in a JUnit report, a file or its text. A skipped test counts as failed: it has shown nothing.
+        """Returns the results in a JUnit report, which is a file or its text.
 
-        status: of the test program; a program that failed without a failed test counts as one failure
+        A skipped test counts as failed, because it has verified nothing.
+
+        status: the test program's exit status; an error without a failed test counts as one failure
         """
         text = report.read_text() if isinstance(report, Path) and report.exists() else report
         if not isinstance(text, str) or not text.strip():

@@ -1,6 +1,6 @@
-"""Fixtures of the dashboard's tests: Debian's Chromium, the built page, a real PostgREST, a Postgres like Supabase's.
+"""Fixtures of the dashboard's tests: Chromium, the built page, PostgREST, Postgres as in Supabase.
 
-`SCREENSHOTS=1` in the environment writes the pictures of docs/images anew.
+With `SCREENSHOTS=1` in the environment, the tests overwrite the pictures in docs/images.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from harness.dashboard import Dashboard
 from harness.odoo import Odoo
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
-from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Company, Realtime
+from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, Company, FakeRealtime
 
-# A busy machine is no error of the page.
+# A slow machine is not an error of the page.
 expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")
 def database(extension_pg: Installation) -> Iterator[Cluster]:
-    """More than 200,000 metrics, of 24 stores of four brands and a year."""
+    """More than 200,000 metrics: one year of 24 stores with four brands."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
@@ -42,16 +42,16 @@ def api(database: Cluster) -> Iterator[PostgREST]:
 @pytest.fixture(scope="session")
 def users(api: PostgREST) -> list[dict[str, str]]:
     return [
-        dashboard.user(api, ANA, brands=[7]),
-        dashboard.user(api, BEN, brands=[8]),
-        dashboard.user(api, CARLA, brands="*", stores="*"),
-        dashboard.user(api, NOBODY),
+        dashboard.demo_user(api, ANA, brands=[7]),
+        dashboard.demo_user(api, BEN, brands=[8]),
+        dashboard.demo_user(api, CARLA, brands="*", stores="*"),
+        dashboard.demo_user(api, NORA),
     ]
 
 
 @pytest.fixture(scope="session")
 def site(api: PostgREST, users: list[dict[str, str]]) -> Iterator[Dashboard]:
-    """The page over all those metrics. It never polls by itself, so that a test sees what it does."""
+    """The page with all these metrics. It does not poll, so a test knows the cause of a request."""
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600, "realtime": False}) as page:
         yield page
 
@@ -59,10 +59,10 @@ def site(api: PostgREST, users: list[dict[str, str]]) -> Iterator[Dashboard]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     program = dashboard.ensure_browser()
-    # Chromium's own sandbox refuses to be root's.
+    # Chromium does not run its sandbox as root.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        # With scrollbars, as people have them.
+        # With scrollbars, as on a user's screen.
         browser = playwright.chromium.launch(executable_path=program, args=arguments, ignore_default_args=["--hide-scrollbars"])
         yield browser
         browser.close()
@@ -70,11 +70,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens an address as a visitor of his own, whose page must raise no error."""
+    """Opens an address in a new browser context. The page must not raise an error."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
-    def open_page(url: str, realtime: Realtime | None = None, **options: Any) -> Page:
+    def open_page(url: str, realtime: FakeRealtime | None = None, **options: Any) -> Page:
         settings = {"locale": "en-PH", "timezone_id": "Asia/Manila", "viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
         context = browser.new_context(**{**settings, **options})
         contexts.append(context)
@@ -92,7 +92,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert errors == []
 
 
-# With a real Odoo -----------------------------------------------------------------------------------------------------------------------
+# With a real Odoo ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The page with a real Odoo behind it: what is changed there arrives, and what the sync does can be seen. Pictures for the documentation."""
+"""Tests the page with a real Odoo and its sync, and takes the pictures for the documentation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from playwright.sync_api import Page, expect
 from harness import paths
 from harness.dashboard import Dashboard
 from harness.odoo import MODEL
-from support.dashboard import Company, Realtime
+from support.dashboard import Company, FakeRealtime
 
 IMAGES = paths.PROJECT / "docs/images"
 Visit = Callable[..., Page]
 
 
 def open_as(visit: Visit, company: Company, beginning: str, address: str = "", **options: object) -> Page:
-    """The page, as the user whose name begins so."""
+    """Opens the page as the user whose name starts with `beginning`."""
     page = visit(f"{company.site.url}{address}", **options)
     name = company.user(beginning)
     button = page.get_by_role("button", name="Signed in as")
@@ -42,7 +42,7 @@ def changed(company: Company, change: str, back: str) -> Iterator[None]:
         company.cluster.psql(back)
 
 
-def test_a_change_in_odoo_arrives_on_the_open_page(visit: Visit, company: Company) -> None:
+def test_a_change_in_odoo_appears_on_the_open_page(visit: Visit, company: Company) -> None:
     page = open_as(visit, company, "Ana")
     card = page.locator('[data-code="STORE_SALES"]')
     expect(card).to_contain_text("₱")
@@ -56,14 +56,14 @@ def test_a_change_in_odoo_arrives_on_the_open_page(visit: Visit, company: Compan
     company.sync()
     expect(card).to_contain_text("₱7,")
     assert page.evaluate("window.sameDocument") is True
-    # The other tenant's page is as it was.
+    # The other tenant's page has not changed.
     expect(open_as(visit, company, "Ben").locator('[data-code="STORE_SALES"]')).not_to_contain_text("₱7,")
     company.odoo.rpc(MODEL, "write", [record["id"]], {"value": record["value"]})
     company.sync()
     expect(card).to_contain_text(before)
 
 
-def test_brands_and_stores_have_their_names(visit: Visit, company: Company) -> None:
+def test_brands_and_stores_have_names(visit: Visit, company: Company) -> None:
     page = open_as(visit, company, "Ana", "#/metric/STORE_SALES")
     brand = company.user("Ana").partition(", ")[2]
     options = page.get_by_label("Brand", exact=True).locator("option")
@@ -73,9 +73,9 @@ def test_brands_and_stores_have_their_names(visit: Visit, company: Company) -> N
     )
 
 
-def test_users_see_counts_and_are_told_that_there_is_more(visit: Visit, company: Company) -> None:
+def test_users_see_counts_but_not_runs(visit: Visit, company: Company) -> None:
     page = open_as(visit, company, "Ana", "#/health")
-    expect(page.get_by_text("Only operators see these")).to_be_visible()
+    expect(page.get_by_text("Only operators can see runs and errors")).to_be_visible()
     row = page.get_by_role("region", name="Counts").locator("tbody tr", has_text="sample_metrics")
     total = int(company.cluster.psql("select count(*) from ipai.ipai_sample_metrics"))
     assert row.locator("td").all_inner_texts()[:4] == ["sample_metrics", f"{total:,}", f"{total:,}", "0"]
@@ -83,31 +83,31 @@ def test_users_see_counts_and_are_told_that_there_is_more(visit: Visit, company:
     expect(page.get_by_role("region", name="Mirrors")).to_have_count(0)
 
 
-def test_operators_see_runs_and_errors(visit: Visit, company: Company) -> None:
+def test_operators_see_runs_and_alerts(visit: Visit, company: Company) -> None:
     page = open_as(visit, company, "Otto", "#/health")
-    expect(page.get_by_text("All mirrors are well.")).to_be_visible()
+    expect(page.get_by_text("All mirrors are healthy.")).to_be_visible()
     row = page.get_by_role("region", name="Mirrors").locator("tbody tr", has_text="sample_metrics")
     expect(row).to_contain_text("0 3 * * *")
     broken = "insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, hint) values ('sample_metrics', 'full', 'failed', now(), '08001', 'could not connect to Odoo', 'Start it.')"
     with changed(company, broken, "delete from ipai.run_log where state = 'failed'"):
-        # Without a reload.
-        expect(page.get_by_role("region", name="Alerts of the sync")).to_contain_text("could not connect to Odoo")
+        # The page shows it without a reload.
+        expect(page.get_by_role("region", name="Mirror alerts")).to_contain_text("could not connect to Odoo")
         expect(row).to_contain_text("failing")
-    expect(page.get_by_text("All mirrors are well.")).to_be_visible()
+    expect(page.get_by_text("All mirrors are healthy.")).to_be_visible()
 
 
-def test_old_numbers_are_said_to_be_old(visit: Visit, company: Company) -> None:
+def test_stale_data_has_a_warning(visit: Visit, company: Company) -> None:
     later = "update ipai.run_log set finished_at = finished_at {} interval '3 hours', started_at = started_at {} interval '3 hours'"
     page = open_as(visit, company, "Ana")
     expect(page.get_by_text("Synced")).to_be_visible()
-    expect(page.get_by_text("The numbers may be behind")).to_have_count(0)
+    expect(page.get_by_text("The data may be stale")).to_have_count(0)
     with changed(company, later.format("-", "-"), later.format("+", "+")):
-        expect(page.get_by_text("The numbers may be behind")).to_be_visible()
-        expect(page.get_by_text("Odoo was last asked 3 hours ago.")).to_be_visible()
-    expect(page.get_by_text("The numbers may be behind")).to_have_count(0)
+        expect(page.get_by_text("The data may be stale")).to_be_visible()
+        expect(page.get_by_text("The mirror was last compared with Odoo 3 hours ago.")).to_be_visible()
+    expect(page.get_by_text("The data may be stale")).to_have_count(0)
 
 
-#: User, address, options of the browser.
+#: The user, the address and the browser's options of each picture.
 PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "overview": ("Carla", "", {}),
     "overview-dark": ("Carla", "", {"color_scheme": "dark"}),
@@ -117,25 +117,25 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True},
     ),
     "metric": ("Carla", "#/metric/SHELF_AVAILABILITY", {"viewport": {"width": 1280, "height": 1060}}),
-    "alerts": ("Ana", "#/alerts", {}),
+    "alerts": ("Ana", "#/flagged", {}),
     "health": ("Otto", "#/health", {}),
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures(visit: Visit, company: Company, name: str) -> None:
-    """Each page has something to show; with SCREENSHOTS=1 it is kept."""
+def test_each_page_shows_data(visit: Visit, company: Company, name: str) -> None:
+    """Each page has rows or cards. With SCREENSHOTS=1 its picture is saved."""
     user, address, options = PICTURES[name]
     settings = {key: value for key, value in company.site.config.items() if key != "pollSeconds"}
     with Dashboard(company.api, settings) as site:
-        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=Realtime(), **options)
+        page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=FakeRealtime(), **options)
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
         page.wait_for_load_state("networkidle")
         expect(page.locator('[aria-label^="Loading"]')).to_have_count(0)
         expect(page.locator("[data-code], tbody tr").first).to_be_visible()
-        # Where the menu was, there may be something with a tooltip.
+        # Below the closed menu may be an element with a tooltip.
         page.mouse.move(0, 400)
-        # Choosing the user has scrolled a small page.
+        # The menu may have scrolled a small page.
         page.evaluate("window.scrollTo(0, 0)")
         expect(page.get_by_role("tooltip")).to_have_count(0)
         if os.environ.get("SCREENSHOTS"):

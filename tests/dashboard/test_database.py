@@ -1,4 +1,4 @@
-"""What the dashboard asks the database for, over 200,000 metrics: how much is read for it, how long that takes, and that its types are right."""
+"""Tests the dashboard's queries with 200,000 metrics: rows read, time, privileges, and types."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TENANTS = {"a brand": '{"ipai_brand_ids": [7]}', "every brand": '{"ipai_brand_id
 
 
 def as_user(claims: str, statement: str) -> str:
-    """A statement of psql, as PostgREST runs it for a user."""
+    """A psql script that runs a statement as PostgREST does for a user."""
     return f"""begin; set local role authenticated;
                select set_config('request.jwt.claims', '{{"app_metadata": {claims}}}', true) \\g /dev/null
                {statement}; rollback"""
 
 
 def seconds(database: Cluster, claims: str, statement: str) -> float:
-    """The shortest of three runs: what else the machine does is not the question."""
+    """The shortest of three runs, to exclude the load of other processes."""
     runs = []
     for _ in range(3):
         answer = database.psql(
@@ -52,13 +52,13 @@ QUERIES = {
 
 @pytest.mark.parametrize("claims", TENANTS.values(), ids=TENANTS)
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_each_answer_comes_at_once(database: Cluster, query: str, claims: str) -> None:
+def test_each_query_takes_less_than_a_second(database: Cluster, query: str, claims: str) -> None:
     assert int(database.psql(f"select count(*) from {TABLE}")) > 200_000
-    # Some 0.1 s on an idle machine.
+    # About 0.1 s on an idle machine.
     assert seconds(database, claims, query) < 1
 
 
-#: Of many codes with few rows each, some undated, in units that change: the other end of what a table may be.
+#: A table with many codes of few rows each, some without a date, in varying units.
 SCATTERED = f"""
     create temporary table kept as table {TABLE};
     truncate {TABLE};
@@ -80,26 +80,26 @@ def scattered(database: Cluster) -> Iterator[Cluster]:
         database.psql(back, user="postgres")
 
 
-def test_the_overview_of_many_seldom_measured_metrics(scattered: Cluster) -> None:
+def test_the_overview_of_many_rare_metrics_is_fast(scattered: Cluster) -> None:
     for claims in TENANTS.values():
         assert seconds(scattered, claims, QUERIES["overview"]) < 2
     assert scattered.psql(as_user(TENANTS["every brand"], "select max(total) from ipai.metrics_overview()"), user="postgres") == "600"
-    # Of seldom measured metrics each row is read, but once.
-    carried_out, total = carry_out(scattered, QUERIES["overview"])
-    assert rows_read(carried_out) < 1.5 * total, carried_out
+    # The overview reads each row of rare metrics once.
+    executed, total = execute(scattered, QUERIES["overview"])
+    assert rows_read(executed) < 1.5 * total, executed
     for query in ("metric_series('CODE_5')", "metric_facets('CODE_5')"):
-        carried_out, total = carry_out(scattered, f"select * from ipai.{query}")
-        # One metric of 600, some times.
-        assert rows_read(carried_out) < total / 100, carried_out
-        assert [scan for scan in carried_out if scan["Node Type"] == "Seq Scan"] == []
+        executed, total = execute(scattered, f"select * from ipai.{query}")
+        # These read one metric of 600, several times.
+        assert rows_read(executed) < total / 100, executed
+        assert [scan for scan in executed if scan["Node Type"] == "Seq Scan"] == []
 
 
-# Plans ----------------------------------------------------------------------------------------------------------------------------------
+# Plans --------------------------------------------------------------------------------------------
 
 
 def scans(database: Cluster, query: str) -> list[dict[str, Any]]:
-    """Each scan of the table for a query in a function, as it was carried out."""
-    # Only a superuser may load auto_explain; the query is the user's all the same.
+    """The scans of the table in the executed plans of a query, also of those inside functions."""
+    # Only a superuser can load auto_explain. The query still runs as the user.
     settings = "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set auto_explain.log_format = json;"
     before = database.log.stat().st_size
     database.psql(f"{settings} {as_user(TENANTS['a brand'], query)}")
@@ -122,68 +122,68 @@ def scans(database: Cluster, query: str) -> list[dict[str, Any]]:
     return found
 
 
-def carry_out(database: Cluster, query: str) -> tuple[list[dict[str, Any]], int]:
-    """The scans that a query really made, and how many rows the table has."""
-    carried_out = [scan for scan in scans(database, query) if scan.get("Actual Loops")]
-    assert carried_out
-    return carried_out, int(database.psql(f"select count(*) from {TABLE}"))
+def execute(database: Cluster, query: str) -> tuple[list[dict[str, Any]], int]:
+    """The scans that a query executed, and the number of rows in the table."""
+    executed = [scan for scan in scans(database, query) if scan.get("Actual Loops")]
+    assert executed
+    return executed, int(database.psql(f"select count(*) from {TABLE}"))
 
 
-def rows_read(carried_out: list[dict[str, Any]]) -> float:
-    """Rows that scans of the table have looked at; those of a bitmap's index are counted where the table is read."""
+def rows_read(executed: list[dict[str, Any]]) -> float:
+    """The rows that scans of the table have read. A bitmap scan counts in its heap scan."""
     removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return float(sum((scan["Actual Rows"] + sum(scan.get(name, 0) for name in removed)) * scan["Actual Loops"] for scan in carried_out))
+    return float(sum((scan["Actual Rows"] + sum(scan.get(name, 0) for name in removed)) * scan["Actual Loops"] for scan in executed))
 
 
 @pytest.mark.parametrize("query", [QUERIES["overview"], QUERIES["series"], QUERIES["facets"]], ids=["overview", "series", "facets"])
 def test_no_query_reads_the_whole_table(database: Cluster, query: str) -> None:
-    carried_out, total = carry_out(database, query)
-    read = rows_read(carried_out)
-    # The overview reads a month of twelve; the others one metric of 24.
-    assert read < total / 6, [(scan["Node Type"], scan.get("Index Name"), scan["Actual Rows"]) for scan in carried_out]
-    assert [scan for scan in carried_out if scan["Node Type"] == "Seq Scan"] == []
+    executed, total = execute(database, query)
+    read = rows_read(executed)
+    # The overview reads one month of twelve, the others read one metric of 24.
+    assert read < total / 6, [(scan["Node Type"], scan.get("Index Name"), scan["Actual Rows"]) for scan in executed]
+    assert [scan for scan in executed if scan["Node Type"] == "Seq Scan"] == []
 
 
-# Types, and databases without this or that ----------------------------------------------------------------------------------------------
+# Types and other databases ------------------------------------------------------------------------
 
 
-def test_the_types_are_those_of_the_database(database: Cluster) -> None:
-    # Mend it with: PYTHONPATH=scripts python3 -m harness.dashboard types
+def test_the_generated_types_match_the_database(database: Cluster) -> None:
+    # To update the types: PYTHONPATH=scripts python3 -m harness.dashboard types
     assert supabase.types(database) == dashboard.TYPES.read_text()
 
 
-def test_the_migration_needs_no_extension_and_no_roles(extension_pg: Installation) -> None:
+def test_the_migration_works_without_extension_and_roles(extension_pg: Installation) -> None:
     with Cluster(extension_pg) as plain:
         for _ in range(2):
             postgres.migrate(plain, user=None)
         dashboard.fill_mirror(plain, stores=2, days=3)
         assert plain.psql("select count(*) from ipai.metrics_overview()") == "24"
-        # Roles that come later are served when it runs again.
+        # A second run grants privileges to roles that were created since.
         plain.psql("create role anon; create role authenticated; create role service_role bypassrls")
         postgres.migrate(plain, user=None)
         assert plain.psql(as_user(TENANTS["every brand"], "select count(*) from ipai.metrics_overview()")) == "24"
 
 
-def test_without_the_extension_the_page_shows_metrics_all_the_same(extension_pg: Installation, visit: Any) -> None:
+def test_the_page_shows_metrics_without_the_extension(extension_pg: Installation, visit: Any) -> None:
     with postgres.supabase_cluster(extension_pg) as cluster:
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
         with (
             PostgREST(cluster) as api,
-            Dashboard(api, {"demoUsers": [dashboard.user(api, "Carla", brands="*")], "realtime": False}) as site,
+            Dashboard(api, {"demoUsers": [dashboard.demo_user(api, "Carla", brands="*")], "realtime": False}) as site,
         ):
             page = visit(site.url)
             expect(page.get_by_text("24 metrics")).to_be_visible()
             page.goto(f"{site.url}#/health")
-            expect(page.get_by_text("There is no sync here")).to_be_visible()
+            expect(page.get_by_text("No sync in this database")).to_be_visible()
 
 
-def test_operators_may_what_the_page_needs_and_no_more(extension_pg: Installation) -> None:
+def test_operators_have_only_the_privileges_that_the_page_needs(extension_pg: Installation) -> None:
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
-        # Something to see: a mirror, and a run that failed.
+        # A mirror with a failed run.
         cluster.psql("""insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
                         values ('sample_metrics', 'odoo', 'ipai.sample.metric', 'ipai', 'ipai_sample_metrics', '[]', 500, 0.2);
                         insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, odoo_count, mirror_count)
@@ -199,7 +199,7 @@ def test_operators_may_what_the_page_needs_and_no_more(extension_pg: Installatio
         for table in ("sync_status", "sync_alerts", "sync_runs", "run_log"):
             with pytest.raises(shell.CommandFailed, match="permission denied"):
                 cluster.psql(as_user("{}", f"select * from ipai.{table}"), user="authenticator")
-        # Row-level security holds for him as for others.
+        # Row-level security also applies to operators.
         assert as_operator(f"select count(*) from {TABLE}") == "0"
         assert as_operator(f"select count(*) from {TABLE}", TENANTS["a brand"]) == str(24 * 3)
         for refused in (
@@ -212,7 +212,7 @@ def test_operators_may_what_the_page_needs_and_no_more(extension_pg: Installatio
         ):
             with pytest.raises(shell.CommandFailed, match="permission denied"):
                 as_operator(refused)
-        # All that the role has, of its own and by others: nothing that writes, and no table but these.
+        # All privileges, own and inherited: only reads, and only of these tables.
         relations = cluster.psql("""select relname || ' ' || string_agg(privilege, ',')
             from pg_class c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as privilege
             where relnamespace = 'ipai'::regnamespace and relkind in ('r', 'v') and has_table_privilege('ipai_operator', c.oid, privilege)
@@ -227,4 +227,4 @@ def test_operators_may_what_the_page_needs_and_no_more(extension_pg: Installatio
         functions = cluster.psql("""select string_agg(proname, ' ' order by proname) from pg_proc
             where pronamespace = 'ipai'::regnamespace and has_function_privilege('ipai_operator', oid, 'execute')
               and not has_function_privilege('authenticated', oid, 'execute')""")
-        assert functions == "cron_timezone next_run"
+        assert functions == ""

@@ -1,4 +1,4 @@
-"""The built page in Debian's Chromium, over a real PostgREST and 200,000 metrics: what each user sees, and what he can do with it."""
+"""Tests the built page in Chromium with a real PostgREST and 200,000 metrics."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from harness import dashboard, paths
 from harness.dashboard import Dashboard
 from harness.postgres import Cluster
 from harness.postgrest import PREFIX, PostgREST
-from support.dashboard import ANA, BEN, CARLA, DAYS, NOBODY, STORES, Realtime
+from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, FakeRealtime
 
 AXE = dashboard.APP / "node_modules/axe-core/axe.min.js"
-#: Rows of one metric that each of the four brands has.
+#: The rows of one metric for one of the four brands.
 ROWS = STORES // 4 * DAYS
 
 Visit = Callable[..., Page]
-#: Between two numbers, and in place of one.
+#: Stands between two numbers, and in place of a missing value.
 EN_DASH = "\N{EN DASH}"
 
 
 def become(page: Page, name: str) -> None:
-    """Through the menu of users, once the page has come to rest."""
+    """Switches the user in the menu after the page has loaded."""
     page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Signed in as").click()
     page.get_by_role("menuitemradio", name=name).click()
@@ -45,7 +45,7 @@ def card(page: Page, code: str) -> Any:
 
 
 def amount(database: Cluster, where: str) -> str:
-    """A sum of the database as the page writes it."""
+    """A sum from the database in the format of the page."""
     (total,) = database.psql(f"select round(sum(value)::numeric) from ipai.ipai_sample_metrics where {where}", user="postgres").splitlines()
     return f"₱{int(total):,}"
 
@@ -56,7 +56,7 @@ def newest_sales(brand: int) -> str:
 
 @contextmanager
 def changed(database: Cluster, change: str, back: str, user: str | None = "postgres") -> Iterator[None]:
-    """The database with something changed in it, for a while; without a user, by a superuser."""
+    """Changes the database as `user` inside the block, and undoes it; without a user as superuser."""
     database.psql(change, user=user)
     try:
         yield
@@ -64,10 +64,10 @@ def changed(database: Cluster, change: str, back: str, user: str | None = "postg
         database.psql(back, user=user)
 
 
-# Who sees what --------------------------------------------------------------------------------------------------------------------------
+# Users --------------------------------------------------------------------------------------------
 
 
-def test_each_tenant_sees_its_own(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_each_tenant_sees_its_own_metrics(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(site.url)
     seen = {}
     for name, brand in ((ANA, 7), (BEN, 8)):
@@ -83,37 +83,37 @@ def test_each_tenant_sees_its_own(visit: Visit, site: Dashboard, database: Clust
     assert seen[ANA] != seen[BEN]
 
 
-def test_who_has_no_brand_is_told_that_there_is_nothing(visit: Visit, site: Dashboard) -> None:
+def test_a_user_without_a_brand_sees_no_metrics(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
-    become(page, NOBODY)
+    become(page, NORA)
     expect(page.get_by_text("No metrics yet")).to_be_visible()
     page.goto(f"{site.url}#/metric/STORE_SALES")
     expect(page.get_by_text("No such metric")).to_be_visible()
-    page.goto(f"{site.url}#/alerts")
-    expect(page.get_by_text("No alerts")).to_be_visible()
+    page.goto(f"{site.url}#/flagged")
+    expect(page.get_by_text("No flagged values")).to_be_visible()
 
 
-def test_the_key_of_the_server_is_refused(visit: Visit, api: PostgREST) -> None:
+def test_the_page_refuses_the_service_key(visit: Visit, api: PostgREST) -> None:
     with Dashboard(api, {"supabaseKey": api.token("service_role")}) as site:
         page = visit(site.url)
-        expect(page.get_by_text("passes row-level security")).to_be_visible()
+        expect(page.get_by_text("bypasses row-level security")).to_be_visible()
 
 
-def test_the_policy_of_the_documentation_is_the_one_that_is_tested() -> None:
-    text = (paths.PROJECT / "docs/dashboard.md").read_text()
+def test_the_documented_policy_is_the_tested_policy() -> None:
+    text = (paths.PROJECT / "docs/how-to/dashboard.md").read_text()
     (written,) = re.findall(r"^default-src .*$", text, re.MULTILINE)
     rules = [rule for rule in written.split("; ") if not rule.startswith("connect-src ")]
     assert "; ".join(rules) == dashboard.POLICY and len(rules) == len(written.split("; ")) - 1
 
 
-def test_a_token_that_has_expired_is_said(visit: Visit, api: PostgREST) -> None:
+def test_an_expired_token_is_reported(visit: Visit, api: PostgREST) -> None:
     with Dashboard(api, {"demoUsers": [{"name": "Late", "token": api.token(lasts=-60)}], "realtime": False}) as site:
         page = visit(site.url)
-        expect(page.get_by_text("You are no longer signed in")).to_be_visible()
+        expect(page.get_by_text("Your session has expired")).to_be_visible()
 
 
-def test_signing_in_by_email(visit: Visit, api: PostgREST, database: Cluster) -> None:
-    """Supabase Auth is played by the test, by its answers; the token is one that PostgREST believes."""
+def test_users_sign_in_with_email_and_password(visit: Visit, api: PostgREST, database: Cluster) -> None:
+    """The test answers for Supabase Auth. PostgREST accepts the token."""
     with Dashboard(api, {"realtime": False}) as site:
         page = visit("about:blank")
 
@@ -135,7 +135,7 @@ def test_signing_in_by_email(visit: Visit, api: PostgREST, database: Cluster) ->
         page.get_by_label("Email").fill("ben@example.com")
         page.get_by_label("Password").fill("wrong")
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_text("do not belong together")).to_be_visible()
+        expect(page.get_by_text("The email or the password is wrong.")).to_be_visible()
         page.get_by_label("Password").fill("correct horse")
         page.get_by_role("button", name="Sign in").click()
         expect(card(page, "STORE_SALES")).to_contain_text(amount(database, newest_sales(8)))
@@ -147,17 +147,24 @@ def test_signing_in_by_email(visit: Visit, api: PostgREST, database: Cluster) ->
         expect(card(page, "STORE_SALES")).to_have_count(0)
 
 
-# The overview ---------------------------------------------------------------------------------------------------------------------------
+def test_an_unknown_address_leads_to_the_overview(visit: Visit, site: Dashboard) -> None:
+    page = visit(f"{site.url}#/unknown/address")
+    expect(card(page, "STORE_SALES")).to_be_visible()
+    expect(page.get_by_role("link", name="Overview", exact=True)).to_have_attribute("aria-current", "page")
+    assert page.url.endswith("#/overview")
+
+
+# The overview -------------------------------------------------------------------------------------
 
 
 def requests_of(page: Page) -> list[str]:
-    """Addresses that the page asks the API for, as they come."""
+    """A list that gets the address of each request to the API."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if f"{PREFIX}/" in request.url else None)
     return asked
 
 
-def test_the_overview_is_three_requests_at_most(visit: Visit, site: Dashboard) -> None:
+def test_the_overview_needs_at_most_three_requests(visit: Visit, site: Dashboard) -> None:
     page = visit("about:blank")
     asked = requests_of(page)
     page.goto(site.url)
@@ -170,34 +177,34 @@ def test_the_overview_is_three_requests_at_most(visit: Visit, site: Dashboard) -
     assert slowest < 1500
 
 
-def test_alerts_come_first_and_may_come_alone(visit: Visit, site: Dashboard, database: Cluster) -> None:
-    alerting = set(
+def test_flagged_metrics_come_first_or_alone(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    flagged = set(
         database.psql(
             "select distinct code from ipai.ipai_sample_metrics where is_alert and date = current_date and brand_id = 7", user="postgres"
         ).splitlines()
     )
-    assert 0 < len(alerting) < 24
+    assert 0 < len(flagged) < 24
     page = visit(site.url)
-    expect(page.get_by_text(re.compile(rf"24 metrics, {len(alerting)} with alerts"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"24 metrics, {len(flagged)} flagged"))).to_be_visible()
     codes = [link.get_attribute("data-code") for link in page.locator("[data-code]").all()]
-    assert set(codes[: len(alerting)]) == alerting and len(codes) == 24
-    page.get_by_label("Alerts only").check()
-    expect(page.locator("[data-code]")).to_have_count(len(alerting))
+    assert set(codes[: len(flagged)]) == flagged and len(codes) == 24
+    page.get_by_label("Flagged only").check()
+    expect(page.locator("[data-code]")).to_have_count(len(flagged))
 
 
-def test_a_search_finds_codes_and_names(visit: Visit, site: Dashboard) -> None:
+def test_the_search_finds_codes_and_names(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     search = page.get_by_label("Find a metric")
-    # The name is "Sales to members", the code MEMBER_SHARE.
+    # The metric MEMBER_SHARE has the name "Sales to members".
     for text in ("to MEMBERS", "member_s"):
         search.fill(text)
         expect(page.locator("[data-code]")).to_have_count(1)
         expect(card(page, "MEMBER_SHARE")).to_be_visible()
     search.fill("%")
-    expect(page.get_by_text("Nothing found")).to_be_visible()
+    expect(page.get_by_text("No matching metrics")).to_be_visible()
 
 
-def test_metrics_are_copied_for_an_ai(visit: Visit, site: Dashboard) -> None:
+def test_the_copy_for_an_ai_has_all_metrics(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy for AI").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -209,56 +216,56 @@ def test_metrics_are_copied_for_an_ai(visit: Visit, site: Dashboard) -> None:
     expect(card(page, "STORE_SALES")).to_contain_text(f"₱{round(sales['value']):,}")
 
 
-def test_what_is_copied_is_what_is_looked_for_and_says_when_it_is_not_all(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_the_copy_follows_the_search_and_says_if_incomplete(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(f"{site.url}#/overview?search=shelf", permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_label("Alerts only").check()
+    page.get_by_label("Flagged only").check()
     expect(page.locator("[data-code]")).to_have_count(1)
     page.get_by_role("button", name="Copy for AI").click()
     expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
     context = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert [metric["code"] for metric in context["metrics"]] == ["SHELF_AVAILABILITY"] and context["complete"] is True
     page.get_by_label("Find a metric").fill("")
-    alerting = page.locator("[data-code]")
+    cards = page.locator("[data-code]")
     expect(page.get_by_text("24 metrics")).to_be_visible()
     page.get_by_role("button", name="Cop").click()
     expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
     context = json.loads(page.evaluate("navigator.clipboard.readText()"))
-    assert [metric["code"] for metric in context["metrics"]] == [link.get_attribute("data-code") for link in alerting.all()]
+    assert [metric["code"] for metric in context["metrics"]] == [link.get_attribute("data-code") for link in cards.all()]
     assert 0 < len(context["metrics"]) < 24
     with changed(
         database,
         "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit) select repeat('ñ', 99), 'MANY_' || i, current_date, 7, i, 'count' from generate_series(1, 100) as i",
         "delete from ipai.ipai_sample_metrics where code like 'MANY%'",
     ):
-        page.get_by_label("Alerts only").uncheck()
+        page.get_by_label("Flagged only").uncheck()
         page.get_by_role("button", name="Cop").click()
         expect(page.get_by_role("button", name=re.compile(r"^Copied \d+ of 124 metrics$"))).to_be_visible()
         assert len(page.evaluate("navigator.clipboard.readText()").encode()) <= 16_000
 
 
-def test_what_cannot_be_copied_says_why(visit: Visit, site: Dashboard) -> None:
+def test_a_failed_copy_shows_the_reason(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url, permissions=["clipboard-read", "clipboard-write"])
     page.route("**/rpc/metrics_context*", lambda route: route.abort("connectionrefused"))
     page.get_by_role("button", name="Copy for AI").click()
     expect(page.get_by_role("button", name="Not copied: The server cannot be reached")).to_be_visible()
 
 
-def test_a_page_of_plain_http_copies_too(visit: Visit, site: Dashboard) -> None:
+def test_copying_works_over_plain_http(visit: Visit, site: Dashboard) -> None:
     page = visit("about:blank", permissions=["clipboard-read", "clipboard-write"])
-    # As browsers have it for a page that came by plain http from another machine.
-    page.add_init_script("globalThis.theirs = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    # As in a browser that loads the page over plain HTTP from another machine.
+    page.add_init_script("globalThis.clipboard = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.goto(site.url)
     page.get_by_role("button", name="Copy for AI").click()
     expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
-    assert json.loads(page.evaluate("theirs.readText()"))["complete"] is True
+    assert json.loads(page.evaluate("clipboard.readText()"))["complete"] is True
 
 
-def test_what_is_looked_for_is_there_when_one_comes_back(visit: Visit, site: Dashboard) -> None:
+def test_the_search_is_kept_when_the_user_goes_back(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     asked = requests_of(page)
     page.get_by_label("Find a metric").press_sequentially("member", delay=20)
     expect(page.locator("[data-code]")).to_have_count(2)
-    # Not letter by letter.
+    # Not one request for each letter.
     assert len([url for url in asked if "metrics_overview" in url]) <= 2, asked
     card(page, "MEMBER_SHARE").click()
     expect(page.get_by_role("heading", name="Sales to members")).to_be_visible()
@@ -270,7 +277,7 @@ def test_what_is_looked_for_is_there_when_one_comes_back(visit: Visit, site: Das
     expect(page.get_by_label("Find a metric")).to_have_value("")
 
 
-def test_a_value_after_zero_is_a_change_and_cards_say_what_makes_them(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_cards_show_changes_from_zero_and_count_their_rows(visit: Visit, site: Dashboard, database: Cluster) -> None:
     with changed(
         database,
         """insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
@@ -283,7 +290,7 @@ def test_a_value_after_zero_is_a_change_and_cards_say_what_makes_them(visit: Vis
         expect(card(page, "SHELF_AVAILABILITY")).to_contain_text(f"average of {STORES // 4} rows")
 
 
-def test_texts_of_odoo_are_texts(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_texts_from_odoo_are_not_html(visit: Visit, site: Dashboard, database: Cluster) -> None:
     name = "<img src=x onerror=alert(1)> & co"
     with changed(
         database,
@@ -292,15 +299,15 @@ def test_texts_of_odoo_are_texts(visit: Visit, site: Dashboard, database: Cluste
     ):
         page = visit(site.url)
         expect(card(page, "EVIL")).to_contain_text(name)
-        # A value that is no number is none.
+        # NaN is shown as a missing value.
         expect(card(page, "EVIL")).to_contain_text(EN_DASH)
         assert page.locator("[data-code=EVIL] img").count() == 0
 
 
-# A metric -------------------------------------------------------------------------------------------------------------------------------
+# The page of a metric -----------------------------------------------------------------------------
 
 
-def test_filters_reach_chart_table_and_address(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_filters_apply_to_chart_table_and_address(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(f"{site.url}#/metric/STORE_SALES")
     become(page, CARLA)
     expect(page.get_by_text(f"of {4 * ROWS:,} rows")).to_be_visible()
@@ -319,32 +326,32 @@ def test_filters_reach_chart_table_and_address(visit: Visit, site: Dashboard, da
     day = database.psql("select current_date - 9", user="postgres")
     page.get_by_label("From").fill(day)
     expect(page.get_by_text(shown(1, 10, "10"))).to_be_visible()
-    # The address alone leads back to the same.
+    # The address alone restores the selection.
     again = visit(page.url)
     become(again, CARLA)
     expect(again.get_by_text(shown(1, 10, "10"))).to_be_visible()
 
 
-def test_a_filter_that_is_no_choice_for_another_user_can_be_removed(visit: Visit, site: Dashboard) -> None:
+def test_another_user_can_remove_a_filter_without_matches(visit: Visit, site: Dashboard) -> None:
     page = visit(f"{site.url}#/metric/STORE_SALES?brand=7&store=101")
     expect(page.get_by_text(f"of {DAYS} rows")).to_be_visible()
     become(page, BEN)
-    expect(page.get_by_text("Nothing in this selection")).to_be_visible()
+    expect(page.get_by_text("No values in this selection")).to_be_visible()
     expect(page.get_by_label("Brand", exact=True)).to_have_value("7")
     page.get_by_label("Brand", exact=True).select_option("All brands")
     expect(page.get_by_label("Brand", exact=True)).to_have_value("")
-    expect(page.get_by_text("Nothing in this selection")).to_be_visible()
+    expect(page.get_by_text("No values in this selection")).to_be_visible()
     page.get_by_role("button", name="Clear filters").click()
     expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
     expect(page.get_by_role("button", name="Clear filters")).to_have_count(0)
 
 
-def test_an_address_with_nonsense_in_it_filters_by_nothing(visit: Visit, site: Dashboard) -> None:
+def test_invalid_filters_in_the_address_are_ignored(visit: Visit, site: Dashboard) -> None:
     page = visit(f"{site.url}#/metric/STORE_SALES?brand=x&store=-1&since=yesterday&until=2026-02-31x&unit=furlong")
     expect(page.get_by_text(shown(1, 25, f"{ROWS:,}"))).to_be_visible()
 
 
-def test_a_date_in_the_future_does_not_move_the_present(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_periods_ignore_dates_in_the_future(visit: Visit, site: Dashboard, database: Cluster) -> None:
     with changed(
         database,
         "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit) values ('Footfall', 'FOOTFALL', '2226-01-02', 7, 1, 'count'), ('Footfall', 'FOOTFALL', 'infinity', 7, 1, 'count')",
@@ -358,7 +365,7 @@ def test_a_date_in_the_future_does_not_move_the_present(visit: Visit, site: Dash
         expect(page.get_by_role("slider", name="Day in the chart")).to_have_attribute("aria-valuemax", "29")
 
 
-def test_without_dates_there_is_no_period_to_choose(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_periods_are_disabled_without_dates(visit: Visit, site: Dashboard, database: Cluster) -> None:
     with changed(
         database,
         "insert into ipai.ipai_sample_metrics (name, code, brand_id, value, unit) values ('Undated', 'UNDATED', 7, 1, 'count')",
@@ -373,7 +380,7 @@ def test_without_dates_there_is_no_period_to_choose(visit: Visit, site: Dashboar
             expect(page.get_by_role("button", name=name)).to_be_disabled()
 
 
-def test_an_area_is_filled_from_zero_only(visit: Visit, site: Dashboard) -> None:
+def test_the_chart_fills_an_area_only_from_zero(visit: Visit, site: Dashboard) -> None:
     page = visit(f"{site.url}#/metric/SHELF_AVAILABILITY?since=2000-01-01")
     expect(page.get_by_role("slider", name="Day in the chart").locator("svg")).to_be_visible()
     labels = page.get_by_role("slider").locator("svg text").all_text_contents()
@@ -388,7 +395,7 @@ def values(page: Page) -> list[float]:
     return [float(re.sub(r"[^\d.]", "", text)) for text in page.locator("tbody td:nth-child(5)").all_inner_texts()]
 
 
-def test_sorting_and_paging_happen_in_the_database(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_the_database_sorts_and_pages(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(f"{site.url}#/metric/COMPLAINTS")
     expect(page.get_by_text(shown(1, 25, f"{ROWS:,}"))).to_be_visible()
     header = page.get_by_role("columnheader", name="Value")
@@ -410,12 +417,12 @@ def test_sorting_and_paging_happen_in_the_database(visit: Visit, site: Dashboard
     assert values(page) == ours[25:] and page.locator("tbody").inner_text() != first
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "ascending")
-    # Another order begins with its first page.
+    # A new order starts with its first page.
     expect(page.get_by_text(shown(1, 25, f"{ROWS:,}"))).to_be_visible()
     expect(page.get_by_role("button", name="Previous")).to_be_disabled()
 
 
-def test_the_download_has_all_rows_of_the_filter_and_no_others(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_the_download_has_exactly_the_filtered_rows(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(f"{site.url}#/metric/FOOTFALL")
     expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
     with page.expect_download() as download:
@@ -445,7 +452,7 @@ def test_a_download_has_no_formulas(visit: Visit, site: Dashboard, database: Clu
             assert [row["name"] for row in csv.DictReader(file)] == [*(f"'{name}" for name in names[:3]), "plain"]
 
 
-def test_a_download_ends_with_the_page_of_its_user(visit: Visit, site: Dashboard) -> None:
+def test_switching_the_user_cancels_a_download(visit: Visit, site: Dashboard) -> None:
     page = visit(f"{site.url}#/metric/FOOTFALL")
     expect(page.get_by_text(f"of {ROWS:,} rows")).to_be_visible()
     held: list[Route] = []
@@ -463,14 +470,14 @@ def test_a_download_ends_with_the_page_of_its_user(visit: Visit, site: Dashboard
     assert [url for url in failed if "id=gt.0" in url] and downloads == []
 
 
-def test_no_request_is_without_a_limit(visit: Visit, site: Dashboard) -> None:
+def test_every_request_has_a_limit(visit: Visit, site: Dashboard) -> None:
     page = visit("about:blank")
     asked = requests_of(page)
-    # The functions have limits of their own: supabase/tests, and test_database.
+    # The functions limit their rows themselves: see supabase/tests and test_database.py.
     functions = {"metrics_overview", "metric_series", "metric_facets", "metrics_context"}
 
     def settled(*names: str) -> None:
-        """These and no others were asked for since last time, the tables among them with a limit."""
+        """Asserts that the page has requested exactly these, and tables with a limit."""
         page.wait_for_load_state("networkidle")
         found = {urlsplit(url).path.rpartition("/")[2] for url in asked}
         assert found - {"sample_metrics_count_delta"} == set(names)
@@ -484,11 +491,11 @@ def test_no_request_is_without_a_limit(visit: Visit, site: Dashboard) -> None:
     with page.expect_download():
         page.get_by_role("button", name="Download CSV").click()
     settled("ipai_sample_metrics")
-    page.get_by_role("link", name="Alerts", exact=True).click()
-    expect(page.get_by_role("region", name="Alerts").locator("tbody tr")).to_have_count(25)
+    page.get_by_role("link", name="Flagged", exact=True).click()
+    expect(page.get_by_role("region", name="Flagged values").locator("tbody tr")).to_have_count(25)
     settled("ipai_sample_metrics")
     page.get_by_role("link", name="Sync health").click()
-    expect(page.get_by_text("Only operators see these")).to_be_visible()
+    expect(page.get_by_text("Only operators can see runs and errors")).to_be_visible()
     settled("sync_count_delta", "sync_status", "sync_alerts")
     page.get_by_role("link", name="Overview", exact=True).click()
     expect(card(page, "STORE_SALES")).to_be_visible()
@@ -496,13 +503,13 @@ def test_no_request_is_without_a_limit(visit: Visit, site: Dashboard) -> None:
     settled("metrics_overview", "metrics_context")
 
 
-# Alerts ---------------------------------------------------------------------------------------------------------------------------------
+# Flagged values -----------------------------------------------------------------------------------
 
 
-def test_the_alerts_are_those_of_the_database(visit: Visit, site: Dashboard, database: Cluster) -> None:
-    page = visit(f"{site.url}#/alerts")
+def test_the_flagged_values_are_those_of_the_database(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    page = visit(f"{site.url}#/flagged")
     count = int(database.psql("select count(*) from ipai.ipai_sample_metrics where is_alert and brand_id = 7", user="postgres"))
-    expect(page.get_by_text(shown(1, 25, f"{count:,}", "alerts"))).to_be_visible()
+    expect(page.get_by_text(shown(1, 25, f"{count:,}", "flagged values"))).to_be_visible()
     page.get_by_placeholder("Part of a code").fill("waste_r")
     waste = int(
         database.psql(
@@ -510,71 +517,71 @@ def test_the_alerts_are_those_of_the_database(visit: Visit, site: Dashboard, dat
         )
     )
     assert waste > 0
-    expect(page.get_by_text(re.compile(rf"of {waste:,} alerts?"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"of {waste:,} flagged values?"))).to_be_visible()
     page.locator("tbody tr").first.get_by_role("link").click()
     expect(page.get_by_role("heading", name="Waste rate")).to_be_visible()
     page.go_back()
-    expect(page.get_by_text(re.compile(rf"of {waste:,} alerts?"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"of {waste:,} flagged values?"))).to_be_visible()
 
 
-def test_alerts_are_sorted_by_the_name_that_is_shown(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_flagged_values_are_sorted_by_name(visit: Visit, site: Dashboard, database: Cluster) -> None:
     with changed(
         database,
         "insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit, is_alert) values ('Aardvarks', 'ZZZ', current_date, 7, 1, 'percent', true)",
         "delete from ipai.ipai_sample_metrics where code = 'ZZZ'",
     ):
-        page = visit(f"{site.url}#/alerts")
+        page = visit(f"{site.url}#/flagged")
         page.get_by_role("columnheader", name="Metric").get_by_role("button").click()
         expect(page.locator("tbody tr").first).to_contain_text("Aardvarks")
         names = page.locator("tbody tr td:nth-child(2) a").all_inner_texts()
         assert names == sorted(names)
 
 
-def test_seven_days_of_alerts_are_seven(visit: Visit, site: Dashboard, database: Cluster) -> None:
-    # Where the reader's day is that of the database.
-    page = visit(f"{site.url}#/alerts", timezone_id="UTC")
+def test_seven_days_of_flagged_values_include_today(visit: Visit, site: Dashboard, database: Cluster) -> None:
+    # The user has the time zone of the database.
+    page = visit(f"{site.url}#/flagged", timezone_id="UTC")
     page.get_by_label("Period").select_option("Last 7 days")
     days = "is_alert and brand_id = 7 and date > current_date - "
     counts = [int(database.psql(f"select count(*) from ipai.ipai_sample_metrics where {days}{n}", user="postgres")) for n in (6, 7, 8)]
-    expect(page.get_by_text(re.compile(rf"of {counts[1]:,} alerts?"))).to_be_visible()
-    # Else this proves nothing.
+    expect(page.get_by_text(re.compile(rf"of {counts[1]:,} flagged values?"))).to_be_visible()
+    # The days before and after have different counts.
     with changed(
         database,
         "update ipai.ipai_sample_metrics set is_alert = true where brand_id = 7 and code = 'FOOTFALL' and date in (current_date - 6, current_date - 7)",
         "update ipai.ipai_sample_metrics set is_alert = false where brand_id = 7 and code = 'FOOTFALL'",
     ):
         page.reload()
-        expect(page.get_by_text(re.compile(rf"of {counts[1] + STORES // 4:,} alerts"))).to_be_visible()
+        expect(page.get_by_text(re.compile(rf"of {counts[1] + STORES // 4:,} flagged values"))).to_be_visible()
 
 
-# Errors ---------------------------------------------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------
 
 
-def test_a_refused_request_is_said_and_tried_again(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_a_denied_request_is_reported_and_can_be_retried(visit: Visit, site: Dashboard, database: Cluster) -> None:
     function = "function ipai.metrics_overview(text, boolean, integer, integer, integer)"
     with changed(database, f"revoke execute on {function} from authenticated", f"grant execute on {function} to authenticated"):
         page = visit(site.url)
-        expect(page.get_by_text("You may not see this")).to_be_visible()
+        expect(page.get_by_text("Access denied")).to_be_visible()
         page.get_by_text("Details").click()
         expect(page.get_by_text("42501: permission denied")).to_be_visible()
     page.get_by_role("button", name="Try again").click()
     expect(card(page, "STORE_SALES")).to_be_visible()
-    expect(page.get_by_text("You may not see this")).to_have_count(0)
+    expect(page.get_by_text("Access denied")).to_have_count(0)
 
 
-def test_a_lost_connection_keeps_what_was_there_and_recovers_by_itself(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
+def test_the_page_keeps_its_data_without_connection_and_recovers(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 1, "realtime": False}) as site:
         page = visit(site.url)
         expect(card(page, "STORE_SALES")).to_be_visible()
         page.route(f"**{PREFIX}/**", lambda route: route.abort("connectionrefused"))
         expect(page.get_by_text("The server cannot be reached")).to_be_visible()
-        expect(page.get_by_text("What you see is from before.")).to_be_visible()
+        expect(page.get_by_text("The page shows the data of its last successful request.")).to_be_visible()
         expect(card(page, "STORE_SALES")).to_be_visible()
         page.unroute_all()
         expect(page.get_by_text("The server cannot be reached")).to_have_count(0)
 
 
-def test_a_page_that_cannot_be_fetched_leaves_the_others(visit: Visit, site: Dashboard) -> None:
+def test_a_page_that_fails_to_load_can_be_retried(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     expect(card(page, "STORE_SALES")).to_be_visible()
     page.route("**/assets/Health-*.js", lambda route: route.abort("connectionrefused"))
@@ -582,19 +589,19 @@ def test_a_page_that_cannot_be_fetched_leaves_the_others(visit: Visit, site: Das
     expect(page.get_by_text("This page cannot be shown")).to_be_visible()
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("This page cannot be shown")).to_be_visible()
-    page.get_by_role("link", name="Alerts", exact=True).click()
-    expect(page.get_by_role("region", name="Alerts").locator("tbody tr")).to_have_count(25)
+    page.get_by_role("link", name="Flagged", exact=True).click()
+    expect(page.get_by_role("region", name="Flagged values").locator("tbody tr")).to_have_count(25)
     page.get_by_role("link", name="Sync health").click()
     expect(page.get_by_text("This page cannot be shown")).to_be_visible()
     page.unroute_all()
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_text("Only operators see these")).to_be_visible()
+    expect(page.get_by_text("Only operators can see runs and errors")).to_be_visible()
 
 
-def test_an_answer_that_cannot_be_shown_leaves_the_other_pages(visit: Visit, site: Dashboard) -> None:
+def test_an_invalid_answer_breaks_only_its_own_page(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     expect(card(page, "STORE_SALES")).to_be_visible()
-    # Of a database of another version: what the page takes for a list is none.
+    # As from a database of another version: numbers instead of lists.
     page.route(
         "**/rpc/metric_facets*", lambda route: route.fulfill(json=[{"name": "x", "unit": "count", "units": 5, "brands": 5, "stores": 5}])
     )
@@ -604,20 +611,20 @@ def test_an_answer_that_cannot_be_shown_leaves_the_other_pages(visit: Visit, sit
     expect(card(page, "STORE_SALES")).to_be_visible()
 
 
-def test_who_may_not_see_counts_is_told_that_nobody_can_tell_the_age(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_the_page_says_if_the_freshness_is_unknown(visit: Visit, site: Dashboard, database: Cluster) -> None:
     views = "select on ipai.sync_count_delta, ipai.sample_metrics_count_delta"
     with changed(database, f"revoke {views} from authenticated", f"grant {views} to authenticated", user=None):
         page = visit(f"{site.url}#/health")
-        expect(page.get_by_text("How old the numbers are cannot be told")).to_be_visible()
-        expect(page.get_by_role("banner").get_by_text("Age not known")).to_be_visible()
-        expect(page.get_by_text("Only operators see these")).to_be_visible()
-        expect(page.get_by_text("The counts below are.")).to_have_count(0)
+        expect(page.get_by_text("The freshness of the data is unknown")).to_be_visible()
+        expect(page.get_by_role("banner").get_by_text("Freshness unknown")).to_be_visible()
+        expect(page.get_by_text("Only operators can see runs and errors")).to_be_visible()
+        expect(page.get_by_text("You can see the counts below.")).to_have_count(0)
     page.reload()
-    expect(page.get_by_text("The counts below are.")).to_be_visible()
+    expect(page.get_by_text("You can see the counts below.")).to_be_visible()
     expect(page.get_by_role("banner").get_by_text("Never compared with Odoo")).to_be_visible()
 
 
-def test_odd_units_and_dates_are_shown_all_the_same(visit: Visit, site: Dashboard) -> None:
+def test_unknown_units_and_dates_are_shown(visit: Visit, site: Dashboard) -> None:
     page = visit("about:blank")
     odd = {
         "code": "ODD",
@@ -637,11 +644,13 @@ def test_odd_units_and_dates_are_shown_all_the_same(visit: Visit, site: Dashboar
     expect(card(page, "ODD")).to_contain_text("+100% since -infinity")
 
 
-# Live -----------------------------------------------------------------------------------------------------------------------------------
+# Realtime -----------------------------------------------------------------------------------------
 
 
-def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster) -> None:
-    realtime = Realtime()
+def test_a_change_reported_by_realtime_appears_at_once(
+    visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster
+) -> None:
+    realtime = FakeRealtime()
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600}) as site:
         page = visit(site.url, realtime=realtime)
         expect(page.locator('[data-live="realtime"]')).to_have_text("Live")
@@ -658,9 +667,9 @@ def test_a_change_told_by_realtime_arrives_at_once(visit: Visit, api: PostgREST,
         expect(page.locator('[data-live="polling"]')).to_be_visible()
 
 
-def test_what_fails_while_realtime_tells_is_tried_again(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
+def test_a_failed_request_is_retried_while_realtime_is_connected(visit: Visit, api: PostgREST, users: list[dict[str, str]]) -> None:
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 1}) as site:
-        page = visit(site.url, realtime=Realtime())
+        page = visit(site.url, realtime=FakeRealtime())
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
         expect(card(page, "STORE_SALES")).to_be_visible()
         page.route("**/rpc/metrics_overview*", lambda route: route.abort("connectionrefused"))
@@ -671,14 +680,14 @@ def test_what_fails_while_realtime_tells_is_tried_again(visit: Visit, api: Postg
         expect(page.locator('[data-live="realtime"]')).to_be_visible()
 
 
-def test_without_realtime_it_says_that_it_polls(visit: Visit, site: Dashboard) -> None:
+def test_the_badge_says_polling_without_realtime(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     expect(page.locator('[data-live="polling"]')).to_have_text("Polling, 3600 s")
 
 
-# For everybody --------------------------------------------------------------------------------------------------------------------------
+# Accessibility, screens and languages -------------------------------------------------------------
 
-ADDRESSES = ["#/overview", "#/metric/SHELF_AVAILABILITY", "#/alerts", "#/health"]
+ADDRESSES = ["#/overview", "#/metric/SHELF_AVAILABILITY", "#/flagged", "#/health"]
 
 
 def settled(page: Page) -> None:
@@ -689,8 +698,8 @@ def settled(page: Page) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_axe_finds_nothing(visit: Visit, site: Dashboard, address: str, theme: str) -> None:
-    # A policy that lets axe in: it is no part of the page.
+def test_axe_finds_no_violations(visit: Visit, site: Dashboard, address: str, theme: str) -> None:
+    # Without the policy, which forbids the script of axe.
     page = visit(f"{site.url}{address}", color_scheme=theme, bypass_csp=True)
     settled(page)
     page.add_script_tag(path=AXE)
@@ -701,7 +710,7 @@ def test_axe_finds_nothing(visit: Visit, site: Dashboard, address: str, theme: s
     )
 
 
-def test_axe_finds_nothing_on_the_sign_in(visit: Visit, api: PostgREST) -> None:
+def test_axe_finds_no_violations_on_the_sign_in(visit: Visit, api: PostgREST) -> None:
     with Dashboard(api, {}) as site:
         page = visit(site.url, bypass_csp=True)
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -710,21 +719,22 @@ def test_axe_finds_nothing_on_the_sign_in(visit: Visit, api: PostgREST) -> None:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_nothing_sticks_out_on_a_phone(visit: Visit, site: Dashboard, address: str) -> None:
+def test_each_page_fits_on_a_phone(visit: Visit, site: Dashboard, address: str) -> None:
     page = visit(f"{site.url}{address}", viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    # What one presses is at the right, and not in the middle; the age stays to be seen. Nobody has counted in this database.
+    # The buttons are at the right edge, and the freshness stays visible. This database has no
+    # comparison with Odoo.
     user = page.get_by_role("button", name="Signed in as").bounding_box()
     assert user and user["x"] + user["width"] > 330
     expect(page.get_by_role("banner").get_by_text("Never compared with Odoo")).to_be_visible()
-    # The navigation is where a thumb finds it.
-    for name in ("Overview", "Alerts", "Sync health"):
+    # The links are large enough for a thumb.
+    for name in ("Overview", "Flagged", "Sync health"):
         box = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).bounding_box()
         assert box and box["height"] >= 40
 
 
-def test_the_theme_is_the_system_s_until_one_chooses(visit: Visit, site: Dashboard) -> None:
+def test_the_theme_follows_the_system_until_the_user_chooses(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url, color_scheme="dark")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     expect(page.get_by_role("button", name="Switch to the light theme")).to_be_visible()
@@ -736,7 +746,7 @@ def test_the_theme_is_the_system_s_until_one_chooses(visit: Visit, site: Dashboa
     expect(page.get_by_role("button", name="Switch to the dark theme")).to_be_visible()
 
 
-def test_the_keyboard_is_enough(visit: Visit, site: Dashboard) -> None:
+def test_the_keyboard_reaches_cards_and_chart(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     expect(card(page, "STORE_SALES")).to_be_visible()
     page.keyboard.press("Tab")
@@ -756,33 +766,33 @@ def test_the_keyboard_is_enough(visit: Visit, site: Dashboard) -> None:
     expect(chart).to_have_attribute("aria-valuenow", "0")
 
 
-def test_the_keyboard_goes_on_where_the_page_has_changed(visit: Visit, site: Dashboard) -> None:
+def test_the_focus_moves_to_a_new_page(visit: Visit, site: Dashboard) -> None:
     page = visit(site.url)
     expect(card(page, "STORE_SALES")).to_be_visible()
-    # Where one has only just come, nothing has been moved.
+    # The first page leaves the focus where it is.
     expect(page.locator("main")).not_to_be_focused()
     card(page, "STORE_SALES").focus()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     page.get_by_label("Store", exact=True).select_option("Store 101")
     page.get_by_role("button", name="30 days").click()
-    # A filter is no other page.
+    # A filter does not move the focus.
     expect(page.locator("main")).not_to_be_focused()
     expect(page.get_by_text(shown(1, 25, "30"))).to_be_visible()
     following = page.get_by_role("button", name="Next")
     following.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text(shown(26, 30, "30"))).to_be_visible()
-    # It can do no more, but whoever pressed it is still there.
+    # A disabled button keeps the focus.
     expect(following).to_be_disabled()
     expect(following).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text(shown(26, 30, "30"))).to_be_visible()
-    page.get_by_role("link", name="Alerts", exact=True).click()
+    page.get_by_role("link", name="Flagged", exact=True).click()
     expect(page.locator("main")).to_be_focused()
 
 
-def test_numbers_and_days_are_those_of_the_reader(visit: Visit, site: Dashboard, database: Cluster) -> None:
+def test_numbers_follow_the_language_of_the_user(visit: Visit, site: Dashboard, database: Cluster) -> None:
     page = visit(site.url, locale="de-DE")
     total = amount(database, newest_sales(7)).removeprefix("₱").replace(",", ".")
     expect(card(page, "STORE_SALES")).to_contain_text(re.compile(rf"{re.escape(total)}\s₱"))

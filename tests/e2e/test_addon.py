@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from support.faulty import Behaviour, FaultyOdoo, answering, exported, fault, metric, recorded, silent, status
+from support.faulty import Behaviour, FaultyOdoo, encode_export, fault, metric, never_respond, recorded, returning, status
 from support.supabase import Supabase
 
 ROWS = 30
@@ -50,42 +50,42 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     assert_equal(connected, erp)
     # The addon, the company, the fields, the count, three pages and that there are no more, all ids in brief, those that are active, alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert erp.called() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
+    assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
 
 
-def test_where_nothing_is_new_two_small_calls_are_made(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
-    erp.called()
+    erp.take_calls()
     # The overlap brings the last records again, and nothing more is asked.
     run = connected.run()
     assert (run["mode"], run["inserted"] + run["updated"] + run["deleted"]) == ("incremental", 0)
     for record in erp.records[:-1]:
         record["write_date"] = "2026-01-01 00:00:00"
     connected.run()
-    erp.called()
+    erp.take_calls()
     run = connected.run()
-    assert (run["fetched"], erp.called()) == (1, ["export", "search_count"])
+    assert (run["fetched"], erp.take_calls()) == (1, ["export", *["search_count"] * 3])
 
 
 @pytest.mark.parametrize("mode", ["incremental", "reconcile", "full"])
 def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
     connected.run()
-    erp.called()
+    erp.take_calls()
     erp.records = [record for record in erp.records if record["id"] not in (3, 4, 17)]
     run = connected.run(f"'sample_metrics', '{mode}'")
     assert (run["mode"], run["deleted"], run["odoo_count"], run["mirror_count"]) == (mode, 3, ROWS - 3, ROWS - 3)
     assert_equal(connected, erp)
-    called = erp.called()
-    # A call for the digests, none for the ids: where Odoo counts none, there are none.
+    called = erp.take_calls()
+    # One call for the digests, one for the ids of the range that differs.
     assert (called.count("digest"), called.count("search")) == (1, 0)
 
 
 def test_where_only_ids_are_wanted_only_ids_are_asked_for(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("select ipai.alter_mirror('sample_metrics', page_size => 1000)")
     connected.run()
-    erp.called()
+    erp.take_calls()
     erp.records.pop(7)
     run = connected.run()
     assert (run["mode"], run["deleted"]) == ("incremental", 1)
@@ -111,12 +111,12 @@ WRONG: dict[str, Behaviour] = {
     "a fault": fault(1, 'Traceback (most recent call last):\n  File "x"\nAttributeError: _field_to_sql'),
     "an error of its own": fault(2, "Not this one"),
     "no access": fault(4, "Sorry"),
-    "another thing": answering(17),
-    "no page": answering("x"),
-    "a page without end": answering(page('{"columns": [["id", "i"]]}\n1\n')),
-    "a page of another model": answering(page('{"columns": [["id", "i"], ["login", "s"]]}\n1\tadmin\n\\. 1\n')),
-    "rows that were not asked for": answering(exported([metric(2), metric(1)], [*metric(1)])),
-    "a value that does not fit": answering(exported([metric(1, value="much")], [*metric(1)])),
+    "another thing": returning(17),
+    "no page": returning("x"),
+    "a page without end": returning(page('{"columns": [["id", "i"]]}\n1\n')),
+    "a page of another model": returning(page('{"columns": [["id", "i"], ["login", "s"]]}\n1\tadmin\n\\. 1\n')),
+    "rows that were not asked for": returning(encode_export([metric(2), metric(1)], [*metric(1)])),
+    "a value that does not fit": returning(encode_export([metric(1, value="much")], [*metric(1)])),
     "an HTML page": lambda exchange: exchange.send(200, {"Content-Type": "text/html"}, b"<html>"),
     "gone": recorded("fault_missing_model"),
 }
@@ -129,27 +129,27 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
         erp.on("export", lambda exchange: exchange.send(200, {}, exchange.answer()), times=at - 1)
     erp.on("export", wrong)
     warnings = notices(connected, "call ipai.run_sync('sample_metrics')")
-    assert len(warnings) == 1 and "the addon ipai_sync of Odoo was given up for this run" in warnings[0]
+    assert len(warnings) == 1 and "this run stopped using the addon ipai_sync of Odoo" in warnings[0]
     run = connected.last_run()
     assert (run["state"], run["mode"], run["inserted"], run["mirror_count"]) == ("succeeded", "full", ROWS, ROWS)
     assert_equal(connected, erp)
     # Only where it is gone it is left alone until a full run looks again.
     gone = wrong is WRONG["gone"]
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": not gone}
-    erp.called()
+    erp.take_calls()
     assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not gone)
-    assert ("export" in erp.called()) is not gone
-    erp.heal()
+    assert ("export" in erp.take_calls()) is not gone
+    erp.clear_faults()
     erp.records[0]["name"] = "Renamed"
     assert notices(connected, "call ipai.run_sync('sample_metrics', 'full')") == []
-    assert (connected.last_run()["updated"], "export" in erp.called()) == (1, True)
+    assert (connected.last_run()["updated"], "export" in erp.take_calls()) == (1, True)
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
 def test_digests_that_fail_are_done_without(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.records.pop(4)
-    for wrong in (fault(1, "ValueError: no"), answering([[1, "2", "3"]]), answering([])):
+    for wrong in (fault(1, "ValueError: no"), returning([[1, "2", "3"]]), returning([])):
         erp.on("digest", wrong, times=1)
         erp.records.pop(7)
         run = connected.run("'sample_metrics', 'full'")
@@ -163,7 +163,7 @@ def test_what_the_network_does_is_no_fault_of_the_addon(connected: Supabase, erp
     assert_equal(connected, erp)
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
     connected.rows("alter server odoo options (add timeout '1')")
-    erp.on("export", silent)
+    erp.on("export", never_respond)
     with pytest.raises(psycopg.Error) as refused:
         connected.rows("call ipai.run_sync('sample_metrics', 'full')")
     assert refused.value.sqlstate == "08006"
@@ -174,18 +174,18 @@ def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> Non
     connected.rows("alter server odoo options (add addon 'false')")
     connected.run()
     assert_equal(connected, erp)
-    assert {"info", "export", "digest"}.isdisjoint(erp.called())
+    assert {"info", "export", "digest"}.isdisjoint(erp.take_calls())
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": None, "database_uuid": None}
     connected.rows("alter server odoo options (drop addon)")
     run = connected.run("'sample_metrics', 'full'")
-    assert (run["unchanged"], "export" in erp.called()) == (ROWS, True)
+    assert (run["unchanged"], "export" in erp.take_calls()) == (ROWS, True)
 
 
 def test_an_addon_of_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("info", answering({"protocol": 2, "uuid": erp.uuid}))
+    erp.on("info", returning({"protocol": 2, "uuid": erp.uuid}))
     connected.run()
     assert_equal(connected, erp)
-    assert "export" not in erp.called()
+    assert "export" not in erp.take_calls()
 
 
 # Another database -----------------------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         with pytest.raises(psycopg.Error) as refused:
             connected.rows("call ipai.run_sync('sample_metrics', 'incremental')")
         assert refused.value.sqlstate == "55000"
-        assert ("info" in erp.called()) == (forget == "true")
+        assert ("info" in erp.take_calls()) == (forget == "true")
         assert connected.mirror("odoo_id, xmin::text") == before
     for statement in ("call ipai.run_sync('sample_metrics', 'full')", "select * from ipai.sync_mirror('sample_metrics')"):
         with pytest.raises(psycopg.Error) as refused:

@@ -20,8 +20,8 @@ import pytest
 
 from harness import shell
 from harness.postgres import client_environment
-from support.faulty import FaultyOdoo, metric, silent, status, trickling, unaccepting
-from support.sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.faulty import FaultyOdoo, metric, never_respond, status, trickling, unreachable_address
+from support.sessions import FETCHER, PROMPT_SECONDS, Connection, Resources, idle_resources, is_alive, wait_for_release
 from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
@@ -55,10 +55,10 @@ def _asked(erp: FaultyOdoo) -> bool:
 
 
 STALLS = {
-    "no answer": Stall(lambda erp: erp.on("search_read", silent), _asked),
+    "no answer": Stall(lambda erp: erp.on("search_read", never_respond), _asked),
     "an answer byte by byte": Stall(lambda erp: erp.on("search_read", trickling), _asked),
     "no answer in the TLS handshake": Stall(
-        lambda erp: setattr(erp, "deaf", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
+        lambda erp: setattr(erp, "unresponsive", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
     ),
     # The refusal is over, so that the sync pauses before it asks again.
     "a pause before a retry": Stall(
@@ -91,7 +91,7 @@ def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: 
     with ThreadPoolExecutor(1) as executor:
         running = executor.submit(connection.execute, SYNC)
 
-        def ended(seconds: float = PROMPT) -> psycopg.Error:
+        def ended(seconds: float = PROMPT_SECONDS) -> psycopg.Error:
             error = running.exception(timeout=seconds)
             assert isinstance(error, psycopg.Error)
             return error
@@ -101,7 +101,7 @@ def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: 
             assert not running.done(), running.exception()
             yield ended
         finally:
-            erp.heal()
+            erp.clear_faults()
             set_url(supabase, erp.url)
             if not running.done():
                 supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
@@ -113,7 +113,7 @@ def end_well(erp: FaultyOdoo, connection: Connection) -> None:
     run = connection.execute(SYNC).fetchone()
     assert run and run["delta"] == 0 and run["mirror_count"] == 3
     # The server, too, sees all connections closed.
-    erp.settle(PROMPT)
+    erp.wait_until_disconnected(PROMPT_SECONDS)
 
 
 # Cancel, timeout, termination ---------------------------------------------------------------------------------------------------------
@@ -123,31 +123,31 @@ def test_a_cancelled_sync_ends_promptly_and_leaves_nothing_behind(supabase: Supa
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = at_rest(pid)
+    before = idle_resources(pid)
     assert before.threads == ["postgres"]
     with waiting_sync(supabase, erp, stall, connection) as ended:
-        assert FETCHER in Holdings.of(pid).threads
+        assert FETCHER in Resources.of(pid).threads
         assert supabase.row("select pg_cancel_backend(%s) as sent", pid) == {"sent": True}
         error = ended()
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to user request")
-        until_back_to(before, pid)
+        wait_for_release(before, pid)
     end_well(erp, connection)
-    until_back_to(before, pid)
+    wait_for_release(before, pid)
 
 
 def test_a_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = at_rest(pid)
+    before = idle_resources(pid)
     # The functions' own statement_timeout must not take the place of the session's.
     connection.execute("set statement_timeout = '1500ms'")
     began = time.monotonic()
     with waiting_sync(supabase, erp, stall, connection) as ended:
-        error = ended(1.5 + PROMPT)
-        assert 1.4 < time.monotonic() - began < 1.5 + PROMPT
+        error = ended(1.5 + PROMPT_SECONDS)
+        assert 1.4 < time.monotonic() - began < 1.5 + PROMPT_SECONDS
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to statement timeout")
-        until_back_to(before, pid)
+        wait_for_release(before, pid)
     connection.execute("reset statement_timeout")
     end_well(erp, connection)
 
@@ -158,22 +158,22 @@ def test_a_terminated_backend_is_gone_promptly(supabase: Supabase, erp: FaultyOd
     with waiting_sync(supabase, erp, stall, connection) as ended:
         supabase.row("select pg_terminate_backend(%s)", pid)
         assert ended().sqlstate == "57P01"
-        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
     end_well(erp, supabase.connect())
 
 
 def test_a_sync_that_cannot_connect_is_cancelled_promptly(supabase: Supabase, erp: FaultyOdoo) -> None:
-    with unaccepting() as url:
+    with unreachable_address() as url:
         # Nothing tells when it began to connect; before that, the cancel would find it waiting as well.
-        unreachable = Stall(lambda erp: None, lambda erp: FETCHER in Holdings.of(pid).threads, lambda erp: url)
+        unreachable = Stall(lambda erp: None, lambda erp: FETCHER in Resources.of(pid).threads, lambda erp: url)
         connection = supabase.connect()
         pid = connection.info.backend_pid
         connection.execute(SYNC)
-        before = at_rest(pid)
+        before = idle_resources(pid)
         with waiting_sync(supabase, erp, unreachable, connection) as ended:
             supabase.row("select pg_cancel_backend(%s)", pid)
             assert ended().sqlstate == "57014"
-            until_back_to(before, pid)
+            wait_for_release(before, pid)
         end_well(erp, connection)
 
 
@@ -181,14 +181,14 @@ def test_twenty_cancelled_syncs_in_one_session_leave_no_more_than_one(supabase: 
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
-    before = at_rest(pid)
+    before = idle_resources(pid)
     for _ in range(20):
         with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
             supabase.row("select pg_cancel_backend(%s)", pid)
             assert ended().sqlstate == "57014"
-            until_back_to(before, pid)
+            wait_for_release(before, pid)
     end_well(erp, connection)
-    until_back_to(before, pid)
+    wait_for_release(before, pid)
 
 
 def test_a_sync_cancelled_in_a_savepoint_leaves_the_transaction_usable(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -228,7 +228,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
-    def expect(self, text: str, seconds: float = PROMPT) -> None:
+    def expect(self, text: str, seconds: float = PROMPT_SECONDS) -> None:
         """Waits until this is shown, after what was waited for before."""
         deadline = time.monotonic() + seconds
         while text not in self._seen:
@@ -259,13 +259,13 @@ def backend_pid(terminal: Terminal, supabase: Supabase) -> int:
 
 def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: Supabase, erp: FaultyOdoo, terminal: Terminal) -> None:
     pid = backend_pid(terminal, supabase)
-    erp.on("search_read", silent)
+    erp.on("search_read", never_respond)
     terminal.type(f"{SYNC};\n")
     shell.wait_until(lambda: _asked(erp), "the sync waiting for Odoo", seconds=10)
     terminal.type("\x03")
     terminal.expect("ERROR:  canceling statement due to user request")
-    assert at_rest(pid).threads == ["postgres"]
-    erp.heal()
+    assert idle_resources(pid).threads == ["postgres"]
+    erp.clear_faults()
     terminal.type("\\x\n" + f"{SYNC};\n")
     terminal.expect("delta        | 0", seconds=10)
     terminal.type("select pg_backend_pid() as still;\n")
@@ -280,8 +280,8 @@ def test_a_backend_whose_client_was_killed_ends_promptly(supabase: Supabase, erp
     shell.wait_until(lambda: stall.reached(erp), "the sync waiting for Odoo", seconds=10)
     assert is_alive(pid)
     terminal.process.send_signal(signal.SIGKILL)
-    shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
-    erp.heal()
+    shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
+    erp.clear_faults()
     set_url(supabase, erp.url)
     end_well(erp, supabase.connect())
 
@@ -296,7 +296,7 @@ def test_a_second_sync_of_a_mirror_says_at_once_that_it_is_busy(supabase: Supaba
         asked = len(erp.requests)
         with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
             supabase.rows(SYNC)
-        assert time.monotonic() - began < PROMPT
+        assert time.monotonic() - began < PROMPT_SECONDS
         assert refused.value.sqlstate == "55P03"
         assert refused.value.diag.message_primary == 'mirror "sample_metrics" is in use: another session syncs or changes it'
         assert refused.value.diag.message_hint == "Wait until the other session has finished, then try again."

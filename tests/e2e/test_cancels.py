@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.faulty import Exchange, FaultyOdoo, metric, silent, status, trickling, unaccepting
+from support.faulty import Exchange, FaultyOdoo, metric, never_respond, status, trickling, unreachable_address
 from support.reliability import Section
-from support.sessions import FETCHER, PROMPT, Connection, Holdings, at_rest, is_alive, until_back_to
+from support.sessions import FETCHER, PROMPT_SECONDS, Connection, Resources, idle_resources, is_alive, wait_for_release
 from support.supabase import Supabase
 
 SECTION = Section("Cancels and time-outs")
@@ -106,15 +106,17 @@ def _let_decode(erp: FaultyOdoo) -> None:
     _LARGE.times = 0
     erp.on("search_read", _LARGE, times=1)
     # Should it be quicker than the end that comes for it.
-    erp.on("search_read", silent)
+    erp.on("search_read", never_respond)
 
 
 def phases(unreachable: str) -> list[Phase]:
     return [
         # Nothing tells when it began to connect; before that, the end would find it waiting as well.
-        Phase("connect", lambda erp: None, lambda rig: FETCHER in Holdings.of(rig.pid).threads, lambda erp: unreachable),
-        Phase("TLS handshake", lambda erp: setattr(erp, "deaf", True), lambda rig: rig.erp.connections > 0, lambda erp: erp.https_url),
-        Phase("headers", lambda erp: erp.on("search_read", silent), _asked),
+        Phase("connect", lambda erp: None, lambda rig: FETCHER in Resources.of(rig.pid).threads, lambda erp: unreachable),
+        Phase(
+            "TLS handshake", lambda erp: setattr(erp, "unresponsive", True), lambda rig: rig.erp.connections > 0, lambda erp: erp.https_url
+        ),
+        Phase("headers", lambda erp: erp.on("search_read", never_respond), _asked),
         Phase("body", lambda erp: erp.on("search_read", trickling), _asked),
         Phase("decode", _let_decode, lambda rig: _LARGE.times > 0, records=MANY),
         Phase("upsert", lambda erp: None, _blocked, locked=True),
@@ -123,7 +125,7 @@ def phases(unreachable: str) -> list[Phase]:
             lambda erp: erp.on("search_read", status(503, retry_after=25)),
             lambda rig: _asked(rig) and rig.erp.connections == 0,
         ),
-        Phase("ids", lambda erp: erp.on("search", silent), lambda rig: bool(rig.erp.received("search"))),
+        Phase("ids", lambda erp: erp.on("search", never_respond), lambda rig: bool(rig.erp.received("search"))),
     ]
 
 
@@ -133,7 +135,7 @@ def phases(unreachable: str) -> list[Phase]:
 @contextmanager
 def under_way(rig: Rig, executor: ThreadPoolExecutor) -> Iterator[Future[Any]]:
     # What is still there of the one before would be taken for this one.
-    rig.erp.settle(PROMPT)
+    rig.erp.wait_until_disconnected(PROMPT_SECONDS)
     rig.erp.requests.clear()
     rig.phase.begin(rig.erp)
     try:
@@ -141,46 +143,46 @@ def under_way(rig: Rig, executor: ThreadPoolExecutor) -> Iterator[Future[Any]]:
         shell.wait_until(lambda: call.done() or rig.phase.reached(rig), f"the phase {rig.phase.name}", seconds=60, every=0.002)
         yield call
     finally:
-        rig.erp.heal()
+        rig.erp.clear_faults()
 
 
 def over(rig: Rig, kind: str, call: Future[Any], began: float, sqlstates: set[str]) -> None:
-    error = call.exception(timeout=PROMPT + 3)
+    error = call.exception(timeout=PROMPT_SECONDS + 3)
     rig.seconds.setdefault(kind, []).append(time.monotonic() - began)
     assert isinstance(error, psycopg.Error) and error.sqlstate in sqlstates, (rig.phase.name, kind, error)
 
 
-def cancel(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+def cancel(rig: Rig, executor: ThreadPoolExecutor, before: Resources) -> None:
     with under_way(rig, executor) as call:
         began = time.monotonic()
         rig.watcher.execute("select pg_cancel_backend(%s)", [rig.pid])
         over(rig, "pg_cancel_backend", call, began, {"57014"})
-        until_back_to(before, rig.pid)
+        wait_for_release(before, rig.pid)
 
 
-def time_out(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+def time_out(rig: Rig, executor: ThreadPoolExecutor, before: Resources) -> None:
     limit = 0.3
     rig.connection.execute(f"set statement_timeout = {limit * 1000:.0f}")
     began = time.monotonic()
     try:
         with under_way(rig, executor) as call:
             over(rig, "statement_timeout", call, began + limit, {"57014"})
-            until_back_to(before, rig.pid)
+            wait_for_release(before, rig.pid)
     finally:
         rig.connection.execute("reset statement_timeout")
 
 
-def terminate(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+def terminate(rig: Rig, executor: ThreadPoolExecutor, before: Resources) -> None:
     pid = rig.pid
     with under_way(rig, executor) as call:
         began = time.monotonic()
         rig.watcher.execute("select pg_terminate_backend(%s)", [pid])
         over(rig, "pg_terminate_backend", call, began, {"57P01"})
-        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
     rig.connection = rig.supabase.connect()
 
 
-def hang_up(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
+def hang_up(rig: Rig, executor: ThreadPoolExecutor, before: Resources) -> None:
     pid = rig.pid
     if rig.phase.locked:
         # While a statement of its own is executed, Postgres looks after the client only where it is told to.
@@ -189,9 +191,9 @@ def hang_up(rig: Rig, executor: ThreadPoolExecutor, before: Holdings) -> None:
         began = time.monotonic()
         with socket.socket(fileno=os.dup(rig.connection.fileno())) as ours:
             ours.shutdown(socket.SHUT_RDWR)
-        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT, every=0.002)
+        shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS, every=0.002)
         rig.seconds.setdefault("client gone", []).append(time.monotonic() - began)
-        assert isinstance(call.exception(timeout=PROMPT), psycopg.OperationalError)
+        assert isinstance(call.exception(timeout=PROMPT_SECONDS), psycopg.OperationalError)
     rig.connection = rig.supabase.connect()
 
 
@@ -210,15 +212,15 @@ def work(rig: Rig, ends: Ends) -> None:
             # The first one loads what a session loads once.
             with under_way(rig, executor) as call:
                 rig.watcher.execute("select pg_cancel_backend(%s)", [rig.pid])
-                assert isinstance(call.exception(timeout=PROMPT + 3), psycopg.Error)
-            before = at_rest(rig.pid)
+                assert isinstance(call.exception(timeout=PROMPT_SECONDS + 3), psycopg.Error)
+            before = idle_resources(rig.pid)
             for _ in range(times):
                 end(rig, executor, before)
-    erp.heal()
+    erp.clear_faults()
     supabase.rows(f"alter server {rig.mirror} options (set url '{erp.url}')")
     found = rig.connection.execute(row).fetchone()
     assert found and found["delta"] == 0, rig.phase.name
-    erp.settle(PROMPT)
+    erp.wait_until_disconnected(PROMPT_SECONDS)
 
 
 def note(phase: Phase, kind: str, slowest: float) -> None:
@@ -226,14 +228,14 @@ def note(phase: Phase, kind: str, slowest: float) -> None:
     with SECTION.trial(f"{kind} in the phase {phase.name}") as trial:
         outcome = "the backend ends" if kind in ("client gone", "pg_terminate_backend") else "57014: nothing is left behind"
         setting = f", where client_connection_check_interval is {INTERVAL}" if phase.locked and kind == "client gone" else ""
-        trial.ends(outcome + setting)
+        trial.record_outcome(outcome + setting)
         trial.seconds = slowest
 
 
 @pytest.mark.parametrize("ends", [pytest.param(FEW, id="few"), pytest.param(THOUSAND, id="a thousand", marks=pytest.mark.slow)])
 def test_a_run_ends_promptly_in_every_phase(supabase: Supabase, ends: Ends) -> None:
     with ExitStack() as stack:
-        url = stack.enter_context(unaccepting())
+        url = stack.enter_context(unreachable_address())
         supabase.server(stack.enter_context(FaultyOdoo()).url)
         supabase.register()
         rigs = []
@@ -241,7 +243,7 @@ def test_a_run_ends_promptly_in_every_phase(supabase: Supabase, ends: Ends) -> N
             erp = stack.enter_context(FaultyOdoo(phase.records))
             name = f"p{number}"
             supabase.server(erp.url, name=name)
-            table = supabase.another_mirror(name, server=name)
+            table = supabase.add_mirror(name, server=name)
             supabase.rows("update ipai.mirrors set page_size = 10000 where name = %s", name)
             rig = Rig(phase, supabase, erp, name, table, supabase.connect(), supabase.connect())
             # The login is remembered from here on.
@@ -259,7 +261,7 @@ def test_a_run_ends_promptly_in_every_phase(supabase: Supabase, ends: Ends) -> N
         for kind, seconds in rig.seconds.items():
             total += len(seconds)
             print(f"{rig.phase.name:14} {kind:22} {len(seconds):4} median {statistics.median(seconds):.3f} s  max {max(seconds):.3f} s")
-            assert max(seconds) < (NOTICED if kind == "client gone" else PROMPT), (rig.phase.name, kind, max(seconds))
+            assert max(seconds) < (NOTICED if kind == "client gone" else PROMPT_SECONDS), (rig.phase.name, kind, max(seconds))
             if ends is FEW:
                 note(rig.phase, kind, max(seconds))
     whole = [second for rig in rigs for seconds in rig.seconds.values() for second in seconds]

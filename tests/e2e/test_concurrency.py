@@ -12,9 +12,9 @@ import pytest
 
 from harness import shell
 from support.definitions import ScriptedOdoo, execute
-from support.faulty import delayed, held, metric, well
+from support.faulty import blocked_until, delayed, metric, respond_normally
 from support.reliability import Section
-from support.sessions import PROMPT, Connection, running, until_committed
+from support.sessions import PROMPT_SECONDS, Connection, running_statement, wait_for_pages
 from support.supabase import Supabase
 
 SECTION = Section("Several at once")
@@ -71,13 +71,13 @@ def test_runs_of_one_mirror_at_once(supabase: Supabase, erp: ScriptedOdoo, state
     with SECTION.trial(f"eight {which} of one mirror") as trial:
         ends = all_at_once(sessions, [statement] * 8)
         assert ends.count(None) == 1 and set(ends) == {None, "55P03"}
-        trial.ends("one works, 55P03 for the others")
+        trial.record_outcome("one works, 55P03 for the others")
     assert names(supabase) == {"Edited"}
     nothing_left(supabase)
 
 
 def test_runs_of_ten_mirrors_at_once(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    tables = [TABLE, *(supabase.another_mirror(f"m{number}") for number in range(9))]
+    tables = [TABLE, *(supabase.add_mirror(f"m{number}") for number in range(9))]
     mirrors = ["sample_metrics", *(f"m{number}" for number in range(9))]
     sessions = [supabase.connect() for _ in mirrors]
     with SECTION.trial("ten mirrors, each with a run of its own") as trial:
@@ -88,12 +88,12 @@ def test_runs_of_ten_mirrors_at_once(supabase: Supabase, erp: ScriptedOdoo) -> N
             for table in tables:
                 rows = supabase.rows(f"select odoo_id, name from {table} order by 1")
                 assert [(row["odoo_id"], row["name"]) for row in rows] == [(record["id"], record["name"]) for record in erp.records]
-        trial.ends("all complete")
+        trial.record_outcome("all complete")
     with SECTION.trial("ten mirrors, ten sessions that each run all of them") as trial:
         edit(erp, "Once more")
         ends = all_at_once(sessions, ["call ipai.run_sync()"] * 10)
         assert set(ends) <= {None, "55P03"}
-        trial.ends("each mirror has its run, 55P03 for mirrors that others are at")
+        trial.record_outcome("each mirror has its run, 55P03 for mirrors that others are at")
     # Each was somebody's: a run that began after the edit is over.
     assert [names(supabase, table) for table in tables] == [{"Once more"}] * 10
     nothing_left(supabase)
@@ -118,18 +118,18 @@ def test_what_others_call_while_a_mirror_runs(supabase: Supabase, erp: ScriptedO
     supabase.rows(CALL)
     edit(erp, "Edited")
     gate = threading.Event()
-    erp.on("search_read", well, times=2)
-    erp.on("search_read", held(gate))
-    with running(supabase, supabase.connect(), CALL) as run:
-        until_committed(supabase, 2)
+    erp.on("search_read", respond_normally, times=2)
+    erp.on("search_read", blocked_until(gate))
+    with running_statement(supabase, supabase.connect(), CALL) as run:
+        wait_for_pages(supabase, 2)
         with SECTION.trial(f"{name} while the mirror runs") as trial:
             ended = call(supabase.connect(), statement)
-            trial.ends("done at once" if ended is None else f"{ended}: says so at once")
+            trial.record_outcome("done at once" if ended is None else f"{ended}: says so at once")
         assert ended == sqlstate
-        assert trial.seconds is not None and trial.seconds < PROMPT
+        assert trial.seconds is not None and trial.seconds < PROMPT_SECONDS
         gate.set()
         run.result(timeout=20)
-    erp.heal()
+    erp.clear_faults()
     supabase.rows(CALL)
     assert names(supabase) == {"Edited"}
     assert supabase.last_run()["mirror_count"] == len(RECORDS)
@@ -153,7 +153,7 @@ def test_a_reader_with_a_long_snapshot(supabase: Supabase, erp: ScriptedOdoo) ->
         # Nobody waited for anybody, and the reader's world stands still.
         assert execute(reader, rows) == before
         execute(reader, "commit")
-        trial.ends("neither waits; it reads what was there when it began")
+        trial.record_outcome("neither waits; it reads what was there when it began")
     assert len(execute(reader, rows)) == 90 and names(supabase) == {"Edited"}
 
 
@@ -168,7 +168,7 @@ def test_a_user_who_inserts_a_row_of_the_page_that_is_being_written(supabase: Su
         shell.wait_until(lambda: supabase.row("select cardinality(pg_blocking_pids(%s)) as n", pid)["n"], "the run waiting for the user")
         execute(user, "commit")
         assert run.result(timeout=20) is None
-        trial.ends("the run completes")
+        trial.record_outcome("the run completes")
     assert supabase.last_run()["mirror_count"] == 100
     assert supabase.row(f"select name from {TABLE} where odoo_id = 17") == {"name": "Metric 17"}
 
@@ -185,7 +185,7 @@ def test_a_sync_in_a_transaction_with_an_old_snapshot(supabase: Supabase, erp: S
     with SECTION.trial(f"sync_mirror in a transaction ({level}) older than another's run") as trial:
         with pytest.raises(psycopg.errors.SerializationFailure) as raised:
             execute(late, "select * from ipai.sync_mirror('sample_metrics')")
-        trial.ends(f"{raised.value.sqlstate}: {raised.value.diag.message_primary}")
+        trial.record_outcome(f"{raised.value.sqlstate}: {raised.value.diag.message_primary}")
     execute(late, "rollback")
     assert names(supabase) == {"Edited"}
     execute(late, "select * from ipai.sync_mirror('sample_metrics')")

@@ -73,7 +73,7 @@ def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
         with SECTION.trial(case) as trial:
             with pytest.raises(psycopg.Error) as raised:
                 supabase.rows("call ipai.run_sync('sample_metrics')")
-            trial.ends(raised.value)
+            trial.record_outcome(raised.value)
     assert str(raised.value.sqlstate).startswith("08")
     assert PASSWORD not in str(raised.value)
     assert supabase.mirror("odoo_id, xmin::text") == before

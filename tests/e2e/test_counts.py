@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.faulty import FaultyOdoo, metric, recorded, well
+from support.faulty import FaultyOdoo, metric, recorded, respond_normally
 from support.supabase import Supabase
 
 DELTA = "select * from ipai.sync_count_delta"
@@ -133,22 +133,23 @@ def test_a_run_that_goes_on_counts_what_the_stopped_one_changed(mirrored: Supaba
     """The resumed run itself changes nothing, but the counts of before no longer hold."""
     mirrored.rows("update ipai.mirrors set page_size = 1, settled_id = null")
     erp.records = [metric(1, active=False, is_alert=True, write_date="2026-01-06 09:00:00"), *RECORDS[1:]]
-    erp.on("search_read", well, times=4)
+    erp.on("search_read", respond_normally, times=4)
     erp.on("search_read", recorded("fault_access_error_read_portal"))
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         mirrored.run()
-    erp.heal()
-    assert (mirrored.run()["updated"], mirrored.resumption()["updated"]) == (0, 0)
+    erp.clear_faults()
+    assert (mirrored.run()["updated"], mirrored.resumed_run()["updated"]) == (0, 0)
     row = mirrored.row(METRICS_DELTA)
     assert (row["odoo_archived"], row["mirror_archived"], row["odoo_alerts"], row["mirror_alerts"]) == (2, 2, 3, 3)
     assert verdicts(mirrored) == ("ok", "ok")
 
 
-def test_a_run_that_changes_nothing_asks_for_no_more_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_run_without_changes_counts_both_sides_once(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.requests.clear()
     before = mirrored.row(DELTA)["checked_at"]
     mirrored.run()
-    assert len(erp.received("search_count")) == 1
+    # All records, active ones, flagged ones.
+    assert len(erp.received("search_count")) == 3
     assert mirrored.row(DELTA)["checked_at"] > before
 
 
@@ -192,8 +193,8 @@ def test_counting_does_not_wait_for_a_sync(mirrored: Supabase) -> None:
 
 
 def test_without_a_name_every_enabled_mirror_is_counted(mirrored: Supabase, erp: FaultyOdoo) -> None:
-    mirrored.another_mirror("empty")
-    mirrored.another_mirror("disabled", enabled=False)
+    mirrored.add_mirror("empty")
+    mirrored.add_mirror("disabled", enabled=False)
     rows = mirrored.rows("select * from ipai.refresh_counts()")
     assert [(row["mirror"], row["odoo_total"], row["mirror_total"], row["delta"]) for row in rows] == [
         ("empty", 4, 0, 4),
@@ -210,7 +211,7 @@ def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
         mirrored.rows("select * from ipai.refresh_counts('nope')")
     assert (raised.value.diag.message_primary, raised.value.diag.message_hint) == (
         'mirror "nope" does not exist',
-        "There are: sample_metrics.",
+        "Use the name of a mirror: sample_metrics.",
     )
 
 

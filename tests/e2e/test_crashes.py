@@ -22,10 +22,10 @@ from harness import postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 from support.comparison import assert_equal, odoo_rows, sql
-from support.definitions import execute, waiting
-from support.faulty import FaultyOdoo, held, metric, well
+from support.definitions import blocked_statement, execute
+from support.faulty import FaultyOdoo, blocked_until, metric, respond_normally
 from support.reliability import Section
-from support.sessions import Connection, error_of, running, until_committed, until_it_answers
+from support.sessions import Connection, running_statement, statement_error, wait_for_pages, wait_for_recovery
 from support.supabase import Supabase
 
 SECTION = Section("Crashes, and others in the way")
@@ -115,11 +115,11 @@ def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) 
             connection = registered.connect()
             before = {row["odoo_id"] for row in registered.mirror("odoo_id")}
             text = statement.replace("'sample_metrics'", mode) if statement == CALL else statement
-            with running(registered, connection, text) as call:
+            with running_statement(registered, connection, text) as call:
                 time.sleep(chance.uniform(0, usual))
                 crash(registered, connection)
                 ended(call)
-            until_it_answers(registered)
+            wait_for_recovery(registered)
             # What was there is there, but for what Odoo has not any more.
             assert before - {row["odoo_id"] for row in registered.mirror("odoo_id")} <= before - {row[0] for row in odoo_rows(erp)}
             began = time.monotonic()
@@ -128,7 +128,7 @@ def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) 
             assert registered.last_run()["state"] == "succeeded"
             assert_equal(registered, erp)
             assert registered.rows("select from pg_locks where locktype = 'advisory'") == []
-        trial.ends("the next run goes on, and the mirror equals Odoo")
+        trial.record_outcome("the next run goes on, and the mirror equals Odoo")
         trial.seconds = slowest
 
 
@@ -138,14 +138,14 @@ def test_odoo_restarted_in_the_middle_of_a_run(registered: Supabase, erp: Odoo) 
     change(erp, chance)
     connection = registered.connect()
     with SECTION.trial("Odoo is restarted in the middle of a run") as trial:
-        with running(registered, connection, CALL.replace(")", ", 'full')")) as call:
-            until_committed(registered, 2)
+        with running_statement(registered, connection, CALL.replace(")", ", 'full')")) as call:
+            wait_for_pages(registered, 2)
             erp.restart()
             error = call.exception(timeout=60)
         assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate in ("08001", "08006")), error
         registered.rows(CALL)
         # Whether it is back before the run has given up is a matter of seconds.
-        trial.ends("the run waits for it for some seconds, else 08001 or 08006; the next run goes on")
+        trial.record_outcome("the run waits for it for some seconds, else 08001 or 08006; the next run goes on")
     assert_equal(registered, erp)
 
 
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
                 connection.execute(CALL)
             # The file's name follows.
             message = str(raised.value.diag.message_primary).split('"')[0].strip()
-            trial.ends(f"53100: {message} …; with room, the next run goes on")
+            trial.record_outcome(f"53100: {message} …; with room, the next run goes on")
         run = supabase.last_run()
         assert (run["state"], run["sqlstate"], run["position"] > 0) == ("failed", "53100", True)
         kept = len(supabase.mirror("odoo_id"))
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
         assert len(supabase.mirror("odoo_id")) >= kept
         shell.run(shell.as_root(["mount", "-o", "remount,size=64m", disk.parent]))
         connection.execute(CALL)
-        assert supabase.resumption()["inserted"] > 0
+        assert supabase.resumed_run()["inserted"] > 0
         assert_equal(supabase, erp)
         supabase.reset()
         supabase.cluster.stop("immediate")
@@ -233,9 +233,9 @@ def test_a_deadlock_with_a_session_of_a_user(supabase: Supabase, scripted: Fault
     others = f"select from {TABLE} where odoo_id <> 5 for update"
     with SECTION.trial("a deadlock with another session") as trial, user.transaction():
         execute(user, f"select from {TABLE} where odoo_id = 5 for update")
-        with waiting(supabase, CALL, user) as call, running(supabase, user, others) as lucky:
-            error = error_of(call, 20)
-            trial.ends(error)
+        with blocked_statement(supabase, CALL, user) as call, running_statement(supabase, user, others) as lucky:
+            error = statement_error(call, 20)
+            trial.record_outcome(error)
             lucky.result(timeout=20)
     assert error.sqlstate == "40P01"
     run = supabase.last_run()
@@ -249,10 +249,10 @@ def test_a_lock_of_a_user_that_a_run_waits_for(supabase: Supabase, scripted: Fau
     with SECTION.trial("another session holds a row for a while") as trial:
         execute(user, "begin")
         execute(user, f"select from {TABLE} where odoo_id = 4 for update")
-        with waiting(supabase, CALL, user) as call:
+        with blocked_statement(supabase, CALL, user) as call:
             execute(user, "commit")
             call.result(timeout=20)
-        trial.ends("the run waits for it, and completes")
+        trial.record_outcome("the run waits for it, and completes")
     assert edited(supabase) == 10
 
 
@@ -264,7 +264,7 @@ def test_a_lock_timeout(supabase: Supabase, scripted: FaultyOdoo, lock: str) -> 
         execute(user, lock)
         with pytest.raises(psycopg.errors.LockNotAvailable) as raised:
             connection.execute(CALL)
-        trial.ends(raised.value)
+        trial.record_outcome(raised.value)
     run = supabase.last_run()
     assert (run["state"], run["sqlstate"]) == ("failed", "55P03")
     connection.execute(CALL)
@@ -309,28 +309,28 @@ DONE: dict[str, tuple[str, str, str | None]] = {
 @pytest.mark.parametrize("name", DONE)
 def test_what_is_done_to_the_table_in_the_middle_of_a_run(supabase: Supabase, scripted: FaultyOdoo, name: str) -> None:
     do, undo, sqlstate = DONE[name]
-    table = supabase.another_mirror("other")
+    table = supabase.add_mirror("other")
     supabase.rows("update ipai.mirrors set page_size = 2 where name = 'other'")
     call_other = "call ipai.run_sync('other', 'full')"
     edits, scripted.records = scripted.records, RECORDS
     supabase.rows(call_other)
     scripted.records = edits
     gate = threading.Event()
-    scripted.on("search_read", well, times=2)
-    scripted.on("search_read", held(gate))
+    scripted.on("search_read", respond_normally, times=2)
+    scripted.on("search_read", blocked_until(gate))
     with SECTION.trial(f"{name} in the middle of a run") as trial:
-        with running(supabase, supabase.connect(), call_other) as call:
-            until_committed(supabase, 2, "other")
+        with running_statement(supabase, supabase.connect(), call_other) as call:
+            wait_for_pages(supabase, 2, "other")
             supabase.cluster.psql(do.format(table=table), user="postgres")
             gate.set()
             error = call.exception(timeout=20)
         assert error is None or isinstance(error, psycopg.Error), error
         assert (error.sqlstate if error else None) == sqlstate, error
-        trial.ends(error or "the run completes")
+        trial.record_outcome(error or "the run completes")
     run = supabase.last_run("other")
     assert (run["state"], run["sqlstate"]) == (("failed", sqlstate) if error else ("succeeded", None))
     supabase.cluster.psql(undo.format(table=table), user="postgres")
-    scripted.heal()
+    scripted.clear_faults()
     supabase.rows(call_other)
     supabase.rows(call_other)
     assert supabase.last_run("other")["state"] == "succeeded"
@@ -343,23 +343,23 @@ def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installat
     with fresh(extension_pg) as supabase, FaultyOdoo(RECORDS) as erp:
         supabase.server(erp.url)
         supabase.register(page_size=2)
-        erp.on("search_read", well, times=2)
-        erp.on("search_read", held(gate))
+        erp.on("search_read", respond_normally, times=2)
+        erp.on("search_read", blocked_until(gate))
         connection = supabase.connect()
         with SECTION.trial("the extension is dropped in the middle of a run") as trial:
-            with running(supabase, connection, CALL) as call:
-                until_committed(supabase, 2)
+            with running_statement(supabase, connection, CALL) as call:
+                wait_for_pages(supabase, 2)
                 supabase.cluster.psql("drop extension ipai_sync cascade")
                 gate.set()
-                error = error_of(call, 20)
-            trial.ends(error)
+                error = statement_error(call, 20)
+            trial.record_outcome(error)
         assert error.sqlstate == "42P01"
         # The session goes on, and the table is as it was.
         assert [row["odoo_id"] for row in execute(connection, f"select odoo_id from {TABLE} order by 1")] == [1, 2, 3, 4]
         assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
         supabase.cluster.psql("create extension ipai_sync; delete from vault.secrets")
         supabase.server(erp.url)
-        erp.heal()
+        erp.clear_faults()
         connection.execute(CALL)
         assert len(supabase.mirror()) == 10
 

@@ -1,12 +1,17 @@
-"""The documentation: what docs/adding-fields-and-models.md shows is what its commands print, in its order, on real servers; the
-reference has all there is, and nothing that there is not."""
+"""The documentation: README and tutorial work as written, pages show what their commands print on real servers, and the reference
+lists exactly the objects that exist.
+
+After an intended change, UPDATE_GOLDEN=1 writes what the commands print into the pages. Review the difference before you commit it.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,39 +20,49 @@ from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 from support.supabase import Supabase
 
-PAGE = paths.PROJECT / "docs/adding-fields-and-models.md"
-REFERENCE = paths.PROJECT / "docs/reference.md"
+README = paths.PROJECT / "README.md"
+TUTORIAL = paths.PROJECT / "docs/tutorial/first-mirror.md"
+MODELS = paths.PROJECT / "docs/how-to/adding-fields-and-models.md"
+REFERENCE = paths.PROJECT / "docs/reference/sql.md"
+PAGES = sorted((paths.PROJECT / "docs").glob("**/*.md"))
 METRICS = 300
-#: The page's second Odoo, which the second server leads to, has these companies beside its own.
+#: The second Odoo, of the server `odoo_globex`, has these companies beside its own.
 COMPANIES = ("Globex", "Initech")
+#: What the pages write for the test's Odoo.
+PLACEHOLDERS = {"odoo_core": "odoo", "api@example.com": "admin", "the password or API key": "admin"}
 
 
 @dataclass
 class Block:
-    """A fenced block of the page, and the block without a language below it: what it prints."""
+    """A fenced block of a page with a language, and the output that the block directly below it shows."""
 
     line: int
     section: str
     language: str
     text: str
-    shown: str | None = field(default=None)
+    shown: str | None
+    #: Where the page has the text of `shown`.
+    span: tuple[int, int]
 
 
 def blocks(page: str) -> list[Block]:
     found: list[Block] = []
     section = ""
-    for match in re.finditer(r"^(?:#+ (?P<title>[^\n]+)|```(?P<language>\w*)\n(?P<text>.*?)^```)$", page, re.MULTILINE | re.DOTALL):
+    pattern = r"^(?:#+ (?P<title>[^\n]+)|```(?P<language>\w+)\n(?P<text>.*?)^```(?:\n```\n(?P<shown>.*?)^```)?)$"
+    for match in re.finditer(pattern, page, re.MULTILINE | re.DOTALL):
         if title := match["title"]:
             section = title
-        elif match["language"]:
-            found.append(Block(page.count("\n", 0, match.start()) + 1, section, match["language"], match["text"]))
         else:
-            found[-1].shown = match["text"]
+            found.append(
+                Block(
+                    page.count("\n", 0, match.start()) + 1, section, match["language"], match["text"], match["shown"], match.span("shown")
+                )
+            )
     return found
 
 
 class Reader:
-    """Does what the page says."""
+    """Executes the blocks of a page."""
 
     def __init__(self, supabase: Supabase, odoo: Odoo, globex: Odoo) -> None:
         self.supabase = supabase
@@ -56,7 +71,7 @@ class Reader:
         self._diff = ""
 
     def run(self, block: Block) -> str:
-        """Carries a block out and returns what it prints."""
+        """Executes a block and returns what it prints."""
         match block.language:
             case "sql":
                 return self._sql(block.text)
@@ -66,14 +81,26 @@ class Reader:
                 for line in block.text.splitlines():
                     self._command(shlex.split(line))
             case language:
-                raise AssertionError(f"the page has a block in {language}, which nobody runs")
+                raise AssertionError(f"no test runs blocks in {language}")
         return ""
 
     def _sql(self, sql: str) -> str:
         if "odoo_globex" in sql and not self.supabase.rows("select from pg_foreign_server where srvname = 'odoo_globex'"):
             self.supabase.server(self._globex.url, name="odoo_globex")
-        psql = str(self.supabase.cluster.installation.bindir / "psql")
-        command = [psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-P", "footer=off", "-d", self.supabase.cluster.dsn(user="postgres")]
+        for placeholder, value in {"https://erp.example.com": self.odoo.url, **PLACEHOLDERS}.items():
+            sql = sql.replace(placeholder, value)
+        cluster = self.supabase.cluster
+        user = "supabase_admin" if "create extension ipai_sync" in sql else "postgres"
+        command: list[str | Path] = [
+            cluster.installation.bindir / "psql",
+            "-Xq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-P",
+            "footer=off",
+            "-d",
+            cluster.dsn(user=user),
+        ]
         # Warnings go to stderr.
         done = shell.run(command, stdin=sql, capture=True, env=postgres.client_environment())
         return done.stderr + done.stdout
@@ -87,41 +114,86 @@ class Reader:
                 self.odoo.odoo(*options)
                 self.odoo.restart()
             case _:
-                raise AssertionError(f"the page has a command that nobody runs: {shlex.join(words)}")
+                raise AssertionError(f"no test runs this command: {shlex.join(words)}")
 
-
-@pytest.fixture(scope="module")
-def reader(extension_pg: Installation) -> Iterator[Reader]:
-    """After the quick start. The servers are this file's own: the page changes both the module and the table of the metrics."""
-    with Odoo() as odoo, Odoo(modules=()) as globex, postgres.supabase_cluster(extension_pg) as cluster:
-        generate_metrics(odoo, METRICS)
-        globex.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in COMPANIES])
-        cluster.psql("create extension ipai_sync")
-        postgres.migrate(cluster)
-        supabase = Supabase(cluster)
-        supabase.server(odoo.url)
-        supabase.rows("call ipai.run_sync('sample_metrics')")
-        yield Reader(supabase, odoo, globex)
+    def read(self, page: Path, checks: Mapping[str, Callable[[Reader, Block], None]]) -> None:
+        """Executes a page, compares what it shows, and calls the check of a section after each of its blocks."""
+        text = page.read_text()
+        checked = set()
+        found = blocks(text)
+        for block in found:
+            try:
+                printed = self.run(block)
+            except (RuntimeError, AssertionError) as error:
+                raise AssertionError(f"{page.name}:{block.line}: {error}") from error
+            if block.shown is not None and os.environ.get("UPDATE_GOLDEN"):
+                block.shown = "".join(f"{line}\n" for line in tidy(printed))
+            elif block.shown is not None:
+                assert tidy(printed) == tidy(block.shown), f"{page.name}:{block.line}"
+            if check := checks.get(block.section):
+                check(self, block)
+                checked.add(block.section)
+        assert checked == set(checks)
+        if os.environ.get("UPDATE_GOLDEN"):
+            for block in reversed(found):
+                if block.shown is not None:
+                    text = text[: block.span[0]] + block.shown + text[block.span[1] :]
+            page.write_text(text)
 
 
 def tidy(text: str) -> list[str]:
-    """psql's output without the blanks that nobody sees."""
+    """psql's output without trailing blanks."""
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-def test_the_page(reader: Reader) -> None:
-    checked = set()
-    for block in blocks(PAGE.read_text()):
-        try:
-            printed = reader.run(block)
-        except (RuntimeError, AssertionError) as error:
-            raise AssertionError(f"{PAGE.name}:{block.line}: {error}") from error
-        if block.shown is not None:
-            assert tidy(printed) == tidy(block.shown), f"{PAGE.name}:{block.line}"
-        if check := CHECKS.get(block.section):
-            check(reader, block)
-            checked.add(block.section)
-    assert checked == set(CHECKS)
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Odoo, Odoo]]:
+    """Two Odoos of this file's own: a page changes the module and the table of the metrics."""
+    with Odoo() as odoo, Odoo(modules=()) as globex:
+        generate_metrics(odoo, METRICS)
+        globex.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in COMPANIES])
+        yield odoo, globex
+
+
+@pytest.fixture
+def newcomer(extension_pg: Installation, servers: tuple[Odoo, Odoo]) -> Iterator[Reader]:
+    """A database like Supabase's, without the extension."""
+    with postgres.supabase_cluster(extension_pg) as cluster:
+        yield Reader(Supabase(cluster), *servers)
+
+
+@pytest.fixture
+def reader(newcomer: Reader) -> Reader:
+    """After the quick start, with the migrations and a first run of the sample metrics."""
+    newcomer.supabase.cluster.psql("create extension ipai_sync")
+    postgres.migrate(newcomer.supabase.cluster)
+    newcomer.supabase.server(newcomer.odoo.url)
+    newcomer.supabase.rows("call ipai.run_sync('sample_metrics')")
+    return newcomer
+
+
+def test_the_readme_s_quick_start_creates_a_scheduled_mirror(newcomer: Reader) -> None:
+    (secret,) = re.findall(r"`(select vault\.create_secret\(.*?\);)`", README.read_text())
+    found = blocks(README.read_text())
+    statements = [len(re.findall(r";(?= *(?:--.*)?$)", block.text, re.MULTILINE)) for block in found if block.language == "sql"]
+    assert statements == [1, 5, 3]
+    for block in found:
+        if block.language == "sql":
+            newcomer.run(block)
+        if block.section == "Install":
+            # The extension is there, the quick start comes next.
+            newcomer.run(Block(0, "", "sql", secret, None, (0, 0)))
+    status = newcomer.supabase.row("select state, schedule, rows > 0 as filled, delta from ipai.sync_status where mirror = 'res_partner'")
+    assert status == {"state": "ok", "schedule": "*/15 * * * *", "filled": True, "delta": 0}
+    assert newcomer.supabase.rows("select * from ipai.sync_alerts") == []
+
+
+def test_the_tutorial_prints_what_it_shows(newcomer: Reader) -> None:
+    newcomer.read(TUTORIAL, {})
+
+
+def test_adding_fields_and_models_prints_what_it_shows(reader: Reader) -> None:
+    reader.read(MODELS, CHECKS)
 
 
 # What the page does not show --------------------------------------------------------------------------------------------------------------
@@ -173,17 +245,20 @@ def nobody_else_reads_it(reader: Reader, block: Block) -> None:
 
 CHECKS = {
     "Mirror a model": nobody_else_reads_it,
-    "Several Odoo databases, one table": tenants_are_apart,
-    "1. To the Odoo module": the_view_shows_it,
-    "2. To the mirror": weeks_are_filled,
-    "When a field goes, or changes its type": weeks_are_kept,
+    "Mirror several Odoo databases into one table": tenants_are_apart,
+    "1. Add it to the Odoo module": the_view_shows_it,
+    "2. Add it to the mirror": weeks_are_filled,
+    "When a field is removed or changes its type": weeks_are_kept,
 }
 
 
 # The reference ------------------------------------------------------------------------------------------------------------------------------
 
 #: Functions for Postgres and for other functions, not for people.
-INTERNAL = {"ipai_odoo_validator", "has_cron", "require_cron", "require_mirror", "has_vault", "password_state", "mirror_tables"}
+INTERNAL = {
+    *("ipai_odoo_validator", "has_cron", "require_cron", "require_mirror", "schedule_interval", "has_vault", "create_claims_helpers"),
+    *("password_state", "mirror_tables"),
+}
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
 
 
@@ -236,27 +311,16 @@ def test_no_page_names_what_there_is_not(supabase: Supabase) -> None:
                union select proname from pg_proc where pronamespace = 'ipai'::regnamespace"""
         )
     }
-    made = {"customers", "companies", "res_country_state"}
-    for page in (
-        paths.PROJECT / "README.md",
-        PAGE,
-        REFERENCE,
-        paths.PROJECT / "docs/from-the-script.md",
-        paths.PROJECT / "docs/architecture.md",
-        paths.PROJECT / "docs/dashboard-queries.md",
-        paths.PROJECT / "docs/security.md",
-    ):
+    #: `sync` is a model of Odoo.
+    created_by_pages = {"brands", "companies", "customers", "res_country_state", "res_partner", "sync"}
+    # That page's tables name tables of the tests.
+    for page in (README, *(page for page in PAGES if page.name != "reliability.md")):
         named = set(re.findall(r"(?<![\w/.'])ipai\.([a-z]\w*)(?![\w.])", page.read_text()))
-        assert named - made <= there, page.name
+        assert named - created_by_pages <= there, page.name
 
 
 def test_links_lead_somewhere() -> None:
-    pages = [
-        paths.PROJECT / "README.md",
-        paths.PROJECT / "CONTRIBUTING.md",
-        *(paths.PROJECT / "docs").glob("*.md"),
-        *(paths.PROJECT / "agents").glob("*.md"),
-    ]
+    pages = [README, paths.PROJECT / "CONTRIBUTING.md", paths.PROJECT / "CHANGELOG.md", *PAGES, *(paths.PROJECT / "agents").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
             file, _, anchor = target.partition("#")
@@ -266,3 +330,13 @@ def test_links_lead_somewhere() -> None:
                 titles = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
                 anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
                 assert anchor in anchors, f"{page.name}: {target}"
+
+
+def test_the_index_links_every_page() -> None:
+    index = paths.PROJECT / "docs/README.md"
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())}
+    assert set(PAGES) - {index} <= linked
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(README.read_text().splitlines()) <= 150

@@ -12,7 +12,7 @@ import pytest
 
 from harness import extension, paths, postgres, shell
 from harness.postgres import Cluster, Installation
-from support.definitions import ScriptedOdoo, create, execute
+from support.definitions import ScriptedOdoo, create_statement, execute
 from support.faulty import metric
 from support.supabase import Supabase
 
@@ -104,7 +104,6 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
         alter database postgres reset all;
         alter role authenticator in database postgres reset pgrst.db_schemas;
         select format('drop policy %I on {TABLE}', polname) from pg_policy where polrelid = '{TABLE}'::regclass \\gexec
-        drop function if exists ipai.claimed_texts(text) cascade;
         """
     )
     # Policies and the publication, as they were.
@@ -341,7 +340,7 @@ def test_only_policies_that_show_users_something_count(patient: Patient) -> None
 @pytest.fixture
 def another(supabase: Supabase, patient: Patient, odoo: ScriptedOdoo) -> Patient:
     """With a mirror `sales` of its own beside, which nobody may read yet."""
-    supabase.rows(create("sales", "ipai.sales", fields="name,code,active,write_date"))
+    supabase.rows(create_statement("sales", "ipai.sales", fields="name,code,active,write_date"))
     supabase.sync("sales")
     odoo.requests.clear()
     return patient
@@ -367,7 +366,7 @@ def test_a_mirror_that_users_may_read_but_see_nothing_of(another: Patient, grant
 def test_a_mirror_of_a_tenant_without_a_policy(supabase: Supabase, patient: Patient, odoo: ScriptedOdoo) -> None:
     for tenant in ("acme", "globex"):
         more = f""", constants => '{{"tenant": "{tenant}"}}', enabled => false"""
-        supabase.rows(create(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
+        supabase.rows(create_statement(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
     odoo.requests.clear()
     patient.sql("grant select on ipai.shared to authenticated; alter publication supabase_realtime add table ipai.shared")
     clocks = [("clock", tenant, "unknown") for tenant in ("acme", "globex")]
@@ -610,7 +609,7 @@ def test_without_supabase(installation: Installation) -> None:
         patient.sql(
             f"create extension ipai_sync; create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo');"
             "create user mapping for current_user server odoo options (user 'admin', password 'admin');"
-            f"{create('sales', 'public.sales')}; call ipai.run_sync('sales')"
+            f"{create_statement('sales', 'public.sales')}; call ipai.run_sync('sales')"
         )
         odoo.requests.clear()
         assert {(row["check"], row["object"]): row["state"] for row in patient.rows()} == {

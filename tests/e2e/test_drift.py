@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.definitions import ScriptedOdoo, create, execute, refused, waiting
-from support.faulty import Behaviour, held, metric, recorded, silent, well
-from support.sessions import error_of, running
+from support.definitions import ScriptedOdoo, blocked_statement, create_statement, execute, expect_error
+from support.faulty import Behaviour, blocked_until, metric, never_respond, recorded, respond_normally
+from support.sessions import running_statement, statement_error
 from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('metrics')"
@@ -40,7 +40,7 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
 @pytest.fixture
 def metrics(supabase: Supabase, erp: ScriptedOdoo) -> Supabase:
     """A mirror in step with Odoo, which next runs incrementally."""
-    supabase.rows(create("metrics", "public.metrics", fields="name,notes,brand_id,write_date", more=", page_size => 2"))
+    supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,brand_id,write_date", more=", page_size => 2"))
     assert supabase.sync("metrics")["mode"] == "full"
     assert notes(supabase) == kept("old")
     run = supabase.sync("metrics")
@@ -69,7 +69,7 @@ GONE = [{"field": "notes", "problem": "gone"}]
 
 def drifted(supabase: Supabase, erp: ScriptedOdoo) -> None:
     """Odoo loses the field, which a complete full run notices."""
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     supabase.sync("metrics", "full")
     assert (drift(supabase), alerts(supabase)) == (GONE, ["drift"])
     # What it will have when it comes back: no write_date tells.
@@ -87,10 +87,10 @@ def all_filled(supabase: Supabase, run: dict[str, Any]) -> None:
 @contextmanager
 def under_way(supabase: Supabase, erp: ScriptedOdoo, then: Behaviour, statement: str = CALL) -> Iterator[Future[Any]]:
     """A run that has committed two pages and waits for the third."""
-    erp.on("search_read", well, times=2)
+    erp.on("search_read", respond_normally, times=2)
     erp.on("search_read", then)
     before = supabase.rows("select coalesce(max(run), 0) as run from ipai.run_log")[0]["run"]
-    with running(supabase, supabase.connect(), statement) as call:
+    with running_statement(supabase, supabase.connect(), statement) as call:
         committed = "select 1 from ipai.run_log where run > %s and pages = 2"
         shell.wait_until(lambda: call.done() or supabase.rows(committed, before), "two pages committed", seconds=10, every=0.02)
         assert not call.done(), call.exception()
@@ -99,10 +99,10 @@ def under_way(supabase: Supabase, erp: ScriptedOdoo, then: Behaviour, statement:
 
 def cut(supabase: Supabase, erp: ScriptedOdoo, statement: str = CALL) -> dict[str, Any]:
     """A run that is cancelled after two pages. Odoo is well again afterwards."""
-    with under_way(supabase, erp, silent, statement) as call:
+    with under_way(supabase, erp, never_respond, statement) as call:
         supabase.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
-        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
-    erp.heal()
+        assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
+    erp.clear_faults()
     run = supabase.last_run("metrics")
     assert (run["state"], run["mode"], run["position"]) == ("cancelled", "full", COMMITTED)
     return run
@@ -112,30 +112,30 @@ def cut(supabase: Supabase, erp: ScriptedOdoo, statement: str = CALL) -> dict[st
 
 
 def test_what_a_run_without_a_field_has_read_is_read_again_once_it_is_back(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     assert drift(metrics) == GONE
-    erp.gone, erp.records = set(), noted("new")
+    erp.missing_fields, erp.records = set(), noted("new")
     all_filled(metrics, metrics.sync("metrics"))
 
 
 def test_a_first_load_without_a_field_is_not_gone_on_with_once_it_is_back(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    supabase.rows(create("metrics", "public.metrics", fields="name,notes,write_date", more=", page_size => 2"))
-    erp.gone = {"notes"}
+    supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,write_date", more=", page_size => 2"))
+    erp.missing_fields = {"notes"}
     cut(supabase, erp)
     assert notes(supabase) == [None] * COMMITTED
-    erp.gone, erp.records = set(), noted("new")
+    erp.missing_fields, erp.records = set(), noted("new")
     all_filled(supabase, supabase.sync("metrics"))
 
 
 def test_a_run_without_a_field_is_gone_on_with_while_it_is_gone(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     stopped = cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     metrics.sync("metrics")
-    run = metrics.resumption("metrics")
+    run = metrics.resumed_run("metrics")
     assert (run["mode"], run["resumes"], run["fetched"]) == ("full", stopped["run"], RECORDS - COMMITTED)
     assert (drift(metrics), notes(metrics)) == (GONE, kept("old"))
-    erp.gone, erp.records = set(), noted("new")
+    erp.missing_fields, erp.records = set(), noted("new")
     # The others follow by themselves; the field waits for a full run.
     assert metrics.sync("metrics")["mode"] == "incremental"
     assert notes(metrics) == kept("old")
@@ -144,17 +144,17 @@ def test_a_run_without_a_field_is_gone_on_with_while_it_is_gone(metrics: Supabas
 
 def test_a_field_that_goes_while_a_run_is_cut_is_left_out_from_then_on(metrics: Supabase, erp: ScriptedOdoo) -> None:
     cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     run = metrics.sync("metrics")
     assert (run["mode"], drift(metrics), notes(metrics)) == ("full", GONE, kept("old"))
-    erp.gone, erp.records = set(), noted("new")
+    erp.missing_fields, erp.records = set(), noted("new")
     all_filled(metrics, metrics.sync("metrics", "full"))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
 def test_a_sync_that_stops_at_a_number_of_rows_clears_no_drift(metrics: Supabase, erp: ScriptedOdoo, rows: int) -> None:
     drifted(metrics, erp)
-    erp.gone = set()
+    erp.missing_fields = set()
     report = metrics.row("select * from ipai.sync_mirror('metrics', max_rows => %s)", rows)
     assert report["fetched"] == min(rows, RECORDS)
     assert (drift(metrics), alerts(metrics), notes(metrics)) == (GONE, ["drift"], kept("old"))
@@ -164,7 +164,7 @@ def test_a_sync_that_stops_at_a_number_of_rows_clears_no_drift(metrics: Supabase
 
 def test_a_sync_since_a_day_clears_no_drift(metrics: Supabase, erp: ScriptedOdoo) -> None:
     drifted(metrics, erp)
-    erp.gone = set()
+    erp.missing_fields = set()
     assert metrics.row("select * from ipai.sync_mirror('metrics', '2026-01-09')")["fetched"] == 2
     assert (drift(metrics), notes(metrics)) == (GONE, kept("old"))
     # A dry run neither.
@@ -182,14 +182,14 @@ def test_a_refresh_while_a_run_is_under_way_makes_the_next_one_full(metrics: Sup
     if mode != "full":
         # Written now, so that it has as much to read.
         erp.records = [{**record, "write_date": "2026-02-01 08:00:00"} for record in erp.records]
-    with under_way(metrics, erp, held(gate), f"call ipai.run_sync('metrics', '{mode}')") as call:
-        erp.gone = set()
+    with under_way(metrics, erp, blocked_until(gate), f"call ipai.run_sync('metrics', '{mode}')") as call:
+        erp.missing_fields = set()
         rows = metrics.rows("select * from ipai.refresh_mirror('metrics')")
         assert {row["status"] for row in rows if row["column"]} == {"ok"}
         assert drift(metrics) == []
         gate.set()
         call.result(timeout=30)
-    erp.heal()
+    erp.clear_faults()
     assert metrics.last_run("metrics")["state"] == "succeeded"
     assert notes(metrics) == kept("old")
     all_filled(metrics, metrics.sync("metrics"))
@@ -197,11 +197,11 @@ def test_a_refresh_while_a_run_is_under_way_makes_the_next_one_full(metrics: Sup
 
 def test_a_field_that_is_added_while_a_run_is_under_way_is_filled_by_the_next(metrics: Supabase, erp: ScriptedOdoo) -> None:
     gate = threading.Event()
-    with under_way(metrics, erp, held(gate), "call ipai.run_sync('metrics', 'full')") as call:
+    with under_way(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
         metrics.rows("select * from ipai.refresh_mirror('metrics', '{value}')")
         gate.set()
         call.result(timeout=30)
-    erp.heal()
+    erp.clear_faults()
     assert metrics.row("select count(value) from public.metrics") == {"count": 0}
     run = metrics.sync("metrics")
     assert (run["mode"], run["fetched"]) == ("full", RECORDS)
@@ -213,7 +213,7 @@ def test_two_who_add_fields_at_once_both_do(metrics: Supabase, erp: ScriptedOdoo
     first = metrics.connect()
     with first.transaction():
         execute(first, "select * from ipai.refresh_mirror('metrics', '{value}')")
-        with waiting(metrics, "select * from ipai.refresh_mirror('metrics', '{unit,code}')", first) as call:
+        with blocked_statement(metrics, "select * from ipai.refresh_mirror('metrics', '{unit,code}')", first) as call:
             execute(first, outcome)
             rows = call.result(timeout=10).fetchall()
     value = ["value"] if outcome == "commit" else []
@@ -231,7 +231,7 @@ def test_a_field_that_two_add_at_once_is_added_once(metrics: Supabase) -> None:
     add = "select * from ipai.refresh_mirror('metrics', '{value}')"
     with first.transaction():
         execute(first, add)
-        with waiting(metrics, add, first) as call:
+        with blocked_statement(metrics, add, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.DuplicateObject) and error.diag.message_hint, error
@@ -318,11 +318,11 @@ def test_a_cut_run_is_not_gone_on_with_after_a_change_there_and_back(metrics: Su
 def test_a_change_while_a_run_is_under_way_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
     gate = threading.Event()
     erp.records = noted("other")
-    with under_way(metrics, erp, held(gate), "call ipai.run_sync('metrics', 'full')") as call:
+    with under_way(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
         alter(metrics, "lang => 'fr_FR'")
         gate.set()
         call.result(timeout=30)
-    erp.heal()
+    erp.clear_faults()
     erp.records = noted("new")
     all_filled(metrics, metrics.sync("metrics"))
 
@@ -342,7 +342,7 @@ def test_a_list_that_is_no_record_is_named(metrics: Supabase, erp: ScriptedOdoo,
     before = metrics.rows(rows)
     erp.records[1].update(brand_id=value, name="with a list", write_date="2026-02-01 08:00:00")
     for call in ("call ipai.run_sync('metrics')", "call ipai.run_sync('metrics', 'full')", "select * from ipai.sync_mirror('metrics')"):
-        found = refused(metrics, call)
+        found = expect_error(metrics, call)
         assert (call, found.sqlstate) == (call, "22000")
         message = found.message_primary or ""
         assert "ipai.sample.metric id 2" in message and '"brand_id"' in message, message
@@ -357,7 +357,7 @@ def test_a_list_that_is_no_record_is_named(metrics: Supabase, erp: ScriptedOdoo,
 
 
 def test_a_run_that_a_timeout_cuts_has_failed(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    erp.on("search_read", silent)
+    erp.on("search_read", never_respond)
     connection = metrics.connect()
     connection.execute("set statement_timeout = '500ms'")
     for failures in (1, 2):
@@ -369,7 +369,7 @@ def test_a_run_that_a_timeout_cuts_has_failed(metrics: Supabase, erp: ScriptedOd
         assert metrics.row("select state, failures from ipai.sync_status") == {"state": "failing", "failures": failures}
         assert alerts(metrics) == ["failing"]
     # Whoever wants to go on can: nothing is held.
-    erp.heal()
+    erp.clear_faults()
     connection.execute("set statement_timeout = 0")
     execute(connection, CALL)
     assert (metrics.last_run("metrics")["state"], alerts(metrics)) == ("succeeded", [])
@@ -391,7 +391,7 @@ def test_who_was_told_of_a_mirror_is_told_when_it_is_dropped(metrics: Supabase, 
         return [json.loads(notify.payload) for notify in listener.notifies(timeout=0.3)]
 
     erp.on("search_read", recorded("fault_access_error_read_portal"))
-    assert refused(metrics, CALL).sqlstate == "42501"
+    assert expect_error(metrics, CALL).sqlstate == "42501"
     (raised,) = told()
     assert [(alert["mirror"], alert["kind"]) for alert in raised["raised"]] == [("metrics", "failing")]
     # Not before it is.
@@ -411,25 +411,25 @@ def test_nobody_is_told_of_a_dropped_mirror_that_was_well(metrics: Supabase) -> 
 
 
 def test_a_run_that_begins_anew_and_is_cut_at_once_has_read_nothing(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
-    erp.gone, erp.records = set(), noted("new")
-    erp.on("search_read", silent)
+    erp.missing_fields, erp.records = set(), noted("new")
+    erp.on("search_read", never_respond)
     asked = len(erp.received("search_read"))
-    with running(metrics, metrics.connect(), "call ipai.run_sync('metrics')") as call:
+    with running_statement(metrics, metrics.connect(), "call ipai.run_sync('metrics')") as call:
         shell.wait_until(lambda: len(erp.received("search_read")) > asked, "the first page", seconds=10, every=0.02)
         metrics.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
-        assert isinstance(error_of(call), psycopg.errors.QueryCanceled)
-    erp.heal()
+        assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
+    erp.clear_faults()
     run = metrics.last_run("metrics")
     assert (run["state"], run["pages"], run["position"], run["resumes"]) == ("cancelled", 0, 0, None)
     all_filled(metrics, metrics.sync("metrics"))
 
 
 def test_a_refresh_after_a_cut_run_that_knew_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    erp.gone = {"notes"}
+    erp.missing_fields = {"notes"}
     cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
-    erp.gone, erp.records = set(), noted("new")
+    erp.missing_fields, erp.records = set(), noted("new")
     metrics.rows("select * from ipai.refresh_mirror('metrics')")
     all_filled(metrics, metrics.sync("metrics"))
 

@@ -24,26 +24,26 @@ from support.faulty import (
     FaultyOdoo,
     Record,
     chunked,
-    closing,
-    closing_in_headers,
-    cut,
-    exported,
+    close_connection,
+    close_within_headers,
+    encode_export,
     fault,
     gzip_bomb,
     metric,
-    page,
+    modified_body,
+    modified_value,
+    never_respond,
     raw,
     recorded,
+    respond_normally,
     result,
-    revalued,
-    rewritten,
-    silent,
     status,
     trickling,
-    well,
+    truncated,
+    web_page,
 )
 from support.reliability import Section
-from support.sessions import at_rest, until_back_to
+from support.sessions import idle_resources, wait_for_release
 from support.supabase import Supabase
 
 SECTION = Section("Answers of Odoo that are wrong")
@@ -114,19 +114,19 @@ def _once(behave: Behaviour) -> Fault:
 
 
 TRANSPORT: dict[str, Fault] = {
-    "no answer": Fault("08006", silent, [PAGE], timeout=1),
-    "no answer, once": Fault(None, silent, WIRE, times=1, timeout=2, by_addon=None),
+    "no answer": Fault("08006", never_respond, [PAGE], timeout=1),
+    "no answer, once": Fault(None, never_respond, WIRE, times=1, timeout=2, by_addon=None),
     "a byte a second, once": Fault(None, lambda exchange: trickling(exchange, 1.0), [PAGE], times=1, timeout=2),
-    "hangs up": Fault("08006", closing, [EXPORT]),
-    "hangs up, once": _once(closing),
-    "hangs up in the headers, once": _once(closing_in_headers),
-    "hangs up before the body, once": _once(cut(lambda body: 0)),
-    "hangs up in the middle of the body, once": _once(cut(lambda body: len(body) // 2)),
-    "hangs up before the last byte, once": _once(cut(lambda body: len(body) - 1)),
-    "Content-Length too small": Fault("08P01", rewritten(lambda body: body, **{"Content-Length": 100}), WIRE, by_addon=None),
-    "Content-Length too large, once": _once(rewritten(lambda body: body, **{"Content-Length": 10**6})),
-    "Content-Length of 10^18": Fault("54000", rewritten(lambda body: body, **{"Content-Length": 10**18}), WIRE, by_addon=None),
-    "Content-Length that is no number, once": _once(rewritten(lambda body: body, **{"Content-Length": "many"})),
+    "hangs up": Fault("08006", close_connection, [EXPORT]),
+    "hangs up, once": _once(close_connection),
+    "hangs up in the headers, once": _once(close_within_headers),
+    "hangs up before the body, once": _once(truncated(lambda body: 0)),
+    "hangs up in the middle of the body, once": _once(truncated(lambda body: len(body) // 2)),
+    "hangs up before the last byte, once": _once(truncated(lambda body: len(body) - 1)),
+    "Content-Length too small": Fault("08P01", modified_body(lambda body: body, **{"Content-Length": 100}), WIRE, by_addon=None),
+    "Content-Length too large, once": _once(modified_body(lambda body: body, **{"Content-Length": 10**6})),
+    "Content-Length of 10^18": Fault("54000", modified_body(lambda body: body, **{"Content-Length": 10**18}), WIRE, by_addon=None),
+    "Content-Length that is no number, once": _once(modified_body(lambda body: body, **{"Content-Length": "many"})),
     "two Content-Lengths, once": _once(_http(b"Content-Length: 10\r\nContent-Length: 20\r\n")),
     "chunked": Fault(None, _http(b"Transfer-Encoding: chunked\r\n", chunked), WIRE, by_addon=None),
     "chunked, cut once": _once(_http(b"Transfer-Encoding: chunked\r\n", _cut_chunks)),
@@ -135,7 +135,7 @@ TRANSPORT: dict[str, Fault] = {
     "gzip, cut once": _once(lambda exchange: _gzip(exchange, lambda body: gzip.compress(body)[:-20])),
     "gzip announced and not sent, once": _once(lambda exchange: _gzip(exchange, lambda body: body)),
     "a gzip bomb of 1 GB": Fault("54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE, by_addon=None),
-    "another compression": Fault("08P01", rewritten(zlib.compress, **{"Content-Encoding": "br"}), WIRE, by_addon=None),
+    "another compression": Fault("08P01", modified_body(zlib.compress, **{"Content-Encoding": "br"}), WIRE, by_addon=None),
     "a header of 10 MB, once": _once(_http(b"X: " + b"x" * (10 << 20) + b"\r\n")),
     "headers without end, once": _once(raw(OK, lambda body: _endless(b"X: x\r\n" * 1000))),
     "no HTTP, once": _once(raw(b"220 smtp.example.com ESMTP\r\n", lambda body: [])),
@@ -159,11 +159,11 @@ def _gzip(exchange: Exchange, compress: Callable[[bytes], bytes]) -> None:
 
 def _xml(change: Callable[[bytes], bytes]) -> Fault:
     """The body changed: wrong everywhere, and no reason for the addon not to be done without."""
-    return Fault("08P01", rewritten(change), EVERYWHERE, by_addon=None)
+    return Fault("08P01", modified_body(change), EVERYWHERE, by_addon=None)
 
 
 def _foreign(body: str, kind: str = "text/html") -> Fault:
-    return Fault("08P01", page(body.encode(), kind), EVERYWHERE, by_addon=None)
+    return Fault("08P01", web_page(body.encode(), kind), EVERYWHERE, by_addon=None)
 
 
 def _value(value: bytes) -> Callable[[bytes], bytes]:
@@ -218,7 +218,7 @@ DOCUMENTS: dict[str, Fault] = {
     "XML of another kind": _foreign(f"<feed>{FOREIGN}</feed>", "text/xml"),
     "XML cut in the middle": _xml(lambda body: body[: len(body) // 2]),
     "XML cut before the last byte": _xml(lambda body: body.rstrip()[:-1]),
-    "XML nested 100,000 deep": Fault("08P01", rewritten(_inside(_NESTED)), EVERYWHERE, by_addon=None),
+    "XML nested 100,000 deep": Fault("08P01", modified_body(_inside(_NESTED)), EVERYWHERE, by_addon=None),
     "a string of 1 GB, announced": Fault("54000", _gigabyte(True), WIRE, by_addon=None),
     "a string of 1 GB, not announced": Fault("54000", _gigabyte(False), WIRE, by_addon=None),
     "a DTD": _xml(_doctype('<!ENTITY a "x">', "x")),
@@ -247,7 +247,7 @@ DOCUMENTS: dict[str, Fault] = {
 
 
 def _rows(sqlstate: str, change: Callable[[list[Record]], Any]) -> Fault:
-    return Fault(sqlstate, revalued(change), [PAGE])
+    return Fault(sqlstate, modified_value(change), [PAGE])
 
 
 def _row(sqlstate: str, **changes: Any) -> Fault:
@@ -269,7 +269,7 @@ def _odd(number: int, body: bytes) -> bytes:
 def _others(exchange: Exchange) -> None:
     """No further page: so the records are asked for by their ids, and then others come."""
     by_id = any(term[:2] == ["id", "in"] for term in exchange.request.domain)
-    revalued(lambda rows: [{**row, "id": row["id"] + 100} for row in rows] if by_id else [])(exchange)
+    modified_value(lambda rows: [{**row, "id": row["id"] + 100} for row in rows] if by_id else [])(exchange)
 
 
 ROWS_WRONG: dict[str, Fault] = {
@@ -287,7 +287,7 @@ ROWS_WRONG: dict[str, Fault] = {
     "an id that is no whole number": _row("08P01", id=12.0),
     "rows without write_date": _rows("08P01", _without("write_date")),
     **{f"rows without {name}": _rows("08P01", _without(name)) for name in ("name", "value", "active")},
-    "a field more": Fault(None, revalued(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
+    "a field more": Fault(None, modified_value(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
     "a number that is text": _row("22000", value="much"),
     "a number that is none": _row("22000", value=[1]),
     "a text that is a number": _row("22000", name=7),
@@ -301,23 +301,23 @@ ROWS_WRONG: dict[str, Fault] = {
     "a record that is text": _row("22000", brand_id="Brand"),
     "a record that is a list of many": _row("22000", brand_id=[7, 8, 9]),
     "a record that is a fraction": _row("22000", store_id=1.5),
-    "a record beyond 64 bits": Fault("08P01", rewritten(lambda body: _odd(2**63, body)), [PAGE]),
+    "a record beyond 64 bits": Fault("08P01", modified_body(lambda body: _odd(2**63, body)), [PAGE]),
     "a choice that the table refuses": _row("23514", unit="furlong"),
     "a required text that is unset": _row("23502", name=False),
-    "ids out of order": Fault("08P01", revalued(lambda ids: ids[::-1]), [IDS]),
-    "the last id repeated": Fault("08P01", revalued(lambda ids: [*ids, ids[-1]]), [IDS]),
-    "ids that are text": Fault("08P01", revalued(lambda ids: [str(number) for number in ids]), [IDS]),
-    "ids before those asked for": Fault("08P01", revalued(lambda ids: [0, *ids]), [IDS]),
-    "a number in place of the ids": Fault("08P01", revalued(len), [IDS]),
-    "no ids, though records are counted": Fault(None, revalued(lambda ids: []), [IDS]),
-    "half of the ids, though all records are counted": Fault(None, revalued(lambda ids: ids[::2]), [IDS]),
-    "ids that are no records": Fault(None, revalued(lambda ids: [*ids, 5000] if ids and ids[-1] < 5000 else ids), [IDS]),
-    "an empty page, though records are counted": Fault(None, revalued(lambda rows: []), [PAGE], times=1),
+    "ids out of order": Fault("08P01", modified_value(lambda ids: ids[::-1]), [IDS]),
+    "the last id repeated": Fault("08P01", modified_value(lambda ids: [*ids, ids[-1]]), [IDS]),
+    "ids that are text": Fault("08P01", modified_value(lambda ids: [str(number) for number in ids]), [IDS]),
+    "ids before those asked for": Fault("08P01", modified_value(lambda ids: [0, *ids]), [IDS]),
+    "a number in place of the ids": Fault("08P01", modified_value(len), [IDS]),
+    "no ids, though records are counted": Fault(None, modified_value(lambda ids: []), [IDS]),
+    "half of the ids, though all records are counted": Fault(None, modified_value(lambda ids: ids[::2]), [IDS]),
+    "ids that are no records": Fault(None, modified_value(lambda ids: [*ids, 5000] if ids and ids[-1] < 5000 else ids), [IDS]),
+    "an empty page, though records are counted": Fault(None, modified_value(lambda rows: []), [PAGE], times=1),
     "other records than those asked for by their ids": Fault("08P01", _others, [PAGE]),
-    "a count that is text": Fault("08P01", revalued(str), [COUNT]),
-    "a count below nothing": Fault("08P01", revalued(lambda count: -1), [COUNT]),
-    "a count that is false": Fault("08P01", revalued(lambda count: False), [COUNT]),
-    "a count that is too large": Fault(None, revalued(lambda count: count + 7), [COUNT]),
+    "a count that is text": Fault("08P01", modified_value(str), [COUNT]),
+    "a count below nothing": Fault("08P01", modified_value(lambda count: -1), [COUNT]),
+    "a count that is false": Fault("08P01", modified_value(lambda count: False), [COUNT]),
+    "a count that is too large": Fault(None, modified_value(lambda count: count + 7), [COUNT]),
 }
 
 
@@ -327,7 +327,7 @@ def _packed(change: Callable[[bytes], bytes], compress: Callable[[bytes], bytes]
     def repacked(value: str) -> str:
         return base64.b64encode(compress(change(zlib.decompress(base64.b64decode(value))))).decode()
 
-    return Fault(None, revalued(repacked), [EXPORT])
+    return Fault(None, modified_value(repacked), [EXPORT])
 
 
 def _lines(change: Callable[[list[bytes]], list[bytes]]) -> Fault:
@@ -340,12 +340,12 @@ def _bomb(megabytes: int) -> str:
 
 
 ADDON_WRONG: dict[str, Fault] = {
-    "base64 that is none": Fault(None, revalued(lambda text: "?" + text[1:]), [EXPORT]),
-    "base64 cut": Fault(None, revalued(lambda text: text[: len(text) // 2 + 1]), [EXPORT]),
+    "base64 that is none": Fault(None, modified_value(lambda text: "?" + text[1:]), [EXPORT]),
+    "base64 cut": Fault(None, modified_value(lambda text: text[: len(text) // 2 + 1]), [EXPORT]),
     "no zlib": _packed(lambda text: text, lambda text: text),
     "zlib cut": _packed(lambda text: text, lambda text: zlib.compress(text)[:-20]),
     "a wrong checksum": _packed(lambda text: text, lambda text: zlib.compress(text)[:-4] + b"\0\0\0\0"),
-    "a zlib bomb of 512 MB": Fault(None, revalued(lambda text: BOMB), [EXPORT]),
+    "a zlib bomb of 512 MB": Fault(None, modified_value(lambda text: BOMB), [EXPORT]),
     "a page without its end": _lines(lambda lines: lines[:-2]),
     "a row less than it says": _lines(lambda lines: [lines[0], *lines[2:]]),
     "a row twice": _lines(lambda lines: [*lines[:2], *lines[1:]]),
@@ -361,13 +361,15 @@ ADDON_WRONG: dict[str, Fault] = {
     "a bulk page not in UTF-8": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\xff"), *lines[2:]]),
     "a NUL in a bulk page": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\0"), *lines[2:]]),
     "an unknown escape": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\\x41"), *lines[2:]]),
-    "a bulk page that is a number": Fault(None, revalued(len), [EXPORT]),
-    "a bulk page of other rows": Fault(None, revalued(lambda text: exported(BEFORE[:3], [*metric(1)])), [EXPORT]),
-    "an empty bulk page, though records are counted": Fault(None, revalued(lambda text: exported([], [*metric(1)])), [EXPORT], times=1),
-    "digests that are no numbers": Fault(None, revalued(lambda digests: [["x", "y", "z"] for _ in digests]), [DIGEST]),
-    "a digest too few": Fault(None, revalued(lambda digests: digests[1:]), [DIGEST]),
-    "digests of nothing": Fault(None, revalued(lambda digests: [[0, "0", "0"] for _ in digests]), [DIGEST]),
-    "digests out of range": Fault(None, revalued(lambda digests: [[2**31 - 1, "9" * 38, "-" + "9" * 38] for _ in digests]), [DIGEST]),
+    "a bulk page that is a number": Fault(None, modified_value(len), [EXPORT]),
+    "a bulk page of other rows": Fault(None, modified_value(lambda text: encode_export(BEFORE[:3], [*metric(1)])), [EXPORT]),
+    "an empty bulk page, though records are counted": Fault(
+        None, modified_value(lambda text: encode_export([], [*metric(1)])), [EXPORT], times=1
+    ),
+    "digests that are no numbers": Fault(None, modified_value(lambda digests: [["x", "y", "z"] for _ in digests]), [DIGEST]),
+    "a digest too few": Fault(None, modified_value(lambda digests: digests[1:]), [DIGEST]),
+    "digests of nothing": Fault(None, modified_value(lambda digests: [[0, "0", "0"] for _ in digests]), [DIGEST]),
+    "digests out of range": Fault(None, modified_value(lambda digests: [[2**31 - 1, "9" * 38, "-" + "9" * 38] for _ in digests]), [DIGEST]),
 }
 BOMB: str = _bomb(512)
 
@@ -447,7 +449,7 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
             lambda notice: warnings.append(notice.message_primary or "") if notice.severity == "WARNING" else None
         )
         connection.execute(CALL)
-        before = at_rest(connection.info.backend_pid)
+        before = idle_resources(connection.info.backend_pid)
         rows = supabase.mirror("odoo_id, xmin::text")
 
         tried: list[Exchange] = []
@@ -460,7 +462,7 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
             """From now on it is wrong."""
             tried.clear()
             erp.records = AFTER
-            erp.on(method, well, times=first)
+            erp.on(method, respond_normally, times=first)
             erp.on(method, behave, times=case.times)
 
         begin()
@@ -468,24 +470,24 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
             try:
                 connection.execute(CALL)
             except psycopg.Error as error:
-                trial.ends(error)
+                trial.record_outcome(error)
                 assert error.sqlstate == expected, told(error)
                 assert PASSWORD not in told(error) and FOREIGN not in told(error)
                 run = supabase.last_run()
                 assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
             else:
-                trial.ends("the addon is given up, the run completes" if warnings else "the run completes")
+                trial.record_outcome("the addon is given up, the run completes" if warnings else "the run completes")
                 assert expected is None
                 run = supabase.last_run()
                 assert run["state"] == "succeeded"
             assert tried
             assert trial.seconds is not None and trial.seconds < SECONDS
             assert_nothing_wrong(supabase)
-            until_back_to(before, connection.info.backend_pid)
+            wait_for_release(before, connection.info.backend_pid)
 
         # In the caller's transaction there is all of it or nothing. What takes long was seen above.
         if expected and trial.seconds < 2:
-            erp.heal()
+            erp.clear_faults()
             supabase.rows("truncate ipai.ipai_sample_metrics")
             erp.records = BEFORE
             connection.execute(CALL)
@@ -496,10 +498,10 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
             assert raised.value.sqlstate == expected
             assert supabase.mirror("odoo_id, xmin::text") == rows
 
-        erp.heal()
+        erp.clear_faults()
         connection.execute(CALL)
         assert_equal(supabase, erp)
-        until_back_to(before, connection.info.backend_pid)
+        wait_for_release(before, connection.info.backend_pid)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -507,16 +509,16 @@ def test_a_redirect_to_another_host_in_the_middle_of_a_run(supabase: Supabase, c
     with FaultyOdoo(BEFORE, password=PASSWORD) as erp, FaultyOdoo(BEFORE, password=PASSWORD) as other:
         supabase.server(erp.url, password=PASSWORD)
         supabase.register(page_size=10)
-        erp.on("search_read", well, times=1)
+        erp.on("search_read", respond_normally, times=1)
         erp.on("search_read", status(code, location=f"{other.url}/xmlrpc/2/object"))
         with SECTION.trial(f"a redirect to another host, {code}: {PAGE}") as trial:
             with pytest.raises(psycopg.Error) as raised:
                 supabase.rows(CALL)
-            trial.ends(raised.value)
+            trial.record_outcome(raised.value)
         assert raised.value.sqlstate == "08001" and PASSWORD not in told(raised.value)
         # The request holds the password.
         assert other.requests == []
-        erp.heal()
+        erp.clear_faults()
         supabase.rows(CALL)
         assert_equal(supabase, erp)
 
@@ -531,23 +533,23 @@ def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
         )
         (after,) = (term[2] for term in domain if term[:2] == ["id", ">"])
         rows = [metric(after + n) for n in range(1, limit + 1)]
-        exchange.send(200, {}, result(exported(rows, ["id", *exchange.request.args[2]]) if addon else rows))
+        exchange.send(200, {}, result(encode_export(rows, ["id", *exchange.request.args[2]]) if addon else rows))
 
     with FaultyOdoo(BEFORE, addon=addon) as erp:
         supabase.server(erp.url)
         supabase.register(page_size=1000)
         connection = supabase.connect()
         connection.execute(CALL)
-        before = at_rest(connection.info.backend_pid)
+        before = idle_resources(connection.info.backend_pid)
         erp.on("export" if addon else "search_read", page)
         kind = EXPORT if addon else PAGE
         with SECTION.trial(f"pages without end: {kind}") as trial, memory_bounded(connection.info.backend_pid):
             with pytest.raises(psycopg.Error) as raised:
                 connection.execute(CALL)
-            trial.ends(raised.value)
+            trial.record_outcome(raised.value)
         assert raised.value.sqlstate == "08P01"
-        until_back_to(before, connection.info.backend_pid)
-        erp.heal()
+        wait_for_release(before, connection.info.backend_pid)
+        erp.clear_faults()
         # What was said to be there and is not: more than a run deletes by itself.
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
             connection.execute(CALL)

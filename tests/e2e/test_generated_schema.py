@@ -1,6 +1,6 @@
 """The committed declarations of the Rust functions are those that pgrx generates from the code.
 
-UPDATE_GOLDEN=1 scripts/test generated_schema    writes sql/15_rust_functions.sql
+UPDATE_GOLDEN=1 scripts/test generated_schema    writes sql/extension/objects/10_rust_functions.sql
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ def test_the_declarations_of_the_rust_functions_are_current(generated: str) -> N
 
 def test_pgrx_installs_the_same_files_as_the_script(generated: str) -> None:
     """In-server tests create the extension from what pgrx generates, everything else from `extension.script()`."""
-    files = [path for path in sorted(extension.FUNCTIONS.parent.glob("[0-9]*.sql")) if path != extension.FUNCTIONS]
-    assert len(files) > 5
+    files = [path for path in sorted(extension.SQL.glob("*/*/*.sql")) if path != extension.FUNCTIONS]
+    assert len(files) > 10
     for path in files:
         assert path.read_text().strip() in generated, path.name
-        assert path.read_text() in extension.script()
+        assert extension.script().count(path.read_text()) == 1, path.name
+    # The objects come in the same order, and all after the tables.
+    objects = [generated.index(path.read_text().strip()) for path in extension.objects() if path != extension.FUNCTIONS]
+    assert objects == sorted(objects)
+    tables = [generated.index(path.read_text().strip()) for path in (extension.SQL / "core/tables").glob("*.sql")]
+    assert max(tables) < min(objects)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from harness.odoo import Odoo
-from support.faulty import FaultyOdoo, answering, fault, metric, status, well
+from support.faulty import FaultyOdoo, fault, metric, respond_normally, returning, status
 from support.reliability import Section
 from support.supabase import Supabase
 
@@ -97,7 +97,7 @@ def test_another_database_is_refused(
     what = f"another database at the same address ({other.__name__} records), {mode} run"
     with SECTION.trial(what + (", settled" if settled else "")) as trial:
         error = refused(filled, f"call ipai.run_sync('sample_metrics', '{mode}')")
-        trial.ends(error)
+        trial.record_outcome(error)
     assert str(error.diag.message_primary) == 'Odoo\'s database is not the one that mirror "sample_metrics" was filled from'
     assert "first company" in str(error.diag.message_detail)
     assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
@@ -119,7 +119,7 @@ def test_nothing_is_noted_of_another_database(filled: Supabase, erp: FaultyOdoo)
     before = filled.rows(noted)
     erp.company = SECOND
     # It has none of the fields.
-    erp.on("fields_get", answering({}))
+    erp.on("fields_get", returning({}))
     refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
     assert filled.rows(noted) == before
 
@@ -127,12 +127,12 @@ def test_nothing_is_noted_of_another_database(filled: Supabase, erp: FaultyOdoo)
 def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.url)
     supabase.register(page_size=50)
-    erp.on("search_read", well, times=1)
+    erp.on("search_read", respond_normally, times=1)
     erp.on("search_read", status(500))
     with pytest.raises(psycopg.Error):
         supabase.rows(RUN)
     assert len(rows(supabase)) == 50
-    erp.heal()
+    erp.clear_faults()
     erp.company = SECOND
     refused(supabase, RUN)
     # Who means the other one begins anew.
@@ -147,13 +147,13 @@ def test_who_begins_anew_goes_on_with_nothing(supabase: Supabase, erp: FaultyOdo
     supabase.register(page_size=50)
     if other == "not known to be the same":
         erp.addon, erp.company = True, None
-    erp.on("export" if erp.addon else "search_read", well, times=1)
+    erp.on("export" if erp.addon else "search_read", respond_normally, times=1)
     erp.on("export" if erp.addon else "search_read", status(500))
     erp.on("search_read", status(500))
     with pytest.raises(psycopg.Error):
         supabase.rows(RUN)
     assert len(rows(supabase)) == 50
-    erp.heal()
+    erp.clear_faults()
     erp.addon, erp.company = False, SECOND
     erp.records = [metric(number, name="Of another") for number in range(1, 8)]
     run = supabase.run("'sample_metrics', max_delete_ratio => 1")
@@ -165,7 +165,7 @@ def test_a_first_run_that_reads_nothing_binds_to_nothing(supabase: Supabase, erp
     erp.on("search_read", status(500))
     with pytest.raises(psycopg.Error):
         supabase.rows(RUN)
-    erp.heal()
+    erp.clear_faults()
     erp.company = SECOND
     assert supabase.run()["inserted"] == ROWS
     assert company(supabase) == SECOND
@@ -176,11 +176,11 @@ def test_one_that_is_allowed_and_reads_nothing_binds_to_nothing(supabase: Supaba
     supabase.register(page_size=50)
     for good in (1, 0):
         # Of the first database a page comes, of the other none.
-        erp.on("search_read", well, times=good)
+        erp.on("search_read", respond_normally, times=good)
         erp.on("search_read", status(500))
         with pytest.raises(psycopg.Error):
             supabase.rows("call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)")
-        erp.heal()
+        erp.clear_faults()
         assert company(supabase) == FIRST
         erp.company = SECOND
     refused(supabase, RUN)
@@ -198,7 +198,7 @@ def test_a_quiet_run_that_meets_the_addon_forgets_nothing(filled: Supabase, erp:
     erp.addon = True
     filled.rows("update ipai.odoo_logins set addon = true")
     filled.run()
-    assert "export" in erp.called()
+    assert "export" in erp.take_calls()
     assert company(filled) == FIRST
     # Another one, without it.
     erp.addon, erp.company = False, SECOND
@@ -238,10 +238,10 @@ def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supa
         filled.rows(f"update ipai.mirrors set settled_id = {settled}")
         erp.requests.clear()
         filled.run()
-        assert erp.called() == ["search_read", "search_count"]
+        assert erp.take_calls() == ["search_read", *["search_count"] * 3]
     erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
     assert filled.run()["updated"] == 1
-    assert erp.called()[:3] == ["search_read", "read", "search_count"]
+    assert erp.take_calls()[:3] == ["search_read", "read", "search_count"]
 
 
 @pytest.mark.parametrize("unreadable", ["an access error", "not there"])
@@ -253,7 +253,7 @@ def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, e
     erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
     erp.requests.clear()
     assert supabase.run()["updated"] == 1
-    assert "read" not in erp.called()
+    assert "read" not in erp.take_calls()
     # Once it is seen it counts.
     erp.company = FIRST
     supabase.run("'sample_metrics', 'full'")
@@ -308,7 +308,7 @@ def test_a_uuid_that_is_only_remembered_proves_nothing(supabase: Supabase, erp: 
     erp.on("export", status(500))
     with pytest.raises(psycopg.Error):
         supabase.rows("call ipai.run_sync('sample_metrics', 'incremental')")
-    erp.heal()
+    erp.clear_faults()
     # The addon of the other one fails, so that its records come without it.
     erp.on("export", fault(4, "You are not allowed to"))
     refused(supabase, "call ipai.run_sync('sample_metrics', 'incremental')")
@@ -336,7 +336,7 @@ def test_a_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: 
     erp.records = RECORDS[:left]
     with SECTION.trial(cause + (", with the addon" if addon else "")) as trial:
         error = refused(supabase, RUN)
-        trial.ends(error)
+        trial.record_outcome(error)
     assert f"refused to delete {ROWS - left} of the {ROWS} rows" in str(error)
     assert "max_delete_ratio => 1" in str(error.diag.message_hint)
     if cause == "most are deleted":
@@ -351,7 +351,7 @@ def test_another_user_who_sees_less_deletes_nothing(filled: Supabase, erp: Fault
     filled.rows("alter user mapping for postgres server odoo options (set user 'clerk')")
     erp.records = RECORDS[1:]
     with SECTION.trial("another login, which sees less") as trial:
-        trial.ends(refused(filled, RUN))
+        trial.record_outcome(refused(filled, RUN))
 
 
 @pytest.mark.whole_file

@@ -65,7 +65,7 @@ def test_the_seed_is_three_local_rows_however_often_it_runs(cluster: Cluster) ->
 
 
 def test_postgres_owns_what_the_migrations_make_and_the_extension_none_of_it(cluster: Cluster) -> None:
-    functions = ("set_updated_at()", "app_claim(text)", "claims_all(text)", "claimed_ids(text)", "claimed_id_ranges(text)")
+    functions = ("set_updated_at()", "app_claim(text)", "claims_all(text)", "claimed_id_ranges(text)", "claimed_texts(text)")
     made = ", ".join(["'ipai.ipai_sample_metrics'::regclass::oid", *(f"'ipai.{name}'::regprocedure::oid" for name in functions)])
     assert cluster.psql("select relowner::regrole from pg_class where oid = 'ipai.ipai_sample_metrics'::regclass") == "postgres"
     assert cluster.psql(f"select count(*) from pg_depend where deptype = 'e' and objid in ({made})") == "0"

@@ -12,7 +12,18 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from harness.odoo import Odoo, generate_metrics
-from support.faulty import Behaviour, FaultyOdoo, closing, closing_in_headers, cut, fault, metric, recorded, silent, status
+from support.faulty import (
+    Behaviour,
+    FaultyOdoo,
+    close_connection,
+    close_within_headers,
+    fault,
+    metric,
+    never_respond,
+    recorded,
+    status,
+    truncated,
+)
 from support.model_comparison import COLUMN_TYPES
 from support.supabase import Supabase
 
@@ -181,11 +192,11 @@ def test_what_xml_cannot_carry_is_refused_and_never_sent(supabase: Supabase) -> 
 
 #: What can happen once the request may have arrived, and the SQLSTATE of it.
 MISHAPS: list[tuple[str, Behaviour, str]] = [
-    ("the connection closes", closing, "08006"),
-    ("the connection closes in the headers", closing_in_headers, "08006"),
-    ("the answer is cut", cut(lambda body: len(body) // 2), "08006"),
-    ("the answer is cut and does not say so", cut(lambda body: len(body) // 2, announced=False), "08006"),
-    ("no answer", silent, "08006"),
+    ("the connection closes", close_connection, "08006"),
+    ("the connection closes in the headers", close_within_headers, "08006"),
+    ("the answer is cut", truncated(lambda body: len(body) // 2), "08006"),
+    ("the answer is cut and does not say so", truncated(lambda body: len(body) // 2, announced=False), "08006"),
+    ("no answer", never_respond, "08006"),
     ("502", status(502), "08006"),
     ("503 with Retry-After", status(503, retry_after=0), "08006"),
     ("504", status(504), "08006"),
@@ -213,10 +224,10 @@ def test_a_call_that_may_have_arrived_is_never_sent_again(supabase: Supabase, re
             found = refused(supabase, "action")
             assert (what, len(odoo.received("action"))) == (what, 1)
             assert (what, found.sqlstate) == (what, sqlstate)
-            odoo.heal()
+            odoo.clear_faults()
 
 
-@pytest.mark.parametrize("behaviour", [closing, silent, status(502)], ids=["closed", "silent", "502"])
+@pytest.mark.parametrize("behaviour", [close_connection, never_respond, status(502)], ids=["closed", "silent", "502"])
 def test_a_call_whose_answer_is_lost_is_not_said_to_have_done_nothing(supabase: Supabase, behaviour: Behaviour) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url, timeout="2")
@@ -247,7 +258,7 @@ def test_a_none_is_asked_for_once(supabase: Supabase) -> None:
 def test_a_cancelled_call_is_not_repeated(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
-        odoo.on("action", silent)
+        odoo.on("action", never_respond)
         with supabase.connect() as connection:
             connection.execute("set statement_timeout = '1s'")
             begun = time.monotonic()

@@ -169,7 +169,7 @@ def test_create_accepts_nulls_of_json(odoo: Odoo) -> None:
         ({**LEAST, "date": "06.01.2026"}, "date must be a date 'YYYY-MM-DD', not '06.01.2026'."),
         ({**LEAST, "brand_id": 2**31 - 1}, "brand_id must be the id of an existing partner"),
         ({**LEAST, "value": "many"}, "value must be a number, not 'many'."),
-        ({**LEAST, "code": "lower case"}, "The code 'lower case' cannot be used"),
+        ({**LEAST, "code": "lower case"}, "Invalid code 'lower case'"),
         ({**LEAST, "value": float("inf")}, "must be a finite number"),
     ],
 )
@@ -241,7 +241,7 @@ def test_export_since(odoo: Odoo, call: Call) -> None:
 
 @pytest.mark.parametrize("arguments", [{"since_date": "yesterday"}, {"since_date": "2026-02-30"}, {"since_date": 20260106}])
 def test_export_says_which_moments_it_takes(call: Call, arguments: dict[str, Any]) -> None:
-    with pytest.raises(Refused, match="Accepted are a date 'YYYY-MM-DD'") as refused:
+    with pytest.raises(Refused, match="Valid values are a date 'YYYY-MM-DD'") as refused:
         call("export_to_supabase_payload", **arguments)
     assert refused.value.kind == "UserError"
 
@@ -273,7 +273,7 @@ def test_get_metrics_is_newest_first_without_archived(odoo: Odoo, call: Call, me
 def test_get_metrics_filters(odoo: Odoo, call: Call, metrics: None) -> None:
     rows = call("get_metrics", [["is_alert", "=", True], ["value", ">", 95]], 1000)
     assert sorted(row["id"] for row in rows) == ids(odoo, "active and is_alert and value > 95")
-    with pytest.raises(Refused, match="These filters cannot be used") as refused:
+    with pytest.raises(Refused, match="Invalid filters") as refused:
         call("get_metrics", [["nope", "=", 1]])
     assert refused.value.kind == "UserError"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.faulty import FaultyOdoo, closing, metric, revalued, well
+from support.faulty import FaultyOdoo, close_connection, metric, modified_value, respond_normally
 from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
@@ -37,7 +37,7 @@ def in_step(supabase: Supabase, run: dict[str, Any]) -> bool:
 def test_each_page_is_asked_for_once(supabase: Supabase, erp: FaultyOdoo) -> None:
     assert in_step(supabase, supabase.row(SYNC))
     assert asked_after(erp) == [0, 2, 4, 6]
-    erp.settle(2)
+    erp.wait_until_disconnected(2)
 
 
 def misleading(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -46,24 +46,24 @@ def misleading(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_a_wrong_guess_costs_one_call_and_nothing_else(supabase: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("search_read", revalued(misleading), times=1)
+    erp.on("search_read", modified_value(misleading), times=1)
     assert in_step(supabase, supabase.row(SYNC))
-    erp.settle(2)
+    erp.wait_until_disconnected(2)
     # Behind 5 is what the first page seemed to end with, where that was under way before it was given up.
     assert sorted(asked_after(erp)) in ([0, 2, 4, 6], [0, 2, 4, 5, 6])
 
 
 def test_a_page_whose_call_is_cut_is_asked_for_again(supabase: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("search_read", well, times=1)
-    erp.on("search_read", closing, times=1)
+    erp.on("search_read", respond_normally, times=1)
+    erp.on("search_read", close_connection, times=1)
     assert in_step(supabase, supabase.row(SYNC))
     assert asked_after(erp) == [0, 2, 2, 4, 6]
 
 
 def test_what_was_asked_for_ahead_is_given_up_with_a_page_that_is_wrong(supabase: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("search_read", revalued(lambda records: [{**record, "value": "much"} for record in records]), times=1)
+    erp.on("search_read", modified_value(lambda records: [{**record, "value": "much"} for record in records]), times=1)
     with pytest.raises(Exception, match=r'value of ipai\.sample\.metric id 1 field "value" does not fit'):
         supabase.row(SYNC)
-    erp.settle(2)
+    erp.wait_until_disconnected(2)
     assert asked_after(erp) in ([0], [0, 2])
     assert in_step(supabase, supabase.row(SYNC))

@@ -19,7 +19,7 @@ from harness import paths
 from support.faulty import FaultyOdoo, Record, fault, metric
 from support.supabase import Supabase
 
-PAGE = paths.PROJECT / "docs/dashboard-queries.md"
+PAGE = paths.PROJECT / "docs/how-to/dashboard-queries.md"
 MIGRATIONS = sorted((paths.PROJECT / "migrations").glob("*.sql"))
 TABLE = "ipai.ipai_sample_metrics"
 SYNC = "select * from ipai.sync_sample_metrics()"
@@ -291,7 +291,7 @@ def test_a_run_that_fails_later_sends_the_pages_it_kept(mirrored: Supabase, erp:
     with pytest.raises(psycopg.Error):
         mirrored.rows("call ipai.run_sync('sample_metrics', 'full')")
     assert odoo_ids(slot.changes()) == [("update", odoo_id) for odoo_id in range(1, 11)]
-    erp.heal()
+    erp.clear_faults()
     mirrored.run("'sample_metrics', 'full'")
     assert odoo_ids(slot.changes()) == [("update", odoo_id) for odoo_id in range(11, 26)]
 
@@ -476,7 +476,7 @@ def test_the_page_states_what_is_tested_here() -> None:
     stated = re.findall(r"^- \*\*(.+?)\*\*", section, re.MULTILINE)
     assert stated == [
         "One change for each row that changed.",
-        "Inserted and updated rows go to those who may see them as they are now.",
+        "Inserted and updated rows go to the users who may see their new state.",
         "A deletion goes to every subscriber, with the `id` only.",
         "The `old` of an update has the `id` only.",
     ]

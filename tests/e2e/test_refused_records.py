@@ -81,7 +81,7 @@ def test_the_record_is_named_and_the_next_run_goes_on(connected: Supabase, erp: 
     assert [row["odoo_id"] for row in connected.mirror()] == list(range(1, 11))
     erp.records[14].update(notes="there", value=16.0, code="METRIC", name="Metric of Odoo", write_date="2026-01-06 08:00:00")
     assert connected.run()["mirror_count"] == 30
-    assert connected.resumption()["fetched"] == 20
+    assert connected.resumed_run()["fetched"] == 20
 
 
 @pytest.mark.parametrize("demand", DEMANDS)

@@ -12,7 +12,18 @@ from harness import paths, postgres, shell
 from harness.postgres import Installation
 from support.faulty import FaultyOdoo, metric
 from support.reliability import Section
-from support.sessions import FETCHER, LOOKUP, NETWORK, PROMPT, Connection, Holdings, at_rest, error_of, is_alive, running
+from support.sessions import (
+    FETCHER,
+    LOOKUP,
+    NETWORK,
+    PROMPT_SECONDS,
+    Connection,
+    Resources,
+    idle_resources,
+    is_alive,
+    running_statement,
+    statement_error,
+)
 from support.supabase import Supabase
 
 SECTION = Section("Name lookups")
@@ -77,7 +88,7 @@ def terminate(supabase: Supabase, connection: Connection) -> None:
 
 
 def looks_up(pid: int) -> bool:
-    return LOOKUP in Holdings.of(pid).threads
+    return LOOKUP in Resources.of(pid).threads
 
 
 @pytest.mark.parametrize(
@@ -88,28 +99,28 @@ def test_an_end_does_not_wait_for_the_resolver(
 ) -> None:
     connection = hanging.connect()
     pid = connection.info.backend_pid
-    with SECTION.trial(f"a name lookup that hangs, {what}") as trial, running(hanging, connection, SYNC) as call:
+    with SECTION.trial(f"a name lookup that hangs, {what}") as trial, running_statement(hanging, connection, SYNC) as call:
         shell.wait_until(lambda: looks_up(pid), "the lookup", seconds=10, every=0.01)
-        trial.begin()
+        trial.restart_clock()
         end(hanging, connection)
-        error = error_of(call)
+        error = statement_error(call)
         assert error.sqlstate == sqlstate
         took = time.monotonic()
         if end is terminate:
-            shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT)
-            trial.ends("57P01: the backend ends")
+            shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
+            trial.record_outcome("57P01: the backend ends")
             return
         # The kernel lists a thread a moment longer than it lives.
-        shell.wait_until(lambda: not {FETCHER, NETWORK} & {*Holdings.of(pid).threads}, "our threads' end", seconds=1, every=0.01)
+        shell.wait_until(lambda: not {FETCHER, NETWORK} & {*Resources.of(pid).threads}, "our threads' end", seconds=1, every=0.01)
         assert looks_up(pid)
-        trial.ends("57014: the lookup's thread ends with the resolver's time-out")
+        trial.record_outcome("57014: the lookup's thread ends with the resolver's time-out")
     # It goes by itself, and the session works meanwhile as well as then.
     hanging.rows(f"alter server odoo options (set url '{erp.url}')")
     row = connection.execute(SYNC).fetchone()
     assert row and row["delta"] == 0
-    shell.wait_until(lambda: not looks_up(pid), "the lookup's end", seconds=HANGS + PROMPT)
-    assert time.monotonic() - took < HANGS + PROMPT
-    assert at_rest(pid).threads == ["postgres"]
+    shell.wait_until(lambda: not looks_up(pid), "the lookup's end", seconds=HANGS + PROMPT_SECONDS)
+    assert time.monotonic() - took < HANGS + PROMPT_SECONDS
+    assert idle_resources(pid).threads == ["postgres"]
 
 
 def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: FaultyOdoo) -> None:
@@ -117,7 +128,7 @@ def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: Faulty
     with SECTION.trial("a name lookup that takes longer than connect_timeout") as trial:
         with pytest.raises(psycopg.OperationalError) as caught:
             hanging.row(SYNC)
-        trial.ends(caught.value)
+        trial.record_outcome(caught.value)
         assert caught.value.sqlstate == "08001"
 
 

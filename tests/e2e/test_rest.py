@@ -1,6 +1,6 @@
 """The mirror through the API: a real PostgREST, asked with tokens of dashboard users, of nobody, and of the service role.
 
-The blocks of docs/dashboard-queries.md run unchanged, with the real supabase-js.
+The blocks of docs/how-to/dashboard-queries.md run unchanged, with the real supabase-js.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pytest
 
 from harness import paths, shell
 from harness.postgrest import PREFIX, PostgREST, run_script
-from support.faulty import FaultyOdoo, Record, fault, metric, silent
+from support.faulty import FaultyOdoo, Record, fault, metric, never_respond
 from support.supabase import Supabase
 
-PAGE = paths.PROJECT / "docs/dashboard-queries.md"
+PAGE = paths.PROJECT / "docs/how-to/dashboard-queries.md"
 TABLE = "/ipai_sample_metrics"
 SYNC = "/rpc/sync_sample_metrics"
 
@@ -469,7 +469,7 @@ def test_errors_arrive_with_message_and_hint(service: Caller, erp: FaultyOdoo, m
 
     erp.on("search_read", fault(4, "Sorry, you are not allowed to access this"))
     failed(403, "42501", "not allowed")
-    erp.heal()
+    erp.clear_faults()
     erp.password = "changed"
     failed(403, "28P01", "Odoo authentication failed")
     mirrored.rows("revoke usage on foreign server odoo from service_role")
@@ -545,7 +545,7 @@ def test_a_sync_may_take_longer_than_other_calls(supabase: Supabase, service: Ca
         # Other functions are cut.
         erp.on("search_count", _Later(1.0))
         assert caller("POST", "/rpc/refresh_counts", {"mirror": "sample_metrics"}).problem == (500, "57014")
-    erp.heal()
+    erp.clear_faults()
 
 
 class _Later:
@@ -576,7 +576,7 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
         erp.requests.clear()
         for _ in range(3):
             erp.on("search_read", lambda exchange: exchange.send(200, {}, exchange.answer()), times=1)
-        erp.on("search_read", silent)
+        erp.on("search_read", never_respond)
         answer = caller("POST", f"/rpc/{name}", arguments)
         assert answer.problem == (500, "57014")
         assert json.loads(answer.text)["message"] == "canceling statement due to statement timeout"
@@ -585,7 +585,7 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
         assert supabase.rows("select * from ipai.run_log order by run") == runs
         # Nothing waits any more, and nothing is locked.
         shell.wait_until(lambda: erp.connections == 0, "the request given up", seconds=2)
-        erp.heal()
+        erp.clear_faults()
         (report,) = caller("POST", f"/rpc/{name}", arguments).rows
         assert (report["updated"], report["deleted"], report["delta"]) == (40, 8, 0)
     assert [row["odoo_id"] for row in supabase.mirror("odoo_id")] == ids(erp.records)
@@ -666,7 +666,7 @@ def shelves(mirrored: Supabase) -> list[Record]:
 
 def test_every_block_of_the_page_has_a_test() -> None:
     assert {block.section for block in blocks() if block.language == "js"} == {
-        *("The client", "One metric over time", "Pages, with the total", "Everything", "How many", "To sync from a server", "Realtime")
+        *("The client", "One metric over time", "Pages, with the total", "Everything", "How many", "Sync from a server", "Realtime")
     }
     assert [block.language for block in blocks() if block.language not in ("js", "sql", "json")] == []
     assert len([block for block in blocks() if block.language == "sql"]) == 3
@@ -704,11 +704,11 @@ def test_the_page_s_number_of_alerts(script: Callable[..., dict[str, Any]]) -> N
 
 def test_the_page_s_sync(script: Callable[..., dict[str, Any]], mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("select vault.create_secret(%s, 'odoo_api_key')", PASSWORD)
-    mirrored.rows(block("To sync from a server", "sql").replace("api@example.com", "admin").partition(";")[0])
-    refused = script("To sync from a server")
+    mirrored.rows(block("Sync from a server", "sql").replace("api@example.com", "admin").partition(";")[0])
+    refused = script("Sync from a server")
     assert refused["data"] is None and "user mapping" in refused["error"]["message"] and refused["error"]["hint"]
-    mirrored.rows(block("To sync from a server", "sql").replace("api@example.com", "admin").partition(";")[2])
-    told = script("To sync from a server")
+    mirrored.rows(block("Sync from a server", "sql").replace("api@example.com", "admin").partition(";")[2])
+    told = script("Sync from a server")
     assert told["error"] is None
     assert (told["data"]["mode"], told["data"]["unchanged"], told["data"]["delta"]) == ("since", 48, 0)
     report = re.search(r"the run's report: (.*?)\.", PAGE.read_text(), re.DOTALL)
@@ -732,7 +732,7 @@ def test_the_page_s_way_to_show_the_schema(supabase: Supabase, manager: Caller) 
     with changed(supabase, allowed, back), PostgREST(supabase.cluster, db_schemas="public") as hiding:
         caller = Caller(hiding, manager.token)
         assert caller.get().problem == (406, "PGRST106")
-        supabase.cluster.psql(block("Once: show the schema", "sql"), user="postgres")
+        supabase.cluster.psql(block("Once: expose the schema", "sql"), user="postgres")
         shell.wait_until(lambda: caller.get().status != 406, "PostgREST reading its configuration anew", seconds=10)
         assert len(caller.get(select="id").rows) == len(ACTIVE)
 

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.definitions import ScriptedOdoo, create
-from support.faulty import Exchange, FaultyOdoo, held, metric, page, recorded, silent, status, well
-from support.sessions import Connection, at_rest, error_of, is_alive, running, until_back_to, until_it_answers
+from support.definitions import ScriptedOdoo, create_statement
+from support.faulty import Exchange, FaultyOdoo, blocked_until, metric, never_respond, recorded, respond_normally, status, web_page
+from support.sessions import Connection, idle_resources, is_alive, running_statement, statement_error, wait_for_recovery, wait_for_release
 from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
@@ -34,7 +34,7 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
 
 
 def let_two_pages_through(erp: FaultyOdoo, then: Callable[[Exchange], None], page: str = "search_read") -> None:
-    erp.on(page, well, times=2)
+    erp.on(page, respond_normally, times=2)
     erp.on(page, then)
 
 
@@ -58,10 +58,10 @@ def logged(supabase: Supabase, run: int) -> dict[str, Any]:
 
 def go_on(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connection: Connection | None = None) -> None:
     """The next run reads what is left, and only that. The one that follows finds that no record was written meanwhile."""
-    erp.heal()
+    erp.clear_faults()
     erp.requests.clear()
     (connection or supabase.connect()).execute(CALL)
-    run = supabase.resumption()
+    run = supabase.resumed_run()
     assert (run["state"], run["resumes"], run["fetched"], run["inserted"]) == ("succeeded", stopped["run"], 6, 6)
     assert (run["odoo_count"], run["mirror_count"], run["position"]) == (10, 10, 10)
     # What the first run knew of Odoo's clock holds on: records written since then are for the one that follows.
@@ -77,9 +77,9 @@ def go_on(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connecti
 
 def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Supabase, erp: FaultyOdoo) -> None:
     gate = threading.Event()
-    let_two_pages_through(erp, held(gate))
+    let_two_pages_through(erp, blocked_until(gate))
     connection = supabase.connect()
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         run = stalled(supabase)
         assert mirrored(supabase) == COMMITTED
         assert (run["mode"], run["pid"], run["resumes"], run["bound"]) == ("full", connection.info.backend_pid, None, None)
@@ -99,14 +99,14 @@ def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Sup
 
 
 def test_a_killed_first_load_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
-    let_two_pages_through(erp, silent)
+    let_two_pages_through(erp, never_respond)
     connection = supabase.connect()
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         stopped = stalled(supabase)
         before = logged(supabase, stopped["run"])
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    until_it_answers(supabase)
+    wait_for_recovery(supabase)
     assert mirrored(supabase) == COMMITTED
     assert supabase.last_run() == {**stopped, "state": "dead"}
     go_on(supabase, erp, stopped)
@@ -116,12 +116,12 @@ def test_a_killed_first_load_is_shown_dead_and_gone_on_with(supabase: Supabase, 
 
 
 def test_a_terminated_run_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
-    let_two_pages_through(erp, silent)
+    let_two_pages_through(erp, never_respond)
     connection = supabase.connect()
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         stopped = stalled(supabase)
         supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
-        assert error_of(call).sqlstate == "57P01"
+        assert statement_error(call).sqlstate == "57P01"
     shell.wait_until(lambda: not is_alive(stopped["pid"]), "the backend's end", seconds=5)
     assert supabase.last_run()["state"] == "dead"
     go_on(supabase, erp, stopped)
@@ -143,13 +143,13 @@ class Ending:
 
 
 ENDINGS = {
-    "a cancel": Ending(silent, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"),
+    "a cancel": Ending(never_respond, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"),
     "statement_timeout": Ending(
-        silent, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
+        never_respond, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
     ),
     "no more access": Ending(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
     "another password": Ending(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
-    "a page of HTML": Ending(page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
+    "a page of HTML": Ending(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
     "a client error": Ending(status(404), "08P01", "Odoo answered HTTP status 404"),
 }
 
@@ -162,16 +162,16 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     pid = connection.info.backend_pid
     # Everything that a session loads once is there.
     connection.execute("select ipai.odoo_version()")
-    before = at_rest(pid)
+    before = idle_resources(pid)
     let_two_pages_through(erp, ending.third_page)
     if ending.setting:
         connection.execute(f"set {ending.setting}")
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         if ending.then:
             stalled(supabase)
             supabase.row(ending.then, pid)
-        error = error_of(call, 10)
-    until_back_to(before, pid)
+        error = statement_error(call, 10)
+    wait_for_release(before, pid)
     assert error.sqlstate == ending.sqlstate
     assert (error.diag.message_primary or "").startswith(ending.message)
     run = supabase.last_run()
@@ -184,7 +184,7 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
     connection.execute("reset statement_timeout")
     go_on(supabase, erp, run, connection)
-    until_back_to(before, pid)
+    wait_for_release(before, pid)
 
 
 def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -205,31 +205,31 @@ def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, 
 def test_many_failures_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     connection.execute("select ipai.odoo_version()")
-    before = at_rest(connection.info.backend_pid)
-    erp.on("search_read", well, times=1)
+    before = idle_resources(connection.info.backend_pid)
+    erp.on("search_read", respond_normally, times=1)
     erp.on("search_read", recorded("fault_access_error_read_portal"))
     for _ in range(20):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(CALL)
-        until_back_to(before, connection.info.backend_pid)
+        wait_for_release(before, connection.info.backend_pid)
     assert supabase.row("select count(*) from ipai.sync_runs where state = 'failed'") == {"count": 20}
-    erp.heal()
+    erp.clear_faults()
     connection.execute(CALL)
     assert supabase.last_run()["mirror_count"] == 10
 
 
 def test_a_run_that_failed_again_and_again_is_still_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
     for pages in (1, 2, 3, 4):
-        erp.heal()
+        erp.clear_faults()
         erp.requests.clear()
-        erp.on("search_read", well, times=1)
+        erp.on("search_read", respond_normally, times=1)
         erp.on("search_read", recorded("fault_access_error_read_portal"))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             supabase.rows(CALL)
         assert len(mirrored(supabase)) == 2 * pages
-    erp.heal()
+    erp.clear_faults()
     supabase.run()
-    run = supabase.resumption()
+    run = supabase.resumed_run()
     assert (run["fetched"], run["resumes"], run["mirror_count"]) == (2, 4, 10)
 
 
@@ -241,7 +241,7 @@ def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo, page: str = "searc
     let_two_pages_through(erp, status(500), page)
     with pytest.raises(psycopg.errors.ConnectionFailure, match="HTTP status 500"):
         supabase.rows(CALL)
-    erp.heal()
+    erp.clear_faults()
     erp.requests.clear()
     return supabase.last_run()
 
@@ -254,22 +254,22 @@ def test_what_is_written_behind_a_stopped_run_arrives_with_the_call_that_goes_on
     written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
     erp.records = [metric(1, name="edited meanwhile", write_date=written), *RECORDS[1:]]
     assert supabase.run()["updated"] == 1
-    run = supabase.resumption()
+    run = supabase.resumed_run()
     assert (run["resumes"], run["updated"]) == (stopped["run"], 0)
     assert supabase.mirror("name")[0] == {"name": "edited meanwhile"}
 
 
 def test_where_no_record_tells_when_it_was_written_nothing_follows(supabase: Supabase) -> None:
     with ScriptedOdoo(RECORDS) as erp:
-        erp.gone = {"write_date"}
+        erp.missing_fields = {"write_date"}
         supabase.server(erp.url)
-        supabase.rows(create("undated", "undated", fields="name", more=", page_size => 2"))
+        supabase.rows(create_statement("undated", "undated", fields="name", more=", page_size => 2"))
         let_two_pages_through(erp, recorded("fault_access_error_read_portal"))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             supabase.rows("call ipai.run_sync('undated')")
         stopped = supabase.last_run("undated")
         assert (stopped["position"], stopped["odoo_clock"] is None) == (4, False)
-        erp.heal()
+        erp.clear_faults()
         supabase.rows("call ipai.run_sync('undated')")
         run = supabase.last_run("undated")
         assert (run["state"], run["resumes"], run["mode"], run["fetched"]) == ("succeeded", stopped["run"], "full", 6)
@@ -284,8 +284,8 @@ def test_calls_that_are_cut_again_and_again_come_to_an_end(supabase: Supabase, e
     # Whatever is written from now on is newer.
     shell.wait_until(lambda: datetime.now(UTC) - stopped["odoo_clock"] > timedelta(seconds=2), "a newer second", seconds=5)
     for _ in range(10):
-        erp.heal()
-        erp.on("search_read", well, times=4)
+        erp.clear_faults()
+        erp.on("search_read", respond_normally, times=4)
         erp.on("search_read", recorded("fault_access_error_read_portal"))
         try:
             supabase.rows(CALL)
@@ -310,7 +310,7 @@ def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Su
     stopped = stop_after_two_pages(supabase, erp)
     assert (stopped["mode"], stopped["position"], stopped["updated"]) == ("incremental", 4, 4)
     supabase.run()
-    run = supabase.resumption()
+    run = supabase.resumed_run()
     assert (run["mode"], run["resumes"], run["bound"], run["fetched"]) == ("incremental", stopped["run"], stopped["bound"], 6)
     assert {row["name"] for row in supabase.mirror("name")} == {"renamed"}
 

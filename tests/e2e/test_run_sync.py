@@ -14,9 +14,9 @@ import pytest
 
 from harness import shell
 from harness.odoo import Odoo
-from support.comparison import MODEL, assert_equal, differing, ids, odoo_rows, sql
-from support.faulty import FaultyOdoo, closing, metric, recorded, silent, status, well
-from support.sessions import PROMPT, error_of, running, until_it_answers
+from support.comparison import MODEL, assert_equal, differences, ids, odoo_rows, sql
+from support.faulty import FaultyOdoo, close_connection, metric, never_respond, recorded, respond_normally, status
+from support.sessions import PROMPT_SECONDS, running_statement, statement_error, wait_for_recovery
 from support.supabase import ROWS, Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
@@ -137,13 +137,13 @@ def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
 def test_a_low_id_edited_while_a_run_reads_high_ones_arrives_with_the_next_run(registered: Supabase, erp: Odoo) -> None:
     edited = ids(erp, "active", 2)
     assert max(edited) < PAGE
-    with running(registered, registered.connect(), CALL) as call:
+    with running_statement(registered, registered.connect(), CALL) as call:
         until_position(registered, 3 * PAGE)
         erp.rpc(MODEL, "write", edited, {"name": "edited meanwhile"})
         assert registered.last_run()["state"] == "running"
         call.result(timeout=60)
     # It had been read already.
-    assert [theirs[:2] for theirs, _ in differing(registered, erp)] == [(number, "edited meanwhile") for number in edited]
+    assert [theirs[:2] for theirs, _ in differences(registered, erp)] == [(number, "edited meanwhile") for number in edited]
     run = incremental(registered)
     assert run["updated"] == len(edited)
     assert_equal(registered, erp)
@@ -182,7 +182,7 @@ def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Su
 
     edited = delete_brand("Brand to be deleted")
     assert incremental(mirrored)["updated"] == 0
-    assert [theirs[0] for theirs, _ in differing(mirrored, erp)] == edited
+    assert [theirs[0] for theirs, _ in differences(mirrored, erp)] == edited
     run = mirrored.run("'sample_metrics', 'full'")
     assert (run["mode"], run["updated"]) == ("full", 4)
     assert_equal(mirrored, erp)
@@ -203,7 +203,7 @@ def test_reconcile_finds_what_equal_counts_hide(mirrored: Supabase, erp: Odoo) -
            values ('Imported', 'IMPORTED', 1, 'count', true, false, 1, 1, '2024-05-05', '2024-05-05')""",
     )
     assert incremental(mirrored)["inserted"] == 0
-    assert len(differing(mirrored, erp)) == 2
+    assert len(differences(mirrored, erp)) == 2
     run = mirrored.run("'sample_metrics', mode => 'reconcile'")
     assert (run["mode"], run["inserted"], run["deleted"]) == ("reconcile", 1, 1)
     assert_equal(mirrored, erp)
@@ -318,7 +318,7 @@ def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Su
     assert_equal(mirrored, erp)
     mirrored.rows("call ipai.run_sync('sample_metrics', max_delete_ratio => 1)")
     assert mirrored.last_run()["deleted"] == len(few)
-    assert [theirs[0] for theirs, _ in differing(mirrored, erp)] == few
+    assert [theirs[0] for theirs, _ in differences(mirrored, erp)] == few
     # From now on it is his mirror.
     erp.rpc(MODEL, "unlink", edited)
     assert mirrored.run()["deleted"] == len(edited)
@@ -329,16 +329,16 @@ def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Su
 
 def test_a_first_load_killed_in_the_middle_goes_on_and_ends_equal(registered: Supabase, erp: Odoo) -> None:
     connection = registered.connect()
-    with running(registered, connection, CALL) as call:
+    with running_statement(registered, connection, CALL) as call:
         until_position(registered, 5 * PAGE)
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    until_it_answers(registered)
+    wait_for_recovery(registered)
     killed = registered.last_run()
     assert (killed["state"], killed["finished_at"], killed["cursor_after"]) == ("dead", None, None)
     assert len(registered.mirror("odoo_id")) == killed["fetched"] < ROWS
     registered.run()
-    run = registered.resumption()
+    run = registered.resumed_run()
     assert (run["state"], run["resumes"]) == ("succeeded", killed["run"])
     assert run["fetched"] == run["odoo_count"] - killed["fetched"] < ROWS - 4 * PAGE
     assert_equal(registered, erp)
@@ -357,7 +357,7 @@ def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-def test_a_run_with_nothing_new_costs_two_small_requests(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_run_with_nothing_new_costs_one_page_and_three_counts(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.run()
     before = supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
     cases: list[tuple[str, int, list[Any]]] = [
@@ -371,7 +371,7 @@ def test_a_run_with_nothing_new_costs_two_small_requests(supabase: Supabase, scr
         scripted.requests.clear()
         run = supabase.run()
         assert (run["mode"], run["fetched"], run["unchanged"]) == ("incremental", fetched, fetched)
-        assert [request.method for request in scripted.requests] == ["search_read", "search_count"]
+        assert [request.method for request in scripted.requests] == ["search_read", *["search_count"] * 3]
         (request,) = scripted.received("search_read")
         assert request.domain == [["id", ">", 0], *asked]
     assert supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
@@ -409,7 +409,7 @@ def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOd
     scripted.records = [metric(number) for number in range(1, many + 2) if number % 10 and number not in gone]
     ids = [record["id"] for record in scripted.records]
     # The second window does not come at once.
-    scripted.on("search", well, times=1)
+    scripted.on("search", respond_normally, times=1)
     scripted.on("search", status(503), times=1)
     scripted.requests.clear()
     run = supabase.run("'sample_metrics', 'reconcile'")
@@ -419,15 +419,15 @@ def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOd
     # In order, the second again, and an empty one after the last.
     assert windows == [0, ids[49_999], ids[49_999], ids[99_999], ids[-1]]
     # An error of a window that was asked for ahead is the run's.
-    scripted.on("search", well, times=1)
-    scripted.on("search", closing)
+    scripted.on("search", respond_normally, times=1)
+    scripted.on("search", close_connection)
     with pytest.raises(psycopg.Error) as raised:
         supabase.rows("call ipai.run_sync('sample_metrics', 'reconcile')")
     assert raised.value.sqlstate == "08006"
-    scripted.heal()
+    scripted.clear_faults()
     supabase.run("'sample_metrics', 'reconcile'")
     # It goes on behind what that one had read.
-    assert supabase.resumption()["fetched"] == 0
+    assert supabase.resumed_run()["fetched"] == 0
 
 
 def test_incremental_reads_everything_where_nothing_was_read_before(supabase: Supabase, scripted: FaultyOdoo) -> None:
@@ -533,8 +533,8 @@ def test_the_refusal_says_what_to_do(supabase: Supabase, scripted: FaultyOdoo) -
 @pytest.mark.parametrize("arguments", ["", "null", "mode => 'full'"])
 def test_without_a_name_every_enabled_mirror_runs(supabase: Supabase, scripted: FaultyOdoo, arguments: str) -> None:
     supabase.register()
-    other = supabase.another_mirror("other")
-    disabled = supabase.another_mirror("disabled", enabled=False)
+    other = supabase.add_mirror("other")
+    disabled = supabase.add_mirror("disabled", enabled=False)
     supabase.rows(f"call ipai.run_sync({arguments})")
     assert [row["mirror"] for row in supabase.rows("select mirror from ipai.sync_runs order by run")] == ["other", "sample_metrics"]
     assert supabase.row(f"select count(*) from {other}")["count"] == len(supabase.mirror()) == 5
@@ -558,8 +558,8 @@ def test_where_all_mirrors_are_disabled_nothing_runs(supabase: Supabase, scripte
 
 def test_one_mirror_that_fails_does_not_stop_the_others(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("aaa")
-    supabase.another_mirror("zzz")
+    supabase.add_mirror("aaa")
+    supabase.add_mirror("zzz")
     supabase.rows("update ipai.mirrors set model = 'ipai.not.installed' where name = 'aaa'")
     with pytest.raises(psycopg.errors.UndefinedObject) as raised:
         supabase.rows("call ipai.run_sync()")
@@ -575,13 +575,13 @@ def test_one_mirror_that_fails_does_not_stop_the_others(supabase: Supabase, scri
 
 def test_a_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("aaa")
-    scripted.on("search_read", silent)
+    supabase.add_mirror("aaa")
+    scripted.on("search_read", never_respond)
     connection = supabase.connect()
-    with running(supabase, connection, "call ipai.run_sync()") as call:
+    with running_statement(supabase, connection, "call ipai.run_sync()") as call:
         shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
-        assert error_of(call).sqlstate == "57014"
+        assert statement_error(call).sqlstate == "57014"
     assert [(run["mirror"], run["state"]) for run in supabase.rows("select * from ipai.sync_runs")] == [("aaa", "cancelled")]
 
 
@@ -590,37 +590,37 @@ def test_a_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) 
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_so_at_once(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
-    scripted.on("search_read", silent)
+    scripted.on("search_read", never_respond)
     connection = supabase.connect()
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
         asked = len(scripted.requests)
         for statement in (CALL, "call ipai.run_sync()", "select * from ipai.sync_sample_metrics()"):
             began = time.monotonic()
             with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
                 supabase.rows(statement)
-            assert time.monotonic() - began < PROMPT
+            assert time.monotonic() - began < PROMPT_SECONDS
             assert refused.value.sqlstate == "55P03"
         # Neither Odoo nor the log of runs was bothered.
         assert len(scripted.requests) == asked
         assert supabase.row("select count(*), min(state) as state from ipai.sync_runs") == {"count": 1, "state": "running"}
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
-        error_of(call)
-    scripted.heal()
+        statement_error(call)
+    scripted.clear_faults()
     assert supabase.run()["state"] == "succeeded"
 
 
 def test_runs_of_two_mirrors_do_not_wait_for_each_other(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("other")
-    scripted.on("search_read", silent, times=1)
+    supabase.add_mirror("other")
+    scripted.on("search_read", never_respond, times=1)
     connection = supabase.connect()
-    with running(supabase, connection, CALL) as call:
+    with running_statement(supabase, connection, CALL) as call:
         shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
         supabase.rows("call ipai.run_sync('other')")
         assert supabase.last_run("other")["state"] == "succeeded"
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
-        error_of(call)
+        statement_error(call)
 
 
 # Who may --------------------------------------------------------------------------------------------------------------------------------
@@ -686,7 +686,7 @@ def test_runs_of_long_ago_are_forgotten_but_for_those_that_count(supabase: Supab
     last = supabase.run("'sample_metrics', 'incremental'")["run"]
     assert [row["run"] for row in supabase.rows("select run from ipai.run_log order by run")] == [full, kept, last]
     # A shorter time, for this session; runs of other mirrors are left to their own.
-    supabase.another_mirror("other")
+    supabase.add_mirror("other")
     connection = supabase.connect()
     connection.execute("set ipai_sync.keep_runs_days = 1")
     connection.execute("call ipai.run_sync('other')")
@@ -715,11 +715,11 @@ def test_no_password_is_ever_in_the_log(supabase: Supabase) -> None:
             lambda exchange: exchange.send(200, {}, f"<html>{password}</html>".encode()),
             status(404, body=password.encode()),
         ):
-            server.on("search_read", well, times=1)
+            server.on("search_read", respond_normally, times=1)
             server.on(None, behaviour)
             with pytest.raises(psycopg.Error):
                 supabase.run()
-            server.heal()
+            server.clear_faults()
         supabase.run()
     log = supabase.rows("select l::text from ipai.run_log l")
     assert len(log) == 5

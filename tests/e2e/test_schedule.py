@@ -61,8 +61,8 @@ def minute(_supabase: Supabase, odoo: Odoo) -> Minute:
             supabase.server(slow.url, name="slow")
             supabase.register()
             supabase.run()
-            supabase.another_mirror("failing", server="failing")
-            supabase.another_mirror("once", server="slow")
+            supabase.add_mirror("failing", server="failing")
+            supabase.add_mirror("once", server="slow")
             # Six seconds, in which pg_cron sees that the job is gone.
             supabase.rows("update ipai.mirrors set page_size = 1 where name = 'once'")
             created = odoo.rpc(MODEL, "create", {"name": "Picked up by itself", "code": "CRON", "value": 1, "unit": "count"})
@@ -164,7 +164,7 @@ def test_a_schedule_is_kept_with_its_mirror(supabase: Supabase, erp: FaultyOdoo)
         with connection.transaction():
             connection.execute("select ipai.schedule_sync('sample_metrics', %s)", [schedule])
             assert connection.execute(KEPT).fetchall() == [{"mirror": "sample_metrics", "schedule": schedule, "now": True}]
-    supabase.another_mirror("other")
+    supabase.add_mirror("other")
     supabase.rows("select ipai.schedule_sync('other', '@weekly'), ipai.unschedule_sync('sample_metrics')")
     assert supabase.rows(KEPT) == [
         {"mirror": "other", "schedule": "@weekly", "now": False},
@@ -186,7 +186,7 @@ def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> N
     """After a restore: pg_cron's jobs are not in the dump."""
     supabase.register()
     for name in ("it''s", "unscheduled"):
-        supabase.another_mirror(name.replace("'", ""))
+        supabase.add_mirror(name.replace("'", ""))
     supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'its'")
     supabase.rows("select ipai.schedule_sync('sample_metrics', '7 3 * * *'), ipai.schedule_sync('it''s', '@daily')")
     jobs = supabase.rows(JOBS)
@@ -215,12 +215,12 @@ def test_schedules_belong_to_whoever_made_them(supabase: Supabase, erp: FaultyOd
 
 def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("a_first")
+    supabase.add_mirror("a_first")
     supabase.rows("select ipai.schedule_sync(name, '@daily') from ipai.mirrors")
     supabase.rows("select cron.unschedule(jobid) from cron.job")
     supabase.rows("update ipai.mirrors set schedule = 'never' where name = 'a_first'")
     first, second = supabase.rows("select * from ipai.restore_schedules()")
-    assert (first["mirror"], first["job"], "does not understand" in first["problem"]) == ("a_first", None, True)
+    assert (first["mirror"], first["job"], "rejects" in first["problem"]) == ("a_first", None, True)
     assert (second["mirror"], second["problem"]) == ("sample_metrics", None)
     assert second["job"]
 
@@ -240,7 +240,7 @@ def test_a_run_when_the_server_starts_is_never_due(supabase: Supabase, erp: Faul
 
 def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
-    supabase.another_mirror("other")
+    supabase.add_mirror("other")
     supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'other'")
     supabase.rows("select ipai.schedule_sync('sample_metrics', '* * * * *'), ipai.schedule_sync('it''s', '@hourly')")
     jobs = {row["jobname"]: row["command"] for row in supabase.rows(JOBS)}
@@ -294,8 +294,8 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
     assert error == (
         "22023",
-        f'pg_cron does not understand the schedule "{schedule}"',
-        "Five fields: minute hour day month weekday, in GMT. */15 * * * * is every 15 minutes.",
+        f'pg_cron rejects the schedule "{schedule}"',
+        "Use five fields (minute hour day month weekday) in GMT. For example, */15 * * * * runs every 15 minutes.",
     )
     assert supabase.rows(JOBS) == []
 
@@ -303,7 +303,7 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 feb *"])
 def test_a_schedule_that_never_comes_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
-    assert error[:2] == ("22023", f'the schedule "{schedule}" never comes')
+    assert error[:2] == ("22023", f'the schedule "{schedule}" has no run')
     assert supabase.rows(JOBS) == []
 
 
@@ -316,7 +316,7 @@ def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None
 @pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "expect_sync('nope', '* * * * *')", "sync_now('nope')"])
 def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.{call}")
-    assert error == ("42704", 'mirror "nope" does not exist', "There are: sample_metrics.")
+    assert error == ("42704", 'mirror "nope" does not exist', "Use the name of a mirror: sample_metrics.")
     assert supabase.rows(JOBS) == []
 
 
@@ -356,7 +356,7 @@ def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOd
 )
 def test_what_cannot_be_expected_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), f"select ipai.expect_sync('sample_metrics', '{schedule}')")
-    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is not understood, or never comes')
+    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is invalid or has no run')
     assert "*/15 * * * *" in hint
     assert supabase.rows("select from ipai.mirrors where schedule is not null") == []
 
@@ -410,7 +410,7 @@ def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: Fau
             assert refusal(connection, f"select ipai.{call}") == (
                 "42501",
                 "permission denied for pg_cron",
-                "On Supabase, do this as postgres. Elsewhere: grant usage on schema cron to service_role;",
+                "On Supabase, call this as postgres. Elsewhere: grant usage on schema cron to service_role;",
             )
     finally:
         supabase.rows(f"revoke execute on routine {signatures} from service_role")

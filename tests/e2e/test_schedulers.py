@@ -1,4 +1,4 @@
-"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/schedulers.md, as each scheduler runs them."""
+"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/how-to/schedulers.md, as each scheduler runs them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import yaml
 
 from harness import paths, postgres
 from harness.postgres import Installation
-from support.faulty import FaultyOdoo, metric, silent
+from support.faulty import FaultyOdoo, metric, never_respond
 from support.supabase import Supabase
 
-WORKFLOW = paths.PROJECT / ".github/workflows/sync-odoo.yml"
-PAGE = (paths.PROJECT / "docs/schedulers.md").read_text()
+WORKFLOW = paths.PROJECT / "examples/github-actions/sync-odoo.yml"
+PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
 
 ROLE = "odoo_sync"
 #: Each sign that has a meaning in an address.
@@ -43,7 +43,7 @@ def database(extension_pg: Installation) -> Iterator[Supabase]:
         postgres.migrate(cluster)
         supabase = Supabase(cluster)
         odoo_in_vault(supabase, "http://127.0.0.1:9")
-        (made,) = section("A login that can do nothing else")
+        (made,) = section("Create a login for the scheduler")
         cluster.psql(made, user="postgres")
         cluster.psql(f"alter role {ROLE} password '{PASSWORD}'")
         access = cluster.data / "pg_hba.conf"
@@ -151,7 +151,7 @@ def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
 
 
 def test_a_scheduler_that_stays_away_is_told(database: Supabase, odoo: FaultyOdoo) -> None:
-    (expect,) = section("When it stays away")
+    (expect,) = section("Detect missed runs")
     assert run_step(database, address(database)).returncode == 0
     database.cluster.psql(expect, user="postgres")
     assert database.rows("select kind from ipai.sync_alerts") == []
@@ -214,7 +214,7 @@ def test_the_step_fails_with_the_error_when_the_database_is_not_reached(database
 def test_the_step_shows_nothing_of_an_address_that_psql_cannot_read(database: Supabase, secret: str | None) -> None:
     done = run_step(database, secret)
     assert done.returncode == 1
-    assert done.stdout.startswith("::error::The secret DATABASE_URL is missing, or is not of the form ")
+    assert done.stdout.startswith("::error::The secret DATABASE_URL is missing or not of the form ")
     assert done.stdout.count("\n") == 1
     assert "hun" not in done.stdout and "ter2" not in done.stdout
 
@@ -228,17 +228,17 @@ def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase,
         if len(pages) == 1:
             exchange.send(200, {}, exchange.answer())
         else:
-            silent(exchange)
+            never_respond(exchange)
 
     odoo.on("search_read", second_page_never_comes)
     done = run_step(database, address(database), **{"25min": "2s"})
     assert done.returncode != 0
     assert "canceling statement due to statement timeout" in done.stdout
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2]
-    odoo.heal()
+    odoo.clear_faults()
     assert run_step(database, address(database)).returncode == 0
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
-    assert database.resumption()["inserted"] == 1
+    assert database.resumed_run()["inserted"] == 1
 
 
 # n8n ------------------------------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.definitions import ScriptedOdoo, answering, create, everything, execute, refused, waiting
-from support.faulty import MODEL, UID, metric, recorded, silent
-from support.sessions import running
+from support.definitions import ScriptedOdoo, blocked_statement, catalog_snapshot, create_statement, execute, expect_error
+from support.faulty import MODEL, UID, metric, never_respond, recorded, returning
+from support.sessions import running_statement
 from support.supabase import Supabase
 
 
@@ -48,9 +48,9 @@ def fresh(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[Supabase]:
 def test_a_name_goes_to_the_first_of_two(fresh: Supabase) -> None:
     first = fresh.connect()
     with first.transaction():
-        execute(first, create("metrics", "shared.one", more=", page_size => 7, lang => 'fr_FR'"))
-        second = create("metrics", "shared.two", more=", page_size => 9, lang => 'de_DE'")
-        with waiting(fresh, second, first) as call:
+        execute(first, create_statement("metrics", "shared.one", more=", page_size => 7, lang => 'fr_FR'"))
+        second = create_statement("metrics", "shared.two", more=", page_size => 9, lang => 'de_DE'")
+        with blocked_statement(fresh, second, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.DuplicateObject), error
@@ -65,8 +65,8 @@ def test_a_name_goes_to_the_first_of_two(fresh: Supabase) -> None:
 def test_a_name_that_is_given_back_goes_to_the_second(fresh: Supabase) -> None:
     first = fresh.connect()
     with first.transaction():
-        execute(first, create("metrics", "shared.one"))
-        with waiting(fresh, create("metrics", "shared.two", more=", page_size => 9"), first) as call:
+        execute(first, create_statement("metrics", "shared.one"))
+        with blocked_statement(fresh, create_statement("metrics", "shared.two", more=", page_size => 9"), first) as call:
             execute(first, "rollback")
             call.result(timeout=10)
     assert fresh.rows("select name, target_table::text, page_size from ipai.mirrors") == [
@@ -82,10 +82,10 @@ def test_a_table_goes_to_the_first_of_two(fresh: Supabase, constants: bool) -> N
         return f""", constants => '{{"tenant": "{tenant}"}}'""" if constants else ""
 
     first = fresh.connect()
-    second = create("second", "shared.metrics", fields="name,code", more=of("globex"))
+    second = create_statement("second", "shared.metrics", fields="name,code", more=of("globex"))
     with first.transaction():
-        execute(first, create("first", "shared.metrics", more=of("acme")))
-        with waiting(fresh, second, first) as call:
+        execute(first, create_statement("first", "shared.metrics", more=of("acme")))
+        with blocked_statement(fresh, second, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.Error), error
@@ -97,15 +97,15 @@ def test_a_table_goes_to_the_first_of_two(fresh: Supabase, constants: bool) -> N
     assert [column["name"] for column in columns] == ["tenant"] * constants + own
     if constants:
         # Now that the table is there, it is shared like any other.
-        fresh.rows(create("second", "shared.metrics", more=of("globex")))
+        fresh.rows(create_statement("second", "shared.metrics", more=of("globex")))
         assert names(fresh) == ["first", "second"]
 
 
 def test_the_first_mirrors_of_a_schema_are_made_one_after_the_other(fresh: Supabase) -> None:
     first = fresh.connect()
     with first.transaction():
-        execute(first, create("first", "shared.first"))
-        with waiting(fresh, create("second", "shared.second"), first) as call:
+        execute(first, create_statement("first", "shared.first"))
+        with blocked_statement(fresh, create_statement("second", "shared.second"), first) as call:
             execute(first, "commit")
             call.result(timeout=10)
     for name in ("first", "second"):
@@ -115,10 +115,10 @@ def test_the_first_mirrors_of_a_schema_are_made_one_after_the_other(fresh: Supab
 
 
 def test_nobody_waits_for_a_definition_that_waits_for_odoo(fresh: Supabase, erp: ScriptedOdoo) -> None:
-    erp.on("search_count", silent, times=1)
-    with running(fresh, fresh.connect(), create("slow", "shared.slow")) as slow:
+    erp.on("search_count", never_respond, times=1)
+    with running_statement(fresh, fresh.connect(), create_statement("slow", "shared.slow")) as slow:
         shell.wait_until(lambda: erp.received("search_count"), "the question", seconds=10, every=0.02)
-        fresh.rows(create("quick", "shared.quick"))
+        fresh.rows(create_statement("quick", "shared.quick"))
         assert names(fresh) == ["quick"] and not slow.done()
 
 
@@ -128,12 +128,12 @@ ACME, GLOBEX = """, constants => '{"tenant": "acme"}'""", """, constants => '{"t
 
 
 def test_a_table_that_another_session_begins_to_share_is_not_dropped(fresh: Supabase) -> None:
-    fresh.rows(create("acme", "shared.metrics", more=ACME))
+    fresh.rows(create_statement("acme", "shared.metrics", more=ACME))
     fresh.sync("acme")
     second = fresh.connect()
     with second.transaction():
-        execute(second, create("globex", "shared.metrics", more=GLOBEX))
-        with waiting(fresh, "select ipai.drop_mirror('acme', true)", second) as call:
+        execute(second, create_statement("globex", "shared.metrics", more=GLOBEX))
+        with blocked_statement(fresh, "select ipai.drop_mirror('acme', true)", second) as call:
             execute(second, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.ObjectInUse), error
@@ -145,11 +145,11 @@ def test_a_table_that_another_session_begins_to_share_is_not_dropped(fresh: Supa
 
 
 def test_a_table_that_another_session_drops_is_not_shared(fresh: Supabase) -> None:
-    fresh.rows(create("acme", "shared.metrics", more=ACME))
+    fresh.rows(create_statement("acme", "shared.metrics", more=ACME))
     first = fresh.connect()
     with first.transaction():
         execute(first, "select ipai.drop_mirror('acme', true)")
-        with waiting(fresh, create("globex", "shared.metrics", more=GLOBEX), first) as call:
+        with blocked_statement(fresh, create_statement("globex", "shared.metrics", more=GLOBEX), first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.Error) and error.sqlstate == "42P07" and error.diag.message_hint, error
@@ -158,11 +158,11 @@ def test_a_table_that_another_session_drops_is_not_shared(fresh: Supabase) -> No
 
 def test_a_mirror_that_is_dropped_before_a_sync_has_its_lock_stays_dropped(fresh: Supabase, erp: ScriptedOdoo) -> None:
     """Held up where it looks for the password: after it knows the mirror, and before it has the lock."""
-    fresh.rows(create("metrics", "shared.metrics"))
+    fresh.rows(create_statement("metrics", "shared.metrics"))
     keeper = fresh.connect(user="supabase_admin")
     with keeper.transaction():
         execute(keeper, "lock table vault.secrets in access exclusive mode")
-        with waiting(fresh, "select * from ipai.sync_mirror('metrics')", keeper) as call:
+        with blocked_statement(fresh, "select * from ipai.sync_mirror('metrics')", keeper) as call:
             fresh.rows("select ipai.drop_mirror('metrics')")
             execute(keeper, "commit")
             error = call.exception(timeout=10)
@@ -205,11 +205,11 @@ def test_a_column_whose_values_have_several_spellings_tells_no_mirrors_apart(
     supabase: Supabase, erp: ScriptedOdoo, citext: None, kind: str
 ) -> None:
     supabase.rows(f"create table public.metrics (tenant {kind}, odoo_id bigint, name text, unique (tenant, odoo_id))")
-    asked, before = len(erp.requests), everything(supabase)
-    found = refused(supabase, create("metrics", "public.metrics", fields="name", more=ACME + ", columns => '{}'"))
+    asked, before = len(erp.requests), catalog_snapshot(supabase)
+    found = expect_error(supabase, create_statement("metrics", "public.metrics", fields="name", more=ACME + ", columns => '{}'"))
     assert (found.sqlstate, found.message_hint is not None) == ("22023", True), found.message_primary
     assert "tenant" in (found.message_primary or "")
-    assert everything(supabase) == before and len(erp.requests) == asked
+    assert catalog_snapshot(supabase) == before and len(erp.requests) == asked
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,12 @@ def test_two_spellings_of_one_constant_are_one(supabase: Supabase, erp: Scripted
     supabase.rows(f"create table public.metrics (tenant {kind}, odoo_id bigint, name text, unique (tenant, odoo_id))")
 
     def into(name: str, constant: str) -> str:
-        return create(name, "public.metrics", fields="name", more=f""", constants => '{{"tenant": {constant}}}', columns => '{{}}'""")
+        return create_statement(
+            name, "public.metrics", fields="name", more=f""", constants => '{{"tenant": {constant}}}', columns => '{{}}'"""
+        )
 
     supabase.rows(into("first", one))
-    found = refused(supabase, into("second", same))
+    found = expect_error(supabase, into("second", same))
     assert (found.sqlstate, found.message_primary) == ("22023", 'mirror "first" has the same constants')
     assert names(supabase) == ["first"]
     supabase.rows(into("second", other))
@@ -252,9 +254,9 @@ def test_a_new_tables_number_has_one_spelling(supabase: Supabase, erp: ScriptedO
     def of(year: str) -> str:
         return f""", constants => '{{"year": {year}}}'"""
 
-    supabase.rows(create("first", "public.metrics", more=of("2026")))
-    assert refused(supabase, create("second", "public.metrics", more=of('"02026"'))).sqlstate == "22023"
-    supabase.rows(create("second", "public.metrics", more=of('"2025"')))
+    supabase.rows(create_statement("first", "public.metrics", more=of("2026")))
+    assert expect_error(supabase, create_statement("second", "public.metrics", more=of('"02026"'))).sqlstate == "22023"
+    supabase.rows(create_statement("second", "public.metrics", more=of('"2025"')))
     assert supabase.rows("select constants from ipai.mirrors order by name") == [
         {"constants": {"year": "2026"}},
         {"constants": {"year": "2025"}},
@@ -265,10 +267,11 @@ def test_constants_are_the_same_columns_in_whichever_order_they_are_kept(supabas
     """jsonb has the shorter name first."""
     for year in (2024, 2025, 2026):
         more = f""", constants => '{{"year": {year}, "tenant": "acme", "is_test": false}}'"""
-        supabase.rows(create(f"of {year}", "public.metrics", more=more))
+        supabase.rows(create_statement(f"of {year}", "public.metrics", more=more))
         assert supabase.sync(f"of {year}")["inserted"] == 5
-    assert refused(
-        supabase, create("again", "public.metrics", more=""", constants => '{"tenant": "acme", "is_test": false, "year": 2025}'""")
+    assert expect_error(
+        supabase,
+        create_statement("again", "public.metrics", more=""", constants => '{"tenant": "acme", "is_test": false, "year": 2025}'"""),
     ).message_primary == ('mirror "of 2025" has the same constants')
     assert supabase.row("select count(*), count(distinct year) as years from public.metrics") == {"count": 15, "years": 3}
 
@@ -280,7 +283,7 @@ def tenants(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[tuple[ScriptedOdo
         supabase.server(other.url, name="other")
         for name, server, constants in (("acme", "odoo", ACME), ("globex", "other", GLOBEX)):
             supabase.rows(
-                create(
+                create_statement(
                     *(name, "public.metrics"),
                     fields="name,is_alert,write_date",
                     more=f"{constants}, server => '{server}', page_size => 2, alert_field => 'is_alert'",
@@ -366,7 +369,7 @@ def test_a_table_that_inherits_from_a_mirror_keeps_its_rows(supabase: Supabase, 
         supabase.server(other.url, name="other")
         for name, server in (("child", "other"), ("parent", "odoo")):
             more = f", columns => '{{}}', server => '{server}', alert_field => 'is_alert'"
-            supabase.rows(create(name, f"public.{name}", fields="name,is_alert,write_date", more=more))
+            supabase.rows(create_statement(name, f"public.{name}", fields="name,is_alert,write_date", more=more))
         supabase.sync("child")
         rows = "select odoo_id, name, xmin::text, ctid::text from only public.{} order by 1"
         child = supabase.rows(rows.format("child"))
@@ -398,11 +401,11 @@ def test_the_mirror_into_the_reference_table_has_its_name(supabase: Supabase, er
 
 
 def test_the_name_of_the_reference_mirror_is_for_no_other_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    before = everything(supabase)
+    before = catalog_snapshot(supabase)
     for arguments in ("'public.metrics', name => 'sample_metrics'", "'public.sample_metrics'", "'sample_metrics'"):
-        found = refused(supabase, f"select * from ipai.create_mirror('{MODEL}', {arguments}, fields => '{{name}}')")
+        found = expect_error(supabase, f"select * from ipai.create_mirror('{MODEL}', {arguments}, fields => '{{name}}')")
         assert found.sqlstate == "22023" and REFERENCE in (found.message_primary or "") and found.message_hint
-    assert everything(supabase) == before
+    assert catalog_snapshot(supabase) == before
 
 
 def test_the_reference_table_mirrored_by_another_name_is_said_to_be(supabase: Supabase, erp: ScriptedOdoo) -> None:
@@ -416,7 +419,7 @@ def test_the_reference_table_mirrored_by_another_name_is_said_to_be(supabase: Su
         "select * from ipai.refresh_mirror('sample_metrics')",
         "select ipai.schedule_sync('sample_metrics', '0 3 * * *')",
     ):
-        found = refused(supabase, statement)
+        found = expect_error(supabase, statement)
         assert (statement, found.sqlstate) == (statement, "42710")
         assert "it's m" in (found.message_primary or "")
         assert "select ipai.drop_mirror('it''s m');" in (found.message_hint or "")
@@ -429,30 +432,30 @@ def test_the_reference_table_mirrored_by_another_name_is_said_to_be(supabase: Su
 
 @pytest.mark.parametrize("target", ["x" * 64, f"public.{'x' * 64}", f"{'x' * 64}.metrics", f'public."{"ä" * 32}"'])
 def test_a_name_that_postgres_would_cut_is_refused(supabase: Supabase, erp: ScriptedOdoo, target: str) -> None:
-    before = everything(supabase)
+    before = catalog_snapshot(supabase)
     for more in ("", ", columns => '{}'"):
-        found = refused(supabase, create("metrics", target, more=more))
+        found = expect_error(supabase, create_statement("metrics", target, more=more))
         assert found.sqlstate == "22023" and "63" in (found.message_hint or "")
-        assert everything(supabase) == before
+        assert catalog_snapshot(supabase) == before
 
 
 def test_the_longest_name_is_one(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    supabase.rows(create("metrics", f"public.{'x' * 63}"))
+    supabase.rows(create_statement("metrics", f"public.{'x' * 63}"))
     assert supabase.sync("metrics")["inserted"] == 5
     assert supabase.row(f"select count(*) from public.{'x' * 63}") == {"count": 5}
 
 
 def test_a_text_of_a_limited_length_is_no_column_of_a_mirror(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create table public.metrics (odoo_id bigint unique, name varchar(5), notes varchar)")
-    before = everything(supabase)
-    found = refused(supabase, create("metrics", "public.metrics", fields="name", more=", columns => '{}'"))
+    before = catalog_snapshot(supabase)
+    found = expect_error(supabase, create_statement("metrics", "public.metrics", fields="name", more=", columns => '{}'"))
     assert found.sqlstate == "22023" and "character varying(5)" in (found.message_primary or "")
     assert "without a length" in (found.message_hint or "")
-    assert everything(supabase) == before
-    supabase.rows(create("metrics", "public.metrics", fields="notes", more=", columns => '{}'"))
+    assert catalog_snapshot(supabase) == before
+    supabase.rows(create_statement("metrics", "public.metrics", fields="notes", more=", columns => '{}'"))
     assert supabase.sync("metrics")["inserted"] == 5
     # Nor by the way of a field that is added.
-    assert refused(supabase, "select * from ipai.refresh_mirror('metrics', '{name}')").sqlstate == "22023"
+    assert expect_error(supabase, "select * from ipai.refresh_mirror('metrics', '{name}')").sqlstate == "22023"
 
 
 def test_the_only_server_need_not_be_named(supabase: Supabase, erp: ScriptedOdoo) -> None:
@@ -460,7 +463,7 @@ def test_the_only_server_need_not_be_named(supabase: Supabase, erp: ScriptedOdoo
     fields = supabase.rows("select * from ipai.odoo_fields(model => 'res.partner')")
     assert {"name", "email", "category_id"} <= {row["field"] for row in fields}
     assert [request.model for request in erp.received("fields_get")] == ["res.partner"]
-    assert refused(supabase, "select * from ipai.odoo_fields()").sqlstate == "22023"
+    assert expect_error(supabase, "select * from ipai.odoo_fields()").sqlstate == "22023"
 
 
 # JSON -----------------------------------------------------------------------------------------------------------------------------------
@@ -471,13 +474,13 @@ UNREADABLE = {"1e400": "1e400", "200 lists": "[" * 200 + "]" * 200}
 
 @pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_json_that_cannot_be_read_is_refused(supabase: Supabase, erp: ScriptedOdoo, value: str) -> None:
-    supabase.rows(create("metrics", "public.metrics"))
-    before, asked = everything(supabase), len(erp.requests)
+    supabase.rows(create_statement("metrics", "public.metrics"))
+    before, asked = catalog_snapshot(supabase), len(erp.requests)
     connection = supabase.connect()
     for statement in (
-        create("more", "public.more", more=""", domain => '[["value", "=", {}]]'"""),
-        create("more", "public.more", more=""", columns => '{{"name": {}}}'"""),
-        create("more", "public.more", more=""", constants => '{{"tenant": {}}}'"""),
+        create_statement("more", "public.more", more=""", domain => '[["value", "=", {}]]'"""),
+        create_statement("more", "public.more", more=""", columns => '{{"name": {}}}'"""),
+        create_statement("more", "public.more", more=""", constants => '{{"tenant": {}}}'"""),
         """select ipai.alter_mirror('metrics', domain => '[["value", "=", {}]]')""",
         "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', args => '[{}]')",
         """select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', kwargs => '{{"value": {}}}')""",
@@ -490,12 +493,12 @@ def test_json_that_cannot_be_read_is_refused(supabase: Supabase, erp: ScriptedOd
         assert (statement, diag.sqlstate, diag.severity) == (statement, "22023", "ERROR"), diag.message_primary
         assert diag.message_hint
         assert execute(connection, "select 1 as one") == [{"one": 1}]
-    assert everything(supabase) == before
+    assert catalog_snapshot(supabase) == before
     assert len(erp.requests) == asked
 
 
 def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    erp.on("action", answering(True))
+    erp.on("action", returning(True))
     deep = "[" * 60 + "]" * 60
     supabase.rows(f"""select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', '[1e300, {deep}]')""")
     (request,) = erp.received("action")
@@ -506,8 +509,8 @@ def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -
 def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     with first.transaction():
-        execute(first, create("metrics", "ipai.one", more=", page_size => 7"))
-        with waiting(supabase, create("metrics", "public.two", more=", page_size => 9"), first) as call:
+        execute(first, create_statement("metrics", "ipai.one", more=", page_size => 7"))
+        with blocked_statement(supabase, create_statement("metrics", "public.two", more=", page_size => 9"), first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.DuplicateObject), error
@@ -519,7 +522,7 @@ def test_the_reference_mirror_is_registered_once(supabase: Supabase, erp: Script
     register = "select ipai.alter_mirror('sample_metrics', 'odoo')"
     with first.transaction():
         execute(first, register)
-        with waiting(supabase, register, first) as call:
+        with blocked_statement(supabase, register, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate == "42710"), error
@@ -529,9 +532,9 @@ def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase, erp: Scri
     second = supabase.connect()
     execute(second, "begin isolation level repeatable read")
     execute(second, "select 1 from ipai.mirrors")
-    supabase.rows(create("metrics", "ipai.one"))
+    supabase.rows(create_statement("metrics", "ipai.one"))
     with pytest.raises(psycopg.Error) as error:
-        execute(second, create("metrics", "ipai.two"))
+        execute(second, create_statement("metrics", "ipai.two"))
     assert error.value.sqlstate in ("42710", "40001"), error.value
 
 
@@ -539,7 +542,9 @@ def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp:
     supabase.rows("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
     try:
         supabase.rows("create table public.t (tenant text collate public.ci, odoo_id bigint, name text, unique (tenant, odoo_id))")
-        found = refused(supabase, create("m", "public.t", fields="name", more=", columns => '{}', constants => '{\"tenant\": \"acme\"}'"))
+        found = expect_error(
+            supabase, create_statement("m", "public.t", fields="name", more=", columns => '{}', constants => '{\"tenant\": \"acme\"}'")
+        )
         assert found.sqlstate == "22023"
     finally:
         supabase.rows("drop table public.t; drop collation public.ci")
@@ -548,7 +553,7 @@ def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp:
 def test_the_trigger_function_of_a_fresh_schema_is_for_nobody(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create schema shared")
     try:
-        supabase.rows(create("metrics", "shared.metrics"))
+        supabase.rows(create_statement("metrics", "shared.metrics"))
         may = "select has_function_privilege('anon', 'shared.keep_updated_at()', 'execute') as anon"
         assert supabase.row(may) == {"anon": False}
     finally:

@@ -24,7 +24,7 @@ from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
 from support.proxy import Proxy
 from support.reliability import Section
-from support.sessions import until_it_answers
+from support.sessions import wait_for_recovery
 from support.supabase import Supabase
 
 SECTION = Section("A random life")
@@ -206,7 +206,7 @@ class Life:
         try:
             self.supabase.rows(f"select {function}(%s)", pid)
         except psycopg.OperationalError:
-            until_it_answers(self.supabase)
+            wait_for_recovery(self.supabase)
 
     def kill(self) -> None:
         if pid := self._pid:
@@ -214,7 +214,7 @@ class Life:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 return
-            until_it_answers(self.supabase)
+            wait_for_recovery(self.supabase)
 
     # What must hold
 
@@ -223,7 +223,7 @@ class Life:
         try:
             ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         except psycopg.OperationalError:
-            until_it_answers(self.supabase)
+            wait_for_recovery(self.supabase)
             ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         rows = {tuple(row.values()) for row in ours}
         if rows <= self._history:
@@ -295,8 +295,8 @@ def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureReq
             life.live(operations)
         finally:
             life.close()
-            print(f"operations {dict(life.done)}\nruns {dict(life.ended)}\nconnections {proxy.fates}")
-        trial.ends("the mirror holds only what was in Odoo; at rest, one run makes it equal")
+            print(f"operations {dict(life.done)}\nruns {dict(life.ended)}\nconnections {proxy.outcomes}")
+        trial.record_outcome("the mirror holds only what was in Odoo; at rest, one run makes it equal")
     assert sum(life.done.values()) == operations
     assert life.ended["well"] and len(life.ended) > 1
 

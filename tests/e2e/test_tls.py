@@ -116,12 +116,12 @@ def test_a_certificate(supabase: Supabase, named: tuple[str, Case]) -> None:
         with SECTION.trial(f"a certificate {name}") as trial:
             if case.detail is None:
                 assert supabase.row(SYNC)["delta"] == 0
-                trial.ends("the run completes")
+                trial.record_outcome("the run completes")
                 return
             with pytest.raises(psycopg.Error) as raised:
                 supabase.row(SYNC)
             diag = raised.value.diag
-            trial.ends(f"{raised.value.sqlstate}: {diag.message_primary} ({str(diag.message_detail).split(':')[0]})")
+            trial.record_outcome(f"{raised.value.sqlstate}: {diag.message_primary} ({str(diag.message_detail).split(':')[0]})")
         assert raised.value.sqlstate == "08001"
         assert case.detail in str(diag.message_detail), diag.message_detail
         assert "ca_cert" in str(diag.message_hint)

@@ -1,23 +1,18 @@
-"""An upgraded extension is the same as a new one: every object, its columns, comments and privileges."""
+"""An upgraded extension equals a new one: every object, its columns, comments and privileges."""
 
 from __future__ import annotations
 
 import difflib
-import shutil
-import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness import extension, paths, postgres
 from harness.postgres import Cluster, Installation
+from support import earlier
 
-VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-
-SCRIPTS = paths.PROJECT / "tests/released"
-
-#: The versions that have been released, by the scripts that installed them. Users get those of upgrades only.
-RELEASED = sorted(path.stem.removeprefix("ipai_sync--") for path in SCRIPTS.glob("ipai_sync--*.sql"))
+VERSION = extension.version()
 
 #: All that the extension has put into the catalogs, one line each, without oids. Members first; then what hangs on them.
 CATALOG = """
@@ -71,10 +66,10 @@ CATALOG = """
 
 @pytest.fixture(scope="module")
 def cluster(extension_pg: Installation) -> Iterator[Cluster]:
+    """A cluster in which the earlier versions can be installed too."""
     installation = extension_pg.relocated("upgrade", under=paths.run_dir())
     extension.copy(extension_pg, installation)
-    for script in SCRIPTS.glob("*.sql"):
-        shutil.copy(script, installation.extension_dir)
+    earlier.install(installation)
     with postgres.supabase_cluster(installation) as cluster:
         yield cluster
 
@@ -90,23 +85,35 @@ def catalog(cluster: Cluster, *statements: str) -> list[str]:
         cluster.psql("drop database probe")
 
 
-def test_this_version_can_be_reached_from_every_released_one() -> None:
-    assert RELEASED and VERSION not in RELEASED
-    for version in RELEASED:
-        assert (paths.PROJECT / f"sql/ipai_sync--{version}--{VERSION}.sql").is_file(), version
+def difference(fresh: list[str], upgraded: list[str]) -> list[str]:
+    return list(difflib.unified_diff(fresh, upgraded, "new", "upgraded", lineterm="", n=0))
 
 
-@pytest.mark.parametrize("version", RELEASED)
+@pytest.mark.parametrize("version", [earlier.OLDEST, earlier.EARLIER])
 def test_an_upgraded_extension_equals_a_new_one(cluster: Cluster, version: str) -> None:
     fresh = catalog(cluster, "create extension ipai_sync")
     assert f"version {VERSION}" in fresh
     assert len(fresh) > 200
+    before = catalog(cluster, f"create extension ipai_sync version '{version}'")
+    # Of each kind something differs before.
+    kinds = {line[1:].split()[0] for line in difference(fresh, before)[2:] if not line.startswith("@@")}
+    assert kinds >= {"member", "column", "relation", "function", "version"}
     upgraded = catalog(cluster, f"create extension ipai_sync version '{version}'", "alter extension ipai_sync update")
-    assert list(difflib.unified_diff(fresh, upgraded, "new", "upgraded", lineterm="", n=0)) == []
+    assert difference(fresh, upgraded) == []
 
 
-@pytest.mark.parametrize("version", RELEASED)
-def test_an_upgrade_keeps_mirrors_cursors_and_runs(cluster: Cluster, version: str) -> None:
+def test_running_the_idempotent_files_again_changes_nothing(cluster: Cluster) -> None:
+    """Every update runs them, whether they have changed or not."""
+    fresh = catalog(cluster, "create extension ipai_sync")
+    script = cluster.installation.extension_dir / f"ipai_sync--{VERSION}--{VERSION}.again.sql"
+    script.write_text("\n".join(path.read_text() for path in extension.objects()))
+    again = catalog(cluster, "create extension ipai_sync", f"alter extension ipai_sync update to '{VERSION}.again'")
+    changed = [line for line in difference(fresh, again)[2:] if not line.startswith("@@")]
+    assert changed == [f"-version {VERSION}", f"+version {VERSION}.again"]
+
+
+@pytest.mark.parametrize("version", [earlier.OLDEST, earlier.EARLIER])
+def test_an_upgrade_keeps_mirrors_cursors_runs_and_logins(cluster: Cluster, version: str) -> None:
     cluster.psql("create database probe template template0")
     try:
         cluster.psql(
@@ -115,16 +122,70 @@ def test_an_upgrade_keeps_mirrors_cursors_and_runs(cluster: Cluster, version: st
             insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, cursor, shape)
             values ('m', 's', 'x', 'public', 't', '[]', 100, 0.5, '2026-01-06', 'x');
             insert into ipai.run_log (mirror, mode, state, finished_at, complete, fetched) values ('m', 'full', 'succeeded', now(), true, 7);
+            insert into ipai.odoo_logins (url, dbname, login, uid) values ('https://erp.example.com', 'odoo', 'admin', 2);
             alter extension ipai_sync update;
             """,
             dbname="probe",
         )
         kept = cluster.psql(
-            """select m.name, m.cursor::date, m.constants, m.has_write_date, m.drift, r.run, r.fetched
-               from ipai.mirrors m join ipai.run_log r on r.mirror = m.name""",
+            """select m.name, m.cursor::date, m.constants, m.has_write_date, m.settled_id, r.run, r.fetched, l.uid
+               from ipai.mirrors m join ipai.run_log r on r.mirror = m.name cross join ipai.odoo_logins l""",
             dbname="probe",
         )
-        assert kept == "m|2026-01-06|{}|t|[]|1|7"
+        assert kept == "m|2026-01-06|{}|t||1|7|2"
         assert cluster.psql("select mirror, state, failures from ipai.sync_status", dbname="probe") == "m|ok|0"
     finally:
         cluster.psql("drop database probe")
+
+
+def test_an_upgrade_keeps_grants_and_views_of_the_user(cluster: Cluster) -> None:
+    cluster.psql("create database probe template template0")
+    cluster.psql("create role reader")
+    try:
+        cluster.psql(f"create extension ipai_sync version '{earlier.EARLIER}'", dbname="probe")
+        cluster.psql(
+            "grant select on ipai.sync_status to reader; grant execute on function ipai.notify_alerts() to reader",
+            dbname="probe",
+            user="postgres",
+        )
+        cluster.psql("create view public.late as select mirror from ipai.sync_status where late", dbname="probe")
+        cluster.psql("alter extension ipai_sync update", dbname="probe")
+        kept = cluster.psql(
+            """select has_table_privilege('reader', 'ipai.sync_status', 'select'),
+                      has_function_privilege('reader', 'ipai.notify_alerts()', 'execute'), count(*) from public.late""",
+            dbname="probe",
+        )
+        assert kept == "t|t|0"
+    finally:
+        cluster.psql("drop database probe")
+        cluster.psql("drop role reader")
+
+
+def test_an_update_runs_the_steps_in_their_order_and_the_idempotent_files_once() -> None:
+    updates = extension.updates(earlier.steps())
+    assert set(updates) == {earlier.OLDEST, earlier.EARLIER}
+    found = [updates[earlier.OLDEST].index(step) for step in ("odoo_logins add column", "mirrors add column", "notify_alerts() returns")]
+    assert found == sorted(found)
+    assert "odoo_logins add column" not in updates[earlier.EARLIER]
+    for text in updates.values():
+        assert text.count("create or replace function ipai.notify_alerts()") == 1
+        assert "create table" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["0.0.1--0.0.2"], f"no update leads from version 0.0.2 to {VERSION}"),
+        ([f"0.0.1--{VERSION}", "0.0.1--0.0.2"], "two updates start from version 0.0.1"),
+        (["0.0.1--0.0.2", "0.0.2--0.0.1"], f"to {VERSION}"),
+    ],
+)
+def test_steps_that_do_not_lead_to_this_version_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        (tmp_path / f"{name}.sql").write_text("select 1;\n")
+    with pytest.raises(ValueError, match=message):
+        extension.updates(tmp_path)
+
+
+def test_every_step_of_the_project_leads_to_this_version() -> None:
+    extension.updates()

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from harness import postgres, shell
 from harness.postgres import Installation
-from support.definitions import ScriptedOdoo, create, execute
+from support.definitions import ScriptedOdoo, create_statement, execute
 from support.faulty import RECORDED, UID, Request, metric
 from support.sessions import Connection
 from support.supabase import Supabase
@@ -208,7 +208,7 @@ def test_a_database_without_vault(plain: Connection, erp: ScriptedOdoo) -> None:
     assert problem(plain, SET, "odoo", PASSWORD) == Problem(
         "42704",
         "Supabase Vault is not installed in this database",
-        "create extension supabase_vault; or keep the password in a user mapping of your own: alter user mapping for current_user server ... options (set password '...').",
+        "create extension supabase_vault; or keep the password in your own user mapping: alter user mapping for current_user server ... options (set password '...').",
     )
     assert erp.requests == []
 
@@ -273,7 +273,7 @@ def test_set_odoo_password_is_about_ones_own_mapping_before_that_of_public(conne
 def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) -> None:
     session = connected.connect()
     secrets = connected.rows("select * from vault.secrets")
-    empty = Problem("22023", "the secret must not be empty", "It is the password or an API key of the Odoo user.")
+    empty = Problem("22023", "the secret must not be empty", "Pass the password or an API key of the Odoo user.")
     for secret in (None, ""):
         assert problem(session, SET, "odoo", secret) == empty
     connected.cluster.psql(
@@ -282,7 +282,7 @@ def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) 
     try:
         for server in ("elsewhere", "others"):
             assert problem(session, SET, server, PASSWORD) == Problem(
-                "42704", f'Odoo server "{server}" does not exist', "select srvname from pg_foreign_server shows the servers."
+                "42704", f'Odoo server "{server}" does not exist', "To list the servers: select srvname from pg_foreign_server;"
             )
     finally:
         connected.cluster.psql("drop foreign data wrapper other cascade")
@@ -291,14 +291,14 @@ def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) 
     assert (without.sqlstate, without.message) == ("42704", 'there is no user mapping for server "odoo"')
     connected.rows("create user mapping for postgres server odoo options (user 'admin', password 'plain')")
     in_clear = problem(session, SET, "odoo", PASSWORD)
-    assert (in_clear.sqlstate, in_clear.message) == ("22023", 'the user mapping for server "odoo" does not say which secret it uses')
+    assert (in_clear.sqlstate, in_clear.message) == ("22023", 'the user mapping for server "odoo" has no option password_secret')
     assert connected.rows("select * from vault.secrets") == secrets
     # What the hints say leads to one that works.
-    execute(session, in_clear.hint.removesuffix(" and this call again."))
+    execute(session, in_clear.hint.removesuffix(" Then repeat this call."))
     assert connected.row(SET, "odoo", PASSWORD) == {"name": "odoo_odoo"}
     execute(session, CALLS[0])
     execute(session, "drop user mapping for postgres server odoo")
-    execute(session, without.hint.removesuffix(" and this call again.").replace("'...'", "'admin'"))
+    execute(session, without.hint.removesuffix(" Then repeat this call.").replace("'...'", "'admin'"))
     execute(session, CALLS[0])
 
 
@@ -319,7 +319,7 @@ def test_who_may_call_it_and_not_read_vault_sets_nothing(connected: Supabase) ->
         session = connected.connect("setter")
         execute(session, "create user mapping for current_user server odoo options (user 'admin', password_secret 'odoo_password')")
         assert problem(session, SET, "odoo", ANOTHER) == Problem(
-            "42501", "permission denied for Supabase Vault", "On Supabase, do this as postgres."
+            "42501", "permission denied for Supabase Vault", "On Supabase, call this as postgres."
         )
         session.close()
     finally:
@@ -365,7 +365,7 @@ def use(supabase: Supabase, erp: ScriptedOdoo) -> None:
     execute(session, "alter user mapping for postgres server odoo options (set password_secret 'odoo_password')")
     # One that is refused.
     assert problem(session, SET, "elsewhere", PASSWORD).sqlstate == "42704"
-    execute(session, create("another", "ipai.another"))
+    execute(session, create_statement("another", "ipai.another"))
     execute(session, "call ipai.run_sync()")
     execute(session, "select * from ipai.doctor()")
     assert written_in(str(told), PASSWORD, ANOTHER) == []

@@ -1,4 +1,4 @@
-"""scripts/install, on a copy of PostgreSQL 15 of its own, and docs/install-supabase.md, block by block."""
+"""Tests scripts/install on its own copy of PostgreSQL 15, and docs/how-to/install-supabase.md."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness import paths, postgres, shell, supabase
+from harness import extension, paths, postgres, shell, supabase
 from harness.postgres import Cluster, Installation
 from support.faulty import FaultyOdoo, metric
 
 SCRIPT = paths.PROJECT / "scripts/install"
-PAGE = paths.PROJECT / "docs/install-supabase.md"
+PAGE = paths.PROJECT / "docs/how-to/install-supabase.md"
 VERSION = tomllib.loads((paths.PROJECT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 EXTENSION_FILES = {
     "ipai_sync.control",
     f"ipai_sync--{VERSION}.sql",
-    *(path.name for path in (paths.PROJECT / "sql").glob("ipai_sync--*.sql")),
+    *(f"ipai_sync--{start}--{VERSION}.sql" for start in extension.updates()),
 }
 
 
@@ -33,7 +33,7 @@ def install(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def files(root: Path) -> dict[Path, tuple[int, int, int]]:
-    """Every file below the folder, with what tells whether it is still the same one."""
+    """Returns every file below the folder with values that change if the file is replaced."""
     found = {}
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -49,15 +49,15 @@ def expected(pg: Installation) -> set[Path]:
 @dataclass(frozen=True)
 class Installed:
     pg: Installation
-    #: All of the Postgres before.
+    #: All files of the Postgres before the installation.
     before: dict[Path, tuple[int, int, int]]
     after: dict[Path, tuple[int, int, int]]
-    done: subprocess.CompletedProcess[str]
+    result: subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
 def installed() -> Installed:
-    """After a first run of the script."""
+    """Runs the script once."""
     root = paths.run_dir()
     pg = Installation.default().relocated("pg", under=root)
     before = files(root)
@@ -66,49 +66,49 @@ def installed() -> Installed:
     return Installed(pg, before, files(root), done)
 
 
-# What it does ---------------------------------------------------------------------------------------------------------------------------
+# Installation -----------------------------------------------------------------------------------
 
 
-def test_it_writes_its_files_and_touches_no_other(installed: Installed) -> None:
+def test_install_writes_only_its_own_files(installed: Installed) -> None:
     assert {path for path, state in installed.after.items() if installed.before.get(path) != state} == expected(installed.pg)
     assert not installed.before.keys() - installed.after.keys()
     for path in expected(installed.pg):
         assert path.stat().st_mode & 0o777 == (0o755 if path.suffix == ".so" else 0o644)
 
 
-def test_it_says_what_it_does(installed: Installed) -> None:
-    told = installed.done.stdout
-    assert f"{installed.pg.full_version}, {installed.pg.pg_config}" in told
-    assert {Path(line.strip()) for line in told.splitlines() if line.startswith("    /")} == expected(installed.pg)
-    assert re.search(r"^The library needs glibc 2\.\d\d or later, and of libraries libgcc_s\.so\.1, libc\.so\.6, ", told, re.MULTILINE)
-    assert "create extension ipai_sync;" in told and "alter extension ipai_sync update;" in told
-    assert not installed.done.stderr
+def test_install_reports_files_requirements_and_next_steps(installed: Installed) -> None:
+    output = installed.result.stdout
+    assert f"{installed.pg.full_version}, {installed.pg.pg_config}" in output
+    assert {Path(line.strip()) for line in output.splitlines() if line.startswith("    /")} == expected(installed.pg)
+    assert re.search(
+        r"^The library requires glibc 2\.\d\d or later, and the libraries libgcc_s\.so\.1, libc\.so\.6, ", output, re.MULTILINE
+    )
+    assert "create extension ipai_sync;" in output and "alter extension ipai_sync update;" in output
+    assert not installed.result.stderr
 
 
-def test_it_builds_nothing_anew_for_a_copy(installed: Installed) -> None:
-    """What is built for the Postgres that it is a copy of is right for it; for any other it would be another build in the cache."""
+def test_copy_of_a_postgres_shares_the_build(installed: Installed) -> None:
+    """A copy uses the original's build; another build would have its own entry in the cache."""
     copied = Installation(installed.pg.pg_config)
     assert copied.same_build(Installation.default())
     homes = [path.name for path in paths.CACHE.glob("pgrx-15-*") if str(installed.pg.pg_config) in (path / "config.toml").read_text()]
     assert not homes
 
 
-def test_the_extension_can_be_created_there(installed: Installed) -> None:
+def test_installed_extension_can_be_created(installed: Installed) -> None:
     with Cluster(installed.pg) as cluster:
         cluster.psql("create extension ipai_sync")
         assert cluster.psql("select extversion from pg_extension where extname = 'ipai_sync'") == VERSION
         assert cluster.psql("select ipai.next_run('*/15 * * * *', '2026-01-05 08:01')") == "2026-01-05 08:15:00"
 
 
-def test_a_second_run_leaves_a_running_server_its_library_and_takes_the_old_version_away(installed: Installed) -> None:
+def test_second_run_keeps_the_loaded_library_and_removes_old_scripts(installed: Installed) -> None:
     pg = installed.pg
-    released = paths.PROJECT / "tests/released/ipai_sync--0.1.0.sql"
-    shutil.copy(released, pg.extension_dir)
+    stale = pg.extension_dir / "ipai_sync--0.0.1.sql"
+    stale.write_text("select 'of a version that is no longer installed';\n")
     library = (pg.pkglibdir / "ipai_sync.so").stat().st_ino
     with Cluster(pg) as cluster:
         cluster.psql("create extension ipai_sync")
-        cluster.psql("create database older")
-        cluster.psql("create extension ipai_sync version '0.1.0'", dbname="older")
         with psycopg.connect(cluster.dsn()) as session:
             call = "select ipai.next_run('* * * * *', '2026-01-05 08:01')::text"
             session.execute(call)
@@ -118,31 +118,30 @@ def test_a_second_run_leaves_a_running_server_its_library_and_takes_the_old_vers
             assert session.execute(call).fetchone() == ("2026-01-05 08:02:00",)
             mapped = Path(f"/proc/{session.info.backend_pid}/maps").read_text()
             assert re.search(r"/ipai_sync\.so \(deleted\)$", mapped, re.MULTILINE)
-        # New sessions have the new one; the old script is gone, and the way from it leads to this version.
+        # New sessions load the new library.
         assert cluster.psql("select ipai.next_run('* * * * *', '2026-01-05 08:01')") == "2026-01-05 08:02:00"
-        cluster.psql("alter extension ipai_sync update", dbname="older")
-        assert cluster.psql("select extversion from pg_extension where extname = 'ipai_sync'", dbname="older") == VERSION
+    assert not stale.exists()
     assert files(pg.pkglibdir).keys() | files(pg.extension_dir).keys() == {
         path for path in installed.after if path.parent in (pg.pkglibdir, pg.extension_dir) or pg.pkglibdir in path.parents
     }
 
 
-def test_a_package(installed: Installed, tmp_path: Path) -> None:
+def test_package_contains_library_and_extension_files(installed: Installed, tmp_path: Path) -> None:
     before = files(installed.pg.pkglibdir) | files(installed.pg.extension_dir)
     for _ in range(2):
         done = install(installed.pg.pg_config, "--to", tmp_path / "new/package")
         assert done.returncode == 0, done.stderr
         written = {path.relative_to(tmp_path / "new/package").as_posix() for path in files(tmp_path)}
         assert written == {"lib/ipai_sync.so", *(f"extension/{name}" for name in EXTENSION_FILES)}
-    assert "It is for PostgreSQL 15" in done.stdout
+    assert "For PostgreSQL 15: copy lib/*" in done.stdout
     assert files(installed.pg.pkglibdir) | files(installed.pg.extension_dir) == before
 
 
-# What it refuses ------------------------------------------------------------------------------------------------------------------------
+# Refusals ---------------------------------------------------------------------------------------
 
 
 def other_pg_config(**answers: str) -> Path:
-    """A pg_config that answers as Debian's, but for some."""
+    """Creates a pg_config that answers like Debian's, except for some values."""
     lines = shell.run([Installation.default().pg_config], capture=True).stdout.splitlines()
     values = {**dict(line.split(" = ", 1) for line in lines), **answers}
     program = paths.run_dir() / "pg_config"
@@ -152,14 +151,14 @@ def other_pg_config(**answers: str) -> Path:
 
 
 def refused(*arguments: str | Path) -> tuple[int, str]:
-    """Exit status and message; nothing was built before."""
+    """Runs the script, which must fail before the build; returns its exit status and message."""
     done = install(*arguments)
     assert "Building" not in done.stdout
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.strip()
 
 
-def test_help_names_the_exit_statuses() -> None:
+def test_help_lists_the_exit_statuses() -> None:
     done = shell.run([SCRIPT, "--help"], capture=True)
     for text in ("PG_CONFIG", "--to DIR", "--profile", "exit status:", "no permission"):
         assert text in done.stdout
@@ -168,57 +167,57 @@ def test_help_names_the_exit_statuses() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("/nowhere/pg_config", "/nowhere/pg_config: there is no such program. Give the program pg_config"),
-        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15 is a folder. Give the program pg_config"),
-        ("/etc/passwd", "/etc/passwd: there is no such program. Give the program pg_config"),
-        ("/bin/true", "/bin/true does not answer as pg_config does. Give the program pg_config"),
-        ("/bin/false", "/bin/false does not answer as pg_config does. Give the program pg_config"),
-        ("/usr/lib/postgresql/15/bin/psql", "/usr/lib/postgresql/15/bin/psql does not answer as pg_config does."),
+        ("/nowhere/pg_config", "/nowhere/pg_config does not exist or is not executable. Pass the path of the program pg_config"),
+        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15 is a folder. Pass the path of the program pg_config"),
+        ("/etc/passwd", "/etc/passwd does not exist or is not executable. Pass the path of the program pg_config"),
+        ("/bin/true", "/bin/true is not a pg_config program. Pass the path of the program pg_config"),
+        ("/bin/false", "/bin/false is not a pg_config program. Pass the path of the program pg_config"),
+        ("/usr/lib/postgresql/15/bin/psql", "/usr/lib/postgresql/15/bin/psql is not a pg_config program."),
     ],
 )
-def test_what_is_no_pg_config_is_refused(argument: str, message: str) -> None:
-    status, told = refused(argument)
+def test_invalid_pg_config_is_refused(argument: str, message: str) -> None:
+    status, refusal = refused(argument)
     assert status == 2
-    assert told.startswith(message)
+    assert refusal.startswith(message)
 
 
-def test_no_argument_and_an_unknown_one_are_refused() -> None:
+def test_missing_and_unknown_arguments_are_refused() -> None:
     assert shell.run([SCRIPT], check=False, capture=True).returncode == 2
-    status, told = refused(Installation.default().pg_config, "--form", "x")
-    assert status == 2 and told.startswith("usage: scripts/install ")
+    status, message = refused(Installation.default().pg_config, "--form", "x")
+    assert status == 2 and message.startswith("usage: scripts/install ")
 
 
-def test_a_version_that_is_not_supported_is_refused() -> None:
+def test_unsupported_version_is_refused() -> None:
     assert refused(other_pg_config(VERSION="PostgreSQL 14.9")) == (
         2,
         "PostgreSQL 14.9 is not supported: ipai_sync can be built for PostgreSQL 15, 16, 17, 18.",
     )
 
 
-def test_missing_headers_are_named_with_their_package() -> None:
-    status, told = refused(other_pg_config(**{"INCLUDEDIR-SERVER": "/nowhere/server"}), "--to", paths.run_dir())
+def test_missing_headers_are_reported_with_their_package() -> None:
+    status, message = refused(other_pg_config(**{"INCLUDEDIR-SERVER": "/nowhere/server"}), "--to", paths.run_dir())
     assert status == 3
-    assert told == (
+    assert message == (
         "The build needs the server's headers (/nowhere/server/postgres.h). On Debian:\n    sudo apt install postgresql-server-dev-15"
     )
 
 
-def test_a_missing_folder_of_the_server_is_named() -> None:
-    status, told = refused(other_pg_config(PKGLIBDIR="/nowhere/lib"))
+def test_missing_extension_folder_is_reported() -> None:
+    status, message = refused(other_pg_config(PKGLIBDIR="/nowhere/lib"))
     assert status == 2
-    assert "says that extensions belong into /nowhere/lib, which is not there" in told
+    assert "names /nowhere/lib as a folder for extensions, but it does not exist" in message
 
 
-def test_a_package_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_package_in_an_impossible_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    status, told = refused(Installation.default().pg_config, "--to", tmp_path / "file")
+    status, message = refused(Installation.default().pg_config, "--to", tmp_path / "file")
     assert status == 2
-    assert told == f"{tmp_path}/file/lib cannot be made: Not a directory."
+    assert message == f"Cannot create {tmp_path}/file/lib: Not a directory."
 
 
 @pytest.fixture
 def another_user() -> Iterator[Path]:
-    """The script's project, for a user who may read it only."""
+    """Creates a copy of the scripts for a user who may only read it."""
     root = paths.run_dir()
     shutil.copytree(paths.PROJECT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(paths.PROJECT / "Cargo.toml", root)
@@ -229,7 +228,7 @@ def another_user() -> Iterator[Path]:
 
 
 def as_another_user(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    # Without the bootstrap: that user has no Rust.
+    # Without the bootstrap, because that user has no Rust.
     return shell.run(
         ["/usr/bin/python3", "-m", "harness.install", *arguments],
         user=shell.SERVICE_USER,
@@ -240,7 +239,7 @@ def as_another_user(root: Path, *arguments: str | Path) -> subprocess.CompletedP
     )
 
 
-def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, installed: Installed, tmp_path: Path) -> None:
+def test_missing_permission_prints_the_commands_that_need_root(another_user: Path, installed: Installed, tmp_path: Path) -> None:
     pg = Installation.default().relocated("readonly", under=paths.run_dir())
     for folder in (pg.pkglibdir, pg.extension_dir):
         folder.chmod(0o555)
@@ -249,8 +248,8 @@ def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, ins
         folder.chmod(0o755)
     assert done.returncode == 4
     first, *commands = done.stderr.strip().splitlines()
-    assert first == f"No permission to write into {pg.pkglibdir}. Nothing needs root but the copying:"
-    # The commands that it names, without sudo: here nothing needs it any more.
+    assert first == f"No permission to write into {pg.pkglibdir}. Only copying the files needs root:"
+    # Run the printed commands without sudo, because the folders are writable now.
     words = [shlex.split(command) for command in commands]
     assert words[0] == ["scripts/install", str(pg.pg_config), "--to", "package"]
     assert install(pg.pg_config, "--to", tmp_path / "package").returncode == 0
@@ -262,30 +261,31 @@ def test_without_permission_it_tells_how_to_do_with_less(another_user: Path, ins
         cluster.psql("create extension ipai_sync")
 
 
-def test_the_readme_says_the_same(another_user: Path) -> None:
+def test_readme_lists_the_same_commands(another_user: Path) -> None:
     debian = Installation.default().pg_config
-    told = as_another_user(another_user, debian).stderr
-    (block,) = re.findall(r"^## Installing\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    message = as_another_user(another_user, debian).stderr
+    (block,) = re.findall(r"^## Install\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     packages, *commands = [line.partition("#")[0].strip().removeprefix("./") for line in block.splitlines()]
-    assert commands == [line.strip() for line in told.splitlines()[1:]]
-    # All that the script itself would ask for.
+    assert commands == [line.strip() for line in message.splitlines()[1:]]
+    # The packages that the script reports as missing.
     _, missing = refused(other_pg_config(**{"INCLUDEDIR-SERVER": "/nowhere/server"}), "--to", paths.run_dir())
     assert set(missing.splitlines()[-1].split()) <= set(packages.split())
 
 
-def test_a_package_without_permission_is_refused(another_user: Path) -> None:
+def test_package_without_permission_is_refused(another_user: Path) -> None:
     done = as_another_user(another_user, Installation.default().pg_config, "--to", another_user / "package")
-    assert (done.returncode, done.stderr.strip()) == (4, f"No permission to make {another_user}/package/lib.")
+    assert (done.returncode, done.stderr.strip()) == (4, f"No permission to create {another_user}/package/lib.")
 
 
-# The page -------------------------------------------------------------------------------------------------------------------------------
+# The page ---------------------------------------------------------------------------------------
 
-#: What needs a container engine, changes this machine's packages, or builds for another Postgres.
+#: Commands that need a container engine, change this machine's packages, or build for another
+#: Postgres.
 NOT_RUN = ("docker ", "sudo apt install ", "sudo /usr/share/postgresql-common/pgdg/", "./scripts/install /usr/lib/postgresql/17/")
 
 
 class Reader:
-    """Does what the page says: its commands in a folder of their own, its SQL in a cluster of the Postgres that they install into."""
+    """Executes the page: commands in a folder, SQL in a cluster of the installed Postgres."""
 
     def __init__(self, odoo: FaultyOdoo) -> None:
         self.folder = paths.run_dir()
@@ -305,7 +305,7 @@ class Reader:
             case "ini":
                 pass
             case _:
-                raise AssertionError(f"a block in {language!r}, which nobody runs")
+                raise AssertionError(f"no test runs blocks of language {language!r}")
         return ""
 
     def _command(self, line: str) -> str:
@@ -318,10 +318,10 @@ class Reader:
             assert self.cluster
             supabase.push(self.cluster, seed=False)
             return ""
-        raise AssertionError(f"a command that nobody runs: {line}")
+        raise AssertionError(f"no test runs this command: {line}")
 
     def _dockerfile(self, text: str) -> None:
-        """The commands of the one RUN, where /usr/bin/postgres is a wrapper as the image's is."""
+        """Runs the commands of the RUN instruction, with a wrapper for /usr/bin/postgres."""
         wrapper = self.folder / "postgres"
         wrapper.write_text(f"#! /nix/store/bash/bin/bash -e\nexport NIX_PGLIBDIR='{self.pg.pkglibdir}'\nexec -a \"$0\" .postgres-wrapped\n")
         (copied,) = re.findall(r"^COPY (\S+) /tmp/package$", text, re.MULTILINE)
@@ -339,20 +339,23 @@ class Reader:
         self.users.append(user)
         text = text.replace("https://erp.example.com", self.odoo.url)
         if user == "service_role":
-            # As PostgREST does it: nobody logs in as service_role.
+            # As in PostgREST: service_role cannot log in.
             return self.cluster.psql(f"set role {user};\n{text}", user="authenticator")
         return self.cluster.psql(text, user=user)
 
 
 def blocks() -> Iterator[tuple[int, str, str, str | None]]:
-    """Line, language and text of each block, and the block without a language that follows it at once: what it prints."""
+    """Yields line, language and text of each block, and its output.
+
+    The output is a block without a language that follows immediately.
+    """
     page = PAGE.read_text()
     found = re.finditer(r"^```(\w+)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", page, re.MULTILINE | re.DOTALL)
     for match in found:
         yield page.count("\n", 0, match.start()) + 1, match[1], match[2], match[3]
 
 
-def test_the_page() -> None:
+def test_page_works_as_written() -> None:
     listed = "address_standardizer, hstore, pg_cron"
     more = paths.run_dir()
     settings = {"supautils.privileged_extensions": listed, "include_dir": more}
@@ -369,14 +372,14 @@ def test_the_page() -> None:
                 if shown is not None:
                     assert result == shown, f"{PAGE.name}:{line}"
                 printed[text] = result
-            checks(cluster, printed, listed, more)
+            check_promises(cluster, printed, listed, more)
             assert reader.users.count("postgres") == 5 and {"supabase_admin", "service_role"} < set(reader.users)
 
 
-def checks(cluster: Cluster, printed: dict[str, str], listed: str, more: Path) -> None:
-    """What the page promises, and does not show."""
+def check_promises(cluster: Cluster, printed: dict[str, str], listed: str, more: Path) -> None:
+    """Checks promises of the page whose output it does not show."""
     assert cluster.psql("select extversion, extowner::regrole from pg_extension where extname = 'ipai_sync'") == f"{VERSION}|supabase_admin"
-    # The server finds libraries where the Dockerfile has put ours.
+    # The server finds libraries where the Dockerfile has copied them.
     assert printed["-- as supabase_admin\nselect setting from pg_config where name = 'PKGLIBDIR';\n"] == str(cluster.installation.pkglibdir)
     assert "sample_metrics|ok|*/15 * * * *|" in "\n".join(printed.values())
     assert printed["-- as service_role\nselect fetched, unchanged, delta from ipai.sync_sample_metrics();\n"] == "2|2|0"
@@ -386,9 +389,9 @@ def checks(cluster: Cluster, printed: dict[str, str], listed: str, more: Path) -
         cluster.psql("set role anon; select count(*) from ipai.ipai_sample_metrics", user="authenticator")
     schemas = cluster.psql("select unnest(rolconfig) from pg_roles where rolname = 'authenticator'").splitlines()
     assert "pgrst.db_schemas=public, storage, graphql_public, ipai" in schemas
-    # No password but in Vault.
+    # The only copy of the password is in Vault.
     assert not cluster.psql("select * from pg_user_mappings where umoptions::text like '%the password%'")
-    # The line for supautils, in a file of its own, is what counts, and it is printed by the command with docker, too.
+    # The command with docker prints the same line for supautils, which works in a separate file.
     (asked,) = (text for text in printed if "current_setting('supautils" in text and text.startswith("-- as"))
     (statement,) = re.findall(r"^(select .*);$", asked, re.MULTILINE)
     (command,) = (text for text in printed if text.startswith("docker compose exec -T"))

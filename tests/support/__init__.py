@@ -1,1 +1,1 @@
-"""What the tests share: scripted servers, sessions, comparisons."""
+"""Shares scripted servers, database sessions and comparisons between the tests."""

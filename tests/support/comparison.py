@@ -1,4 +1,4 @@
-"""The mirror against Odoo's own table, compared row by row by SQL in both databases."""
+"""Compares the mirror with Odoo's own table row by row, with SQL in both databases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ MODEL = "ipai.sample.metric"
 
 COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
 
-#: Odoo's table as its API shows it: NULL numbers are 0, NULL booleans false, control characters are dropped.
+#: Odoo's table as its API returns it: NULL numbers are 0, NULL booleans are false, and control
+#: characters are removed.
 ODOO_ROWS = r"""
     select id as odoo_id, regexp_replace(name, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as name, code, date::text, brand_id, store_id,
            coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
@@ -27,20 +28,24 @@ def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
         return connection.execute(ODOO_ROWS).fetchall()
 
 
-def differing(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
-    """The rows that are not the same on both sides, Odoo's first; None where one is missing."""
-    theirs = {row[0]: row for row in odoo_rows(erp)}
-    ours = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
-    return [(theirs.get(key), ours.get(key)) for key in sorted(theirs.keys() | ours.keys()) if theirs.get(key) != ours.get(key)]
+def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
+    """Returns pairs of different rows, Odoo's first; None stands for a missing row."""
+    in_odoo = {row[0]: row for row in odoo_rows(erp)}
+    in_mirror = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
+    return [
+        (in_odoo.get(key), in_mirror.get(key))
+        for key in sorted(in_odoo.keys() | in_mirror.keys())
+        if in_odoo.get(key) != in_mirror.get(key)
+    ]
 
 
 def assert_equal(supabase: Supabase, erp: Odoo) -> None:
-    found = differing(supabase, erp)
+    found = differences(supabase, erp)
     assert not found, f"{len(found)} rows differ, Odoo's first: {found[:3]}"
 
 
 def sql(erp: Odoo, statement: str) -> None:
-    """Meddles with Odoo's own database."""
+    """Changes Odoo's database directly, bypassing Odoo."""
     erp.pg.psql(statement, dbname=erp.dbname)
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard's tests look at: its users, a played Realtime, and a company with a real Odoo."""
+"""Provides users, a simulated Realtime and a real Odoo for the dashboard's tests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from harness.postgrest import PostgREST
 
 STORES = 24
 DAYS = 365
-ANA, BEN, CARLA, NOBODY = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
+ANA, BEN, CARLA, NORA = "Ana, brand 7", "Ben, brand 8", "Carla, all brands", "Nora, no brand"
 
 
-class Realtime:
-    """Realtime, played for `page.route_web_socket`: no real server ran. What it tells only makes the page read again."""
+class FakeRealtime:
+    """Simulates Realtime for `page.route_web_socket`.
+
+    The content of its messages does not matter: the page reloads its data after each of them.
+    """
 
     def __init__(self) -> None:
         self._sockets: list[tuple[WebSocketRoute, str]] = []
@@ -31,13 +34,13 @@ class Realtime:
             socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
             if event == "phx_join":
                 self._sockets.append((socket, topic))
-                told = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
-                socket.send(json.dumps([join_ref, None, topic, "system", told]))
+                subscribed = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed to PostgreSQL", "channel": topic}
+                socket.send(json.dumps([join_ref, None, topic, "system", subscribed]))
 
         socket.on_message(answer)
 
     def change(self) -> None:
-        """Tells the page that a row has changed."""
+        """Notifies the page of a changed row."""
         socket, topic = self._sockets[-1]
         change: dict[str, Any] = {"type": "UPDATE", "schema": "ipai", "table": "ipai_sample_metrics", "columns": [], "errors": None}
         change |= {"record": {}, "old_record": {}, "commit_timestamp": "2026-01-06T08:00:00Z"}
@@ -48,7 +51,7 @@ class Realtime:
 
 
 class Company:
-    """Odoo, the mirror in step with it, and the page, as `scripts/demo --dashboard` has them."""
+    """Odoo, an up-to-date mirror and the page, as in `scripts/demo --dashboard`."""
 
     def __init__(self, odoo: Odoo, cluster: Cluster, api: PostgREST, site: Dashboard) -> None:
         self.odoo = odoo
@@ -57,7 +60,7 @@ class Company:
         self.site = site
 
     def sync(self) -> None:
-        """What pg_cron does every minute."""
+        """Runs the statement that pg_cron runs every minute."""
         self.cluster.psql("call ipai.run_sync('sample_metrics')", user="postgres")
 
     def user(self, beginning: str) -> str:

@@ -1,4 +1,4 @@
-"""What tests of defined mirrors need: an Odoo, scripted, whose fields come and go, and sessions that wait for one another."""
+"""Provides a scripted Odoo with changing fields, and sessions that block one another."""
 
 from __future__ import annotations
 
@@ -12,53 +12,44 @@ import psycopg
 import pytest
 
 from harness import shell
-from support.faulty import MODEL, RECORDED, Behaviour, FaultyOdoo, Record, Request
-from support.sessions import Connection, running
-from support.supabase import Supabase, fetched
+from support.faulty import MODEL, RECORDED, FaultyOdoo, Record, Request, result
+from support.sessions import Connection, running_statement
+from support.supabase import Supabase, fetch_rows
 
 Row = TypeVar("Row")
 
 
 class ScriptedOdoo(FaultyOdoo):
-    """One whose model `ipai.create_mirror` can mirror, and whose fields may be gone for a while."""
+    """A scripted Odoo for `ipai.create_mirror`, whose fields may be missing."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         super().__init__(records)
-        #: Fields that it does not have now.
-        self.gone: set[str] = set()
+        #: Fields that the model does not have at present.
+        self.missing_fields: set[str] = set()
 
     def answer(self, request: Request) -> bytes:
         if request.method == "get_available_models":
-            return _result([{"model": MODEL, "display_name": "Metric"}])
-        if request.method == "search_read" and self.gone & set(request.kwargs["fields"]):
+            return result([{"model": MODEL, "display_name": "Metric"}])
+        if request.method == "search_read" and self.missing_fields & set(request.kwargs["fields"]):
             return (RECORDED / "fault_unknown_field_in_fields.xml").read_bytes()
-        if request.method.startswith("search") and self.gone & {term[0] for term in request.domain}:
+        if request.method.startswith("search") and self.missing_fields & {term[0] for term in request.domain}:
             return (RECORDED / "fault_unknown_field_in_domain.xml").read_bytes()
         body = super().answer(request)
         if request.method != "fields_get":
             return body
         (fields,), _ = cast(tuple[tuple[dict[str, Any]], Any], xmlrpc.client.loads(body))
-        return _result({name: field for name, field in fields.items() if name not in self.gone})
+        return result({name: field for name, field in fields.items() if name not in self.missing_fields})
 
 
-def answering(value: Any) -> Behaviour:
-    """Answers with this value, whatever is asked."""
-    return lambda exchange: exchange.send(200, {}, _result(value))
-
-
-def _result(value: Any) -> bytes:
-    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
-
-
-def refused(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.errors.Diagnostic:
-    """The error that a statement ends with."""
+def expect_error(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.errors.Diagnostic:
+    """Runs a statement that must fail, and returns its error."""
     with pytest.raises(psycopg.Error) as error:
         supabase.rows(sql, *args, user=user)
     return error.value.diag
 
 
-def everything(supabase: Supabase) -> list[dict[str, Any]]:
-    """Relations, functions and mirrors: what a definition could leave behind."""
+def catalog_snapshot(supabase: Supabase) -> list[dict[str, Any]]:
+    """Returns all relations, columns, functions, mirrors and runs of the database."""
     return supabase.rows(
         """select 'relation' as kind, oid::regclass::text as name from pg_class where relnamespace::regnamespace::text !~ '^pg_(toast|catalog)'
            union all select 'column', attrelid::regclass || '.' || attname from pg_attribute
@@ -71,8 +62,8 @@ def everything(supabase: Supabase) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def waiting(supabase: Supabase, statement: str, holder: Connection) -> Iterator[Future[Any]]:
-    """The statement in a session of its own, once it waits for what the holder's transaction has locked."""
+def blocked_statement(supabase: Supabase, statement: str, holder: Connection) -> Iterator[Future[Any]]:
+    """Runs a statement in its own session, and yields once it waits for a lock of `holder`."""
     connection = supabase.connect()
     waits = "select %s = any (pg_blocking_pids(%s)) as waits"
 
@@ -80,17 +71,17 @@ def waiting(supabase: Supabase, statement: str, holder: Connection) -> Iterator[
         assert not call.done(), call.exception() or call.result()
         return bool(supabase.row(waits, holder.info.backend_pid, connection.info.backend_pid)["waits"])
 
-    with running(supabase, connection, statement) as call:
-        shell.wait_until(is_waiting, "one session waiting for the other", seconds=10, every=0.02)
+    with running_statement(supabase, connection, statement) as call:
+        shell.wait_until(is_waiting, "a session that waits for another", seconds=10, every=0.02)
         yield call
 
 
 def execute(connection: psycopg.Connection[Row], sql: str) -> list[Row]:
-    """The rows of a statement on this connection."""
+    """Runs a statement on this connection and returns its rows."""
     cursor = connection.execute(sql)
-    return fetched(cursor)
+    return fetch_rows(cursor)
 
 
-def create(name: str, target: str, *, fields: str = "name,write_date", more: str = "") -> str:
-    """The statement that makes a mirror of the metrics."""
+def create_statement(name: str, target: str, *, fields: str = "name,write_date", more: str = "") -> str:
+    """Returns the statement that creates a mirror of the metrics."""
     return f"select * from ipai.create_mirror('{MODEL}', '{target}', '{{{fields}}}', name => '{name}'{more})"

@@ -1,9 +1,11 @@
-"""A scripted Odoo on 127.0.0.1 for what a real one cannot be made to do: answer late, in part, wrongly, or not at all.
+"""Simulates an Odoo on 127.0.0.1 that can respond late, incompletely, wrongly or not at all.
 
-Left alone it answers as Odoo 19 does, over records in memory; its faults are the bodies recorded from the real one (tests/corpus).
+Without faults it responds like Odoo 19, from records in memory. Its fault responses are recorded
+from a real Odoo 19 (tests/corpus).
 
     with FaultyOdoo([metric(1), metric(2)]) as server:
-        server.on("search_read", status(503, retry_after=1), times=2)     # twice, and well from then on
+        # Two responses with status 503; further calls succeed.
+        server.on("search_read", status(503, retry_after=1), times=2)
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ Record = dict[str, Any]
 
 
 def metric(odoo_id: int, **changes: Any) -> Record:
-    """A record of the model, as `load=''` shows it."""
+    """Returns a record of the model as `read` with `load=''` returns it."""
     return {
         "id": odoo_id,
         "name": f"Metric {odoo_id}",
@@ -58,21 +60,21 @@ def metric(odoo_id: int, **changes: Any) -> Record:
     }
 
 
-# What is received and answered --------------------------------------------------------------------------------------------------------
+# Requests and responses -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Request:
-    """A call as it was received."""
+    """A received call."""
 
     path: str
-    #: `version` and `authenticate`; of execute_kw the model's method.
+    #: `version`, `authenticate`, or the model's method for execute_kw.
     method: str
     model: str = ""
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     dbname: str = ""
-    #: Login of authenticate, uid of execute_kw.
+    #: The login for authenticate, the uid for execute_kw.
     user: str | int = ""
     password: str = ""
 
@@ -92,7 +94,7 @@ class Request:
 
 
 class Exchange:
-    """One request, and the way to answer it."""
+    """A request and the means to respond to it."""
 
     def __init__(self, server: FaultyOdoo, handler: BaseHTTPRequestHandler, request: Request) -> None:
         self.server = server
@@ -100,78 +102,79 @@ class Exchange:
         self.request = request
 
     def send(self, code: int, headers: Mapping[str, object], body: bytes) -> None:
-        """Headers as Odoo sends them, with `headers` added or in place of them, and the body."""
+        """Sends a response with Odoo's usual headers, which `headers` extends or replaces."""
         self.handler.send_response(code)
         standard = {"Content-Type": "text/xml; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
         for name, value in {**standard, **headers}.items():
-            # None leaves a standard one out.
+            # None removes a usual header.
             if value is not None:
                 self.handler.send_header(name, str(value))
         self.handler.end_headers()
         self.handler.wfile.write(body)
 
     def answer(self) -> bytes:
-        """The body that Odoo would answer with."""
+        """Returns the body of Odoo's regular response."""
         return self.server.answer(self.request)
 
     def wait(self, seconds: float = float("inf")) -> bool:
-        """Waits. False as soon as the client is gone or the server ends."""
+        """Waits; returns False as soon as the client disconnects or the server stops."""
         if self.server.ending.is_set():
             return False
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             step = min(0.02, max(deadline - time.monotonic(), 0))
-            if self.server.ending.is_set() or _is_gone(self.handler.connection, step):
+            if self.server.ending.is_set() or _is_disconnected(self.handler.connection, step):
                 return False
         return True
 
 
-def _is_gone(connection: socket.socket, seconds: float) -> bool:
+def _is_disconnected(connection: socket.socket, seconds: float) -> bool:
     readable, _, _ = select.select([connection], [], [], seconds)
-    # More data would be a second request, which nobody sends here. (The method of the class: TLS knows no peeking.)
+    # More data would be a second request, which no client sends. The method of the class is called
+    # because TLS sockets do not support MSG_PEEK.
     return bool(readable) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""
 
 
-#: Answers one exchange in some way of its own.
+#: A function that handles one exchange.
 Behaviour = Callable[[Exchange], None]
 
 
-# Behaviours ---------------------------------------------------------------------------------------------------------------------------
+# Behaviours -------------------------------------------------------------------------------------
 
 
-def well(exchange: Exchange) -> None:
+def respond_normally(exchange: Exchange) -> None:
     exchange.send(200, {}, exchange.answer())
 
 
-def silent(exchange: Exchange) -> None:
-    """Takes the request and never answers."""
+def never_respond(exchange: Exchange) -> None:
+    """Reads the request and never responds."""
     exchange.wait()
 
 
 def delayed(seconds: float) -> Behaviour:
-    """Answers well, later."""
+    """Responds normally after a delay."""
 
     def behave(exchange: Exchange) -> None:
         if exchange.wait(seconds):
-            well(exchange)
+            respond_normally(exchange)
 
     return behave
 
 
-def held(gate: threading.Event) -> Behaviour:
-    """Answers well, once the gate is open."""
+def blocked_until(gate: threading.Event) -> Behaviour:
+    """Responds normally once the event is set."""
 
     def behave(exchange: Exchange) -> None:
         while not gate.is_set():
             if not exchange.wait(0.02):
                 return
-        well(exchange)
+        respond_normally(exchange)
 
     return behave
 
 
 def trickling(exchange: Exchange, pause: float = 0.02) -> None:
-    """Answers well, byte after byte, 50 in a second."""
+    """Sends a normal response byte by byte, 50 bytes a second."""
     body = exchange.answer()
     exchange.send(200, {"Content-Length": len(body)}, b"")
     for byte in body:
@@ -180,16 +183,19 @@ def trickling(exchange: Exchange, pause: float = 0.02) -> None:
             return
 
 
-def closing(exchange: Exchange) -> None:
-    """Takes the request and hangs up."""
+def close_connection(exchange: Exchange) -> None:
+    """Reads the request and closes the connection."""
 
 
-def closing_in_headers(exchange: Exchange) -> None:
+def close_within_headers(exchange: Exchange) -> None:
     exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Le")
 
 
-def cut(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
-    """Sends the first `keep(body)` bytes and hangs up; `announced`: under the Content-Length of the whole body, else of the part."""
+def truncated(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
+    """Sends the first `keep(body)` bytes and closes the connection.
+
+    announced: send the Content-Length of the whole body instead of that of the sent part
+    """
 
     def behave(exchange: Exchange) -> None:
         body = exchange.answer()
@@ -200,7 +206,10 @@ def cut(keep: Callable[[bytes], int], *, announced: bool = True) -> Behaviour:
 
 
 def raw(head: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [body]) -> Behaviour:
-    """Sends this in place of status line and headers, and then pieces made of the body, for as long as somebody reads them."""
+    """Sends `head` instead of status line and headers, and then pieces of the body.
+
+    It stops when the client disconnects.
+    """
 
     def behave(exchange: Exchange) -> None:
         exchange.handler.wfile.write(head)
@@ -213,7 +222,7 @@ def raw(head: bytes, body: Callable[[bytes], Iterable[bytes]] = lambda body: [bo
 
 
 def chunked(body: bytes, size: int = 100) -> Iterator[bytes]:
-    """The body as HTTP's chunks, the last one included."""
+    """Yields the body in HTTP's chunked encoding, including the last chunk."""
     for begin in range(0, len(body), size):
         part = body[begin : begin + size]
         yield b"%x\r\n%s\r\n" % (len(part), part)
@@ -221,21 +230,21 @@ def chunked(body: bytes, size: int = 100) -> Iterator[bytes]:
 
 
 def gzip_bomb(megabytes: int) -> Iterator[bytes]:
-    """Zeros, compressed to a thousandth."""
+    """Yields a gzip stream of zeros with a compression ratio of about 1000."""
     compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # After a full flush the same bytes may come again and again.
+    # After a full flush, the compressed bytes can be repeated.
     megabyte = compress.compress(bytes(1 << 20)) + compress.flush(zlib.Z_FULL_FLUSH)
     yield b"\x1f\x8b\x08" + bytes(6) + b"\xff"
     yield from (megabyte for _ in range(megabytes))
 
 
-def rewritten(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
-    """The right body, changed."""
+def modified_body(change: Callable[[bytes], bytes], **headers: object) -> Behaviour:
+    """Sends the regular body, changed."""
     return lambda exchange: exchange.send(200, headers, change(exchange.answer()))
 
 
-def revalued(change: Callable[[Any], Any]) -> Behaviour:
-    """The right value, changed: well-formed, and wrong."""
+def modified_value(change: Callable[[Any], Any]) -> Behaviour:
+    """Sends the regular result, changed: well-formed XML-RPC with wrong content."""
 
     def behave(exchange: Exchange) -> None:
         (value,), _ = xmlrpc.client.loads(exchange.answer())
@@ -245,7 +254,7 @@ def revalued(change: Callable[[Any], Any]) -> Behaviour:
 
 
 def status(code: int, *, retry_after: object = None, location: str | None = None, body: bytes = b"<html>proxy page</html>") -> Behaviour:
-    """A proxy's answer: HTML of this status."""
+    """Sends an HTML page with this status, as a proxy does."""
     headers: dict[str, object] = {"Content-Type": "text/html"}
     if retry_after is not None:
         headers["Retry-After"] = retry_after
@@ -254,13 +263,13 @@ def status(code: int, *, retry_after: object = None, location: str | None = None
     return lambda exchange: exchange.send(code, headers, body)
 
 
-def page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
-    """Something else than XML-RPC, with status 200."""
+def web_page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Behaviour:
+    """Sends a body that is not XML-RPC, with status 200."""
     return lambda exchange: exchange.send(200, {"Content-Type": content_type}, body)
 
 
 def recorded(name: str) -> Behaviour:
-    """A body recorded from Odoo 19."""
+    """Sends a body recorded from Odoo 19."""
     return lambda exchange: exchange.send(200, {}, _recording(name))
 
 
@@ -269,8 +278,8 @@ def fault(code: int, text: str) -> Behaviour:
     return lambda exchange: exchange.send(200, {}, body)
 
 
-def answering(value: Any) -> Behaviour:
-    """This result, whatever was asked."""
+def returning(value: Any) -> Behaviour:
+    """Sends this result for every call."""
     return lambda exchange: exchange.send(200, {}, result(value))
 
 
@@ -282,8 +291,8 @@ _WIRE_TYPES = {bool: "b", int: "i", float: "f"}
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 
 
-def exported(records: list[Record], names: list[str], uuid: str | None = None) -> str:
-    """A page as the addon writes it (docs/bulk-export.md)."""
+def encode_export(records: list[Record], names: list[str], uuid: str | None = None) -> str:
+    """Encodes a page like the addon (docs/reference/bulk-export-format.md)."""
     kinds = {name: _WIRE_TYPES.get(type(value), "s") for name, value in metric(1, brand_id=1, store_id=1, notes="").items()}
 
     def cell(name: str, value: Any) -> str:
@@ -297,14 +306,16 @@ def exported(records: list[Record], names: list[str], uuid: str | None = None) -
     return base64.b64encode(zlib.compress("\n".join(lines).encode(), 1)).decode()
 
 
-# The server ---------------------------------------------------------------------------------------------------------------------------
+# The server -------------------------------------------------------------------------------------
 
 
 class FaultyOdoo:
-    """The server, for as long as the `with` block lasts. `records` may be changed at any time.
+    """The simulated server, which runs within a `with` block.
 
-    tls: files of a certificate and its key; then it speaks https
-    addon: with the addon ipai_sync
+    `records` may be changed at any time.
+
+    tls: the files of a certificate and its key, for https
+    addon: simulate the addon ipai_sync
     """
 
     def __init__(
@@ -318,19 +329,19 @@ class FaultyOdoo:
         addon: bool = False,
     ) -> None:
         self.addon = addon
-        #: database.uuid, as the addon tells it.
+        #: database.uuid, which the addon reports.
         self.uuid = "5f0a2f5e-0000-11f1-8000-000000000001"
-        #: When its company 1 was made. None: the user may not see it; empty: there is none.
+        #: The create_date of company 1. None: access denied; empty: no company.
         self.company: str | None = "2026-01-01 08:00:00"
         self.records = list(records)
         self.dbname = dbname
         self.login = login
         self.password = password
-        #: What was received, in order.
+        #: The received requests, in order.
         self.requests: list[Request] = []
-        #: Takes connections, and neither reads nor says anything: so a TLS handshake never ends.
-        self.deaf = False
-        #: Connections that are open now.
+        #: Accepts connections but reads and sends nothing, so a TLS handshake never completes.
+        self.unresponsive = False
+        #: The number of open connections.
         self.connections = 0
         self.ending = threading.Event()
         self._rules: list[_Rule] = []
@@ -342,7 +353,7 @@ class FaultyOdoo:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
-            # The handshake is for each connection's own thread.
+            # Each connection's own thread performs the handshake.
             self._tcp.socket = context.wrap_socket(self._tcp.socket, server_side=True, do_handshake_on_connect=False)
             self.url = self.https_url
 
@@ -356,33 +367,41 @@ class FaultyOdoo:
         self._tcp.server_close()
 
     def on(self, method: str | None, behaviour: Behaviour, *, times: float = float("inf")) -> None:
-        """The next `times` calls of `method` (None: of any) are answered by `behaviour`. Earlier rules come first."""
+        """Lets `behaviour` handle the next `times` calls of `method` (None: any method).
+
+        Earlier rules take precedence.
+        """
         self._rules.append(_Rule(method, behaviour, times))
 
-    def settle(self, seconds: float) -> None:
-        """Returns once every client is gone, one included that hung up before it was even taken: its request would come later."""
+    def wait_until_disconnected(self, seconds: float) -> None:
+        """Returns once every client has disconnected.
+
+        This includes clients that disconnected before their connection was accepted. Otherwise
+        their requests would be received later.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as last:
-            # Connections are taken in order. This one is closed once it was taken, and has nothing to say.
+            # Connections are accepted in order. This one sends no request, and is closed once it
+            # has been accepted.
             last.shutdown(socket.SHUT_WR)
             with suppress(ConnectionResetError):
                 last.recv(1)
-        shell.wait_until(lambda: self.connections == 0, "connections to Odoo closed", seconds=seconds, every=0.002)
+        shell.wait_until(lambda: self.connections == 0, "connections to Odoo to close", seconds=seconds, every=0.002)
 
-    def heal(self) -> None:
-        """Answers well from now on."""
+    def clear_faults(self) -> None:
+        """Responds normally from now on."""
         self._rules.clear()
-        self.deaf = False
+        self.unresponsive = False
 
     def received(self, method: str) -> list[Request]:
         return [request for request in self.requests if request.method == method]
 
-    def called(self) -> list[str]:
-        """The methods that were called since the last time."""
+    def take_calls(self) -> list[str]:
+        """Returns the methods called since the last call of this function."""
         methods = [request.method for request in self.requests]
         self.requests.clear()
         return methods
 
-    # What Odoo answers
+    # Regular responses
 
     def answer(self, request: Request) -> bytes:
         if request.method == "version":
@@ -405,7 +424,7 @@ class FaultyOdoo:
         if request.model != MODEL:
             return _recording("fault_missing_model")
         if request.method == "fields_get":
-            # Other attributes than those asked for do not hurt.
+            # Additional attributes, which were not requested, do not matter.
             return _recording("fields_get")
         found = self._search(request)
         match request.method:
@@ -427,8 +446,8 @@ class FaultyOdoo:
         limits = {"limit": limit[0]} if limit else {}
         found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, **limits}))
         if request.method == "export":
-            # None are all, as the addon has it.
-            return result(exported(found, ["id", *(wanted or metric(1).keys() - {"id"})], self.uuid))
+            # As in the addon, an empty list selects all fields.
+            return result(encode_export(found, ["id", *(name for name in wanted or metric(1).keys() if name != "id")], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
         return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
 
@@ -442,7 +461,7 @@ class FaultyOdoo:
             found = [record for record in found if record["active"]]
 
         def holds(terms: Iterator[Any], record: Record) -> bool:
-            """The next term, or two of them after an operator."""
+            """Evaluates the next term, or an operator with its two operands."""
             term = next(terms)
             if term in ("|", "&"):
                 both = [holds(terms, record), holds(terms, record)]
@@ -452,7 +471,7 @@ class FaultyOdoo:
 
         def matches(record: Record) -> bool:
             terms = iter(request.domain)
-            # Side by side they must all hold.
+            # Terms in a list are combined with "and".
             results = []
             with suppress(StopIteration):
                 while True:
@@ -462,7 +481,7 @@ class FaultyOdoo:
         found = [record for record in found if matches(record)]
         return found[: request.kwargs.get("limit")]
 
-    # What the connections' threads use
+    # Called by the connections' threads
 
     def handle(self, exchange: Exchange) -> None:
         with self._lock:
@@ -470,7 +489,7 @@ class FaultyOdoo:
             rule = next((rule for rule in self._rules if rule.left > 0 and rule.method in (None, exchange.request.method)), None)
             if rule:
                 rule.left -= 1
-        (rule.behaviour if rule else well)(exchange)
+        (rule.behaviour if rule else respond_normally)(exchange)
 
     def count(self, change: int) -> None:
         with self._lock:
@@ -485,7 +504,7 @@ class _Rule:
 
 
 def result(value: Any) -> bytes:
-    """An answer with this value."""
+    """Encodes a response with this result."""
     return xmlrpc.client.dumps((value,), methodresponse=True).encode()
 
 
@@ -498,7 +517,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # Here, and not in the connection's own thread, which may begin late.
+        # Count in the accepting thread: the connection's own thread may start late.
         self.odoo.count(1)
         super().process_request(request, client_address)
 
@@ -509,7 +528,7 @@ class _Server(socketserver.ThreadingTCPServer):
             self.odoo.count(-1)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what the tests are about."""
+        """Ignores errors of clients that disconnect, which are intended."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -519,8 +538,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         odoo = self.server.odoo
-        while odoo.deaf and not odoo.ending.is_set():
-            # Not even what the client says is read: to see it go, ask the kernel.
+        while odoo.unresponsive and not odoo.ending.is_set():
+            # Nothing is read from the client, so the kernel must report whether it is still
+            # connected.
             state = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != _TCP_ESTABLISHED:
                 return
@@ -545,12 +565,12 @@ _TCP_ESTABLISHED = 1
 
 
 @contextmanager
-def unaccepting() -> Iterator[str]:
-    """The address of a host that drops what would open a connection, as behind a firewall."""
+def unreachable_address() -> Iterator[str]:
+    """Yields the address of a host that drops connection requests, like a firewall."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        # Once its queue is full, Linux drops what comes.
+        # Linux drops connection requests when the queue is full.
         waiting = [socket.socket() for _ in range(4)]
         try:
             for connection in waiting:

@@ -1,8 +1,10 @@
-"""Any mirror against Odoo's own database: every mirrored column of every row, read by SQL on both sides.
+"""Compares every mirrored column of every row with Odoo's own database, with SQL on both sides.
 
-What a column must hold follows from Odoo's own list of fields (ir_model_fields) and from how its API shows what it stores: NULL numbers are 0
-and NULL booleans false, times lose their microseconds, a translated or company-dependent value is one member of a jsonb column, and the ids of
-a many2many are rows of a table of their own. Nothing is skipped: a column of which this file does not know where Odoo keeps it is an error.
+The expected values follow from Odoo's list of fields (ir_model_fields) and from how its API
+converts stored values. NULL numbers become 0 and NULL booleans false. Times lose their
+microseconds. A translated or company-dependent value is a member of a jsonb column. The ids of a
+many2many are rows of a relation table. No column is skipped: an unsupported kind of field is an
+error.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from psycopg.rows import dict_row
 from harness.odoo import Odoo
 from support.supabase import Supabase
 
-#: Columns of a mirror beside those of its fields and its constants.
+#: Columns of a mirror in addition to those of its fields and constants.
 BOOKKEEPING = {"odoo_id", "inserted_at", "updated_at"}
 
-#: The type of the column for each of Odoo's types. (A float with digits is numeric.)
+#: The column type for each field type. (A float with digits is numeric.)
 COLUMN_TYPES = {
     **dict.fromkeys(("char", "text", "html", "selection", "reference"), "text"),
     "integer": "integer",
@@ -40,7 +42,7 @@ COLUMN_TYPES = {
     "binary": "bytea",
 }
 
-#: Tables that are not called like their models.
+#: Tables whose names do not follow from their models.
 _TABLES = {
     "ir.actions.act_url": "ir_act_url",
     "ir.actions.act_window": "ir_act_window",
@@ -53,14 +55,14 @@ _TABLES = {
 }
 
 _TEXTS = ("char", "text", "html", "selection", "reference")
-#: Odoo drops them from XML, where they cannot stand.
+#: Characters that XML does not allow; Odoo removes them from responses.
 _CONTROL = r"E'[\x01-\x08\x0b\x0c\x0e-\x1f]'"
 
 
 @dataclass(frozen=True)
 class Difference:
     odoo_id: int
-    #: None: the whole row is missing on one side.
+    #: None if the whole row is missing on one side.
     field: str | None
     odoo: Any
     mirror: Any
@@ -68,29 +70,32 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    #: Rows in Odoo that the mirror ought to have.
+    #: The number of Odoo's rows that the mirror should contain.
     rows: int
-    #: The fields whose values were compared, sorted.
+    #: The compared fields, sorted.
     fields: tuple[str, ...]
-    #: For each field, how many different values Odoo has: 1 proves little.
+    #: The number of distinct values in Odoo for each field; a field with one value proves little.
     variety: Mapping[str, int]
     differences: list[Difference]
 
 
 @dataclass(frozen=True)
 class _Field:
-    """A mirrored field: where Odoo keeps it, and how to bring both sides' values into one form."""
+    """A mirrored field: the SQL for Odoo's value, and the normalisation of both values."""
 
     name: str
     column: str
     type: str
     expression: str
-    theirs: Callable[[Any], Any]
-    ours: Callable[[Any], Any]
+    from_odoo: Callable[[Any], Any]
+    from_mirror: Callable[[Any], Any]
 
 
 def assert_mirrors(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true", at_least: int = 1) -> Comparison:
-    """The mirror has exactly the records of Odoo's table for which `where` holds, at least so many, with equal values and fitting types."""
+    """Asserts that the mirror equals the rows of Odoo's table for which `where` holds.
+
+    The column types must match too, and at least `at_least` rows must have been compared.
+    """
     found = compare(supabase, erp, mirror, where=where)
     assert not found.differences, f"{len(found.differences)} values differ, such as {found.differences[:5]}"
     assert found.rows >= at_least, f"only {found.rows} rows were compared"
@@ -98,55 +103,58 @@ def assert_mirrors(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "
 
 
 def compare(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true") -> Comparison:
-    """Compares all rows and columns; `where` is the mirror's domain as SQL over Odoo's table `r`."""
+    """Compares all rows and columns.
+
+    where: the mirror's domain, as SQL over Odoo's table `r`
+    """
     registered = supabase.row("select *, target_schema::text, target_table::text from ipai.mirrors where name = %s", mirror)
     with psycopg.connect(erp.pg.dsn(erp.dbname), row_factory=dict_row) as odoo:
         fields = _fields(odoo, erp, supabase, registered)
-        theirs = _theirs(odoo, registered["model"], fields, where)
+        odoo_rows = _odoo_rows(odoo, registered["model"], fields, where)
     _check_columns(supabase, registered, fields, erp)
-    ours = _ours(supabase, registered, fields)
+    mirror_rows = _mirror_rows(supabase, registered, fields)
     differences: list[Difference] = []
-    for odoo_id in sorted(theirs.keys() | ours.keys()):
-        mine, other = ours.get(odoo_id), theirs.get(odoo_id)
-        if mine is None or other is None:
-            differences.append(Difference(odoo_id, None, other, mine))
+    for odoo_id in sorted(odoo_rows.keys() | mirror_rows.keys()):
+        in_mirror, in_odoo = mirror_rows.get(odoo_id), odoo_rows.get(odoo_id)
+        if in_mirror is None or in_odoo is None:
+            differences.append(Difference(odoo_id, None, in_odoo, in_mirror))
             continue
-        pairs = zip(fields, other, mine, strict=True)
+        pairs = zip(fields, in_odoo, in_mirror, strict=True)
         differences += [Difference(odoo_id, field.name, left, right) for field, left, right in pairs if not _same(left, right)]
-    variety = {field.name: len({repr(row[i]) for row in theirs.values()}) for i, field in enumerate(fields)}
-    return Comparison(len(theirs), tuple(sorted(field.name for field in fields)), variety, differences)
+    variety = {field.name: len({repr(row[i]) for row in odoo_rows.values()}) for i, field in enumerate(fields)}
+    return Comparison(len(odoo_rows), tuple(sorted(field.name for field in fields)), variety, differences)
 
 
 def _same(left: Any, right: Any) -> bool:
-    # True is 1 in Python.
+    # In Python, True equals 1.
     return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-# The two sides ------------------------------------------------------------------------------------------------------------------------
+# Both sides -------------------------------------------------------------------------------------
 
 
-def _theirs(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
+def _odoo_rows(odoo: psycopg.Connection[dict[str, Any]], model: str, fields: list[_Field], where: str) -> dict[int, list[Any]]:
     columns = ", ".join(f"{field.expression} as c{i}" for i, field in enumerate(fields))
     statement = f"select r.id, {columns} from {_table(model)} r where {where}"
     rows = odoo.execute(statement).fetchall()
-    return {row["id"]: [field.theirs(row[f"c{i}"]) for i, field in enumerate(fields)] for row in rows}
+    return {row["id"]: [field.from_odoo(row[f"c{i}"]) for i, field in enumerate(fields)] for row in rows}
 
 
-def _ours(supabase: Supabase, registered: dict[str, Any], fields: list[_Field]) -> dict[int, list[Any]]:
+def _mirror_rows(supabase: Supabase, registered: dict[str, Any], fields: list[_Field]) -> dict[int, list[Any]]:
     constants: dict[str, Any] = registered["constants"]
-    statement = sql.SQL("select odoo_id, {columns} from {target} where odoo_id is not null{mine}").format(
+    statement = sql.SQL("select odoo_id, {columns} from {target} where odoo_id is not null{constants}").format(
         columns=sql.SQL(", ").join(sql.Identifier(field.column) for field in fields),
         target=sql.Identifier(registered["target_schema"], registered["target_table"]),
-        mine=sql.SQL("").join(sql.SQL(" and {}::text = {}").format(sql.Identifier(name), value) for name, value in constants.items()),
+        constants=sql.SQL("").join(sql.SQL(" and {}::text = {}").format(sql.Identifier(name), value) for name, value in constants.items()),
     )
     rows = supabase.rows(statement.as_string())
-    found = {row["odoo_id"]: [field.ours(row[field.column]) for field in fields] for row in rows}
-    assert len(found) == len(rows), "the mirror has a record twice"
+    found = {row["odoo_id"]: [field.from_mirror(row[field.column]) for field in fields] for row in rows}
+    assert len(found) == len(rows), "the mirror contains a record more than once"
     return found
 
 
 def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[_Field], erp: Odoo) -> None:
-    """Every column of the table is compared, and has the type that its field asks for."""
+    """Checks that every column of the table is compared and has the type for its field."""
     columns = {
         row["column"]: row["type"]
         for row in supabase.rows(
@@ -155,13 +163,14 @@ def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[
             *(registered["target_schema"], registered["target_table"]),
         )
     }
-    # Those of drifted fields keep what they have, and mirrors that share the table may have more.
+    # Columns of drifted fields keep their values, and other mirrors of the table may have more
+    # columns.
     sharing = supabase.rows(
         "select fields from ipai.mirrors where (target_schema, target_table) = (%s, %s)",
         *(registered["target_schema"], registered["target_table"]),
     )
     known = {entry["column"] for mirror in sharing for entry in mirror["fields"]} | set(registered["constants"]) | BOOKKEEPING
-    # A table of the user's own may have a primary key of its own.
+    # A user's own table may have its own primary key.
     assert columns.keys() - known <= {"id"}, f"columns that are not compared: {columns.keys() - known}"
     of_odoo = erp.rpc(registered["model"], "fields_get", [field.name for field in fields], attributes=["type", "digits"])
     expected = {}
@@ -171,11 +180,11 @@ def _check_columns(supabase: Supabase, registered: dict[str, Any], fields: list[
     assert {column: columns[column] for column in expected} == expected
 
 
-# Where Odoo keeps a field -------------------------------------------------------------------------------------------------------------
+# SQL for Odoo's values --------------------------------------------------------------------------
 
 
 def table_of(model: str) -> str:
-    """The table of a model, in Odoo's database."""
+    """Returns the table of a model in Odoo's database."""
     return _TABLES.get(model, model.replace(".", "_"))
 
 
@@ -205,7 +214,7 @@ def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supab
     for entry in registered["fields"]:
         if entry["field"] not in drifted:
             described = {**known[entry["field"]], "domain": str(domains[entry["field"]].get("domain"))}
-            assert described["store"], f"{entry['field']} is not stored: this file does not know how Odoo computes it"
+            assert described["store"], f"{entry['field']} is not stored, which this comparison does not support"
             fields.append(_field(odoo, described, entry["column"], registered["lang"] or "en_US", companies[0]))
     assert fields, "the mirror has no fields"
     return fields
@@ -229,69 +238,69 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
         }
         stored = f"(coalesce({stored} -> '{company}', {default}) #>> '{{}}')::{base.get(kind, 'text')}"
 
-    def made(expression: str, theirs: Callable[[Any], Any] = _as_is, ours: Callable[[Any], Any] = _as_is) -> _Field:
-        return _Field(name, column, kind, expression, theirs, ours)
+    def field_with(expression: str, from_odoo: Callable[[Any], Any] = _unchanged, from_mirror: Callable[[Any], Any] = _unchanged) -> _Field:
+        return _Field(name, column, kind, expression, from_odoo, from_mirror)
 
     if kind in _TEXTS:
-        return made(f"regexp_replace({stored}, {_CONTROL}, '', 'g')")
+        return field_with(f"regexp_replace({stored}, {_CONTROL}, '', 'g')")
     match kind:
         case "boolean":
-            return made(f"coalesce({stored}, false)")
-        # A many2one_reference is an integer field: unset is 0.
+            return field_with(f"coalesce({stored}, false)")
+        # A many2one_reference is stored as an integer; unset is 0.
         case "integer" | "many2one_reference":
-            return made(f"coalesce({stored}, 0)")
+            return field_with(f"coalesce({stored}, 0)")
         case "float" | "monetary":
-            # What Odoo computes with is a double, whatever it is stored as.
-            return made(f"coalesce({stored}, 0)::float8", _number, _number)
+            # Odoo computes with doubles, whatever the column's type.
+            return field_with(f"coalesce({stored}, 0)::float8", _number, _number)
         case "date" | "many2one":
-            return made(stored)
+            return field_with(stored)
         case "datetime":
-            return made(f"date_trunc('second', {stored}) at time zone 'UTC'")
+            return field_with(f"date_trunc('second', {stored}) at time zone 'UTC'")
         case "many2many":
-            relation, mine, other = field["relation_table"], field["column1"], field["column2"]
-            return made(
-                f"""array(select t.id from "{relation}" x join {_table(field["relation"])} t on t.id = x."{other}"
-                          where x."{mine}" = r.id order by 1)"""
+            relation, own_column, other_column = field["relation_table"], field["column1"], field["column2"]
+            return field_with(
+                f"""array(select t.id from "{relation}" x join {_table(field["relation"])} t on t.id = x."{other_column}"
+                          where x."{own_column}" = r.id order by 1)"""
             )
         case "one2many":
             inverse = odoo.execute(
                 "select ttype from ir_model_fields where model = %s and name = %s", [field["relation"], field["relation_field"]]
             ).fetchall()
-            assert [row["ttype"] for row in inverse] == ["many2one"], f"the inverse of {name} is no many2one"
-            return made(
+            assert [row["ttype"] for row in inverse] == ["many2one"], f"the inverse of {name} is not a many2one"
+            return field_with(
                 f"""array(select t.id from {_table(field["relation"])} t
-                          where t."{field["relation_field"]}" = r.id and {_shown(field)} order by 1)"""
+                          where t."{field["relation_field"]}" = r.id and {_child_condition(field)} order by 1)"""
             )
         case "binary":
             has_column = odoo.execute(
                 "select from pg_attribute where attrelid = to_regclass(%s) and attname = %s", [_table(field["model"]), name]
             ).fetchall()
             if has_column:
-                return made(stored, lambda value: value and _checksum(base64.b64decode(value)), _checksum)
-            # In a file, whose name and checksum are its SHA-1.
+                return field_with(stored, lambda value: value and _checksum(base64.b64decode(value)), _checksum)
+            # Stored as an attachment, whose checksum is the SHA-1 of its content.
             attachment = f"res_model = {_literal(field['model'])} and res_field = {_literal(name)} and res_id = r.id"
-            return made(f"(select checksum from ir_attachment where {attachment})", ours=_checksum)
+            return field_with(f"(select checksum from ir_attachment where {attachment})", from_mirror=_checksum)
         case "json":
-            return made(stored)
+            return field_with(stored)
         case "properties":
-            # The API shows them together with their definitions, which another table has.
-            return made(stored, lambda value: _values(value or {}), lambda value: _values(_of_definitions(value)))
+            # The API returns properties with their definitions, which are in another table.
+            return field_with(stored, lambda value: _set_values(value or {}), lambda value: _set_values(_property_values(value)))
         case "properties_definition":
-            return made(stored, lambda value: value or [], lambda value: value or [])
-    raise NotImplementedError(f"field {name}: this file does not know where Odoo keeps a {kind}")
+            return field_with(stored, lambda value: value or [], lambda value: value or [])
+    raise NotImplementedError(f"field {name}: this comparison does not support the type {kind}")
 
 
-def _shown(field: dict[str, Any]) -> str:
-    """A list of children has archived ones too, unless the field's own domain leaves them out."""
+def _child_condition(field: dict[str, Any]) -> str:
+    """Returns the condition on children; archived ones count unless the domain excludes them."""
     return 't."active"' if "active" in field["domain"] else "true"
 
 
-def _as_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 def _number(value: float | Decimal | None) -> Any:
-    """The decimal number that a double means: the shortest one that reads back as the same double."""
+    """Returns the shortest decimal number that reads back as the same double."""
     if value is None:
         return None
     number = Decimal(repr(value)) if isinstance(value, float) else value
@@ -302,8 +311,8 @@ def _checksum(value: bytes | None) -> str | None:
     return None if value is None else hashlib.sha1(bytes(value)).hexdigest()
 
 
-def _of_definitions(properties: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """Their values as Odoo stores them, which are ids without names."""
+def _property_values(properties: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Returns the properties' values as Odoo stores them: ids without names."""
 
     def value(entry: dict[str, Any]) -> Any:
         value = entry.get("value")
@@ -317,6 +326,6 @@ def _of_definitions(properties: list[dict[str, Any]] | None) -> dict[str, Any]:
     return {entry["name"]: value(entry) for entry in properties or []}
 
 
-def _values(properties: dict[str, Any]) -> dict[str, Any]:
-    """Those that are set: an unset one may be missing or false."""
+def _set_values(properties: dict[str, Any]) -> dict[str, Any]:
+    """Returns the set values: an unset value may be missing or false."""
     return {name: json.loads(json.dumps(value)) for name, value in properties.items() if value not in (None, False, "", [])}

@@ -1,4 +1,4 @@
-"""A proxy in front of Odoo whose connections break, by chance."""
+"""Simulates network faults with a proxy in front of Odoo whose connections fail at random."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from typing import Any
 
 
 class Proxy:
-    """Listens on 127.0.0.1 for as long as the `with` block lasts. `faults` is the part of the connections that break in some way."""
+    """A proxy on 127.0.0.1, which runs within a `with` block.
+
+    `faults` is the fraction of connections that fail.
+    """
 
     def __init__(self, port: int, seed: int) -> None:
         self.target = port
         self.faults = 0.0
-        #: How many connections there were, by what became of them.
-        self.fates: dict[str, int] = {}
+        #: The number of connections by outcome.
+        self.outcomes: dict[str, int] = {}
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self._tcp = _Server(self)
@@ -37,26 +40,26 @@ class Proxy:
     def handle(self, client: socket.socket) -> None:
         with self._lock:
             broken = self._chance.random() < self.faults
-            fate = self._chance.choice(["refused", "cut", "late", "502", "503"]) if broken else "well"
+            outcome = self._chance.choice(["refused", "cut", "late", "502", "503"]) if broken else "normal"
             cut = self._chance.randrange(1, 20_000)
-            self.fates[fate] = self.fates.get(fate, 0) + 1
-        if fate == "refused":
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        if outcome == "refused":
             return
-        if fate in ("502", "503"):
+        if outcome in ("502", "503"):
             client.recv(1 << 16)
             client.sendall(
-                f"HTTP/1.1 {fate} Bad\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>".encode()
+                f"HTTP/1.1 {outcome} Bad\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>".encode()
             )
             return
-        if fate == "late":
+        if outcome == "late":
             time.sleep(0.3)
         with socket.create_connection(("127.0.0.1", self.target)) as odoo:
-            _pass_on(client, odoo, cut if fate == "cut" else None)
+            _forward(client, odoo, cut if outcome == "cut" else None)
 
 
-def _pass_on(client: socket.socket, odoo: socket.socket, cut: int | None) -> None:
-    """Both ways, until one side ends; or until Odoo has said so much."""
-    said = 0
+def _forward(client: socket.socket, odoo: socket.socket, cut: int | None) -> None:
+    """Forwards data in both directions until one side ends, or until Odoo has sent `cut` bytes."""
+    sent = 0
     while True:
         readable, _, _ = select.select([client, odoo], [], [], 60)
         if not readable:
@@ -68,10 +71,10 @@ def _pass_on(client: socket.socket, odoo: socket.socket, cut: int | None) -> Non
             if ready is client:
                 odoo.sendall(data)
                 continue
-            if cut is not None and said + len(data) >= cut:
-                client.sendall(data[: cut - said])
+            if cut is not None and sent + len(data) >= cut:
+                client.sendall(data[: cut - sent])
                 return
-            said += len(data)
+            sent += len(data)
             client.sendall(data)
 
 
@@ -88,6 +91,6 @@ class _Handler(socketserver.BaseRequestHandler):
     server: Any
 
     def handle(self) -> None:
-        # Whoever hangs up first.
+        # Either side may disconnect first.
         with suppress(OSError):
             self.server.proxy.handle(self.request)

@@ -1,10 +1,12 @@
-"""What breaks and what happens then, for docs/reliability.md: a section a file of tests, a row a fault.
+"""Compares the outcomes of faults with docs/reference/reliability.md.
 
-Every test of a fault notes a row; the last test of its file compares the rows with the page, all but the times. After a change that is meant:
+The page has a section for each file of tests, and a row for each fault. Every test of a fault
+records a row. The last test of its file compares the rows with the page, except for the times.
+After an intended change, this command rewrites the section of a file, including the times:
 
     UPDATE_GOLDEN=1 python -m pytest tests/e2e/test_faults.py
 
-writes the section of that file anew, times included. Read the difference before it is committed.
+Review the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -21,29 +23,29 @@ import psycopg
 
 from harness import paths
 
-PAGE = paths.PROJECT / "docs/reliability.md"
+PAGE = paths.PROJECT / "docs/reference/reliability.md"
 _TITLES = "| what breaks | what happens | seconds |\n|---|---|---|\n"
 _ROW = re.compile(r"^\| (?P<fault>.+?) \| (?P<outcome>.+?) \| [\d.]+ \|$", re.MULTILINE)
 
 
 @dataclass
 class Trial:
-    """A fault that is being tried."""
+    """The test of a single fault."""
 
-    #: What happened, as the page shows it.
+    #: The outcome as the page shows it.
     outcome: str = ""
     seconds: float | None = None
 
-    def ends(self, outcome: str | psycopg.Error) -> None:
-        """It has happened: the clock stops. An error is shown with its SQLSTATE."""
+    def record_outcome(self, outcome: str | psycopg.Error) -> None:
+        """Stops the clock and records the outcome; an error is shown with its SQLSTATE."""
         self.seconds = self._clock()
         self.outcome = outcome if isinstance(outcome, str) else f"{outcome.sqlstate}: {outcome.diag.message_primary}"
 
     def __post_init__(self) -> None:
-        self.begin()
+        self.restart_clock()
 
-    def begin(self) -> None:
-        """Only now it is tried: what came before was preparation."""
+    def restart_clock(self) -> None:
+        """Restarts the clock after preparations of the test."""
         self._began = time.monotonic()
 
     def _clock(self) -> float:
@@ -59,26 +61,26 @@ class Section:
 
     @contextmanager
     def trial(self, fault: str) -> Iterator[Trial]:
-        """Notes a row, unless the block fails."""
+        """Records a row, unless the block fails."""
         trial = Trial()
         yield trial
-        assert trial.seconds is not None, f"{fault}: nobody said what happened"
-        assert fault not in self._rows, f"{fault}: tried twice"
+        assert trial.seconds is not None, f"{fault}: no outcome was recorded"
+        assert fault not in self._rows, f"{fault}: recorded twice"
         self._rows[fault] = trial
 
     def compare(self) -> None:
-        """Compares what was noted with the page; to be called when all of the section's faults have been tried."""
+        """Compares the rows with the page, after all faults of the section have been tested."""
         found = {_cell(fault): _cell(trial.outcome) for fault, trial in self._rows.items()}
         if os.environ.get("UPDATE_GOLDEN"):
             self._write()
         shown = {row["fault"]: row["outcome"] for row in _ROW.finditer(self._on_page(PAGE.read_text()))}
         changed = {fault: (shown.get(fault), found.get(fault)) for fault in {**shown, **found} if shown.get(fault) != found.get(fault)}
         assert not changed, (
-            f"section {self.title!r} of {PAGE.name} shows, and found was: {changed}. If that is meant, see {Path(__file__).name}."
+            f"section {self.title!r} of {PAGE.name} differs (page, test): {changed}. For an intended change, see {Path(__file__).name}."
         )
 
     def _on_page(self, page: str) -> str:
-        """The section's table as it stands there."""
+        """Returns the section's table on the page."""
         parts = page.split(f"\n## {self.title}\n")
         assert len(parts) == 2, f"{PAGE.name} has no section {self.title!r}"
         section = parts[1].split("\n## ")[0]
@@ -86,17 +88,18 @@ class Section:
 
     def _write(self) -> None:
         rows = "".join(f"| {_cell(fault)} | {_cell(trial.outcome)} | {trial.seconds:.1f} |\n" for fault, trial in self._rows.items())
-        # Another worker may write another section.
+        # Another worker may write another section at the same time.
         with paths.lock("reliability"):
             self._replace(rows)
 
     def _replace(self, rows: str) -> None:
         before, after = PAGE.read_text().split(f"\n## {self.title}\n")
         section, *others = re.split(r"\n(?=## )", after)
-        prose = section.split(_TITLES)[0].rstrip()
-        PAGE.write_text("\n".join([f"{before}\n## {self.title}", f"{prose}\n\n{_TITLES}{rows}".removeprefix("\n"), *others]))
+        prose = section.split(_TITLES)[0].strip()
+        written = f"\n{prose}\n\n{_TITLES}{rows}" if prose else f"\n{_TITLES}{rows}"
+        PAGE.write_text("\n".join([f"{before}\n## {self.title}", written, *others]))
 
 
 def _cell(text: str) -> str:
-    """One line, without what is another in each run: ports."""
+    """Returns the text in one line, without ports, which differ between runs."""
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", " ".join(text.split())).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Sessions at work in the background, and what they hold."""
+"""Runs statements in background sessions, and inspects the resources of their backends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ import psycopg
 from harness import shell
 from support.supabase import Supabase
 
-#: Seconds within which a session must be back: far more than it takes, for a loaded machine.
-PROMPT = 2.0
+#: The time limit in seconds for an immediate reaction. It is generous, for a loaded machine.
+PROMPT_SECONDS = 2.0
 
-#: Names of the threads that call Odoo: the one that reads, its network, and where that waits for the system's resolver.
+#: Names of the threads that call Odoo: the reader, its network thread, and the thread that waits
+#: for the system's resolver.
 FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
 
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def until_it_answers(supabase: Supabase) -> None:
-    """After the sudden death of one backend Postgres ends all others and starts anew: waits for that."""
+def wait_for_recovery(supabase: Supabase) -> None:
+    """Waits until Postgres accepts connections after a backend's crash.
+
+    A crash restarts all backends.
+    """
 
     def answers() -> bool:
         try:
@@ -33,54 +37,58 @@ def until_it_answers(supabase: Supabase) -> None:
         except psycopg.OperationalError:
             return False
 
-    shell.wait_until(answers, "Postgres taking connections again", seconds=120)
+    shell.wait_until(answers, "Postgres to accept connections again", seconds=120)
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """What a backend could fail to give back."""
+class Resources:
+    """The resources that a backend must release."""
 
     threads: list[str]
-    #: Sockets, pipes, event queues; not files, of which Postgres keeps some open as it likes.
+    #: Sockets, pipes and event queues. Files are excluded: Postgres keeps some open at its
+    #: discretion.
     descriptors: list[str]
 
     @staticmethod
-    def of(pid: int) -> Holdings:
+    def of(pid: int) -> Resources:
         process = Path(f"/proc/{pid}")
         threads, links = [], []
         for thread in process.glob("task/*"):
             try:
                 threads.append((thread / "comm").read_text().strip())
             except (FileNotFoundError, ProcessLookupError):
-                # The kernel lists a thread a moment longer than it lives.
+                # The kernel lists a thread for a short time after its end.
                 continue
         for descriptor in process.glob("fd/*"):
             try:
                 links.append(os.readlink(descriptor))
             except FileNotFoundError:
                 continue
-        return Holdings(sorted(threads), sorted(link for link in links if not link.startswith("/")))
+        return Resources(sorted(threads), sorted(link for link in links if not link.startswith("/")))
 
 
-def at_rest(pid: int) -> Holdings:
-    """What a backend holds that is not syncing. The kernel lists a thread a moment longer than it lives."""
+def idle_resources(pid: int) -> Resources:
+    """Waits until the backend runs no thread of the extension, and returns its resources."""
     shell.wait_until(
-        lambda: not {FETCHER, NETWORK} & set(Holdings.of(pid).threads), f"backend {pid} without our threads", seconds=PROMPT, every=0.01
+        lambda: not {FETCHER, NETWORK} & set(Resources.of(pid).threads),
+        f"backend {pid} to end its threads",
+        seconds=PROMPT_SECONDS,
+        every=0.01,
     )
-    return Holdings.of(pid)
+    return Resources.of(pid)
 
 
-def until_back_to(before: Holdings, pid: int) -> None:
-    """Returns once the backend holds what it held before. The kernel lists a thread a moment longer than it lives."""
-    shell.wait_until(lambda: Holdings.of(pid) == before, f"backend {pid} holding nothing but {before}", seconds=PROMPT, every=0.01)
+def wait_for_release(before: Resources, pid: int) -> None:
+    """Waits until the backend holds the same resources as before."""
+    shell.wait_until(lambda: Resources.of(pid) == before, f"backend {pid} to hold only {before}", seconds=PROMPT_SECONDS, every=0.01)
 
 
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
-    """Returns once the run that is under way has committed so many pages."""
+def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics") -> None:
+    """Waits until the mirror's current run has committed this number of pages."""
 
     def reached() -> bool:
         return any(
@@ -88,12 +96,12 @@ def until_committed(supabase: Supabase, pages: int, mirror: str = "sample_metric
             for run in supabase.rows("select pages from ipai.sync_runs where state = 'running' and mirror = %s", mirror)
         )
 
-    shell.wait_until(reached, f"{pages} pages of {mirror} committed", seconds=20, every=0.01)
+    shell.wait_until(reached, f"{pages} committed pages of {mirror}", seconds=20, every=0.01)
 
 
 @contextmanager
-def running(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
-    """The statement, running on the connection; ended by force if it is still running at the end of the `with` block."""
+def running_statement(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
+    """Runs the statement on the connection; terminates it if it outlives the block."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(connection.execute, statement)
         try:
@@ -103,8 +111,8 @@ def running(supabase: Supabase, connection: Connection, statement: str) -> Itera
                 supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
 
 
-def error_of(future: Future[Any], seconds: float = PROMPT) -> psycopg.Error:
-    """The error by which a statement ends, within some seconds."""
+def statement_error(future: Future[Any], seconds: float = PROMPT_SECONDS) -> psycopg.Error:
+    """Returns the error of a statement, which must end within `seconds`."""
     error = future.exception(timeout=seconds)
     assert isinstance(error, psycopg.Error), error
     return error

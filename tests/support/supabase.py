@@ -1,4 +1,4 @@
-"""A database like Supabase's with the extension: what tests call, and what they look at."""
+"""Provides a Supabase-like database with the extension, and the calls that tests make on it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.postgres import Cluster
 
 Row = TypeVar("Row")
 
-#: Metrics in the Odoo of a file that compares the whole mirror.
+#: The number of metrics in Odoo for tests that compare the whole mirror.
 ROWS = 2_000
 
 
 class Supabase:
-    """A cluster like Supabase's, with the extension and the migrations, and an empty mirror for each test."""
+    """A Supabase-like cluster with extension, migrations and an empty mirror for each test."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -25,37 +25,37 @@ class Supabase:
         self._own_tables = self._tables()
 
     def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
-        """A connection in autocommit mode, closed after the test; notices are collected in `notices`."""
+        """Opens a connection in autocommit mode, which is closed after the test."""
         connection = psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row, **options)
         self._connections.append(connection)
         return connection
 
     def rows(self, sql: str, *args: Any, user: str = "postgres") -> list[dict[str, Any]]:
-        """The rows of one statement, each a dictionary."""
+        """Runs a statement and returns its rows as dictionaries."""
         with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(sql, args or None)
-            return fetched(cursor)
+            return fetch_rows(cursor)
 
     def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
-        """The one row of a statement."""
+        """Runs a statement that returns one row."""
         (row,) = self.rows(sql, *args, user=user)
         return row
 
     def server(
         self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
     ) -> None:
-        """A foreign server and the mapping of role postgres, whose password is in Vault as users are told to keep it."""
+        """Creates a foreign server, and a user mapping of role postgres with a secret in Vault."""
         listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
         self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
         self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
         self.rows(f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')")
 
     def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
-        """The mirrored rows, by id."""
+        """Returns the mirrored rows, ordered by id."""
         return self.rows(f"select {columns} from ipai.ipai_sample_metrics where odoo_id is not null order by odoo_id")
 
-    def another_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
-        """Registers a mirror of the same model into a table of its own; returns the table's name."""
+    def add_mirror(self, name: str, *, server: str = "odoo", enabled: bool = True) -> str:
+        """Registers a mirror of the same model into a new table, and returns the table's name."""
         table = f"ipai.{name}_rows"
         self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
         self.rows(
@@ -68,7 +68,7 @@ class Supabase:
         return table
 
     def register(self, **columns: object) -> None:
-        """Registers mirror sample_metrics for server odoo, with columns of ipai.mirrors set to something."""
+        """Registers mirror sample_metrics for server odoo, and sets columns of ipai.mirrors."""
         self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
         for column, value in columns.items():
             self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
@@ -79,11 +79,14 @@ class Supabase:
         return self.last_run()
 
     def last_run(self, mirror: str = "sample_metrics") -> dict[str, Any]:
-        """The row of a mirror's last run."""
+        """Returns the row of a mirror's last run."""
         return self.row("select * from ipai.sync_runs where mirror = %s order by run desc limit 1", mirror)
 
-    def resumption(self, mirror: str = "sample_metrics") -> dict[str, Any]:
-        """The row of the run before the last one. It has gone on with another one, and the last one followed it at once."""
+    def resumed_run(self, mirror: str = "sample_metrics") -> dict[str, Any]:
+        """Returns the run before the last one, which must have resumed an interrupted run.
+
+        The last run must be the incremental run that followed it immediately.
+        """
         followed = self.last_run(mirror)
         assert (followed["mode"], followed["state"], followed["resumes"]) == ("incremental", "succeeded", None)
         run = self.row("select * from ipai.sync_runs where mirror = %s and run < %s order by run desc limit 1", mirror, followed["run"])
@@ -92,20 +95,23 @@ class Supabase:
         return run
 
     def create_mirror(self, model: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Calls ipai.create_mirror with these named arguments (dictionaries and the domain as JSON) and returns its rows."""
+        """Calls ipai.create_mirror with named arguments and returns its rows.
+
+        Dictionaries and the domain are passed as JSON.
+        """
         named = "".join(f", {name} => %s" for name in arguments)
         values = [Jsonb(value) if isinstance(value, dict) or name == "domain" else value for name, value in arguments.items()]
         return self.rows(f"select * from ipai.create_mirror(%s{named})", model, *values)
 
     def sync(self, mirror: str, mode: str = "auto") -> dict[str, Any]:
-        """Lets a mirror run, which must succeed, and returns the run's row."""
+        """Runs a mirror, asserts that the run succeeds, and returns the run's row."""
         self.rows(f"call ipai.run_sync({_literal(mirror)}, {_literal(mode)})")
         run = self.last_run(mirror)
         assert run["state"] == "succeeded"
         return run
 
     def reset(self) -> None:
-        """Back to how a fresh database looks."""
+        """Resets the database to its initial state."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -124,7 +130,10 @@ class Supabase:
         )
 
     def _tables(self) -> set[str]:
-        """The tables of this database that could be anybody's: what a test makes is dropped after it."""
+        """Returns all tables outside of system schemas.
+
+        A test's own tables are dropped after it.
+        """
         schemas = "nspname not like 'pg\\_%' and nspname <> 'information_schema'"
         tables = (
             f"select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace where relkind in ('r', 'p') and {schemas}"
@@ -132,9 +141,9 @@ class Supabase:
         return set(self.cluster.psql(f"set search_path = ''; {tables}").splitlines())
 
 
-def fetched(cursor: psycopg.Cursor[Row]) -> list[Row]:
-    """The rows of an executed statement; none for a statement that returns no rows."""
-    # Not by its columns: a row may have none, as of `select from ...`.
+def fetch_rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    """Returns the rows of an executed statement; none if it returns no result set."""
+    # The status is checked, not the columns: a result may have no columns, as of `select from ...`.
     gives_rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
     return cursor.fetchall() if gives_rows else []
 

@@ -1,12 +1,12 @@
 {
     "name": "IPAI Sample Metrics",
-    "summary": "Brand and store metrics with alerts, ready to be mirrored into Postgres",
-    # No Odoo series in front: the same module installs on 18 and on 19.
+    "summary": "Metrics of brands and stores with alerts, as a source for mirrors in Postgres",
+    # Without an Odoo series, because the same module installs on 18 and 19.
     "version": "1.0.0",
     "category": "Productivity",
     "author": "ipai_sync contributors",
     "license": "LGPL-3",
-    # `base` only: the RPC methods need no web client.
+    # Only `base`, because the RPC methods do not need the web client.
     "depends": ["base"],
     "data": [
         "security/sample_metric_groups.xml",

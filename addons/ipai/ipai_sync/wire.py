@@ -1,7 +1,9 @@
-"""The text that `ipai.sync` answers with.
+"""Encodes the pages that ``ipai.sync`` returns.
 
-A line of JSON, which names the columns and the database; a line a record, in the text format of Postgres's COPY; and `\\.` with the number of records, which
-shows that the text is whole. All of it is compressed by zlib and then base64, so that XML-RPC and JSON-RPC carry it unchanged.
+A page is a line of JSON with the columns and the database, a line for each record in the text
+format of Postgres's COPY, and `\\.` with the number of records, which proves that the page is
+complete. The text is compressed with zlib and encoded with base64, so that XML-RPC and JSON-RPC
+transfer it unchanged.
 """
 
 import base64
@@ -13,7 +15,7 @@ from datetime import date, datetime
 
 from odoo.fields import Date, Datetime
 
-# What a column holds: i integer, f double, b boolean, s text, j one JSON document. Any type that is not listed is JSON.
+# Types of cells: i integer, f double, b boolean, s text, j JSON document. Unlisted types are JSON.
 WIRE_TYPES = {
     "boolean": "b",
     "integer": "i",
@@ -31,48 +33,49 @@ WIRE_TYPES = {
     "binary": "s",
 }
 
-# As COPY writes them.
+# The escapes of COPY.
 ESCAPES = str.maketrans({"\\": r"\\", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r"})
 NULL = r"\N"
 
-# XML carries none of these, so Odoo's XML-RPC drops them. Only JSON documents lose them here: in a document they are escapes, which whoever
-# reads the lines cannot drop. In other cells they stand as they are.
+# XML does not allow these characters, so Odoo's XML-RPC removes them. They are removed here from
+# JSON documents only, where they would be escapes that a reader of the lines cannot remove. Other
+# cells keep them.
 CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 13})
 
 
 class Page:
-    """Lines of records, compressed while they come."""
+    """A page of lines, which is compressed while it is written."""
 
     def __init__(self, columns, uuid):
-        self._packed = _Packed()
-        # COPY writes a line at a time: the buffer spares a call of Python for each.
-        self._buffer = io.BufferedWriter(self._packed, 1 << 18)
+        self._lines = _CompressedLines()
+        # COPY writes line by line; the buffer avoids a Python call for each line.
+        self._buffer = io.BufferedWriter(self._lines, 1 << 18)
         self.write = self._buffer.write
         self.write(json.dumps({"uuid": uuid, "columns": columns}, separators=(",", ":")).encode() + b"\n")
 
     def close(self):
-        """The whole answer; nothing can be written any more."""
+        """Return the whole page; no more lines can be written."""
         self._buffer.flush()
-        rows = self._packed.lines - 1
+        rows = self._lines.count - 1
         self.write(b"\\. %d\n" % rows)
         self._buffer.flush()
-        return base64.b64encode(self._packed.end()).decode("ascii")
+        return base64.b64encode(self._lines.end()).decode("ascii")
 
 
-class _Packed(io.RawIOBase):
+class _CompressedLines(io.RawIOBase):
     def __init__(self):
         super().__init__()
         self._zlib = zlib.compressobj(1)
         self._parts = []
-        self.lines = 0
+        self.count = 0
 
     def writable(self):
         return True
 
     def write(self, data):
         data = bytes(data)
-        # Within a cell a newline is an escape.
-        self.lines += data.count(b"\n")
+        # Newlines within cells are escaped.
+        self.count += data.count(b"\n")
         self._parts.append(self._zlib.compress(data))
         return len(data)
 
@@ -81,29 +84,29 @@ class _Packed(io.RawIOBase):
         return b"".join(self._parts)
 
 
-def cell(wire_type, value):
-    """What `read` gives, as the bytes of a cell."""
-    return _CELLS[wire_type](value).encode()
+def encode_cell(wire_type, value):
+    """Encode a value of `read` as the bytes of a cell."""
+    return _CELL_ENCODERS[wire_type](value).encode()
 
 
 def _boolean(value):
     return "t" if value else "f"
 
 
-def _unset(value):
-    # Not `not value`: 0 and '' are values.
+def _is_unset(value):
+    # Not `not value`, because 0 and '' are set.
     return value is None or value is False
 
 
 def _integer(value):
-    if _unset(value):
+    if _is_unset(value):
         return NULL
-    # Odoo makes a float of an integer above 2^31 - 1.
+    # Odoo returns integers above 2^31 - 1 as float.
     return str(value) if isinstance(value, float) and not value.is_integer() else str(int(value))
 
 
 def _double(value):
-    if _unset(value):
+    if _is_unset(value):
         return NULL
     value = float(value)
     if math.isfinite(value):
@@ -112,36 +115,36 @@ def _double(value):
 
 
 def _text(value):
-    return NULL if _unset(value) else plain(value).translate(ESCAPES)
+    return NULL if _is_unset(value) else to_text(value).translate(ESCAPES)
 
 
 def _json(value):
-    if _unset(value):
+    if _is_unset(value):
         return NULL
     return json.dumps(_document(value), ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
 
 
-_CELLS = {"b": _boolean, "i": _integer, "f": _double, "s": _text, "j": _json}
+_CELL_ENCODERS = {"b": _boolean, "i": _integer, "f": _double, "s": _text, "j": _json}
 
 
-def plain(value):
-    """A value as text, in the form that it has in an answer of XML-RPC."""
+def to_text(value):
+    """Convert a value to text as in an XML-RPC response."""
     if isinstance(value, datetime):
         return Datetime.to_string(value)
     if isinstance(value, date):
         return Date.to_string(value)
-    # A binary field reads as base64, in bytes.
+    # A binary field reads as base64 in bytes.
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _document(value):
-    """A value in the types that JSON has."""
+    """Convert a value to types that JSON supports."""
     if isinstance(value, dict):
-        return {plain(key).translate(CONTROL_CHARACTERS): _document(item) for key, item in value.items()}
+        return {to_text(key).translate(CONTROL_CHARACTERS): _document(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_document(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return _double(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return plain(value).translate(CONTROL_CHARACTERS)
+    return to_text(value).translate(CONTROL_CHARACTERS)

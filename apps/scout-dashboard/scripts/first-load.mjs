@@ -1,4 +1,5 @@
-// What a browser loads before it shows the first page: the page, and the entry with all that it imports at once. Fails where that is too much.
+// Adds up what a browser loads before it shows the first page: index.html, and the entry module
+// with its static imports. Exits with 1 above the limit.
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
@@ -17,5 +18,7 @@ add('index.html')
 
 let total = 0
 for (const file of files) total += gzipSync(readFileSync(new URL(file, dist))).length
-console.log(`First load: ${(total / 1000).toFixed(1)} kB gzipped of at most ${LIMIT / 1000} kB (${files.size} files)`)
+console.log(
+  `First load: ${(total / 1000).toFixed(1)} kB gzipped of at most ${LIMIT / 1000} kB (${files.size} files)`,
+)
 if (total > LIMIT) process.exit(1)

@@ -1,26 +1,37 @@
-import { FluentProvider, makeStyles, MessageBar, MessageBarBody, MessageBarTitle, tokens } from '@fluentui/react-components'
+import {
+  FluentProvider,
+  makeStyles,
+  MessageBar,
+  MessageBarBody,
+  MessageBarTitle,
+  tokens,
+} from '@fluentui/react-components'
 import { Component, Suspense, use, type ReactNode } from 'react'
 
 import { AuthGate } from './components/AuthGate'
 import { DemoGate } from './components/DemoGate'
-import { useTheme } from './hooks/useTheme'
+import { useTheme, type ThemeSwitch } from './hooks/useTheme'
 import type { Config } from './lib/config'
 
 const useStyles = makeStyles({
-  app: { minHeight: '100vh', backgroundColor: tokens.colorNeutralBackground2, color: tokens.colorNeutralForeground1 },
+  app: {
+    minHeight: '100vh',
+    backgroundColor: tokens.colorNeutralBackground2,
+    color: tokens.colorNeutralForeground1,
+  },
   broken: { maxWidth: '640px', margin: '0 auto', padding: '48px 16px' },
 })
 
 export function App({ config }: { config: Promise<Config> }) {
   const styles = useStyles()
-  const { theme, dark, toggle } = useTheme()
+  const { theme, ...themeSwitch } = useTheme()
   return (
     <FluentProvider theme={theme}>
-      {/* Not the provider's own class: menus and tooltips, which lie over the page, have that too. */}
+      {/* Not the provider's class: menus and tooltips, which lie over the page, have it too. */}
       <div className={styles.app}>
         <Boundary>
           <Suspense>
-            <Gate config={config} dark={dark} toggleTheme={toggle} />
+            <Gate config={config} theme={themeSwitch} />
           </Suspense>
         </Boundary>
       </div>
@@ -28,18 +39,13 @@ export function App({ config }: { config: Promise<Config> }) {
   )
 }
 
-export interface GateProps {
-  config: Config
-  dark: boolean
-  toggleTheme: () => void
+function Gate({ config, theme }: { config: Promise<Config>; theme: ThemeSwitch }) {
+  const loaded = use(config)
+  const Chosen = loaded.demoUsers.length > 0 ? DemoGate : AuthGate
+  return <Chosen config={loaded} theme={theme} />
 }
 
-function Gate({ config, ...props }: Omit<GateProps, 'config'> & { config: Promise<Config> }) {
-  const settled = use(config)
-  return settled.demoUsers.length > 0 ? <DemoGate config={settled} {...props} /> : <AuthGate config={settled} {...props} />
-}
-
-/** What cannot be mended by trying again, such as a wrong configuration: said, and not a blank page. */
+/** Shows an error that a retry cannot repair, such as a wrong configuration. */
 class Boundary extends Component<{ children: ReactNode }, { error: unknown }> {
   override state: { error: unknown } = { error: null }
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
 import { copyText } from '../src/lib/copy'
 
-// jsdom has no clipboard; tests/dashboard copies in a real browser.
+// jsdom has no clipboard. The tests in tests/dashboard copy in a real browser.
 beforeEach(() => {
   command(() => false)
 })
@@ -12,15 +12,16 @@ afterEach(() => {
   Reflect.deleteProperty(document, 'execCommand')
 })
 
-/** What `document.execCommand` does: the only way without a secure context, although it is deprecated. */
-const command = (execute: (name: string) => boolean) => Reflect.set(document, 'execCommand', execute)
+/** Replaces `document.execCommand`: deprecated, but the only way without a secure context. */
+const command = (execute: (name: string) => boolean) =>
+  Reflect.set(document, 'execCommand', execute)
 const clipboard = (object: object | undefined) => vi.stubGlobal('navigator', { clipboard: object })
 
 class Item {
   constructor(readonly parts: Record<string, Promise<Blob>>) {}
 }
 
-it('begins to write with the click, before the text is there', async () => {
+it('starts to write with the click, before the text has loaded', async () => {
   vi.stubGlobal('ClipboardItem', Item)
   const write = vi.fn(async ([item]: Item[]) => {
     expect(await (await item?.parts['text/plain'])?.text()).toBe('{"late":true}')
@@ -33,7 +34,7 @@ it('begins to write with the click, before the text is there', async () => {
   await copied
 })
 
-it('writes the text once it is there, where a promise is refused or unknown', async () => {
+it('writes the loaded text if the browser refuses a promise', async () => {
   const writeText = vi.fn(() => Promise.resolve())
   clipboard({ write: () => Promise.reject(new Error('not allowed')), writeText })
   await copyText(Promise.resolve('one'))
@@ -42,7 +43,7 @@ it('writes the text once it is there, where a promise is refused or unknown', as
   expect(writeText.mock.calls).toEqual([['one'], ['two']])
 })
 
-it('copies from a field where a page of plain http has no clipboard', async () => {
+it('copies from a field if the page has no clipboard', async () => {
   clipboard(undefined)
   let copied = ''
   command((name) => {
@@ -56,8 +57,11 @@ it('copies from a field where a page of plain http has no clipboard', async () =
   await expect(copyText(Promise.resolve('text'))).rejects.toThrow('does not let the page copy')
 })
 
-it('says what was wrong with the text', async () => {
+it('throws the error of the text', async () => {
   vi.stubGlobal('ClipboardItem', Item)
-  clipboard({ write: ([item]: Item[]) => item?.parts['text/plain'], writeText: () => Promise.resolve() })
+  clipboard({
+    write: ([item]: Item[]) => item?.parts['text/plain'],
+    writeText: () => Promise.resolve(),
+  })
   await expect(copyText(Promise.reject(new Error('no answer')))).rejects.toThrow('no answer')
 })

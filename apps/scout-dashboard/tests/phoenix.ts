@@ -2,12 +2,13 @@ import { type AddressInfo } from 'node:net'
 
 import { WebSocketServer, type WebSocket } from 'ws'
 
-/** [join_ref, ref, topic, event, payload]: version 2 of Phoenix's protocol. */
+/** [join_ref, ref, topic, event, payload], in version 2 of Phoenix's protocol. */
 export type Message = [string | null, string | null, string, string, Record<string, unknown>]
 
-export type Script = 'subscribes' | 'refuses to join' | 'cannot read the table' | 'never says that changes come'
+export type Script =
+  'subscribes' | 'refuses to join' | 'cannot read the table' | 'never confirms changes'
 
-/** A server that speaks Phoenix's channels as Realtime does, by a script. No real Realtime server can be run for the tests. */
+/** A scripted server with the protocol of Realtime, for tests without a real Realtime server. */
 export class Phoenix {
   readonly joins: Message[] = []
   private readonly sockets = new Set<WebSocket>()
@@ -20,7 +21,9 @@ export class Phoenix {
     server.on('connection', (socket) => {
       this.sockets.add(socket)
       socket.on('close', () => this.sockets.delete(socket))
-      socket.on('message', (data: Buffer) => this.answer(socket, JSON.parse(data.toString()) as Message))
+      socket.on('message', (data: Buffer) =>
+        this.answer(socket, JSON.parse(data.toString()) as Message),
+      )
     })
   }
 
@@ -38,19 +41,29 @@ export class Phoenix {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** Tells all that a row was changed. */
+  /** Reports a changed row to all clients. */
   change(type: 'INSERT' | 'UPDATE' | 'DELETE', record: object): void {
-    const data = { type, schema: 'ipai', table: 'ipai_sample_metrics', commit_timestamp: '2026-01-06T08:00:00Z', columns: [], errors: null, record, old_record: {} }
-    for (const socket of this.sockets) this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
+    const data = {
+      type,
+      schema: 'ipai',
+      table: 'ipai_sample_metrics',
+      commit_timestamp: '2026-01-06T08:00:00Z',
+      columns: [],
+      errors: null,
+      record,
+      old_record: {},
+    }
+    for (const socket of this.sockets)
+      this.send(socket, [null, null, this.topic(), 'postgres_changes', { ids: [4711], data }])
   }
 
-  /** Closes the channel but not the connection, as Realtime does when a token has expired. */
+  /** Closes the channel but not the connection, as Realtime does when a token expires. */
   close(): void {
     const [joinRef, , topic] = this.joins.at(-1) ?? [null, null, '']
     for (const socket of this.sockets) this.send(socket, [joinRef, null, topic, 'phx_close', {}])
   }
 
-  /** Drops the connections, and takes no more. */
+  /** Closes all connections and accepts no more. */
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.terminate()
     await new Promise((resolve) => this.server.close(resolve))
@@ -61,9 +74,10 @@ export class Phoenix {
   }
 
   private answer(socket: WebSocket, [joinRef, ref, topic, event, payload]: Message): void {
-    const reply = (status: string, response: object) => this.send(socket, [joinRef, ref, topic, 'phx_reply', { status, response }])
+    const reply = (status: string, response: object) =>
+      this.send(socket, [joinRef, ref, topic, 'phx_reply', { status, response }])
     if (event !== 'phx_join') {
-      // Heartbeats, tokens, leaving.
+      // Heartbeats, tokens and leaves.
       reply('ok', {})
       return
     }
@@ -73,11 +87,20 @@ export class Phoenix {
       return
     }
     const { config } = payload as { config: { postgres_changes: object[] } }
-    reply('ok', { postgres_changes: config.postgres_changes.map((asked) => ({ ...asked, id: 4711 })) })
+    reply('ok', {
+      postgres_changes: config.postgres_changes.map((asked) => ({ ...asked, id: 4711 })),
+    })
     const system = (status: string, message: string) =>
-      this.send(socket, [joinRef, null, topic, 'system', { extension: 'postgres_changes', channel: topic, status, message }])
+      this.send(socket, [
+        joinRef,
+        null,
+        topic,
+        'system',
+        { extension: 'postgres_changes', channel: topic, status, message },
+      ])
     if (this.script === 'subscribes') system('ok', 'Subscribed to PostgreSQL')
-    if (this.script === 'cannot read the table') system('error', 'Unable to subscribe to changes with given parameters')
+    if (this.script === 'cannot read the table')
+      system('error', 'Unable to subscribe to changes with given parameters')
   }
 
   private send(socket: WebSocket, message: Message): void {

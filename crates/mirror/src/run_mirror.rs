@@ -1,20 +1,24 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
 use crate::Mirror;
+mod identity;
+mod warnings;
+
 use crate::connection::{Accounts, Connection};
-use crate::definition::{Problem, drift};
+use crate::definition::drift;
 use crate::engine::{self, Counts, Mode, Plan, Position, Report, Requested, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
-use crate::store::mirrors::{Reached, RunPermissions};
+use crate::store::mirror_state::{self, Reached, RunPermissions};
 use crate::store::sink::TableSink;
-use crate::store::statements::quote_literal;
 use crate::store::{counts, lock, logins, mirrors, runs, target};
 use chrono::NaiveDateTime;
+use identity::{known_database, verify_database};
 use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use std::sync::Arc;
+use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
 
 /// Where a run takes place.
 pub struct Host<'h> {
@@ -59,7 +63,10 @@ pub struct Finished {
 /// error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
     if !host.session.may_commit() {
-        mirrors::load(host.session, name)?;
+        // Everything that can fail in this database fails before the lock is taken and Odoo is asked.
+        let mirror = mirrors::load(host.session, name)?;
+        target::check(host.session, &mirror, request.dry_run)?;
+        host.accounts.open(host.session, &mirror.server)?;
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;
         }
@@ -141,11 +148,7 @@ impl Run {
                     .with_hint("Leave since out."));
             }
         }
-        if !host.session.may_commit() {
-            // A function reports what is wrong with the table before anything is asked of Odoo.
-            target::check(host.session, &mirror, request.dry_run)?;
-        }
-        let fingerprint = mirrors::fingerprint(host.session, &mirror)?;
+        let fingerprint = mirror_state::fingerprint(host.session, &mirror)?;
         if request.dry_run {
             let state = State::default();
             return Ok(Run {
@@ -158,7 +161,7 @@ impl Run {
             });
         }
         mirrors::register(host.session, &mirror)?;
-        let state = mirrors::state(host.session, name, &fingerprint)?;
+        let state = mirror_state::state(host.session, name, &fingerprint)?;
         let start = plan(request.scope, &state, (host.now)());
         let number = runs::begin(host.session, name, &fingerprint, &start, state.cursor)?;
         Ok(Run {
@@ -175,7 +178,7 @@ impl Run {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
         let connection = host.accounts.open(host.session, &self.mirror.server)?;
         let login = &connection.account.login;
-        let permissions = mirrors::permissions(host.session, &self.mirror, login, self.request.max_delete_ratio)?;
+        let permissions = mirror_state::permissions(host.session, &self.mirror, login, self.request.max_delete_ratio)?;
         let mut fetcher = connection.fetcher(host.session, Policy::SYNC)?;
         // Nothing is locked while Odoo is waited for.
         host.session.commit()?;
@@ -186,7 +189,7 @@ impl Run {
         let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
         if is_verified {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
-            if self.look_at_fields(host, &fetcher)? {
+            if self.look_at_fields(host, &fetcher, plan.reads_all())? {
                 // The interrupted run read other fields.
                 self.start.resumed = None;
                 plan.resume = Position::default();
@@ -199,7 +202,7 @@ impl Run {
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
-                    if !self.look_at_fields(host, &fetcher)? {
+                    if !self.look_at_fields(host, &fetcher, plan.reads_all())? {
                         return Err(error);
                     }
                 }
@@ -254,12 +257,12 @@ impl Run {
 
     /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has. Returns
     /// whether something changed.
-    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher) -> Result<bool> {
+    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
         let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
         let fields = fetcher.run(move |client| client.fields(&model, &names))?;
         let found = drift(&self.mirror.fields, &fields);
-        let known = self.mirror.drifts(found, self.start.mode == Mode::Full);
+        let known = self.mirror.drifts(found, reads_all);
         if self.request.dry_run {
             return Ok(false);
         }
@@ -270,8 +273,8 @@ impl Run {
         mirrors::set_drift(host.session, &self.mirror)?;
         let changed = self.mirror.drift != known;
         if changed {
-            self.fingerprint = mirrors::fingerprint(host.session, &self.mirror)?;
-            self.set_fingerprint(host, self.start.mode == Mode::Full)?;
+            self.fingerprint = mirror_state::fingerprint(host.session, &self.mirror)?;
+            self.set_fingerprint(host, reads_all)?;
         }
         host.session.commit()?;
         Ok(changed)
@@ -318,7 +321,7 @@ impl Run {
                 login: &connection.account.login,
                 database: &known_database(filled_from, &findings.database),
             };
-            mirrors::set_reached(session, &self.mirror.name, &reached)?;
+            mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         logins::store(session, connection, &findings.server)?;
         runs::purge(session, &self.mirror.name, host.keep_days)?;
@@ -335,77 +338,5 @@ fn plan(scope: RunScope, state: &State, now: NaiveDateTime) -> Start {
             also: None,
             resumed: None,
         },
-    }
-}
-
-/// Asks Odoo which database it is, before anything is read. Refuses another one than the mirror's, unless the
-/// caller allows that; then everything is read from the beginning. Returns what is known about the database.
-fn verify_database(fetcher: &Fetcher, permissions: &RunPermissions, plan: &mut Plan) -> Result<Database> {
-    let found = fetcher.run(|client| client.identify().cloned())?;
-    let known = &permissions.filled_from;
-    match known.is_same_as(&found) {
-        Some(true) => Ok(known.with(&found)),
-        Some(false) if !(plan.reads_all() && permissions.any_database) => Err(Error::OtherDatabase {
-            mirror: plan.mirror.clone(),
-        }),
-        // Nothing is known of both that could be compared.
-        None if !plan.reads_all() || found == Database::default() => Ok(known.clone()),
-        Some(false) | None => {
-            if *known != Database::default() {
-                plan.resume = Position::default();
-            }
-            Ok(found)
-        }
-    }
-}
-
-/// What is known about the database that filled the mirror, after a run that found this.
-fn known_database(filled_from: &Database, found: &Database) -> Database {
-    match filled_from.is_same_as(found) {
-        Some(true) => filled_from.with(found),
-        None if *filled_from == Database::default() => found.clone(),
-        // Only a run that read everything may replace it.
-        _ => filled_from.clone(),
-    }
-}
-
-/// Whether a field that is gone, or has another type, may be the cause of this error.
-fn drift_may_explain(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::UnknownField { .. }
-            | Error::Value { .. }
-            | Error::OdooAccess { .. }
-            | Error::OdooFault { .. }
-            | Error::Malformed { .. }
-    )
-}
-
-fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, problem: &Problem) {
-    let model = &mirror.scope.model;
-    let message = match problem {
-        Problem::Gone => format!("Odoo no longer has field \"{field}\" in model \"{model}\""),
-        Problem::Changed { kind } => {
-            format!("field \"{field}\" of model \"{model}\" now has type {kind}, which its column cannot hold")
-        }
-    };
-    let hint = format!(
-        "The other fields are mirrored; the column keeps its values. See select * from ipai.refresh_mirror({});",
-        quote_literal(&mirror.name)
-    );
-    session.warning(&message, &hint);
-}
-
-/// A dry run counts deletions that a real run would refuse.
-fn warn_of_refusal(session: &mut dyn Session, plan: &Plan, report: &Report) {
-    let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.mirror_count));
-    if deleted > allowed {
-        session.warning(
-            &format!("a real run would refuse to delete {deleted} rows: {allowed} are allowed"),
-            &format!(
-                "If Odoo is right, allow it: select * from ipai.sync_mirror({}, max_delete_ratio => 1);",
-                quote_literal(&plan.mirror)
-            ),
-        );
     }
 }

@@ -7,6 +7,7 @@ pub mod cron;
 pub mod ddl;
 pub mod lock;
 pub mod logins;
+pub mod mirror_state;
 pub mod mirrors;
 pub mod runs;
 pub mod servers;

@@ -1,15 +1,15 @@
-"""How fast ipai_sync is, beside what one would use without it; what `scripts/bench` runs.
+"""Compares the speed of ipai_sync with alternatives; `scripts/bench` runs it.
 
     world        the servers: a real Odoo, Postgres, PostgREST, and a table for each competitor
-    competitors  who is compared, and how one run of each is measured
-    rounds       what is measured, of each competitor in turn
-    wire         Odoo's answers without reading them
+    competitors  the competitors, and the measurement of one run
+    rounds       the order of the measurements
+    wire         requests to Odoo whose responses are discarded
     session      statements timed by psql, and memory
     decoder      the decoder alone
-    tenants      what row-level security costs a query
-    report       medians, the table, the limits
-    document     docs/benchmarks.md
-    scripts      the Python scripts that are compared
+    tenants      the cost of row-level security for a query
+    report       medians, tables and limits
+    document     docs/reference/benchmarks.md
+    scripts      the Python scripts among the competitors
 
-Everything but those scripts needs Python's standard library only.
+Except for those scripts, the benchmark needs Python's standard library only.
 """

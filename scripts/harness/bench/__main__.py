@@ -1,4 +1,4 @@
-"""The benchmark's command line."""
+"""Implements the benchmark's command line."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ QUICK = 20_000
 def main() -> int:
     competitors = [kind.name for kind in ALL if kind.name != "addon" or world.addon_exists()]
     names = [*competitors, "decoder", "tenants"]
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measures ipai_sync beside what one would use without it, on a real Odoo, Postgres and PostgREST of its own. Prints a table.",
+        description="Compares ipai_sync with alternatives on temporary servers: a real Odoo, Postgres and PostgREST. Prints tables.",
     )
-    options.add_argument("--rows", type=int, metavar="N", help="records in Odoo (default 200,000)")
-    options.add_argument("--quick", action="store_true", help=f"{QUICK:,} records in Odoo")
-    options.add_argument("--rounds", type=int, metavar="N", default=rounds.ROUNDS, help="so often each; less than 3 are for trying it out")
-    options.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names, help=f"only these: {', '.join(names)}")
-    options.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
-    chosen = options.parse_args()
-    if chosen.rows is not None and (chosen.quick or chosen.rows < 1_000):
-        options.error("--rows takes a number from 1000 on, and goes without --quick")
-    if chosen.write and (chosen.quick or chosen.only != names or chosen.rounds < rounds.ROUNDS):
-        options.error(f"--write is for a whole run of {rounds.ROUNDS} rounds: it goes without --quick and --only")
-    rows = chosen.rows or (QUICK if chosen.quick else 200_000)
+    parser.add_argument("--rows", type=int, metavar="N", help="number of records in Odoo (default 200,000)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} records in Odoo")
+    parser.add_argument("--rounds", type=int, metavar="N", default=rounds.ROUNDS, help=f"number of rounds (default {rounds.ROUNDS})")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names, help=f"only these parts: {', '.join(names)}")
+    parser.add_argument("--write", action="store_true", help="also write docs/reference/benchmarks.md")
+    options = parser.parse_args()
+    if options.rows is not None and (options.quick or options.rows < 1_000):
+        parser.error("--rows requires a number of at least 1000, and cannot be combined with --quick")
+    if options.write and (options.quick or options.only != names or options.rounds < rounds.ROUNDS):
+        parser.error(f"--write requires at least {rounds.ROUNDS} rounds, and cannot be combined with --quick or --only")
+    rows = options.rows or (QUICK if options.quick else 200_000)
 
     setup.ensure_system()
     setup.ensure_bench_venv()
     setup.ensure_node_tools()
-    only = [name for name in competitors if name in chosen.only]
+    only = [name for name in competitors if name in options.only]
     results = Results(
         rows,
-        decoder=decoder.run() if "decoder" in chosen.only else None,
-        tenants=_tenants() if "tenants" in chosen.only else None,
-        runs=rounds.run(rows, only, chosen.rounds) if only else {},
+        decoder=decoder.run() if "decoder" in options.only else None,
+        tenants=_tenants() if "tenants" in options.only else None,
+        runs=rounds.run(rows, only, options.rounds) if only else {},
     )
     print(f"\n{report.tables(results)}", flush=True)
-    if chosen.write:
-        shell.say(f"Writing {document.FILE.relative_to(paths.PROJECT)}")
-        document.FILE.write_text(document.text(results, chosen.rounds))
+    if options.write:
+        shell.log_progress(f"Writing {document.FILE.relative_to(paths.PROJECT)}")
+        document.FILE.write_text(document.text(results, options.rounds))
     return 0
 
 
@@ -54,4 +54,4 @@ def _tenants() -> dict[str, tuple[list[float], list[float]]]:
 
 
 if __name__ == "__main__":
-    shell.leave_with(main)
+    shell.run_main(main)

@@ -1,4 +1,4 @@
-"""Who is compared, and how one run of each is measured."""
+"""Defines the competitors and measures one run of each."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a competitor tells of a run."""
+class Measurement:
+    """The measurement that a competitor reports for a run."""
 
     seconds: float
-    #: How far the memory of the program that works rose, in bytes.
+    #: The growth of the working program's memory, in bytes.
     memory: int | None = None
 
 
 @dataclass(frozen=True)
-class Run(Ran):
-    """A run, and what it did to the database."""
+class Run(Measurement):
+    """A measurement with the run's effects on the database."""
 
     rows_written: int = 0
     wal_bytes: int = 0
@@ -36,14 +36,14 @@ class Run(Ran):
 
 
 class Competitor:
-    """Brings a table of its own into step with Odoo."""
+    """A method of synchronising its own table with Odoo."""
 
     name: str
     title: str
-    #: Whether it does more than a first load.
+    #: Whether it supports more than a first sync.
     syncs = True
-    #: Whether it notices that a record was deleted.
-    deletes = True
+    #: Whether it detects deleted records.
+    detects_deletions = True
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -53,30 +53,31 @@ class Competitor:
         return f"ipai.{table(self.name)}"
 
     def reset(self) -> None:
-        """Back to an empty table."""
+        """Empties the table."""
         self.world.cluster.psql(f"truncate {self.table}")
 
-    def sync(self, since: str | None) -> Ran:
-        """Reads what was written since that moment (UTC), or everything."""
+    def sync(self, since: str | None) -> Measurement:
+        """Reads the records written since that time (UTC), or all records."""
         raise NotImplementedError
 
     def run(self, since: str | None = None) -> Run:
-        return measured(self.world.cluster, self.table, lambda: self.sync(since))
+        return measure(self.world.cluster, self.table, lambda: self.sync(since))
 
 
 def table(name: str) -> str:
-    """A competitor's table in schema ipai."""
+    """Returns the name of a competitor's table in schema ipai."""
     return f"bench_{name}"
 
 
-def measured(cluster: postgres.Cluster, table: str, sync: Callable[[], Ran]) -> Run:
-    """Runs `sync` and looks at what it wrote. Whatever is asked of the database is asked outside of the time that counts."""
-    # After a checkpoint the first change of a page is a whole page of WAL: for all of them alike.
+def measure(cluster: postgres.Cluster, table: str, sync: Callable[[], Measurement]) -> Run:
+    """Runs `sync`, and queries its effects on the database outside of the measured time."""
+    # After a checkpoint, the first change of each page writes the whole page to WAL. Starting each
+    # run with a checkpoint makes the figures comparable.
     cluster.psql("checkpoint")
     transaction, rows, begin = cluster.psql(f"select pg_current_xact_id(), count(*), pg_current_wal_flush_lsn() from {table}").split("|")
     ran = sync()
     end = cluster.psql("select pg_current_wal_flush_lsn()")
-    # The rows that are there say who wrote them last.
+    # Each row's xmin shows which transaction wrote it last.
     written, left = cluster.psql(f"select count(*) filter (where xmin::text::bigint > {transaction}), count(*) from {table}").split("|")
     wal = f"pg_wal_lsn_diff('{end}', '{begin}')"
     wal_bytes, wal_records = cluster.psql(
@@ -88,9 +89,9 @@ def measured(cluster: postgres.Cluster, table: str, sync: Callable[[], Ran]) -> 
 
 
 class Script(Competitor):
-    """One of the Python scripts, in a process of its own, as cron would start it."""
+    """One of the Python scripts, in a separate process as cron would start it."""
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         world = self.world
         output = shell.run(
             [setup.ensure_bench_venv(), _SCRIPTS / "timed.py", self.name, *([since] if since else [])],
@@ -108,14 +109,14 @@ class Script(Competitor):
                 "MIRROR": table(self.name),
             },
         ).stdout
-        told = json.loads(output)
-        return Ran(told["seconds"], told["peak"])
+        result = json.loads(output)
+        return Measurement(result["seconds"], result["peak"])
 
 
 class Practice(Script):
     name = "practice"
     title = "(a) xmlrpc.client, supabase-py"
-    deletes = False
+    detects_deletions = False
 
 
 class GoodScript(Script):
@@ -124,10 +125,10 @@ class GoodScript(Script):
 
 
 class Floor(Competitor):
-    """The pages that ipai_sync asks for, fetched and thrown away."""
+    """Fetches the pages that ipai_sync requests, and discards them."""
 
     name = "floor"
-    title = "(c) Odoo's answers thrown away"
+    title = "(c) Odoo's responses, discarded"
     syncs = False
 
     def __init__(self, world: World) -> None:
@@ -135,13 +136,13 @@ class Floor(Competitor):
         self._pages: list[bytes] = []
 
     def record(self, mirror: IpaiSync) -> None:
-        """Lets ipai_sync run once, unmeasured, to see which pages those are."""
+        """Records the page requests of an unmeasured run of ipai_sync."""
         self._pages = mirror.recorded()
         if not self._pages:
-            raise RuntimeError("ipai_sync has asked Odoo for no page")
+            raise RuntimeError("ipai_sync has requested no page from Odoo")
 
-    def sync(self, since: str | None) -> Ran:
-        return Ran(wire.fetch(self.world.odoo.port, self._pages))
+    def sync(self, since: str | None) -> Measurement:
+        return Measurement(wire.fetch(self.world.odoo.port, self._pages))
 
 
 class Copy(Competitor):
@@ -152,12 +153,12 @@ class Copy(Competitor):
     syncs = False
 
     def record(self, mirror: IpaiSync) -> None:
-        """Takes the rows from a table that ipai_sync has filled."""
+        """Exports the rows of a table that ipai_sync has filled."""
         self._psql(f"copy {mirror.table} ({', '.join(COLUMNS)}) to {literal(str(self._file))}")
 
-    def sync(self, since: str | None) -> Ran:
+    def sync(self, since: str | None) -> Measurement:
         with Session(self.world.cluster, "supabase_admin") as session:
-            return Ran(session.timed(f"copy {self.table} ({', '.join(COLUMNS)}) from {literal(str(self._file))}"))
+            return Measurement(session.timed(f"copy {self.table} ({', '.join(COLUMNS)}) from {literal(str(self._file))}"))
 
     @property
     def _file(self) -> Path:
@@ -176,7 +177,7 @@ class IpaiSync(Competitor):
         return self.world.odoo
 
     def define(self, url: str | None = None) -> None:
-        """Makes server and mirror."""
+        """Creates the server and the mirror."""
         odoo = self.odoo
         fields = ",".join(column for column in COLUMNS if column != "odoo_id")
         self.world.cluster.psql(
@@ -192,13 +193,13 @@ class IpaiSync(Competitor):
         )
 
     def drop(self) -> None:
-        """Takes them away; the table stays, empty."""
+        """Drops the server and the mirror, and empties the table."""
         self.world.cluster.psql(
             f"select ipai.drop_mirror({literal(self.name)}); drop server {self.name} cascade; truncate {self.table};", user="postgres"
         )
 
     def recorded(self) -> list[bytes]:
-        """The calls of search_read and read in a first load, which is not measured; the table is empty again then."""
+        """Returns the page requests of an unmeasured first sync, and empties the table."""
         with wire.Recorder(self.odoo) as recorder:
             self.define(recorder.url)
             recorder.forget()
@@ -211,12 +212,12 @@ class IpaiSync(Competitor):
             self.drop()
         self.define()
 
-    def sync(self, since: str | None) -> Ran:
-        # It knows itself what was written since its last run.
+    def sync(self, since: str | None) -> Measurement:
+        # ipai_sync keeps its own cursor.
         mode = "incremental" if since else "full"
         with Session(self.world.cluster) as session, Memory(session.backend) as memory:
             seconds = session.timed(f"call ipai.run_sync({literal(self.name)}, '{mode}')")
-        return Ran(seconds, memory.rise)
+        return Measurement(seconds, memory.rise)
 
 
 class IpaiSyncWithAddon(IpaiSync):

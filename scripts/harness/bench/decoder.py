@@ -1,6 +1,7 @@
-"""The decoder alone, on a page of a real Odoo: beside quick-xml's bare events, and Python's xmlrpc.client.
+"""Measures the decoder alone, and compares it with quick-xml's bare events and xmlrpc.client.
 
-`benches/decode.rs` measures the first two, and leaves the page for the third.
+All decode the same page of a real Odoo. `benches/decode.rs` measures the first two, and writes the
+page to a file for the third.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from statistics import median
 from .. import paths, shell
 
 _GROUP = "decode"
-#: So often each, by turns.
+#: The number of measurements of each, taken alternately.
 _TIMES = 3
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Bytes of the page, and bytes a second of processor time."""
+    """The size of the page in bytes, and the throughputs in bytes per second of processor time."""
 
     size: int
     ours: float
@@ -33,8 +34,9 @@ class Decoder:
 
 
 def run() -> Decoder:
-    shell.say("The decoder alone: some minutes at first, for the build")
-    # Not where the extension is built: its library has the same name, and each build would undo the other.
+    shell.log_progress("Measuring the decoder alone: some minutes the first time, for the build")
+    # A separate target directory: this library and the extension's have the same name, and would
+    # replace each other.
     target = paths.PROJECT / "target/bench"
     command: list[str | Path] = ["cargo", "bench", "--quiet", "--manifest-path", "benches/Cargo.toml"]
     seconds: dict[str, list[float]] = {"columns": [], "events": [], "python": []}
@@ -54,16 +56,16 @@ def run() -> Decoder:
 
 
 def seconds_of(folder: Path, name: str) -> float:
-    """The median of one of criterion's measurements."""
+    """Returns the median of a criterion measurement in seconds."""
     estimates = json.loads((folder / _GROUP / name / "new/estimates.json").read_text())
     return float(estimates["median"]["point_estimate"]) / 1e9
 
 
 def _python(body: bytes) -> float:
-    # As in Rust: time on a processor, which is the same on a busy machine.
+    # As in Rust: processor time, which does not depend on the machine's load.
     began = time.process_time()
     (rows,), _ = xmlrpc.client.loads(body)
     seconds = time.process_time() - began
     if not isinstance(rows, list) or not rows:
-        raise RuntimeError("the page holds no rows")
+        raise RuntimeError("the page has no rows")
     return seconds

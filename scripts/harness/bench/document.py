@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, of a whole run."""
+"""Writes docs/reference/benchmarks.md from the results of a whole run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from ..postgres import Installation
 from . import report
 from .report import Results
 
-FILE = paths.PROJECT / "docs/benchmarks.md"
+FILE = paths.PROJECT / "docs/reference/benchmarks.md"
 
 _TEXT = """# Benchmarks
-
-Written by `./scripts/bench --write`. A run takes a real Odoo, Postgres and PostgREST with it, and changes nothing else on the machine:
 
 ```
 ./scripts/bench              # {rows:,} records: about half an hour
@@ -26,38 +24,48 @@ Written by `./scripts/bench --write`. A run takes a real Odoo, Postgres and Post
 ./scripts/bench --rows 1000000 --only floor ipai_sync
 ```
 
+`./scripts/bench --write` writes this page. A run starts a real Odoo, Postgres and PostgREST, and
+changes nothing else on the machine. It compares a sync with the scripts that are written for the
+same purpose, with what Odoo and Postgres need alone, and with the project's own limits. It also
+measures the decoder, and what row-level security costs a tenant's query.
+
 {tables}
 
-## Who is compared
+## Competitors
 
 | | |
 |---|---|
-| (a) | the practice today, `practice.py`: Python's xmlrpc.client calls the module's export, 50,000 rows a call, the most that it gives; supabase-py upserts them through PostgREST, 1,000 a request |
-| (b) | a good script, `script.py`: xmlrpc.client reads pages of 5,000 by id, psycopg copies them into a temporary table, one upsert writes what differs; all ids are compared when the counts differ |
-| (c) | the floor: the pages that ipai_sync asks Odoo for, over a plain socket, and thrown away; also the single calls |
-| (d) | the floor below: `copy` of the same rows from a file |
-| (e) | `call ipai.run_sync(...)`, Odoo without an addon of ours but the model's |
+| (a) | the usual practice, `practice.py`: Python's xmlrpc.client calls the module's export, 50,000 rows per call, its maximum; supabase-py upserts them through PostgREST, 1,000 per request |
+| (b) | a good script, `script.py`: xmlrpc.client reads pages of 5,000 by id, psycopg copies them into a temporary table, one upsert writes what differs; all ids are compared if the counts differ |
+| (c) | the floor: the pages that ipai_sync requests from Odoo, read over a plain socket and discarded; also the single calls |
+| (d) | the lower floor: `copy` of the same rows from a file |
+| (e) | `call ipai.run_sync(...)`, Odoo without an addon of this project except the model's |
 | (f) | the same with the addon `ipai_sync` in Odoo |
 
-The scripts are in `scripts/harness/bench/scripts`, as somebody would write them. What (a) does not do: it sees no deletion.
+The scripts are in `scripts/harness/bench/scripts`, written as users write them. (a) does not detect
+deletions.
 
-## How it is measured
+## Method
 
-- All in one run on the same data, by turns: each round takes every competitor through every measure, and another one begins each round. Medians
-  of {rounds} rounds; memory: the most of any round.
-- Each competitor has a table like `ipai.ipai_sample_metrics`, with its indexes and its trigger. After a first load and after the deletions the
-  tables are compared with one another and with Odoo's count.
-- Starting Python or psql and importing libraries does not count. A checkpoint goes before each run, and a vacuum after it; autovacuum and
-  fsync are off.
-- Odoo's records were written over months. Between the incremental measures what was changed is made older: a run begins ten minutes before the
-  last record it saw, and would read it again.
-- Memory is RssAnon, 100 times a second: of the backend, above its value before the call; of a script, the peak of all its memory after the imports.
-- Rows written: by the rows' `xmin`. WAL: by `pg_get_wal_stats`.
-- The decoder, and what it is compared with, are measured in processor time; `benches/decode.rs` is by itself
-  `cargo bench --manifest-path benches/Cargo.toml`.
-- A tenant's query runs on 200,000 rows as PostgREST runs it. The other one, without a policy, has the filter in its text.
+- All figures come from one run on the same data. Each round takes every competitor through every
+  measure, and each round begins with another competitor. Figures are medians of {rounds} rounds;
+  memory is the maximum of any round.
+- Each competitor has a table like `ipai.ipai_sample_metrics`, with its indexes and its trigger.
+  After a first load and after the deletions, the tables are compared with one another and with
+  Odoo's count.
+- The start of Python or psql and the import of libraries do not count. A checkpoint precedes each
+  run and a vacuum follows it; autovacuum and fsync are off.
+- Odoo's records were written over months. Between the incremental measures, the changed records are
+  made older: a run begins ten minutes before the last record that it saw, and would read it again.
+- Memory is RssAnon, sampled 100 times a second: of the backend, above its value before the call; of
+  a script, the peak of all its memory after the imports.
+- Rows written are counted by the rows' `xmin`, WAL by `pg_get_wal_stats`.
+- The decoder and its competitors are measured in processor time.
+  `cargo bench --manifest-path benches/Cargo.toml` runs `benches/decode.rs` alone.
+- A tenant's query runs on 200,000 rows as PostgREST runs it. The query without a policy has the
+  filter in its text.
 
-## On what
+## Environment
 
 | | |
 |---|---|
@@ -71,27 +79,27 @@ def text(results: Results, rounds: int) -> str:
 
 
 def _machine() -> dict[str, str]:
-    def told(*command: str | Path) -> str:
+    def output_of(*command: str | Path) -> str:
         return shell.run(command, cwd=paths.PROJECT, capture=True).stdout.strip()
 
     pins = setup.BENCH_REQUIREMENTS.read_text()
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     return {
         "date": datetime.date.today().isoformat(),
-        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {told('git', 'rev-parse', '--short', 'HEAD')}",
+        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {output_of('git', 'rev-parse', '--short', 'HEAD')}",
         "processor": f"{os.cpu_count()} of {field(Path('/proc/cpuinfo').read_text(), 'model name')}",
         "memory": f"{int(field(Path('/proc/meminfo').read_text(), 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
         "system": f"{system}, Linux {platform.release()}",
         "Odoo": odoo.ensure_odoo().version,
         "Postgres": Installation.default().full_version,
-        "PostgREST": told(setup.ensure_node_tools().postgrest, "--version"),
-        "Rust": told("rustc", "--version"),
+        "PostgREST": output_of(setup.ensure_node_tools().postgrest, "--version"),
+        "Rust": output_of("rustc", "--version"),
         "Python": f"{platform.python_version()}, supabase {pinned(pins, 'supabase')}, psycopg {pinned(pins, 'psycopg')}",
     }
 
 
 def field(text: str, name: str) -> str:
-    """The first value of this name in a file of /proc."""
+    """Returns the first value of this name in the text of a file in /proc."""
     match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", text, re.MULTILINE)
     if not match:
         raise ValueError(f"no {name}")
@@ -99,7 +107,7 @@ def field(text: str, name: str) -> str:
 
 
 def pinned(requirements: str, package: str) -> str:
-    """The version of a package in a file of requirements."""
+    """Returns the version of a package in the text of a requirements file."""
     match = re.search(rf"^{re.escape(package)}==(.+)$", requirements, re.MULTILINE)
     if not match:
         raise ValueError(f"no {package}")

@@ -1,4 +1,4 @@
-"""Medians, the table, and the limits that the project has set itself."""
+"""Formats the results as tables, and compares the medians with the project's limits."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NOT_MEASURED = "-"
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured; parts that were not chosen are empty."""
+    """The measured results; skipped parts are empty."""
 
     rows: int
     runs: Runs
     decoder: Decoder | None = None
-    #: By query: the seconds of a tenant, and those of its filter written out.
+    #: By query: the times as a tenant, and the times with an explicit filter.
     tenants: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One of the limits, and what came out."""
+    """A limit with its measured value."""
 
     what: str
     limit: str
@@ -37,7 +37,7 @@ class Limit:
 
 
 def tables(results: Results) -> str:
-    """All that is to be shown, as Markdown."""
+    """Returns all tables of the report as Markdown."""
     parts = []
     if results.runs:
         parts.append(text_table(*_main_table(results)))
@@ -58,7 +58,7 @@ def tables(results: Results) -> str:
 
 
 def text_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table that can be read as it stands: the first column to the left, the others to the right."""
+    """Returns an aligned Markdown table: the first column to the left, the others to the right."""
     lines = [list(line) for line in lines]
     widths = [max(len(line[column]) for line in [list(header), *lines]) for column in range(len(header))]
 
@@ -84,7 +84,7 @@ def _main_table(results: Results) -> tuple[list[str], list[list[str]]]:
     for measure in runs:
         line(measure, measure, lambda of: _seconds(_median(of)))
     line("memory, first full sync", rounds.FIRST, _memory)
-    for measure in (rounds.FIRST, rounds.UNCHANGED, rounds.ZERO, rounds.incremental(rounds.many(results.rows))):
+    for measure in (rounds.FIRST, rounds.UNCHANGED, rounds.ZERO, rounds.incremental(rounds.largest_change(results.rows))):
         line(f"rows written, {measure}", measure, lambda of: f"{median(run.rows_written for run in of):,.0f}")
         line(f"WAL, {measure}", measure, lambda of: f"{median(run.wal_bytes for run in of) / 1e6:,.1f} MB")
         line(f"WAL records, {measure}", measure, lambda of: f"{median(run.wal_records for run in of):,.0f}")
@@ -97,7 +97,7 @@ def _memory(runs: Sequence[Run]) -> str:
 
 
 def limits(results: Results) -> list[Limit]:
-    """Those limits for which everything was measured."""
+    """Returns the limits whose measures are available."""
     found: list[Limit] = []
     runs = results.runs
 

@@ -1,4 +1,4 @@
-"""What is measured: the same things of each competitor, in turns, so that what else the machine does hits all of them alike."""
+"""Measures all competitors alternately, so that other load on the machine affects them equally."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from . import wire, world
 from .competitors import ALL, Competitor, Copy, Floor, IpaiSync, IpaiSyncWithAddon, Run, table
 from .world import COLUMNS, World
 
-#: So many times each.
+#: The number of rounds.
 ROUNDS = 3
-#: What is short is measured more often in each round: runs without changes, and single calls.
-NOTHING = 2
-CALLS = 5
+#: Short measurements are repeated within each round: runs without changes, and single calls.
+ZERO_REPEATS = 2
+CALL_REPEATS = 5
 DELETED = 20
 
 FIRST = "first full sync"
@@ -26,12 +26,12 @@ DELETIONS = f"incremental, {DELETED} deletions"
 COUNT = "one search_count call"
 IDS = "one call for all ids"
 
-#: By measure and by competitor.
+#: Runs by measure and competitor.
 Runs = dict[str, dict[str, list[Run]]]
 
 
-def many(rows: int) -> int:
-    """Changes of the largest incremental run."""
+def largest_change(rows: int) -> int:
+    """Returns the number of changes of the largest incremental run."""
     return min(10_000, rows // 2)
 
 
@@ -41,7 +41,7 @@ def incremental(changes: int) -> str:
 
 def run(rows: int, names: Sequence[str], rounds: int = ROUNDS) -> Runs:
     """Starts the servers and measures the competitors with these names."""
-    # What the two floors need is read by ipai_sync.
+    # Both floors need the rows and requests of ipai_sync.
     chosen = [kind for kind in ALL if kind.name in {*names, IpaiSync.name}]
     with world.servers(rows, [table(kind.name) for kind in chosen], addon="addon" in names) as servers:
         competitors = [kind(servers) for kind in chosen]
@@ -53,10 +53,10 @@ def run(rows: int, names: Sequence[str], rounds: int = ROUNDS) -> Runs:
 
 
 def _record(competitors: Sequence[Competitor]) -> None:
-    shell.say("Looking at what ipai_sync asks of Odoo")
+    shell.log_progress("Recording the requests of ipai_sync")
     (mirror,) = (competitor for competitor in competitors if type(competitor) is IpaiSync)
     for competitor in competitors:
-        # The copy first: a recording ends with the table empty.
+        # Copy first, because recording empties the table.
         if isinstance(competitor, Copy):
             mirror.define()
             mirror.sync(None)
@@ -65,9 +65,9 @@ def _record(competitors: Sequence[Competitor]) -> None:
     for competitor in competitors:
         if isinstance(competitor, Floor):
             competitor.record(mirror)
-        # Whatever goes wrong with the addon, ipai_sync reads on without it.
+        # If the addon fails, ipai_sync falls back to search_read.
         if isinstance(competitor, IpaiSyncWithAddon) and competitor.recorded():
-            raise RuntimeError("ipai_sync does not use the addon, which is installed: it has called search_read")
+            raise RuntimeError("ipai_sync called search_read, although the addon is installed")
 
 
 class Rounds:
@@ -79,32 +79,32 @@ class Rounds:
         self._rows = rows
 
     def round(self, number: int, of: int) -> None:
-        shell.say(f"Round {number} of {of}: {FIRST}")
+        shell.log_progress(f"Round {number} of {of}: {FIRST}")
         for competitor in self._all:
             competitor.reset()
-        # Another one begins each round.
+        # Each round starts with another competitor.
         self._all.append(self._all.pop(0))
         self._measure(FIRST, self._all)
         if not self._syncing:
             return
         self._compare(self._syncing)
-        shell.say(f"Round {number} of {of}: {UNCHANGED}")
+        shell.log_progress(f"Round {number} of {of}: {UNCHANGED}")
         self._measure(UNCHANGED, self._syncing)
-        shell.say(f"Round {number} of {of}: incremental")
-        for _ in range(NOTHING):
-            self._bare(COUNT, "search_count")
+        shell.log_progress(f"Round {number} of {of}: incremental")
+        for _ in range(ZERO_REPEATS):
+            self._measure_call(COUNT, "search_count")
             self._measure(ZERO, self._syncing, since=_now())
-        for changes in (100, many(self._rows)):
+        for changes in (100, largest_change(self._rows)):
             since = _now()
             self._each_odoo(lambda odoo, changes=changes: world.change(odoo, changes, f"changed in round {number}, one of {changes}"))
             self._measure(incremental(changes), self._syncing, since=since)
             self._each_odoo(world.settle)
         since = _now()
         self._each_odoo(lambda odoo: world.delete(odoo, DELETED))
-        noticing = [competitor for competitor in self._syncing if competitor.deletes]
-        self._bare(IDS, "search", order="id")
-        self._measure(DELETIONS, noticing, since=since)
-        self._compare(noticing)
+        detecting = [competitor for competitor in self._syncing if competitor.detects_deletions]
+        self._measure_call(IDS, "search", order="id")
+        self._measure(DELETIONS, detecting, since=since)
+        self._compare(detecting)
 
     def _each_odoo(self, do: Callable[..., None]) -> None:
         for odoo in self._world.odoos:
@@ -114,17 +114,17 @@ class Rounds:
         for competitor in competitors:
             self.runs[measure][competitor.name].append(competitor.run(since))
 
-    def _bare(self, measure: str, method: str, **kwargs: object) -> None:
-        """One call whose answer is thrown away, too."""
+    def _measure_call(self, measure: str, method: str, **kwargs: object) -> None:
+        """Measures a single call whose response is discarded."""
         body = wire.request(self._world.odoo, MODEL, method, [], context={"active_test": False}, **kwargs)
-        for _ in range(CALLS):
+        for _ in range(CALL_REPEATS):
             self.runs[measure][Floor.name].append(Run(wire.fetch(self._world.odoo.port, [body])))
 
     def _compare(self, competitors: Sequence[Competitor]) -> None:
-        """All of them must have the rows that Odoo has, and the same in each."""
+        """Checks that all tables have the same rows, as many as Odoo."""
         odoo = self._world.odoo
         count = odoo.rpc(MODEL, "search_count", [], context={"active_test": False})
-        # Python's XML parser turns CR LF into LF.
+        # Python's XML parser converts CR LF to LF.
         values = ", ".join("translate(notes, E'\\r', '')" if column == "notes" else column for column in COLUMNS)
         contents = {
             competitor.title: self._world.cluster.psql(
@@ -133,8 +133,8 @@ class Rounds:
             for competitor in competitors
         }
         if len(set(contents.values())) > 1 or any(int(content.split("|")[0]) != count for content in contents.values()):
-            told = "\n".join(f"{title}: {content}" for title, content in contents.items())
-            raise RuntimeError(f"The tables differ, or from Odoo with its {count} rows:\n{told}")
+            listing = "\n".join(f"{title}: {content}" for title, content in contents.items())
+            raise RuntimeError(f"The tables differ from each other or from Odoo's {count} records:\n{listing}")
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""What row-level security costs: a tenant's query under the migration's policy, and the same with its filter written out."""
+"""Measures the cost of row-level security: a tenant's query with a policy or an explicit filter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..postgres import Cluster
 from .session import Session
 from .world import REFERENCE
 
-#: As large as the table of the project's promise, however small the rest of the benchmark is.
+#: The number of rows in the project's limit, independent of the other parts of the benchmark.
 ROWS = 200_000
 TIMES = 51
 
-#: What dashboards ask; `{}` is the table.
+#: Typical queries of dashboards; `{}` stands for the table.
 QUERIES = {
     "one metric over time": "select odoo_id, date, value from {} where code = 'CODE_3' and date between '2026-03-01' and '2026-03-31' order by date",
     "a metric's days": "select date, sum(value) from {} where code = 'CODE_7' and date >= '2026-06-01' and date < '2026-09-01' group by date",
@@ -31,9 +31,10 @@ _FILTERED = (
 
 
 def run(cluster: Cluster) -> dict[str, tuple[list[float], list[float]]]:
-    """The times of each query, by turns: as a tenant, and as one whom no policy holds."""
-    shell.say(f"A tenant's queries, on {ROWS:,} rows")
-    # 20 metrics, 365 days, 50 brands and stores; one row in ten of nobody, one in fifty archived.
+    """Returns the times of each query, taken alternately: as a tenant, and without a policy."""
+    shell.log_progress(f"Measuring a tenant's queries on {ROWS:,} rows")
+    # 20 metrics, 365 days, 50 brands and stores; a tenth of the rows without an owner, a fiftieth
+    # archived.
     cluster.psql(
         f"""
         truncate {REFERENCE};
@@ -47,8 +48,8 @@ def run(cluster: Cluster) -> dict[str, tuple[list[float], list[float]]]:
     times: dict[str, tuple[list[float], list[float]]] = {}
     with Session(cluster, "authenticator") as tenant, Session(cluster, "supabase_admin") as superuser:
         for session in (tenant, superuser):
-            # How many processes are free to help differs from one time to the next.
-            session.tell("set max_parallel_workers_per_gather = 0")
+            # The number of available parallel workers varies between measurements.
+            session.execute("set max_parallel_workers_per_gather = 0")
         for title, query in QUERIES.items():
             _compare(tenant, superuser, query)
             times[title] = ([], [])
@@ -59,10 +60,10 @@ def run(cluster: Cluster) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def _as_tenant(session: Session, query: str) -> float:
-    """As PostgREST does it. Only the query counts: the rest is the price of a request, with or without a policy."""
+    """Runs the query like PostgREST; setting the role and the claims is not part of the time."""
     _begin(session)
     seconds = session.timed(query.format(REFERENCE))
-    session.tell("commit")
+    session.execute("commit")
     return seconds
 
 
@@ -72,15 +73,15 @@ def _begin(session: Session) -> None:
         "set local role authenticated",
         f"select set_config('request.jwt.claims', {literal(json.dumps(_CLAIMS))}, true)",
     ):
-        session.tell(statement)
+        session.execute(statement)
 
 
 def _compare(tenant: Session, superuser: Session, query: str) -> None:
-    """Both must see the same, and something."""
+    """Checks that both queries return the same number of rows, and more than zero."""
     counted = "select count(*) from ({}) as answer"
     _begin(tenant)
-    theirs = tenant.ask(counted.format(query.format(REFERENCE)))
-    tenant.tell("commit")
-    written_out = superuser.ask(counted.format(query.format(_FILTERED)))
+    theirs = tenant.query(counted.format(query.format(REFERENCE)))
+    tenant.execute("commit")
+    written_out = superuser.query(counted.format(query.format(_FILTERED)))
     if theirs != written_out or theirs == "0":
-        raise RuntimeError(f"With the policy {theirs} rows, written out {written_out}: {query}")
+        raise RuntimeError(f"The policy returns {theirs} rows, the explicit filter {written_out}: {query}")

@@ -1,4 +1,4 @@
-"""Calls of Odoo whose answers nobody reads: what Odoo and the socket alone take."""
+"""Sends requests to Odoo and discards the responses, to measure Odoo and the socket alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SECONDS = 600
 
 
 def request(odoo: Odoo, model: str, method: str, *args: Any, **kwargs: Any) -> bytes:
-    """The body of a call, as administrator."""
+    """Returns the body of a call as administrator."""
     uid = odoo.uid(odoo.admin_user, odoo.admin_password)
     params = (odoo.dbname, uid, odoo.admin_password, model, method, list(args), kwargs)
     return xmlrpc.client.dumps(params, "execute_kw").encode()
 
 
 def fetch(port: int, bodies: Iterable[bytes]) -> float:
-    """Sends one request after the other and throws the answers away; the seconds that took."""
+    """Sends the requests one after the other, discards the responses and returns the seconds."""
     buffer = bytearray(1 << 20)
     began = time.perf_counter()
     for body in bodies:
@@ -33,19 +33,19 @@ def fetch(port: int, bodies: Iterable[bytes]) -> float:
         connection.request("POST", _OBJECT, body, {"Content-Type": "text/xml"})
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
-            raise RuntimeError(f"Odoo answers with status {answer.status}")
+            raise RuntimeError(f"Odoo responded with status {answer.status}")
         received = 0
         while size := answer.readinto(buffer):
             received += size
         connection.close()
-        # A fault is short, and comes with status 200 as well.
+        # A fault is short, and its status is 200 too.
         if received < len(buffer) and b"<fault>" in buffer[:received]:
-            raise RuntimeError(f"Odoo refuses the call: {buffer[:received].decode()}")
+            raise RuntimeError(f"Odoo responded with a fault: {buffer[:received].decode()}")
     return time.perf_counter() - began
 
 
 class Recorder:
-    """Stands between ipai_sync and Odoo for one run, and keeps the requests for pages of records."""
+    """A proxy between ipai_sync and Odoo that records the requests for pages of records."""
 
     def __init__(self, odoo: Odoo) -> None:
         self._server = _Server(odoo.port)
@@ -57,7 +57,7 @@ class Recorder:
         return [body for body in self._server.bodies if asks_for_records(body)]
 
     def forget(self) -> None:
-        """Forgets the requests so far."""
+        """Removes the requests recorded so far."""
         self._server.bodies.clear()
 
     def __enter__(self) -> Recorder:
@@ -70,7 +70,10 @@ class Recorder:
 
 
 def asks_for_records(body: bytes) -> bool:
-    """Whether a request is for a page of the mirrored records, and not for a count, for ids, about fields or about the company."""
+    """Returns whether a request is for a page of mirrored records.
+
+    Requests for counts, ids, fields or the company are not.
+    """
     params, name = xmlrpc.client.loads(body)
     if name != "execute_kw":
         return False

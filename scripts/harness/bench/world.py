@@ -1,4 +1,4 @@
-"""The servers of the benchmark, and what happens in Odoo between the runs."""
+"""Starts the benchmark's servers, and changes records in Odoo between the runs."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from ..postgrest import PostgREST
 
 ADDON = "ipai_sync"
 
-#: The reference table, whose definition each competitor's table has.
+#: The table whose definition all competitors' tables copy.
 REFERENCE = "ipai.ipai_sample_metrics"
 COLUMNS = ("odoo_id", "name", "code", "date", "brand_id", "store_id", "value", "unit", "is_alert", "notes", "active")
 
 _SETTINGS = {
-    # A checkpoint begins each run; none comes in the middle of one, or takes away WAL that is still to be counted.
+    # Each run starts with a checkpoint. A checkpoint during a run would distort the figures, or
+    # remove WAL that is still to be counted.
     "checkpoint_timeout": "1d",
     "max_wal_size": "20GB",
     "wal_keep_size": "4GB",
-    # Each run is followed by a vacuum of ours.
+    # The benchmark runs a vacuum after each run.
     "autovacuum": "off",
 }
 
 
 def addon_exists() -> bool:
-    """Whether there is an addon for Odoo that makes syncs faster."""
+    """Returns whether the project contains the addon that makes syncs faster."""
     return (paths.PROJECT / "addons/ipai" / ADDON / "__manifest__.py").exists()
 
 
 @functools.cache
 def _installation() -> Installation:
-    """A Postgres of our own with the release build of the extension."""
+    """Returns a copy of Postgres with the release build of the extension."""
     installation = Installation.default().relocated("bench", under=paths.run_dir())
     extension.build(installation, "release")
     return installation
@@ -44,9 +45,9 @@ def _installation() -> Installation:
 
 @contextmanager
 def supabase() -> Iterator[Cluster]:
-    """A Postgres like Supabase's, with the extension and the migrations."""
+    """Starts a Supabase-like Postgres with the extension and the migrations."""
     installation = _installation()
-    shell.say("Starting a Postgres like Supabase's")
+    shell.log_progress("Starting a Supabase-like Postgres")
     with postgres.supabase_cluster(installation, settings=_SETTINGS) as cluster:
         cluster.psql("create extension ipai_sync; create extension pg_walinspect schema extensions")
         postgres.migrate(cluster)
@@ -55,8 +56,11 @@ def supabase() -> Iterator[Cluster]:
 
 @contextmanager
 def odoo_with(rows: int, modules: Sequence[str] = (MODULE,)) -> Iterator[Odoo]:
-    """An Odoo whose metrics were written over the past months, one every 150 seconds, the last one an hour ago."""
-    shell.say(f"Starting a real Odoo 19 with {' and '.join(modules)}, and making {rows:,} metrics")
+    """Starts an Odoo whose metrics were written in the past months.
+
+    The records' write dates are 150 seconds apart; the last one is an hour ago.
+    """
+    shell.log_progress(f"Starting a real Odoo 19 with {' and '.join(modules)}, and generating {rows:,} metrics")
     with Odoo(modules) as odoo:
         generate_metrics(odoo, rows)
         _psql(odoo, "update ipai_sample_metric set write_date = date_trunc('second', now() at time zone 'UTC') - interval '1 hour'")
@@ -65,9 +69,10 @@ def odoo_with(rows: int, modules: Sequence[str] = (MODULE,)) -> Iterator[Odoo]:
 
 
 def settle(odoo: Odoo) -> None:
-    """As if time went by: what was written in the last hours was written over months, but for the newest record.
+    """Spreads the write dates of the last hours over months, except for the newest record.
 
-    An incremental run begins a few minutes before the last record it saw, and would read again what was changed for the run before.
+    An incremental run starts some minutes before its cursor (the overlap window), and would
+    otherwise read the changes of the previous measurement again.
     """
     _psql(
         odoo,
@@ -84,12 +89,15 @@ def settle(odoo: Odoo) -> None:
 
 
 def change(odoo: Odoo, count: int, text: str) -> None:
-    """Writes another text into `count` records, evenly scattered."""
+    """Writes `text` into `count` records, evenly distributed by id."""
     odoo.rpc(MODEL, "write", _scattered(odoo, count), {"notes": text})
 
 
 def delete(odoo: Odoo, count: int) -> None:
-    """Deletes `count` records, evenly scattered. The newest is not among them: without it Odoo would look like restored from a backup."""
+    """Deletes `count` records, evenly distributed by id, but not the newest one.
+
+    Without the newest record, Odoo would look as if restored from a backup.
+    """
     odoo.rpc(MODEL, "unlink", _scattered(odoo, count))
 
 
@@ -104,7 +112,7 @@ def _psql(odoo: Odoo, sql: str) -> str:
 
 
 def _own_table(cluster: Cluster, name: str) -> None:
-    """Makes a table like the reference, empty."""
+    """Creates an empty table with the reference table's definition."""
     cluster.psql(
         f"""
         create table ipai.{name} (like {REFERENCE} including all);
@@ -118,12 +126,12 @@ def _own_table(cluster: Cluster, name: str) -> None:
 
 @dataclass(frozen=True)
 class World:
-    """All servers."""
+    """All servers of the benchmark."""
 
     cluster: Cluster
     postgrest: PostgREST
     odoo: Odoo
-    #: The same data with our addon installed; None where there is no addon, or nobody asks for it.
+    #: An Odoo with the same data and the addon; None if the addon is missing or not measured.
     with_addon: Odoo | None
 
     @property
@@ -131,13 +139,13 @@ class World:
         return [self.odoo, *([self.with_addon] if self.with_addon else [])]
 
     def file(self, name: str) -> Path:
-        """A file that Postgres may write and read."""
+        """Returns the path of a file that Postgres may read and write."""
         return self.cluster.directory / name
 
 
 @contextmanager
 def servers(rows: int, tables: Sequence[str], *, addon: bool) -> Iterator[World]:
-    """Starts them all; the tables are in schema ipai, each like the reference."""
+    """Starts all servers, with one table in schema ipai for each of `tables`."""
     with ExitStack() as stack:
         cluster = stack.enter_context(supabase())
         for table in tables:

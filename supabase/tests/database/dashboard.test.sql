@@ -1,4 +1,5 @@
--- What the dashboard asks for: figures, limits, privileges, and that each user is told of his own rows only.
+-- The functions of the dashboard: figures, limits and privileges. Each user gets figures of the
+-- rows that they may see.
 begin;
 select plan(52);
 
@@ -26,7 +27,7 @@ values (1,  'Sales',         'SALES',  '2026-01-01', 7,    3,    10,    'amount'
        (16, 'No number',     'NAN',    '2026-01-02', 7,    null, 'NaN', 'amount',  false, true),
        (17, 'Typing error',  'FUTURE', '2226-01-02', 7,    null, 1,     'count',   false, true);
 
--- The overview --------------------------------------------------------------------------------------------------------------------------
+-- The overview ------------------------------------------------------------------------------------
 
 set local role authenticated;
 select pg_temp.claim('{"ipai_brand_ids": [7]}');
@@ -41,82 +42,83 @@ select results_eq(
             ('MIXED',  'Then in money', 'amount',  date '2026-01-02', 34,              1, 0),
             ('YEARLY', 'Once a year',   'count',   date '2025-12-31', 150,             1, 0),
             ('NEVER',  'Undated',       'count',   null,              7,               2, 0) $$,
-  'a card a code, alerts first, then the newest: sums, averages of percents, no archived rows, none of other brands'
+  'one card for each code, alerts first, then the newest: sums, averages of percents, no archived rows and no rows of other brands'
 );
 prepare before as select code, previous_date, previous_value from ipai.metrics_overview() where code in ('SALES', 'SHELF', 'NEVER', 'YEARLY', 'MIXED');
 select set_eq(
   'before',
   $$ values ('SALES', date '2026-01-01', 10::float8), ('SHELF', '2026-01-01', 90), ('NEVER', null, null), ('YEARLY', '2024-12-31', 100), ('MIXED', null, null) $$,
-  'the day before, however long ago, in the same unit'
+  'the previous day with a value in the same unit, however long ago'
 );
 select is((select point_values from ipai.metrics_overview() where code = 'SALES'), array[10, 70]::float8[], 'points, oldest first');
-select is((select point_dates from ipai.metrics_overview() where code = 'SALES'), array['2026-01-01', '2026-01-02']::date[], 'and their days');
-select is((select point_values from ipai.metrics_overview() where code = 'NEVER'), '{}'::float8[], 'none where nothing has a date');
+select is((select point_dates from ipai.metrics_overview() where code = 'SALES'), array['2026-01-01', '2026-01-02']::date[], 'the days of the points');
+select is((select point_values from ipai.metrics_overview() where code = 'NEVER'), '{}'::float8[], 'no points for a metric without dates');
 select results_eq(
-  $$ select distinct total, alerting from ipai.metrics_overview(max_cards => 2) $$, $$ values (7::bigint, 1::bigint) $$, 'totals of all cards, also of those on other pages'
+  $$ select distinct total, alerting from ipai.metrics_overview(max_cards => 2) $$, $$ values (7::bigint, 1::bigint) $$, 'the totals include cards on other pages'
 );
 select is((select count(*)::int from ipai.metrics_overview(max_cards => 2)), 2, 'a page of cards');
-select is((select array_agg(code) from ipai.metrics_overview(max_cards => 2, skip => 2)), array['NAN', 'SALES'], 'the next');
-select is((select array_agg(code) from ipai.metrics_overview(alerts_only => true)), array['SHELF'], 'those with alerts');
+select is((select array_agg(code) from ipai.metrics_overview(max_cards => 2, skip => 2)), array['NAN', 'SALES'], 'the next page of cards');
+select is((select array_agg(code) from ipai.metrics_overview(alerts_only => true)), array['SHELF'], 'alerts_only returns cards with alerts');
 select is((select array_agg(code) from ipai.metrics_overview('LES')), array['SALES'], 'a search in codes');
-select is((select array_agg(code) from ipai.metrics_overview(' once A ')), array['YEARLY'], 'and in names');
-select is((select count(*)::int from ipai.metrics_overview('%')), 0, 'in which nothing is a wildcard');
-select is((select count(*)::int from ipai.metrics_overview('')), 7, 'a search for nothing is none');
-select is((select count(*)::int from ipai.metrics_overview(null, null, null, null, null)), 7, 'null is the default');
-select lives_ok($$ select ipai.metrics_overview(max_cards => -1, skip => -1, max_points => -1) $$, 'nor do numbers below the least do harm');
+select is((select array_agg(code) from ipai.metrics_overview(' once A ')), array['YEARLY'], 'a search in names');
+select is((select count(*)::int from ipai.metrics_overview('%')), 0, 'a search has no wildcards');
+select is((select count(*)::int from ipai.metrics_overview('')), 7, 'an empty search returns all cards');
+select is((select count(*)::int from ipai.metrics_overview(null, null, null, null, null)), 7, 'null means the default of each argument');
+select lives_ok($$ select ipai.metrics_overview(max_cards => -1, skip => -1, max_points => -1) $$, 'numbers below the minimum raise no error');
 
 select pg_temp.claim('{"ipai_brand_ids": [8]}');
 select results_eq($$ select code, value from ipai.metrics_overview() $$, $$ values ('SECRET', 1::float8), ('SALES', 900) $$, 'another tenant has other cards and values');
 select pg_temp.claim('{}');
-select is_empty($$ select from ipai.metrics_overview() $$, 'who has no brand has none');
+select is_empty($$ select from ipai.metrics_overview() $$, 'a user without brands gets no cards');
 
--- One metric ------------------------------------------------------------------------------------------------------------------------------
+-- One metric --------------------------------------------------------------------------------------
 
 select pg_temp.claim('{"ipai_brand_ids": [7]}');
 prepare sales as select date, value, records, alerts from ipai.metric_series('SALES');
 select results_eq('sales', $$ values (date '2026-01-01', 10::float8, 1::bigint, 0::bigint), ('2026-01-02', 70, 2, 0) $$, 'a row a day, oldest first');
-select results_eq($$ select value from ipai.metric_series('SALES', store => 4) $$, $$ values (40::float8) $$, 'of a store');
-select results_eq($$ select value from ipai.metric_series('SALES', brand => 7, until => '2026-01-01') $$, $$ values (10::float8) $$, 'until a day');
-select results_eq($$ select value from ipai.metric_series('SALES', since => '2026-01-02') $$, $$ values (70::float8) $$, 'since a day');
-select is_empty($$ select from ipai.metric_series('SALES', brand => 8) $$, 'nothing of a brand that the token does not list');
-select is_empty($$ select from ipai.metric_series('SECRET') $$, 'nor of a metric of which the user sees nothing');
-select results_eq($$ select value from ipai.metric_series('SALES', max_points => 1) $$, $$ values (70::float8) $$, 'the newest days where there are too many');
-select results_eq($$ select value from ipai.metric_series('MIXED') $$, $$ values (34::float8) $$, 'in the unit of the newest row');
-select results_eq($$ select value from ipai.metric_series('MIXED', 'count') $$, $$ values (12::float8) $$, 'or in another');
-select results_eq($$ select value from ipai.metric_series('SHELF') $$, $$ values (90::float8), (95) $$, 'percents are averaged');
+select results_eq($$ select value from ipai.metric_series('SALES', store => 4) $$, $$ values (40::float8) $$, 'the series of a store');
+select results_eq($$ select value from ipai.metric_series('SALES', brand => 7, until => '2026-01-01') $$, $$ values (10::float8) $$, 'the series until a day');
+select results_eq($$ select value from ipai.metric_series('SALES', since => '2026-01-02') $$, $$ values (70::float8) $$, 'the series since a day');
+select is_empty($$ select from ipai.metric_series('SALES', brand => 8) $$, 'no series of a brand that the token does not list');
+select is_empty($$ select from ipai.metric_series('SECRET') $$, 'no series of a metric whose rows the user does not see');
+select results_eq($$ select value from ipai.metric_series('SALES', max_points => 1) $$, $$ values (70::float8) $$, 'the newest days if there are more than max_points');
+select results_eq($$ select value from ipai.metric_series('MIXED') $$, $$ values (34::float8) $$, 'the series in the unit of the newest row');
+select results_eq($$ select value from ipai.metric_series('MIXED', 'count') $$, $$ values (12::float8) $$, 'the series in another unit');
+select results_eq($$ select value from ipai.metric_series('SHELF') $$, $$ values (90::float8), (95) $$, 'percents are averaged over rows');
 
 select results_eq(
   $$ select name, unit, units, brands, stores, first_date, last_date, records from ipai.metric_facets('SALES') $$,
   $$ values ('Sales', 'amount', array['amount'], array[7]::bigint[], array[3, 4]::bigint[], date '2026-01-01', date '2026-01-02', 3::bigint) $$,
-  'what a metric can be filtered by'
+  'the filters of a metric'
 );
-select is((select units from ipai.metric_facets('MIXED')), array['amount', 'count'], 'units too');
-select results_eq($$ select name, last_date from ipai.metric_facets('NEVER') $$, $$ values ('Undated', null::date) $$, 'one without dates');
-select is_empty($$ select from ipai.metric_facets('SECRET') $$, 'no row for what the user does not see');
+select is((select units from ipai.metric_facets('MIXED')), array['amount', 'count'], 'the units of a metric with several');
+select results_eq($$ select name, last_date from ipai.metric_facets('NEVER') $$, $$ values ('Undated', null::date) $$, 'the filters of a metric without dates');
+select is_empty($$ select from ipai.metric_facets('SECRET') $$, 'no filters of a metric whose rows the user does not see');
 
--- For an AI -------------------------------------------------------------------------------------------------------------------------------
+-- For an AI ---------------------------------------------------------------------------------------
 
-select is(ipai.metrics_context() -> 'metrics_total', '7', 'the document counts what the user sees');
-select is(ipai.metrics_context() -> 'complete', 'true', 'and says that it has all of it');
+select is(ipai.metrics_context() -> 'metrics_total', '7', 'the document counts the metrics that the user sees');
+select is(ipai.metrics_context() -> 'complete', 'true', 'the document says that it is complete');
 select is(
   ipai.metrics_context() -> 'metrics' -> 0,
   '{"code": "SHELF", "name": "Shelves", "unit": "percent", "date": "2026-01-02", "value": 95, "previous_date": "2026-01-01", "previous_value": 90, "records": 2, "alerts": 1}',
-  'alerts first, with what was before'
+  'metrics with alerts first, with their previous values'
 );
-select is(ipai.metrics_context(search => 'shelf') -> 'metrics_total', '1', 'it can be searched');
+select is(ipai.metrics_context(search => 'shelf') -> 'metrics_total', '1', 'the document can be searched');
 select is(
   (select jsonb_build_array(c -> 'metrics_total', jsonb_array_length(c -> 'metrics'), c -> 'complete') from ipai.metrics_context(alerts_only => true) as c),
-  '[1, 1, true]', 'it may have the alerts alone, and counts no others then'
+  '[1, 1, true]', 'with alerts_only the document has and counts only metrics with alerts'
 );
 select pg_temp.claim('{}');
-select is(ipai.metrics_context() -> 'metrics', '[]', 'it is empty where there is nothing');
-select is(ipai.metrics_context() -> 'newest_date', 'null', 'and says so');
+select is(ipai.metrics_context() -> 'metrics', '[]', 'the document has no metrics if the user sees none');
+select is(ipai.metrics_context() -> 'newest_date', 'null', 'the document has no newest date if the user sees no metric');
 reset role;
 
--- Two days in the last weeks, but one of them in another unit; the day before in the same unit is long ago.
+-- Two days in the last weeks, one of them in another unit. The previous day in the same unit is
+-- long ago.
 insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
 values ('Switched', 'SWITCHED', '2024-06-01', 9, 3, 'amount'), ('Switched', 'SWITCHED', '2026-01-01', 9, 100, 'count'), ('Switched', 'SWITCHED', '2026-01-02', 9, 5, 'amount');
--- A unit of more days than are looked at, and the newest row in another.
+-- A unit with more days than the function reads, and the newest row in another unit.
 insert into ipai.ipai_sample_metrics (name, code, date, brand_id, value, unit)
 select 'Mostly', 'MOSTLY', date '2020-01-01' + i, 9, i, 'count' from generate_series(1, 200) as i
 union all values ('Mostly', 'MOSTLY', date '2019-01-01', 9, 1, 'amount'), ('Mostly', 'MOSTLY', date '2020-12-31', 9, 2, 'amount');
@@ -125,9 +127,9 @@ select pg_temp.claim('{"ipai_brand_ids": [9]}');
 select results_eq(
   $$ select code, value, previous_date, previous_value from ipai.metrics_overview() order by code $$,
   $$ values ('MOSTLY', 2::float8, date '2019-01-01', 1::float8), ('SWITCHED', 5, '2024-06-01', 3) $$,
-  'what was measured in another unit is neither the day before nor hides it'
+  'days in another unit are no previous days and do not hide them'
 );
-select is((select bool_and(complete) from ipai.metrics_overview()), true, 'these are all');
+select is((select bool_and(complete) from ipai.metrics_overview()), true, 'the cards are complete');
 reset role;
 
 insert into ipai.ipai_sample_metrics (name, code, date, value, unit)
@@ -137,26 +139,26 @@ set local role authenticated;
 select is_empty(
   $$ select wanted, octet_length(c::text) from unnest(array[-1, 0, 999, 1000, 1001, 5000, 16000, 99999, 100000, 10000000]) as wanted, ipai.metrics_context(wanted) as c
       where octet_length(c::text) > least(greatest(wanted, 1000), 100000) $$,
-  'a document is never longer than it may be'
+  'a document is never longer than max_bytes'
 );
 select is(
   (select jsonb_array_length(c -> 'metrics') from ipai.metrics_context(5000) as c), (select (c ->> 'metrics_shown')::int from ipai.metrics_context(5000) as c),
-  'what it shows is what it says that it shows'
+  'metrics_shown is the number of metrics in the document'
 );
-select is(ipai.metrics_context(5000) -> 'complete', 'false', 'it says that it has not all');
-select ok((select octet_length(c::text) > 4500 from ipai.metrics_context(5000) as c), 'it takes the room that it has');
-select is((select count(*)::int from ipai.metrics_overview(max_cards => 100000)), 500, 'no more than 500 cards at once');
+select is(ipai.metrics_context(5000) -> 'complete', 'false', 'a document that lacks metrics is not complete');
+select ok((select octet_length(c::text) > 4500 from ipai.metrics_context(5000) as c), 'a document uses most of max_bytes');
+select is((select count(*)::int from ipai.metrics_overview(max_cards => 100000)), 500, 'at most 500 cards');
 reset role;
 
 insert into ipai.ipai_sample_metrics (name, code, value, unit) select 'Seldom ' || i, 'SELDOM_' || i, i, 'count' from generate_series(1, 2100) as i;
 set local role authenticated;
-select results_eq($$ select distinct total, complete from ipai.metrics_overview() $$, $$ values (2000::bigint, false) $$, 'of more codes than are looked at it says that there are more');
-select is(ipai.metrics_context(search => 'SALES') -> 'complete', 'false', 'and so does the document, also where it finds nothing');
+select results_eq($$ select distinct total, complete from ipai.metrics_overview() $$, $$ values (2000::bigint, false) $$, 'with more codes than the function reads, complete is false');
+select is(ipai.metrics_context(search => 'SALES') -> 'complete', 'false', 'with more codes than the function reads, the document is not complete, even if a search finds nothing');
 select pg_temp.claim('{"ipai_brand_ids": [9]}');
-select is((select count(*)::int from ipai.metrics_overview('SWITCHED')), 0, 'those beyond are not found');
+select is((select count(*)::int from ipai.metrics_overview('SWITCHED')), 0, 'a search does not find codes that the function does not read');
 reset role;
 
--- What they are ---------------------------------------------------------------------------------------------------------------------------
+-- What they are -----------------------------------------------------------------------------------
 
 create temporary table functions as
 select unnest(array[
@@ -165,15 +167,15 @@ select unnest(array[
 select is_empty(
   $$ select f from functions join pg_proc on oid = f
       where prosecdef or provolatile <> 's' or not proconfig @> array['search_path=pg_catalog, pg_temp'] or obj_description(oid, 'pg_proc') is null $$,
-  'stable, run as their caller, with a fixed search_path and a comment'
+  'the functions are stable, run as their caller, and have a fixed search_path and a comment'
 );
-select is_empty($$ select f from functions where has_function_privilege('anon', f, 'execute') $$, 'anon may call none');
+select is_empty($$ select f from functions where has_function_privilege('anon', f, 'execute') $$, 'anon may not call the functions');
 select is_empty(
   $$ select f from functions, (values ('authenticated'), ('service_role')) as r (role) where not has_function_privilege(role, f, 'execute') $$,
-  'authenticated and service_role may call all'
+  'authenticated and service_role may call the functions'
 );
 set local role service_role;
-select is((select value from ipai.metrics_overview('SALES')), 970::float8, 'service_role counts all brands, and no archived rows either');
+select is((select value from ipai.metrics_overview('SALES')), 970::float8, 'service_role gets all brands, but no archived rows');
 reset role;
 
 select * from finish();

@@ -1,8 +1,8 @@
--- What the migration makes: columns, keys, indexes, comments, privileges, the publication.
+-- What the migrations create: columns, keys, indexes, comments, privileges, the publication.
 begin;
 select plan(49);
 
--- Columns -------------------------------------------------------------------------------------------------------------------------------
+-- Columns -----------------------------------------------------------------------------------------
 
 select has_table('ipai', 'ipai_sample_metrics', 'the mirror table exists');
 select columns_are(
@@ -34,37 +34,37 @@ select results_eq(
             ('updated_at',  'timestamp with time zone', true) $$,
   'types, order and nullability are those of the data contract'
 );
-select col_default_is('ipai', 'ipai_sample_metrics', 'active', 'true', 'a row is active unless it says otherwise');
-select col_default_is('ipai', 'ipai_sample_metrics', 'is_alert', 'false', 'a row is no alert unless it says so');
-select col_default_is('ipai', 'ipai_sample_metrics', 'value', '0', 'a value not given is 0, as in Odoo');
+select col_default_is('ipai', 'ipai_sample_metrics', 'active', 'true', 'active is true by default');
+select col_default_is('ipai', 'ipai_sample_metrics', 'is_alert', 'false', 'is_alert is false by default');
+select col_default_is('ipai', 'ipai_sample_metrics', 'value', '0', 'value is 0 by default, as in Odoo');
 select is(
   (select identity_generation from information_schema.columns
     where table_schema = 'ipai' and table_name = 'ipai_sample_metrics' and column_name = 'id'),
-  'BY DEFAULT', 'id is an identity column that also takes given values'
+  'BY DEFAULT', 'id is an identity column that accepts given values'
 );
 
--- Keys and constraints ------------------------------------------------------------------------------------------------------------------
+-- Keys and constraints ----------------------------------------------------------------------------
 
 select col_is_pk('ipai', 'ipai_sample_metrics', 'id', 'id is the primary key');
 select col_is_unique('ipai', 'ipai_sample_metrics', 'odoo_id', 'odoo_id is unique');
 select lives_ok(
   $$ insert into ipai.ipai_sample_metrics (name, code, unit) values ('a', 'A', 'count'), ('b', 'B', 'count') $$,
-  'any number of local rows has no odoo_id'
+  'several local rows may have no odoo_id'
 );
 select lives_ok(
   $$ insert into ipai.ipai_sample_metrics (odoo_id, name, code, unit) values (900001, 'a', 'A', 'count') $$,
-  'a mirrored row has one'
+  'a mirrored row has an odoo_id'
 );
 select throws_ok(
   $$ insert into ipai.ipai_sample_metrics (odoo_id, name, code, unit) values (900001, 'b', 'B', 'count') $$,
-  '23505', null, 'a record is mirrored once'
+  '23505', null, 'two rows cannot have the same odoo_id'
 );
 select lives_ok(
   $$ insert into ipai.ipai_sample_metrics (odoo_id, name, code, unit) values (900001, 'c', 'C', 'count')
      on conflict (odoo_id) do update set name = excluded.name $$,
   'on conflict (odoo_id) finds its key'
 );
-select is((select name from ipai.ipai_sample_metrics where odoo_id = 900001), 'c', 'and updates the row');
+select is((select name from ipai.ipai_sample_metrics where odoo_id = 900001), 'c', 'on conflict (odoo_id) updates the row');
 select throws_ok(
   $$ insert into ipai.ipai_sample_metrics (name, code, unit) values ('a', 'A', 'litres') $$,
   '23514', null, 'an unknown unit is refused'
@@ -79,7 +79,7 @@ select lives_ok(
   'the three units of the data contract are accepted'
 );
 
--- Indexes -------------------------------------------------------------------------------------------------------------------------------
+-- Indexes -----------------------------------------------------------------------------------------
 
 select has_index('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_code_date_idx', array['code', 'date'], 'index on code and date');
 select has_index('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_date_idx', array['date'], 'index on date');
@@ -87,13 +87,13 @@ select has_index('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_brand_idx',
 select has_index('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_store_idx', array['store_id'], 'index on store');
 select has_index('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_alerts_idx', array['date'], 'index on alerts');
 
--- Ownership and privileges ----------------------------------------------------------------------------------------------------------------
+-- Ownership and privileges ------------------------------------------------------------------------
 
 select table_owner_is('ipai', 'ipai_sample_metrics', 'postgres', 'the migrating role owns the table');
 select is((select relrowsecurity from pg_class where oid = 'ipai.ipai_sample_metrics'::regclass), true, 'row-level security is on');
 select policies_are('ipai', 'ipai_sample_metrics', array['ipai_sample_metrics_tenant'], 'one policy');
-select policy_cmd_is('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_tenant', 'select', 'it lets rows be read');
-select policy_roles_are('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_tenant', array['authenticated'], 'by authenticated users');
+select policy_cmd_is('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_tenant', 'select', 'the policy is for select');
+select policy_roles_are('ipai', 'ipai_sample_metrics', 'ipai_sample_metrics_tenant', array['authenticated'], 'the policy is for authenticated');
 
 select table_privs_are('ipai', 'ipai_sample_metrics', 'anon', '{}'::text[], 'anon may do nothing');
 select table_privs_are('ipai', 'ipai_sample_metrics', 'authenticated', array['SELECT'], 'authenticated may read');
@@ -106,26 +106,26 @@ select schema_privs_are('ipai', 'authenticated', array['USAGE'], 'authenticated 
 select schema_privs_are('ipai', 'service_role', array['USAGE'], 'service_role may use the schema');
 
 select function_privs_are('ipai', name, arguments::text[], 'anon', '{}'::text[], format('anon may not call %s', name))
-  from (values ('app_claim', '{text}'), ('claims_all', '{text}'), ('claimed_ids', '{text}'), ('claimed_id_ranges', '{text}'),
+  from (values ('app_claim', '{text}'), ('claims_all', '{text}'), ('claimed_texts', '{text}'), ('claimed_id_ranges', '{text}'),
                ('set_updated_at', '{}')) as f (name, arguments);
 select function_privs_are('ipai', name, '{text}'::text[], 'authenticated', array['EXECUTE'], format('authenticated may call %s', name))
-  from (values ('app_claim'), ('claims_all'), ('claimed_ids'), ('claimed_id_ranges')) as f (name);
-select function_privs_are('ipai', 'set_updated_at', '{}'::text[], 'authenticated', '{}'::text[], 'a trigger function needs no callers');
+  from (values ('app_claim'), ('claims_all'), ('claimed_texts'), ('claimed_id_ranges')) as f (name);
+select function_privs_are('ipai', 'set_updated_at', '{}'::text[], 'authenticated', '{}'::text[], 'authenticated may not call the trigger function');
 select is_empty(
   $$ select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)',
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_id_ranges(text)', 'ipai.claimed_texts(text)',
                             'ipai.set_updated_at()']::regprocedure[])
         and proconfig is distinct from array['search_path=pg_catalog, pg_temp'] $$,
   'every function has a fixed search_path'
 );
 select is_empty(
   $$ select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)']::regprocedure[])
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_texts(text)', 'ipai.claimed_id_ranges(text)']::regprocedure[])
         and (provolatile <> 's' or prosecdef) $$,
-  'the policy''s functions are stable, and run as their caller'
+  'the functions of the policy are stable and run as their caller'
 );
 
--- Comments, publication ---------------------------------------------------------------------------------------------------------------------
+-- Comments, publication ---------------------------------------------------------------------------
 
 select is_empty(
   $$ select attname from pg_attribute
@@ -141,12 +141,12 @@ select is_empty(
      select tgname from pg_trigger where tgrelid = 'ipai.ipai_sample_metrics'::regclass and obj_description(oid, 'pg_trigger') is null
      union all
      select proname from pg_proc
-      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_ids(text)', 'ipai.claimed_id_ranges(text)',
+      where oid = any (array['ipai.app_claim(text)', 'ipai.claims_all(text)', 'ipai.claimed_id_ranges(text)', 'ipai.claimed_texts(text)',
                             'ipai.set_updated_at()']::regprocedure[])
         and obj_description(oid, 'pg_proc') is null $$,
-  'and so has every constraint, policy, trigger and function'
+  'every constraint, policy, trigger and function has a comment'
 );
-select isnt(obj_description('ipai.ipai_sample_metrics'::regclass, 'pg_class'), null, 'and the table');
+select isnt(obj_description('ipai.ipai_sample_metrics'::regclass, 'pg_class'), null, 'the table has a comment');
 select isnt_empty(
   $$ select from pg_publication_tables
       where pubname = 'supabase_realtime' and schemaname = 'ipai' and tablename = 'ipai_sample_metrics' $$,

@@ -1,4 +1,4 @@
--- updated_at moves where a row changes, and only there.
+-- updated_at is set when a row changes, and only then.
 begin;
 select plan(6);
 
@@ -8,24 +8,24 @@ values (900001, 'a', 'A', 'count', '2026-01-01', '2026-01-01'),
 
 select is(
   (select updated_at from ipai.ipai_sample_metrics where odoo_id = 900001), timestamptz '2026-01-01',
-  'an insert keeps what it is given'
+  'an insert keeps the given updated_at'
 );
 
 update ipai.ipai_sample_metrics set name = 'a' where odoo_id = 900001;
 select is(
   (select updated_at from ipai.ipai_sample_metrics where odoo_id = 900001), timestamptz '2026-01-01',
-  'an update that changes nothing leaves updated_at'
+  'an update that changes nothing keeps updated_at'
 );
 
 update ipai.ipai_sample_metrics set notes = 'new' where odoo_id = 900001;
-select is((select updated_at from ipai.ipai_sample_metrics where odoo_id = 900001), now(), 'a change moves updated_at');
+select is((select updated_at from ipai.ipai_sample_metrics where odoo_id = 900001), now(), 'a change sets updated_at');
 select is(
   (select inserted_at from ipai.ipai_sample_metrics where odoo_id = 900001), timestamptz '2026-01-01',
-  'and leaves inserted_at'
+  'a change keeps inserted_at'
 );
 select is(
   (select updated_at from ipai.ipai_sample_metrics where odoo_id = 900002), timestamptz '2026-01-01',
-  'other rows keep theirs'
+  'a change keeps the updated_at of other rows'
 );
 
 set local role service_role;

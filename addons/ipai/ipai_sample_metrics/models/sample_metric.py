@@ -1,3 +1,5 @@
+"""Defines the sample metrics and the RPC methods with which other systems read and write them."""
+
 import math
 import random
 import re
@@ -7,33 +9,33 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.tools.sql import create_index
 
-# A percent outside of these bounds is an alert; the bounds themselves are not.
+# Percentages outside of these bounds are alerts; the bounds themselves are not.
 ALERT_BELOW = 10.0
 ALERT_ABOVE = 95.0
 
-# One answer is built in the server's memory, about 10 kB a row: larger reads are paged.
+# The server builds a response in memory, at about 10 kB a row. Larger reads need several pages.
 MAX_LIMIT = 50_000
-# Odoo's ids are 32-bit columns, and XML-RPC carries no larger integer either.
+# Odoo's ids are 32-bit columns, and XML-RPC integers have 32 bits too.
 MAX_ID = 2**31 - 1
 
 CODE = re.compile(r"[A-Z0-9_]+")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# A date, or a date and time with an optional fraction (which is dropped) and an optional zone.
-MOMENT = re.compile(
+# A date, or a date and time with an optional fraction (which is removed) and an optional zone.
+DATETIME = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})"
     r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?"
     r"\s?(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?)?",
     re.ASCII,
 )
 
-# The keys of the two read methods: the data contract with the callers. Never reorder or rename.
+# The keys of the two read methods. They are a contract with the callers: never reorder or rename.
 METRIC_FIELDS = ["id", "name", "code", "date", "brand_id", "store_id", "value", "unit", "is_alert"]
 EXPORT_FIELDS = [*METRIC_FIELDS, "notes", "active"]
 
 PAYLOAD_REQUIRED = ("name", "code", "unit")
 PAYLOAD_KEYS = (*PAYLOAD_REQUIRED, "date", "brand_id", "store_id", "value", "notes", "active")
 
-# What the scheduled action seeds each day: name, code, unit, lowest and highest value.
+# The metrics that the scheduled action creates each day: name, code, unit, minimum and maximum.
 SEEDS = (
     ("Daily sales", "SALES", "amount", 20_000, 250_000),
     ("Transactions", "TRANSACTIONS", "count", 150, 2_500),
@@ -46,7 +48,7 @@ SEEDS = (
 class SampleMetric(models.Model):
     _name = "ipai.sample.metric"
     _description = "IPAI Sample Metric"
-    # The id makes the order total: metrics of one day never change places between two pages.
+    # The id makes the order total, so metrics of one day keep their order between pages.
     _order = "date desc, id desc"
     _rec_names_search = ["name", "code"]
 
@@ -54,18 +56,18 @@ class SampleMetric(models.Model):
     code = fields.Char(
         required=True,
         index=True,
-        help="Short name of what is measured: capitals, digits and underscores, such as STORE_SALES.",
+        help="Short name of the measured quantity: capital letters, digits and underscores, such as STORE_SALES.",
     )
     date = fields.Date(
         index=True,
-        # Today where the user is (context or preferences), not where the server is.
+        # Today in the time zone of the user (context or preferences), not of the server.
         default=fields.Date.context_today,
-        help="Day the metric is about, in the time zone of the user who recorded it.",
+        help="The day of the metric, in the time zone of the user who recorded it.",
     )
-    # Deleting a partner unsets the metric's field and keeps the metric.
+    # Deleting a partner unsets the field and keeps the metric.
     brand_id = fields.Many2one("res.partner", ondelete="set null", index="btree_not_null")
     store_id = fields.Many2one("res.partner", ondelete="set null", index="btree_not_null")
-    # The mean of mixed units means little, but their sum means nothing at all.
+    # A sum over different units would be meaningless.
     value = fields.Float(default=0.0, aggregator="avg")
     unit = fields.Selection(
         [("percent", "Percent"), ("count", "Count"), ("amount", "Amount")],
@@ -77,19 +79,19 @@ class SampleMetric(models.Model):
         string="Alert",
         compute="_compute_is_alert",
         store=True,
-        help="A percent below 10 or above 95. Counts and amounts never are.",
+        help="Set for a percentage below 10 or above 95. Never set for counts and amounts.",
     )
 
     def init(self):
         super().init()
-        # Whoever mirrors the metrics asks for what was written last, every few minutes.
+        # Mirrors search by write_date every few minutes.
         create_index(self.env.cr, "ipai_sample_metric__write_date_index", self._table, ["write_date"])
 
     @api.depends("value", "unit")
     def _compute_is_alert(self):
         for metric in self:
             metric.is_alert = metric.unit == "percent" and not (
-                # Written so that a NaN, which only SQL can put there, is no alert.
+                # NaN, which only SQL can store, is not an alert.
                 math.isnan(metric.value) or ALERT_BELOW <= metric.value <= ALERT_ABOVE
             )
 
@@ -99,7 +101,7 @@ class SampleMetric(models.Model):
     def _check_name(self):
         for metric in self:
             if not (metric.name or "").strip():
-                raise ValidationError(self.env._("A metric needs a name."))
+                raise ValidationError(self.env._("The name of a metric must not be empty."))
 
     @api.constrains("code")
     def _check_code(self):
@@ -107,8 +109,7 @@ class SampleMetric(models.Model):
             if not CODE.fullmatch(metric.code or ""):
                 raise ValidationError(
                     self.env._(
-                        "The code %(code)s cannot be used: a code consists of capital letters A to Z, "
-                        "digits and underscores, such as STORE_SALES.",
+                        "Invalid code %(code)s. A code consists of capital letters A to Z, digits and underscores, such as STORE_SALES.",
                         code=repr(metric.code or ""),
                     )
                 )
@@ -119,19 +120,18 @@ class SampleMetric(models.Model):
             if not math.isfinite(metric.value):
                 raise ValidationError(self.env._("The value of the metric %(name)s must be a finite number.", name=metric.name))
 
-    # -- the methods that other systems call, over XML-RPC and JSON-RPC ------------------------
+    # -- RPC methods ----------------------------------------------------------------------------
     #
-    # What they return holds no None, which XML-RPC cannot carry: unset is False, and dates are
-    # text. They run as the caller, with the caller's access rights.
+    # XML-RPC has no None: the methods return False for unset values, and dates as text. They run
+    # with the caller's access rights.
 
     @api.model
     def create_from_payload(self, payload):
         """Create one metric from a dict of plain values and return its id.
 
-        Required: ``name``, ``code``, ``unit``. Optional: ``date`` ('YYYY-MM-DD'; absent means
-        today for the user, False means none), ``brand_id`` and ``store_id`` (ids of partners),
-        ``value``, ``notes``, ``active``. Any other key is refused, so that a misspelt one is
-        noticed and not silently lost.
+        Required: ``name``, ``code``, ``unit``. Optional: ``date`` ('YYYY-MM-DD'; absent means today
+        for the user, False means none), ``brand_id`` and ``store_id`` (ids of partners), ``value``,
+        ``notes``, ``active``. Any other key raises an error, so that a misspelt key is noticed.
         """
         self.check_access("create")
         return self.create(self._values_from_payload(payload)).id
@@ -140,41 +140,42 @@ class SampleMetric(models.Model):
     def get_metrics(self, filters=None, limit=100):
         """Return up to ``limit`` metrics that match the Odoo domain ``filters``, newest date first.
 
-        Archived metrics are left out, as in any Odoo search, unless the domain names ``active``.
+        As in any Odoo search, archived metrics are excluded unless the domain contains ``active``.
         """
-        limit = self._whole_number("limit", limit, 100, 1, MAX_LIMIT)
+        limit = self._check_integer("limit", limit, 100, 1, MAX_LIMIT)
         if filters and not isinstance(filters, (list, tuple)):
             raise UserError(self.env._("filters must be a list of conditions, such as [['unit', '=', 'percent']]."))
         try:
-            return self._read_plain(filters or [], METRIC_FIELDS, self._order, limit)
+            return self._read_serializable(filters or [], METRIC_FIELDS, self._order, limit)
         except (AssertionError, IndexError, TypeError, ValueError) as error:
-            # What Odoo raises for an unknown field, operator or a list that is no domain (18: IndexError).
-            raise UserError(self.env._("These filters cannot be used: %(error)s", error=error)) from error
+            # Odoo raises these for unknown fields and operators, and for lists that are not domains
+            # (IndexError in Odoo 18).
+            raise UserError(self.env._("Invalid filters: %(error)s", error=error)) from error
 
     @api.model
     def export_to_supabase_payload(self, limit=1000, since_date=None, after_id=0):
-        """Return up to ``limit`` metrics by ascending id, archived ones included.
+        """Return up to ``limit`` metrics by ascending id, including archived ones.
 
-        ``since_date`` keeps those written at that moment or later: 'YYYY-MM-DD' (midnight UTC),
+        ``since_date`` selects metrics written at that time or later: 'YYYY-MM-DD' (midnight UTC),
         'YYYY-MM-DD HH:MM:SS' (UTC) or ISO 8601 with 'T' and 'Z' or an offset.
 
-        To read everything, call again with ``after_id`` = the last row's ``odoo_id`` until the
-        answer is empty. Pages go by id and not by time: a metric that changes meanwhile can
-        neither be returned twice nor push another one out of a page. Deleted metrics leave no
-        trace here; compare ids or counts (``get_sync_stats``) to notice them.
+        To read all metrics, call again with ``after_id`` = the last row's ``odoo_id`` until the
+        result is empty. Keyset pagination by id ensures that a metric that changes meanwhile is not
+        returned twice and does not displace another one. The export does not report deleted
+        metrics; compare ids or counts (``get_sync_stats``) to detect them.
         """
-        limit = self._whole_number("limit", limit, 1000, 1, MAX_LIMIT)
-        after_id = self._whole_number("after_id", after_id, 0, 0, MAX_ID)
+        limit = self._check_integer("limit", limit, 1000, 1, MAX_LIMIT)
+        after_id = self._check_integer("after_id", after_id, 0, 0, MAX_ID)
         domain = [("id", ">", after_id)]
-        if since := self._utc_moment("since_date", since_date):
-            # Never ">": Odoo stores microseconds, and versions differ in how they compare them.
+        if since := self._parse_datetime("since_date", since_date):
+            # Not ">": Odoo stores microseconds, and its versions compare them differently.
             domain.append(("write_date", ">=", since))
-        rows = self.with_context(active_test=False)._read_plain(domain, EXPORT_FIELDS, "id", limit)
+        rows = self.with_context(active_test=False)._read_serializable(domain, EXPORT_FIELDS, "id", limit)
         return [{"odoo_id": row.pop("id"), **row} for row in rows]
 
     @api.model
     def get_sync_stats(self):
-        """Return counts over all metrics that the caller may read, archived ones included."""
+        """Return counts of all metrics that the caller may read, including archived ones."""
         stats = {"total": 0, "active": 0, "archived": 0, "alerts": 0}
         groups = self.with_context(active_test=False)._read_group([], ["active", "is_alert"], ["__count"])
         for active, is_alert, count in groups:
@@ -184,43 +185,43 @@ class SampleMetric(models.Model):
                 stats["alerts"] += count
         return stats
 
-    # -- the scheduled action -----------------------------------------------------------------
+    # -- scheduled action -----------------------------------------------------------------------
 
     @api.model
     def _cron_seed_sample_metrics(self):
-        """Create today's sample metrics; those that the day already has are left alone."""
+        """Create today's sample metrics, except for those that exist already."""
         today = fields.Date.context_today(self)
         present = set(self.with_context(active_test=False).search([("date", "=", today)]).mapped("code"))
-        # The same day gives the same values, on any server.
-        dice = random.Random(today.toordinal())
+        # The seed depends on the day only, so all servers generate the same values.
+        rng = random.Random(today.toordinal())
         values = [
             {
                 "name": name,
                 "code": code,
                 "date": today,
                 "unit": unit,
-                "value": float(dice.randint(low, high)),
+                "value": float(rng.randint(low, high)),
                 "notes": "Seeded by the scheduled action.",
             }
             for name, code, unit, low, high in SEEDS
         ]
         return self.create([row for row in values if row["code"] not in present])
 
-    # -- reading ------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
-    def _read_plain(self, domain, field_names, order, limit):
-        """``search_read`` in values that XML-RPC and JSON carry alike, keys in the given order."""
-        # load='' gives a many2one as a bare id and spares the server to look its name up.
+    def _read_serializable(self, domain, field_names, order, limit):
+        """Return ``search_read`` with values that XML-RPC and JSON support, and ordered keys."""
+        # load='' returns a many2one as its id, without reading its name.
         rows = self.search_read(domain, field_names, order=order, limit=limit, load="")
         for row in rows:
-            # isoformat and not str: XML-RPC would write the year 1 without its zeros.
+            # isoformat, because str would omit the leading zeros of the year 1.
             row["date"] = row["date"].isoformat() if row["date"] else False
         return [{name: row[name] for name in field_names} for row in rows]
 
-    # -- checking what callers send -------------------------------------------------------------
+    # -- validation of arguments ----------------------------------------------------------------
 
-    def _whole_number(self, name, number, default, low, high):
-        # None and False are how JSON and XML-RPC clients say "not given".
+    def _check_integer(self, name, number, default, low, high):
+        # JSON clients pass None for an absent argument, XML-RPC clients pass False.
         if number is None or number is False:
             return default
         if type(number) is not int or not low <= number <= high:
@@ -235,13 +236,13 @@ class SampleMetric(models.Model):
             )
         return number
 
-    def _utc_moment(self, name, moment):
-        """A naive datetime in UTC, as Odoo stores them, in whole seconds; None where not given."""
-        if moment is None or moment is False:
+    def _parse_datetime(self, name, value):
+        """Parse a time into Odoo's form: naive, in UTC, with whole seconds; None if absent."""
+        if value is None or value is False:
             return None
-        # Callers inside Odoo may have a date or datetime already.
-        text = moment.isoformat() if isinstance(moment, date) else moment
-        parts = MOMENT.fullmatch(text) if isinstance(text, str) else None
+        # Callers inside Odoo may pass a date or datetime.
+        text = value.isoformat() if isinstance(value, date) else value
+        parts = DATETIME.fullmatch(text) if isinstance(text, str) else None
         try:
             if not parts:
                 raise ValueError(text)
@@ -253,28 +254,28 @@ class SampleMetric(models.Model):
         except (ValueError, OverflowError):
             raise UserError(
                 self.env._(
-                    "%(name)s cannot be %(moment)s. Accepted are a date 'YYYY-MM-DD' (midnight UTC), "
+                    "Invalid %(name)s: %(value)s. Valid values are a date 'YYYY-MM-DD' (midnight UTC), "
                     "'YYYY-MM-DD HH:MM:SS' (UTC), and ISO 8601 such as '2026-01-06T08:00:00Z' or "
                     "'2026-01-06T08:00:00+08:00'.",
                     name=name,
-                    moment=repr(moment),
+                    value=repr(value),
                 )
             ) from None
 
     def _values_from_payload(self, payload):
-        """Check ``payload`` and turn it into values for ``create``; all problems in one message."""
+        """Convert ``payload`` to values for ``create``; one error lists all problems."""
         if not isinstance(payload, dict):
-            raise UserError(self.env._("The payload must be a dictionary with name, code, unit and so on."))
+            raise UserError(self.env._("The payload must be a dictionary with at least the keys name, code and unit."))
         problems = []
         if unknown := sorted(str(key) for key in payload if key not in PAYLOAD_KEYS):
             problems.append(
                 self.env._(
-                    "Unknown keys: %(unknown)s. Accepted are %(known)s.",
+                    "Unknown keys: %(unknown)s. Valid keys are %(known)s.",
                     unknown=", ".join(unknown),
                     known=", ".join(PAYLOAD_KEYS),
                 )
             )
-        # None (JSON) and False (XML-RPC) say that a value is unset.
+        # None (JSON) and False (XML-RPC) mean that a value is unset.
         unset = [key for key in PAYLOAD_KEYS if payload.get(key) is None or payload.get(key) is False]
         if missing := [key for key in PAYLOAD_REQUIRED if key in unset or payload[key] == ""]:
             problems.append(self.env._("Missing: %(missing)s.", missing=", ".join(missing)))
@@ -284,7 +285,7 @@ class SampleMetric(models.Model):
             if key not in payload or key in missing:
                 continue
             if key in unset:
-                # Only `active` can be False and mean it; None leaves it at its default.
+                # False is a value of `active` only; None keeps its default.
                 if key != "active" or payload[key] is False:
                     values[key] = False
                 continue
@@ -293,47 +294,49 @@ class SampleMetric(models.Model):
             except (ValueError, OverflowError):
                 problems.append(
                     self.env._(
-                        "%(key)s must be %(expected)s, not %(given)s.",
+                        "%(key)s must be %(expected)s, not %(value)s.",
                         key=key,
-                        expected=self._payload_expectation(key),
-                        given=repr(payload[key]),
+                        expected=self._expected_type(key),
+                        value=repr(payload[key]),
                     )
                 )
         if problems:
             raise UserError("\n".join(problems))
         return values
 
-    def _payload_value(self, key, given):
-        """``given`` as the field's type, or ValueError. Checked here, because Odoo itself answers
-        a wrong type with a traceback."""
-        if key == "value":
-            if type(given) not in (int, float):
-                raise ValueError(given)
-            return float(given)
-        if key == "active":
-            # False is dealt with already, as every False.
-            if given is not True:
-                raise ValueError(given)
-            return given
-        if key in ("brand_id", "store_id"):
-            if type(given) is not int or not 0 < given <= MAX_ID:
-                raise ValueError(given)
-            if not self.env["res.partner"].browse(given).exists():
-                raise ValueError(given)
-            return given
-        # The others are text. Postgres stores neither a NUL nor half of a surrogate pair.
-        if not isinstance(given, str) or "\0" in given:
-            raise ValueError(given)
-        given.encode()
-        if key == "unit" and given not in dict(self._fields["unit"].selection):
-            raise ValueError(given)
-        if key == "date":
-            if not DATE.fullmatch(given):
-                raise ValueError(given)
-            return date.fromisoformat(given)
-        return given
+    def _payload_value(self, key, value):
+        """Convert ``value`` to the field's type, or raise ValueError.
 
-    def _payload_expectation(self, key):
+        Odoo itself responds to a wrong type with a traceback.
+        """
+        if key == "value":
+            if type(value) not in (int, float):
+                raise ValueError(value)
+            return float(value)
+        if key == "active":
+            # Every False has been handled as an unset value.
+            if value is not True:
+                raise ValueError(value)
+            return value
+        if key in ("brand_id", "store_id"):
+            if type(value) is not int or not 0 < value <= MAX_ID:
+                raise ValueError(value)
+            if not self.env["res.partner"].browse(value).exists():
+                raise ValueError(value)
+            return value
+        # The other fields are text. Postgres cannot store NUL or a lone surrogate.
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError(value)
+        value.encode()
+        if key == "unit" and value not in dict(self._fields["unit"].selection):
+            raise ValueError(value)
+        if key == "date":
+            if not DATE.fullmatch(value):
+                raise ValueError(value)
+            return date.fromisoformat(value)
+        return value
+
+    def _expected_type(self, key):
         if key == "value":
             return self.env._("a number")
         if key == "active":

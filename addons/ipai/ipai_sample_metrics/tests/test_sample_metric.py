@@ -28,13 +28,13 @@ class SampleMetricCase(TransactionCase):
         self.env.cr.execute(query, params)
         self.env.invalidate_all()
 
-    def travels(self, answer):
-        """The answer after a trip over XML-RPC; fails where it holds a None."""
+    def xmlrpc_round_trip(self, answer):
+        """Return the response after an XML-RPC round trip, which fails for None."""
         return xmlrpc.client.loads(xmlrpc.client.dumps((answer,), methodresponse=True))[0][0]
 
 
 class TestFields(SampleMetricCase):
-    def test_alert_is_a_percent_out_of_bounds(self):
+    def test_percentages_out_of_bounds_are_alerts(self):
         for unit, value, alert in [
             ("percent", 9.99, True),
             ("percent", 10, False),
@@ -55,7 +55,7 @@ class TestFields(SampleMetricCase):
         self.assertFalse(metric.is_alert)
         self.assertFalse(self.Metric.search([("id", "=", metric.id), ("is_alert", "=", True)]))
 
-    def test_what_was_written_last_is_found_by_an_index(self):
+    def test_write_date_has_an_index(self):
         self.sql("select indexdef from pg_indexes where tablename = 'ipai_sample_metric'")
         self.assertTrue([definition for (definition,) in self.env.cr.fetchall() if definition.endswith("(write_date)")])
 
@@ -68,7 +68,7 @@ class TestFields(SampleMetricCase):
             self.assertEqual(metric.date, today)
 
     def test_context_time_zone_wins(self):
-        # These two are 25 hours apart: never the same day.
+        # These time zones are 25 hours apart, so their days always differ.
         east = self.Metric.with_context(tz="Pacific/Kiritimati").default_get(["date"])["date"]
         west = self.Metric.with_context(tz="Pacific/Niue").default_get(["date"])["date"]
         self.assertGreater(east, west)
@@ -95,7 +95,7 @@ class TestFields(SampleMetricCase):
 class TestValidation(SampleMetricCase):
     def test_name(self):
         for name in ("", "  "):
-            with self.assertRaisesRegex(ValidationError, "needs a name"):
+            with self.assertRaisesRegex(ValidationError, "name of a metric must not be empty"):
                 self.metric(name=name)
 
     def test_code(self):
@@ -115,14 +115,14 @@ class TestValidation(SampleMetricCase):
 
 
 class TestCreateFromPayload(SampleMetricCase):
-    def test_least(self):
+    def test_required_keys_only(self):
         metric_id = self.Metric.create_from_payload({"name": "Made", "code": "RPC", "unit": "percent", "value": 5.0})
         metric = self.Metric.browse(metric_id)
         self.assertEqual((metric.name, metric.code, metric.value, metric.unit), ("Made", "RPC", 5.0, "percent"))
         self.assertTrue(metric.is_alert and metric.active)
         self.assertEqual(metric.date, fields.Date.context_today(metric))
 
-    def test_everything(self):
+    def test_all_keys(self):
         payload = {
             "name": "Made 🎉 <&>",
             "code": "RPC",
@@ -146,15 +146,15 @@ class TestCreateFromPayload(SampleMetricCase):
             }  # fmt: skip
             metric = self.Metric.browse(self.Metric.create_from_payload(payload))
             self.assertFalse(metric.date or metric.brand_id or metric.store_id or metric.value or metric.notes)
-            # False is a value of `active`; null leaves it at its default.
+            # False is a value of `active`; None keeps its default.
             self.assertEqual(metric.active, unset is None)
 
-    def test_missing_keys_are_named(self):
+    def test_missing_keys_are_listed(self):
         with self.assertRaisesRegex(UserError, r"Missing: name, code, unit\."):
             self.Metric.create_from_payload({"code": False, "unit": ""})
 
-    def test_unknown_keys_are_named(self):
-        with self.assertRaisesRegex(UserError, "Unknown keys: is_alert, vaule.*Accepted are name, code"):
+    def test_unknown_keys_are_listed(self):
+        with self.assertRaisesRegex(UserError, "Unknown keys: is_alert, vaule.*Valid keys are name, code"):
             self.Metric.create_from_payload({"name": "Made", "code": "RPC", "unit": "count", "vaule": 1, "is_alert": True})
 
     def test_wrong_values_are_explained(self):
@@ -179,13 +179,13 @@ class TestCreateFromPayload(SampleMetricCase):
             with self.subTest(key=key, value=str(value)[:20]), self.assertRaisesRegex(UserError, message):
                 self.Metric.create_from_payload(payload)
 
-    def test_constraints_hold(self):
+    def test_constraints_are_checked(self):
         with self.assertRaisesRegex(ValidationError, "capital letters"):
             self.Metric.create_from_payload({"name": "Made", "code": "rpc", "unit": "count"})
         with self.assertRaisesRegex(ValidationError, "finite"):
             self.Metric.create_from_payload({"name": "Made", "code": "RPC", "unit": "count", "value": float("nan")})
 
-    def test_no_dictionary(self):
+    def test_payload_must_be_a_dictionary(self):
         for payload in ([], "name", None, [("name", "x")]):
             with self.assertRaisesRegex(UserError, "must be a dictionary"):
                 self.Metric.create_from_payload(payload)
@@ -216,7 +216,7 @@ class TestRead(SampleMetricCase):
         rows = self.Metric.get_metrics(limit=1000)
         self.assertEqual([list(row) for row in rows], [METRIC_KEYS] * 20)
         self.assertEqual([row["id"] for row in rows], self.Metric.search([]).ids)
-        self.assertEqual(self.travels(rows), rows)
+        self.assertEqual(self.xmlrpc_round_trip(rows), rows)
 
     def test_get_metrics_filters(self):
         archived = self.Metric.get_metrics([["active", "=", False]])
@@ -224,7 +224,7 @@ class TestRead(SampleMetricCase):
         self.assertEqual(len(self.Metric.get_metrics([["value", "<", 5]], 3)), 3)
         self.assertEqual(len(self.Metric.get_metrics(False, False)), 20)
 
-    def test_get_metrics_refuses(self):
+    def test_get_metrics_refuses_invalid_filters(self):
         for filters in ([["nope", "=", 1]], [["value", "~~", 1]], "unit", {"unit": "count"}, [1], [["value"]]):
             with self.subTest(filters=filters), self.assertRaisesRegex(UserError, "ilters"):
                 self.Metric.get_metrics(filters)
@@ -232,15 +232,15 @@ class TestRead(SampleMetricCase):
     def test_export_contract(self):
         rows = self.Metric.export_to_supabase_payload()
         self.assertEqual([list(row) for row in rows], [EXPORT_KEYS] * 24)
-        # Archived ones too, and by id.
+        # Archived ones are included, and rows are ordered by id.
         self.assertEqual([row["odoo_id"] for row in rows], sorted(self.metrics.ids))
-        self.assertEqual(self.travels(rows), rows)
+        self.assertEqual(self.xmlrpc_round_trip(rows), rows)
         first, third, fourth = rows[0], rows[2], rows[3]
         self.assertEqual((first["date"], first["brand_id"], first["store_id"]), ("2026-01-01", self.brand.id, False))
         self.assertIs(third["date"], False)
         self.assertIs(fourth["brand_id"], False)
 
-    def test_export_of_what_only_sql_can_store(self):
+    def test_export_of_values_that_only_sql_can_store(self):
         self.sql(
             """update ipai_sample_metric set value = null, active = null, is_alert = null, notes = null, date = null,
                brand_id = null where id = %s""",
@@ -248,11 +248,11 @@ class TestRead(SampleMetricCase):
         )
         self.sql("update ipai_sample_metric set date = '0001-01-01', value = 'nan' where id = %s", self.metrics[1].id)
         unset, odd = self.Metric.export_to_supabase_payload(limit=2)
-        self.assertEqual(self.travels(unset), unset)
+        self.assertEqual(self.xmlrpc_round_trip(unset), unset)
         self.assertEqual((unset["value"], unset["active"], unset["is_alert"]), (0.0, False, False))
         self.assertEqual((odd["date"], str(odd["value"])), ("0001-01-01", "nan"))
 
-    def test_export_pages_to_the_end(self):
+    def test_export_pages_return_all_metrics(self):
         for limit in (1, 7, 24, 25):
             seen, after_id = [], 0
             while rows := self.Metric.export_to_supabase_payload(limit, after_id=after_id):
@@ -261,7 +261,7 @@ class TestRead(SampleMetricCase):
                 after_id = seen[-1]
             self.assertEqual(seen, sorted(self.metrics.ids))
 
-    def test_export_since(self):
+    def test_export_since_a_time(self):
         old, new = self.metrics[:10], self.metrics[10:]
         self.sql("update ipai_sample_metric set write_date = '2026-01-05 23:59:59.999999' where id = any(%s)", old.ids)
         self.sql("update ipai_sample_metric set write_date = '2026-01-06 00:00:00.5' where id = any(%s)", new.ids)
@@ -272,7 +272,7 @@ class TestRead(SampleMetricCase):
             ("2026-01-06", new),
             ("2026-01-06 00:00", new),
             ("2026-01-06 00:00:00", new),
-            # The fraction is dropped: rather once more than never.
+            # The fraction is removed: reading a record twice is better than missing it.
             ("2026-01-06 00:00:00.7", new),
             ("2026-01-06 00:00:01", self.Metric),
             ("2026-01-06T00:00:00", new),
@@ -290,16 +290,16 @@ class TestRead(SampleMetricCase):
                 rows = self.Metric.export_to_supabase_payload(since_date=since)
                 self.assertEqual([row["odoo_id"] for row in rows], sorted(expected.ids))
 
-    def test_export_since_pages_to_the_end(self):
+    def test_export_since_a_time_pages_return_all_metrics(self):
         first = self.Metric.export_to_supabase_payload(15, "2000-01-01")
         rest = self.Metric.export_to_supabase_payload(15, "2000-01-01", after_id=first[-1]["odoo_id"])
         self.assertEqual([row["odoo_id"] for row in first + rest], sorted(self.metrics.ids))
 
-    def test_export_refuses_what_is_no_moment(self):
+    def test_export_refuses_invalid_times(self):
         for since in ("yesterday", "", "2026", "2026-13-01", "2026-02-30", "06.01.2026", "2026-01-06 25:00:00",
                       "2026-01-06T00:00:00+99:00", "2026-01-06+08:00", "0001-01-01T00:00:00+08:00", 20260106, True,
                       " 2026-01-06", "2026-01-06\n"):  # fmt: skip
-            with self.subTest(since=since), self.assertRaisesRegex(UserError, "since_date cannot be .*YYYY-MM-DD"):
+            with self.subTest(since=since), self.assertRaisesRegex(UserError, "Invalid since_date: .*YYYY-MM-DD"):
                 self.Metric.export_to_supabase_payload(since_date=since)
 
     def test_numbers_are_checked(self):
@@ -313,11 +313,11 @@ class TestRead(SampleMetricCase):
 
     def test_stats(self):
         stats = self.Metric.get_sync_stats()
-        # 1 to 9 are below 10, and none of 24 is above 95; 6, 12, 18 and 24 are archived.
+        # 1 to 9 are below 10, and no value is above 95. 6, 12, 18 and 24 are archived.
         self.assertEqual(stats, {"total": 24, "active": 20, "archived": 4, "alerts": 9})
-        self.assertEqual(self.travels(stats), stats)
+        self.assertEqual(self.xmlrpc_round_trip(stats), stats)
 
-    def test_stats_of_nothing(self):
+    def test_stats_without_metrics(self):
         self.metrics.unlink()
         self.assertEqual(self.Metric.get_sync_stats(), {"total": 0, "active": 0, "archived": 0, "alerts": 0})
         self.assertEqual(self.Metric.export_to_supabase_payload(), [])
@@ -369,7 +369,7 @@ class TestScheduledAction(SampleMetricCase):
         cron = self.env.ref("ipai_sample_metrics.ir_cron_seed_sample_metrics")
         self.assertFalse(cron.active)
 
-    def test_seeds_a_day_once(self):
+    def test_each_day_is_seeded_once(self):
         cron = self.env.ref("ipai_sample_metrics.ir_cron_seed_sample_metrics")
         before = self.Metric.search([])
         cron.ir_actions_server_id.run()

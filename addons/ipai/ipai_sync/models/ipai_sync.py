@@ -1,3 +1,5 @@
+"""Exports any model in bulk, with the caller's access rights, over RPC."""
+
 import io
 from bisect import bisect_left
 from itertools import pairwise
@@ -8,34 +10,37 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 from psycopg2.extensions import get_wait_callback
 
-from ..wire import WIRE_TYPES, Page, cell
+from ..wire import WIRE_TYPES, Page, encode_cell
 
-# Changes with the meaning of the methods, so that a caller knows what it gets.
+# Incremented when the meaning of the methods changes.
 PROTOCOL = 1
 VERSION = "1.0.0"
 
-# Where a model overrides one of these, it may show other records than its query finds, or other values than its columns hold.
-SEARCHING = ("search", "search_fetch", "_fetch_query")
-READING = (*SEARCHING, "search_read", "read", "fetch", "_read_format")
+# A model that overrides one of these may find other records than its query, or return other values
+# than its columns hold.
+SEARCH_METHODS = ("search", "search_fetch", "_fetch_query")
+READ_METHODS = (*SEARCH_METHODS, "search_read", "read", "fetch", "_read_format")
 
-# These contexts make translated fields read as something else than the text in one language.
-TRANSLATING = ("prefetch_langs", "edit_translations")
+# In these contexts, translated fields do not return a text in one language.
+TRANSLATION_CONTEXTS = ("prefetch_langs", "edit_translations")
 
-# Types of Postgres, by number.
+# Type numbers (OIDs) of Postgres.
 BOOL, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR, DATE, TIMESTAMP, NUMERIC = 16, 20, 21, 23, 25, 701, 1043, 1082, 1114, 1700
 
 _TEXT = dict.fromkeys((TEXT, VARCHAR), "%s")
 _ID = dict.fromkeys((INT2, INT4, INT8), "%s")
-# NULL reads as 0, and Python takes -0.0, which a numeric cannot be, for unset, which is 0 too.
+# NULL reads as 0. So does -0.0, because Python considers it unset; numeric has no -0.0.
 _NUMBER = {FLOAT8: "COALESCE(NULLIF(%s, 0), 0)", NUMERIC: "COALESCE((%s)::float8, 0)"}
-# Of four digits, or Python shows another year, if it can hold it at all. The cast to integer fails for those, and `read` tells what they are.
-_MOMENT = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
-_DATE = _MOMENT.format(value="%s", type="date")
-_DATETIME = _MOMENT.format(value="date_trunc('second', %s)", type="timestamp")
+# Python formats years without four digits differently, or cannot hold them. The cast to integer
+# fails for such values, and the page is then read with `read`.
+_IN_RANGE = "CASE WHEN %s BETWEEN '1000-01-01' AND '9999-12-31 23:59:59.999999' THEN {value} ELSE (%s)::text::int4::text::{type} END"
+_DATE = _IN_RANGE.format(value="%s", type="date")
+_DATETIME = _IN_RANGE.format(value="date_trunc('second', %s)", type="timestamp")
 
-# How the column of a field becomes what `read` gives: by the field's class (never a subclass, which may read differently) and the column's
-# type, which may be any in a view.
-FAST = {
+# The SQL that converts a field's column to the value that `read` returns. The keys are the field's
+# class (not a subclass, which may read differently) and the column's type, which can be any type in
+# a view.
+COLUMN_TEMPLATES = {
     fields.Char: _TEXT,
     fields.Text: _TEXT,
     fields.Html: _TEXT,
@@ -58,33 +63,34 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def info(self):
-        """Say that the module is there, and of which database."""
+        """Return the protocol, the module's version and the database's UUID."""
         return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid()}
 
     @api.model
     @api.readonly
     def export(self, model, domain, fields, limit=None):
-        """Return what ``search_read`` shows of ``model``, by ascending id, as one compact string.
+        """Return the result of ``search_read`` by ascending id, as a compressed string.
 
-        ``fields`` are names of fields; ``id`` comes first in any case. The format is in ``wire.py``. Rights, record rules, language and
-        companies are those of the caller and the context. ``active_test`` says which records are found; where a field with a list of ids
-        is wanted it says which ids are in it, too, as with ``search`` and ``read``.
+        ``fields`` are field names; ``id`` is always first. ``wire.py`` defines the format. Access
+        rights, record rules, language and companies are those of the caller and the context.
+        ``active_test`` applies to the search. If a field with a list of ids is requested, it also
+        applies to that list, as with ``search`` and ``read``.
         """
         records = self._records(model)
         names = list(dict.fromkeys(["id", *(fields or records.fields_get(attributes=()))]))
         limit = limit or None
-        if _overrides(records, READING):
+        if _is_overridden(records, READ_METHODS):
             found = records.search(domain or [], order="id", limit=limit)
-            # Not `records`: a search may leave something in the context of what it finds.
+            # Not `records`: a search may change the context of the records that it returns.
             return self._read_page(found, names, sorted(found.ids))
         query = records._search(domain or [], order="id", limit=limit)
-        # Raises for fields that do not exist or that the user may not read.
+        # Raises an error for unknown fields and for fields that the user may not read.
         records._determine_fields_to_fetch(names)
         if query.is_empty():
             return self._read_page(records, names, ())
-        # Whatever order the model's own `_search` gives.
+        # Replaces the order of the model's own `_search`.
         query.order = SQL.identifier(records._table, "id")
-        # A process that serves through gevent cannot COPY.
+        # A process that serves through gevent cannot run COPY.
         columns = {} if get_wait_callback() else self._columns(records, query, names)
         if not columns or (len(columns) == 1 < len(names)):
             return self._read_page(records, names, sorted(query))
@@ -93,17 +99,18 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def digest(self, model, domain, bounds):
-        """Return ``[count, sum of ids, sum of squared ids]`` for each interval ``(bounds[i], bounds[i + 1]]`` of ids.
+        """Return ``[count, sum of ids, sum of squared ids]`` for each interval of ids.
 
-        It counts the records that ``search(domain)`` shows. The sums are text: XML-RPC carries no integer above 2^31 - 1.
+        The intervals are ``(bounds[i], bounds[i + 1]]``. The digest covers the records that
+        ``search(domain)`` returns. The sums are text, because XML-RPC integers have 32 bits.
         """
         if not all(type(bound) is int for bound in bounds) or any(low > high for low, high in pairwise(bounds)):
-            raise UserError(self.env._("The bounds must be whole numbers in ascending order."))
+            raise UserError(self.env._("The bounds must be integers in ascending order."))
         digests = [[0, "0", "0"] for _interval in bounds[1:]]
         records, domain = self._records(model), domain or []
-        query = records.search(domain)._as_query() if _overrides(records, SEARCHING) else records._search(domain)
+        query = records.search(domain)._as_query() if _is_overridden(records, SEARCH_METHODS) else records._search(domain)
         if query._ids is not None:
-            # Found in Python.
+            # The model has searched in Python.
             for place, ids in _by_interval(bounds, query):
                 digests[place] = [len(ids), str(sum(ids)), str(sum(id_ * id_ for id_ in ids))]
         elif digests:
@@ -123,25 +130,30 @@ class IpaiSync(models.AbstractModel):
         return digests
 
     def _uuid(self):
-        # An ordinary user may not read it, and needs it to notice that a database was replaced. It is an identifier, not a secret.
+        # Ordinary users may not read this parameter, but a mirror needs it to detect a replaced
+        # database. It is an identifier, not a secret.
         return self.env["ir.config_parameter"].sudo().get_param("database.uuid")
 
     def _records(self, model):
         records = self.env.get(model)
         if records is None:
-            # As Odoo answers a call of such a model.
+            # The same message as Odoo's for a call of an unknown model.
             raise UserError(self.env._("Object %s doesn't exist", model))
         return records
 
     def _columns(self, records, query, names):
-        """SQL for the fields whose columns hold what ``read`` gives, by name."""
+        """Return SQL, by field name, for fields whose columns hold the values of ``read``."""
         terms = {}
         for name in names:
             field = records._fields[name]
             if name == "id":
                 terms[name] = SQL.identifier(records._table, "id")
-            elif type(field) in FAST and field.store and not (field.translate and any(map(self.env.context.get, TRANSLATING))):
-                # What `read` selects too, also for a value that depends on the company.
+            elif (
+                type(field) in COLUMN_TEMPLATES
+                and field.store
+                and not (field.translate and any(map(self.env.context.get, TRANSLATION_CONTEXTS)))
+            ):
+                # `read` selects the same expression, also for company-dependent values.
                 terms[name] = records._field_to_sql(records._table, name, query)
         probe = SQL("SELECT * FROM (%s) AS page LIMIT 0", query.select(*terms.values()))
         self.env.flush_query(probe)
@@ -149,14 +161,14 @@ class IpaiSync(models.AbstractModel):
         types = [column.type_code for column in self.env.cr.description]
         columns = {}
         for (name, term), type_code in zip(terms.items(), types, strict=True):
-            templates = _ID if name == "id" else FAST[type(records._fields[name])]
+            templates = _ID if name == "id" else COLUMN_TEMPLATES[type(records._fields[name])]
             if template := templates.get(type_code):
                 columns[name] = SQL(template, *[term] * template.count("%s"))
-        # Without its id a line cannot be found again.
+        # Without an id column, rows cannot be matched with the results of `read`.
         return columns if "id" in columns else {}
 
     def _copy_page(self, records, names, query, columns):
-        """A page whose ``columns`` Postgres writes."""
+        """Return a page whose ``columns`` Postgres writes with COPY."""
         page = Page(_header(records, names), self._uuid())
         whole = len(columns) == len(names)
         lines = page if whole else io.BytesIO()
@@ -165,54 +177,56 @@ class IpaiSync(models.AbstractModel):
             with self.env.cr.savepoint(flush=False):
                 self.env.cr.copy_expert(self.env.cr.mogrify(copy), lines)
         except psycopg2.DataError:
-            # A value that Python reads in a way of its own, such as an infinite date.
+            # A value that only Python can convert, such as an infinite date.
             return self._read_page(records, names, sorted(query))
         if whole:
             return page.close()
         rows = [line.split(b"\t") for line in lines.getvalue().split(b"\n")[:-1]]
         copied = {int(row[0]): dict(zip(columns, row, strict=True)) for row in rows}
         if len(copied) < len(rows):
-            # A view that shows an id more than once.
+            # A view that returns an id more than once.
             return self._read_page(records, names, sorted(query))
         return self._read_page(records, names, list(copied), columns, copied)
 
     def _read_page(self, records, names, ids, columns=(), copied=None):
-        """A page of what ``read`` gives for the ids, but for the ``columns``, whose cells are in ``copied``."""
-        # Without the id, which `read` gives in any case: users may read more of themselves, but not where the id is named.
+        """Return a page of ``read``, in which ``copied`` has the cells of ``columns``."""
+        # `read` always returns the id. It is not named, because users may read additional fields of
+        # their own user only if the id is not requested.
         to_read = [name for name in names if name not in columns and name != "id"]
-        rows = _for_reading(records, names).browse(ids).read(to_read or ["id"], load="")
+        rows = _with_read_context(records, names).browse(ids).read(to_read or ["id"], load="")
         wire_types = dict(_header(records, names))
         for name in to_read:
             if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
-                # A relation to a model whose ids are text, as those of account.root are.
+                # A relation to a model with text ids, such as account.root.
                 wire_types[name] = "s"
         page = Page(list(wire_types.items()), self._uuid())
         for values in rows:
-            cells = {name: cell(wire_types[name], values[name]) for name in to_read}
-            cells.update(copied[values["id"]] if copied else {"id": cell("i", values["id"])})
+            cells = {name: encode_cell(wire_types[name], values[name]) for name in to_read}
+            cells.update(copied[values["id"]] if copied else {"id": encode_cell("i", values["id"])})
             page.write(b"\t".join(cells[name] for name in names) + b"\n")
         return page.close()
 
 
-def _overrides(records, methods):
+def _is_overridden(records, methods):
     return any(getattr(type(records), name) is not getattr(models.BaseModel, name) for name in methods)
 
 
-def _for_reading(records, names):
-    # As `search_read`, which forgets `active_test` once it has searched: what is computed from other records is what users see.
-    if "active_test" not in records.env.context or any(_type(records, name) in ("one2many", "many2many") for name in names):
+def _with_read_context(records, names):
+    # Like `search_read`, which removes `active_test` after the search, so that computed fields have
+    # the values that users see.
+    if "active_test" not in records.env.context or any(_field_type(records, name) in ("one2many", "many2many") for name in names):
         return records
     return records.with_context({key: value for key, value in records.env.context.items() if key != "active_test"})
 
 
 def _header(records, names):
-    return [["id", "i"] if name == "id" else [name, WIRE_TYPES.get(_type(records, name), "j")] for name in names]
+    return [["id", "i"] if name == "id" else [name, WIRE_TYPES.get(_field_type(records, name), "j")] for name in names]
 
 
-def _type(records, name):
+def _field_type(records, name):
     if field := records._fields.get(name):
         return field.type
-    # Odoo 18 shows fields of res.users that are no fields: one for each group.
+    # Odoo 18 returns a pseudo-field of res.users for each group.
     return records.fields_get([name], ["type"])[name]["type"]
 
 

@@ -20,7 +20,7 @@ TEXTS = {"char", "text", "html", "selection", "reference", "date", "datetime", "
 
 
 def decode(answer):
-    """The columns, as pairs of name and type, and the rows of an export, as dicts."""
+    """Return the columns of an export as pairs of name and type, and its rows as dicts."""
     assert answer.isascii()
     header, *lines, last, empty = zlib.decompress(base64.b64decode(answer, validate=True)).decode().split("\n")
     assert (last, empty) == (f"\\. {len(lines)}", ""), (last, empty)
@@ -38,25 +38,28 @@ def _value(wire_type, cell):
     return None if cell == "\\N" else PARSE[wire_type](ESCAPE.sub(lambda match: ESCAPED[match[1]], cell))
 
 
-def shown(records, names):
-    """What `search_read` and, for lists of ids, `read` gives, with the values that XML-RPC shows; None for what is unset."""
+def expected_rows(records, names):
+    """Return the rows that `search_read` or, for lists of ids, `read` returns.
+
+    Values have their form in XML-RPC; unset ones are None.
+    """
     kinds = {name: description["type"] for name, description in records.fields_get(["id", *names], ["type"]).items()}
     if not {"one2many", "many2many"} & set(kinds.values()):
         context = dict(records.env.context)
         context.pop("active_test", None)
         records = records.with_context(context)
     rows = records.read(names, load="")
-    return [{name: _shown(kinds[name], values[name]) for name in ["id", *names]} for values in rows]
+    return [{name: _expected_value(kinds[name], values[name]) for name in ["id", *names]} for values in rows]
 
 
-def _shown(kind, value):
+def _expected_value(kind, value):
     if kind == "boolean":
         return bool(value)
     if value is False or value is None:
         return None
     if kind in TEXTS:
         return _text(value)
-    # Lists and dictionaries as JSON has them: no tuples, keys that are text.
+    # As in JSON: lists instead of tuples, and dictionaries with text keys.
     return value if kind in NUMBERS else json.loads(json.dumps(value, default=_text))
 
 
@@ -68,9 +71,9 @@ def _text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def same(left, right):
+def equal_values(left, right):
     if isinstance(left, float) and isinstance(right, float):
-        # -0.0 is not 0.0, and NaN is NaN.
+        # -0.0 differs from 0.0, and NaN equals NaN.
         return math.copysign(1, left) == math.copysign(1, right) and left == right if left == left else right != right
     return left == right
 
@@ -82,8 +85,8 @@ class ExportCase(TransactionCase):
         super().setUpClass()
         cls.Partner = cls.env["res.partner"]
 
-    def fresh(self):
-        """As every call over RPC begins: nothing pending, nothing cached."""
+    def flush_and_invalidate(self):
+        """Flush and invalidate everything, which is the state at the start of every RPC call."""
         self.env.flush_all()
         self.env.invalidate_all()
 
@@ -93,29 +96,29 @@ class ExportCase(TransactionCase):
         self.env.invalidate_all()
 
     def export(self, records, domain=(), names=("id",), limit=None):
-        """Columns and rows of an export as the user and in the context of `records`."""
-        self.fresh()
+        """Return columns and rows of an export as the user and in the context of `records`."""
+        self.flush_and_invalidate()
         return decode(records.env["ipai.sync"].export(records._name, list(domain), list(names), limit))
 
     def outcome(self, call):
-        """What a call returns or how it fails, comparable with that of another call."""
-        self.fresh()
+        """Return the result of a call or its error, comparable with those of other calls."""
+        self.flush_and_invalidate()
         try:
-            # A failed statement ends the transaction but for this.
+            # The savepoint keeps the transaction usable after a failed statement.
             with self.env.cr.savepoint(flush=False), mute_logger("odoo.sql_db"):
                 return call()
         except psycopg2.Error as error:
-            # Its text tells the statement, which is another one.
+            # The error's text contains the statement, which differs.
             return type(error), None
         except Exception as error:
             return type(error), str(error)
 
     def assertExports(self, records, domain=(), names=("id",), limit=None):
-        """`export` must give what `search` and `read` give; returns the rows."""
+        """Assert that `export` returns what `search` and `read` return, and return the rows."""
         domain, names = list(domain), list(names)
         rows = self.export(records, domain, names, limit)[1]
-        self.fresh()
-        expected = shown(records.search(domain, order="id", limit=limit), names)
+        self.flush_and_invalidate()
+        expected = expected_rows(records.search(domain, order="id", limit=limit), names)
         self.assertRows(records, rows, expected)
         return rows
 
@@ -123,18 +126,18 @@ class ExportCase(TransactionCase):
         self.assertEqual([row["id"] for row in rows], [row["id"] for row in expected], records._name)
         for row, expected_row in zip(rows, expected, strict=True):
             for name, value in expected_row.items():
-                if not same(row[name], value):
+                if not equal_values(row[name], value):
                     self.fail(f"{records._name}({row['id']}).{name}: export gives {row[name]!r}, read {value!r}")
 
     @contextmanager
-    def copies(self):
-        """Postgres alone writes the pages."""
+    def assert_only_copy(self):
+        """Assert that Postgres alone writes the pages."""
         with patch.object(self.registry["ipai.sync"], "_read_page", side_effect=AssertionError("read() was used")):
             yield
 
     @contextmanager
-    def reads(self):
-        """Every page comes from `read`, wholly or in part."""
+    def assert_read_used(self):
+        """Assert that every page is read with `read`, at least in part."""
         sync = self.registry["ipai.sync"]
         with patch.object(sync, "_read_page", autospec=True, side_effect=sync._read_page) as read_page:
             yield

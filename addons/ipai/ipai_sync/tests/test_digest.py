@@ -12,12 +12,12 @@ MAX_ID = 2**31 - 1
 
 class TestDigest(ExportCase):
     def digest(self, records, domain, bounds):
-        self.fresh()
+        self.flush_and_invalidate()
         return records.env["ipai.sync"].digest(records._name, domain, bounds)
 
     def assertDigests(self, records, domain, bounds):
         digests = self.digest(records, domain, bounds)
-        self.fresh()
+        self.flush_and_invalidate()
         found = records.search(domain).ids
         expected = []
         for low, high in pairwise(bounds):
@@ -41,16 +41,16 @@ class TestDigest(ExportCase):
                 self.assertDigests(self.env["res.partner.category"], [], bounds)
 
     def test_many_intervals(self):
-        dice = random.Random(7)
+        rng = random.Random(7)
         Field = self.env["ir.model.fields"]
         highest = Field.search([], order="id desc", limit=1).id
         for count in (2, 3, 50, 1000):
-            bounds = sorted(dice.sample(range(highest + 1000), count))
+            bounds = sorted(rng.sample(range(highest + 1000), count))
             with self.subTest(count=count):
                 digests = self.assertDigests(Field, [("ttype", "!=", "char")], bounds)
                 self.assertEqual(len(digests), count - 1)
 
-    def test_without_an_interval(self):
+    def test_no_interval(self):
         self.assertEqual(self.digest(self.Partner, [], []), [])
         self.assertEqual(self.digest(self.Partner, [], [5]), [])
 
@@ -58,7 +58,7 @@ class TestDigest(ExportCase):
         self.assertEqual(self.assertDigests(self.Partner, [("id", "=", 0)], [0, 10, 20]), [[0, "0", "0"]] * 2)
         self.assertEqual(self.assertDigests(self.Partner, [("id", "in", [])], [0, 10]), [[0, "0", "0"]])
 
-    def test_the_greatest_ids(self):
+    def test_largest_ids(self):
         self.sql(
             "insert into res_partner_category (id, name, active)"
             " select %s - n, jsonb_build_object('en_US', 'x'), true from generate_series(0, 9) as n",
@@ -85,7 +85,7 @@ class TestDigest(ExportCase):
         self.assertEqual(seen[0][0], 3)
         self.assertEqual(self.assertDigests(self.Partner, [("id", "in", partners.ids)], [0, MAX_ID])[0][0], 10)
 
-    def test_a_model_that_filters_in_python(self):
+    def test_model_that_filters_in_python(self):
         partner = self.Partner.create({"name": "Digest"})
         values = [{"name": f"{n}", "res_model": "res.partner" if n % 2 else False, "res_id": partner.id} for n in range(8)]
         attachments = self.env["ir.attachment"].create(values)
@@ -95,7 +95,7 @@ class TestDigest(ExportCase):
                 bounds = [0, attachments.ids[3], attachments.ids[7], MAX_ID]
                 self.assertDigests(records, [("id", "in", attachments.ids)], bounds)
 
-    def test_a_model_that_hides_what_it_finds(self):
+    def test_model_that_hides_found_records(self):
         categories = self.env["res.partner.category"].create([{"name": name} for name in "abcd"])
         search_fetch = models.BaseModel.search_fetch
 
@@ -107,12 +107,12 @@ class TestDigest(ExportCase):
         self.assertEqual([digest[0] for digest in digests], [2, 1])
         self.assertEqual(self.digest(categories, [], [5]), [])
 
-    def test_refuses_bounds_that_are_not_in_order(self):
+    def test_refuses_unordered_bounds(self):
         for bounds in ([2, 1], [0, 5, 4], [0, 1.5], ["0", "1"], [False, 3]):
             with self.subTest(bounds=bounds), self.assertRaisesRegex(UserError, "ascending"):
                 self.digest(self.Partner, [], bounds)
 
-    def test_refuses_what_search_refuses(self):
+    def test_errors_equal_those_of_search(self):
         user = new_test_user(self.env, "sync_digest", groups="base.group_portal")
         for records, domain in [
             (self.env["ir.model.access"].with_user(user), []),

@@ -12,7 +12,7 @@ from odoo.tests import new_test_user
 from odoo.tools import mute_logger
 
 from ..models import ipai_sync
-from .common import ExportCase, decode, shown
+from .common import ExportCase, decode, expected_rows
 
 TEXTS = [
     "",
@@ -37,15 +37,15 @@ class TestInfo(ExportCase):
             info = self.env["ipai.sync"].with_user(user).info()
             self.assertEqual(info, {"protocol": 1, "version": ipai_sync.VERSION, "uuid": uuid})
 
-    def test_version_is_that_of_the_manifest(self):
-        # Odoo puts its own series in front.
+    def test_version_equals_the_manifest(self):
+        # Odoo prefixes the version with its own series.
         self.assertEqual(get_manifest("ipai_sync")["version"], f"{release.major_version}.{ipai_sync.VERSION}")
 
 
 class TestFormat(ExportCase):
-    def test_text(self):
+    def test_page_text(self):
         partner = self.Partner.create({"name": "A\tB", "color": 7, "street": False, "city": ""})
-        self.fresh()
+        self.flush_and_invalidate()
         answer = self.env["ipai.sync"].export("res.partner", [("id", "=", partner.id)], ["name", "color", "street", "city", "is_company"])
         uuid = self.env["ipai.sync"].info()["uuid"]
         self.assertEqual(
@@ -56,23 +56,23 @@ class TestFormat(ExportCase):
             "\\. 1\n",
         )
 
-    def test_read_writes_what_postgres_writes(self):
+    def test_read_and_copy_write_the_same_page(self):
         partner = self.Partner.create({"name": "x", "street": "".join(TEXTS[:-1]), "color": -5, "partner_latitude": 1.5, "comment": False})
         names = ["street", "color", "comment", "is_company", "parent_id", "lang", "create_date", "partner_latitude"]
-        self.fresh()
-        with self.copies():
+        self.flush_and_invalidate()
+        with self.assert_only_copy():
             copied = self.env["ipai.sync"].export("res.partner", [("id", "=", partner.id)], names)
-        with patch.object(ipai_sync, "get_wait_callback", return_value=print), self.reads():
+        with patch.object(ipai_sync, "get_wait_callback", return_value=print), self.assert_read_used():
             read = self.env["ipai.sync"].export("res.partner", [("id", "=", partner.id)], names)
         self.assertEqual(*(zlib.decompress(base64.b64decode(answer)).decode() for answer in (read, copied)))
 
-    def test_the_id_comes_first_and_once(self):
+    def test_id_is_first_and_unique(self):
         for names, expected in [
             (["id"], ["id"]),
             (["name"], ["id", "name"]),
             (["name", "id"], ["id", "name"]),
             (["name", "id", "color", "name", "id"], ["id", "name", "color"]),
-            # Some by SQL and some by read(), in the order asked for.
+            # Some columns come from COPY and some from read(), in the requested order.
             (["category_id", "name", "display_name", "color"], ["id", "category_id", "name", "display_name", "color"]),
         ]:
             with self.subTest(names=names):
@@ -81,7 +81,7 @@ class TestFormat(ExportCase):
                 self.assertEqual([list(row) for row in rows], [expected] * len(rows))
                 self.assertExports(self.Partner, [], list(dict.fromkeys(names)))
 
-    def test_without_fields_all_are_meant(self):
+    def test_no_field_names_select_all_fields(self):
         for names in ([], False, None):
             answer = self.env["ipai.sync"].export("res.partner.category", [], names)
             self.assertEqual(
@@ -106,7 +106,7 @@ class TestFormat(ExportCase):
                     self.assertEqual(rows, [])
 
     def test_order_and_limit(self):
-        # The model has an order of its own.
+        # The model defines another order.
         countries = self.env["res.country"]
         ids = sorted(countries.search([]).ids)
         for names in (["id"], ["name"], ["state_ids"], ["name", "state_ids"]):
@@ -115,7 +115,7 @@ class TestFormat(ExportCase):
                     rows = self.export(countries, [], names, limit)[1]
                     self.assertEqual([row["id"] for row in rows], ids[: limit or None])
 
-    def test_a_model_that_searches_in_an_order_of_its_own(self):
+    def test_model_with_its_own_search_order(self):
         categories = self.env["res.partner.category"].create([{"name": name} for name in "cab"])
 
         def search(records, *args, **kwargs):
@@ -126,37 +126,37 @@ class TestFormat(ExportCase):
             with self.subTest(names=names):
                 rows = self.export(categories, [], names)[1]
                 self.assertEqual([row["id"] for row in rows], categories.ids)
-                self.fresh()
-                self.assertRows(categories, rows, shown(categories, names))
+                self.flush_and_invalidate()
+                self.assertRows(categories, rows, expected_rows(categories, names))
 
     def test_pages(self):
         countries, seen, last = self.env["res.country"], [], 0
-        with self.copies():
+        with self.assert_only_copy():
             while rows := self.export(countries, [("id", ">", last)], ["name"], 60)[1]:
                 seen += rows
                 last = rows[-1]["id"]
-        self.assertRows(countries, seen, shown(countries.search([], order="id"), ["name"]))
+        self.assertRows(countries, seen, expected_rows(countries.search([], order="id"), ["name"]))
 
 
 class TestValues(ExportCase):
-    """Values that Postgres writes must be those that Odoo reads."""
+    """Values that Postgres writes equal those that Odoo reads."""
 
     def test_texts(self):
         partners = self.Partner.create([{"name": "x", "street": text, "comment": False} for text in TEXTS])
         for partner, text in zip(partners, TEXTS, strict=True):
             self.sql("update res_partner set comment = %s where id = %s", text, partner.id)
         domain = [("id", "in", partners.ids)]
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(self.Partner, domain, ["street", "comment"])
         self.assertEqual([row["street"] for row in rows], TEXTS)
-        # The same through read().
+        # The same values through read().
         self.assertEqual([row["street"] for row in self.assertExports(self.Partner, domain, ["street", "category_id"])], TEXTS)
         self.patch_read(self.Partner)
-        with self.reads():
+        with self.assert_read_used():
             self.assertEqual([row["street"] for row in self.assertExports(self.Partner, domain, ["street"])], TEXTS)
 
     def patch_read(self, records):
-        """An override that changes nothing."""
+        """Override `read` without changing its result."""
         self.patch(type(records), "read", lambda self, fields=None, load="_classic_read": models.BaseModel.read(self, fields, load))
 
     def test_nulls_that_only_sql_can_store(self):
@@ -164,7 +164,7 @@ class TestValues(ExportCase):
         names = ["color", "partner_latitude", "is_company", "parent_id", "street", "comment", "lang", "create_date", "create_uid"]
         columns = ", ".join(f"{name} = null" for name in names)
         self.sql(f"update res_partner set {columns} where id = %s", partner.id)
-        with self.copies():
+        with self.assert_only_copy():
             (row,) = self.assertExports(self.Partner, [("id", "=", partner.id)], names)
         self.assertEqual(
             row,
@@ -182,9 +182,9 @@ class TestValues(ExportCase):
         formats = self.env["report.paperformat"].create([{"name": value} for value in values])
         for paper, value in zip(formats, values, strict=True):
             self.sql("update report_paperformat set margin_top = %s::float8, margin_left = null where id = %s", value, paper.id)
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(formats, [("id", "in", formats.ids)], ["margin_top", "margin_left"])
-        # Python reads the text of each value as Postgres does, but for -0: Odoo shows 0.
+        # Python and Postgres parse the values alike, except for -0, which Odoo returns as 0.
         expected = [0.0 if value == "-0" else float(value) for value in values]
         self.assertEqual(list(map(repr, (row["margin_top"] for row in rows))), list(map(repr, expected)))
 
@@ -203,21 +203,21 @@ class TestValues(ExportCase):
         self.addCleanup(setattr, field, "__class__", Float)
         for kind in (Float, Monetary):
             field.__class__ = kind
-            with self.copies():
+            with self.assert_only_copy():
                 rows = self.assertExports(partners, [("id", "in", partners.ids)], ["partner_latitude"])
             self.assertEqual(list(map(repr, (row["partner_latitude"] for row in rows))), list(map(repr, expected)))
 
-    def test_numerics_that_no_double_holds(self):
-        # Python makes infinity and 0 of them, Postgres would fail.
+    def test_numerics_outside_of_doubles(self):
+        # Python converts them to infinity and 0; Postgres would raise an error.
         partners = self.Partner.create([{"name": value} for value in ("1e400", "-1e400", "1e-400", "1")])
         for partner in partners:
             self.sql("update res_partner set partner_latitude = %s::numeric where id = %s", partner.name, partner.id)
         for names in (["partner_latitude"], ["partner_latitude", "category_id"]):
-            with self.reads():
+            with self.assert_read_used():
                 rows = self.assertExports(partners, [("id", "in", partners.ids)], names)
             self.assertEqual([row["partner_latitude"] for row in rows], [float("inf"), float("-inf"), 0.0, 1.0])
 
-    def test_moments(self):
+    def test_dates_and_times(self):
         values = [
             "2026-01-06 08:00:00", "2026-01-06 08:00:00.999999", "1999-12-31 23:59:59.5", "1970-01-01 00:00:00.000001",
             "1000-01-01 00:00:00", "9999-12-31 23:59:59.999999",
@@ -225,30 +225,30 @@ class TestValues(ExportCase):
         partners = self.Partner.create([{"name": value} for value in values])
         for partner, value in zip(partners, values, strict=True):
             self.sql("update res_partner set create_date = %s where id = %s", value, partner.id)
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(partners, [("id", "in", partners.ids)], ["create_date"])
         self.assertEqual([row["create_date"] for row in rows], [value.partition(".")[0] for value in values])
         rates = self.rates(["2026-01-06", "1000-01-01", "9999-12-31", "1969-12-31"])
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(rates, [("id", "in", rates.ids)], ["name", "rate"])
         self.assertEqual([row["name"] for row in rows], ["2026-01-06", "1000-01-01", "9999-12-31", "1969-12-31"])
 
-    def test_years_of_less_than_four_digits(self):
-        # What Python makes of them depends on its version and on the C library.
+    def test_years_with_fewer_than_four_digits(self):
+        # Python's format depends on its version and on the C library.
         days = ["0001-01-01", "0099-12-31", "0999-12-31"]
         partners = self.Partner.create([{"name": day} for day in days])
         for partner, day in zip(partners, days, strict=True):
             self.sql("update res_partner set create_date = %s where id = %s", f"{day} 23:59:59.9", partner.id)
         rates = self.rates(days)
         for names in ([], ["category_id"]):
-            with self.reads():
+            with self.assert_read_used():
                 rows = self.assertExports(partners, [("id", "in", partners.ids)], ["create_date", *names])
             self.assertTrue(rows[2]["create_date"].endswith("999-12-31 23:59:59"), rows)
-        with self.reads():
+        with self.assert_read_used():
             self.assertExports(rates, [("id", "in", rates.ids)], ["name", "rate"])
 
     def rates(self, days):
-        """Rates of currencies, which have a date."""
+        """Return currency rates, which have a date."""
         currencies = self.env["res.currency"].with_context(active_test=False).search([], limit=len(days))
         rates = self.env["res.currency.rate"].create(
             [{"name": "2026-01-01", "currency_id": currency.id, "rate": 2} for currency in currencies]
@@ -257,8 +257,8 @@ class TestValues(ExportCase):
             self.sql("update res_currency_rate set name = %s where id = %s", day, rate.id)
         return rates
 
-    def test_moments_that_python_cannot_hold(self):
-        # Infinity reads as the last or first day that Python has; the others are errors.
+    def test_times_outside_of_python_datetimes(self):
+        # Infinity reads as Python's last or first day; the other values raise errors.
         for value in ("infinity", "-infinity", "0044-03-15 BC", "20000-01-01"):
             with self.subTest(value=value):
                 partner = self.Partner.create({"name": value})
@@ -268,7 +268,7 @@ class TestValues(ExportCase):
                 for records, name in ((partner, "create_date"), (rate, "name")):
 
                     def read(records=records, name=name):
-                        return shown(records.search([("id", "=", records.id)]), [name])
+                        return expected_rows(records.search([("id", "=", records.id)]), [name])
 
                     def exported(records=records, name=name):
                         return decode(self.env["ipai.sync"].export(records._name, [("id", "=", records.id)], [name]))[1]
@@ -281,16 +281,16 @@ class TestValues(ExportCase):
     def test_integers(self):
         numbers = [0, 1, -1, 2**31 - 1, -(2**31)]
         partners = self.Partner.create([{"name": "x", "color": number} for number in numbers])
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(partners, [("id", "in", partners.ids)], ["color"])
         self.assertEqual([row["color"] for row in rows], numbers)
 
-    def test_what_is_pending_is_written_first(self):
+    def test_pending_changes_are_flushed_first(self):
         parent, child = self.Partner.create([{"name": "Parent", "is_company": True}, {"name": "Child"}])
-        self.fresh()
+        self.flush_and_invalidate()
         child.parent_id = parent
         parent.name = "Renamed"
-        # Stored and computed, and not yet computed again.
+        # Stored computed fields that are not recomputed yet.
         answer = self.env["ipai.sync"].export("res.partner", [("id", "=", child.id)], ["commercial_partner_id", "complete_name"])
         (row,) = decode(answer)[1]
         self.assertEqual((row["commercial_partner_id"], row["complete_name"]), (parent.id, "Renamed, Child"))
@@ -306,7 +306,7 @@ class TestValues(ExportCase):
         rows = self.assertExports(self.Partner, domain, names)
         self.assertEqual((len(rows), rows[0]["category_id"]), (2, categories.ids[:1]))
         rows = self.assertExports(self.Partner.with_context(active_test=False), domain, names)
-        # The context counts for what is read too.
+        # The context applies to `read` as well.
         self.assertEqual((len(rows), sorted(rows[0]["category_id"])), (3, categories.ids))
 
     def test_binary(self):
@@ -331,7 +331,7 @@ class TestValues(ExportCase):
             for field in self.registry[model]._fields.values()
             if field.type == "properties" and field.store and not self.env[model]._abstract
         ]
-        # Odoo 18 has no field of properties in `base`.
+        # `base` of Odoo 18 has no properties field.
         self.assertTrue(found or release.version_info[0] < 19)
         for model, field in found[:5]:
             if model != "res.partner":
@@ -348,14 +348,14 @@ class TestValues(ExportCase):
             partner[field.name] = values
             row = self.export(partner, [("id", "=", partner.id)], [field.name])[1][0]
             texts = {item["name"]: item["value"] for item in row[field.name]}
-            # A control character, which XML cannot carry, is dropped.
+            # A control character, which XML does not allow, is removed.
             self.assertEqual((texts["aa"], texts["bb"]), ("a\tb\\c\n☕", "2026-01-06"))
             self.assertEqual(texts["cc"][0], self.env.user.partner_id.id)
             partner[field.name] = {**values, "aa": "a\tb"}
             self.assertExports(partner, [("id", "=", partner.id)], ["name", field.name])
 
-    def test_json_of_any_value(self):
-        """What computed fields may hold, in a field of JSON's type."""
+    def test_json_cell_of_any_value(self):
+        """Values of computed fields, in a JSON cell."""
         partner = self.Partner.create({"name": "x"})
         values = {
             "nan": float("nan"), "inf": float("-inf"), "day": date(2026, 1, 6), "moment": datetime(2026, 1, 6, 8, 0, 0, 999),
@@ -371,7 +371,7 @@ class TestValues(ExportCase):
             },
         )  # fmt: skip
 
-    def test_relations_to_ids_that_are_text(self):
+    def test_relations_to_text_ids(self):
         def read(records, fields=None, load=""):
             return [{"id": record.id, "parent_id": number and "40"} for number, record in enumerate(records)]
 
@@ -380,7 +380,7 @@ class TestValues(ExportCase):
         columns, rows = self.export(partners, [("id", "in", partners.ids)], ["parent_id"])
         self.assertEqual((columns[1], [row["parent_id"] for row in rows]), (["parent_id", "s"], ["0", "40"]))
 
-    def test_a_record_that_read_leaves_out(self):
+    def test_record_that_read_omits(self):
         partners = self.Partner.create([{"name": name} for name in "abc"])
         compute = type(self.Partner)._compute_display_name
 
@@ -401,7 +401,7 @@ class TestContext(ExportCase):
     def test_archived(self):
         partners = self.Partner.create([{"name": f"p{n}", "active": n % 3 > 0} for n in range(6)])
         domain = [("id", "in", partners.ids)]
-        with self.copies():
+        with self.assert_only_copy():
             self.assertEqual(len(self.assertExports(self.Partner, domain, ["name", "active"])), 4)
             everything = self.Partner.with_context(active_test=False)
             self.assertEqual(len(self.assertExports(everything, domain, ["name", "active"])), 6)
@@ -411,8 +411,8 @@ class TestContext(ExportCase):
             self.assertEqual(len(self.assertExports(self.Partner, domain, ["name", "active"])), 3)
             self.assertEqual(len(self.assertExports(everything, domain, ["name", "active"])), 6)
 
-    def test_computed_from_archived(self):
-        """As `search_read` has it, and with a list of ids beside it as `read` has it."""
+    def test_field_computed_from_archived_records(self):
+        """As in `search_read`, and with a list of ids as in `read`."""
         self.env["ir.model.fields"].create(
             {
                 "name": "x_categories",
@@ -427,7 +427,7 @@ class TestContext(ExportCase):
         categories = self.env["res.partner.category"].create([{"name": "Kept"}, {"name": "Old", "active": False}])
         partner = self.Partner.create({"name": "p", "category_id": categories.ids})
         domain, everything = [("id", "=", partner.id)], self.Partner.with_context(active_test=False)
-        self.fresh()
+        self.flush_and_invalidate()
         (row,) = everything.search_read(domain, ["x_categories"])
         self.assertEqual(row["x_categories"], 1)
         for names, expected in [(["x_categories"], 1), (["name", "x_categories"], 1), (["x_categories", "category_id"], 2)]:
@@ -447,23 +447,23 @@ class TestContext(ExportCase):
             ("fr_FR", ["Les deux", "English only"]),
             ("de_DE", ["Both", "English only"]),
         ]:
-            with self.subTest(lang=lang), self.copies():
+            with self.subTest(lang=lang), self.assert_only_copy():
                 records = categories.with_context(lang=lang)
                 rows = self.assertExports(records, [("id", "in", categories.ids)], ["name"])
                 self.assertEqual([row["name"] for row in rows], expected)
                 header = self.assertExports(self.env.company.with_context(lang=lang), [("id", "=", self.env.company.id)], ["report_header"])
                 self.assertEqual("Bonjour" in header[0]["report_header"], lang == "fr_FR")
-                # Translated by terms.
+                # A field that is translated term by term.
                 self.assertExports(self.env["ir.ui.view"].with_context(lang=lang), [], ["name", "arch_db"], 50)
 
-    def test_a_language_that_is_not_there(self):
+    def test_missing_language(self):
         records = self.env["res.partner.category"].create({"name": "x"}).with_context(lang="xx_XX")
-        expected = self.outcome(lambda: shown(records.search([], order="id"), ["name"]))
+        expected = self.outcome(lambda: expected_rows(records.search([], order="id"), ["name"]))
         exported = self.outcome(lambda: decode(records.env["ipai.sync"].export(records._name, [], ["name"]))[1])
         self.assertIsInstance(expected, tuple)
         self.assertEqual(exported, expected)
 
-    def test_contexts_that_change_how_translations_read(self):
+    def test_contexts_that_change_translations(self):
         self.env["res.lang"]._activate_lang("fr_FR")
         company = self.env.company
         company.report_header = "<p>Hello</p>"
@@ -488,11 +488,11 @@ class TestContext(ExportCase):
         for allowed, count in (([ours.id], 2), ([theirs.id], 2), ([ours.id, theirs.id], 3)):
             with self.subTest(allowed=allowed):
                 records = partners.with_user(user).with_context(allowed_company_ids=allowed)
-                with self.copies():
+                with self.assert_only_copy():
                     self.assertEqual(len(self.assertExports(records, domain, ["name", "company_id"])), count)
                 self.assertEqual(len(self.assertExports(records, domain, ["name", "category_id"])), count)
         records = partners.with_user(user).with_context(allowed_company_ids=[self.env.ref("base.main_company").id])
-        read = self.outcome(lambda: shown(records.search(domain, order="id"), ["name"]))
+        read = self.outcome(lambda: expected_rows(records.search(domain, order="id"), ["name"]))
         self.assertIs(read[0], AccessError)
         self.assertEqual(self.outcome(lambda: self.export(records, domain, ["name"])), read)
 
@@ -502,7 +502,7 @@ class TestContext(ExportCase):
         partner = self.Partner.create({"name": "x"})
         partner.with_company(ours).barcode = "ours"
         for company, expected in ((ours, "ours"), (theirs, None)):
-            with self.copies():
+            with self.assert_only_copy():
                 (row,) = self.assertExports(self.Partner.with_company(company), [("id", "=", partner.id)], ["name", "barcode"])
             self.assertEqual(row["barcode"], expected)
 
@@ -515,7 +515,7 @@ class TestRights(ExportCase):
         cls.portal = new_test_user(cls.env, "sync_rights_portal", groups="base.group_portal")
 
     def outcomes(self, records, domain, names):
-        """What `search_read` and what `export` do."""
+        """Return the outcomes of `search_read` and of `export`."""
         read = self.outcome(lambda: records.search_read(domain, names, order="id", load=""))
         return read, self.outcome(lambda: decode(records.env["ipai.sync"].export(records._name, domain, names))[1])
 
@@ -538,7 +538,7 @@ class TestRights(ExportCase):
             }
         )  # fmt: skip
         domain = [("id", "in", categories.ids)]
-        with self.copies():
+        with self.assert_only_copy():
             self.assertEqual(len(self.assertExports(categories, domain, ["name", "color"])), 6)
             rows = self.assertExports(categories.with_user(self.internal), domain, ["name", "color"])
         self.assertEqual([row["color"] for row in rows], [0, 1, 2, 4, 5])
@@ -558,24 +558,24 @@ class TestRights(ExportCase):
                     self.assertIs(self.assertRefused(theirs, domain, names), AccessError)
         self.assertIs(self.assertRefused(theirs, [("color", "=", 5)], ["name"]), AccessError)
         self.assertExports(theirs, [], ["name"])
-        # Without names, what may not be read is left out.
+        # Without field names, unreadable fields are omitted.
         self.assertIn("color", dict(self.export(Category, [], ())[0]))
         self.assertNotIn("color", dict(self.export(theirs, [], ())[0]))
         self.patch(Category._fields["color"], "groups", ".")
         self.assertIs(self.assertRefused(theirs, [], ["color"]), AccessError)
 
-    def test_no_field_of_that_name(self):
+    def test_unknown_fields(self):
         for names in (["no_such_field"], ["name", "no_such_field"], ["category_id", "no_such_field"], ["name.x"]):
             with self.subTest(names=names):
                 self.assertIs(self.assertRefused(self.Partner, [], names), ValueError)
                 self.assertIs(self.assertRefused(self.env["res.users"], [], names), ValueError)
 
-    def test_domains_that_cannot_be_used(self):
+    def test_invalid_domains(self):
         for domain in ([("no_such_field", "=", 1)], [("name", "no such operator", 1)], ["name"], [("name", "=")], [5]):
             with self.subTest(domain=domain):
                 self.assertRefused(self.Partner, domain, ["name"])
 
-    def test_no_such_model(self):
+    def test_unknown_models(self):
         for model in ("no.such.model", "", "res_partner", 5, None):
             with self.subTest(model=model), self.assertRaisesRegex(UserError, "doesn't exist"):
                 self.env["ipai.sync"].export(model, [], ["name"])
@@ -586,7 +586,7 @@ class TestRights(ExportCase):
         self.assertRefused(self.env["ipai.sync"].with_user(self.internal), [], ["id"])
 
     def test_attachments(self):
-        # Odoo filters them in Python.
+        # Odoo filters attachments in Python.
         secret = self.Partner.create({"name": "x"})
         attachments = self.env["ir.attachment"].create(
             [
@@ -610,7 +610,7 @@ class TestRights(ExportCase):
         self.assertEqual(len(self.assertExports(attachments, domain, ["name", "mimetype"])), 4)
 
     def test_own_user(self):
-        # Odoo lets users read more of themselves than of others.
+        # Users may read more fields of their own user than of others.
         users = self.env["res.users"].with_user(self.internal)
         for names in (
             ["login", "tz"],
@@ -623,11 +623,11 @@ class TestRights(ExportCase):
         ):
             for domain in ([("id", "=", self.internal.id)], []):
                 with self.subTest(names=names, domain=domain):
-                    read = self.outcome(lambda domain=domain, names=names: shown(users.search(domain, order="id"), names))
+                    read = self.outcome(lambda domain=domain, names=names: expected_rows(users.search(domain, order="id"), names))
                     self.assertEqual(self.outcome(lambda domain=domain, names=names: self.export(users, domain, names)[1]), read)
 
-    def test_writes_nothing(self):
-        self.fresh()
+    def test_methods_are_read_only(self):
+        self.flush_and_invalidate()
         calls = [
             lambda: self.env["ipai.sync"].info(),
             lambda: self.env["ipai.sync"].export("res.partner", [], ["name", "category_id", "display_name"]),
@@ -640,17 +640,17 @@ class TestRights(ExportCase):
                 self.assertTrue(call())
             with self.assertRaisesRegex(Exception, "read-only"), mute_logger("odoo.sql_db"):
                 self.env.cr.execute("update res_partner set color = 1")
-            # Ends the mode too.
+            # The rollback also ends the read-only mode.
             savepoint.rollback()
 
 
 class TestOverrides(ExportCase):
-    def test_a_process_that_cannot_copy(self):
-        with patch.object(ipai_sync, "get_wait_callback", return_value=print), self.reads():
+    def test_process_without_copy(self):
+        with patch.object(ipai_sync, "get_wait_callback", return_value=print), self.assert_read_used():
             self.assertExports(self.Partner, [], ["name", "color", "create_date"])
 
-    def test_every_way_of_reading(self):
-        """A model that reads in a way of its own is read in that way."""
+    def test_overridden_read_methods(self):
+        """A model that overrides a read method is read with that method."""
         partner = self.Partner.create({"name": "x", "street": "Real"})
         domain = [("id", "=", partner.id)]
 
@@ -663,17 +663,17 @@ class TestOverrides(ExportCase):
 
             return override
 
-        for name in ipai_sync.READING:
+        for name in ipai_sync.READ_METHODS:
             with self.subTest(name=name), patch.object(type(self.Partner), name, overrides(name)):
                 calls = []
-                with self.reads():
+                with self.assert_read_used():
                     self.assertEqual(self.export(partner, domain, ["street"])[1], [{"id": partner.id, "street": "Real"}])
-                # `search_read` and `fetch` are not on the way of search and read.
+                # `search` and `read` do not call `search_read` and `fetch`.
                 self.assertTrue(calls or name in ("search_read", "fetch"), name)
-        with self.copies():
+        with self.assert_only_copy():
             self.export(partner, domain, ["street"])
 
-    def test_what_a_search_leaves_in_the_context(self):
+    def test_search_that_changes_the_context(self):
         partner = self.Partner.create({"name": "x", "street": "Real"})
         search_fetch = models.BaseModel.search_fetch
         self.patch(
@@ -689,7 +689,7 @@ class TestOverrides(ExportCase):
         (row,) = self.assertExports(partner, [("id", "=", partner.id)], ["display_name"])
         self.assertEqual(row["display_name"], "yes")
 
-    def test_values_of_an_override(self):
+    def test_values_of_overridden_read(self):
         partner = self.Partner.create({"name": "x", "street": "Real"})
 
         def read(records, fields=None, load="_classic_read"):
@@ -698,8 +698,8 @@ class TestOverrides(ExportCase):
         self.patch(type(self.Partner), "read", read)
         self.assertEqual(self.assertExports(partner, [("id", "=", partner.id)], ["street", "color"])[0]["street"], "Masked")
 
-    def test_classes_of_fields(self):
-        """A field of a class of its own may read in a way of its own."""
+    def test_custom_field_classes(self):
+        """A field of a custom class may read differently."""
         partner = self.Partner.create({"name": "x", "street": "Real"})
         field = self.Partner._fields["street"]
 
@@ -709,67 +709,67 @@ class TestOverrides(ExportCase):
 
         self.addCleanup(setattr, field, "__class__", type(field))
         field.__class__ = Masked
-        with self.reads():
+        with self.assert_read_used():
             (row,) = self.assertExports(partner, [("id", "=", partner.id)], ["street", "city"])
         self.assertEqual(row["street"], "Masked")
 
 
 class TestViews(ExportCase):
-    """Models whose columns are of other types than their fields."""
+    """Models whose columns have other types than their fields."""
 
     def view(self, query):
         Industry = self.env["res.partner.industry"]
         self.patch(type(Industry), "_table_query", query)
         return Industry
 
-    def test_a_query_for_a_table(self):
+    def test_table_query(self):
         records = self.view(
             "select 7::int8 as id, '{\"en_US\": \"Seven\"}'::jsonb as name, '{}'::jsonb as full_name, true as active,"
             " null::int4 as create_uid, null::timestamp as create_date, null::int4 as write_uid, now()::timestamp as write_date"
         )
-        with self.copies():
+        with self.assert_only_copy():
             (row,) = self.assertExports(records, [], ["name", "full_name", "active", "write_date", "create_uid"])
         self.assertEqual((row["id"], row["name"], row["full_name"]), (7, "Seven", None))
 
-    def test_other_types(self):
+    def test_other_column_types(self):
         records = self.view(
             'select n as id, \'{"en_US": "x"}\'::jsonb as name, null::jsonb as full_name, n > 1 as active, n::int8 as create_uid,'
             " date '2026-01-06' + n as create_date, n as write_uid, timestamp '2026-01-06 08:00:00.5' as write_date"
             " from generate_series(1, 3) as n"
         )
         names = ["name", "create_uid", "create_date", "write_uid", "write_date"]
-        with self.reads():
+        with self.assert_read_used():
             rows = self.assertExports(records, [], names)
         self.assertEqual([row["create_date"] for row in rows], ["2026-01-08", "2026-01-09"])
 
-    def test_ids_that_come_more_than_once(self):
+    def test_repeated_ids(self):
         records = self.view(
             'select 7 as id, \'{"en_US": "Seven"}\'::jsonb as name, null::jsonb as full_name, true as active from generate_series(1, 3)'
         )
         self.assertEqual(len(self.assertExports(records, [], ["name", "display_name"])), 3)
         self.assertEqual(len(self.assertExports(records, [], ["name"])), 3)
 
-    def test_a_view(self):
+    def test_database_view(self):
         self.assertFalse(self.env["res.device"]._auto)
         self.sql(
             "insert into res_device_log (session_identifier, user_id, platform, revoked, first_activity, last_activity)"
             " select 's' || n, %s, 'linux', false, now(), now() from generate_series(1, 5) as n",
             self.env.uid,
         )
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(self.env["res.device"], [], ["session_identifier", "platform", "user_id", "last_activity"])
         self.assertEqual(len(rows), 5)
 
 
 class TestSize(ExportCase):
     def test_many_records(self):
-        """More than one buffer, and more than the ORM prefetches."""
+        """More records than fit into a buffer or into the ORM's prefetch."""
         self.sql(
             "insert into res_partner_category (name, color, active, parent_path)"
             " select jsonb_build_object('en_US', 'Category ' || n || repeat(' ☕', mod(n, 40))), n, true, '' from generate_series(1, 5000) as n"
         )
         records = self.env["res.partner.category"]
-        with self.copies():
+        with self.assert_only_copy():
             rows = self.assertExports(records, [], ["name", "color"])
         self.assertGreaterEqual(len(rows), 5000)
         self.assertExports(records, [], ["name", "display_name", "color", "partner_ids"])

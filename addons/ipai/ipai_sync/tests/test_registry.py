@@ -1,19 +1,19 @@
 from odoo.tests import new_test_user
 
-from .common import ExportCase, decode, same, shown
+from .common import ExportCase, decode, equal_values, expected_rows
 
 LIMIT = 80
 
 
 class TestRegistry(ExportCase):
-    """Every model that there is, with all its fields, as different users: `export` must do what `search` and `read` do."""
+    """Compares `export` with `search` and `read` for all models and fields, as different users."""
 
     def compare(self, records, names):
         def exported():
             return decode(records.env["ipai.sync"].export(records._name, [], names, LIMIT))[1]
 
         def read():
-            return shown(records.search([], order="id", limit=LIMIT), names)
+            return expected_rows(records.search([], order="id", limit=LIMIT), names)
 
         def search_read():
             return records.search_read([], names, order="id", limit=LIMIT, load="")
@@ -21,13 +21,13 @@ class TestRegistry(ExportCase):
         expected, rows = self.outcome(read), self.outcome(exported)
         if isinstance(expected, list) and isinstance(rows, list):
             if rows != expected:
-                # Some computed values are new each time.
+                # Some computed values change with every read.
                 again = self.outcome(read)
-                moving = {name for one, two in zip(expected, again, strict=True) for name in one if not same(one[name], two[name])}
+                moving = {name for one, two in zip(expected, again, strict=True) for name in one if not equal_values(one[name], two[name])}
                 expected = [{name: value for name, value in row.items() if name not in moving} for row in expected]
             self.assertRows(records, rows, expected)
             return len(rows)
-        # Where `search` finds nothing, `read` finds no fault either; `search_read` does.
+        # If `search` finds nothing, `read` raises no error, but `search_read` does.
         if not isinstance(rows, tuple) or rows != self.outcome(search_read):
             self.assertEqual(rows, expected, f"{records._name} {names}")
         return None
@@ -41,7 +41,8 @@ class TestRegistry(ExportCase):
                 if self.compare(records, names) is not None:
                     compared += 1
                 elif records.has_access("read"):
-                    # One field that cannot be read hides all others.
+                    # An unreadable field makes the whole read fail, so fields are compared one by
+                    # one.
                     for name in names:
                         self.compare(records, [name])
                     failed += 1
@@ -50,7 +51,7 @@ class TestRegistry(ExportCase):
     def test_as_administrator(self):
         compared, failed = self.compare_all(self.env(user=self.env.ref("base.user_admin")))
         self.assertGreater(compared, 50)
-        # What cannot be read at once is the exception.
+        # Only few models contain unreadable fields.
         self.assertLess(failed, compared / 10)
 
     def test_archived_and_in_another_language(self):

@@ -9,19 +9,41 @@ const ARROWS = { up: ArrowUpRegular, down: ArrowDownRegular, same: ArrowRightReg
 const WORDS = { up: 'up', down: 'down', same: 'unchanged' }
 
 const useStyles = makeStyles({
-  // Whether up is good depends on the metric, so no colour says so.
-  change: { display: 'inline-flex', alignItems: 'center', columnGap: '4px', color: tokens.colorNeutralForeground2 },
-  words: { position: 'absolute', width: '1px', height: '1px', overflow: 'hidden', clipPath: 'inset(50%)' },
+  // No color for up and down: which of them is good depends on the metric.
+  change: {
+    display: 'inline-flex',
+    alignItems: 'center',
+    columnGap: '4px',
+    color: tokens.colorNeutralForeground2,
+  },
+  words: {
+    position: 'absolute',
+    width: '1px',
+    height: '1px',
+    overflow: 'hidden',
+    clipPath: 'inset(50%)',
+  },
 })
 
-/** How a value differs from the one before. */
-export function Change({ value, before, day, unit }: { value: Value; before: Value; day: string | null; unit: Unit }) {
+/** The difference between a value and the previous one. */
+export function Change({
+  value,
+  before,
+  day,
+  unit,
+}: {
+  value: Value
+  before: Value
+  day: string | null
+  unit: Unit
+}) {
   const styles = useStyles()
   const { formats } = useScout()
   if (day === null) return <Text className={styles.change}>no earlier value</Text>
   const change = formats.change(value, before, unit)
-  // One of them is no number.
-  if (change === null) return <Text className={styles.change}>not comparable with {formats.shortDay(day)}</Text>
+  // One of the values is not a number.
+  if (change === null)
+    return <Text className={styles.change}>not comparable with {formats.shortDay(day)}</Text>
   const Arrow = ARROWS[change.direction]
   return (
     <Text className={styles.change}>

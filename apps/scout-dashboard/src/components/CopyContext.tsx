@@ -12,9 +12,14 @@ interface State {
 }
 
 const IDLE: State = { kind: 'idle', label: 'Copy for AI' }
-const ICONS = { idle: <CopyRegular />, busy: <CopyRegular />, done: <CheckmarkRegular />, failed: <ErrorCircleRegular /> }
+const ICONS = {
+  idle: <CopyRegular />,
+  busy: <CopyRegular />,
+  done: <CheckmarkRegular />,
+  failed: <ErrorCircleRegular />,
+}
 
-/** What of it the page looks at. */
+/** The properties of the document that the page reads. */
 interface Context {
   metrics_total: number
   metrics_shown: number
@@ -23,12 +28,14 @@ interface Context {
 
 function copiedLabel(complete: boolean, shown: string, total: string): string {
   if (complete) return 'Copied'
-  // There are more codes than the database looks through.
-  return shown === total ? `Copied ${shown} metrics, not all` : `Copied ${shown} of ${total} metrics`
+  // The database stops counting at its limit of metrics.
+  return shown === total
+    ? `Copied ${shown} metrics, not all`
+    : `Copied ${shown} of ${total} metrics`
 }
 
-/** Copies the current metrics, as the database writes them for an AI. */
-export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly: boolean }) {
+/** Copies the metrics on the screen as a JSON document for an AI. */
+export function CopyContext({ search, flaggedOnly }: { search: string; flaggedOnly: boolean }) {
   const { scout, formats } = useScout()
   const [state, setState] = useState<State>(IDLE)
   useEffect(() => {
@@ -38,26 +45,42 @@ export function CopyContext({ search, alertsOnly }: { search: string; alertsOnly
   }, [state])
 
   const read = async () => {
-    const args = { ...(search ? { search } : {}), ...(alertsOnly ? { alerts_only: true } : {}) }
-    return unwrap(await scout.rpc('metrics_context', args, { get: true }).retry(false)) as unknown as Context
+    const args = { ...(search ? { search } : {}), ...(flaggedOnly ? { alerts_only: true } : {}) }
+    return unwrap(
+      await scout.rpc('metrics_context', args, { get: true }).retry(false),
+    ) as unknown as Context
   }
   const copy = async () => {
     if (state.kind === 'busy') return
     setState({ kind: 'busy', label: 'Copying …' })
     try {
       const context = read()
-      // Indented, it would be longer than the database was told.
+      // Without indentation: with it the text would exceed the database's limit of bytes.
       await copyText(context.then((document) => JSON.stringify(document)))
       const { complete, metrics_shown: shown, metrics_total: total } = await context
-      setState({ kind: 'done', label: copiedLabel(complete, formats.count(shown), formats.count(total)) })
+      setState({
+        kind: 'done',
+        label: copiedLabel(complete, formats.count(shown), formats.count(total)),
+      })
     } catch (error) {
       const problem = problemOf(error)
-      setState({ kind: 'failed', label: `Not copied: ${problem.code === '-1' ? problem.detail : problem.title}` })
+      setState({
+        kind: 'failed',
+        label: `Not copied: ${problem.code === '-1' ? problem.detail : problem.title}`,
+      })
     }
   }
   return (
-    <Tooltip content="The metrics you see, as JSON: context for a prompt to an AI" relationship="description">
-      <Button icon={ICONS[state.kind]} onClick={() => void copy()} disabledFocusable={state.kind === 'busy'} aria-live="polite">
+    <Tooltip
+      content="Copies the metrics on this page as JSON, as context for an AI prompt"
+      relationship="description"
+    >
+      <Button
+        icon={ICONS[state.kind]}
+        onClick={() => void copy()}
+        disabledFocusable={state.kind === 'busy'}
+        aria-live="polite"
+      >
         {state.label}
       </Button>
     </Tooltip>

@@ -5,11 +5,11 @@ import type { ReactNode } from 'react'
 export interface Column<T, S extends string = never> {
   title: string
   cell: (row: T) => ReactNode
-  /** Numbers, which stand below one another at their right. */
+  /** Whether the cells are numbers, aligned right. */
   numeric?: boolean
-  /** What the column is sorted by. */
+  /** The sort key; without one the column cannot be sorted. */
   sort?: S
-  /** Long texts: they wrap. */
+  /** Whether the cells are long texts, which wrap. */
   wide?: boolean
 }
 
@@ -20,14 +20,19 @@ interface Props<T, S extends string> {
   rowKey: (row: T) => string | number
   sort?: { column: S; ascending: boolean } | undefined
   onSort?: ((column: S) => void) | undefined
-  /** Other rows are on their way. */
+  /** Whether other rows are loading. */
   busy?: boolean
 }
 
 const useStyles = makeStyles({
   frame: { overflowX: 'auto', outlineOffset: '-2px' },
   busy: { opacity: 0.55 },
-  table: { width: '100%', borderCollapse: 'collapse', fontSize: tokens.fontSizeBase300, fontVariantNumeric: 'tabular-nums' },
+  table: {
+    width: '100%',
+    borderCollapse: 'collapse',
+    fontSize: tokens.fontSizeBase300,
+    fontVariantNumeric: 'tabular-nums',
+  },
   head: {
     padding: '8px 12px',
     textAlign: 'left',
@@ -48,29 +53,65 @@ const useStyles = makeStyles({
     color: 'inherit',
     font: 'inherit',
     cursor: 'pointer',
-    ':hover': { color: tokens.colorNeutralForeground1, backgroundColor: tokens.colorNeutralBackground1Hover },
+    ':hover': {
+      color: tokens.colorNeutralForeground1,
+      backgroundColor: tokens.colorNeutralBackground1Hover,
+    },
   },
-  cell: { padding: '9px 12px', borderBottom: `1px solid ${tokens.colorNeutralStroke2}`, whiteSpace: 'nowrap', verticalAlign: 'top' },
+  cell: {
+    padding: '9px 12px',
+    borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
+    whiteSpace: 'nowrap',
+    verticalAlign: 'top',
+  },
   wide: { whiteSpace: 'pre-line', overflowWrap: 'anywhere', minWidth: '180px', maxWidth: '440px' },
   numeric: { textAlign: 'right' },
   row: { ':hover': { backgroundColor: tokens.colorNeutralBackground1Hover } },
 })
 
-/** Rows, sorted where they come from. It scrolls sideways where it does not fit. */
-export function DataTable<T, S extends string = never>({ label, columns, rows, rowKey, sort, onSort, busy = false }: Props<T, S>) {
+/** A table whose rows the database sorts. It scrolls sideways if it is wider than the page. */
+export function DataTable<T, S extends string = never>({
+  label,
+  columns,
+  rows,
+  rowKey,
+  sort,
+  onSort,
+  busy = false,
+}: Props<T, S>) {
   const styles = useStyles()
   return (
-    // The keyboard can scroll only what it can reach.
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className={mergeClasses(styles.frame, busy && styles.busy)} role="region" aria-label={label} tabIndex={0}>
+    <div
+      className={mergeClasses(styles.frame, busy && styles.busy)}
+      role="region"
+      aria-label={label}
+      // The keyboard scrolls only elements that can have the focus.
+      // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+      tabIndex={0}
+    >
       <table className={styles.table} aria-busy={busy}>
         <thead>
           <tr>
             {columns.map(({ title, numeric, sort: by }) => {
-              const direction = by !== undefined && sort?.column === by ? (sort.ascending ? 'ascending' : 'descending') : undefined
-              const Arrow = direction === undefined ? ArrowSortRegular : direction === 'ascending' ? ArrowUpFilled : ArrowDownFilled
+              const direction =
+                by !== undefined && sort?.column === by
+                  ? sort.ascending
+                    ? 'ascending'
+                    : 'descending'
+                  : undefined
+              const Arrow =
+                direction === undefined
+                  ? ArrowSortRegular
+                  : direction === 'ascending'
+                    ? ArrowUpFilled
+                    : ArrowDownFilled
               return (
-                <th key={title} scope="col" aria-sort={direction} className={mergeClasses(styles.head, numeric && styles.numeric)}>
+                <th
+                  key={title}
+                  scope="col"
+                  aria-sort={direction}
+                  className={mergeClasses(styles.head, numeric && styles.numeric)}
+                >
                   {by === undefined ? (
                     title
                   ) : (
@@ -88,7 +129,14 @@ export function DataTable<T, S extends string = never>({ label, columns, rows, r
           {rows.map((row) => (
             <tr key={rowKey(row)} className={styles.row}>
               {columns.map(({ title, cell, numeric, wide }) => (
-                <td key={title} className={mergeClasses(styles.cell, numeric && styles.numeric, wide && styles.wide)}>
+                <td
+                  key={title}
+                  className={mergeClasses(
+                    styles.cell,
+                    numeric && styles.numeric,
+                    wide && styles.wide,
+                  )}
+                >
                   {cell(row)}
                 </td>
               ))}

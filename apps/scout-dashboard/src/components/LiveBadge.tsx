@@ -1,27 +1,29 @@
 import { Badge, Tooltip } from '@fluentui/react-components'
 import { ArrowSyncCircleRegular, FlashRegular } from '@fluentui/react-icons'
-import { useSyncExternalStore } from 'react'
 
 import { useScout } from '../hooks/useScout'
 
-/** Says how changes arrive. */
+/** Says whether the page learns of changes by Realtime or by polling. */
 export function LiveBadge() {
-  const { live, config } = useScout()
-  const { mode, reason } = useSyncExternalStore(live.onState, live.getState)
-  const [label, why] =
-    mode === 'realtime' ? ['Live', 'Changes arrive at once, by Realtime'] : [`Polling, ${config.pollSeconds} s`, `The page looks for changes every ${config.pollSeconds} seconds. ${reason}.`]
+  const { realtime, config } = useScout()
+  const { mode, reason } = realtime
+  const live = mode === 'realtime'
+  const seconds = config.pollSeconds
+  const why = live
+    ? 'Realtime reports changes as they happen'
+    : `The page checks for changes every ${seconds} seconds. ${reason}.`
   return (
     <Tooltip content={why} relationship="description">
       <Badge
         appearance="tint"
-        color={mode === 'realtime' ? 'success' : 'informative'}
-        icon={mode === 'realtime' ? <FlashRegular /> : <ArrowSyncCircleRegular />}
+        color={live ? 'success' : 'informative'}
+        icon={live ? <FlashRegular /> : <ArrowSyncCircleRegular />}
         data-live={mode}
         tabIndex={0}
         role="status"
         size="large"
       >
-        {label}
+        {live ? 'Live' : `Polling, ${seconds} s`}
       </Badge>
     </Tooltip>
   )

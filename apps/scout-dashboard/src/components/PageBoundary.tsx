@@ -1,13 +1,19 @@
-import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle } from '@fluentui/react-components'
+import {
+  Button,
+  MessageBar,
+  MessageBarActions,
+  MessageBarBody,
+  MessageBarTitle,
+} from '@fluentui/react-components'
 import { Component, type ReactNode } from 'react'
 
 interface Props {
-  /** Before it is shown again. */
+  /** Called before the page is rendered again. */
   onRetry: () => void
   children: ReactNode
 }
 
-/** Keeps an error of one page there: the header, and with it the way to the other pages, stays. */
+/** Catches errors of one page, so that the header with its links to the other pages stays. */
 export class PageBoundary extends Component<Props, { error: unknown }> {
   override state: { error: unknown } = { error: null }
 
@@ -27,10 +33,13 @@ export class PageBoundary extends Component<Props, { error: unknown }> {
       <MessageBar intent="error" layout="multiline">
         <MessageBarBody>
           <MessageBarTitle>This page cannot be shown</MessageBarTitle>
-          Check your connection and try again. Where the dashboard was renewed meanwhile, reload it.
+          Check your connection and try again. If a new version of the dashboard was deployed,
+          reload the page.
           <details>
             <summary>Details</summary>
-            {error instanceof Error ? error.message : 'The page has raised something that is no error.'}
+            {error instanceof Error
+              ? error.message
+              : 'The page threw a value that is not an error.'}
           </details>
         </MessageBarBody>
         <MessageBarActions>

@@ -4,7 +4,14 @@ import { ChevronLeftRegular, ChevronRightRegular } from '@fluentui/react-icons'
 import { useScout } from '../hooks/useScout'
 
 const useStyles = makeStyles({
-  pager: { display: 'flex', flexWrap: 'wrap', alignItems: 'center', justifyContent: 'flex-end', gap: '8px', paddingTop: '12px' },
+  pager: {
+    display: 'flex',
+    flexWrap: 'wrap',
+    alignItems: 'center',
+    justifyContent: 'flex-end',
+    gap: '8px',
+    paddingTop: '12px',
+  },
   text: { marginRight: 'auto', color: tokens.colorNeutralForeground2 },
 })
 
@@ -16,7 +23,7 @@ interface Props {
   onPage: (page: number) => void
 }
 
-/** Which rows of how many one sees, and how to go on. */
+/** Says which rows are shown, and leads to the previous and next page. */
 export function Pager({ page, size, count, what, onPage }: Props) {
   const styles = useStyles()
   const { formats } = useScout()
@@ -25,12 +32,22 @@ export function Pager({ page, size, count, what, onPage }: Props) {
   return (
     <nav className={styles.pager} aria-label="Pages of the table">
       <Text className={styles.text} role="status">
-        {formats.count(first)}–{formats.count(Math.min((page + 1) * size, count))} of {formats.count(count)} {what}
+        {formats.count(first)}–{formats.count(Math.min((page + 1) * size, count))} of{' '}
+        {formats.count(count)} {what}
       </Text>
-      <Button icon={<ChevronLeftRegular />} disabledFocusable={page === 0} onClick={() => onPage(page - 1)}>
+      <Button
+        icon={<ChevronLeftRegular />}
+        disabledFocusable={page === 0}
+        onClick={() => onPage(page - 1)}
+      >
         Previous
       </Button>
-      <Button icon={<ChevronRightRegular />} iconPosition="after" disabledFocusable={page >= pages - 1} onClick={() => onPage(page + 1)}>
+      <Button
+        icon={<ChevronRightRegular />}
+        iconPosition="after"
+        disabledFocusable={page >= pages - 1}
+        onClick={() => onPage(page + 1)}
+      >
         Next
       </Button>
     </nav>

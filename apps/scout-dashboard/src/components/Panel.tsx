@@ -10,12 +10,34 @@ const useStyles = makeStyles({
     marginBottom: '16px',
     '@media (max-width: 600px)': { padding: '14px' },
   },
-  head: { display: 'flex', flexWrap: 'wrap', alignItems: 'center', gap: '12px', marginBottom: '12px' },
-  title: { margin: 0, marginRight: 'auto', fontSize: tokens.fontSizeBase400, lineHeight: tokens.lineHeightBase400, fontWeight: tokens.fontWeightSemibold },
+  head: {
+    display: 'flex',
+    flexWrap: 'wrap',
+    alignItems: 'center',
+    gap: '12px',
+    marginBottom: '12px',
+  },
+  title: {
+    margin: 0,
+    marginRight: 'auto',
+    fontSize: tokens.fontSizeBase400,
+    lineHeight: tokens.lineHeightBase400,
+    fontWeight: tokens.fontWeightSemibold,
+  },
 })
 
-/** A part of a page on a ground of its own. */
-export function Panel({ title, actions, className, children }: { title?: string; actions?: ReactNode; className?: string; children: ReactNode }) {
+/** A framed section of a page. */
+export function Panel({
+  title,
+  actions,
+  className,
+  children,
+}: {
+  title?: string
+  actions?: ReactNode
+  className?: string
+  children: ReactNode
+}) {
   const styles = useStyles()
   return (
     <section className={mergeClasses(styles.panel, className)} aria-label={title}>

@@ -1,4 +1,15 @@
-import { Button, MessageBar, MessageBarActions, MessageBarBody, MessageBarTitle, Text, makeStyles, tokens } from '@fluentui/react-components'
+import {
+  Button,
+  MessageBar,
+  MessageBarActions,
+  MessageBarBody,
+  MessageBarTitle,
+  Skeleton,
+  SkeletonItem,
+  Text,
+  makeStyles,
+  tokens,
+} from '@fluentui/react-components'
 import type { ReactNode } from 'react'
 
 import type { Problem } from '../lib/errors'
@@ -6,6 +17,7 @@ import type { Problem } from '../lib/errors'
 const useStyles = makeStyles({
   problem: { marginBottom: '16px' },
   details: { marginTop: '4px', color: tokens.colorNeutralForeground2, overflowWrap: 'anywhere' },
+  loading: { display: 'grid', rowGap: '12px' },
   empty: {
     display: 'flex',
     flexDirection: 'column',
@@ -17,15 +29,23 @@ const useStyles = makeStyles({
   },
 })
 
-/** What went wrong, what to do, and a way to try again. */
-export function ProblemBar({ problem, retry, stale }: { problem: Problem; retry: () => void; stale: boolean }) {
+/** Shows an error, the next action, and a button to retry. */
+export function ProblemBar({
+  problem,
+  retry,
+  stale,
+}: {
+  problem: Problem
+  retry: () => void
+  stale: boolean
+}) {
   const styles = useStyles()
   return (
     <MessageBar intent="error" layout="multiline" className={styles.problem}>
       <MessageBarBody>
         <MessageBarTitle>{problem.title}</MessageBarTitle>
         {problem.advice}
-        {stale && ' What you see is from before.'}
+        {stale && ' The page shows the data of its last successful request.'}
         <details className={styles.details}>
           <summary>Details</summary>
           {problem.detail}
@@ -38,7 +58,7 @@ export function ProblemBar({ problem, retry, stale }: { problem: Problem; retry:
   )
 }
 
-/** In place of what is not there. */
+/** Says that there is nothing to show, and why. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   const styles = useStyles()
   return (
@@ -48,5 +68,17 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
       </Text>
       {children && <Text>{children}</Text>}
     </div>
+  )
+}
+
+/** Stands in for rows that are loading. */
+export function Loading() {
+  const styles = useStyles()
+  return (
+    <Skeleton aria-label="Loading" className={styles.loading}>
+      {Array.from({ length: 8 }, (_, index) => (
+        <SkeletonItem key={index} size={24} />
+      ))}
+    </Skeleton>
   )
 }

@@ -12,48 +12,69 @@ import {
   Tooltip,
 } from '@fluentui/react-components'
 import { WeatherMoonRegular, WeatherSunnyRegular } from '@fluentui/react-icons'
-import { createElement, Suspense, use, useEffect, useMemo, useRef, type ComponentType, type ReactNode } from 'react'
+import { QueryClientProvider } from '@tanstack/react-query'
+import {
+  createElement,
+  Suspense,
+  use,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type ComponentType,
+  type ReactNode,
+} from 'react'
+import {
+  HashRouter,
+  Link,
+  Navigate,
+  NavigationType,
+  NavLink,
+  Route,
+  Routes,
+  useLocation,
+  useNavigationType,
+} from 'react-router'
 
-import { useFreshness, type SampleDelta, type Seen } from '../hooks/useHealth'
+import { useFreshness, type SampleDelta, type Visible } from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
 import { ScoutReact, useScout } from '../hooks/useScout'
+import type { ThemeSwitch } from '../hooks/useTheme'
 import type { Config } from '../lib/config'
 import { formats } from '../lib/format'
-import { Live } from '../lib/live'
-import { href, useRoute, type Route } from '../lib/route'
+import { createQueryClient } from '../lib/queries'
+import { CONNECTING, watchChanges } from '../lib/realtime'
 import type { Scout } from '../lib/supabase'
 import { Overview } from '../pages/Overview'
 import { LiveBadge } from './LiveBadge'
 import { Logo } from './Logo'
 import { PageBoundary } from './PageBoundary'
 
-interface PageProps {
-  code: string
-  query: URLSearchParams
-}
-type Module = Promise<{ default: ComponentType<PageProps> }>
+type Module = Promise<{ default: ComponentType }>
 
-// The overview is what one opens; the rest comes when it is wanted.
-const LATER: Record<string, () => Module> = {
+// The overview is part of the first load. The browser loads the other pages when they are opened.
+const LAZY = {
   metric: () => import('../pages/Metric'),
-  alerts: () => import('../pages/Alerts'),
+  flagged: () => import('../pages/Flagged'),
   health: () => import('../pages/Health'),
 }
-/** What came, or is on its way. Not React's `lazy`, which never forgets a failure. */
-const loaded = new Map<string, Module>()
+/** The modules by page. React's `lazy` keeps a failed import forever; here a retry deletes it. */
+const modules = new Map<string, Module>()
 
-function load(page: string, importPage: () => Module): Module {
-  const known = loaded.get(page)
-  if (known) return known
-  const coming = importPage()
-  loaded.set(page, coming)
-  return coming
+function load(page: keyof typeof LAZY): Module {
+  const module = modules.get(page) ?? LAZY[page]()
+  modules.set(page, module)
+  return module
 }
 
-const PAGES = [
-  ['overview', 'Overview'],
-  ['alerts', 'Alerts'],
-  ['health', 'Sync health'],
+function LazyPage({ page }: { page: keyof typeof LAZY }) {
+  return createElement(use(load(page)).default)
+}
+
+const LINKS = [
+  ['/overview', 'Overview'],
+  ['/flagged', 'Flagged'],
+  ['/health', 'Sync health'],
 ] as const
 
 const useStyles = makeStyles({
@@ -75,7 +96,13 @@ const useStyles = makeStyles({
     minHeight: '56px',
     '@media (max-width: 600px)': { padding: '8px 12px 0', columnGap: '8px' },
   },
-  brand: { display: 'flex', alignItems: 'center', columnGap: '10px', color: 'inherit', textDecorationLine: 'none' },
+  brand: {
+    display: 'flex',
+    alignItems: 'center',
+    columnGap: '10px',
+    color: 'inherit',
+    textDecorationLine: 'none',
+  },
   nav: {
     display: 'flex',
     alignSelf: 'stretch',
@@ -90,7 +117,10 @@ const useStyles = makeStyles({
     textDecorationLine: 'none',
     borderBottom: '3px solid transparent',
     borderTop: '3px solid transparent',
-    ':hover': { color: tokens.colorNeutralForeground1, borderBottomColor: tokens.colorNeutralStroke1 },
+    ':hover': {
+      color: tokens.colorNeutralForeground1,
+      borderBottomColor: tokens.colorNeutralStroke1,
+    },
     '@media (max-width: 600px)': { flexGrow: 1, justifyContent: 'center', padding: '0 4px' },
   },
   current: {
@@ -99,7 +129,12 @@ const useStyles = makeStyles({
     borderBottomColor: tokens.colorBrandStroke1,
     ':hover': { borderBottomColor: tokens.colorBrandStroke1 },
   },
-  tools: { display: 'flex', alignItems: 'center', columnGap: '8px', '@media (max-width: 1000px)': { marginLeft: 'auto' } },
+  tools: {
+    display: 'flex',
+    alignItems: 'center',
+    columnGap: '8px',
+    '@media (max-width: 1000px)': { marginLeft: 'auto' },
+  },
   toolsAlone: { marginLeft: 'auto' },
   main: {
     maxWidth: '1440px',
@@ -108,86 +143,120 @@ const useStyles = makeStyles({
     outlineStyle: 'none',
     '@media (max-width: 600px)': { padding: '16px 12px' },
   },
-  // Where there is no room beside the badge, it has a line of its own.
+  // On narrow screens the text gets its own line.
   synced: {
     marginLeft: 'auto',
     color: tokens.colorNeutralForeground3,
-    '@media (max-width: 1000px)': { order: 2, width: '100%', marginLeft: 0, fontSize: tokens.fontSizeBase200, lineHeight: tokens.lineHeightBase200, paddingBottom: '4px' },
+    '@media (max-width: 1000px)': {
+      order: 2,
+      width: '100%',
+      marginLeft: 0,
+      fontSize: tokens.fontSizeBase200,
+      lineHeight: tokens.lineHeightBase200,
+      paddingBottom: '4px',
+    },
     '@media (max-width: 600px)': { paddingTop: '4px', paddingBottom: 0 },
   },
   stale: { marginBottom: '16px' },
   skip: {
     position: 'absolute',
     left: '-9999px',
-    ':focus': { left: '12px', top: '12px', zIndex: 20, padding: '8px', backgroundColor: tokens.colorNeutralBackground1 },
+    ':focus': {
+      left: '12px',
+      top: '12px',
+      zIndex: 20,
+      padding: '8px',
+      backgroundColor: tokens.colorNeutralBackground1,
+    },
   },
 })
 
-interface Props {
-  scout: Scout
-  config: Config
-  dark: boolean
-  toggleTheme: () => void
+interface FrameProps {
+  theme: ThemeSwitch
   userMenu: ReactNode
 }
 
-/** The signed-in page: header, navigation, and the page that the address says. */
-export function Shell({ scout, config, ...props }: Props) {
-  const live = useMemo(() => new Live(scout, config), [scout, config])
-  useEffect(() => live.start(), [live])
-  const context = useMemo(() => ({ scout, live, config, formats: formats(navigator.languages, config.currency) }), [scout, live, config])
+/** The pages of a signed-in user, with what they share. */
+export function Shell({ scout, config, ...props }: FrameProps & { scout: Scout; config: Config }) {
+  const [client] = useState(createQueryClient)
+  const [realtime, setRealtime] = useState(CONNECTING)
+  useEffect(() => watchChanges(scout, client, config, setRealtime), [scout, client, config])
+  const context = useMemo(
+    () => ({ scout, realtime, config, formats: formats(navigator.languages, config.currency) }),
+    [scout, realtime, config],
+  )
   return (
     <ScoutReact value={context}>
-      <Frame {...props} />
+      <QueryClientProvider client={client}>
+        {/* In a transition, React would reset a controlled field after each keystroke. */}
+        <HashRouter useTransitions={false}>
+          <Frame {...props} />
+        </HashRouter>
+      </QueryClientProvider>
     </ScoutReact>
   )
 }
 
-function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>) {
+/** The header with its navigation, and the page of the current address. */
+function Frame({ theme, userMenu }: FrameProps) {
   const styles = useStyles()
-  const route = useRoute()
+  const { pathname } = useLocation()
   const { data } = useFreshness()
-  // When the mirror was last compared with Odoo.
-  const checked = data?.state === 'seen' && data.rows[0]?.checked_at ? new Date(data.rows[0].checked_at) : null
-  useArrival(`${route.page}/${route.code ?? ''}`)
-  const theme = `Switch to the ${dark ? 'light' : 'dark'} theme`
+  const compared = data?.state === 'seen' ? data.rows[0]?.checked_at : null
+  useArrival(pathname)
+  const switchTheme = `Switch to the ${theme.dark ? 'light' : 'dark'} theme`
   return (
     <>
-      <button type="button" className={styles.skip} onClick={() => document.getElementById('main')?.focus()}>
+      <button
+        type="button"
+        className={styles.skip}
+        onClick={() => document.getElementById('main')?.focus()}
+      >
         Skip to the content
       </button>
       <header className={styles.header}>
         <div className={styles.bar}>
-          <a href={href('overview')} className={styles.brand} aria-label="Scout, to the overview">
+          <Link to="/overview" className={styles.brand} aria-label="Scout, go to the overview">
             <Logo />
             <Subtitle1>Scout</Subtitle1>
-          </a>
+          </Link>
           <nav className={styles.nav} aria-label="Pages">
-            {PAGES.map(([page, title]) => {
-              const current = route.page === page
-              return (
-                <a key={page} href={href(page)} aria-current={current ? 'page' : undefined} className={mergeClasses(styles.link, current && styles.current)}>
-                  {title}
-                </a>
-              )
-            })}
+            {LINKS.map(([path, title]) => (
+              <NavLink
+                key={path}
+                to={path}
+                className={({ isActive }) => mergeClasses(styles.link, isActive && styles.current)}
+              >
+                {title}
+              </NavLink>
+            ))}
           </nav>
           {data && <Synced freshness={data} />}
           <div className={mergeClasses(styles.tools, !data && styles.toolsAlone)}>
             <LiveBadge />
-            <Tooltip content={theme} relationship="label">
-              <Button appearance="subtle" icon={dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />} onClick={toggleTheme} />
+            <Tooltip content={switchTheme} relationship="label">
+              <Button
+                appearance="subtle"
+                icon={theme.dark ? <WeatherSunnyRegular /> : <WeatherMoonRegular />}
+                onClick={theme.toggle}
+              />
             </Tooltip>
             {userMenu}
           </div>
         </div>
       </header>
       <main id="main" tabIndex={-1} className={styles.main}>
-        {checked && <Staleness checked={checked} />}
-        {/* Another page is another try. */}
-        <PageBoundary key={`${route.page}/${route.code ?? ''}`} onRetry={() => loaded.delete(route.page)}>
+        {compared && <Staleness compared={new Date(compared)} />}
+        {/* The key resets the boundary when the user opens another page. */}
+        <PageBoundary key={pathname} onRetry={() => modules.delete(pathname.split('/')[1] ?? '')}>
           <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
-            <CurrentPage route={route} />
+            <Routes>
+              <Route path="/overview" element={<Overview />} />
+              <Route path="/metric/:code" element={<LazyPage page="metric" />} />
+              <Route path="/flagged" element={<LazyPage page="flagged" />} />
+              <Route path="/health" element={<LazyPage page="health" />} />
+              <Route path="*" element={<Navigate to="/overview" replace />} />
+            </Routes>
           </Suspense>
         </PageBoundary>
       </main>
@@ -195,48 +264,46 @@ function Frame({ dark, toggleTheme, userMenu }: Omit<Props, 'scout' | 'config'>)
   )
 }
 
-function CurrentPage({ route }: { route: Route }) {
-  const title = route.page === 'metric' ? (route.code ?? 'Metric') : (PAGES.find(([page]) => page === route.page)?.[1] ?? 'Scout')
+/** Moves the scroll position and the focus to the start of each page but the first. */
+function useArrival(pathname: string): void {
+  const before = useRef(pathname)
+  const navigation = useNavigationType()
   useEffect(() => {
-    document.title = `${title} · Scout`
-  }, [title])
-  const importPage = Object.hasOwn(LATER, route.page) ? LATER[route.page] : undefined
-  if (!importPage) return <Overview query={route.query} />
-  return createElement(use(load(route.page, importPage)).default, { code: route.code ?? '', query: route.query })
-}
-
-/** Begins another page at its top, where the keyboard and screen readers go on too. The first page is where the browser puts it. */
-function useArrival(place: string): void {
-  const before = useRef(place)
-  useEffect(() => {
-    if (before.current === place) return
-    before.current = place
+    if (before.current === pathname) return
+    before.current = pathname
+    // The router has redirected; the user has not navigated.
+    if (navigation === NavigationType.Replace) return
     window.scrollTo(0, 0)
     document.getElementById('main')?.focus({ preventScroll: true })
-  }, [place])
+  }, [pathname, navigation])
 }
 
-/** How old the numbers are, or that nobody can tell. */
-function Synced({ freshness }: { freshness: Seen<SampleDelta> }) {
+/** Says when the mirror was last compared with Odoo. */
+function Synced({ freshness }: { freshness: Visible<SampleDelta> }) {
   const styles = useStyles()
   const { formats } = useScout()
   const now = useNow()
-  const checked = freshness.state === 'seen' ? freshness.rows[0]?.checked_at : undefined
-  const text = checked ? `Synced ${formats.ago(new Date(checked), now)}` : checked === null ? 'Never compared with Odoo' : 'Age not known'
+  const compared = freshness.state === 'seen' ? freshness.rows[0]?.checked_at : undefined
+  const text = compared
+    ? `Synced ${formats.ago(new Date(compared), now)}`
+    : compared === null
+      ? 'Never compared with Odoo'
+      : 'Freshness unknown'
   return <Text className={styles.synced}>{text}</Text>
 }
 
-/** A warning where the numbers are old. */
-function Staleness({ checked }: { checked: Date }) {
+/** Warns if the data is stale. */
+function Staleness({ compared }: { compared: Date }) {
   const styles = useStyles()
   const { config, formats } = useScout()
   const now = useNow()
-  if (now.getTime() - checked.getTime() < config.staleMinutes * 60_000) return null
+  if (now.getTime() - compared.getTime() < config.staleMinutes * 60_000) return null
   return (
     <MessageBar intent="warning" layout="multiline" className={styles.stale}>
       <MessageBarBody>
-        <MessageBarTitle>The numbers may be behind</MessageBarTitle>
-        Odoo was last asked {formats.ago(checked, now)}. <a href={href('health')}>See the state of the sync</a>
+        <MessageBarTitle>The data may be stale</MessageBarTitle>
+        The mirror was last compared with Odoo {formats.ago(compared, now)}.{' '}
+        <Link to="/health">See the sync health</Link>
       </MessageBarBody>
     </MessageBar>
   )

@@ -1,4 +1,14 @@
-import { Button, Card, Field, Input, makeStyles, MessageBar, MessageBarBody, Title2, tokens } from '@fluentui/react-components'
+import {
+  Button,
+  Card,
+  Field,
+  Input,
+  makeStyles,
+  MessageBar,
+  MessageBarBody,
+  Title2,
+  tokens,
+} from '@fluentui/react-components'
 import { useState, type SyntheticEvent } from 'react'
 
 import type { Scout } from '../lib/supabase'
@@ -26,9 +36,15 @@ export function SignIn({ scout }: { scout: Scout }) {
     }
     setBusy(true)
     setProblem('')
-    const { error } = await scout.auth.signInWithPassword({ email: field('email'), password: field('password') })
+    const { error } = await scout.auth.signInWithPassword({
+      email: field('email'),
+      password: field('password'),
+    })
     setBusy(false)
-    if (error) setProblem(error.code === 'invalid_credentials' || error.message === 'Invalid login credentials' ? 'Email and password do not belong together.' : error.message)
+    if (!error) return
+    const wrong =
+      error.code === 'invalid_credentials' || error.message === 'Invalid login credentials'
+    setProblem(wrong ? 'The email or the password is wrong.' : error.message)
   }
 
   return (

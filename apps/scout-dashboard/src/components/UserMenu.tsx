@@ -12,14 +12,16 @@ import { PersonRegular } from '@fluentui/react-icons'
 
 interface Props {
   name: string
-  /** Users that one may become, in the demo. */
+  /** The users to switch between, in the demo. */
   others?: string[]
   onSwitch?: (name: string) => void
   onSignOut?: () => void
 }
 
 const useStyles = makeStyles({
-  button: { '@media (max-width: 600px)': { minWidth: 'auto', paddingLeft: '8px', paddingRight: '8px' } },
+  button: {
+    '@media (max-width: 600px)': { minWidth: 'auto', paddingLeft: '8px', paddingRight: '8px' },
+  },
   name: {
     maxWidth: '220px',
     overflow: 'hidden',
@@ -40,7 +42,12 @@ export function UserMenu({ name, others = [], onSwitch, onSignOut }: Props) {
       }}
     >
       <MenuTrigger disableButtonEnhancement>
-        <Button appearance="subtle" className={styles.button} icon={<PersonRegular />} aria-label={`Signed in as ${name}`}>
+        <Button
+          appearance="subtle"
+          className={styles.button}
+          icon={<PersonRegular />}
+          aria-label={`Signed in as ${name}`}
+        >
           <span className={styles.name}>{name}</span>
         </Button>
       </MenuTrigger>

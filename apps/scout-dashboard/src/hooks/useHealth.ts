@@ -1,6 +1,6 @@
 import { RequestFailed, unwrap } from '../lib/errors'
 import type { Database } from '../types/database'
-import { useQuery, type Query } from './useQuery'
+import { useLiveQuery, type LiveQuery } from './useLiveQuery'
 import { useScout } from './useScout'
 
 type Views = Database['ipai']['Views']
@@ -9,16 +9,20 @@ export type SampleDelta = Views['sample_metrics_count_delta']['Row']
 export type Status = Views['sync_status']['Row']
 export type SyncAlert = Views['sync_alerts']['Row']
 
-/** What a role may read of something. */
-export type Seen<T> = { state: 'seen'; rows: T[] } | { state: 'forbidden' } | { state: 'missing' }
+/** The rows of a view, or why the role cannot read it. */
+export type Visible<T> =
+  { state: 'seen'; rows: T[] } | { state: 'forbidden' } | { state: 'missing' }
 
-/** More mirrors than anybody looks through. */
-const MOST = 200
+const MAX_MIRRORS = 200
 
-/** An answer, where not being allowed and not being there are answers too. */
-async function seen<T>(asked: PromiseLike<{ data: T[]; error: null } | { data: unknown; error: { message: string; code: string }; status: number }>): Promise<Seen<T>> {
+type Answer<T> =
+  | { data: T[]; error: null }
+  | { data: unknown; error: { message: string; code: string }; status: number }
+
+/** Awaits a request. A missing privilege or view is an answer here, and not an error. */
+async function visible<T>(request: PromiseLike<Answer<T>>): Promise<Visible<T>> {
   try {
-    return { state: 'seen', rows: unwrap(await asked) }
+    return { state: 'seen', rows: unwrap(await request) }
   } catch (error) {
     if (error instanceof RequestFailed) {
       if (error.problem.code === '42501') return { state: 'forbidden' }
@@ -28,27 +32,39 @@ async function seen<T>(asked: PromiseLike<{ data: T[]; error: null } | { data: u
   }
 }
 
-/** How the mirror of the metrics compares with Odoo, as last counted. */
-export function useFreshness(): Query<Seen<SampleDelta>> {
+/** The last comparison of the metrics' mirror with Odoo. */
+export function useFreshness(): LiveQuery<Visible<SampleDelta>> {
   const { scout } = useScout()
-  return useQuery('freshness', (signal) => seen(scout.from('sample_metrics_count_delta').select('*').limit(1).abortSignal(signal).retry(false)))
+  return useLiveQuery(['freshness'], (signal) =>
+    visible(
+      scout
+        .from('sample_metrics_count_delta')
+        .select('*')
+        .limit(1)
+        .abortSignal(signal)
+        .retry(false),
+    ),
+  )
 }
 
 export interface Health {
-  counts: Seen<Delta>
-  status: Seen<Status>
-  alerts: Seen<SyncAlert>
+  counts: Visible<Delta>
+  status: Visible<Status>
+  alerts: Visible<SyncAlert>
 }
 
-/** All mirrors, as far as the role may look. */
-export function useHealth(): Query<Health> {
+/** The state of all mirrors, as far as the role can read it. */
+export function useHealth(): LiveQuery<Health> {
   const { scout } = useScout()
-  return useQuery('health', async (signal) => {
-    const [counts, status, alerts] = await Promise.all([
-      seen(scout.from('sync_count_delta').select('*').order('mirror').limit(MOST).abortSignal(signal).retry(false)),
-      seen(scout.from('sync_status').select('*').order('mirror').limit(MOST).abortSignal(signal).retry(false)),
-      seen(scout.from('sync_alerts').select('*').order('severity').order('since').limit(MOST).abortSignal(signal).retry(false)),
+  return useLiveQuery(['health'], async (signal) => {
+    const counts = scout.from('sync_count_delta').select('*').order('mirror')
+    const status = scout.from('sync_status').select('*').order('mirror')
+    const alerts = scout.from('sync_alerts').select('*').order('severity').order('since')
+    const answers = await Promise.all([
+      visible(counts.limit(MAX_MIRRORS).abortSignal(signal).retry(false)),
+      visible(status.limit(MAX_MIRRORS).abortSignal(signal).retry(false)),
+      visible(alerts.limit(MAX_MIRRORS).abortSignal(signal).retry(false)),
     ])
-    return { counts, status, alerts }
+    return { counts: answers[0], status: answers[1], alerts: answers[2] }
   })
 }

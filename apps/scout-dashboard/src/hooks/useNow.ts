@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react'
 
-/** The time, every `seconds`: for texts such as “2 minutes ago”. */
+/** The current time, updated every `seconds`, for texts such as “2 minutes ago”. */
 export function useNow(seconds = 10): Date {
   const [now, setNow] = useState(() => new Date())
   useEffect(() => {

@@ -1,7 +1,7 @@
 import { unwrap } from '../lib/errors'
 import type { Database } from '../types/database'
 import type { Unit } from '../types/metric'
-import { useQuery, type Query } from './useQuery'
+import { useLiveQuery, type LiveQuery } from './useLiveQuery'
 import { useScout } from './useScout'
 
 type Functions = Database['ipai']['Functions']
@@ -9,16 +9,27 @@ type Row<F extends keyof Functions> = Functions[F]['Returns'] extends (infer R)[
 /** The generated types do not know which columns of a function may be null. */
 type OrNull<R, K extends keyof R> = Omit<R, K> & { [N in K]: R[N] | null }
 
-export type Card = OrNull<Row<'metrics_overview'>, 'date' | 'previous_date' | 'previous_value' | 'newest_date'> & { unit: Unit }
+export type Card = OrNull<
+  Row<'metrics_overview'>,
+  'date' | 'previous_date' | 'previous_value' | 'newest_date'
+> & { unit: Unit }
 export type Point = Row<'metric_series'>
-export type Facets = OrNull<Row<'metric_facets'>, 'first_date' | 'last_date'> & { unit: Unit; units: Unit[] }
+export type Facets = OrNull<Row<'metric_facets'>, 'first_date' | 'last_date'> & {
+  unit: Unit
+  units: Unit[]
+}
 
-/** A card a metric, those with alerts first: one request. */
-export function useOverview(search: string, alertsOnly: boolean, cards: number): Query<Card[]> {
+/** One card for each metric, flagged metrics first, in one request. */
+export function useOverview(
+  search: string,
+  flaggedOnly: boolean,
+  cards: number,
+): LiveQuery<Card[]> {
   const { scout } = useScout()
-  return useQuery(JSON.stringify(['overview', search, alertsOnly, cards]), async (signal) => {
-    const args = { search, alerts_only: alertsOnly, max_cards: cards }
-    return unwrap(await scout.rpc('metrics_overview', args, { get: true }).abortSignal(signal).retry(false)) as Card[]
+  return useLiveQuery(['overview', search, flaggedOnly, cards], async (signal) => {
+    const args = { search, alerts_only: flaggedOnly, max_cards: cards }
+    const asked = scout.rpc('metrics_overview', args, { get: true })
+    return unwrap(await asked.abortSignal(signal).retry(false)) as Card[]
   })
 }
 
@@ -30,10 +41,10 @@ export interface SeriesFilter {
   until: string | null
 }
 
-/** A metric over time: a point a day. */
-export function useSeries(code: string, filter: SeriesFilter): Query<Point[]> {
+/** A metric over time: one point for each day. */
+export function useSeries(code: string, filter: SeriesFilter): LiveQuery<Point[]> {
   const { scout } = useScout()
-  return useQuery(JSON.stringify(['series', code, filter]), async (signal) => {
+  return useLiveQuery(['series', code, filter], async (signal) => {
     const { unit, brand, store, since, until } = filter
     const args = {
       metric: code,
@@ -44,15 +55,16 @@ export function useSeries(code: string, filter: SeriesFilter): Query<Point[]> {
       ...(since ? { since } : {}),
       ...(until ? { until } : {}),
     }
-    return unwrap(await scout.rpc('metric_series', args, { get: true }).abortSignal(signal).retry(false))
+    const asked = scout.rpc('metric_series', args, { get: true })
+    return unwrap(await asked.abortSignal(signal).retry(false))
   })
 }
 
-/** What a metric can be filtered by; `data` is null where the user sees none of it. */
-export function useFacets(code: string): Query<Facets | null> {
+/** The values that a metric can be filtered by; `data` is null if the user sees no row of it. */
+export function useFacets(code: string): LiveQuery<Facets | null> {
   const { scout } = useScout()
-  return useQuery(JSON.stringify(['facets', code]), async (signal) => {
-    const asked = scout.rpc('metric_facets', { metric: code }, { get: true }).abortSignal(signal).retry(false)
-    return (unwrap(await asked) as Facets[])[0] ?? null
+  return useLiveQuery(['facets', code], async (signal) => {
+    const asked = scout.rpc('metric_facets', { metric: code }, { get: true })
+    return (unwrap(await asked.abortSignal(signal).retry(false)) as Facets[])[0] ?? null
   })
 }

@@ -2,13 +2,13 @@ import { createContext, use } from 'react'
 
 import type { Config } from '../lib/config'
 import type { Formats } from '../lib/format'
-import type { Live } from '../lib/live'
+import type { RealtimeState } from '../lib/realtime'
 import type { Scout } from '../lib/supabase'
 
-/** What every part of the page works with, for one signed-in user. */
+/** What the whole page shares, for one signed-in user. */
 export interface ScoutContext {
   scout: Scout
-  live: Live
+  realtime: RealtimeState
   config: Config
   formats: Formats
 }

@@ -1,22 +1,29 @@
 import { useEffect, useEffectEvent, useState } from 'react'
 
-/** Milliseconds without a key until it is looked for. */
-const PAUSE = 300
+/** Milliseconds without a keystroke before the search starts. */
+const PAUSE_MS = 300
 
-/** A field that is typed into, and what is looked for: that follows once one pauses, and may also come from elsewhere, as from the address. */
-export function useSearch(wanted: string, look: (text: string) => void): [string, (text: string) => void] {
+/**
+ * The text of a search field, and its setter. `search` is called when the user stops typing.
+ *
+ * wanted: the text that is searched for. It may also change elsewhere, as in the address.
+ */
+export function useSearch(
+  wanted: string,
+  search: (text: string) => void,
+): [string, (text: string) => void] {
   const [typed, setTyped] = useState(wanted)
   const [known, setKnown] = useState(wanted)
   if (wanted !== known) {
     setKnown(wanted)
-    // A blank at the end is the beginning of another word.
+    // A space at the end begins the next word: keep it.
     if (wanted !== typed.trim()) setTyped(wanted)
   }
   const onPause = useEffectEvent(() => {
-    if (typed.trim() !== wanted) look(typed.trim())
+    if (typed.trim() !== wanted) search(typed.trim())
   })
   useEffect(() => {
-    const timer = setTimeout(onPause, PAUSE)
+    const timer = setTimeout(onPause, PAUSE_MS)
     return () => clearTimeout(timer)
   }, [typed])
   return [typed, setTyped]

@@ -1,4 +1,9 @@
-import { createDarkTheme, createLightTheme, type BrandVariants, type Theme } from '@fluentui/react-components'
+import {
+  createDarkTheme,
+  createLightTheme,
+  type BrandVariants,
+  type Theme,
+} from '@fluentui/react-components'
 import { useEffect, useState, useSyncExternalStore } from 'react'
 
 const brand: BrandVariants = {
@@ -23,7 +28,7 @@ const brand: BrandVariants = {
 const light: Theme = createLightTheme(brand)
 const dark: Theme = {
   ...createDarkTheme(brand),
-  // The darker ones that the theme takes are hard to read on a dark ground.
+  // The darker colors of Fluent's dark theme have too little contrast.
   colorBrandForeground1: brand[120],
   colorBrandForeground2: brand[130],
   colorBrandForegroundLink: brand[120],
@@ -37,8 +42,13 @@ const listen = (listener: () => void) => {
   return () => preference.removeEventListener('change', listener)
 }
 
-/** The theme that was chosen here, else the system's; and how to choose the other. */
-export function useTheme(): { theme: Theme; dark: boolean; toggle: () => void } {
+export interface ThemeSwitch {
+  dark: boolean
+  toggle: () => void
+}
+
+/** The theme that the user chose in this browser, else the system's, and a switch between both. */
+export function useTheme(): ThemeSwitch & { theme: Theme } {
   const system = useSyncExternalStore(listen, () => preference.matches)
   const [chosen, setChosen] = useState(() => localStorage.getItem(KEY))
   const isDark = chosen === null ? system : chosen === 'dark'

@@ -1,4 +1,4 @@
-/** Somebody whom the page may sign in without a password: the demo's way to show two tenants. */
+/** A user whom the demo signs in without a password, to show several tenants. */
 export interface DemoUser {
   name: string
   token: string
@@ -6,20 +6,20 @@ export interface DemoUser {
 
 export interface Config {
   supabaseUrl: string
-  /** The public key. It reads nothing by itself. */
+  /** The public key. It gives no access to rows. */
   supabaseKey: string
   /** ISO code of the currency of amounts. */
   currency: string
-  /** Seconds between two looks at the database while Realtime cannot be reached. */
+  /** Seconds between two polls while Realtime is not connected. */
   pollSeconds: number
-  /** Minutes without a check against Odoo from which on the page says that it is behind. */
+  /** Minutes since the last comparison with Odoo after which the page warns of stale data. */
   staleMinutes: number
-  /** Whether to try Realtime at all. */
+  /** Whether to use Realtime. */
   realtime: boolean
-  /** Tables of schema ipai with names of brands and stores: mirrors of res.partner that the user may read. */
+  /** Tables of schema ipai with the names of brands and stores: mirrors of res.partner. */
   brandTable: string | null
   storeTable: string | null
-  /** In place of a sign-in. */
+  /** Users to choose from instead of a sign-in. */
   demoUsers: DemoUser[]
 }
 
@@ -35,39 +35,56 @@ const DEFAULTS: Config = {
   demoUsers: [],
 }
 
-/** A page that polls without a pause would be an attack, and a timer of more than 24 days fires at once. */
+/** Polling without a pause would overload the server. A timer above 24 days fires at once. */
 const NUMBERS = [
   ['pollSeconds', 1, 86_400],
   ['staleMinutes', 1, 525_600],
 ] as const
 
-/** `config.json` beside the page counts; what it leaves out is as it was when the page was built. */
+/** Reads `config.json` beside the page. Settings of the build replace missing ones. */
 export async function loadConfig(): Promise<Config> {
   let served: Partial<Config> = {}
   const response = await fetch('./config.json', { cache: 'no-store' })
-  // A server that answers every address with the page has no config.json either.
-  if (response.ok && response.headers.get('content-type')?.includes('json')) served = (await response.json()) as Partial<Config>
-  return complete(served, { supabaseUrl: import.meta.env.VITE_SUPABASE_URL, supabaseKey: import.meta.env.VITE_SUPABASE_ANON_KEY })
+  // Some servers answer a missing file with the page.
+  if (response.ok && response.headers.get('content-type')?.includes('json'))
+    served = (await response.json()) as Partial<Config>
+  return complete(served, {
+    supabaseUrl: import.meta.env.VITE_SUPABASE_URL,
+    supabaseKey: import.meta.env.VITE_SUPABASE_ANON_KEY,
+  })
 }
 
-export function complete(served: Partial<Config>, built: { supabaseUrl?: string | undefined; supabaseKey?: string | undefined }): Config {
+export function complete(
+  served: Partial<Config>,
+  built: { supabaseUrl?: string | undefined; supabaseKey?: string | undefined },
+): Config {
   const config = { ...DEFAULTS, ...served }
   config.supabaseUrl ||= built.supabaseUrl ?? ''
   config.supabaseKey ||= built.supabaseKey ?? ''
   if (!config.supabaseUrl || !config.supabaseKey) {
-    throw new Error('Nothing says where the data is: config.json needs supabaseUrl and supabaseKey.')
+    throw new Error(
+      'The data source is not configured: config.json needs supabaseUrl and supabaseKey.',
+    )
   }
-  // Relative to the page, where both come from one server.
+  // The address may be relative to the page.
   config.supabaseUrl = new URL(config.supabaseUrl, globalThis.location.href).href.replace(/\/$/, '')
   for (const [name, least, most] of NUMBERS) {
     const value: unknown = config[name]
     if (typeof value !== 'number' || !(value >= least && value <= most)) {
-      throw new Error(`config.json: ${name} must be a number from ${least} to ${most}, and is ${JSON.stringify(value)}.`)
+      throw new Error(
+        `config.json: ${name} must be a number from ${least} to ${most}, not ${JSON.stringify(value)}.`,
+      )
     }
   }
-  if (!isCurrency(config.currency)) throw new Error(`config.json: currency must be an ISO code, such as PHP, and is ${JSON.stringify(config.currency)}.`)
+  if (!isCurrency(config.currency))
+    throw new Error(
+      `config.json: currency must be an ISO code such as PHP, not ${JSON.stringify(config.currency)}.`,
+    )
   if (isSecret(config.supabaseKey) || config.demoUsers.some((user) => isSecret(user.token))) {
-    throw new Error('config.json has the service key, which passes row-level security. Everybody who opens this page can read it: replace it, and revoke it.')
+    throw new Error(
+      'config.json contains the service key, which bypasses row-level security. ' +
+        'Everyone who opens this page can read it: revoke the key and replace it.',
+    )
   }
   return config
 }
@@ -76,16 +93,19 @@ function isCurrency(code: unknown): boolean {
   return typeof code === 'string' && /^[A-Za-z]{3}$/.test(code)
 }
 
-/** Whether this is a key for servers only. */
+/** Whether the key is for servers only. */
 export function isSecret(key: string): boolean {
   return key.startsWith('sb_secret_') || claims(key)?.role === 'service_role'
 }
 
-/** What a token says, unchecked: the database checks it. */
+/** The claims of a token, without a check of its signature: the database checks that. */
 export function claims(token: string): Record<string, unknown> | null {
   try {
     const part = token.split('.')[1] ?? ''
-    return JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as Record<string, unknown>
+    return JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as Record<
+      string,
+      unknown
+    >
   } catch {
     return null
   }

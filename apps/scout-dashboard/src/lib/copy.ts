@@ -1,18 +1,22 @@
 /**
- * Puts a text on the clipboard that is still to come.
+ * Copies a text to the clipboard once it has loaded.
  *
- * Safari lets only what begins with the click write there, so it gets the promise; Firefox and others take the text once it is there. A page that came by
- * plain http has no clipboard, but the old way.
+ * Safari allows a write only if it starts with the click, so it gets the promise. Other browsers
+ * get the loaded text. Over plain HTTP a page has no clipboard and copies from a text field.
  */
 export async function copyText(text: Promise<string>): Promise<void> {
-  // Not every browser has it, whatever the types say.
+  // The types say that it always exists, but without a secure context it does not.
   const clipboard = navigator.clipboard as Clipboard | undefined
   if (clipboard && 'ClipboardItem' in globalThis) {
     try {
-      await clipboard.write([new ClipboardItem({ 'text/plain': text.then((content) => new Blob([content], { type: 'text/plain' })) })])
+      await clipboard.write([
+        new ClipboardItem({
+          'text/plain': text.then((content) => new Blob([content], { type: 'text/plain' })),
+        }),
+      ])
       return
     } catch {
-      // The text itself may be what failed: that is thrown below.
+      // If loading the text has failed, `await text` throws that error.
     }
   }
   const content = await text
@@ -30,7 +34,8 @@ function copyFromField(content: string): void {
   try {
     field.focus()
     field.select()
-    // eslint-disable-next-line @typescript-eslint/no-deprecated -- There is no other way without a secure context.
+    // Without a secure context there is no other way.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
     if (!document.execCommand('copy')) throw new Error('The browser does not let the page copy.')
   } finally {
     field.remove()

@@ -1,8 +1,8 @@
-/** What went wrong, for a person. */
+/** An error in words for the user. */
 export interface Problem {
   title: string
   advice: string
-  /** What the database or the browser said, for whoever mends it. */
+  /** The message of the database or the browser, for the administrator. */
   detail: string
   code: string
 }
@@ -15,7 +15,7 @@ export interface ApiError {
   hint?: string | null
 }
 
-/** Thrown by what reads, so that hooks need one way for all errors. */
+/** A request that was answered with an error. */
 export class RequestFailed extends Error {
   readonly problem: Problem
 
@@ -28,37 +28,63 @@ export class RequestFailed extends Error {
 const EXPIRED = new Set(['PGRST301', 'PGRST302', 'PGRST303'])
 const MISSING = new Set(['42P01', '42883', 'PGRST202', 'PGRST205'])
 
-/** An error in words. `status` is that of the answer; 0: there was none. */
+/** Words for an error. status: the HTTP status; 0 if there was no answer. */
 export function explain(error: ApiError, status: number): Problem {
-  // What fetch throws has a number.
+  // Errors that `fetch` throws have a number.
   const code = String(error.code ?? '')
-  return { ...wording(code, status, error.message), detail: [code, error.message, error.hint].filter(Boolean).join(': '), code: code || String(status) }
+  return {
+    ...wording(code, status, error.message),
+    detail: [code, error.message, error.hint].filter(Boolean).join(': '),
+    code: code || String(status),
+  }
 }
 
 function wording(code: string, status: number, message: string): Pick<Problem, 'title' | 'advice'> {
   if (EXPIRED.has(code) || (status === 401 && code !== '42501')) {
-    return { title: 'You are no longer signed in', advice: 'Your sign-in has expired. Sign in again to go on.' }
+    return { title: 'Your session has expired', advice: 'Sign in again.' }
   }
-  if (code === '42501') return { title: 'You may not see this', advice: 'Ask your administrator for access, then try again.' }
+  if (code === '42501')
+    return { title: 'Access denied', advice: 'Ask your administrator for access, then try again.' }
   if (code === 'PGRST106') {
-    return { title: 'The data is not published', advice: 'Your administrator must add the schema “ipai” to the exposed schemas of the API.' }
+    return {
+      title: 'The API does not expose the data',
+      advice: 'Your administrator must add the schema “ipai” to the exposed schemas of the API.',
+    }
   }
-  if (MISSING.has(code)) return { title: 'The database is not ready for this page', advice: 'Your administrator must apply the migrations of ipai_sync.' }
-  // What the client gave up waiting for, or the database.
-  if (code === '57014' || message.startsWith('TimeoutError')) return { title: 'This took too long', advice: 'Choose a shorter period or a filter, then try again.' }
-  if (status === 0) return { title: 'The server cannot be reached', advice: 'Check your connection. The page tries again by itself.' }
-  if (status >= 500) return { title: 'The server has a problem', advice: 'It is not your doing. The page tries again by itself.' }
-  return { title: 'Something went wrong', advice: 'Try again. If it stays, show the details below to your administrator.' }
+  if (MISSING.has(code))
+    return {
+      title: 'The database is not ready for this page',
+      advice: 'Your administrator must apply the migrations of ipai_sync.',
+    }
+  // The time limit of the client or of the database.
+  if (code === '57014' || message.startsWith('TimeoutError'))
+    return {
+      title: 'The request timed out',
+      advice: 'Choose a shorter period or a filter, then try again.',
+    }
+  if (status === 0)
+    return {
+      title: 'The server cannot be reached',
+      advice: 'Check your connection. The page retries automatically.',
+    }
+  if (status >= 500)
+    return { title: 'The server reported an error', advice: 'The page retries automatically.' }
+  return {
+    title: 'The request failed',
+    advice: 'Try again. If the error persists, show the details below to your administrator.',
+  }
 }
 
-/** Any thrown thing, in words. */
+/** Words for any thrown value. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof RequestFailed) return error.problem
   return explain({ message: error instanceof Error ? error.message : String(error) }, -1)
 }
 
-/** The data of an answer of supabase-js; RequestFailed where it has an error. */
-export function unwrap<T>(answer: { data: T; error: null } | { data: unknown; error: ApiError; status: number }): T {
+/** The data of an answer of supabase-js. Throws RequestFailed if it has an error. */
+export function unwrap<T>(
+  answer: { data: T; error: null } | { data: unknown; error: ApiError; status: number },
+): T {
   if (answer.error) throw new RequestFailed(answer.error, answer.status)
   return answer.data
 }

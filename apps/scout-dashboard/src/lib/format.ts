@@ -1,21 +1,21 @@
 import type { Unit } from '../types/metric'
 
-/** A number as PostgREST sends one: what JSON has no number for comes as text. */
+/** A number from PostgREST, which sends values such as NaN as text. */
 export type Value = number | string | null | undefined
 
-/** Texts for people, in their locale. */
+/** Formatters for the user's locale. */
 export interface Formats {
   /** In full: ₱1,234.50, 97.5%, 1,834. */
   value: (value: Value, unit: Unit) => string
   /** Short, for cards and axes: ₱1.2M. */
   short: (value: Value, unit: Unit) => string
-  /** From one value to the next; null where nothing can be said. */
+  /** The change from one value to the next; null if one of them is not a number. */
   change: (value: Value, before: Value, unit: Unit) => Change | null
   /** An ISO day. */
   day: (day: string | null) => string
   /** An ISO day without its year. */
   shortDay: (day: string) => string
-  /** A moment, to the second if it is of today. */
+  /** A point in time, to the second if it is today. */
   time: (moment: Date) => string
   /** How long ago: “5 minutes ago”. */
   ago: (moment: Date, now: Date) => string
@@ -27,7 +27,7 @@ export interface Change {
   text: string
 }
 
-/** Of what is shown for a value that is none. */
+/** Shown in place of a missing value. */
 export const NOTHING = '–'
 
 const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -37,19 +37,41 @@ const AGES: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
-export function formats(languages: string | readonly string[] | undefined, currency: string): Formats {
+export function formats(
+  languages: string | readonly string[] | undefined,
+  currency: string,
+): Formats {
   const locale = supported(languages)
-  const number = (options: Intl.NumberFormatOptions) => new Intl.NumberFormat(locale as string[], options)
-  const date = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale as string[], options)
-  const money: Intl.NumberFormatOptions = { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }
+  const number = (options: Intl.NumberFormatOptions) =>
+    new Intl.NumberFormat(locale as string[], options)
+  const date = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat(locale as string[], options)
+  const money: Intl.NumberFormatOptions = {
+    style: 'currency',
+    currency,
+    currencyDisplay: 'narrowSymbol',
+  }
   const whole = number({ maximumFractionDigits: 0 })
-  const full = { percent: number({ style: 'percent', maximumFractionDigits: 2 }), count: number({ maximumFractionDigits: 2 }), amount: number(money) }
+  const full = {
+    percent: number({ style: 'percent', maximumFractionDigits: 2 }),
+    count: number({ maximumFractionDigits: 2 }),
+    amount: number(money),
+  }
   const short = {
     percent: number({ style: 'percent', maximumFractionDigits: 1 }),
     count: number({ notation: 'compact', maximumFractionDigits: 1 }),
-    amount: number({ ...money, notation: 'compact', minimumFractionDigits: 0, maximumFractionDigits: 1 }),
+    amount: number({
+      ...money,
+      notation: 'compact',
+      minimumFractionDigits: 0,
+      maximumFractionDigits: 1,
+    }),
   }
-  const round = { ...full, count: whole, amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }) }
+  const round = {
+    ...full,
+    count: whole,
+    amount: number({ ...money, minimumFractionDigits: 0, maximumFractionDigits: 0 }),
+  }
   const signed = {
     percent: number({ style: 'percent', maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
     count: number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' }),
@@ -57,7 +79,7 @@ export function formats(languages: string | readonly string[] | undefined, curre
   }
   const percent = number({ style: 'percent', maximumFractionDigits: 1, signDisplay: 'exceptZero' })
   const points = number({ maximumFractionDigits: 2, signDisplay: 'exceptZero' })
-  // A day is a day, wherever one looks at it from.
+  // A day has no time zone.
   const day = date({ dateStyle: 'medium', timeZone: 'UTC' })
   const shortDay = date({ day: 'numeric', month: 'short', timeZone: 'UTC' })
   const clock = date({ timeStyle: 'medium' })
@@ -68,7 +90,7 @@ export function formats(languages: string | readonly string[] | undefined, curre
     const n = toNumber(value)
     return n === null ? NOTHING : by[known(unit)].format(unit === 'percent' ? n / 100 : n)
   }
-  // What Intl cannot write, such as the day 'infinity', stays as it is.
+  // Intl cannot format dates such as 'infinity': their text is shown unchanged.
   const writeDay = (iso: string, by: Intl.DateTimeFormat) => {
     const time = new Date(iso)
     return Number.isNaN(time.getTime()) ? iso : by.format(time)
@@ -77,7 +99,7 @@ export function formats(languages: string | readonly string[] | undefined, curre
   return {
     value: (value, unit) => {
       const n = toNumber(value)
-      // Far from zero nobody reads cents, and near it a whole number would be zero.
+      // Large numbers are shown without decimals.
       return write(value, unit, n !== null && Math.abs(n) >= 10_000 ? round : full)
     },
     short: (value, unit) => write(value, unit, short),
@@ -87,13 +109,18 @@ export function formats(languages: string | readonly string[] | undefined, curre
       const difference = now - then
       const direction = difference > 0 ? 'up' : difference < 0 ? 'down' : 'same'
       if (unit === 'percent') return { direction, text: `${points.format(difference)} pp` }
-      // Of nothing there is no percentage.
-      if (then === 0) return { direction, text: difference === 0 ? percent.format(0) : write(difference, unit, signed) }
+      // A change from zero has no percentage.
+      if (then === 0)
+        return {
+          direction,
+          text: difference === 0 ? percent.format(0) : write(difference, unit, signed),
+        }
       return { direction, text: percent.format(difference / Math.abs(then)) }
     },
     day: (iso) => (iso === null ? 'no date' : writeDay(iso, day)),
     shortDay: (iso) => writeDay(iso, shortDay),
-    time: (at) => (at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at)),
+    time: (at) =>
+      at.toDateString() === new Date().toDateString() ? clock.format(at) : moment.format(at),
     ago: (at, now) => {
       const seconds = Math.min(0, Math.round((at.getTime() - now.getTime()) / 1000))
       const [unit, length] = AGES.find(([, size]) => -seconds >= size) ?? ['second', 1]
@@ -103,8 +130,10 @@ export function formats(languages: string | readonly string[] | undefined, curre
   }
 }
 
-/** Without a language that Intl refuses, as some browsers name one: then the browser's default. */
-function supported(languages: string | readonly string[] | undefined): string | readonly string[] | undefined {
+/** The languages, or the browser's default if Intl rejects one of them. */
+function supported(
+  languages: string | readonly string[] | undefined,
+): string | readonly string[] | undefined {
   try {
     Intl.getCanonicalLocales(languages)
     return languages
@@ -113,7 +142,7 @@ function supported(languages: string | readonly string[] | undefined): string | 
   }
 }
 
-/** The unit, or a plain number's for one that is not known here: a page of a version before may meet a new one. */
+/** The unit; `count` for a unit that this version of the page does not know. */
 function known(unit: string): Unit {
   return unit === 'percent' || unit === 'amount' ? unit : 'count'
 }

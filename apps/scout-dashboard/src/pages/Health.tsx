@@ -1,29 +1,74 @@
-import { Badge, makeStyles, MessageBar, MessageBarBody, MessageBarTitle, Skeleton, SkeletonItem, Text, Title2, tokens } from '@fluentui/react-components'
+import {
+  Badge,
+  makeStyles,
+  MessageBar,
+  MessageBarBody,
+  MessageBarTitle,
+  Skeleton,
+  SkeletonItem,
+  Text,
+  Title2,
+  tokens,
+} from '@fluentui/react-components'
 
 import { DataTable, type Column } from '../components/DataTable'
 import { Panel } from '../components/Panel'
 import { Empty, ProblemBar } from '../components/Problems'
-import { useFreshness, useHealth, type Delta, type SampleDelta, type Seen, type Status, type SyncAlert } from '../hooks/useHealth'
+import {
+  useFreshness,
+  useHealth,
+  type Delta,
+  type SampleDelta,
+  type Visible,
+  type Status,
+  type SyncAlert,
+} from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
 import { useScout } from '../hooks/useScout'
+import { useTitle } from '../hooks/useTitle'
 import { NOTHING } from '../lib/format'
 
 const useStyles = makeStyles({
   title: { margin: 0 },
   about: { display: 'block', color: tokens.colorNeutralForeground2, marginBottom: '16px' },
-  facts: { display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(170px, 1fr))', gap: '16px', margin: '0 0 16px', '@media (max-width: 600px)': { gridTemplateColumns: '1fr 1fr', gap: '10px' } },
-  fact: { backgroundColor: tokens.colorNeutralBackground1, border: `1px solid ${tokens.colorNeutralStroke2}`, borderRadius: tokens.borderRadiusXLarge, padding: '16px' },
+  facts: {
+    display: 'grid',
+    gridTemplateColumns: 'repeat(auto-fit, minmax(170px, 1fr))',
+    gap: '16px',
+    margin: '0 0 16px',
+    '@media (max-width: 600px)': { gridTemplateColumns: '1fr 1fr', gap: '10px' },
+  },
+  fact: {
+    backgroundColor: tokens.colorNeutralBackground1,
+    border: `1px solid ${tokens.colorNeutralStroke2}`,
+    borderRadius: tokens.borderRadiusXLarge,
+    padding: '16px',
+  },
   term: { color: tokens.colorNeutralForeground2 },
-  figure: { margin: '4px 0 0', fontSize: tokens.fontSizeBase500, lineHeight: tokens.lineHeightBase500, fontWeight: tokens.fontWeightSemibold },
+  figure: {
+    margin: '4px 0 0',
+    fontSize: tokens.fontSizeBase500,
+    lineHeight: tokens.lineHeightBase500,
+    fontWeight: tokens.fontWeightSemibold,
+  },
   state: { minWidth: '52px' },
   hint: { color: tokens.colorNeutralForeground3 },
 })
 
-const COLORS = { ok: 'success', running: 'informative', late: 'warning', stale: 'warning', never: 'warning', drift: 'danger', failing: 'danger', disabled: 'informative' } as const
+const COLORS = {
+  ok: 'success',
+  running: 'informative',
+  late: 'warning',
+  stale: 'warning',
+  never: 'warning',
+  drift: 'danger',
+  failing: 'danger',
+  disabled: 'informative',
+} as const
 const WORDS: Record<string, string> = {
   ok: 'ok',
   drift: 'counts differ',
-  stale: 'not counted lately',
+  stale: 'not counted recently',
   never: 'never',
   late: 'late',
   failing: 'failing',
@@ -31,9 +76,10 @@ const WORDS: Record<string, string> = {
   disabled: 'disabled',
 }
 
-/** Whether the mirrors are in step with Odoo, as far as one's role may see it. */
+/** The state of the mirrors, as far as the user's role can read it. */
 export default function Health() {
   const styles = useStyles()
+  useTitle('Sync health')
   const health = useHealth()
   const freshness = useFreshness()
   const { data, loading, error, retry } = health
@@ -42,7 +88,7 @@ export default function Health() {
       <Title2 as="h1" block className={styles.title}>
         Sync health
       </Title2>
-      <Text className={styles.about}>Whether what you see is what Odoo has.</Text>
+      <Text className={styles.about}>How well the mirrors match Odoo.</Text>
       {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
       {data === null && loading && (
         <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
@@ -50,7 +96,9 @@ export default function Health() {
           <SkeletonItem style={{ height: '240px' }} />
         </Skeleton>
       )}
-      {freshness.data?.state === 'seen' && freshness.data.rows[0] && <Facts delta={freshness.data.rows[0]} />}
+      {freshness.data?.state === 'seen' && freshness.data.rows[0] && (
+        <Facts delta={freshness.data.rows[0]} />
+      )}
       {data && <Sections {...data} />}
     </>
   )
@@ -63,11 +111,19 @@ function Facts({ delta }: { delta: SampleDelta }) {
   const checked = delta.checked_at === null ? null : new Date(delta.checked_at)
   const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
   const facts: [string, React.ReactNode, string][] = [
-    ['Compared with Odoo', checked ? formats.ago(checked, now) : 'never', checked ? formats.time(checked) : ''],
+    [
+      'Compared with Odoo',
+      checked ? formats.ago(checked, now) : 'never',
+      checked ? formats.time(checked) : '',
+    ],
     ['Metrics in Odoo', count(delta.odoo_total), `${count(delta.odoo_archived)} archived`],
-    ['Metrics here', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
-    ['Missing here', count(delta.delta), 'Odoo’s less ours'],
-    ['Alerts, Odoo / here', `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`, 'archived ones too'],
+    ['Metrics in mirror', count(delta.mirror_total), `${count(delta.mirror_archived)} archived`],
+    ['Missing in mirror', count(delta.delta), 'Odoo minus mirror'],
+    [
+      'Flagged, Odoo / mirror',
+      `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`,
+      'including archived',
+    ],
     ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
   ]
   return (
@@ -76,7 +132,11 @@ function Facts({ delta }: { delta: SampleDelta }) {
         <div key={term} className={styles.fact}>
           <dt className={styles.term}>{term}</dt>
           <dd className={styles.figure}>{figure}</dd>
-          {hint && <dd style={{ margin: 0 }} className={styles.hint}>{hint}</dd>}
+          {hint && (
+            <dd style={{ margin: 0 }} className={styles.hint}>
+              {hint}
+            </dd>
+          )}
         </div>
       ))}
     </dl>
@@ -86,27 +146,45 @@ function Facts({ delta }: { delta: SampleDelta }) {
 function State({ state }: { state: string }) {
   const styles = useStyles()
   return (
-    <Badge appearance="tint" size="large" className={styles.state} color={state in COLORS ? COLORS[state as keyof typeof COLORS] : 'informative'}>
+    <Badge
+      appearance="tint"
+      size="large"
+      className={styles.state}
+      color={state in COLORS ? COLORS[state as keyof typeof COLORS] : 'informative'}
+    >
       {WORDS[state] ?? state}
     </Badge>
   )
 }
 
-function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: Seen<Status>; alerts: Seen<SyncAlert> }) {
+function Sections({
+  counts,
+  status,
+  alerts,
+}: {
+  counts: Visible<Delta>
+  status: Visible<Status>
+  alerts: Visible<SyncAlert>
+}) {
   const { formats } = useScout()
   const now = useNow()
   const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
-  const ago = (moment: string | null) => (moment === null ? 'never' : formats.ago(new Date(moment), now))
+  const ago = (moment: string | null) =>
+    moment === null ? 'never' : formats.ago(new Date(moment), now)
   if ([counts, status, alerts].every((seen) => seen.state === 'missing')) {
-    return <Empty title="There is no sync here">This database has no ipai_sync extension, so nobody counts what it has.</Empty>
+    return (
+      <Empty title="No sync in this database">
+        The extension ipai_sync is not installed, so the metrics are not compared with Odoo.
+      </Empty>
+    )
   }
   const none = status.state === 'seen' && status.rows.length === 0
   const alertColumns: Column<SyncAlert>[] = [
     { title: 'Severity', numeric: true, cell: (row) => row.severity },
     { title: 'Mirror', cell: (row) => row.mirror },
     { title: 'Kind', cell: (row) => row.kind },
-    { title: 'What', wide: true, cell: (row) => row.message },
-    { title: 'What to do', wide: true, cell: (row) => row.hint },
+    { title: 'Message', wide: true, cell: (row) => row.message },
+    { title: 'Next action', wide: true, cell: (row) => row.hint },
     { title: 'Since', cell: (row) => ago(row.since) },
   ]
   const statusColumns: Column<Status>[] = [
@@ -114,15 +192,18 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
     { title: 'State', cell: (row) => <State state={row.state ?? 'never'} /> },
     { title: 'Last success', cell: (row) => ago(row.last_success) },
     { title: 'Schedule', cell: (row) => row.schedule ?? NOTHING },
-    { title: 'Next due', cell: (row) => (row.next_due === null ? NOTHING : formats.time(new Date(row.next_due))) },
+    {
+      title: 'Next due',
+      cell: (row) => (row.next_due === null ? NOTHING : formats.time(new Date(row.next_due))),
+    },
     { title: 'Failures', numeric: true, cell: (row) => count(row.failures) },
     { title: 'Last error', wide: true, cell: (row) => row.last_error ?? NOTHING },
   ]
   const countColumns: Column<Delta>[] = [
     { title: 'Mirror', cell: (row) => row.mirror },
     { title: 'In Odoo', numeric: true, cell: (row) => count(row.odoo_total) },
-    { title: 'Here', numeric: true, cell: (row) => count(row.mirror_total) },
-    { title: 'Missing here', numeric: true, cell: (row) => count(row.delta) },
+    { title: 'In mirror', numeric: true, cell: (row) => count(row.mirror_total) },
+    { title: 'Missing in mirror', numeric: true, cell: (row) => count(row.delta) },
     { title: 'Counted', cell: (row) => ago(row.checked_at) },
     { title: 'Verdict', cell: (row) => <State state={row.verdict ?? 'never'} /> },
   ]
@@ -132,8 +213,9 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
         <Panel title="Runs and errors">
           <MessageBar intent="info" layout="multiline">
             <MessageBarBody>
-              <MessageBarTitle>Only operators see these</MessageBarTitle>
-              Runs, schedules and errors are not for your role.{counts.state === 'seen' && ' The counts below are.'}
+              <MessageBarTitle>Only operators can see runs and errors</MessageBarTitle>
+              Your role has no access to runs, schedules and errors.
+              {counts.state === 'seen' && ' You can see the counts below.'}
             </MessageBarBody>
           </MessageBar>
         </Panel>
@@ -142,26 +224,39 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
         <Panel title="Counts">
           <MessageBar intent="warning" layout="multiline">
             <MessageBarBody>
-              <MessageBarTitle>How old the numbers are cannot be told</MessageBarTitle>
-              Your role may not see when the mirrors were compared with Odoo. Ask your administrator.
+              <MessageBarTitle>The freshness of the data is unknown</MessageBarTitle>
+              Your role cannot read when the mirrors were last compared with Odoo. Ask your
+              administrator for access.
             </MessageBarBody>
           </MessageBar>
         </Panel>
       )}
       {alerts.state === 'seen' && (
-        <Panel title="What needs somebody">
+        <Panel title="Needs attention">
           {alerts.rows.length === 0 ? (
             <MessageBar intent={none ? 'info' : 'success'}>
-              <MessageBarBody>{none ? 'There are no mirrors yet.' : 'All mirrors are well.'}</MessageBarBody>
+              <MessageBarBody>
+                {none ? 'There are no mirrors yet.' : 'All mirrors are healthy.'}
+              </MessageBarBody>
             </MessageBar>
           ) : (
-            <DataTable label="Alerts of the sync" columns={alertColumns} rows={alerts.rows} rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`} />
+            <DataTable
+              label="Mirror alerts"
+              columns={alertColumns}
+              rows={alerts.rows}
+              rowKey={(row) => `${row.mirror} ${row.kind ?? ''}`}
+            />
           )}
         </Panel>
       )}
       {status.state === 'seen' && (
         <Panel title="Mirrors">
-          <DataTable label="Mirrors" columns={statusColumns} rows={status.rows} rowKey={(row) => row.mirror} />
+          <DataTable
+            label="Mirrors"
+            columns={statusColumns}
+            rows={status.rows}
+            rowKey={(row) => row.mirror}
+          />
         </Panel>
       )}
       {counts.state === 'seen' && (
@@ -169,7 +264,12 @@ function Sections({ counts, status, alerts }: { counts: Seen<Delta>; status: See
           {counts.rows.length === 0 ? (
             <Empty title="No mirrors">Nothing has been synced yet.</Empty>
           ) : (
-            <DataTable label="Counts" columns={countColumns} rows={counts.rows} rowKey={(row) => row.mirror} />
+            <DataTable
+              label="Counts"
+              columns={countColumns}
+              rows={counts.rows}
+              rowKey={(row) => row.mirror}
+            />
           )}
         </Panel>
       )}

@@ -13,39 +13,65 @@ import {
   ToggleButton,
 } from '@fluentui/react-components'
 import { ArrowDownloadRegular, ArrowLeftRegular, DismissRegular } from '@fluentui/react-icons'
+import { useMutation } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
+import { Link, useParams } from 'react-router'
 
-import { AlertBadge } from '../components/AlertBadge'
-import { DataTable, type Column } from '../components/DataTable'
+import type { Column } from '../components/DataTable'
+import { FlagBadge } from '../components/FlagBadge'
 import { LineChart } from '../components/LineChart'
-import { Pager } from '../components/Pager'
+import { PagedTable } from '../components/PagedTable'
 import { Panel } from '../components/Panel'
-import { Empty, ProblemBar } from '../components/Problems'
+import { Empty, Loading, ProblemBar } from '../components/Problems'
+import { useFilters } from '../hooks/useFilters'
 import { useNames } from '../hooks/useNames'
 import { useFacets, useSeries, type Facets } from '../hooks/useOverview'
-import { readAll, useSampleMetrics, type MetricFilter, type SortColumn } from '../hooks/useSampleMetrics'
+import { usePagedMetrics } from '../hooks/usePagedMetrics'
+import { readAll, type MetricFilter, type SortColumn } from '../hooks/useSampleMetrics'
 import { useScout } from '../hooks/useScout'
+import { useTitle } from '../hooks/useTitle'
 import { download, toCsv } from '../lib/csv'
 import { dayOrNull, period, today } from '../lib/days'
-import { problemOf, type Problem } from '../lib/errors'
+import { problemOf } from '../lib/errors'
 import { NOTHING } from '../lib/format'
-import { href, replace } from '../lib/route'
 import type { SampleMetric, Unit } from '../types/metric'
 
-const PAGE_SIZE = 25
-const MOST_CSV_ROWS = 50_000
+const MAX_CSV_ROWS = 50_000
 const PERIODS = [
   [30, '30 days'],
   [90, '90 days'],
   [365, '1 year'],
   [null, 'All'],
 ] as const
-const CSV_COLUMNS = ['odoo_id', 'code', 'name', 'date', 'brand_id', 'store_id', 'value', 'unit', 'is_alert', 'notes'] as const
+const CSV_COLUMNS = [
+  'odoo_id',
+  'code',
+  'name',
+  'date',
+  'brand_id',
+  'store_id',
+  'value',
+  'unit',
+  'is_alert',
+  'notes',
+] as const
 
 const useStyles = makeStyles({
-  back: { display: 'inline-flex', alignItems: 'center', columnGap: '6px', color: tokens.colorBrandForegroundLink, textDecorationLine: 'none', ':hover': { textDecorationLine: 'underline' } },
+  back: {
+    display: 'inline-flex',
+    alignItems: 'center',
+    columnGap: '6px',
+    color: tokens.colorBrandForegroundLink,
+    textDecorationLine: 'none',
+    ':hover': { textDecorationLine: 'underline' },
+  },
   title: { margin: '4px 0 0', overflowWrap: 'anywhere' },
-  code: { display: 'block', color: tokens.colorNeutralForeground3, marginBottom: '16px', overflowWrap: 'anywhere' },
+  code: {
+    display: 'block',
+    color: tokens.colorNeutralForeground3,
+    marginBottom: '16px',
+    overflowWrap: 'anywhere',
+  },
   filters: { display: 'flex', flexWrap: 'wrap', alignItems: 'flex-end', gap: '12px 16px' },
   filter: { width: '190px', '@media (max-width: 600px)': { width: 'calc(50% - 8px)' } },
   periods: { display: 'flex', flexWrap: 'wrap', gap: '4px' },
@@ -53,21 +79,18 @@ const useStyles = makeStyles({
   note: { display: 'block', paddingTop: '8px', color: tokens.colorNeutralForeground3 },
 })
 
-interface Props {
-  code: string
-  query: URLSearchParams
-}
-
-/** One metric: over time, and row by row. The filters are part of the address. */
-export default function Metric({ code, query }: Props) {
+/** One metric as a chart and as rows. The address has the code and the filters. */
+export default function Metric() {
   const styles = useStyles()
+  const { code = '' } = useParams()
+  useTitle(code)
   const facets = useFacets(code)
   return (
     <>
-      <a href={href('overview')} className={styles.back}>
+      <Link to="/overview" className={styles.back}>
         <ArrowLeftRegular aria-hidden="true" />
         Overview
-      </a>
+      </Link>
       <Title2 as="h1" block className={styles.title}>
         {facets.data?.name ?? (facets.loading ? ' ' : code)}
       </Title2>
@@ -75,32 +98,40 @@ export default function Metric({ code, query }: Props) {
         {code}
         {facets.data && <Extent facets={facets.data} />}
       </Text>
-      {facets.error && <ProblemBar problem={facets.error} retry={facets.retry} stale={facets.data !== null} />}
+      {facets.error && (
+        <ProblemBar problem={facets.error} retry={facets.retry} stale={facets.data !== null} />
+      )}
       {facets.loading && facets.data === null && <Loading />}
       {!facets.loading && !facets.error && facets.data === null && (
-        <Empty title="No such metric">There is none of this code, or you may not see it.</Empty>
+        <Empty title="No such metric">No metric has this code, or you have no access to it.</Empty>
       )}
-      {facets.data && <Filtered code={code} query={query} facets={facets.data} />}
+      {facets.data && <Filtered code={code} facets={facets.data} />}
     </>
   )
 }
 
-/** How many rows there are, and of when. */
+/** The number of rows, and their first and last date. */
 function Extent({ facets }: { facets: Facets }) {
   const { formats } = useScout()
   const { records, first_date: first, last_date: last } = facets
-  const when = first === null || last === null ? 'without a date' : first === last ? formats.day(first) : `${formats.day(first)} to ${formats.day(last)}`
+  const when =
+    first === null || last === null
+      ? 'without a date'
+      : first === last
+        ? formats.day(first)
+        : `${formats.day(first)} to ${formats.day(last)}`
   return ` · ${formats.count(records)} ${records === 1 ? 'row' : 'rows'}, ${when}`
 }
 
-/** The choices, with the chosen one although it is none any more: else nobody could undo it. */
+/** The choices, with the chosen id even if it is none of them: else the user could not undo it. */
 function options(ids: readonly number[], chosen: number | null): readonly number[] {
   return chosen === null || ids.includes(chosen) ? ids : [chosen, ...ids]
 }
 
-function Filtered({ code, query, facets }: Props & { facets: Facets }) {
+function Filtered({ code, facets }: { code: string; facets: Facets }) {
   const styles = useStyles()
   const { formats } = useScout()
+  const [query, set] = useFilters()
   const brandName = useNames('brand', facets.brands)
   const storeName = useNames('store', facets.stores)
   const number = (name: string) => {
@@ -108,14 +139,19 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
     return Number.isSafeInteger(id) && id > 0 ? id : null
   }
   const unit = (facets.units as Unit[]).find((name) => name === query.get('unit')) ?? facets.unit
-  const filter = { unit, brand: number('brand'), store: number('store'), since: dayOrNull(query.get('since')), until: dayOrNull(query.get('until')) }
+  const filter = {
+    unit,
+    brand: number('brand'),
+    store: number('store'),
+    since: dayOrNull(query.get('since')),
+    until: dayOrNull(query.get('until')),
+  }
   const brands = options(facets.brands, filter.brand)
   const stores = options(facets.stores, filter.store)
-  // The day of the first look: a page that is open at midnight does not change its mind.
+  // The day when the page was opened: the periods do not move at midnight.
   const [present] = useState(() => today())
-  const set = (changes: Partial<Record<keyof typeof filter, string | null>>) =>
-    replace(href('metric', code, { ...Object.fromEntries(query), ...changes }))
-  const some = filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
+  const some =
+    filter.brand !== null || filter.store !== null || filter.since !== null || filter.until !== null
   const series = useSeries(code, filter)
 
   return (
@@ -123,7 +159,11 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
       <Panel>
         <div className={styles.filters} role="search" aria-label="Filters">
           <Field label="Brand" className={styles.filter}>
-            <Select value={filter.brand ?? ''} onChange={(_event, { value }) => set({ brand: value })} disabled={brands.length === 0}>
+            <Select
+              value={filter.brand ?? ''}
+              onChange={(_event, { value }) => set({ brand: value })}
+              disabled={brands.length === 0}
+            >
               <option value="">All brands</option>
               {brands.map((id) => (
                 <option key={id} value={id}>
@@ -133,7 +173,11 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             </Select>
           </Field>
           <Field label="Store" className={styles.filter}>
-            <Select value={filter.store ?? ''} onChange={(_event, { value }) => set({ store: value })} disabled={stores.length === 0}>
+            <Select
+              value={filter.store ?? ''}
+              onChange={(_event, { value }) => set({ store: value })}
+              disabled={stores.length === 0}
+            >
               <option value="">All stores</option>
               {stores.map((id) => (
                 <option key={id} value={id}>
@@ -152,13 +196,27 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
             </Field>
           )}
           <Field label="From" className={styles.filter}>
-            <Input type="date" value={filter.since ?? ''} max={filter.until ?? ''} onChange={(_event, { value }) => set({ since: value })} />
+            <Input
+              type="date"
+              value={filter.since ?? ''}
+              max={filter.until ?? ''}
+              onChange={(_event, { value }) => set({ since: value })}
+            />
           </Field>
           <Field label="To" className={styles.filter}>
-            <Input type="date" value={filter.until ?? ''} min={filter.since ?? ''} onChange={(_event, { value }) => set({ until: value })} />
+            <Input
+              type="date"
+              value={filter.until ?? ''}
+              min={filter.since ?? ''}
+              onChange={(_event, { value }) => set({ until: value })}
+            />
           </Field>
           {some && (
-            <Button appearance="subtle" icon={<DismissRegular />} onClick={() => set({ brand: null, store: null, since: null, until: null })}>
+            <Button
+              appearance="subtle"
+              icon={<DismissRegular />}
+              onClick={() => set({ brand: null, store: null, since: null, until: null })}
+            >
               Clear filters
             </Button>
           )}
@@ -170,7 +228,7 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           <div className={styles.periods} role="group" aria-label="Period">
             {PERIODS.map(([days, title]) => {
               const { since, until } = period(days, facets.first_date, facets.last_date, present)
-              // Without dates there is no time to choose from.
+              // Without dates there is no period to choose.
               const none = days !== null && facets.last_date === null
               return (
                 <ToggleButton
@@ -188,26 +246,40 @@ function Filtered({ code, query, facets }: Props & { facets: Facets }) {
           </div>
         }
       >
-        {series.error && <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />}
+        {series.error && (
+          <ProblemBar problem={series.error} retry={series.retry} stale={series.data !== null} />
+        )}
         {series.data === null && series.loading && <SkeletonChart />}
         {series.data?.length === 0 &&
           (facets.last_date === null ? (
-            <Empty title="Nothing to draw">No row of this metric has a date. They are listed below.</Empty>
+            <Empty title="No chart">
+              No row of this metric has a date. The rows are listed below.
+            </Empty>
           ) : (
-            <Empty title="Nothing in this selection">Choose another period, brand or store.</Empty>
+            <Empty title="No values in this selection">
+              Choose another period, brand or store.
+            </Empty>
           ))}
         {series.data && series.data.length > 0 && (
           <>
             <LineChart points={series.data} unit={unit} />
             <Text size={200} className={styles.note}>
-              {unit === 'percent' ? 'Average' : 'Sum'} of a day over what you see
-              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Days with alerts are marked red.
+              Daily {unit === 'percent' ? 'average' : 'sum'} of the rows that you can see
+              {series.data.length === 1000 && `; the last ${formats.count(1000)} days`}. Red days
+              have flagged values.
             </Text>
           </>
         )}
       </Panel>
-      {/* Another selection begins on its first page. */}
-      <Rows key={JSON.stringify(filter)} code={code} unit={unit} filter={filter} brandName={brandName} storeName={storeName} />
+      {/* The key makes each selection start on its first page. */}
+      <Rows
+        key={JSON.stringify(filter)}
+        code={code}
+        unit={unit}
+        filter={filter}
+        brandName={brandName}
+        storeName={storeName}
+      />
     </>
   )
 }
@@ -223,70 +295,58 @@ interface RowsProps {
 function Rows({ code, unit, filter, brandName, storeName }: RowsProps) {
   const styles = useStyles()
   const { scout, formats } = useScout()
-  const [page, setPage] = useState(0)
-  const [sort, setSort] = useState<{ column: SortColumn; ascending: boolean }>({ column: 'date', ascending: false })
-  const { data, count, loading, error, retry } = useSampleMetrics(code, { ...filter, sort }, { page, size: PAGE_SIZE })
-  const [saving, setSaving] = useState(false)
-  const [problem, setProblem] = useState<Problem | null>(null)
+  const metrics = usePagedMetrics(code, filter)
+  const count = metrics.count ?? 0
   const leaving = useRef<AbortController | null>(null)
   useEffect(() => {
     const controller = new AbortController()
     leaving.current = controller
     return () => controller.abort()
   }, [])
-
-  const onSort = (column: SortColumn) => {
-    // Numbers and dates are looked at from the greatest.
-    setSort((old) => (old.column === column ? { column, ascending: !old.ascending } : { column, ascending: column === 'name' }))
-    setPage(0)
-  }
-  const save = async () => {
-    const signal = leaving.current?.signal
-    if (saving || !count || !signal) return
-    setSaving(true)
-    setProblem(null)
-    try {
-      const rows = await readAll(scout, code, filter, MOST_CSV_ROWS, signal)
-      download(`${code.replaceAll(/[^\w-]/g, '_')}.csv`, toCsv(CSV_COLUMNS, rows.map((row) => ({ ...row }))))
-    } catch (failure) {
-      // Nobody waits for it any more: another page, another selection, another user.
-      if (signal.aborted) return
-      setProblem(problemOf(failure))
-    }
-    setSaving(false)
-  }
+  const saving = useMutation({
+    mutationFn: async () => {
+      const signal = leaving.current?.signal ?? AbortSignal.abort()
+      const rows = await readAll(scout, code, filter, MAX_CSV_ROWS, signal)
+      const cells = rows.map((row) => ({ ...row }))
+      download(`${code.replaceAll(/[^\w-]/g, '_')}.csv`, toCsv(CSV_COLUMNS, cells))
+    },
+  })
+  const save = () => saving.mutate()
   const columns: Column<SampleMetric, SortColumn>[] = [
     { title: 'Date', sort: 'date', cell: (row) => formats.day(row.date) },
     { title: 'Name', sort: 'name', cell: (row) => row.name },
     { title: 'Brand', cell: (row) => brandName(row.brand_id) || NOTHING },
     { title: 'Store', cell: (row) => storeName(row.store_id) || NOTHING },
     { title: 'Value', sort: 'value', numeric: true, cell: (row) => formats.value(row.value, unit) },
-    { title: 'Alert', cell: (row) => <AlertBadge alerts={row.is_alert ? 1 : 0} row /> },
+    { title: 'Flag', cell: (row) => row.is_alert && <FlagBadge text="Flagged" /> },
     { title: 'Notes', wide: true, cell: (row) => row.notes },
   ]
-  const tooMany = (count ?? 0) > MOST_CSV_ROWS
 
   return (
     <Panel
-      title="Row by row"
+      title="Rows"
       actions={
-        <Button icon={saving ? <Spinner size="tiny" /> : <ArrowDownloadRegular />} disabledFocusable={saving || !count} onClick={() => void save()}>
+        <Button
+          icon={saving.isPending ? <Spinner size="tiny" /> : <ArrowDownloadRegular />}
+          disabledFocusable={saving.isPending || !count}
+          onClick={save}
+        >
           Download CSV
         </Button>
       }
     >
-      {problem && <ProblemBar problem={problem} retry={() => void save()} stale={false} />}
-      {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
-      {data === null && loading && <Loading />}
-      {data?.length === 0 && !loading && <Empty title="No rows" />}
-      {data && data.length > 0 && (
-        <DataTable label="Rows of the metric" columns={columns} rows={data} rowKey={(row) => row.id} sort={sort} onSort={onSort} busy={loading} />
-      )}
-      {/* Rows may have gone since, and this page with them. */}
-      {((count ?? 0) > 0 || page > 0) && <Pager page={page} size={PAGE_SIZE} count={count ?? 0} what="rows" onPage={setPage} />}
-      {tooMany && (
+      {saving.error && <ProblemBar problem={problemOf(saving.error)} retry={save} stale={false} />}
+      <PagedTable
+        metrics={metrics}
+        label="Rows of the metric"
+        columns={columns}
+        what={(total) => (total === 1 ? 'row' : 'rows')}
+        empty={<Empty title="No rows" />}
+      />
+      {count > MAX_CSV_ROWS && (
         <Text size={200} className={styles.note}>
-          The download has the first {formats.count(MOST_CSV_ROWS)} rows. Choose a period to get all of it.
+          The download contains the first {formats.count(MAX_CSV_ROWS)} rows. Choose a shorter
+          period to download all rows.
         </Text>
       )}
     </Panel>
@@ -297,16 +357,6 @@ function SkeletonChart() {
   return (
     <Skeleton aria-label="Loading the chart">
       <SkeletonItem style={{ height: '300px' }} />
-    </Skeleton>
-  )
-}
-
-function Loading() {
-  return (
-    <Skeleton aria-label="Loading" style={{ display: 'grid', rowGap: '12px' }}>
-      {Array.from({ length: 6 }, (_, index) => (
-        <SkeletonItem key={index} size={24} />
-      ))}
     </Skeleton>
   )
 }

@@ -1,23 +1,42 @@
-import { Button, makeStyles, mergeClasses, SearchBox, Skeleton, SkeletonItem, Switch, Text, Title2, tokens } from '@fluentui/react-components'
+import {
+  Button,
+  makeStyles,
+  mergeClasses,
+  SearchBox,
+  Skeleton,
+  SkeletonItem,
+  Switch,
+  Text,
+  Title2,
+  tokens,
+} from '@fluentui/react-components'
 import { useState } from 'react'
+import { Link } from 'react-router'
 
-import { AlertBadge } from '../components/AlertBadge'
 import { Change } from '../components/Change'
 import { CopyContext } from '../components/CopyContext'
+import { FlagBadge } from '../components/FlagBadge'
 import { Empty, ProblemBar } from '../components/Problems'
 import { Sparkline } from '../components/Sparkline'
+import { metricPath, useFilters } from '../hooks/useFilters'
 import { useOverview, type Card } from '../hooks/useOverview'
 import { useScout } from '../hooks/useScout'
 import { useSearch } from '../hooks/useSearch'
-import { href, replace } from '../lib/route'
+import { useTitle } from '../hooks/useTitle'
 import type { Unit } from '../types/metric'
 
-/** As many cards as a screen or two show, and as many as the database gives. */
+/** The cards at first, which fill a screen or two, and the most that the database returns. */
 const STEP = 60
-const MOST = 500
+const MAX_CARDS = 500
 
 const useStyles = makeStyles({
-  head: { display: 'flex', flexWrap: 'wrap', alignItems: 'flex-end', gap: '12px 16px', marginBottom: '20px' },
+  head: {
+    display: 'flex',
+    flexWrap: 'wrap',
+    alignItems: 'flex-end',
+    gap: '12px 16px',
+    marginBottom: '20px',
+  },
   titles: { marginRight: 'auto' },
   title: { margin: 0 },
   summary: { display: 'block', color: tokens.colorNeutralForeground2, minHeight: '20px' },
@@ -46,13 +65,19 @@ const useStyles = makeStyles({
     ':hover': { boxShadow: tokens.shadow8, border: `1px solid ${tokens.colorNeutralStroke1}` },
     ':focus-visible': { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: '1px' },
   },
-  // The stripe is a border, so that the sparkline ends at it.
-  alerting: {
+  // A border, so that the sparkline ends at the stripe.
+  flagged: {
     paddingLeft: '13px',
     borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}`,
     ':hover': { borderLeft: `4px solid ${tokens.colorPaletteRedBackground3}` },
   },
-  top: { display: 'flex', alignItems: 'flex-start', justifyContent: 'space-between', columnGap: '8px', minHeight: '24px' },
+  top: {
+    display: 'flex',
+    alignItems: 'flex-start',
+    justifyContent: 'space-between',
+    columnGap: '8px',
+    minHeight: '24px',
+  },
   name: { overflowWrap: 'anywhere' },
   value: {
     marginTop: '6px',
@@ -64,23 +89,24 @@ const useStyles = makeStyles({
   },
   day: { color: tokens.colorNeutralForeground3 },
   spark: { margin: 'auto -16px 0', paddingTop: '12px' },
-  sparkAlerting: { marginLeft: '-13px' },
+  sparkFlagged: { marginLeft: '-13px' },
   more: { display: 'flex', justifyContent: 'center', paddingTop: '20px' },
 })
 
-/** A card a metric, those with alerts first. What is looked for is part of the address, so that one comes back to it. */
-export function Overview({ query }: { query: URLSearchParams }) {
+/** One card for each metric, flagged metrics first. The address has the search and the filter. */
+export function Overview() {
   const styles = useStyles()
+  useTitle('Overview')
   const { formats } = useScout()
-  const alertsOnly = query.get('alerts') === '1'
-  const set = (changes: Record<string, string | null>) => replace(href('overview', null, { ...Object.fromEntries(query), ...changes }))
+  const [query, set] = useFilters()
+  const flaggedOnly = query.get('flagged') === '1'
   const wanted = query.get('search') ?? ''
   const [search, setSearch] = useSearch(wanted, (text) => set({ search: text }))
   const [cards, setCards] = useState(STEP)
-  const { data, loading, error, at, retry } = useOverview(wanted, alertsOnly, cards)
+  const { data, loading, error, at, retry } = useOverview(wanted, flaggedOnly, cards)
 
   const [first] = data ?? []
-  const shown = alertsOnly ? first?.alerting : first?.total
+  const shown = flaggedOnly ? first?.alerting : first?.total
   const some = first?.complete === false
   return (
     <>
@@ -93,23 +119,36 @@ export function Overview({ query }: { query: URLSearchParams }) {
             {first && (
               <>
                 {some && 'At least '}
-                {formats.count(first.total)} {first.total === 1 ? 'metric' : 'metrics'}, {first.alerting === 0 ? 'none' : formats.count(first.alerting)} with alerts
+                {formats.count(first.total)} {first.total === 1 ? 'metric' : 'metrics'},{' '}
+                {first.alerting === 0 ? 'none' : formats.count(first.alerting)} flagged
                 {at && ` · as of ${formats.time(at)}`}
               </>
             )}
           </Text>
         </div>
         <div className={styles.tools}>
-          <SearchBox className={styles.search} placeholder="Find a metric" aria-label="Find a metric" value={search} onChange={(_event, { value }) => setSearch(value)} />
-          <Switch label="Alerts only" checked={alertsOnly} onChange={(_event, { checked }) => set({ alerts: checked ? '1' : null })} />
-          <CopyContext search={wanted} alertsOnly={alertsOnly} />
+          <SearchBox
+            className={styles.search}
+            placeholder="Find a metric"
+            aria-label="Find a metric"
+            value={search}
+            onChange={(_event, { value }) => setSearch(value)}
+          />
+          <Switch
+            label="Flagged only"
+            checked={flaggedOnly}
+            onChange={(_event, { checked }) => set({ flagged: checked ? '1' : null })}
+          />
+          <CopyContext search={wanted} flaggedOnly={flaggedOnly} />
         </div>
       </div>
       {error && <ProblemBar problem={error} retry={retry} stale={data !== null} />}
       {data === null && loading && <Loading />}
       {data?.length === 0 && !error && (
-        <Empty title={wanted || alertsOnly ? 'Nothing found' : 'No metrics yet'}>
-          {wanted || alertsOnly ? 'No metric fits what you are looking for.' : 'As soon as a sync brings metrics that you may see, they appear here by themselves.'}
+        <Empty title={wanted || flaggedOnly ? 'No matching metrics' : 'No metrics yet'}>
+          {wanted || flaggedOnly
+            ? 'No metric matches the search and the filter.'
+            : 'Metrics appear here as soon as a sync writes some that you can see.'}
         </Empty>
       )}
       {data && data.length > 0 && (
@@ -123,12 +162,18 @@ export function Overview({ query }: { query: URLSearchParams }) {
       )}
       {data && shown !== undefined && shown > data.length && (
         <div className={styles.more}>
-          {cards < MOST ? (
-            <Button onClick={() => setCards((n) => Math.min(MOST, n + STEP * 2))} disabledFocusable={loading}>
+          {cards < MAX_CARDS ? (
+            <Button
+              onClick={() => setCards((n) => Math.min(MAX_CARDS, n + STEP * 2))}
+              disabledFocusable={loading}
+            >
               Show more of {formats.count(shown)}
             </Button>
           ) : (
-            <Text>{formats.count(shown - data.length)} more. Search to find them.</Text>
+            <Text>
+              {formats.count(shown - data.length)} more metrics are not shown. Use the search to
+              find them.
+            </Text>
           )}
         </div>
       )}
@@ -136,7 +181,7 @@ export function Overview({ query }: { query: URLSearchParams }) {
   )
 }
 
-/** What a value of several rows is. */
+/** How the value of several rows is calculated. */
 function combined(unit: Unit): string {
   return unit === 'percent' ? 'average' : 'sum'
 }
@@ -145,23 +190,32 @@ function MetricCard({ card }: { card: Card }) {
   const styles = useStyles()
   const { formats } = useScout()
   return (
-    <a href={href('metric', card.code)} className={mergeClasses(styles.card, card.alerts > 0 && styles.alerting)} data-code={card.code}>
+    <Link
+      to={metricPath(card.code)}
+      className={mergeClasses(styles.card, card.alerts > 0 && styles.flagged)}
+      data-code={card.code}
+    >
       <span className={styles.top}>
         <Text weight="semibold" className={styles.name}>
           {card.name}
         </Text>
-        <AlertBadge alerts={card.alerts} />
+        {card.alerts > 0 && <FlagBadge text={`${formats.count(card.alerts)} flagged`} />}
       </span>
       <span className={styles.value}>{formats.value(card.value, card.unit)}</span>
-      <Change value={card.value} before={card.previous_value} day={card.previous_date} unit={card.unit} />
+      <Change
+        value={card.value}
+        before={card.previous_value}
+        day={card.previous_date}
+        unit={card.unit}
+      />
       <Text size={200} className={styles.day}>
         {formats.day(card.date)}
         {card.records > 1 && ` · ${combined(card.unit)} of ${formats.count(card.records)} rows`}
       </Text>
-      <span className={mergeClasses(styles.spark, card.alerts > 0 && styles.sparkAlerting)}>
+      <span className={mergeClasses(styles.spark, card.alerts > 0 && styles.sparkFlagged)}>
         <Sparkline values={card.point_values} />
       </span>
-    </a>
+    </Link>
   )
 }
 

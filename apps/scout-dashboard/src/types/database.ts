@@ -21,14 +21,14 @@ export type Database = {
                   ]
                 },"mirrors": {
                   Row: {
-                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"settled_id": number | null,"shape": string | null,"target_schema": unknown,"target_table": unknown
+                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_age": string | null,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"settled_id": number | null,"shape": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"settled_id"?: number | null,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"settled_id"?: number | null,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"settled_id"?: number | null,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"settled_id"?: number | null,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -127,11 +127,14 @@ export type Database = {
 "claimed_id_ranges":
 { Args: { "claim": string }; Returns: unknown
                            },
-"claimed_ids":
-{ Args: { "claim": string }; Returns: (number)[]
+"claimed_texts":
+{ Args: { "claim": string }; Returns: (string)[]
                            },
 "claims_all":
 { Args: { "claim": string }; Returns: boolean
+                           },
+"create_claims_helpers":
+{ Args: Record<PropertyKey, never>; Returns: undefined
                            },
 "create_mirror":
 { Args: { "alert_field"?: string,"columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
@@ -234,6 +237,9 @@ export type Database = {
 { Args: Record<PropertyKey, never>; Returns: {
               "job": number,"mirror": string,"problem": string,"schedule": string
             }[]
+                           },
+"schedule_interval":
+{ Args: { "schedule": string }; Returns: string
                            },
 "schedule_sync":
 { Args: { "mirror": string,"schedule": string }; Returns: number

@@ -1,14 +1,14 @@
-/** What a value is measured in: a percent is 0 to 100, an amount is money. */
+/** The unit of a value: a percent is 0 to 100, an amount is money. */
 export type Unit = 'percent' | 'count' | 'amount'
 
-/** A row of `ipai.ipai_sample_metrics`: one value of a metric, of a day, a brand and a store. */
+/** A row of `ipai.ipai_sample_metrics`: the value of a metric for a day, a brand and a store. */
 export interface SampleMetric {
   id: number
-  /** Id of the record in Odoo; null: a local row. */
+  /** The record's id in Odoo; null for a row that was not synced. */
   odoo_id: number | null
   name: string
   code: string
-  /** ISO day. Odoo allows none. */
+  /** An ISO day. It is optional in Odoo. */
   date: string | null
   brand_id: number | null
   store_id: number | null

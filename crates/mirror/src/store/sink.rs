@@ -1,7 +1,7 @@
 //! The engine's sink: the table of a mirror.
 
 use super::statements::Statements;
-use super::{counts, mirrors, runs};
+use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
 use crate::session::{Param, Session, internal};
@@ -145,7 +145,7 @@ impl Sink for TableSink<'_> {
         if let Some(run) = self.run {
             runs::record_progress(self.session, run, progress)?;
             if let Some(database) = self.filled_from.take() {
-                mirrors::set_filled_from(self.session, &self.mirror, &database)?;
+                mirror_state::set_filled_from(self.session, &self.mirror, &database)?;
             }
             self.session.commit()?;
         }
@@ -307,17 +307,5 @@ fn integer(text: &str) -> Result<i128> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_cover_every_id_that_odoo_can_assign() {
-        assert_eq!(bounds(0), Some(vec![0, GREATEST_ID]));
-        assert_eq!(bounds(500), Some(vec![0, 500, GREATEST_ID]));
-        assert_eq!(bounds(2_500), Some(vec![0, 1_000, 2_000, 2_500, GREATEST_ID]));
-        let many = bounds(5_000_000).unwrap_or_default();
-        assert_eq!((many.len(), many[1]), (1_002, 5_001));
-        assert!(many.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(bounds(GREATEST_ID), None);
-    }
-}
+#[path = "sink_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! Reads pages and digests through the addon `ipai_sync` of Odoo (`docs/bulk-export.md`).
+//! Reads pages and digests through the addon `ipai_sync` of Odoo (`docs/how-to/bulk-export.md`).
 //!
 //! The addon returns the same data as `search_read`, many times faster. If the addon fails, the
 //! client can read the same data without it.

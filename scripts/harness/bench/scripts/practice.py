@@ -1,6 +1,7 @@
-"""The practice today: xmlrpc.client and the module's export, then supabase-py.
+"""Today's common practice: xmlrpc.client and the module's export, then supabase-py.
 
-The export takes 50,000 rows a call at most. It does not tell of deletions, and nobody asks.
+The export returns at most 50,000 rows in a call. It does not report deletions, and this script does
+not look for them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def sync(since: str | None) -> int:
         rows += page
         if len(page) < PAGE:
             break
-    # XML-RPC has no null: what is unset comes as False.
+    # XML-RPC has no null, so Odoo sends False for unset values.
     rows = [{name: None if value is False and name not in BOOLEANS else value for name, value in row.items()} for row in rows]
 
     options = ClientOptions(schema="ipai")

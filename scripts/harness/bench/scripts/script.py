@@ -1,4 +1,8 @@
-"""A good script: pages by id, COPY into a temporary table, one upsert of what differs, and deletions where the counts do."""
+"""A good script: keyset pagination, COPY into a temporary table and one upsert.
+
+The upsert writes only rows that differ. If the counts differ, the script compares all ids and
+deletes rows.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs one of the scripts beside this one and prints, as JSON, its seconds and the memory that it needed.
+"""Runs one of the other scripts and prints its duration and memory as JSON.
 
-The time to start Python and to import libraries does not count.
+The start of Python and the import of libraries are not measured.
 
     python timed.py practice|script [YYYY-MM-DD HH:MM:SS]
 """
@@ -15,7 +15,7 @@ import time
 
 
 def peak() -> int:
-    """The most memory that this process has had so far, in bytes."""
+    """Returns the peak of this process's memory so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

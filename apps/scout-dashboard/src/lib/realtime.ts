@@ -1,0 +1,129 @@
+import { focusManager, type QueryClient } from '@tanstack/react-query'
+import { REALTIME_SUBSCRIBE_STATES, type RealtimeChannel } from '@supabase/supabase-js'
+
+import type { Scout } from './supabase'
+
+/** How the page learns of changes, and why it does not use Realtime. */
+export interface RealtimeState {
+  mode: 'realtime' | 'polling'
+  reason: string
+}
+
+export const CONNECTING: RealtimeState = { mode: 'polling', reason: 'Connecting to Realtime' }
+
+interface Options {
+  /** Whether to subscribe at all. */
+  realtime: boolean
+  /** Seconds until the page subscribes again after the channel was closed. */
+  pollSeconds: number
+  /** Milliseconds to collect changes before a refetch: a sync changes many rows. */
+  gatherMs?: number
+  /** Minimum milliseconds between two refetches, so that pages do not read all through a sync. */
+  restMs?: number
+}
+
+/**
+ * Subscribes to changes of the metrics table, and refetches the queries on the screen after them.
+ *
+ * onState: called when the mode or its reason changes. The mode is `realtime` only after the server
+ * has confirmed that it sends changes. Returns a function that ends the subscription.
+ */
+export function watchChanges(
+  scout: Scout,
+  client: QueryClient,
+  { realtime, pollSeconds, gatherMs = 500, restMs = 3000 }: Options,
+  onState: (state: RealtimeState) => void,
+): () => void {
+  let ended = false
+  let state = CONNECTING
+  let channel: RealtimeChannel | null = null
+  let rejoining: ReturnType<typeof setTimeout> | undefined
+  let gathering: ReturnType<typeof setTimeout> | undefined
+  let refetchedAt = -Infinity
+
+  const become = (mode: RealtimeState['mode'], reason: string) => {
+    if (mode === state.mode && reason === state.reason) return
+    state = { mode, reason }
+    onState(state)
+  }
+  const refetchSoon = () => {
+    const wait = Math.max(gatherMs, refetchedAt + restMs - performance.now())
+    gathering ??= setTimeout(() => {
+      gathering = undefined
+      refetchedAt = performance.now()
+      refetchActive(client)
+    }, wait)
+  }
+  const rejoinLater = () => {
+    rejoining ??= setTimeout(() => {
+      rejoining = undefined
+      void join()
+    }, pollSeconds * 1000)
+  }
+  const join = async () => {
+    try {
+      // Without the token, the channel would be that of the anonymous role.
+      await scout.realtime.setAuth()
+      if (!ended) subscribe()
+    } catch (error) {
+      if (ended) return
+      become('polling', error instanceof Error ? error.message : 'Realtime cannot be reached')
+      rejoinLater()
+    }
+  }
+  const subscribe = () => {
+    const joined = scout
+      .channel('ipai-sample-metrics')
+      .on(
+        'postgres_changes',
+        { event: '*', schema: 'ipai', table: 'ipai_sample_metrics' },
+        refetchSoon,
+      )
+      // A joined channel need not send changes: the server confirms that later, or says why not.
+      .on('system', {}, (message: { extension?: string; status?: string; message?: string }) => {
+        if (channel !== joined || message.extension !== 'postgres_changes') return
+        if (message.status !== 'ok') {
+          become('polling', message.message ?? 'Realtime does not send this table')
+          return
+        }
+        // Rows may have changed while the page was subscribing.
+        if (state.mode !== 'realtime') refetchSoon()
+        become('realtime', '')
+      })
+    channel = joined
+    joined.subscribe((status, error) => {
+      if (channel !== joined || status === REALTIME_SUBSCRIBE_STATES.SUBSCRIBED) return
+      become('polling', error?.message ?? 'Realtime cannot be reached')
+      // The library rejoins after errors, but not after the server has closed the channel, as it
+      // does when a token expires.
+      if (status === REALTIME_SUBSCRIBE_STATES.CLOSED) {
+        channel = null
+        rejoinLater()
+      }
+    })
+  }
+
+  if (realtime) void join()
+  else become('polling', 'Realtime is switched off')
+  return () => {
+    ended = true
+    clearTimeout(rejoining)
+    clearTimeout(gathering)
+    const left = channel
+    channel = null
+    if (left) void scout.removeChannel(left)
+  }
+}
+
+/** Refetches the queries on the screen. A hidden page refetches when it becomes visible. */
+function refetchActive(client: QueryClient): void {
+  if (!focusManager.isFocused()) return
+  for (const { queryKey, state } of client.getQueryCache().findAll({ type: 'active' })) {
+    const refetch = () =>
+      client.refetchQueries({ queryKey, exact: true, type: 'active' }, { cancelRefetch: false })
+    const refetched = refetch()
+    // A request that was already under way may have read the row before the change. It is not
+    // cancelled, since with frequent changes it would never complete; it is repeated.
+    if (state.fetchStatus === 'fetching') void refetched.then(refetch)
+  }
+}

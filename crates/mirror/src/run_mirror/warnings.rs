@@ -1,0 +1,48 @@
+//! What a run warns its caller of.
+
+use crate::engine::{Plan, Report};
+use crate::session::Session;
+use crate::store::statements::quote_literal;
+use crate::{Mirror, Problem};
+use ipai_odoo::error::Error;
+
+/// Whether a field that is gone, or has another type, may be the cause of this error.
+pub fn drift_may_explain(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownField { .. }
+            | Error::Value { .. }
+            | Error::OdooAccess { .. }
+            | Error::OdooFault { .. }
+            | Error::Malformed { .. }
+    )
+}
+
+pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, problem: &Problem) {
+    let model = &mirror.scope.model;
+    let message = match problem {
+        Problem::Gone => format!("Odoo no longer has field \"{field}\" in model \"{model}\""),
+        Problem::Changed { kind } => {
+            format!("field \"{field}\" of model \"{model}\" now has type {kind}, which its column cannot hold")
+        }
+    };
+    let hint = format!(
+        "The other fields are mirrored; the column keeps its values. See select * from ipai.refresh_mirror({});",
+        quote_literal(&mirror.name)
+    );
+    session.warning(&message, &hint);
+}
+
+/// A dry run counts deletions that a real run would refuse.
+pub fn warn_of_refusal(session: &mut dyn Session, plan: &Plan, report: &Report) {
+    let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.mirror_count));
+    if deleted > allowed {
+        session.warning(
+            &format!("a real run would refuse to delete {deleted} rows: {allowed} are allowed"),
+            &format!(
+                "If Odoo is right, allow it: select * from ipai.sync_mirror({}, max_delete_ratio => 1);",
+                quote_literal(&plan.mirror)
+            ),
+        );
+    }
+}

@@ -1,0 +1,159 @@
+-- Row-level security of mirror tables by the claims of a token.
+
+-- The owner of the schema may have created objects in it. None of them may be called here.
+set local search_path = pg_catalog, pg_temp;
+
+create or replace function ipai.require_mirror(mirror text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- sample_metrics is registered by its first run.
+    if mirror is null or mirror <> 'sample_metrics'
+        and not exists (select from ipai.mirrors m where m.name = mirror) then
+        raise exception 'mirror "%" does not exist', mirror
+            using errcode = 'undefined_object',
+                  hint = format('Use the name of a mirror: %s.', (
+                      select string_agg(distinct n, ', ' order by n)
+                      from (select m.name from ipai.mirrors m union select 'sample_metrics')
+                          as names (n)));
+    end if;
+end
+$$;
+comment on function ipai.require_mirror(text) is
+    'Raises an error with a hint if there is no such mirror. For other functions.';
+
+create or replace function ipai.protect_mirror(
+    mirror text, claims jsonb, archived boolean default false) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    target regclass;
+    policy name;
+    active text;
+    column_name text;
+    claim text;
+    kind regtype;
+    all_null text[] := '{}';
+    claimed text[] := '{}';
+    condition text;
+    other name;
+begin
+    perform ipai.require_mirror(mirror);
+    select to_regclass(format('%I.%I', m.target_schema, m.target_table)),
+           (select f.field ->> 'column' from jsonb_array_elements(m.fields) f (field)
+            where f.field ->> 'field' = 'active' and f.field ->> 'type' = 'boolean')
+    into target, active
+    from ipai.mirrors m where m.name = mirror;
+    if target is null then
+        raise exception 'mirror "%" has no table yet', mirror
+            using errcode = 'undefined_table',
+                  hint = format('To register the mirror: select ipai.alter_mirror(%L);', mirror);
+    end if;
+    if claims is null or jsonb_typeof(claims) <> 'object' or claims = '{}'
+        or exists (
+            select from jsonb_each(claims) c where jsonb_typeof(c.value) <> 'string') then
+        raise exception 'claims must map columns to names of claims'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Pass a JSON object such as ''{"brand_id": "ipai_brand_ids"}''. A row is '
+                         'visible to tokens whose app_metadata lists the value of the column '
+                         'under that name.';
+    end if;
+    if to_regrole('authenticated') is null then
+        raise exception 'role "authenticated" does not exist'
+            using errcode = 'undefined_object',
+                  hint = 'This function writes policies for the API roles of Supabase. '
+                         'For other roles, write a policy yourself.';
+    end if;
+    perform ipai.create_claims_helpers();
+
+    for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key
+    loop
+        select a.atttypid into kind
+        from pg_attribute a
+        where a.attrelid = target and a.attname = column_name
+          and a.attnum > 0 and not a.attisdropped;
+        if kind is null then
+            raise exception 'table "%" has no column "%"', target, column_name
+                using errcode = 'undefined_column',
+                      hint = 'The keys of claims are columns of the mirror table.';
+        elsif kind not in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype,
+                           'text'::regtype, 'varchar'::regtype) then
+            raise exception 'column "%" of type % cannot be compared with a claim',
+                column_name, kind
+                using errcode = 'invalid_parameter_value',
+                      hint = 'Use a column with whole numbers or text.';
+        end if;
+        all_null := all_null || format('%I is null', column_name);
+        -- Each sub-select is evaluated once for each statement (an InitPlan), not for each row.
+        -- Ids are found by binary search in a multirange, texts in a hash table. An array that is
+        -- no constant would be searched linearly for each row.
+        if kind in ('text'::regtype, 'varchar'::regtype) then
+            claimed := claimed || array[
+                format('%I in (select unnest((select ipai.claimed_texts(%L))))',
+                       column_name, claim),
+                format('%I is not null and (select ipai.claims_all(%L))', column_name, claim)];
+        else
+            claimed := claimed
+                || format('%I%s <@ (select ipai.claimed_id_ranges(%L))', column_name,
+                          case when kind <> 'bigint'::regtype then '::bigint' end, claim);
+        end if;
+        if not exists (
+            select from pg_index i
+            join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+            where i.indrelid = target and a.attname = column_name
+              and i.indisvalid and i.indexprs is null
+              -- A partial index does not serve the rows that it leaves out.
+              and (i.indpred is null
+                   or pg_get_expr(i.indpred, i.indrelid)
+                      = format('(%I IS NOT NULL)', column_name))) then
+            execute format('create index on %s (%I) where %I is not null',
+                           target, column_name, column_name);
+        end if;
+    end loop;
+    condition := format('%s or %s', array_to_string(all_null, ' and '),
+                        array_to_string(claimed, ' or '));
+    if active is not null and not archived then
+        condition := format('%I and (%s)', active, condition);
+    end if;
+    select left(c.relname, 56) || '_tenant' into policy from pg_class c where c.oid = target;
+    execute format('alter table %s enable row level security', target);
+    if exists (select from pg_policy p where p.polrelid = target and p.polname = policy) then
+        execute format('drop policy %I on %s', policy, target);
+    end if;
+    execute format('create policy %I on %s for select to authenticated using (%s)',
+                   policy, target, condition);
+    execute format('comment on policy %I on %s is %L', policy, target,
+                   'Rows without an owner, and rows whose owner the token lists');
+    execute format('grant usage on schema %s to authenticated', (
+        select c.relnamespace::regnamespace from pg_class c where c.oid = target));
+    execute format('grant select on table %s to authenticated', target);
+    -- Permissive policies add up: one cannot hide what another one shows.
+    for other in
+        select p.polname from pg_policy p
+        where p.polrelid = target and p.polname <> policy and p.polpermissive
+          and p.polcmd in ('r', '*')
+          and exists (
+              select from unnest(p.polroles) r
+              where r = 0 or pg_has_role('authenticated', r, 'usage'))
+        order by 1
+    loop
+        raise warning 'policy "%" of table "%" still shows rows to API users', other, target
+            using hint = format('To show only what this policy shows: drop policy %I on %s;',
+                                other, target);
+    end loop;
+    return condition;
+end
+$$;
+comment on function ipai.protect_mirror(text, jsonb, boolean) is
+    'Lets signed-in users of the API read their own rows of a mirror table. claims maps columns '
+    'to names of claims in the app_metadata of the token: {"brand_id": "ipai_brand_ids"}. A row is '
+    'visible if a claim lists the value of its column or is "*". Rows without an owner (all these '
+    'columns are null) are visible to every signed-in user; archived rows are hidden unless '
+    'archived => true. Creates policy, grants and indexes as the owner of the table. '
+    'Returns the condition of the policy.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

@@ -1,0 +1,60 @@
+-- Privileges on the objects of sql/core. PUBLIC gets none; the roles of Supabase get what the
+-- documentation promises, if they exist.
+
+-- The owner of the schema may have created objects in it. None of them may be called here.
+set local search_path = pg_catalog, pg_temp;
+
+revoke all on function
+    ipai.require_mirror(text), ipai.create_claims_helpers(),
+    ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts()
+from public;
+
+do $$
+begin
+    if to_regrole('postgres') is not null then
+        grant usage, create on schema ipai to postgres with grant option;
+        grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins
+            to postgres with grant option;
+        grant select on
+            ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
+            ipai.sync_status, ipai.sync_alerts
+            to postgres with grant option;
+        -- To dump and restore the numbers of runs.
+        grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
+        grant execute on function
+            ipai.require_mirror(text), ipai.create_claims_helpers(),
+            ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts()
+            to postgres with grant option;
+    end if;
+
+    if to_regrole('authenticated') is not null then
+        -- The counts of both sides, without errors, servers and schedules.
+        grant usage on schema ipai to authenticated;
+        grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
+        grant select (name, reconcile_every) on ipai.mirrors to authenticated;
+        grant select (run, mirror, odoo_count, odoo_active, odoo_alerts, mirror_count,
+                      mirror_active, mirror_alerts, finished_at)
+            on ipai.run_log to authenticated;
+    end if;
+
+    if to_regrole('service_role') is not null then
+        grant usage on schema ipai to service_role;
+        -- It may record a cursor, but not change what is mirrored or where to: runs of other
+        -- roles would carry out such a change.
+        grant select,
+              update (cursor, settled_id, shape, filled_as, filled_from, filled_company, drift,
+                      alerts)
+            on ipai.mirrors to service_role;
+        grant select, insert, update on ipai.odoo_logins to service_role;
+        grant select, insert, update, delete on ipai.run_log to service_role;
+        grant select on
+            ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
+            ipai.sync_status, ipai.sync_alerts
+            to service_role;
+        grant execute on function ipai.notify_alerts() to service_role;
+    end if;
+end
+$$;
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

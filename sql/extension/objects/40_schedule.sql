@@ -1,0 +1,257 @@
+-- Schedules of runs. The jobs are in the tables of pg_cron: cron.job, cron.job_run_details.
+
+-- The owner of the schema may have created objects in it. None of them may be called here.
+set local search_path = pg_catalog, pg_temp;
+
+create or replace function ipai.has_cron() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Another role may own a table named cron.job. Reading it would run that role's code.
+    return coalesce((
+        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_depend d
+        join pg_extension e
+            on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass
+            and e.extname = 'pg_cron'
+        join pg_class c
+            on c.oid = d.objid and d.classid = 'pg_class'::regclass and c.relname = 'job'
+        join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'cron'
+        where d.deptype = 'e'), false);
+end
+$$;
+comment on function ipai.has_cron() is
+    'Whether pg_cron is installed in this database and the current user may use it.';
+
+create or replace function ipai.require_cron() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if ipai.has_cron() then
+        return;
+    end if;
+    if exists (select from pg_extension e where e.extname = 'pg_cron') then
+        raise exception 'permission denied for pg_cron'
+            using errcode = 'insufficient_privilege',
+                  hint = format('On Supabase, call this as postgres. '
+                                'Elsewhere: grant usage on schema cron to %I;', current_user);
+    end if;
+    raise exception 'pg_cron is not installed in this database'
+        using errcode = 'undefined_object',
+              hint = 'create extension pg_cron; (It must be in shared_preload_libraries, and in '
+                     'the database that cron.database_name names.)';
+end
+$$;
+comment on function ipai.require_cron() is
+    'Raises an error with a hint if the current user cannot use pg_cron. For other functions.';
+
+create or replace function ipai.schedule_interval(schedule text) returns interval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    zone constant text := ipai.cron_timezone();
+    -- A day on which it runs.
+    first_day constant date := ipai.next_run(schedule, now() at time zone zone)::date;
+    longest interval;
+begin
+    if first_day is not null and schedule ~ 'second' then
+        return schedule::interval;
+    end if;
+    -- A cron schedule has the same times on all its days, so one day and the days of a year give
+    -- every interval. The second day of a leap-day schedule is years away.
+    with recursive days (day, n) as (
+        select first_day, 1
+        union all
+        select ipai.next_run(schedule, d.day + time '23:59:59')::date, d.n + 1
+        from days d
+        where d.day is not null and (d.n < 2 or d.day < first_day + 366)
+    ), times (at) as (
+        select ipai.next_run(schedule, first_day - interval '1 second')
+        union all
+        select ipai.next_run(schedule, t.at) from times t where t.at::date = first_day
+    ), within (first_time, last_time, longest) as (
+        select min(t.at)::time, max(t.at)::time, max(t.duration)
+        from (
+            select t.at, t.at - lag(t.at) over (order by t.at) as duration
+            from times t where t.at::date = first_day) t
+    ), between_days (duration) as (
+        select (d.day + w.first_time) at time zone zone
+               - (lag(d.day) over (order by d.n) + w.last_time) at time zone zone
+        from days d cross join within w
+    )
+    select greatest(w.longest, (select max(b.duration) from between_days b)) into longest
+    from within w;
+    return longest;
+end
+$$;
+comment on function ipai.schedule_interval(text) is
+    'Longest interval between two runs of a cron schedule; null if it never runs. '
+    'For other functions.';
+
+create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    syntax constant text := 'Use five fields (minute hour day month weekday) in GMT. '
+        'For example, */15 * * * * runs every 15 minutes.';
+    job bigint;
+    longest interval;
+begin
+    perform ipai.require_cron();
+    perform ipai.require_mirror(mirror);
+    if schedule is null then
+        raise exception 'schedule must not be null'
+            using errcode = 'invalid_parameter_value', hint = syntax;
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- This registers sample_metrics.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    begin
+        -- pg_cron silently ignores what follows the fifth field.
+        if schedule !~ '^\s*(\S+\s+){4}\S+\s*$'
+            and schedule !~ '^\s*(@\w+|\d+\s+seconds?)\s*$' then
+            raise exception 'The schedule does not have five fields.';
+        end if;
+        job := cron.schedule('ipai_sync ' || mirror, schedule,
+                             format('call ipai.run_sync(%L)', mirror));
+    exception
+        when insufficient_privilege or read_only_sql_transaction or lock_not_available
+            or insufficient_resources then
+            raise;
+        when others then
+            raise exception 'pg_cron rejects the schedule "%"', schedule
+                using errcode = 'invalid_parameter_value', detail = sqlerrm, hint = syntax;
+    end;
+    longest := ipai.schedule_interval(schedule);
+    if longest is null and schedule !~ '@re(boot|start)' then
+        raise exception 'the schedule "%" has no run', schedule
+            using errcode = 'invalid_parameter_value', hint = syntax;
+    end if;
+    update ipai.mirrors m
+    set schedule = schedule_sync.schedule, scheduled_at = now(), scheduled_by = current_user,
+        max_age = longest
+    where m.name = mirror;
+    return job;
+end
+$$;
+comment on function ipai.schedule_sync(text, text) is
+    'Creates or changes the pg_cron job that runs a mirror as the current user. schedule: a cron '
+    'schedule in GMT (or in cron.timezone), such as */15 * * * *. Returns the id of the job.';
+
+create or replace function ipai.expect_sync(mirror text, schedule text) returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    longest interval;
+begin
+    perform ipai.require_mirror(mirror);
+    longest := ipai.schedule_interval(schedule);
+    if schedule is not null and longest is null then
+        raise exception 'the schedule "%" is invalid or has no run', schedule
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Use five fields (minute hour day month weekday) in GMT. '
+                         'For example, */15 * * * * runs every 15 minutes.';
+    end if;
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
+        -- This registers sample_metrics.
+        perform ipai.alter_mirror(mirror);
+    end if;
+    if exists (
+        select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
+        raise exception 'mirror "%" has a schedule of pg_cron', mirror
+            using errcode = 'object_in_use',
+                  hint = format('Use one scheduler. As the role that created the schedule: '
+                                'select ipai.unschedule_sync(%L);', mirror);
+    end if;
+    update ipai.mirrors m
+    set schedule = expect_sync.schedule,
+        scheduled_at = case when expect_sync.schedule is not null then now() end,
+        max_age = longest
+    where m.name = mirror;
+    return now() + longest;
+end
+$$;
+comment on function ipai.expect_sync(text, text) is
+    'Records the schedule by which another scheduler than pg_cron runs a mirror, for the alert '
+    'late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. '
+    'Runs nothing. Returns when a run is due at the latest.';
+
+create or replace function ipai.unschedule_sync(mirror text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    job bigint;
+    found_one boolean := false;
+begin
+    perform ipai.require_cron();
+    for job in
+        select j.jobid from cron.job j
+        where j.jobname in ('ipai_sync ' || mirror, 'ipai_sync now ' || mirror)
+          and j.username = current_user
+    loop
+        found_one := cron.unschedule(job) or found_one;
+    end loop;
+    -- The job of another role stays, and only that role can see it.
+    update ipai.mirrors m
+    set schedule = null, scheduled_at = null, scheduled_by = null, max_age = null
+    where m.name = mirror and m.scheduled_by = current_user;
+    return found_one or found;
+end
+$$;
+comment on function ipai.unschedule_sync(text) is
+    'Removes the current user''s jobs and schedule of a mirror. Returns false if there were none.';
+
+create or replace function ipai.restore_schedules()
+returns table (mirror text, schedule text, job bigint, problem text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform ipai.require_cron();
+    for mirror, schedule in
+        select m.name, m.schedule from ipai.mirrors m
+        where m.scheduled_by = current_user
+        order by m.name
+    loop
+        job := null;
+        problem := null;
+        begin
+            job := ipai.schedule_sync(mirror, schedule);
+        exception
+            when others then
+                problem := sqlerrm;
+        end;
+        return next;
+    end loop;
+end
+$$;
+comment on function ipai.restore_schedules() is
+    'Creates the current user''s pg_cron jobs of all mirrors again after a restore: a dump has the '
+    'schedules in ipai.mirrors, but not the jobs of pg_cron. Existing jobs stay. '
+    'problem: why a job could not be created.';
+
+create or replace function ipai.sync_now(mirror text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform ipai.require_cron();
+    perform ipai.require_mirror(mirror);
+    -- The job starts at the next full minute, and the run removes it when it ends.
+    return cron.schedule('ipai_sync now ' || mirror, '* * * * *',
+                         format('call ipai.run_sync(%L)', mirror));
+end
+$$;
+comment on function ipai.sync_now(text) is
+    'Starts one run of a mirror in the background within a minute, by pg_cron. '
+    'ipai.sync_runs shows its progress. Returns the id of the job.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

@@ -1,0 +1,398 @@
+-- ipai.doctor(): common problems of the set-up, and the statement that fixes each.
+
+-- The owner of the schema may have created objects in it. None of them may be called here.
+set local search_path = pg_catalog, pg_temp;
+
+create or replace function ipai.mirror_tables()
+returns table (target text, relrowsecurity boolean, policies bigint, readable boolean,
+               published boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
+           (select count(*) from pg_policy p
+            where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*')
+              and exists (
+                  select from unnest(p.polroles) r
+                  where r = 0 or pg_has_role(to_regrole('authenticated'), r, 'usage'))),
+           coalesce((
+               select has_any_column_privilege(r.oid, c.oid, 'select') from pg_roles r
+               where r.rolname = 'authenticated'), false),
+           exists (
+               select from pg_publication_tables t
+               where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname
+                 and t.tablename = c.relname)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where exists (
+        select from ipai.mirrors m where m.target_schema = n.nspname and m.target_table = c.relname)
+$$;
+comment on function ipai.mirror_tables() is
+    'The mirror tables and who reads them. For ipai.doctor().';
+
+create or replace function ipai.password_state(server text)
+returns table (state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    mapping record;
+    secret_name text;
+    plain_for_all boolean;
+begin
+    select exists (
+        select from pg_user_mappings m, unnest(m.umoptions) o
+        where m.srvname = server and m.umuser = 0 and o like 'password=%')
+    into plain_for_all;
+    select m.umuser = 0 as for_all, m.umoptions as options into mapping
+    from pg_user_mappings m
+    where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
+    order by m.umuser = 0
+    limit 1;
+    if not found then
+        state := 'problem';
+        finding := 'this role has no user mapping';
+        remedy := format('create user mapping for current_user server %I '
+                         'options (user ''...'', password_secret %L);',
+                         server, 'odoo_' || server);
+        return next;
+        return;
+    elsif plain_for_all then
+        state := 'problem';
+        finding := 'the user mapping for PUBLIC has a plain password: every role with USAGE on the '
+                   'server could use it, and dumps show it. Runs refuse it';
+        remedy := case
+            when not mapping.for_all
+                then format('drop user mapping for public server %I;', server)
+            when ipai.has_vault()
+                then format('alter user mapping for public server %1$I '
+                            'options (drop password, add password_secret %2$L); '
+                            'select ipai.set_odoo_password(%3$L, ''...'');',
+                            server, 'odoo_' || server, server)
+            else format('drop user mapping for public server %1$I; '
+                        'create user mapping for current_user server %1$I '
+                        'options (user ''...'', password ''...'');', server)
+        end;
+        return next;
+        return;
+    elsif mapping.options is null then
+        state := 'unknown';
+        finding := 'this role may not read the options of the user mapping';
+        return next;
+        return;
+    end if;
+    select substr(o, length('password_secret=') + 1) into secret_name
+    from unnest(mapping.options) o where o like 'password_secret=%';
+    if secret_name is null then
+        state := 'ok';
+        finding := 'the user mapping of this role has a plain password; dumps show it';
+    elsif not ipai.has_vault() then
+        state := 'problem';
+        finding := 'the user mapping names a secret of Supabase Vault, which is not installed';
+        remedy := 'create extension supabase_vault;';
+    elsif not has_schema_privilege('vault', 'usage')
+        or not has_table_privilege('vault.decrypted_secrets', 'select') then
+        state := 'problem';
+        finding := 'this role may not read Supabase Vault: run syncs as postgres or service_role';
+        remedy := format('grant usage on schema vault to %1$I; '
+                         'grant select on vault.decrypted_secrets to %1$I;', current_user);
+    elsif not exists (select from vault.decrypted_secrets s where s.name = secret_name) then
+        state := 'problem';
+        finding := format('Vault has no secret named "%s"', secret_name);
+        remedy := format('select ipai.set_odoo_password(%L, ''...'');', server);
+    else
+        state := 'ok';
+        finding := format('the password is in Vault, as "%s"', secret_name);
+    end if;
+    return next;
+end
+$$;
+comment on function ipai.password_state(text) is
+    'Where the current user''s password for a server is stored. For ipai.doctor().';
+
+create or replace function ipai.doctor()
+returns table ("check" text, object text, state text, finding text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    lacking text;
+    jobless text[] := '{}';
+begin
+    -- A role that may execute this function may still lack privileges on what it reads.
+    select string_agg(format('grant %s to %I;', p.privilege, current_user), ' ') into lacking
+    from (values
+        ('select on ipai.mirrors', has_table_privilege('ipai.mirrors', 'select')),
+        ('select on ipai.run_log', has_table_privilege('ipai.run_log', 'select')),
+        ('execute on function ipai.has_cron()',
+         has_function_privilege('ipai.has_cron()', 'execute')),
+        ('execute on function ipai.has_vault()',
+         has_function_privilege('ipai.has_vault()', 'execute')),
+        ('execute on function ipai.password_state(text)',
+         has_function_privilege('ipai.password_state(text)', 'execute')),
+        ('execute on function ipai.mirror_tables()',
+         has_function_privilege('ipai.mirror_tables()', 'execute')))
+        as p (privilege, granted)
+    where not p.granted;
+
+    -- PostgREST reads the list of exposed schemas from the role's settings or from its own
+    -- configuration, which the database cannot see.
+    return query
+    select 'exposed schema', 'ipai'::text,
+           case
+               when r.oid is null or setting.schemas is null then 'unknown'
+               when 'ipai' = any (setting.list) then 'ok'
+               else 'problem'
+           end,
+           case
+               when r.oid is null
+                   then 'role authenticator does not exist, so PostgREST is not set up as usual'
+               when setting.schemas is null
+                   then 'the exposed schemas are set in PostgREST''s own configuration '
+                        '(on Supabase: API settings), not in the database'
+               when 'ipai' = any (setting.list) then 'the API exposes schema ipai'
+               else format('the API exposes only %s', setting.schemas)
+           end,
+           case
+               when r.oid is null or 'ipai' = any (setting.list) then null
+               -- A list in the database would replace that one, with all schemas in it.
+               when setting.schemas is null
+                   then 'Add ipai to the list there (on Supabase: API settings; elsewhere: '
+                        'db-schemas or PGRST_DB_SCHEMAS).'
+               else format('alter role authenticator%s set pgrst.db_schemas = %L; '
+                           'notify pgrst, ''reload config'';',
+                           case when setting.here
+                               then format(' in database %I', current_database()) end,
+                           setting.schemas || ', ipai')
+           end
+    from (select) one
+    left join pg_roles r on r.rolname = 'authenticator'
+    left join lateral (
+        select s.schemas, s.here, string_to_array(replace(s.schemas, ' ', ''), ',') as list
+        from (
+            select nullif(substr(c, length('pgrst.db_schemas=') + 1), '') as schemas,
+                   d.setdatabase <> 0 as here
+            from pg_db_role_setting d, unnest(d.setconfig) c
+            where d.setrole = r.oid and c like 'pgrst.db_schemas=%'
+              and d.setdatabase in (
+                  0, (select oid from pg_database where datname = current_database()))
+            order by d.setdatabase desc limit 1) s) setting on true;
+
+    -- Servers
+    return query
+    select 'address', s.srvname::text,
+           case when o.https or o.here then 'ok' else 'problem' end,
+           case
+               when o.https then 'https'
+               when o.here then 'plain http to this machine'
+               else 'plain http sends the password over the network unencrypted'
+           end,
+           case when not o.https and not o.here
+               then format('alter server %I options (set url %L%s);', s.srvname,
+                           regexp_replace(o.url, '^http:', 'https:', 'i'),
+                           case when o.insecure then ', drop allow_insecure' end)
+           end
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral (
+        select t.url, t.insecure, t.url ~* '^https:' as https,
+               -- Through a proxy even localhost is another machine.
+               not t.proxy and t.url ~* (
+                   '^http://(([^/?#]+\.)?localhost|127\.[0-9.]+|\[::1\])(:|/|$)') as here
+        from (
+            select max(x.option_value) filter (where x.option_name = 'url') as url,
+                   bool_or(x.option_name = 'proxy') as proxy,
+                   bool_or(x.option_name = 'allow_insecure') as insecure
+            from pg_options_to_table(s.srvoptions) x) t) o
+    order by 2;
+
+    if lacking is not null then
+        return query
+        select 'privileges', current_user::text, 'unknown',
+               'this role lacks privileges for the other checks', lacking;
+        return;
+    end if;
+
+    return query
+    select 'password', s.srvname::text, p.state, p.finding, p.remedy
+    from pg_foreign_server s
+    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+    cross join lateral ipai.password_state(s.srvname::text) p
+    order by 2;
+
+    -- pg_cron
+    return query
+    select 'pg_cron', null::text,
+           case when ipai.has_cron() then 'ok' else 'problem' end,
+           case
+               when ipai.has_cron() then 'pg_cron is installed'
+               when e.oid is not null then 'this role may not use pg_cron'
+               else 'pg_cron is not installed in this database, so no run starts by itself'
+           end,
+           case
+               when ipai.has_cron() then null
+               when e.oid is not null
+                   then format('grant usage on schema cron to %I;', current_user)
+               else 'create extension pg_cron;'
+           end
+    from (select) one left join pg_extension e on e.extname = 'pg_cron';
+
+    -- Mirrors
+    return query
+    select 'row-level security', t.target,
+           case when t.relrowsecurity then 'ok' else 'problem' end,
+           case when t.relrowsecurity then 'on'
+               else 'off: every role with SELECT sees every row' end,
+           case when not t.relrowsecurity
+               then format('alter table %s enable row level security;', t.target) end
+    from ipai.mirror_tables() t
+    order by t.target;
+
+    return query
+    select 'policies', t.target,
+           case when not t.readable or t.policies > 0 then 'ok' else 'problem' end,
+           case
+               when not t.readable then 'users of the API may not read it'
+               when t.policies > 0 then format('number of policies for API users: %s', t.policies)
+               else 'users of the API may read it, but no policy shows them a row'
+           end,
+           -- With tenants in the table, each tenant must see only its own rows.
+           case
+               when not t.readable or t.policies > 0 then null
+               when m.name = 'sample_metrics'
+                   then 'select ipai.protect_mirror(''sample_metrics'', '
+                        '''{"brand_id": "ipai_brand_ids", "store_id": "ipai_store_ids"}'');'
+               when m.claims is not null
+                   then format('select ipai.protect_mirror(%L, %L);', m.name, m.claims)
+               else format('create policy everybody on %s for select to authenticated '
+                           'using (true);', t.target)
+           end
+    from ipai.mirror_tables() t
+    cross join lateral (
+        select m.name,
+               (select jsonb_object_agg(c.key, 'ipai_' || c.key) from jsonb_each(m.constants) c
+                where jsonb_typeof(c.value) <> 'boolean') as claims
+        from ipai.mirrors m
+        where format('%I.%I', m.target_schema, m.target_table) = t.target
+        order by m.name limit 1) m
+    where to_regrole('authenticated') is not null
+    order by t.target;
+
+    return query
+    select 'publication', t.target,
+           case when t.published or not t.readable then 'ok' else 'problem' end,
+           case
+               when t.published then 'Realtime sends its changes'
+               when not t.readable then 'users of the API may not read it'
+               else 'it is not in publication supabase_realtime, so Realtime sends no changes'
+           end,
+           case when not t.published and t.readable
+               then format('alter publication supabase_realtime add table %s;', t.target) end
+    from ipai.mirror_tables() t
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
+    order by t.target;
+
+    -- Newer minor versions of Postgres allow listed output plugins only, and their default list
+    -- lacks the one of Realtime.
+    return query
+    select 'output plugin', 'wal2json'::text,
+           case
+               when not o.visible then 'unknown'
+               when o.list is null or 'wal2json' = any (o.list) then 'ok'
+               else 'problem'
+           end,
+           case
+               when not o.visible
+                   then 'this role may not see which output plugins Postgres allows'
+               when o.list is null then 'this version of Postgres restricts no output plugins'
+               when 'wal2json' = any (o.list) then 'Realtime''s replication slot may use it'
+               else 'output_plugin_libraries lacks it, so Realtime gets no replication slot'
+           end,
+           case
+               when not o.visible then format('grant pg_read_all_settings to %I;', current_user)
+               when 'wal2json' <> all (o.list)
+                   then format('alter database %I set output_plugin_libraries = %s;',
+                               current_database(),
+                               (select string_agg(quote_ident(p), ', ')
+                                from unnest(o.list || 'wal2json'::text) p))
+           end
+    from (
+        select s.visible,
+               array_remove(string_to_array(translate(
+                   case when s.visible
+                       then current_setting('output_plugin_libraries', true) end, ' "', ''),
+                   ','), '') as list
+        from (select pg_has_role('pg_read_all_settings', 'usage') as visible) s) o
+    where exists (select from pg_publication p where p.pubname = 'supabase_realtime');
+
+    -- A role sees only its own jobs.
+    if ipai.has_cron() then
+        jobless := array(
+            select m.name from ipai.mirrors m
+            where m.scheduled_by = current_user
+              and not exists (
+                  select from cron.job j
+                  where j.jobname = 'ipai_sync ' || m.name and j.username = current_user));
+    end if;
+    return query
+    select 'schedule', m.name,
+           case
+               when not m.enabled or m.schedule is not null and m.name <> all (jobless) then 'ok'
+               else 'problem'
+           end,
+           case
+               when not m.enabled then 'the mirror is disabled'
+               when m.name = any (jobless)
+                   then format('pg_cron has no job for the schedule %s: a restore does not '
+                               'restore jobs', m.schedule)
+               else coalesce(m.schedule, 'the mirror has no schedule')
+           end,
+           case
+               when not m.enabled then null
+               when m.schedule is null
+                   then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name)
+               when m.name = any (jobless) then 'select * from ipai.restore_schedules();'
+           end
+    from ipai.mirrors m
+    order by m.name;
+
+    -- The clocks, as the last runs saw them. A request takes time, so seconds are within the
+    -- error of measurement.
+    return query
+    select 'clock', m.name,
+           case
+               when r.seconds is null then 'unknown'
+               when abs(r.seconds) > 120 then 'problem'
+               else 'ok'
+           end,
+           case
+               when r.seconds is null then 'no run has read the clock of Odoo yet'
+               when abs(r.seconds) > 120
+                   then format('Odoo''s clock is %s %s this database''s',
+                               justify_interval(make_interval(secs => abs(r.seconds))),
+                               case when r.seconds > 0 then 'ahead of' else 'behind' end)
+               else 'the clocks of Odoo and this database agree'
+           end,
+           case when abs(r.seconds) > 120
+               then 'Set both clocks by NTP. Runs use Odoo''s clock, so no record is lost; '
+                    'schedules and ages use this database''s clock.'
+           end
+    from ipai.mirrors m
+    left join lateral (
+        select round(extract(epoch from r.odoo_clock - r.started_at))::float8 as seconds
+        from ipai.run_log r
+        where r.mirror = m.name and r.odoo_clock is not null and r.resumes is null
+        order by r.run desc
+        limit 1) r on true
+    order by m.name;
+end
+$$;
+comment on function ipai.doctor() is
+    'Checks for common problems of the set-up: one row for each check and object, with state ok, '
+    'problem or unknown (the database cannot know), what was found, and the statement that fixes '
+    'it. Sends no request to Odoo; ipai.check_connection() does.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

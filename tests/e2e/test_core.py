@@ -1,0 +1,75 @@
+"""sql/core works in a database without the extension, where the caller owns everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import extension, paths, postgres
+from harness.postgres import Cluster, Installation
+
+TABLES = sorted((extension.SQL / "core/tables").glob("*.sql"))
+OBJECTS = sorted((extension.SQL / "core/objects").glob("*.sql"))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Supabase cluster of a Postgres that does not have the extension's files."""
+    bare = Installation.default().relocated("core", under=paths.run_dir())
+    with postgres.supabase_cluster(bare) as cluster:
+        cluster.psql("create schema ipai", user="postgres")
+        for path in [*TABLES, *OBJECTS, *OBJECTS]:
+            cluster.psql_file(path, user="postgres", one_transaction=True)
+        yield cluster
+
+
+def ask(cluster: Cluster, statement: str) -> str:
+    return cluster.psql(statement, user="postgres")
+
+
+def test_core_has_no_function_of_the_library(cluster: Cluster) -> None:
+    languages = "select distinct lanname from pg_proc p join pg_language l on l.oid = prolang where pronamespace = 'ipai'::regnamespace"
+    assert ask(cluster, languages) == "plpgsql"
+    assert ask(cluster, "select count(*) from pg_extension where extname = 'ipai_sync'") == "0"
+
+
+def test_status_alerts_and_counts_are_those_of_the_log(cluster: Cluster) -> None:
+    ask(
+        cluster,
+        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, max_age)
+           values ('m', 's', 'res.partner', 'ipai', 'partners', '[{"field": "name", "column": "name", "type": "text"}]', 100, 0.2, '1 hour');
+           insert into ipai.run_log (mirror, mode, state, started_at, finished_at, complete, odoo_count, mirror_count)
+           values ('m', 'full', 'succeeded', now() - interval '2 hours', now() - interval '2 hours', true, 3, 2)""",
+    )
+    assert ask(cluster, "select state, late, rows, delta from ipai.sync_status") == "late|t|2|1"
+    assert ask(cluster, "select kind from ipai.sync_alerts").splitlines() == ["late", "delta"]
+    assert ask(cluster, "select odoo_total, mirror_total, verdict from ipai.sync_count_delta") == "3|2|drift"
+    assert ask(cluster, "select mode, state from ipai.sync_runs") == "full|succeeded"
+    assert ask(cluster, "select ipai.notify_alerts()") == "2"
+
+
+def test_a_mirror_table_can_be_protected(cluster: Cluster) -> None:
+    ask(
+        cluster,
+        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
+           values ('brands', 's', 'x', 'ipai', 'brands', '[]', 100, 0.2);
+           create table ipai.brands (odoo_id bigint primary key);
+           insert into ipai.brands values (7), (8);
+           select ipai.protect_mirror('brands', '{"odoo_id": "ipai_brand_ids"}')""",
+    )
+    claims = """set request.jwt.claims = '{"app_metadata": {"ipai_brand_ids": [7]}}'"""
+    assert ask(cluster, f"{claims}; set role authenticated; select odoo_id from ipai.brands") == "7"
+
+
+def test_api_roles_have_the_same_privileges_as_with_the_extension(cluster: Cluster) -> None:
+    may = """select string_agg(c.relname, ' ' order by c.relname) from pg_class c
+             where c.relnamespace = 'ipai'::regnamespace and c.relkind in ('r', 'v') and has_table_privilege('{}', c.oid, 'select')
+               and c.relname <> 'brands'"""
+    assert ask(cluster, may.format("anon")) == ""
+    assert ask(cluster, may.format("authenticated")) == "sample_metrics_count_delta sync_count_delta"
+    everything = "mirrors odoo_logins run_log sample_metrics_count_delta sync_alerts sync_count_delta sync_runs sync_status"
+    assert ask(cluster, may.format("service_role")) == everything
+    public = """select count(*) from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+                where pronamespace = 'ipai'::regnamespace and a.grantee = 0"""
+    assert ask(cluster, public) == "0"
