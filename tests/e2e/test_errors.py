@@ -589,7 +589,7 @@ OPTIONS: dict[str, tuple[str, Problem]] = {
     ),
     "a path of a certificate": (
         f"{SERVER} ({URL}, dbname 'odoo', ca_cert '/etc/ssl/ca.pem')",
-        Problem("22023", "ca_cert is not a certificate in PEM form", "not a path"),
+        Problem("22023", "ca_cert is not a certificate in PEM form", "not to a path"),
     ),
     "no user": (f"{MAPPING} (password '{PASSWORD}')", Problem("22023", "the option user is missing", "login of the Odoo user")),
     "no password": (f"{MAPPING} (user 'admin')", Problem("22023", "the option password_secret is missing", PASSWORD_OPTIONS)),
@@ -665,7 +665,7 @@ def test_deletions_beyond_the_limit_are_refused(connected: Supabase, erp: Faulty
         "55000",
         'refused to delete 101 of the 201 rows of mirror "sample_metrics"',
         "select * from ipai.sync_mirror('sample_metrics', max_delete_ratio => 1)",
-        "At most 100 rows may be deleted in one run.",
+        "One run may delete at most 100 rows.",
     )
     problem.check(failure(connected, SYNC))
     assert connected.mirror() == before
