@@ -214,7 +214,7 @@ def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supab
         supabase.server(odoo.url, timeout="1")
         odoo.on("action", behaviour)
         found = expect_error(supabase, CALL)
-        assert found.sqlstate == "08006" and "Odoo may have carried it out" in (found.message_hint or "")
+        assert found.sqlstate == "08006" and "Odoo may have executed the call" in (found.message_hint or "")
         assert len(odoo.received("action")) == 1
 
 
