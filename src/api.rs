@@ -1,5 +1,5 @@
-//! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the functions that
-//! sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
+//! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the
+//! functions that sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
 
 mod define;
 mod odoo;

@@ -1,5 +1,6 @@
-//! When pg_cron begins a job next. It reads a schedule as Vixie's cron does, and knows `$` (the last day of the month) and
-//! seconds besides. The calendar is croner's, whose own grammar is wider.
+//! When pg_cron begins a job next. It reads a schedule as Vixie's cron does, and knows `$` (the
+//! last day of the month) and seconds besides. The calendar is croner's, whose own grammar is
+//! wider.
 
 use chrono::{Datelike, NaiveDateTime, TimeDelta};
 use croner::parser::CronParser;
@@ -9,10 +10,12 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A 29 February on a certain weekday comes again after 40 years at the latest; what does not come until then never does.
+/// A 29 February on a certain weekday comes again after 40 years at the latest; what does not come
+/// until then never does.
 const YEARS: i32 = 40;
 
-/// The next moment after `after`; `None` where none comes, or where pg_cron would not take the schedule.
+/// The next moment after `after`; `None` where none comes, or where pg_cron would not take the
+/// schedule.
 pub fn next(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
     let schedule = schedule.trim();
     match seconds(schedule) {
@@ -59,7 +62,8 @@ fn occurrence(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
         list(weekday, 0, &WEEKDAYS)?,
         year + YEARS
     );
-    // Vixie's rule: a day must match both fields if one of them begins with a star, and else one of them.
+    // Vixie's rule: a day must match both fields if one of them begins with a star, and else one of
+    // them.
     let both = day.starts_with('*') || weekday.starts_with('*');
     let cron = CronParser::builder().dom_and_dow(both).build().parse(&pattern).ok()?;
     cron.find_next_occurrence(&after, false).ok()

@@ -5,7 +5,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::{CString, c_char, c_void};
 
-/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is out of scope.
+/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is
+/// out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -31,8 +32,8 @@ struct Addition {
 /// Lets Postgres complete the report of an error that is about to be raised.
 fn complete_next_report(error: &Error) {
     let constraint = error.constraint().and_then(|name| CString::new(name).ok());
-    // SAFETY: the memory lives until the transaction ends, which is after the error was reported. Whoever catches
-    // the error restores the stack of callbacks.
+    // SAFETY: the memory lives until the transaction ends, which is after the error was reported.
+    // Whoever catches the error restores the stack of callbacks.
     unsafe {
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
         let addition = pg_sys::palloc0(size_of::<Addition>()).cast::<Addition>();

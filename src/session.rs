@@ -146,7 +146,8 @@ fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
         Param::Text(value) => value.into(),
         Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
         Param::Texts(texts) => texts.to_vec().into(),
-        // SAFETY: the statement runs before the SPI connection, and with it the current memory context, ends.
+        // SAFETY: the statement runs before the SPI connection, and with it the current memory
+        // context, ends.
         Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
         // SAFETY: see above.
         Param::Column(column) => unsafe { array::of_column(column)? },

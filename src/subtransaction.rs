@@ -1,4 +1,5 @@
-//! Work that may fail without taking the transaction with it, and commits in the middle of a procedure.
+//! Work that may fail without taking the transaction with it, and commits in the middle of a
+//! procedure.
 
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
@@ -7,10 +8,11 @@ use pgrx::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as a value.
+/// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as
+/// a value.
 pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: the pair of begin and release (or rollback), with memory context and resource owner put back as plpgsql
-    // does around a block with an exception handler.
+    // SAFETY: the pair of begin and release (or rollback), with memory context and resource owner
+    // put back as plpgsql does around a block with an exception handler.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
@@ -34,7 +36,8 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the error.
+/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the
+/// error.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: a plain read, and put back after an error that left another context behind.
     unsafe {
@@ -48,7 +51,8 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Commits what a procedure has done so far and begins a new transaction.
 pub fn commit() -> Result<()> {
     caught(|| {
-        // SAFETY: only called by the procedure, which is connected as non-atomic and in no subtransaction.
+        // SAFETY: only called by the procedure, which is connected as non-atomic and in no
+        // subtransaction.
         unsafe { pg_sys::SPI_commit() };
         Ok(())
     })
@@ -63,8 +67,8 @@ pub fn rollback() -> Result<()> {
     })
 }
 
-/// Sets the search path until the end of the transaction: a procedure that commits cannot have a SET clause, and
-/// its statements must not find objects that others planted.
+/// Sets the search path until the end of the transaction: a procedure that commits cannot have a
+/// SET clause, and its statements must not find objects that others planted.
 pub fn fix_search_path() {
     // SAFETY: both are texts that end in a zero byte, and the setting exists.
     unsafe {
@@ -81,8 +85,8 @@ pub fn fix_search_path() {
     }
 }
 
-/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed since the
-/// caller's statement began.
+/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed
+/// since the caller's statement began.
 pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: the pair of push and pop. After an error of SQL the rollback pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
@@ -160,8 +164,8 @@ const TIMEOUTS: [&CStr; 4] = [
 
 /// Postgres calls it while it reports an error.
 unsafe extern "C-unwind" fn note_details(details: *mut c_void) {
-    // SAFETY: `caught` passes its details, and Postgres calls this with an error on its stack. It does so in the
-    // error context, which the copy must not use.
+    // SAFETY: `caught` passes its details, and Postgres calls this with an error on its stack. It
+    // does so in the error context, which the copy must not use.
     unsafe {
         let details = &mut *details.cast::<Details>();
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);

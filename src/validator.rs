@@ -5,7 +5,8 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions, none_allowed};
 use pgrx::prelude::*;
 
-/// Called by Postgres with all options of an object, as `name=value`, and the catalog that the object is in.
+/// Called by Postgres with all options of an object, as `name=value`, and the catalog that the
+/// object is in.
 #[pg_extern(strict, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn ipai_odoo_validator(options: Vec<String>, catalog: pg_sys::Oid) {

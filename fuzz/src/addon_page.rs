@@ -1,9 +1,9 @@
 //! Fuzzes pages of the addon: arbitrary text in a valid envelope, or arbitrary bytes instead.
 
 use super::{check_error, check_page, client, mirror};
-use base64::prelude::{Engine, BASE64_STANDARD};
-use flate2::write::ZlibEncoder;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use ipai_mirror::PageBuilder;
 use ipai_odoo::Wanted;
 use std::io::Write;

@@ -2,7 +2,7 @@
 
 use super::{check_error, check_page, mirror};
 use ipai_mirror::PageBuilder;
-use ipai_odoo::xmlrpc::{decode, decode_ids, decode_rows, Limits};
+use ipai_odoo::xmlrpc::{Limits, decode, decode_ids, decode_rows};
 
 pub fn run(body: &[u8]) {
     let limits = Limits::default();

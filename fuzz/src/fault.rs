@@ -2,7 +2,7 @@
 //!
 //! The input is the code and the text of a fault, or a whole body.
 
-use super::{check_error, client, PASSWORD};
+use super::{PASSWORD, check_error, client};
 use ipai_odoo::Safety;
 
 pub fn run(data: &[u8]) {

@@ -1,6 +1,6 @@
 //! Fuzzes options of foreign servers and user mappings, as lines `name=value`.
 
-use super::{check_error, PASSWORD};
+use super::{PASSWORD, check_error};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions};
 
 pub fn run(data: &[u8]) {

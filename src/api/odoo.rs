@@ -92,7 +92,8 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
     let mut rows = Vec::new();
     for scope in scopes {
         let model = scope.model.clone();
-        // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an error.
+        // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an
+        // error.
         let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
             Err(
                 error @ (Error::OdooAccess { .. }

@@ -219,7 +219,8 @@ fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     Ok(found.map_or_else(|| model.to_owned(), |(_, label)| label))
 }
 
-/// Every mirror into a table has constants in the same columns, and other ones: else they would delete each other's rows.
+/// Every mirror into a table has constants in the same columns, and other ones: else they would
+/// delete each other's rows.
 fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirror]) -> Result<()> {
     for other in others {
         let theirs = other.constants.iter().map(|constant| constant.column.as_str());

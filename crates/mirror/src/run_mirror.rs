@@ -59,11 +59,12 @@ pub struct Finished {
     pub report: Report,
 }
 
-/// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released before the
-/// error is returned; a resumed run is followed by an incremental one.
+/// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released
+/// before the error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
     if !host.session.may_commit() {
-        // Everything that can fail in this database fails before the lock is taken and Odoo is asked.
+        // Everything that can fail in this database fails before the lock is taken and Odoo is
+        // asked.
         let mirror = mirrors::load(host.session, name)?;
         target::check(host.session, &mirror, request.dry_run)?;
         host.accounts.open(host.session, &mirror.server)?;
@@ -97,31 +98,35 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
     host.session.commit()?;
     let mut run = Run::begin(host, name, request)?;
     host.session.commit()?;
-    let result = run.execute(host);
-    match (&result, run.number) {
-        (Err(error), Some(number)) if host.session.may_commit() => {
-            // What was not committed with its progress is undone. A failure to record must not hide the error.
-            if host.session.rollback().is_ok() {
-                let _ = retry_once(host.session, &|session| runs::fail(session, number, error));
-                let days = host.keep_days;
-                let _ = host.session.within(|session| runs::purge(session, name, days));
+    let report = match run.execute(host) {
+        Ok(report) => report,
+        Err(error) => {
+            if host.session.may_commit() {
+                record_failure(host, name, run.number, &error);
             }
+            return Err(error);
         }
-        _ => {}
-    }
-    if result.is_err() && !host.session.may_commit() {
-        return Err(result.err().unwrap_or(Error::Cancelled));
-    }
-    let committed = host.session.commit();
-    let report = result?;
-    committed?;
+    };
+    host.session.commit()?;
     let needs_follow_up = run.start.needs_follow_up(&report);
     let run = run.number;
     Ok((Finished { run, report }, needs_follow_up))
 }
 
-/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed by then, and
-/// the end of a run must be recorded.
+/// Undoes what was not committed with its progress, and records the failure. That this may fail as
+/// well must not hide the error of the run.
+fn record_failure(host: &mut Host<'_>, name: &str, run: Option<i64>, error: &Error) {
+    let Some(run) = run.filter(|_| host.session.rollback().is_ok()) else {
+        return;
+    };
+    let days = host.keep_days;
+    let _ = retry_once(host.session, &|session| runs::fail(session, run, error));
+    let _ = host.session.within(|session| runs::purge(session, name, days));
+    let _ = host.session.commit();
+}
+
+/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed
+/// by then, and the end of a run must be recorded.
 fn retry_once(session: &mut dyn Session, work: &dyn Fn(&mut dyn Session) -> Result<()>) -> Result<()> {
     session.within(work).or_else(|_| session.within(work))
 }
@@ -184,8 +189,8 @@ impl Run {
         host.session.commit()?;
         let mut plan = self.plan(&permissions);
         let mut filled_from = permissions.filled_from.clone();
-        // An incremental run has no call to spare: it verifies the database by its first page, and asks for the
-        // fields only if it fails.
+        // An incremental run has no call to spare: it verifies the database by its first page, and
+        // asks for the fields only if it fails.
         let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
         if is_verified {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
@@ -255,8 +260,8 @@ impl Run {
         Ok(())
     }
 
-    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has. Returns
-    /// whether something changed.
+    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has.
+    /// Returns whether something changed.
     fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
         let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();

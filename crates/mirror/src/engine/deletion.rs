@@ -53,13 +53,14 @@ struct Difference {
     absent: Vec<i64>,
 }
 
-/// Reads the records that the mirror lacks and deletes the rows that Odoo no longer has. Returns the number
-/// of records in Odoo.
+/// Reads the records that the mirror lacks and deletes the rows that Odoo no longer has. Returns
+/// the number of records in Odoo.
 pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     let scanned = run.progress.inserted;
     let difference = compare(run)?;
     if run.plan.dry_run {
-        // A dry run wrote nothing: the records that its scan would insert are among the missing ones.
+        // A dry run wrote nothing: the records that its scan would insert are among the missing
+        // ones.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
         let rows = run.timed_sink(|sink| sink.count())?;
@@ -77,8 +78,8 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests, else by
-/// listing all ids.
+/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests,
+/// else by listing all ids.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
     let (ranges, expected) = match differing_ranges(run, &mut difference)? {
@@ -86,8 +87,8 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         None => (vec![IdRange::ALL], None),
     };
     compare_ids(run, ranges, expected, &mut difference)?;
-    // Some models count records that `search` does not return. Delete a row only if `search_count` also
-    // reports zero for its id.
+    // Some models count records that `search` does not return. Delete a row only if `search_count`
+    // also reports zero for its id.
     let mut absent = Vec::with_capacity(difference.absent.len());
     for ids in difference.absent.chunks(VERIFIED_PER_CALL) {
         match run.timed_source(|source| source.count(Some(ids)))? {
@@ -128,8 +129,8 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Op
 /// Records that one call reads by id.
 const READ_PER_CALL: usize = 2_000;
 
-/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has there, if
-/// that is known.
+/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has
+/// there, if that is known.
 fn compare_ids(
     run: &mut Run<'_>,
     ranges: Vec<IdRange>,

@@ -1,9 +1,10 @@
 //! Odoo and the mirror as far as a sync can see them, in memory.
 //!
-//! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is shown in whole seconds,
-//! transactions commit late, ids are given before the commit, deletions leave no trace, some changes leave the write
-//! date alone, a backup may be restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks
-//! what it is told. [`Product`] is what remains between scheduled runs.
+//! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is
+//! shown in whole seconds, transactions commit late, ids are given before the commit, deletions
+//! leave no trace, some changes leave the write date alone, a backup may be restored. [`Reader`]
+//! reads it page by page while it changes. [`Table`] is a sink that checks what it is told.
+//! [`Product`] is what remains between scheduled runs.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -62,7 +63,8 @@ pub enum Op {
     /// Writes while Odoo's clock is a month ahead.
     Ahead(usize),
     Backup,
-    /// Brings the last backup back, ids that were given since included. Its open transactions are lost.
+    /// Brings the last backup back, ids that were given since included. Its open transactions are
+    /// lost.
     Restore,
     Begin,
     /// The same in the transaction that began last.
@@ -458,8 +460,8 @@ impl Source for Reader {
     }
 }
 
-/// A sink that keeps its rows in memory and panics where it is told what cannot be true. A checkpoint is what outlives
-/// a run that is killed.
+/// A sink that keeps its rows in memory and panics where it is told what cannot be true. A
+/// checkpoint is what outlives a run that is killed.
 pub struct Table {
     odoo: Shared,
     pub rows: BTreeMap<i64, Cells>,

@@ -48,7 +48,8 @@ fn not_columns() -> Error {
     )
 }
 
-/// The constant columns with the types that a new table gives them, by name, so that the same ones are equal.
+/// The constant columns with the types that a new table gives them, by name, so that the same ones
+/// are equal.
 pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
     let refused = || {
         invalid(

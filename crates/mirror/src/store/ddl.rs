@@ -13,7 +13,8 @@ pub struct ConstantColumn<'a> {
 /// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
 pub const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
 
-/// Creates the trigger function. It belongs to the tables, not to the extension: it stays when the extension is dropped.
+/// Creates the trigger function. It belongs to the tables, not to the extension: it stays when the
+/// extension is dropped.
 pub fn create_trigger_function(schema: &str) -> Vec<String> {
     let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));
     vec![
@@ -92,7 +93,8 @@ pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
     ]
 }
 
-/// Never `not null`, whatever Odoo demands today: its old records may lack what became required later.
+/// Never `not null`, whatever Odoo demands today: its old records may lack what became required
+/// later.
 fn column(defined: &Defined) -> String {
     format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
 }

@@ -1,4 +1,5 @@
-//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they are set.
+//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they
+//! are set.
 
 use crate::Mirror;
 use crate::session::Session;

@@ -1,10 +1,11 @@
-//! The statements of one mirror. Column names and types come from its definition; the texts are templates in
-//! `store/sql`.
+//! The statements of one mirror. Column names and types come from its definition; the texts are
+//! templates in `store/sql`.
 
 use super::sql;
 use crate::definition::{ACTIVE, Constant, Kind, Mirror, ODOO_ID, Table};
 
-/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first and last id.
+/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first
+/// and last id.
 pub struct Statements {
     /// Writes a page: returns the numbers of inserted and updated rows.
     pub upsert: String,
@@ -78,8 +79,8 @@ impl Statements {
     }
 }
 
-/// Replaces `{name}` by its value, once: values are never searched for further names, except for those of the
-/// two parts that are templates themselves.
+/// Replaces `{name}` by its value, once: values are never searched for further names, except for
+/// those of the two parts that are templates themselves.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
@@ -125,7 +126,8 @@ fn casts(mirror: &Mirror) -> String {
     })
 }
 
-/// The columns that tell the rows of a table apart, quoted: the mirror's constants and the id in Odoo.
+/// The columns that tell the rows of a table apart, quoted: the mirror's constants and the id in
+/// Odoo.
 pub fn key(mirror: &Mirror) -> Vec<String> {
     let constants = mirror.constants.iter().map(|constant| constant.column.as_str());
     constants.chain([ODOO_ID]).map(quote_ident).collect()
@@ -146,7 +148,8 @@ fn count_of(flag: Option<&str>) -> String {
     })
 }
 
-/// The element type that carries a kind: arrays of arrays would need one length, and decimal text is exact.
+/// The element type that carries a kind: arrays of arrays would need one length, and decimal text
+/// is exact.
 pub fn carrier(kind: Kind) -> &'static str {
     match kind {
         Kind::Numeric | Kind::Jsonb | Kind::BigintArray => "text",
