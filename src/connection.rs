@@ -101,7 +101,7 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 
 /// The secret of this name in Supabase Vault, read as the current user at the time of the call.
 fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
-    // A view that is only named like Vault's would run its owner's code.
+    // Another view of this name would run its owner's code.
     match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
         None => Err(Error::user(
             SqlState::UndefinedObject,

@@ -1,5 +1,4 @@
-//! Work that may fail without taking the transaction with it, and commits in the middle of a
-//! procedure.
+//! Subtransactions, and commits inside a procedure. Errors of Postgres become values.
 
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
@@ -8,11 +7,11 @@ use pgrx::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as
-/// a value.
+/// Runs `work` in an internal subtransaction. Any error, also one of SQL, rolls it back and is
+/// returned.
 pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: the pair of begin and release (or rollback), with memory context and resource owner
-    // put back as plpgsql does around a block with an exception handler.
+    // SAFETY: begin is paired with release or rollback; memory context and resource owner are
+    // restored as in PL/pgSQL's blocks with an exception handler.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
@@ -39,7 +38,7 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the
 /// error.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: a plain read, and put back after an error that left another context behind.
+    // SAFETY: a plain read; an error may have left another context current.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let result = caught(work);
@@ -48,7 +47,7 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Commits what a procedure has done so far and begins a new transaction.
+/// Commits the transaction of a procedure and begins a new one.
 pub fn commit() -> Result<()> {
     caught(|| {
         // SAFETY: only called by the procedure, which is connected as non-atomic and in no
@@ -58,7 +57,7 @@ pub fn commit() -> Result<()> {
     })
 }
 
-/// Undoes what a procedure has done since its last commit and begins a new transaction.
+/// Rolls back the transaction of a procedure and begins a new one.
 pub fn rollback() -> Result<()> {
     caught(|| {
         // SAFETY: as for `commit`.
@@ -68,7 +67,7 @@ pub fn rollback() -> Result<()> {
 }
 
 /// Sets the search path until the end of the transaction: a procedure that commits cannot have a
-/// SET clause, and its statements must not find objects that others planted.
+/// SET clause, and its statements must not find objects of other roles.
 pub fn fix_search_path() {
     // SAFETY: both are texts that end in a zero byte, and the setting exists.
     unsafe {
@@ -132,10 +131,10 @@ enum Caught {
     Raised(CaughtError),
 }
 
-/// What pgrx drops of an error of Postgres.
+/// The parts of a Postgres error that pgrx drops.
 #[derive(Default)]
 struct Details {
-    /// Also one that Postgres does not know, of a trigger.
+    /// A trigger may raise a code that Postgres does not know.
     sqlstate: Option<i32>,
     constraint: Option<String>,
     timed_out: bool,

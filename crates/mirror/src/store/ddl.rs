@@ -6,7 +6,7 @@ use crate::definition::{Defined, ODOO_ID, Table};
 /// A column with the same value in every row of a mirror.
 pub struct ConstantColumn<'a> {
     pub name: &'a str,
-    /// SQL type
+    /// The SQL type.
     pub kind: &'a str,
 }
 
@@ -93,13 +93,13 @@ pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
     ]
 }
 
-/// Never `not null`, whatever Odoo demands today: its old records may lack what became required
-/// later.
+/// The definition of a column. It is never `not null`: old records may lack a field that became
+/// required later.
 fn column(defined: &Defined) -> String {
     format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
 }
 
-/// What Odoo calls the field, and its help.
+/// The comment of a column: the label of the field and its help.
 fn comment(table: &Table, defined: &Defined) -> String {
     let text = match &defined.help {
         Some(help) => format!("{}: {help}", defined.label),
