@@ -22,6 +22,7 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,
+        guard: |work| subtransaction::guarded(|| work()),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
         keep_days: guc::keep_runs_days(),
     }
@@ -148,8 +149,10 @@ fn with_way_out(mut error: Error) -> Error {
     if let Error::Postgres {
         hint: hint @ None,
         timed_out: true,
+        sqlstate,
         ..
     } = &mut error
+        && sqlstate == "57014"
     {
         *hint = Some(
             "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the background: \

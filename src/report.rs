@@ -72,18 +72,32 @@ unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
 
 /// Shows a notice to the client.
 pub fn notice(message: &str) {
-    ereport!(
-        PgLogLevel::NOTICE,
-        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-        message.to_owned()
-    );
+    without_interrupts(|| {
+        ereport!(
+            PgLogLevel::NOTICE,
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            message.to_owned()
+        )
+    });
 }
 
 /// Shows a warning to the client.
 pub fn warning(message: &str, hint: &str) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
-        .set_hint(hint.to_owned())
-        .report(PgLogLevel::WARNING);
+    without_interrupts(|| {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
+            .set_hint(hint.to_owned())
+            .report(PgLogLevel::WARNING);
+    });
+}
+
+/// Postgres handles interrupts at the end of a report, and would jump over Rust's frames. The next
+/// tick raises an interrupt that arrives meanwhile.
+fn without_interrupts(report: impl FnOnce()) {
+    // SAFETY: the counter belongs to this backend's only thread that calls Postgres.
+    unsafe { pg_sys::InterruptHoldoffCount += 1 };
+    report();
+    // SAFETY: see above.
+    unsafe { pg_sys::InterruptHoldoffCount -= 1 };
 }
 
 fn report(error: &Error, level: PgLogLevel) {

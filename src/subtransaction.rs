@@ -87,7 +87,7 @@ pub fn fix_search_path() {
 /// Runs `work` with the current snapshot of the transaction, so that it sees what was committed
 /// since the caller's statement began.
 pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: the pair of push and pop. After an error of SQL the rollback pops it.
+    // SAFETY: push is paired with pop. After an error of SQL the (sub)transaction's abort pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
     let result = work();
     // SAFETY: see above.
@@ -120,7 +120,8 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         Caught::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) => {
             details.complete(&report)
         }
-        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => details.complete(&ereport),
+        // Not the details of an error of Postgres that was handled before.
+        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => Details::default().complete(&ereport),
     })
 }
 

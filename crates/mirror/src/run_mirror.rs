@@ -24,10 +24,26 @@ use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
 pub struct Host<'h> {
     pub session: &'h mut dyn Session,
     pub accounts: &'h dyn Accounts,
+    /// Runs work and returns an error that would otherwise unwind.
+    pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
     /// The local clock (UTC). It only decides whether a full run is due.
     pub now: fn() -> NaiveDateTime,
     /// Days for which the log keeps runs.
     pub keep_days: i32,
+}
+
+impl Host<'_> {
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let guard = self.guard;
+        let (mut work, mut done) = (Some(work), None);
+        guard(&mut || {
+            if let Some(work) = work.take() {
+                done = Some(work(self)?);
+            }
+            Ok(())
+        })?;
+        done.ok_or(Error::Cancelled)
+    }
 }
 
 /// What the caller of a run asks for.
@@ -66,6 +82,7 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
         // Everything that can fail in this database fails before the lock is taken and Odoo is
         // asked.
         let mirror = mirrors::load(host.session, name)?;
+        check_scope(&mirror, request.scope)?;
         target::check(host.session, &mirror, request.dry_run)?;
         host.accounts.open(host.session, &mirror.server)?;
         if !request.dry_run {
@@ -77,7 +94,8 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
         mirrors::load(session, name)?;
         lock::for_session(session, name)
     })?;
-    let finished = run_locked(host, name, request).and_then(|(finished, needs_follow_up)| {
+    let finished = host.guarded(|host| {
+        let (finished, needs_follow_up) = run_locked(host, name, request)?;
         if !needs_follow_up {
             return Ok(finished);
         }
@@ -92,13 +110,23 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
     finished.and_then(|finished| released.map(|()| finished))
 }
 
+/// Refuses a moment for a model without write dates.
+fn check_scope(mirror: &Mirror, scope: RunScope) -> Result<()> {
+    match scope {
+        RunScope::Records { since: Some(_), .. } if !mirror.has_write_date => {
+            Err(Error::user(SqlState::InvalidParameter, "this model has no write dates").with_hint("Leave since out."))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// One run under the lock of its mirror, and whether an incremental run must follow.
 fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(Finished, bool)> {
     // A transaction that begins now sees what the last holder of the lock committed.
     host.session.commit()?;
     let mut run = Run::begin(host, name, request)?;
     host.session.commit()?;
-    let report = match run.execute(host) {
+    let report = match host.guarded(|host| run.execute(host)) {
         Ok(report) => report,
         Err(error) => {
             if host.session.may_commit() {
@@ -116,7 +144,9 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
 /// Undoes what was not committed with its progress, and records the failure. That this may fail as
 /// well must not hide the error of the run.
 fn record_failure(host: &mut Host<'_>, name: &str, run: Option<i64>, error: &Error) {
-    let Some(run) = run.filter(|_| host.session.rollback().is_ok()) else {
+    // A second attempt succeeds if the first one only cleaned up.
+    let undone = host.session.rollback().or_else(|_| host.session.rollback());
+    let Some(run) = run.filter(|_| undone.is_ok()) else {
         return;
     };
     let days = host.keep_days;
@@ -141,18 +171,14 @@ struct Run {
     /// The fingerprint of the definition that the run reads.
     fingerprint: String,
     request: RunRequest,
+    /// Whether the run has deleted rows. It must not start again then: the guard holds for one run.
+    has_deleted: bool,
 }
 
 impl Run {
     /// Loads the mirror, plans the run, and inserts its row.
     fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
         let mirror = mirrors::load(host.session, name)?;
-        if let RunScope::Records { since: Some(_), .. } = request.scope {
-            if !mirror.has_write_date {
-                return Err(Error::user(SqlState::InvalidParameter, "this model has no write dates")
-                    .with_hint("Leave since out."));
-            }
-        }
         let fingerprint = mirror_state::fingerprint(host.session, &mirror)?;
         if request.dry_run {
             let state = State::default();
@@ -163,6 +189,7 @@ impl Run {
                 state,
                 fingerprint,
                 request,
+                has_deleted: false,
             });
         }
         mirrors::register(host.session, &mirror)?;
@@ -176,6 +203,7 @@ impl Run {
             state,
             fingerprint,
             request,
+            has_deleted: false,
         })
     }
 
@@ -202,10 +230,11 @@ impl Run {
         }
         loop {
             match self.attempt(host, fetcher, &plan, &filled_from, &connection) {
-                Err(error) if !is_verified && drift_may_explain(&error) => {
+                Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+                    host.session.commit()?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
                     if !self.look_at_fields(host, &fetcher, plan.reads_all())? {
                         return Err(error);
@@ -287,7 +316,7 @@ impl Run {
 
     /// Reads, writes, counts, and records the end of a run that succeeded.
     fn attempt(
-        &self,
+        &mut self,
         host: &mut Host<'_>,
         fetcher: Fetcher,
         plan: &Plan,
@@ -301,6 +330,7 @@ impl Run {
             sink = sink.filling_from(filled_from);
         }
         let report = engine::run(&mut source, &mut sink, plan)?;
+        self.has_deleted = report.progress.deleted > 0;
         let Some(number) = self.number else {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);

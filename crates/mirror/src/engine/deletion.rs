@@ -140,7 +140,7 @@ fn compare_ids(
     let mut theirs = SourceIds {
         ranges: ranges.clone(),
         window: Vec::new().into_iter().peekable(),
-        left: expected,
+        expected,
     };
     let mut ours = SinkIds {
         ranges,
@@ -178,8 +178,8 @@ type Window = std::iter::Peekable<std::vec::IntoIter<i64>>;
 struct SourceIds {
     ranges: Vec<IdRange>,
     window: Window,
-    /// Ids to come, if their number is known.
-    left: Option<u64>,
+    /// The number of ids, if it is known and all may fit into one window.
+    expected: Option<u64>,
 }
 
 /// Id ranges in one call, so that a request stays small.
@@ -187,14 +187,17 @@ const RANGES_PER_CALL: usize = 200;
 
 impl SourceIds {
     fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() && self.left != Some(0) {
-            let asked = &self.ranges[..self.ranges.len().min(RANGES_PER_CALL)];
-            let ids = run.timed_source(|source| source.ids(asked))?;
-            validate(&ids, asked)?;
-            self.left = self.left.map(|left| left.saturating_sub(ids.len() as u64));
+        while self.window.peek().is_none() && !self.ranges.is_empty() {
+            let asked = self.ranges.len().min(RANGES_PER_CALL);
+            let ids = run.timed_source(|source| source.ids(&self.ranges[..asked]))?;
+            validate(&ids, &self.ranges[..asked])?;
+            if self.expected.take() == Some(ids.len() as u64) {
+                // Otherwise only an empty answer shows that no id is left.
+                self.ranges.clear();
+            }
             match ids.last() {
                 Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.drain(..asked.len())),
+                None => drop(self.ranges.drain(..asked.min(self.ranges.len()))),
             }
             self.window = ids.into_iter().peekable();
         }

@@ -59,6 +59,7 @@ impl Statements {
                     ("last", &format!("${}", mirror.fields.len() + 3)),
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
+                    ("mine_t", &mine(mirror, "t.")),
                     ("active", &count_of(mirror.flag(ACTIVE))),
                     ("flagged", &count_of(mirror.flag_column())),
                 ],
