@@ -1,5 +1,5 @@
-//! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the functions that
-//! sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
+//! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the
+//! functions that sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
 
 mod define;
 mod odoo;
@@ -22,6 +22,7 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,
+        guard: |work| subtransaction::guarded(|| work()),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
         keep_days: guc::keep_runs_days(),
     }
@@ -110,7 +111,7 @@ fn sync_mirror(
                 since: since.map(known_to_odoo).transpose()?,
                 max_rows: max_rows.map(at_least_one).transpose()?,
             },
-            // A caller whose variable is null did not mean a real run.
+            // A null is probably a mistake: it must not start a real run.
             dry_run: dry_run.ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?,
             max_delete_ratio: max_delete_ratio.map(ratio).transpose()?,
         };
@@ -148,8 +149,10 @@ fn with_way_out(mut error: Error) -> Error {
     if let Error::Postgres {
         hint: hint @ None,
         timed_out: true,
+        sqlstate,
         ..
     } = &mut error
+        && sqlstate == "57014"
     {
         *hint = Some(
             "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the background: \
@@ -179,7 +182,7 @@ fn at_least_one(max_rows: i32) -> Result<u64> {
     }
 }
 
-/// A part of the rows.
+/// Checks a share of the rows.
 pub fn ratio(ratio: f64) -> Result<f64> {
     match (0.0..=1.0).contains(&ratio) {
         true => Ok(ratio),
@@ -192,7 +195,7 @@ pub fn ratio(ratio: f64) -> Result<f64> {
 
 const MIRRORS: &str = "select name, server from ipai.mirrors shows the mirrors.";
 
-/// An argument that may not be null. (A STRICT function would silently do nothing.)
+/// Refuses a null argument. A STRICT function would silently do nothing.
 fn require(value: Option<String>, name: &str, hint: &str) -> Result<String> {
     value.ok_or_else(|| argument(&format!("{name} must not be null"), hint))
 }

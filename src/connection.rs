@@ -1,4 +1,5 @@
-//! Finds Odoo's credentials in the foreign server, the user mapping and Vault, for the current user.
+//! Finds Odoo's credentials in the foreign server, the user mapping and Vault, for the current
+//! user.
 
 use crate::version;
 use ipai_mirror::connection::{Accounts, Connection};
@@ -15,8 +16,8 @@ use std::ffi::CStr;
 pub struct ServerAccounts;
 
 impl Accounts for ServerAccounts {
-    /// Looks up the server and the current user's mapping. Postgres's own lookup checks no privilege, so USAGE on
-    /// the server is checked first.
+    /// Looks up the server and the current user's mapping. Postgres's own lookup checks no
+    /// privilege, so USAGE on the server is checked first.
     fn open(&self, session: &mut dyn Session, server: &str) -> Result<Connection> {
         version::check(session)?;
         let found = servers::find(session, server)?;
@@ -100,7 +101,7 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 
 /// The secret of this name in Supabase Vault, read as the current user at the time of the call.
 fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
-    // A view that is only named like Vault's would run its owner's code.
+    // Another view of this name would run its owner's code.
     match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
         None => Err(Error::user(
             SqlState::UndefinedObject,

@@ -1,5 +1,7 @@
-//! When pg_cron begins a job next. It reads a schedule as Vixie's cron does, and knows `$` (the last day of the month) and
-//! seconds besides. The calendar is croner's, whose own grammar is wider.
+//! Computes the next start of a pg_cron schedule.
+//!
+//! pg_cron reads schedules like Vixie's cron, and also `$` (the last day of the month) and seconds.
+//! The calendar comes from croner, whose own grammar accepts more.
 
 use chrono::{Datelike, NaiveDateTime, TimeDelta};
 use croner::parser::CronParser;
@@ -9,10 +11,11 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A 29 February on a certain weekday comes again after 40 years at the latest; what does not come until then never does.
+/// A 29 February on a given weekday recurs within 40 years. A schedule without a start in that time
+/// never starts.
 const YEARS: i32 = 40;
 
-/// The next moment after `after`; `None` where none comes, or where pg_cron would not take the schedule.
+/// The next start after `after`, or `None` if there is none or pg_cron refuses the schedule.
 pub fn next(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
     let schedule = schedule.trim();
     match seconds(schedule) {
@@ -21,14 +24,14 @@ pub fn next(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
     }
 }
 
-/// `30 seconds`: that long after the last run began.
+/// Parses `30 seconds`, an interval between two starts.
 fn seconds(schedule: &str) -> Option<i64> {
     let schedule = schedule.to_ascii_lowercase();
     let number = schedule.strip_suffix('s').unwrap_or(&schedule).strip_suffix("second")?;
     number.trim().parse().ok().filter(|seconds| (1..60).contains(seconds))
 }
 
-/// What a name such as `@daily` stands for. `@reboot` is no moment.
+/// The fields of a name such as `@daily`. `@reboot` has none.
 fn five_fields(schedule: &str) -> &str {
     match schedule {
         "@yearly" | "@annually" => "0 0 1 1 *",
@@ -50,7 +53,7 @@ fn occurrence(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
         day => list(day, 1, &[])?,
     };
     let year = after.year();
-    // The years bound the search.
+    // The range of years bounds the search.
     let pattern = format!(
         "0 {} {} {days} {} {} {year}-{}",
         list(minute, 0, &[])?,
@@ -59,24 +62,25 @@ fn occurrence(schedule: &str, after: NaiveDateTime) -> Option<NaiveDateTime> {
         list(weekday, 0, &WEEKDAYS)?,
         year + YEARS
     );
-    // Vixie's rule: a day must match both fields if one of them begins with a star, and else one of them.
+    // Vixie's rule: a day must match both fields if one of them begins with a star; otherwise one
+    // match is enough.
     let both = day.starts_with('*') || weekday.starts_with('*');
     let cron = CronParser::builder().dom_and_dow(both).build().parse(&pattern).ok()?;
     cron.find_next_occurrence(&after, false).ok()
 }
 
-/// A field as croner reads it, names as numbers. `first` is what the first name stands for.
+/// Converts a field for croner, with names as numbers. `first` is the number of the first name.
 fn list(field: &str, first: usize, names: &[&str]) -> Option<String> {
     let parts: Option<Vec<_>> = field.split(',').map(|part| range(part, first, names)).collect();
     Some(parts?.join(","))
 }
 
-/// `*`, `1` or `1-5`, and `*` and `1-5` with a step.
+/// Checks an element: `*`, `1` or `1-5`; `*` and `1-5` may have a step.
 fn range(part: &str, first: usize, names: &[&str]) -> Option<String> {
     let (span, step) = part.split_once('/').map_or((part, "1"), |(span, step)| (span, step));
     let value = |text: &str| number(text).or_else(|| named(text, first, names));
     match span.split_once('-') {
-        // Croner has no star in a list but one with a step.
+        // Croner accepts a star in a list only with a step.
         None if span == "*" => Some(format!("*/{}", number(step)?)),
         None if span == part => Some(value(span)?.to_string()),
         None => None,

@@ -219,7 +219,8 @@ fn a_moment_far_away_is_no_panic() {
     }
 }
 
-// Against the way pg_cron does it: every minute is asked --------------------------------------------------------------------------------
+// Against the way pg_cron does it: every minute is asked
+// --------------------------------------------------------------------------------
 
 /// The values of a well-formed field.
 fn values(field: &str, low: u32, high: u32) -> Vec<u32> {

@@ -1,5 +1,5 @@
-//! Tests inside of a server, on every version that the extension is tested with. What needs more than one session or
-//! a real Odoo is in `tests/e2e`.
+//! Tests inside of a server, on every version that the extension is tested with. What needs more
+//! than one session or a real Odoo is in `tests/e2e`.
 
 use pgrx::pg_schema;
 
@@ -317,8 +317,9 @@ mod tests {
     #[pg_test]
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
-        // What a run asks for: the login, the addon, the company, the fields, the total, a page, an empty page, all
-        // ids, an empty list, active records, flagged records. The last two counts are of another time.
+        // What a run asks for: the login, the addon, the company, the fields, the total, a page, an
+        // empty page, all ids, an empty list, active records, flagged records. The last two counts
+        // are of another time.
         let odoo = Recorded::start(vec![
             include_str!("../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../tests/corpus/odoo19/fault_missing_model.xml"),
@@ -454,7 +455,8 @@ mod recorded {
             Recorded { url, requests }
         }
 
-        /// A server that never answers. It cancels the backend's statement once a request is there. Returns its URL.
+        /// A server that never answers. It cancels the backend's statement once a request is there.
+        /// Returns its URL.
         pub fn cancelling() -> String {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
@@ -462,7 +464,8 @@ mod recorded {
                 std::thread::spawn(move || {
                     let (mut stream, _) = listener.accept().unwrap();
                     read_request(&mut stream);
-                    // SAFETY: sends a signal to this process, which is the backend. This thread blocks it.
+                    // SAFETY: sends a signal to this process, which is the backend. This thread
+                    // blocks it.
                     unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
                     // Until the backend hangs up.
                     stream.read_to_end(&mut Vec::new()).unwrap();

@@ -17,14 +17,13 @@ unsafe extern "C-unwind" {
 pub fn tick() -> Result<()> {
     subtransaction::guarded(|| {
         pgrx::check_for_interrupts!();
-        Ok(())
-    })?;
-    // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
-    // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
-    let gone =
-        unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
-    match gone {
-        true => Err(Error::ClientGone),
-        false => Ok(()),
-    }
+        // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
+        // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
+        let is_gone =
+            unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
+        match is_gone {
+            true => Err(Error::ClientGone),
+            false => Ok(()),
+        }
+    })
 }

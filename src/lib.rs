@@ -1,5 +1,5 @@
-//! The Postgres extension `ipai_sync`: the host of the engine inside the server. It is the only code that knows
-//! pgrx. `docs/explanation/architecture.md` describes the layers.
+//! The Postgres extension `ipai_sync`: the host of the engine inside the server. It is the only
+//! code that knows pgrx. `docs/explanation/architecture.md` describes the layers.
 
 mod api;
 mod array;
@@ -24,7 +24,8 @@ pgrx::pg_module_magic!();
 
 mod sql {
     use pgrx::prelude::*;
-    // The order of `extension.script()`. The Rust functions come after files that do not require them.
+    // The order of `extension.script()`. The Rust functions come after files that do not require
+    // them.
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "core_mirrors", bootstrap);
     extension_sql_file!(
         "../sql/core/tables/20_run_log.sql",

@@ -13,8 +13,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 /// Syncs mirrors and commits after each page.
-// It can have neither a SET clause nor SECURITY DEFINER: such a procedure may not commit. The session sets the
-// search path instead.
+// It can have neither a SET clause nor SECURITY DEFINER: such a procedure may not commit. The
+// session sets the search path instead.
 #[pg_extern(
     sql = "create procedure ipai.run_sync(mirror text default null, mode text default 'auto', \
                    max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';"
@@ -77,7 +77,6 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
         }
     })?;
     let result = run_each(session, &names, request);
-    alerts::notify(session)?;
     match result {
         Ok(failures) if failures.is_empty() => Ok(()),
         // A run of one mirror fails with that mirror's error.
@@ -107,7 +106,9 @@ fn run_each(session: &mut SpiSession, names: &[String], request: RunRequest) -> 
 fn run_one(session: &mut SpiSession, name: &str, request: RunRequest) -> Result<()> {
     let jobs = (session as &mut dyn Session).within(|session| cron::jobs_for_once(session, name))?;
     let result = run_mirror(&mut host(session), name, request).map(drop);
-    // Only now: pg_cron cancels a job that is removed. A job that found the mirror in use is still due.
+    alerts::notify(session)?;
+    // Only now: pg_cron cancels a job that is removed. A job that found the mirror in use is still
+    // due.
     if jobs.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
     }

@@ -5,7 +5,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::{CString, c_char, c_void};
 
-/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is out of scope.
+/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is
+/// out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -31,8 +32,8 @@ struct Addition {
 /// Lets Postgres complete the report of an error that is about to be raised.
 fn complete_next_report(error: &Error) {
     let constraint = error.constraint().and_then(|name| CString::new(name).ok());
-    // SAFETY: the memory lives until the transaction ends, which is after the error was reported. Whoever catches
-    // the error restores the stack of callbacks.
+    // SAFETY: the memory lives until the transaction ends, which is after the error was reported.
+    // Whoever catches the error restores the stack of callbacks.
     unsafe {
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
         let addition = pg_sys::palloc0(size_of::<Addition>()).cast::<Addition>();
@@ -71,18 +72,32 @@ unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
 
 /// Shows a notice to the client.
 pub fn notice(message: &str) {
-    ereport!(
-        PgLogLevel::NOTICE,
-        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-        message.to_owned()
-    );
+    without_interrupts(|| {
+        ereport!(
+            PgLogLevel::NOTICE,
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            message.to_owned()
+        )
+    });
 }
 
 /// Shows a warning to the client.
 pub fn warning(message: &str, hint: &str) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
-        .set_hint(hint.to_owned())
-        .report(PgLogLevel::WARNING);
+    without_interrupts(|| {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
+            .set_hint(hint.to_owned())
+            .report(PgLogLevel::WARNING);
+    });
+}
+
+/// Postgres handles interrupts at the end of a report, and would jump over Rust's frames. The next
+/// tick raises an interrupt that arrives meanwhile.
+fn without_interrupts(report: impl FnOnce()) {
+    // SAFETY: the counter belongs to this backend's only thread that calls Postgres.
+    unsafe { pg_sys::InterruptHoldoffCount += 1 };
+    report();
+    // SAFETY: see above.
+    unsafe { pg_sys::InterruptHoldoffCount -= 1 };
 }
 
 fn report(error: &Error, level: PgLogLevel) {

@@ -1,4 +1,4 @@
-//! pg_cron's clock, for the views: when a schedule comes next, and in which time zone.
+//! The next start of a pg_cron schedule, and its time zone.
 
 use crate::cron_schedule;
 use crate::time::{moment, timestamptz};
@@ -6,8 +6,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::ffi::CStr;
 
-/// When pg_cron begins a job of this schedule next, in its time zone; null where it never does. No error for any schedule:
-/// views call it.
+/// The next start of a pg_cron job with this schedule, in the time zone of pg_cron; null if it
+/// never starts. No schedule raises an error.
 #[pg_extern(immutable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn next_run(schedule: &str, after: Timestamp) -> Option<Timestamp> {
@@ -17,12 +17,14 @@ fn next_run(schedule: &str, after: Timestamp) -> Option<Timestamp> {
     Timestamp::try_from(pg_sys::TimestampTz::from(next)).ok()
 }
 
-/// The time zone of pg_cron's schedules: what `cron.timezone` says, which pg_cron has since its version 1.5, else GMT.
-// SQL's current_setting() refuses it to all but superusers, and who may see that a mirror is late may know it.
+/// The time zone of pg_cron's schedules: `cron.timezone`, which pg_cron has since version 1.5, or
+/// else GMT.
+// current_setting() shows it only to superusers; a role that sees a late mirror may know it.
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn cron_timezone() -> String {
-    // SAFETY: plain look-ups; what they give is Postgres's own, and is copied at once. An unknown zone is a null pointer.
+    // SAFETY: plain lookups, whose results belong to Postgres and are copied at once. An unknown
+    // zone is a null pointer.
     let zone = unsafe {
         let zone = pg_sys::GetConfigOption(c"cron.timezone".as_ptr(), true, false);
         match zone.is_null() || pg_sys::pg_tzset(zone).is_null() {

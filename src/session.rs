@@ -13,26 +13,40 @@ use std::borrow::Cow;
 /// The session of the backend.
 pub struct SpiSession {
     may_commit: bool,
+    /// Open savepoints.
+    depth: u32,
 }
 
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
     pub fn of_function() -> Self {
-        SpiSession { may_commit: false }
+        SpiSession {
+            may_commit: false,
+            depth: 0,
+        }
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
     pub fn of_procedure() -> Self {
-        SpiSession { may_commit: true }
+        SpiSession {
+            may_commit: true,
+            depth: 0,
+        }
     }
 
+    /// Runs a statement. In a procedure it is a savepoint of its own, because Postgres can only
+    /// roll back to the last commit if an error left no snapshot and no lock of its own behind.
     fn statement<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        match self.may_commit {
-            true => subtransaction::guarded(|| {
-                subtransaction::fix_search_path();
-                work()
-            }),
-            false => work(),
+        if !self.may_commit {
+            return work();
+        }
+        let work = || {
+            subtransaction::fix_search_path();
+            work()
+        };
+        match self.depth {
+            0 => subtransaction::within(work),
+            _ => work(),
         }
     }
 }
@@ -59,7 +73,10 @@ impl Session for SpiSession {
     }
 
     fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()> {
-        subtransaction::within(|| work(self))
+        self.depth += 1;
+        let result = subtransaction::within(|| work(self));
+        self.depth -= 1;
+        result
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -146,7 +163,8 @@ fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
         Param::Text(value) => value.into(),
         Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
         Param::Texts(texts) => texts.to_vec().into(),
-        // SAFETY: the statement runs before the SPI connection, and with it the current memory context, ends.
+        // SAFETY: the statement runs before the SPI connection, and with it the current memory
+        // context, ends.
         Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
         // SAFETY: see above.
         Param::Column(column) => unsafe { array::of_column(column)? },

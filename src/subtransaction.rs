@@ -1,4 +1,4 @@
-//! Work that may fail without taking the transaction with it, and commits in the middle of a procedure.
+//! Subtransactions, and commits inside a procedure. Errors of Postgres become values.
 
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
@@ -7,10 +7,11 @@ use pgrx::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// Runs `work` in an internal subtransaction. An error, of SQL too, rolls it back and comes back as a value.
+/// Runs `work` in an internal subtransaction. Any error, also one of SQL, rolls it back and is
+/// returned.
 pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: the pair of begin and release (or rollback), with memory context and resource owner put back as plpgsql
-    // does around a block with an exception handler.
+    // SAFETY: begin is paired with release or rollback; memory context and resource owner are
+    // restored as in PL/pgSQL's blocks with an exception handler.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
@@ -34,9 +35,10 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the error.
+/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the
+/// error.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: a plain read, and put back after an error that left another context behind.
+    // SAFETY: a plain read; an error may have left another context current.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let result = caught(work);
@@ -45,16 +47,17 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Commits what a procedure has done so far and begins a new transaction.
+/// Commits the transaction of a procedure and begins a new one.
 pub fn commit() -> Result<()> {
     caught(|| {
-        // SAFETY: only called by the procedure, which is connected as non-atomic and in no subtransaction.
+        // SAFETY: only called by the procedure, which is connected as non-atomic and in no
+        // subtransaction.
         unsafe { pg_sys::SPI_commit() };
         Ok(())
     })
 }
 
-/// Undoes what a procedure has done since its last commit and begins a new transaction.
+/// Rolls back the transaction of a procedure and begins a new one.
 pub fn rollback() -> Result<()> {
     caught(|| {
         // SAFETY: as for `commit`.
@@ -63,8 +66,8 @@ pub fn rollback() -> Result<()> {
     })
 }
 
-/// Sets the search path until the end of the transaction: a procedure that commits cannot have a SET clause, and
-/// its statements must not find objects that others planted.
+/// Sets the search path until the end of the transaction: a procedure that commits cannot have a
+/// SET clause, and its statements must not find objects of other roles.
 pub fn fix_search_path() {
     // SAFETY: both are texts that end in a zero byte, and the setting exists.
     unsafe {
@@ -81,10 +84,10 @@ pub fn fix_search_path() {
     }
 }
 
-/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed since the
-/// caller's statement began.
+/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed
+/// since the caller's statement began.
 pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: the pair of push and pop. After an error of SQL the rollback pops it.
+    // SAFETY: push is paired with pop. After an error of SQL the (sub)transaction's abort pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
     let result = work();
     // SAFETY: see above.
@@ -117,7 +120,8 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         Caught::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) => {
             details.complete(&report)
         }
-        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => details.complete(&ereport),
+        // Not the details of an error of Postgres that was handled before.
+        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => Details::default().complete(&ereport),
     })
 }
 
@@ -128,10 +132,10 @@ enum Caught {
     Raised(CaughtError),
 }
 
-/// What pgrx drops of an error of Postgres.
+/// The parts of a Postgres error that pgrx drops.
 #[derive(Default)]
 struct Details {
-    /// Also one that Postgres does not know, of a trigger.
+    /// A trigger may raise a code that Postgres does not know.
     sqlstate: Option<i32>,
     constraint: Option<String>,
     timed_out: bool,
@@ -160,8 +164,8 @@ const TIMEOUTS: [&CStr; 4] = [
 
 /// Postgres calls it while it reports an error.
 unsafe extern "C-unwind" fn note_details(details: *mut c_void) {
-    // SAFETY: `caught` passes its details, and Postgres calls this with an error on its stack. It does so in the
-    // error context, which the copy must not use.
+    // SAFETY: `caught` passes its details, and Postgres calls this with an error on its stack. It
+    // does so in the error context, which the copy must not use.
     unsafe {
         let details = &mut *details.cast::<Details>();
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);

@@ -1,11 +1,11 @@
-//! Refuses wrong options of the wrapper's servers and user mappings when they are typed.
+//! Validates the options of foreign servers and user mappings when they are set.
 
 use super::report::or_raise;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::options::{Pair, ServerOptions, UserOptions, none_allowed};
 use pgrx::prelude::*;
 
-/// Called by Postgres with all options of an object, as `name=value`, and the catalog that the object is in.
+/// Postgres calls it with all options of an object, as `name=value`, and the catalog of the object.
 #[pg_extern(strict, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn ipai_odoo_validator(options: Vec<String>, catalog: pg_sys::Oid) {
@@ -22,7 +22,7 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
     }
 }
 
-/// Names cannot hold `=`; values can.
+/// Splits an option. Names cannot contain `=`; values can.
 fn pair(option: &str) -> Result<Pair> {
     match option.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),

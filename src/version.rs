@@ -1,5 +1,5 @@
-//! Checks that the library and the SQL of the extension have the same version. Between the installation of a new
-//! library and `alter extension update` they have not.
+//! Checks that the library and the SQL of the extension have the same version. Between the
+//! installation of a new library and `alter extension update` they have not.
 
 use ipai_mirror::session::Session;
 use ipai_odoo::error::{Error, Result};

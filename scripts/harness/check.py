@@ -41,7 +41,10 @@ def main() -> int:
 
 
 def _sql_files() -> list[Path]:
-    """The SQL of the extension and of the migrations. pgTAP's files begin their own transactions, which the linter refuses."""
+    """Returns the SQL files of the extension and the migrations.
+
+    The linter refuses pgTAP's files, because they begin their own transactions.
+    """
     patterns = ("sql/**/*.sql", "migrations/*.sql", "supabase/*.sql", "apps/*/sql/*.sql")
     return [path for pattern in patterns for path in sorted(paths.PROJECT.glob(pattern))]
 

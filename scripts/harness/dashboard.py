@@ -62,7 +62,7 @@ def build() -> Path:
 
 
 def check(words: Sequence[str] = ()) -> Totals:
-    """Runs the type check, ESLint, Prettier, the build with its limit on the first load, and Vitest.
+    """Runs the type check, ESLint, Prettier, the build with its limit on the first load, Vitest.
 
     Type check, lint and build count only when they fail.
 

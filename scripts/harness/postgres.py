@@ -212,7 +212,10 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         shutil.chown(self.directory, shell.SERVICE_USER)
-        shell.run(["cp", "-a", self._template or _empty_template(self.installation, self.superuser), self.data])
+        source = self._template or _empty_template(self.installation, self.superuser)
+        # Another run, with other sources, may rebuild the template.
+        with paths.lock(source.parent.name):
+            shell.run(["cp", "-a", source, self.data])
         with open(self.data / _SETTINGS, "w") as config:
             for name, value in self._settings.items():
                 escaped = str(value).replace("'", "''")

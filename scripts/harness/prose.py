@@ -15,7 +15,12 @@ from . import paths, shell
 
 WIDTH = 100
 #: The files that are checked, as git's pathspecs. A tree is added once its prose is rewritten.
-CHECKED = ("*.md", ":!addons", ":!apps", "scripts/harness/prose.py")
+CHECKED = (
+    *("*.md", ":!addons", ":!apps"),
+    *("scripts", "addons/*.py", "tests/conftest.py", "tests/support", "tests/package"),
+    *("sql", "migrations", "fuzz", "benches", "apps/scout-dashboard/src", "apps/scout-dashboard/tests"),
+    *("src", "crates/mirror"),
+)
 
 #: A line and its number.
 Line = tuple[int, str]

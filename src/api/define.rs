@@ -91,7 +91,7 @@ fn create_mirror(
     TableIterator::new(or_raise(create()))
 }
 
-/// Changes options of a mirror; null leaves one as it is.
+/// Changes options of a mirror. Null keeps an option.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
@@ -188,7 +188,7 @@ fn refresh_mirror(
     TableIterator::new(or_raise(refresh()))
 }
 
-/// The elements of an array that may hold no null.
+/// Refuses an array with a null.
 fn all<T>(elements: Vec<Option<T>>, name: &str) -> Result<Vec<T>> {
     let elements: Option<Vec<T>> = elements.into_iter().collect();
     elements.ok_or_else(|| argument(&format!("{name} holds a null"), "Leave it out."))

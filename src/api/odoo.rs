@@ -50,7 +50,7 @@ type Check = (
     Option<String>,
 );
 
-/// Connects, logs in and looks at each mirrored model.
+/// Connects, logs in and counts the records of each mirrored model.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -92,7 +92,8 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
     let mut rows = Vec::new();
     for scope in scopes {
         let model = scope.model.clone();
-        // A model that cannot be read is a finding; an Odoo that cannot be reached any more is an error.
+        // A model that cannot be read is a finding; an Odoo that is no longer reachable is an
+        // error.
         let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
             Err(
                 error @ (Error::OdooAccess { .. }
@@ -270,7 +271,7 @@ fn call(
     let connection = open(session, server)?;
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let called = (model.clone(), method.clone());
-    // Before the call: nothing may fail once Odoo has carried it out.
+    // Before the call: nothing may fail after Odoo executed it.
     fetcher.run(|client| client.prove_login())?;
     connection.store_findings(session, &fetcher)?;
     let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
@@ -289,7 +290,7 @@ fn call(
 
 const MODELS: &str = "select * from ipai.odoo_models() shows the models.";
 
-/// The connection of this server, or of the only one.
+/// The connection of this server, or of the only server.
 fn open(session: &mut SpiSession, server: Option<String>) -> Result<Connection> {
     version::check(session)?;
     let server = match server {

@@ -1,4 +1,5 @@
--- Whether the mapping that applies to the current user on server $1 is their own, and not the one for PUBLIC.
+-- Whether the mapping that applies to the current user on server $1 is their own, and not the one
+-- for PUBLIC.
 select u.umuser <> 0
 from pg_catalog.pg_user_mappings u
 where u.srvid = $1::oid

@@ -1,5 +1,5 @@
--- Whether the current role may read Vault; no row without Vault. Its view must belong to a superuser or to the
--- current role.
+-- Whether the current role may read Vault; no row without Vault. Its view must belong to a
+-- superuser or to the current role.
 select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_table_privilege(c.oid, 'select')
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -187,6 +187,26 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     wait_for_release(before, pid)
 
 
+def test_timeout_in_this_database_fails_the_run_and_releases_its_lock(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """While the run compares ids, another session locks the table."""
+    gate = threading.Event()
+    erp.on("search", blocked_until(gate))
+    connection = supabase.connect()
+    connection.execute("set statement_timeout = '3s'")
+    blocker = supabase.connect()
+    with running_statement(supabase, connection, CALL) as call:
+        shell.wait_until(lambda: bool(erp.received("search")), "the run comparing ids", seconds=10, every=0.02)
+        with blocker.transaction():
+            blocker.execute("lock table ipai.ipai_sample_metrics in access exclusive mode")
+            gate.set()
+            error = statement_error(call, 10)
+    assert isinstance(error, psycopg.errors.QueryCanceled), error
+    run = supabase.last_run()
+    assert (run["state"], run["sqlstate"], run["message"]) == ("failed", "57014", error.diag.message_primary)
+    assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
+    assert supabase.run()["state"] == "succeeded"
+
+
 def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("alter table ipai.ipai_sample_metrics add constraint not_six check (odoo_id <> 6)")
     try:

@@ -1,4 +1,4 @@
-"""An earlier version of the extension, made from this one, and the step that leads from it to this one."""
+"""Makes an earlier version of the extension from this one, and the step back to this one."""
 
 from __future__ import annotations
 

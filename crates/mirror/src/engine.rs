@@ -62,19 +62,19 @@ pub trait Source {
     /// Starts a scan. The first page may be under way when this returns.
     fn start(&mut self, scan: Scan) -> Result<()>;
 
-    /// Returns the next page of the scan, in ascending order of ids, or `None` after the last. The source
-    /// fetches the following page while the caller writes this one.
+    /// Returns the next page of the scan, in ascending order of ids, or `None` after the last. The
+    /// source fetches the following page while the caller writes this one.
     fn next_page(&mut self) -> Result<Option<Page>>;
 
     /// Counts all records, or those of `ids` that exist.
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64>;
 
-    /// Returns the first ids in `ranges` (disjoint, ascending), in ascending order. The answer is empty only
-    /// if no id is left in them; the caller asks again for the ids after the last one.
+    /// Returns the first ids in `ranges` (disjoint, ascending), in ascending order. The answer is
+    /// empty only if no id is left in them; the caller asks again for the ids after the last one.
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>>;
 
-    /// Returns a digest of the ids between each pair of neighbours in `bounds`, or `None` if the source
-    /// cannot compute digests.
+    /// Returns a digest of the ids between each pair of neighbours in `bounds`, or `None` if the
+    /// source cannot compute digests.
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
     /// Reads the records with these ids that still exist.
@@ -92,8 +92,8 @@ pub trait Sink {
     /// Counts the rows of the mirror.
     fn count(&mut self) -> Result<u64>;
 
-    /// Returns the first ids of rows in `range`, in ascending order. The answer is empty only if no row is
-    /// left in it.
+    /// Returns the first ids of rows in `range`, in ascending order. The answer is empty only if no
+    /// row is left in it.
     fn ids(&mut self, range: IdRange) -> Result<Vec<i64>>;
 
     /// Returns digests of the rows' ids, or `None` if an id exceeds what Odoo can assign.

@@ -1,7 +1,7 @@
 //! What is mirrored from Odoo, and the engine that keeps it equal.
 //!
-//! This crate knows no host: SQL goes through [`session::Session`], which the extension implements over SPI
-//! and a program over the wire protocol.
+//! This crate knows no host: SQL goes through [`session::Session`], which the extension implements
+//! over SPI and a program over the wire protocol.
 
 pub mod connection;
 pub mod definition;

@@ -19,7 +19,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use serde_json::Value as Json;
 
-/// What `create_mirror` is asked for.
+/// The arguments of `create_mirror`.
 pub struct Request {
     pub model: String,
     /// `schema.table`; a bare name is one in schema ipai.
@@ -31,7 +31,7 @@ pub struct Request {
     pub settings: Settings,
 }
 
-/// Makes the table, where it is not there, and registers the mirror.
+/// Creates the table if it does not exist, and registers the mirror.
 pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
     let target = table_named(
         session,
@@ -56,7 +56,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         let Some(other) = place.others.iter().find(|other| other.scope.model == request.model) else {
             return Err(in_the_way(&target));
         };
-        // A second mirror of the same model is like the first.
+        // A second mirror of the same model takes the fields of the first.
         let like = |map: &&FieldMap| fields.as_ref().is_none_or(|fields| fields.contains(&map.field));
         let maps: Vec<&FieldMap> = other.fields.iter().filter(like).collect();
         columns = Some(maps.iter().map(|map| (map.field.clone(), map.column.clone())).collect());
@@ -93,7 +93,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         flag_field: None,
     };
     request.settings.apply(session, &mut mirror)?;
-    // Odoo has the last word on domain, language and companies.
+    // Odoo validates domain, language and companies.
     let scope = mirror.scope.clone();
     fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
     let label = match place.columns {
@@ -101,9 +101,9 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         Some(_) => None,
     };
     connection.store_findings(session, &fetcher)?;
-    // No lock while Odoo is waited for.
+    // Nothing is locked while Odoo works.
     drop(fetcher);
-    // While Odoo was asked, somebody else may have made something of these names.
+    // Another session may have used these names in the meantime.
     lock::to_define(session)?;
     check_name(session, &mirror.name, &mirror.target)?;
     let now = Place::find(session, &mirror.target, place.constants)?;
@@ -121,13 +121,13 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     Ok((mirror, defined))
 }
 
-/// Where a mirror is to go.
+/// The target of a new mirror.
 struct Place {
-    /// The columns of the table, where it is there.
+    /// The columns of the table, if it exists.
     columns: Option<Vec<(String, String)>>,
     /// The mirror's constants, with the types that a new table gives them.
     constants: Vec<TypedConstant>,
-    /// The mirrors that are there already.
+    /// The mirrors that already use this table.
     others: Vec<Mirror>,
 }
 
@@ -163,7 +163,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, set
     mirrors::alter(session, name, settings)
 }
 
-/// Forgets a mirror, and drops its table where that is wanted.
+/// Drops a mirror, and its table if the caller wants that.
 pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> Result<()> {
     lock::for_transaction(session, name)?;
     let mirror = mirrors::load(session, name)?;
@@ -193,12 +193,12 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     Ok(())
 }
 
-/// The fields of a model; for one that there is not, with the names that may be meant.
+/// The fields of a model. The error for an unknown model suggests similar names.
 pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
     let asked = model.to_owned();
     match fetcher.run(move |client| client.fields(&asked, &[])) {
         Err(Error::UnknownModel { model, .. }) => {
-            // An answer to the question who was meant is worth nothing more.
+            // The suggestion is optional: a failure here does not hide the error.
             let models = fetcher.run(|client| client.models()).unwrap_or_default();
             Err(Error::UnknownModel {
                 near: nearest(&model, models.iter().map(|(name, _)| name.as_str())),
@@ -209,7 +209,7 @@ pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
     }
 }
 
-/// What people call the model.
+/// The label of the model in Odoo.
 fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     let models = match fetcher.run(|client| client.models()) {
         Err(Error::UnknownMethod { .. } | Error::OdooAccess { .. } | Error::OdooFault { .. }) => Vec::new(),
@@ -219,7 +219,8 @@ fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     Ok(found.map_or_else(|| model.to_owned(), |(_, label)| label))
 }
 
-/// Every mirror into a table has constants in the same columns, and other ones: else they would delete each other's rows.
+/// Checks the constants of mirrors that share a table. They use the same columns with different
+/// values; otherwise the mirrors would delete each other's rows.
 fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirror]) -> Result<()> {
     for other in others {
         let theirs = other.constants.iter().map(|constant| constant.column.as_str());

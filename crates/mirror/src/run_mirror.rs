@@ -24,10 +24,26 @@ use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
 pub struct Host<'h> {
     pub session: &'h mut dyn Session,
     pub accounts: &'h dyn Accounts,
+    /// Runs work and returns an error that would otherwise unwind.
+    pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
     /// The local clock (UTC). It only decides whether a full run is due.
     pub now: fn() -> NaiveDateTime,
     /// Days for which the log keeps runs.
     pub keep_days: i32,
+}
+
+impl Host<'_> {
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let guard = self.guard;
+        let (mut work, mut done) = (Some(work), None);
+        guard(&mut || {
+            if let Some(work) = work.take() {
+                done = Some(work(self)?);
+            }
+            Ok(())
+        })?;
+        done.ok_or(Error::Cancelled)
+    }
 }
 
 /// What the caller of a run asks for.
@@ -59,12 +75,14 @@ pub struct Finished {
     pub report: Report,
 }
 
-/// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released before the
-/// error is returned; a resumed run is followed by an incremental one.
+/// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released
+/// before the error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
     if !host.session.may_commit() {
-        // Everything that can fail in this database fails before the lock is taken and Odoo is asked.
+        // Everything that can fail in this database fails before the lock is taken and Odoo is
+        // asked.
         let mirror = mirrors::load(host.session, name)?;
+        check_scope(&mirror, request.scope)?;
         target::check(host.session, &mirror, request.dry_run)?;
         host.accounts.open(host.session, &mirror.server)?;
         if !request.dry_run {
@@ -76,7 +94,8 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
         mirrors::load(session, name)?;
         lock::for_session(session, name)
     })?;
-    let finished = run_locked(host, name, request).and_then(|(finished, needs_follow_up)| {
+    let finished = host.guarded(|host| {
+        let (finished, needs_follow_up) = run_locked(host, name, request)?;
         if !needs_follow_up {
             return Ok(finished);
         }
@@ -91,37 +110,53 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
     finished.and_then(|finished| released.map(|()| finished))
 }
 
+/// Refuses a moment for a model without write dates.
+fn check_scope(mirror: &Mirror, scope: RunScope) -> Result<()> {
+    match scope {
+        RunScope::Records { since: Some(_), .. } if !mirror.has_write_date => {
+            Err(Error::user(SqlState::InvalidParameter, "this model has no write dates").with_hint("Leave since out."))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// One run under the lock of its mirror, and whether an incremental run must follow.
 fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(Finished, bool)> {
     // A transaction that begins now sees what the last holder of the lock committed.
     host.session.commit()?;
     let mut run = Run::begin(host, name, request)?;
     host.session.commit()?;
-    let result = run.execute(host);
-    match (&result, run.number) {
-        (Err(error), Some(number)) if host.session.may_commit() => {
-            // What was not committed with its progress is undone. A failure to record must not hide the error.
-            if host.session.rollback().is_ok() {
-                let _ = retry_once(host.session, &|session| runs::fail(session, number, error));
-                let days = host.keep_days;
-                let _ = host.session.within(|session| runs::purge(session, name, days));
+    let report = match host.guarded(|host| run.execute(host)) {
+        Ok(report) => report,
+        Err(error) => {
+            if host.session.may_commit() {
+                record_failure(host, name, run.number, &error);
             }
+            return Err(error);
         }
-        _ => {}
-    }
-    if result.is_err() && !host.session.may_commit() {
-        return Err(result.err().unwrap_or(Error::Cancelled));
-    }
-    let committed = host.session.commit();
-    let report = result?;
-    committed?;
+    };
+    host.session.commit()?;
     let needs_follow_up = run.start.needs_follow_up(&report);
     let run = run.number;
     Ok((Finished { run, report }, needs_follow_up))
 }
 
-/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed by then, and
-/// the end of a run must be recorded.
+/// Undoes what was not committed with its progress, and records the failure. That this may fail as
+/// well must not hide the error of the run.
+fn record_failure(host: &mut Host<'_>, name: &str, run: Option<i64>, error: &Error) {
+    // A second attempt succeeds if the first one only cleaned up.
+    let undone = host.session.rollback().or_else(|_| host.session.rollback());
+    let Some(run) = run.filter(|_| undone.is_ok()) else {
+        return;
+    };
+    let days = host.keep_days;
+    let _ = retry_once(host.session, &|session| runs::fail(session, run, error));
+    let _ = host.session.within(|session| runs::purge(session, name, days));
+    let _ = host.session.commit();
+}
+
+/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed
+/// by then, and the end of a run must be recorded.
 fn retry_once(session: &mut dyn Session, work: &dyn Fn(&mut dyn Session) -> Result<()>) -> Result<()> {
     session.within(work).or_else(|_| session.within(work))
 }
@@ -136,18 +171,14 @@ struct Run {
     /// The fingerprint of the definition that the run reads.
     fingerprint: String,
     request: RunRequest,
+    /// Whether the run has deleted rows. It must not start again then: the guard holds for one run.
+    has_deleted: bool,
 }
 
 impl Run {
     /// Loads the mirror, plans the run, and inserts its row.
     fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
         let mirror = mirrors::load(host.session, name)?;
-        if let RunScope::Records { since: Some(_), .. } = request.scope {
-            if !mirror.has_write_date {
-                return Err(Error::user(SqlState::InvalidParameter, "this model has no write dates")
-                    .with_hint("Leave since out."));
-            }
-        }
         let fingerprint = mirror_state::fingerprint(host.session, &mirror)?;
         if request.dry_run {
             let state = State::default();
@@ -158,6 +189,7 @@ impl Run {
                 state,
                 fingerprint,
                 request,
+                has_deleted: false,
             });
         }
         mirrors::register(host.session, &mirror)?;
@@ -171,6 +203,7 @@ impl Run {
             state,
             fingerprint,
             request,
+            has_deleted: false,
         })
     }
 
@@ -184,8 +217,8 @@ impl Run {
         host.session.commit()?;
         let mut plan = self.plan(&permissions);
         let mut filled_from = permissions.filled_from.clone();
-        // An incremental run has no call to spare: it verifies the database by its first page, and asks for the
-        // fields only if it fails.
+        // An incremental run has no call to spare: it verifies the database by its first page, and
+        // asks for the fields only if it fails.
         let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
         if is_verified {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
@@ -197,10 +230,11 @@ impl Run {
         }
         loop {
             match self.attempt(host, fetcher, &plan, &filled_from, &connection) {
-                Err(error) if !is_verified && drift_may_explain(&error) => {
+                Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+                    host.session.commit()?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
                     if !self.look_at_fields(host, &fetcher, plan.reads_all())? {
                         return Err(error);
@@ -255,8 +289,8 @@ impl Run {
         Ok(())
     }
 
-    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has. Returns
-    /// whether something changed.
+    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has.
+    /// Returns whether something changed.
     fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
         let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
@@ -282,7 +316,7 @@ impl Run {
 
     /// Reads, writes, counts, and records the end of a run that succeeded.
     fn attempt(
-        &self,
+        &mut self,
         host: &mut Host<'_>,
         fetcher: Fetcher,
         plan: &Plan,
@@ -296,6 +330,7 @@ impl Run {
             sink = sink.filling_from(filled_from);
         }
         let report = engine::run(&mut source, &mut sink, plan)?;
+        self.has_deleted = report.progress.deleted > 0;
         let Some(number) = self.number else {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);

@@ -6,7 +6,8 @@ use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
 
-/// A parameter of a statement. It borrows, so a page is copied only once, by the host that encodes it.
+/// A parameter of a statement. It borrows, so a page is copied only once, by the host that encodes
+/// it.
 #[derive(Debug, Clone, Copy)]
 pub enum Param<'a> {
     Bool(Option<bool>),
@@ -86,20 +87,23 @@ pub type Work<'w> = dyn FnMut(&mut dyn Session) -> Result<()> + 'w;
 
 /// A session with the database that holds the mirrors.
 ///
-/// After an error outside a [`savepoint`](Session::savepoint) only `rollback` may follow; where the host
-/// cannot roll back (in a function), the error must be raised.
+/// After an error outside a [`savepoint`](Session::savepoint) only `rollback` may follow; where the
+/// host cannot roll back (in a function), the error must be raised.
 pub trait Session {
-    /// Runs a statement that changes nothing, and returns the number of its rows. It sees everything
-    /// committed before it, and takes no transaction id. The memory of the result is freed on return.
+    /// Runs a statement that changes nothing, and returns the number of its rows. It sees
+    /// everything committed before it, and takes no transaction id. The memory of the result is
+    /// freed on return.
     fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64>;
 
-    /// Runs a statement that may change something, and returns the number of rows that it returned or changed.
+    /// Runs a statement that may change something, and returns the number of rows that it returned
+    /// or changed.
     fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64>;
 
     /// Runs `work`. An error undoes the work alone and is returned.
     fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()>;
 
-    /// Commits, if the host may; otherwise does nothing. Until the next statement nothing is locked.
+    /// Commits, if the host may; otherwise does nothing. Until the next statement nothing is
+    /// locked.
     fn commit(&mut self) -> Result<()>;
 
     /// Undoes everything since the last commit. Fails if the host may not.
@@ -114,8 +118,8 @@ pub trait Session {
     /// Shows a warning to the caller.
     fn warning(&mut self, message: &str, hint: &str);
 
-    /// The function that is called ten times a second while the caller waits. It is no method: the sink holds
-    /// the session while the source waits.
+    /// The function that is called ten times a second while the caller waits. It is no method: the
+    /// sink holds the session while the source waits.
     fn ticker(&self) -> Tick;
 }
 

@@ -1,5 +1,5 @@
-//! Everything that is SQL: mirrors, runs, counts, and the statements of a page. It is written against
-//! [`crate::session::Session`], so it is the same in every host.
+//! Everything that is SQL: mirrors, runs, counts, and the statements of a page. It is written
+//! against [`crate::session::Session`], so it is the same in every host.
 
 pub mod alerts;
 pub mod counts;

@@ -1,4 +1,5 @@
-//! The recorded answers of real Odoo servers, the fuzzer's seeds, and damaged copies of both, through every fuzz target.
+//! The recorded answers of real Odoo servers, the fuzzer's seeds, and damaged copies of both,
+//! through every fuzz target.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use fastrand::Rng;
@@ -51,7 +52,8 @@ fn damaged(inputs: &[Vec<u8>], chance: &mut Rng) -> Vec<u8> {
     content
 }
 
-/// Runs a target over the inputs and over damaged copies, the same ones each time. A panic names the input.
+/// Runs a target over the inputs and over damaged copies, the same ones each time. A panic names
+/// the input.
 fn replay(name: &str, target: fn(&[u8]), inputs: Vec<Vec<u8>>) {
     let inputs = [inputs, files(&format!("../../fuzz/seeds/{name}"))].concat();
     assert!(!inputs.is_empty());

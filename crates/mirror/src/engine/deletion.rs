@@ -53,13 +53,14 @@ struct Difference {
     absent: Vec<i64>,
 }
 
-/// Reads the records that the mirror lacks and deletes the rows that Odoo no longer has. Returns the number
-/// of records in Odoo.
+/// Reads the records that the mirror lacks and deletes the rows that Odoo no longer has. Returns
+/// the number of records in Odoo.
 pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     let scanned = run.progress.inserted;
     let difference = compare(run)?;
     if run.plan.dry_run {
-        // A dry run wrote nothing: the records that its scan would insert are among the missing ones.
+        // A dry run wrote nothing: the records that its scan would insert are among the missing
+        // ones.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
         let rows = run.timed_sink(|sink| sink.count())?;
@@ -77,8 +78,8 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests, else by
-/// listing all ids.
+/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests,
+/// else by listing all ids.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
     let (ranges, expected) = match differing_ranges(run, &mut difference)? {
@@ -86,8 +87,8 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         None => (vec![IdRange::ALL], None),
     };
     compare_ids(run, ranges, expected, &mut difference)?;
-    // Some models count records that `search` does not return. Delete a row only if `search_count` also
-    // reports zero for its id.
+    // Some models count records that `search` does not return. Delete a row only if `search_count`
+    // also reports zero for its id.
     let mut absent = Vec::with_capacity(difference.absent.len());
     for ids in difference.absent.chunks(VERIFIED_PER_CALL) {
         match run.timed_source(|source| source.count(Some(ids)))? {
@@ -128,8 +129,8 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Op
 /// Records that one call reads by id.
 const READ_PER_CALL: usize = 2_000;
 
-/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has there, if
-/// that is known.
+/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has
+/// there, if that is known.
 fn compare_ids(
     run: &mut Run<'_>,
     ranges: Vec<IdRange>,
@@ -139,7 +140,7 @@ fn compare_ids(
     let mut theirs = SourceIds {
         ranges: ranges.clone(),
         window: Vec::new().into_iter().peekable(),
-        left: expected,
+        expected,
     };
     let mut ours = SinkIds {
         ranges,
@@ -177,8 +178,8 @@ type Window = std::iter::Peekable<std::vec::IntoIter<i64>>;
 struct SourceIds {
     ranges: Vec<IdRange>,
     window: Window,
-    /// Ids to come, if their number is known.
-    left: Option<u64>,
+    /// The number of ids, if it is known and all may fit into one window.
+    expected: Option<u64>,
 }
 
 /// Id ranges in one call, so that a request stays small.
@@ -186,14 +187,17 @@ const RANGES_PER_CALL: usize = 200;
 
 impl SourceIds {
     fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() && self.left != Some(0) {
-            let asked = &self.ranges[..self.ranges.len().min(RANGES_PER_CALL)];
-            let ids = run.timed_source(|source| source.ids(asked))?;
-            validate(&ids, asked)?;
-            self.left = self.left.map(|left| left.saturating_sub(ids.len() as u64));
+        while self.window.peek().is_none() && !self.ranges.is_empty() {
+            let asked = self.ranges.len().min(RANGES_PER_CALL);
+            let ids = run.timed_source(|source| source.ids(&self.ranges[..asked]))?;
+            validate(&ids, &self.ranges[..asked])?;
+            if self.expected.take() == Some(ids.len() as u64) {
+                // Otherwise only an empty answer shows that no id is left.
+                self.ranges.clear();
+            }
             match ids.last() {
                 Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.drain(..asked.len())),
+                None => drop(self.ranges.drain(..asked.min(self.ranges.len()))),
             }
             self.window = ids.into_iter().peekable();
         }

@@ -1,9 +1,10 @@
-//! Odoo and the mirror as far as a sync can see them, in memory.
+//! An in-memory model of Odoo and of a mirror, as far as a sync sees them.
 //!
-//! [`Odoo`] has what makes it hard to follow: a write date is the start of its transaction and is shown in whole seconds,
-//! transactions commit late, ids are given before the commit, deletions leave no trace, some changes leave the write
-//! date alone, a backup may be restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks
-//! what it is told. [`Product`] is what remains between scheduled runs.
+//! [`Odoo`] has the properties that make it hard to mirror: a write date is the start of its
+//! transaction and is shown in whole seconds, transactions commit late, ids are given before the
+//! commit, deletions leave no trace, some changes leave the write date alone, a backup may be
+//! restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks its
+//! arguments. [`Product`] keeps the state between scheduled runs.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -18,7 +19,7 @@ use super::{
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};
 
-/// What the mirror has of a record.
+/// The mirrored values of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cells {
     pub name: String,
@@ -33,10 +34,10 @@ struct Record {
     committed: NaiveDateTime,
 }
 
-/// The longest that a transaction may last.
+/// The maximum duration of a transaction.
 pub const LONGEST: TimeDelta = TimeDelta::seconds(60);
 
-/// A transaction under way: nobody sees its changes yet.
+/// An open transaction, whose changes are not visible yet.
 #[derive(Debug)]
 struct Transaction {
     began: NaiveDateTime,
@@ -44,13 +45,13 @@ struct Transaction {
     changes: BTreeMap<i64, Option<Cells>>,
 }
 
-/// What can happen in Odoo. A number picks a record or a transaction.
+/// An event in Odoo. A number selects a record or a transaction.
 #[derive(Debug, Clone)]
 pub enum Op {
     Create,
     Write(usize),
     Archive(usize),
-    /// Writes what is there already: only the write date moves.
+    /// Writes the current values: only the write date changes.
     Touch(usize),
     Delete(usize),
     /// Changes a record by SQL: the write date stays.
@@ -62,10 +63,10 @@ pub enum Op {
     /// Writes while Odoo's clock is a month ahead.
     Ahead(usize),
     Backup,
-    /// Brings the last backup back, ids that were given since included. Its open transactions are lost.
+    /// Restores the last backup, including the id sequence. Open transactions are lost.
     Restore,
     Begin,
-    /// The same in the transaction that began last.
+    /// The same event in the transaction that began last.
     CreateWithin,
     WriteWithin(usize),
     DeleteWithin(usize),
@@ -80,19 +81,19 @@ pub struct Odoo {
     records: BTreeMap<i64, Record>,
     open: Vec<Transaction>,
     last_id: i64,
-    /// Ids up to this one may be given again, because a backup was restored.
+    /// Ids up to this one may be assigned again, because a backup was restored.
     given_again: i64,
     /// The records of a backup, and its last id.
     backup: Option<(BTreeMap<i64, Record>, i64)>,
     changes: u64,
-    /// Every state that any record was ever seen in.
+    /// Every committed state of every record.
     ever: HashSet<(i64, Cells)>,
 }
 
 pub type Shared = Rc<RefCell<Odoo>>;
 
 impl Odoo {
-    /// With the records 1 to `count`, written a second apart.
+    /// Odoo with the records 1 to `count`, written one second apart.
     pub fn with(count: usize) -> Shared {
         let noon = NaiveDate::from_ymd_opt(2026, 1, 6).and_then(|day| day.and_hms_micro_opt(12, 0, 0, 123_456));
         let mut odoo = Odoo {
@@ -112,7 +113,7 @@ impl Odoo {
         Rc::new(RefCell::new(odoo))
     }
 
-    /// The rows that a perfect mirror has.
+    /// The rows of an equal mirror.
     pub fn rows(&self) -> BTreeMap<i64, Cells> {
         self.records
             .iter()
@@ -120,7 +121,7 @@ impl Odoo {
             .collect()
     }
 
-    /// The clock as a `Date` header tells it.
+    /// The clock as in a `Date` header.
     pub fn date(&self) -> DateTime<Utc> {
         whole_seconds(self.now).and_utc()
     }
@@ -201,11 +202,11 @@ impl Odoo {
             }
             Op::Pass(seconds) => self.now += TimeDelta::seconds(i64::from(*seconds)),
         }
-        // Nothing happens at the same time.
+        // No two events have the same time.
         self.now += TimeDelta::microseconds(70_001);
         while let Some(late) = self.open.iter().position(|open| self.now - open.began > LONGEST) {
             let transaction = self.open.remove(late);
-            // It ended in time, before this moment.
+            // It committed within its maximum duration.
             let now = std::mem::replace(&mut self.now, transaction.began + LONGEST);
             self.commit(transaction.began, transaction.changes);
             self.now = now;
@@ -243,7 +244,7 @@ impl Odoo {
         let (Some(id), Some(transaction)) = (self.pick(pick), self.open.last_mut()) else {
             return;
         };
-        // A record committed since is not for this transaction: Odoo would begin it anew.
+        // Odoo would restart a transaction that writes a record committed since.
         if self.records[&id].committed < transaction.began {
             transaction.changes.insert(id, cells);
         }
@@ -266,12 +267,12 @@ impl Odoo {
     }
 }
 
-/// As Odoo shows a moment.
+/// A moment as Odoo shows it.
 fn whole_seconds(moment: NaiveDateTime) -> NaiveDateTime {
     moment.with_nanosecond(0).unwrap_or(moment)
 }
 
-/// The ids of each range in brief.
+/// The digest of each range.
 fn digests(bounds: &[i64], ids: impl Fn(i64, i64) -> Vec<i64>) -> Vec<Digest> {
     assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{bounds:?}");
     let digest = |ids: Vec<i64>| Digest {
@@ -288,7 +289,7 @@ fn assert_ascending(ranges: &[IdRange]) {
     assert!(!ranges.is_empty() && ascend, "{ranges:?}");
 }
 
-/// What a failing end says.
+/// The injected error.
 pub fn failure() -> Error {
     Error::Connection {
         cause: "injected".to_owned(),
@@ -304,13 +305,13 @@ pub struct Reader {
     pub between: VecDeque<Vec<Op>>,
     /// Number of the call that fails, from 1.
     pub fail_at: Option<usize>,
-    /// Whether answers tell Odoo's clock.
+    /// Whether answers have a `Date` header.
     pub clock: bool,
-    /// Does something to the ids of a window.
+    /// Changes the ids of a window.
     pub tamper: fn(Vec<i64>) -> Vec<i64>,
-    /// Whether it can tell digests.
+    /// Whether it computes digests.
     pub digests: bool,
-    /// Most records that an answer to [`Source::read`] has room for.
+    /// The most records in an answer to [`Source::read`].
     pub room: usize,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
@@ -458,8 +459,8 @@ impl Source for Reader {
     }
 }
 
-/// A sink that keeps its rows in memory and panics where it is told what cannot be true. A checkpoint is what outlives
-/// a run that is killed.
+/// A sink that keeps its rows in memory and panics on impossible arguments. A killed run keeps what
+/// was committed.
 pub struct Table {
     odoo: Shared,
     pub rows: BTreeMap<i64, Cells>,
@@ -468,13 +469,13 @@ pub struct Table {
     pub touched: Vec<i64>,
     /// Ids of the rows that were deleted.
     pub deleted: Vec<i64>,
-    /// Fetched of total, at each checkpoint.
+    /// Fetched and total records, at each commit.
     pub progress: Vec<(u64, Option<u64>)>,
-    /// What a person was told.
+    /// The notices.
     pub notices: Vec<String>,
-    /// The rows as the run found them, or as they were at its last checkpoint.
+    /// The rows at the last commit, or at the start of the run.
     committed: BTreeMap<i64, Cells>,
-    /// The last checkpoint.
+    /// The progress at the last commit.
     pub so_far: Option<Progress>,
     /// Number of the call that fails, from 1.
     pub fail_at: Option<usize>,
@@ -501,7 +502,7 @@ impl Table {
         }
     }
 
-    /// Forgets what happened, not the rows.
+    /// Starts a new run with the same rows.
     pub fn reset(&mut self) {
         *self = Table {
             committed: self.rows.clone(),
@@ -511,7 +512,7 @@ impl Table {
         };
     }
 
-    /// Loses what was written after the last checkpoint.
+    /// Discards what was written after the last commit.
     pub fn roll_back(&mut self) {
         self.rows.clone_from(&self.committed);
         self.deleted.clear();
@@ -583,7 +584,7 @@ impl Sink for Table {
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
         self.call()?;
         for id in ids {
-            // No id comes back in Odoo but from a backup, so it must be gone still.
+            // Only a restored backup brings an id back, so its record must not exist.
             let odoo = self.odoo.borrow();
             assert!(
                 *id <= odoo.given_again || !odoo.records.contains_key(id),
@@ -625,7 +626,7 @@ impl Sink for Table {
     }
 }
 
-/// A mirror with what is known of it between its scheduled runs.
+/// A mirror and its state between scheduled runs.
 pub struct Product {
     pub odoo: Shared,
     pub table: Table,
@@ -633,10 +634,10 @@ pub struct Product {
     pub guard: Guard,
     /// Number of the call to the sink that fails in the next run, from 1.
     pub sink_fails: Option<usize>,
-    /// Whether a run that fails was killed, and loses what it wrote after its last checkpoint.
+    /// Whether a failed run was killed, and loses what it wrote after its last commit.
     pub killed: bool,
     runs: i64,
-    /// The first answer of the run that began what is unfinished; `None` where it told no clock.
+    /// The clock at the start of the unfinished run, if Odoo sent one.
     began: Option<DateTime<Utc>>,
 }
 
@@ -662,7 +663,7 @@ impl Product {
         }
     }
 
-    /// One `call run_sync(mirror, mode)`, to its end or to what kills it.
+    /// One `call run_sync(mirror, mode)`, to its end or its failure.
     pub fn run(&mut self, reader: &mut Reader, requested: Requested) -> (Start, Result<Report>) {
         let start = plan_run(requested, &self.state, self.now());
         let plan = Plan {
@@ -685,7 +686,7 @@ impl Product {
         self.runs += 1;
         let result = run(reader, &mut self.table, &plan);
 
-        // A run that became a full one has nothing from the run that it went on with.
+        // A run that became a full run keeps nothing of the run that it resumed.
         let turned = self.table.so_far.is_some_and(|so_far| so_far.mode != start.mode);
         assert_eq!(turned, !self.table.notices.is_empty());
         if start.resumed.is_none() || turned {
@@ -709,7 +710,7 @@ impl Product {
                     self.table.roll_back();
                 }
                 let so_far = self.table.so_far;
-                // A refused run has read all that it was to read: there is nothing to go on with.
+                // A refused run has read everything: there is nothing to resume.
                 let refused = matches!(error, Error::RefusedDeletion { .. });
                 self.state.unfinished = (!refused).then(|| Unfinished {
                     run: self.runs,
@@ -722,7 +723,7 @@ impl Product {
         (start, result)
     }
 
-    /// A run that nothing disturbs.
+    /// An undisturbed run.
     pub fn sync(&mut self, requested: Requested) -> (Start, Report) {
         let (start, result) = self.run(&mut Reader::new(&self.odoo), requested);
         let report = result.unwrap_or_else(|error| unreachable!("{error:?}"));

@@ -31,12 +31,13 @@ impl Requested {
 /// The state of a mirror before a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    /// The cursor of the last complete run (UTC). `None` before the first run, and after a change of the
-    /// mirror's fields, domain, language, companies or server.
+    /// The cursor of the last complete run (UTC). `None` before the first run, and after a change
+    /// of the mirror's fields, domain, language, companies or server.
     pub cursor: Option<NaiveDateTime>,
-    /// The record at the cursor, if the last complete run began after the overlap window of this record. No
-    /// transaction can write an older date any more, so a run reads this record and newer ones. Without this,
-    /// every run would read a bulk change again until something else is written.
+    /// The record at the cursor, if the last complete run began after the overlap window of this
+    /// record. No transaction can write an older date any more, so a run reads this record and
+    /// newer ones. Without this, every run would read a bulk change again until something else is
+    /// written.
     pub settled: Option<i64>,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
@@ -62,7 +63,8 @@ pub struct Unfinished {
 pub struct Start {
     pub mode: Mode,
     pub bound: Option<NaiveDateTime>,
-    /// A record that is read whatever its write date. If it is as new as the cursor, the database was not restored.
+    /// A record that is read whatever its write date. If it is as new as the cursor, the database
+    /// was not restored.
     pub also: Option<i64>,
     /// The run that this one resumes.
     pub resumed: Option<Unfinished>,
@@ -75,21 +77,22 @@ impl Start {
             .map_or(Position::default(), |unfinished| unfinished.position)
     }
 
-    /// Whether to start an incremental run immediately. A resumed run skips ids that it read before the
-    /// interruption; this follow-up run picks up changes made to them since. Without a cursor (the model has no
-    /// write dates) the next full run does.
+    /// Whether to start an incremental run immediately. A resumed run skips ids that it read before
+    /// the interruption; this follow-up run picks up changes made to them since. Without a cursor
+    /// (the model has no write dates) the next full run does.
     pub fn needs_follow_up(&self, report: &Report) -> bool {
         self.resumed.is_some() && report.cursor.is_some()
     }
 }
 
-/// Plans a run. `now` is the local clock (UTC); it only decides whether a full run is due, never what is read.
+/// Plans a run. `now` is the local clock (UTC); it only decides whether a full run is due, never
+/// what is read.
 pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Start {
     let due = state
         .full_at
         .is_none_or(|full_at| now - full_at >= state.reconcile_every);
-    // An interrupted full run comes first: it may have started because Odoo's database was restored, and the next
-    // write in Odoo would hide that from an incremental run.
+    // An interrupted full run comes first: it may have started because Odoo's database was
+    // restored, and the next write in Odoo would hide that from an incremental run.
     let owed = state.unfinished.is_some_and(|unfinished| unfinished.mode == Mode::Full);
     let mode = match (requested, state.cursor) {
         (Requested::Full, _) | (_, None) => Mode::Full,

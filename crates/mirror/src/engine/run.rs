@@ -14,14 +14,15 @@ pub struct Plan {
     /// Name of the mirror, for messages.
     pub mirror: String,
     pub mode: Mode,
-    /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads all.
+    /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads
+    /// all.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
     /// The position of the interrupted run that this run resumes.
     pub resume: Position,
-    /// The newest write date that earlier runs saw. If all write dates are older now, the database was
-    /// restored from a backup.
+    /// The newest write date that earlier runs saw. If all write dates are older now, the database
+    /// was restored from a backup.
     pub cursor: Option<NaiveDateTime>,
     /// The overlap window: how long a transaction in Odoo may last.
     pub overlap: TimeDelta,
@@ -107,8 +108,8 @@ impl<'a> Run<'a> {
         self.timed_source(|source| source.start(scan))?;
         while let Some(page) = self.timed_source(|source| source.next_page())? {
             if self.progress.position.id == 0 {
-                // If Odoo sends no `Date`, the newest write date of the first page stands in for its clock.
-                // A resumed run keeps the clock of the run that it resumes.
+                // If Odoo sends no `Date`, the newest write date of the first page stands in for
+                // its clock. A resumed run keeps the clock of the run that it resumes.
                 let newest = page.newest.map(|newest| newest.written.and_utc());
                 self.progress.position.began = self.source.clock().or(newest);
             }

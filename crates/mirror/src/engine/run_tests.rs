@@ -483,7 +483,8 @@ fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
             assert_eq!(result, Err(failure()), "call {call}");
             assert_eq!(table.deleted, Vec::<i64>::new(), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
-            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            // Counting finds as many as differ. Where one is too many and one is missing, only
+            // comparing all finds them.
             assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
             sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
@@ -508,7 +509,8 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
             failed += 1;
             assert_eq!(result, Err(failure()), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
-            // Counting finds as many as differ. Where one is too many and one is missing, only comparing all finds them.
+            // Counting finds as many as differ. Where one is too many and one is missing, only
+            // comparing all finds them.
             assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
             sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
@@ -666,7 +668,8 @@ fn what_happens_behind_the_position_is_found_by_the_compare() {
     // Ids 10 and 11 are given, and a record above them is committed first.
     apply(&odoo, &[Op::Begin, Op::CreateWithin, Op::CreateWithin, Op::Create]);
     let mut reader = Reader::new(&odoo);
-    // count, three pages of 3, one of 1, the end, ids: 10 and 11 appear after 12 has been read, and 1 goes.
+    // count, three pages of 3, one of 1, the end, ids: 10 and 11 appear after 12 has been read, and
+    // 1 goes.
     reader.between = vec![vec![]; 5].into();
     reader.between.push_back(vec![Op::Commit(0), Op::Delete(0)]);
     let report = sync_from(&mut reader, &mut table, &full()).unwrap();
@@ -806,7 +809,8 @@ fn a_bulk_change_is_read_again_only_as_long_as_the_overlap_demands() {
         assert!(product.is_equal() && product.table.notices.is_empty());
         report.progress.fetched
     };
-    // Within the overlap a transaction under way may commit as old a change; the run after it knows that none came.
+    // Within the overlap a transaction under way may commit as old a change; the run after it knows
+    // that none came.
     assert_eq!([read(&mut product), read(&mut product)], [10, 10]);
     later(&mut product);
     assert_eq!([read(&mut product), read(&mut product), read(&mut product)], [10, 1, 1]);
@@ -1042,7 +1046,8 @@ fn a_write_date_in_the_future_does_not_blind_later_runs() {
         }
         product.sync(Requested::Incremental);
         assert!(product.is_equal(), "{mode:?}");
-        // Not everything is read for its sake: what was written in the overlap, and the one in the future.
+        // Not everything is read for its sake: what was written in the overlap, and the one in the
+        // future.
         later(&mut product);
         assert!(product.sync(Requested::Incremental).1.progress.fetched <= 4);
         // When the clock is right again, so is the record.
@@ -1052,7 +1057,8 @@ fn a_write_date_in_the_future_does_not_blind_later_runs() {
     }
 }
 
-/// Of a mirror that has followed Odoo for a while after a backup, and Odoo, where that has been restored.
+/// Of a mirror that has followed Odoo for a while after a backup, and Odoo, where that has been
+/// restored.
 fn restored() -> Product {
     let mut product = product(10);
     product.apply(&[
@@ -1071,7 +1077,8 @@ fn restored() -> Product {
 
 #[test]
 fn a_restored_database_is_noticed_and_read_from_the_beginning() {
-    // With the longer overlap the incremental run reads the last of the old records, before it knows.
+    // With the longer overlap the incremental run reads the last of the old records, before it
+    // knows.
     for (overlap, read) in [(LONGEST, 0), (TimeDelta::seconds(106), 5)] {
         for mode in [Requested::Auto, Requested::Incremental, Requested::Reconcile] {
             let mut product = restored();
@@ -1130,7 +1137,8 @@ fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo
         if product.run(&mut reader, Requested::Auto).1.is_ok() {
             break;
         }
-        // From now on Odoo has something newer than the cursor. Only where nothing had been noticed yet is it lost on us.
+        // From now on Odoo has something newer than the cursor. Only where nothing had been noticed
+        // yet is it lost on us.
         let noticed = !product.table.notices.is_empty();
         product.apply(&[Op::Write(8)]);
         let (start, report) = product.sync(Requested::Auto);
@@ -1247,8 +1255,8 @@ fn due(mode: Requested) -> Product {
     product
 }
 
-/// Runs that are killed at every call to either end: what `check` sees of each, with the product, the clock before the
-/// run, and whether it wrote a page.
+/// Runs that are killed at every call to either end: what `check` sees of each, with the product,
+/// the clock before the run, and whether it wrote a page.
 fn killed_everywhere(mode: Requested, mut check: impl FnMut(Product, NaiveDateTime, i64)) {
     for of_source in [true, false] {
         let (mut kills, mut with_pages) = (0, 0);
@@ -1523,7 +1531,8 @@ fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value
     )
 }
 
-/// `between` happens while runs are reading, `alone` while none is. A part of the runs, `has_clock`, is told the time.
+/// `between` happens while runs are reading, `alone` while none is. A part of the runs,
+/// `has_clock`, is told the time.
 fn history<A, B>(alone: fn() -> A, between: fn() -> B, has_clock: f64) -> impl Strategy<Value = Vec<Step>>
 where
     A: Strategy<Value = Op> + 'static,

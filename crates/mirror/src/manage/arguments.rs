@@ -1,4 +1,4 @@
-//! The arguments of `create_mirror`, checked and in their own types.
+//! Parses and checks the arguments of `create_mirror`.
 
 use crate::definition::OWN_COLUMNS;
 use crate::session::Session;
@@ -9,7 +9,7 @@ use crate::{Constant, Table};
 use ipai_odoo::error::{Error, Result, SqlState};
 use serde_json::Value as Json;
 
-/// `schema.table`, as SQL reads it.
+/// Parses `schema.table` as SQL does.
 pub fn table_named(session: &mut dyn Session, text: &str) -> Result<Table> {
     let parts = session.first(sql!("table_name"), &[text.into()], |row| row.optional::<Vec<String>>(0))?;
     let fits = |part: &String| part.len() <= 63;
@@ -48,7 +48,7 @@ fn not_columns() -> Error {
     )
 }
 
-/// The constant columns with the types that a new table gives them, by name, so that the same ones are equal.
+/// Parses the constant columns, sorted by name, with the types that a new table gives them.
 pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
     let refused = || {
         invalid(
@@ -86,7 +86,7 @@ pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
     Ok(constants)
 }
 
-/// Types of which a value has one spelling: two that are equal must not pass for two mirrors.
+/// Types whose values have one spelling each. Otherwise equal values could look like two mirrors.
 const CONSTANT_TYPES: [&str; 7] = [
     "text",
     "character varying",

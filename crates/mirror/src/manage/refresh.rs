@@ -12,7 +12,7 @@ use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 
-/// What has become of one field.
+/// The status of one field.
 pub struct Refreshed {
     pub field: String,
     pub column: Option<String>,
@@ -21,7 +21,8 @@ pub struct Refreshed {
     pub note: Option<String>,
 }
 
-/// Compares a mirror with Odoo's fields, adds some and forgets others, whose columns stay.
+/// Compares a mirror with Odoo's fields, adds some and drops others. The columns of dropped fields
+/// stay.
 pub fn refresh(
     session: &mut dyn Session,
     accounts: &dyn Accounts,
@@ -35,7 +36,7 @@ pub fn refresh(
     let odoo = fields_of(&fetcher, &mirror.scope.model)?;
     connection.store_findings(session, &fetcher)?;
     drop(fetcher);
-    // As another session may have left it, while Odoo was asked.
+    // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
     forget_fields(&mut mirror, forget)?;
     let added = match add.is_empty() {
@@ -74,7 +75,7 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
     }
 }
 
-/// Gives each field a column: the one that is there, or a new one.
+/// Gives each field a column: the existing column of that name, or a new one.
 fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], add: Vec<String>) -> Result<Vec<String>> {
     if let Some(name) = add
         .iter()

@@ -6,8 +6,9 @@ use crate::store::mirror_state::RunPermissions;
 use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result};
 
-/// Asks Odoo which database it is, before anything is read. Refuses another one than the mirror's, unless the
-/// caller allows that; then everything is read from the beginning. Returns what is known about the database.
+/// Asks Odoo which database it is, before anything is read. Refuses another one than the mirror's,
+/// unless the caller allows that; then everything is read from the beginning. Returns what is known
+/// about the database.
 pub fn verify_database(fetcher: &Fetcher, permissions: &RunPermissions, plan: &mut Plan) -> Result<Database> {
     let found = fetcher.run(|client| client.identify().cloned())?;
     let known = &permissions.filled_from;

@@ -1,7 +1,9 @@
-//! The fetching thread: talks to Odoo while the caller's thread writes, or waits and can be cancelled.
+//! The fetching thread: talks to Odoo while the caller's thread writes, or waits and can be
+//! cancelled.
 //!
-//! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled through a
-//! channel, and is joined when its handle is dropped, however the caller leaves. No static holds it.
+//! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
+//! through a channel, and is joined when its handle is dropped, however the caller leaves. No
+//! static holds it.
 
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
@@ -35,7 +37,8 @@ type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
 pub(super) type Stop = watch::Receiver<bool>;
 
 impl Fetcher {
-    /// Starts the thread, without a connection. `known` is what earlier runs learned about the server.
+    /// Starts the thread, without a connection. `known` is what earlier runs learned about the
+    /// server.
     pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: ServerInfo, tick: Tick) -> Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
@@ -125,8 +128,8 @@ impl Drop for Fetcher {
     }
 }
 
-/// Blocks every signal while `start` runs. A thread that starts inside inherits the mask, so Postgres's signal
-/// handlers only ever run on the backend's own thread.
+/// Blocks every signal while `start` runs. A thread that starts inside inherits the mask, so
+/// Postgres's signal handlers only ever run on the backend's own thread.
 pub fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
     // SAFETY: the sets live on this stack and the old mask is restored on the same thread.
     unsafe {

@@ -16,7 +16,8 @@ const IDS_PER_CALL: u64 = 50_000;
 
 /// A mirror's records in Odoo.
 pub struct OdooSource {
-    // Before the fetcher, so that it is dropped first: that frees a thread that waits to hand over a page.
+    // Before the fetcher, so that it is dropped first: that frees a thread that waits to hand over
+    // a page.
     pages: Option<Receiver<Result<Page>>>,
     fetcher: Fetcher,
     mirror: Arc<Mirror>,
@@ -89,7 +90,8 @@ impl OdooSource {
 
 impl Source for OdooSource {
     fn start(&mut self, scan: Scan) -> Result<()> {
-        // Room for one page: one page waits here while the caller writes another and the thread reads a third.
+        // Room for one page: one page waits here while the caller writes another and the thread
+        // reads a third.
         let (sender, pages) = sync_channel(1);
         let reading = self.reading();
         self.fetcher.submit(move |client| {
@@ -164,7 +166,8 @@ impl Source for OdooSource {
     }
 }
 
-/// Calls the addon, and stops using it if its answer is over the size limit: a smaller answer cannot be asked for.
+/// Calls the addon, and stops using it if its answer is over the size limit: a smaller answer
+/// cannot be asked for.
 fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
     match client.by_addon(work) {
         Err(error @ Error::Limit { .. }) if client.has_addon() => {

@@ -154,8 +154,8 @@ impl<'c> PageReader<'c> {
 
     /// Refuses a page from another database.
     fn verify_database(&mut self, page: &Page) -> Result<()> {
-        // A page that ends with the newest record that earlier runs saw comes from the same database: no call is
-        // needed.
+        // A page that ends with the newest record that earlier runs saw comes from the same
+        // database: no call is needed.
         let newest = page.newest.zip(self.scan.newest);
         let is_unchanged = newest.is_some_and(|(newest, known)| (newest.written - known).abs() < SECOND);
         match is_unchanged || page.is_empty() {
@@ -167,7 +167,8 @@ impl<'c> PageReader<'c> {
         Ok(())
     }
 
-    /// Refuses pages without end: compares the number of records with Odoo's count from time to time.
+    /// Refuses pages without end: compares the number of records with Odoo's count from time to
+    /// time.
     fn check_number(&mut self) -> Result<()> {
         if self.read <= self.checked_at {
             return Ok(());
@@ -184,9 +185,9 @@ impl<'c> PageReader<'c> {
 
     /// Whether a page with so many records was the last one.
     ///
-    /// A model may filter records after Odoo applied the limit, so only an empty page is surely the end. For an
-    /// incremental scan that extra call would cost as much as the changes: it ends with a short page, and the
-    /// next full run finds what a short page hides.
+    /// A model may filter records after Odoo applied the limit, so only an empty page is surely the
+    /// end. For an incremental scan that extra call would cost as much as the changes: it ends with
+    /// a short page, and the next full run finds what a short page hides.
     fn is_end(&mut self, records: u64, limit: u64) -> bool {
         match self.scan.since {
             Some(_) => records < limit,
@@ -196,14 +197,14 @@ impl<'c> PageReader<'c> {
     }
 }
 
-/// A domain for all records. The term about ids is needed: without one, some models show other records
-/// (`ir.attachment`).
+/// A domain for all records. The term about ids is needed: without one, some models show other
+/// records (`ir.attachment`).
 pub(super) fn everything() -> Vec<domain::Term> {
     vec![domain::after(0)]
 }
 
-/// How many records a scan may read if Odoo counts so many: records arrive during a scan, and a model may
-/// count fewer than it shows.
+/// How many records a scan may read if Odoo counts so many: records arrive during a scan, and a
+/// model may count fewer than it shows.
 fn plausible(counted: u64) -> u64 {
     counted.saturating_mul(2).saturating_add(20_000)
 }
@@ -221,7 +222,8 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
     Ok(page)
 }
 
-/// The second of two calls, for records with lists of ids: `search_read` omits archived records from the lists.
+/// The second of two calls, for records with lists of ids: `search_read` omits archived records
+/// from the lists.
 fn read_listed(
     client: &mut Client<Http>,
     reading: &Reading,

@@ -1,7 +1,7 @@
 //! Page size control: how many records one call asks for.
 //!
-//! Large pages cost Odoo the least time per record and the most memory (240 MB for 20,000 records). So pages
-//! grow until an answer reaches a target size or a target time.
+//! Large pages cost Odoo the least time per record and the most memory (240 MB for 20,000 records).
+//! So pages grow until an answer reaches a target size or a target time.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ impl PageSize {
         self.most
     }
 
-    /// Adapts to the cost of an answer, however few records it had: a model may filter records, and smaller pages
-    /// would not find more.
+    /// Adapts to the cost of an answer, however few records it had: a model may filter records, and
+    /// smaller pages would not find more.
     pub fn adapt(&mut self, bytes: usize, took: Duration) {
         let part = (bytes as f64 / BYTES).max(took.as_secs_f64() / TIME.as_secs_f64());
         let fitting = self.rows as f64 * (1.0 / part).min(GROWTH);
@@ -54,7 +54,8 @@ impl PageSize {
         could
     }
 
-    /// Halves the size after an answer that was over the size limit. Returns false at a single record.
+    /// Halves the size after an answer that was over the size limit. Returns false at a single
+    /// record.
     pub fn shrink(&mut self) -> bool {
         let could = self.rows > 1;
         self.rows = (self.rows / 2).max(1);

@@ -3,7 +3,8 @@
 use crate::session::Session;
 use ipai_odoo::error::Result;
 
-/// Whether this role can read pg_cron's jobs. A table that is only named like pg_cron's does not count.
+/// Whether this role can read pg_cron's jobs. A table that is only named like pg_cron's does not
+/// count.
 pub fn usable(session: &mut dyn Session) -> Result<bool> {
     // A role that may only sync may lack the right to ask.
     let may_ask = "select pg_catalog.has_function_privilege('ipai.has_cron()', 'execute')";

@@ -6,14 +6,15 @@ use crate::definition::{Defined, ODOO_ID, Table};
 /// A column with the same value in every row of a mirror.
 pub struct ConstantColumn<'a> {
     pub name: &'a str,
-    /// SQL type
+    /// The SQL type.
     pub kind: &'a str,
 }
 
 /// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
 pub const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
 
-/// Creates the trigger function. It belongs to the tables, not to the extension: it stays when the extension is dropped.
+/// Creates the trigger function. It belongs to the tables, not to the extension: it stays when the
+/// extension is dropped.
 pub fn create_trigger_function(schema: &str) -> Vec<String> {
     let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));
     vec![
@@ -92,12 +93,13 @@ pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
     ]
 }
 
-/// Never `not null`, whatever Odoo demands today: its old records may lack what became required later.
+/// The definition of a column. It is never `not null`: old records may lack a field that became
+/// required later.
 fn column(defined: &Defined) -> String {
     format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
 }
 
-/// What Odoo calls the field, and its help.
+/// The comment of a column: the label of the field and its help.
 fn comment(table: &Table, defined: &Defined) -> String {
     let text = match &defined.help {
         Some(help) => format!("{}: {help}", defined.label),

@@ -1,5 +1,6 @@
-//! What earlier runs learned about an Odoo server: the uid of a login, because a login costs Odoo 0.4 seconds
-//! of password hashing, and whether the addon is installed. It proves nothing: every call sends the password.
+//! What earlier runs learned about an Odoo server: the uid of a login, because a login costs Odoo
+//! 0.4 seconds of password hashing, and whether the addon is installed. It proves nothing: every
+//! call sends the password.
 
 use super::sql;
 use crate::connection::Connection;

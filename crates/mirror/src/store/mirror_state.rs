@@ -1,4 +1,5 @@
-//! What runs write about a mirror: its cursor, the database that it was filled from, and what a run may do.
+//! What runs write about a mirror: its cursor, the database that it was filled from, and what a run
+//! may do.
 
 use super::{runs, sql};
 use crate::engine::{Guard, State};
@@ -18,9 +19,9 @@ pub struct RunPermissions {
     pub any_database: bool,
 }
 
-/// The permissions of a run. A run as another Odoo user than the last one deletes nothing by itself, because
-/// that user may see fewer records. A caller who gives a ratio means it; a caller who allows all deletions means
-/// another database as well.
+/// The permissions of a run. A run as another Odoo user than the last one deletes nothing by
+/// itself, because that user may see fewer records. A caller who gives a ratio means it; a caller
+/// who allows all deletions means another database as well.
 pub fn permissions(
     session: &mut dyn Session,
     mirror: &Mirror,
@@ -77,8 +78,8 @@ pub fn set_reached(session: &mut dyn Session, name: &str, reached: &Reached<'_>)
     session.run(sql!("mirror_set_reached"), &params).map(drop)
 }
 
-/// The fingerprint of the mirror's definition: a hash of everything that decides which rows and values the
-/// mirror has. A cursor holds only for the fingerprint that it was reached with.
+/// The fingerprint of the mirror's definition: a hash of everything that decides which rows and
+/// values the mirror has. A cursor holds only for the fingerprint that it was reached with.
 pub fn fingerprint(session: &mut dyn Session, mirror: &Mirror) -> Result<String> {
     let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
     let read: Vec<&FieldMap> = mirror.read_fields().collect();

@@ -39,7 +39,8 @@ pub fn scopes(session: &mut dyn Session, server: &str) -> Result<Vec<Scope>> {
     Ok(mirrors.into_iter().map(|mirror| mirror.scope).collect())
 }
 
-/// Registers the built-in mirror if it is not registered. Any other unregistered mirror was dropped meanwhile.
+/// Registers the built-in mirror if it is not registered. Any other unregistered mirror was dropped
+/// meanwhile.
 pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     if is_registered(session, &mirror.name)? {
         return Ok(());
@@ -84,7 +85,8 @@ pub fn is_registered(session: &mut dyn Session, name: &str) -> Result<bool> {
     session.is_true("select true from ipai.mirrors where name = $1", &[name.into()])
 }
 
-/// Inserts a mirror. Options that are not part of [`Mirror`] take their defaults. False: the name is taken.
+/// Inserts a mirror. Options that are not part of [`Mirror`] take their defaults. False: the name
+/// is taken.
 pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     let (fields, domain) = (json(&mirror.fields)?, domain_json(mirror));
     let constants = constants_to(&mirror.constants).to_string();
@@ -149,14 +151,15 @@ pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Resu
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
 
-/// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is then.
+/// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is
+/// then.
 pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> {
     session.run("select from ipai.mirrors where name = $1 for update", &[name.into()])?;
     load(session, name)
 }
 
-/// Stores the fields and their drift, after Odoo was asked. Another list of readable fields is another
-/// fingerprint, so the next run is full; it is full as well if fields are `back`.
+/// Stores the fields and their drift, after Odoo was asked. Another list of readable fields is
+/// another fingerprint, so the next run is full; it is full as well if fields are `back`.
 pub fn set_fields(session: &mut dyn Session, mirror: &Mirror, back: bool) -> Result<()> {
     let (fields, drift) = (json(&mirror.fields)?, json(&mirror.drift)?);
     let params = [

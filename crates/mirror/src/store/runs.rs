@@ -1,4 +1,5 @@
-//! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View `ipai.sync_runs` shows it.
+//! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View
+//! `ipai.sync_runs` shows it.
 
 use super::sql;
 use crate::Newest;

@@ -1,4 +1,5 @@
-//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they are set.
+//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they
+//! are set.
 
 use crate::Mirror;
 use crate::session::Session;
@@ -11,7 +12,7 @@ use std::ops::RangeInclusive;
 pub struct Settings {
     pub server: Option<String>,
     pub domain: Option<serde_json::Value>,
-    /// Empty: none.
+    /// An empty text removes it.
     pub lang: Option<String>,
     pub company_ids: Option<Vec<i64>>,
     pub page_size: Option<i32>,
@@ -19,7 +20,7 @@ pub struct Settings {
     pub reconcile_every: Option<String>,
     pub max_delete_ratio: Option<f64>,
     pub enabled: Option<bool>,
-    /// Empty: none.
+    /// An empty text removes it.
     pub flag_field: Option<String>,
     pub late_after: Option<String>,
     pub max_failures: Option<i32>,
@@ -33,7 +34,7 @@ impl Settings {
         self.domain.is_some() || self.lang.is_some() || self.company_ids.is_some()
     }
 
-    /// The mirror with these options, or an error that names the one that is wrong.
+    /// Applies the options to the mirror. The error names the first invalid option.
     pub fn apply(&self, session: &mut dyn Session, mirror: &mut Mirror) -> Result<()> {
         if let Some(server) = &self.server {
             mirror.server.clone_from(server);
@@ -100,7 +101,7 @@ fn terms(domain: &serde_json::Value) -> Result<Vec<Value>> {
     }
 }
 
-/// An operator, or a list of three.
+/// A term of a domain: an operator, or a list of three.
 fn is_term(term: &Value) -> bool {
     match term {
         Value::String(operator) => matches!(operator.as_str(), "&" | "|" | "!"),

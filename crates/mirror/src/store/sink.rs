@@ -10,7 +10,8 @@ use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
 
-/// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the run.
+/// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the
+/// run.
 pub struct TableSink<'s> {
     session: &'s mut dyn Session,
     statements: Statements,
@@ -20,7 +21,8 @@ pub struct TableSink<'s> {
     fields: Vec<String>,
     /// The row of the run in the log; `None` in a dry run.
     run: Option<i64>,
-    /// The database that a full run fills the mirror from, until that is stored with the first page.
+    /// The database that a full run fills the mirror from, until that is stored with the first
+    /// page.
     filled_from: Option<Database>,
     notice: ProgressNotice,
     /// The number of rows, until something changes it.
@@ -43,8 +45,8 @@ impl<'s> TableSink<'s> {
         }
     }
 
-    /// Stores with the first page which database the mirror is filled from, so that an interrupted run is not
-    /// resumed from another one.
+    /// Stores with the first page which database the mirror is filled from, so that an interrupted
+    /// run is not resumed from another one.
     pub fn filling_from(mut self, database: &Database) -> Self {
         self.filled_from = Some(database.clone());
         self

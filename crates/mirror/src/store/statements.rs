@@ -1,18 +1,19 @@
-//! The statements of one mirror. Column names and types come from its definition; the texts are templates in
-//! `store/sql`.
+//! The statements of one mirror. Column names and types come from its definition; the texts are
+//! templates in `store/sql`.
 
 use super::sql;
 use crate::definition::{ACTIVE, Constant, Kind, Mirror, ODOO_ID, Table};
 
-/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first and last id.
+/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first
+/// and last id.
 pub struct Statements {
     /// Writes a page: returns the numbers of inserted and updated rows.
     pub upsert: String,
-    /// Inserts a page none of whose rows exists. (Its parameters end with the columns.)
+    /// Inserts a page of new rows. Its parameters end with the columns.
     pub insert: String,
     /// Whether no row has an id from `$1` to `$2`.
     pub range_is_empty: String,
-    /// Returns what `upsert` would, and changes nothing.
+    /// Returns the numbers that `upsert` would return, and changes nothing.
     pub probe: String,
     /// The first ids in `($1, $2]`.
     pub ids: String,
@@ -58,6 +59,7 @@ impl Statements {
                     ("last", &format!("${}", mirror.fields.len() + 3)),
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
+                    ("mine_t", &mine(mirror, "t.")),
                     ("active", &count_of(mirror.flag(ACTIVE))),
                     ("flagged", &count_of(mirror.flag_column())),
                 ],
@@ -78,8 +80,8 @@ impl Statements {
     }
 }
 
-/// Replaces `{name}` by its value, once: values are never searched for further names, except for those of the
-/// two parts that are templates themselves.
+/// Replaces each `{name}` by its value. Values are not searched for names, except for the two that
+/// are templates themselves.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
@@ -125,13 +127,13 @@ fn casts(mirror: &Mirror) -> String {
     })
 }
 
-/// The columns that tell the rows of a table apart, quoted: the mirror's constants and the id in Odoo.
+/// The columns of the key, quoted: the mirror's constants and the Odoo id.
 pub fn key(mirror: &Mirror) -> Vec<String> {
     let constants = mirror.constants.iter().map(|constant| constant.column.as_str());
     constants.chain([ODOO_ID]).map(quote_ident).collect()
 }
 
-/// ` and ...`: only the rows of this mirror. `table` is an alias with its dot, or nothing.
+/// A condition ` and ...` for the rows of this mirror. `table` is an alias with its dot, or empty.
 fn mine(mirror: &Mirror, table: &str) -> String {
     let condition = |constant: &Constant| {
         let (column, value) = (quote_ident(&constant.column), quote_literal(&constant.value));
@@ -146,7 +148,8 @@ fn count_of(flag: Option<&str>) -> String {
     })
 }
 
-/// The element type that carries a kind: arrays of arrays would need one length, and decimal text is exact.
+/// The carrier: the element type of the array that transports a column. Arrays of arrays would need
+/// one length, and decimal numbers are exact as text.
 pub fn carrier(kind: Kind) -> &'static str {
     match kind {
         Kind::Numeric | Kind::Jsonb | Kind::BigintArray => "text",
@@ -158,12 +161,12 @@ pub fn qualified(table: &Table) -> String {
     format!("{}.{}", quote_ident(&table.schema), quote_ident(&table.name))
 }
 
-/// Always quoted: shorter than knowing every keyword of every version.
+/// A quoted name. It is always quoted, because keywords differ between versions of Postgres.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as SQL reads it, whatever `standard_conforming_strings` says.
+/// A text as an SQL literal, valid for both values of `standard_conforming_strings`.
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     match quoted.contains('\\') {

@@ -47,8 +47,8 @@ pub fn drop(session: &mut dyn Session, table: &Table) -> Result<()> {
         .map(std::mem::drop)
 }
 
-/// Creates the trigger function of the schema's mirrors. It runs as the role that writes a row, so a function of
-/// another role is refused.
+/// Creates the trigger function of the schema's mirrors. It runs as the role that writes a row, so
+/// a function of another role is refused.
 fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()> {
     let params = [schema.into(), UPDATED_AT_TRIGGER.into()];
     match session.first(sql!("trigger_function"), &params, |row| row.get::<bool>(0))? {

@@ -7,8 +7,8 @@ use crate::session::Session;
 use crate::{Mirror, Table};
 use ipai_odoo::error::{Error, Result, SqlState};
 
-/// Checks that the current role can sync this mirror: the table exists, has the columns and the key, and the
-/// role may write it and sees all of its rows.
+/// Checks that the current role can sync this mirror: the table exists, has the columns and the
+/// key, and the role may write it and sees all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
     let table = mirror.target.display();
     let oid = find(session, mirror)?;

@@ -1,5 +1,6 @@
--- Changes the options that are not null. The cursor belongs to what was asked of which Odoo database. A change
--- of that resets the cursor, also if it is changed back later: a run in between may have left other values.
+-- Changes the options that are not null. The cursor belongs to what was asked of which Odoo
+-- database. A change of that resets the cursor, also if it is changed back later: a run in between
+-- may have left other values.
 update ipai.mirrors
 set cursor = case
         when (coalesce($2, server), coalesce($3::jsonb, domain),

@@ -1,4 +1,5 @@
--- Stores the fields of a mirror and what has become of them. If a field came back ($5), the next run is full.
+-- Stores the fields of a mirror and what has become of them. If a field came back ($5), the next
+-- run is full.
 update ipai.mirrors
 set fields = $2::jsonb,
     drift = $3::jsonb,

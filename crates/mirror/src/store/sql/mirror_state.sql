@@ -1,4 +1,5 @@
--- The state of a mirror before a run. The cursor holds only for the definition ($2) that it was reached with.
+-- The state of a mirror before a run. The cursor holds only for the definition ($2) that it was
+-- reached with.
 select case when m.shape = $2 then m.cursor end,
     extract(epoch from m.overlap)::float8,
     extract(epoch from m.reconcile_every)::float8,

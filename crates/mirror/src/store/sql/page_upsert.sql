@@ -1,5 +1,6 @@
--- Writes the rows of a page that are new or differ. It compares before it writes: `on conflict do update ...
--- where` would lock every unchanged row, which costs WAL, a sequence value each, and time.
+-- Writes the rows of a page that are new or differ. It compares before it writes: `on conflict do
+-- update ... where` would lock every unchanged row, which costs WAL, a sequence value each, and
+-- time.
 with written as (
     insert into {table} as t ({key}, {columns})
     select {values}s.odoo_id, {columns_s}

@@ -1,4 +1,5 @@
--- The usable unique indexes on exactly the columns $2: the name of the constraint if it is deferrable, else null.
+-- The usable unique indexes on exactly the columns $2: the name of the constraint if it is
+-- deferrable, else null.
 select (
     select c.conname::text
     from pg_catalog.pg_constraint c

@@ -1,4 +1,5 @@
--- Whether the trigger function $1.$2() may be used: it belongs to the current role or a superuser, and is harmless.
+-- Whether the trigger function $1.$2() may be used: it belongs to the current role or a superuser,
+-- and is harmless.
 select (p.proowner = (select r.oid from pg_catalog.pg_roles r where r.rolname = current_user) or o.rolsuper)
     and p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
     and not p.prosecdef
