@@ -579,7 +579,10 @@ OPTIONS: dict[str, tuple[str, Problem]] = {
         f"{SERVER} (url 'http://erp.example.com', dbname 'odoo')",
         Problem("22023", "plain http would send the password in clear over the network", "allow_insecure 'true'"),
     ),
-    "an unknown truth": (f"{SERVER} ({URL}, dbname 'odoo', allow_insecure 'maybe')", invalid("allow_insecure", "Valid values are true and false.")),
+    "an unknown truth": (
+        f"{SERVER} ({URL}, dbname 'odoo', allow_insecure 'maybe')",
+        invalid("allow_insecure", "Valid values are true and false."),
+    ),
     "no number of seconds": (f"{SERVER} ({URL}, dbname 'odoo', timeout 'soon')", invalid("timeout", "from 1 to 3600")),
     "no seconds at all": (f"{SERVER} ({URL}, dbname 'odoo', timeout '0')", invalid("timeout", "from 1 to 3600")),
     "too many seconds": (f"{SERVER} ({URL}, dbname 'odoo', connect_timeout '301')", invalid("connect_timeout", "from 1 to 300")),
