@@ -22,7 +22,7 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,
-        guard: |work| subtransaction::guarded(|| work()),
+        guard: |work| subtransaction::guarded(work),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
         keep_days: guc::keep_runs_days(),
     }
@@ -146,15 +146,12 @@ fn sync(name: &str, request: RunRequest) -> Result<Figures> {
 
 /// Adds a hint to the error of a sync that a time-out cancelled.
 fn with_way_out(mut error: Error) -> Error {
-    if let Error::Postgres {
-        hint: hint @ None,
-        timed_out: true,
-        sqlstate,
-        ..
-    } = &mut error
-        && sqlstate == "57014"
+    if let Error::Postgres(timeout) = &mut error
+        && timeout.timed_out
+        && timeout.sqlstate == "57014"
+        && timeout.hint.is_none()
     {
-        *hint = Some(
+        timeout.hint = Some(
             "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the background: \
              select ipai.sync_now(...), or ipai.schedule_sync(...)."
                 .to_owned(),

@@ -369,14 +369,14 @@ mod tests {
             .unwrap();
             Ok(())
         });
-        let expected = Error::Postgres {
+        let expected = Error::Postgres(Box::new(ipai_odoo::error::PostgresError {
             sqlstate: "55P03".into(),
             message: "no".into(),
             detail: Some("facts".into()),
             hint: Some("next".into()),
             constraint: None,
             timed_out: false,
-        };
+        }));
         assert_eq!(error, Err(expected));
         // A SQLSTATE of a trigger's own, and the name of a constraint.
         let raised = subtransaction::within(|| -> Result<(), Error> {

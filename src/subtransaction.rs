@@ -1,6 +1,6 @@
 //! Subtransactions, and commits inside a procedure. Errors of Postgres become values.
 
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, PostgresError, Result};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
@@ -110,18 +110,18 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         let work = work;
         (work.0)().map_err(Caught::Value)
     }))
-    .catch_others(|error| Err(Caught::Raised(error)))
-    .catch_rust_panic(|error| Err(Caught::Raised(error)))
+    .catch_others(|error| Err(Caught::Raised(Box::new(error))))
+    .catch_rust_panic(|error| Err(Caught::Raised(Box::new(error))))
     .execute();
     // SAFETY: see above.
     unsafe { pg_sys::error_context_stack = callback.previous };
     result.map_err(|caught| match caught {
         Caught::Value(error) => error,
-        Caught::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) => {
-            details.complete(&report)
-        }
-        // Not the details of an error of Postgres that was handled before.
-        Caught::Raised(CaughtError::RustPanic { ereport, .. }) => Details::default().complete(&ereport),
+        Caught::Raised(raised) => match *raised {
+            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => details.complete(&report),
+            // Not the details of an error of Postgres that was handled before.
+            CaughtError::RustPanic { ereport, .. } => Details::default().complete(&ereport),
+        },
     })
 }
 
@@ -129,7 +129,7 @@ enum Caught {
     /// `work` returned it.
     Value(Error),
     /// Postgres or Rust raised it.
-    Raised(CaughtError),
+    Raised(Box<CaughtError>),
 }
 
 /// The parts of a Postgres error that pgrx drops.
@@ -143,14 +143,14 @@ struct Details {
 
 impl Details {
     fn complete(self, report: &ErrorReportWithLevel) -> Error {
-        Error::Postgres {
+        Error::Postgres(Box::new(PostgresError {
             sqlstate: sqlstate(self.sqlstate.unwrap_or(report.sql_error_code() as i32)),
             message: report.message().to_owned(),
             detail: report.detail().map(str::to_owned),
             hint: report.hint().map(str::to_owned),
             constraint: self.constraint,
             timed_out: self.timed_out,
-        }
+        }))
     }
 }
 

@@ -209,21 +209,8 @@ pub enum Error {
         total: usize,
     },
     /// An error of Postgres.
-    #[error("{message}")]
-    Postgres {
-        /// The SQLSTATE, five characters.
-        sqlstate: String,
-        /// The message.
-        message: String,
-        /// The DETAIL.
-        detail: Option<String>,
-        /// The HINT.
-        hint: Option<String>,
-        /// Name of the violated constraint.
-        constraint: Option<String>,
-        /// Whether a timeout of Postgres cancelled the statement.
-        timed_out: bool,
-    },
+    #[error("{}", .0.message)]
+    Postgres(Box<PostgresError>),
     /// The client of the session disconnected.
     #[error("the connection to the client was lost")]
     ClientGone,
@@ -249,6 +236,23 @@ pub struct UserError {
     pub detail: Option<String>,
     /// The next action.
     pub hint: Option<String>,
+}
+
+/// The content of [`Error::Postgres`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresError {
+    /// The SQLSTATE, five characters.
+    pub sqlstate: String,
+    /// The message.
+    pub message: String,
+    /// The DETAIL.
+    pub detail: Option<String>,
+    /// The HINT.
+    pub hint: Option<String>,
+    /// Name of the violated constraint.
+    pub constraint: Option<String>,
+    /// Whether a time-out of Postgres cancelled the statement.
+    pub timed_out: bool,
 }
 
 impl Error {
@@ -314,7 +318,7 @@ impl Error {
             Error::MultipleMirrorsFailed { failures, .. } => {
                 failures.first().map_or("XX000", |(_, error)| error.sqlstate())
             }
-            Error::Postgres { sqlstate, .. } => sqlstate,
+            Error::Postgres(error) => &error.sqlstate,
             Error::Internal { .. } => "XX000",
         }
     }
@@ -322,7 +326,7 @@ impl Error {
     /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
         match self {
-            Error::Postgres { timed_out, .. } => *timed_out,
+            Error::Postgres(error) => error.timed_out,
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.is_timeout(),
             _ => false,
         }
@@ -331,7 +335,7 @@ impl Error {
     /// Name of the constraint that Postgres reports as violated.
     pub fn constraint(&self) -> Option<&str> {
         match self {
-            Error::Postgres { constraint, .. } => constraint.as_deref(),
+            Error::Postgres(error) => error.constraint.as_deref(),
             Error::Record { cause: error, .. } => error.constraint(),
             _ => None,
         }

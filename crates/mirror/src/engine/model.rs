@@ -148,11 +148,11 @@ impl Odoo {
             Op::Delete(pick) => self.change(*pick, |_| None),
             Op::Sql(pick) => {
                 let cells = self.fresh();
-                if let Some(id) = self.pick(*pick) {
-                    if let Some(record) = self.records.get_mut(&id) {
-                        record.cells = cells.clone();
-                        self.ever.insert((id, cells));
-                    }
+                if let Some(id) = self.pick(*pick)
+                    && let Some(record) = self.records.get_mut(&id)
+                {
+                    record.cells = cells.clone();
+                    self.ever.insert((id, cells));
                 }
             }
             Op::Forget(pick) => {

@@ -17,7 +17,7 @@ impl Error {
                     .collect::<Vec<_>>()
                     .join("\n"),
             ),
-            Error::Postgres { detail, .. } => detail.clone(),
+            Error::Postgres(error) => error.detail.clone(),
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.detail(),
             Error::InTransaction => Some(
                 "run_sync commits after each page. Functions, blocks with exception handlers and statements that are \
@@ -139,7 +139,7 @@ impl Error {
                 [(_, only)] => return only.hint(),
                 _ => "See ipai.sync_runs for the complete error messages.".into(),
             },
-            Error::Postgres { hint, .. } => return hint.clone(),
+            Error::Postgres(error) => return error.hint.clone(),
             Error::ClientGone | Error::Cancelled => return None,
             Error::Internal { .. } => "Report this error.".into(),
         };
