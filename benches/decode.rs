@@ -55,21 +55,14 @@ const FIELDS: [(&str, Kind); 10] = [
 ];
 
 fn field((name, kind): (&str, Kind)) -> FieldMap {
-    FieldMap {
-        field: name.to_owned(),
-        column: name.to_owned(),
-        kind,
-    }
+    FieldMap { field: name.to_owned(), column: name.to_owned(), kind }
 }
 
 fn mirror() -> Mirror {
     Mirror {
         name: "sample_metrics".to_owned(),
         server: "odoo".to_owned(),
-        target: Table {
-            schema: "ipai".to_owned(),
-            name: "ipai_sample_metrics".to_owned(),
-        },
+        target: Table { schema: "ipai".to_owned(), name: "ipai_sample_metrics".to_owned() },
         scope: Scope {
             model: "ipai.sample.metric".to_owned(),
             domain: Vec::new(),

@@ -34,15 +34,8 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
 #[allow(clippy::type_complexity)]
 fn refresh_counts(
     mirror: default!(Option<String>, "NULL"),
-) -> TableIterator<
-    'static,
-    (
-        name!(mirror, String),
-        name!(odoo_total, i64),
-        name!(mirror_total, i64),
-        name!(delta, i64),
-    ),
-> {
+) -> TableIterator<'static, (name!(mirror, String), name!(odoo_total, i64), name!(mirror_total, i64), name!(delta, i64))>
+{
     TableIterator::new(or_raise(refresh(mirror)))
 }
 
@@ -61,21 +54,7 @@ fn refresh(mirror: Option<String>) -> Result<Vec<(String, i64, i64, i64)>> {
     names.into_iter().map(refresh).collect()
 }
 
-type Figures = (
-    Option<i64>,
-    String,
-    String,
-    bool,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    f64,
-);
+type Figures = (Option<i64>, String, String, bool, i64, i64, i64, i64, i64, i64, i64, i64, f64);
 
 /// Syncs a mirror with Odoo, in the caller's transaction.
 #[pg_extern]
@@ -161,21 +140,14 @@ fn with_way_out(mut error: Error) -> Error {
 }
 
 fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
-    moment(since).ok_or_else(|| {
-        argument(
-            "since is not a moment that Odoo knows",
-            "Give a date between the years 1 and 9999.",
-        )
-    })
+    moment(since)
+        .ok_or_else(|| argument("since is not a moment that Odoo knows", "Give a date between the years 1 and 9999."))
 }
 
 fn at_least_one(max_rows: i32) -> Result<u64> {
     match u64::try_from(max_rows) {
         Ok(rows) if rows > 0 => Ok(rows),
-        _ => Err(argument(
-            "max_rows must be at least 1",
-            "Leave it out to read everything.",
-        )),
+        _ => Err(argument("max_rows must be at least 1", "Leave it out to read everything.")),
     }
 }
 

@@ -29,12 +29,10 @@ pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
         Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, i64::to_ne_bytes),
         Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, pg_sys::FLOAT8ARRAYOID, f64::to_ne_bytes),
         Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, pg_sys::BOOLARRAYOID, |flag| [u8::from(flag)]),
-        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, pg_sys::DATEARRAYOID, |day| {
-            days(day).to_ne_bytes()
-        }),
-        Column::Timestamptz(cells) => of_fixed(cells, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, |moment| {
-            micros(moment).to_ne_bytes()
-        }),
+        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, pg_sys::DATEARRAYOID, |day| days(day).to_ne_bytes()),
+        Column::Timestamptz(cells) => {
+            of_fixed(cells, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, |moment| micros(moment).to_ne_bytes())
+        }
     }
 }
 
@@ -161,10 +159,7 @@ impl Array {
     /// Appends a text or bytes.
     fn put_varlena(&mut self, bytes: &[u8]) {
         let size = HEADER + bytes.len();
-        assert!(
-            size.next_multiple_of(4) <= self.left,
-            "the values exceed the size of the array"
-        );
+        assert!(size.next_multiple_of(4) <= self.left, "the values exceed the size of the array");
         // SAFETY: the assertion above checks that header, bytes and padding fit. The padding is
         // zero already, `size` is below 1 GB, and `next` is a multiple of 4.
         unsafe {

@@ -26,10 +26,7 @@ impl Accounts for ServerAccounts {
                 SqlState::InsufficientPrivilege,
                 format!("permission denied for foreign server \"{server}\""),
             )
-            .with_hint(format!(
-                "Its owner can grant it: grant usage on foreign server {} to ...",
-                ident(server)
-            )));
+            .with_hint(format!("Its owner can grant it: grant usage on foreign server {} to ...", ident(server))));
         }
         let oid = pg_sys::Oid::from(u32::try_from(found.oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
@@ -53,22 +50,15 @@ impl Accounts for ServerAccounts {
             server: server.to_owned(),
             use_addon: options.addon,
             endpoint: options.endpoint,
-            account: Account {
-                dbname: options.dbname,
-                login: user.user,
-                password,
-            },
+            account: Account { dbname: options.dbname, login: user.user, password },
         })
     }
 }
 
 /// The current user's mapping, or else the one for PUBLIC, and whether it is the latter.
 fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<(UserOptions, bool)> {
-    let own = session.first(
-        include_str!("sql/user_mapping.sql"),
-        &[i64::from(oid.to_u32()).into()],
-        |row| row.get::<bool>(0),
-    )?;
+    let own = session
+        .first(include_str!("sql/user_mapping.sql"), &[i64::from(oid.to_u32()).into()], |row| row.get::<bool>(0))?;
     let Some(own) = own else {
         return Err(Error::user(
             SqlState::UndefinedObject,
@@ -108,27 +98,21 @@ fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
             "the option password_secret needs Supabase Vault, which is not installed",
         )
         .with_hint("create extension supabase_vault; or give your own user mapping the option password.")),
-        Some(false) => Err(
-            Error::user(SqlState::InsufficientPrivilege, "permission denied for Supabase Vault").with_hint(
+        Some(false) => Err(Error::user(SqlState::InsufficientPrivilege, "permission denied for Supabase Vault")
+            .with_hint(
                 "Sync as postgres or service_role, or from pg_cron: they may read Vault. Users of the API read the \
                    mirror, they do not sync.",
-            ),
-        ),
+            )),
         Some(true) => session
-            .first(
-                "select decrypted_secret from vault.decrypted_secrets where name = $1",
-                &[name.into()],
-                |row| row.optional::<String>(0),
-            )?
+            .first("select decrypted_secret from vault.decrypted_secrets where name = $1", &[name.into()], |row| {
+                row.optional::<String>(0)
+            })?
             .flatten()
             .filter(|secret| !secret.is_empty())
             .map(Secret::new)
             .ok_or_else(|| {
-                Error::user(
-                    SqlState::UndefinedObject,
-                    format!("Vault has no secret named \"{name}\""),
-                )
-                .with_hint("select vault.create_secret('the password or API key', '...name...');")
+                Error::user(SqlState::UndefinedObject, format!("Vault has no secret named \"{name}\""))
+                    .with_hint("select vault.create_secret('the password or API key', '...name...');")
             }),
     }
 }

@@ -6,9 +6,7 @@
 use chrono::{Datelike, NaiveDateTime, TimeDelta};
 use croner::parser::CronParser;
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// A 29 February on a given weekday recurs within 40 years. A schedule without a start in that time

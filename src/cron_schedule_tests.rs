@@ -96,16 +96,9 @@ fn seconds_count_from_the_run_before() {
     ] {
         assert_eq!(after_thursday(schedule), expected, "{schedule}");
     }
-    for schedule in [
-        "0 seconds",
-        "60 seconds",
-        "-1 seconds",
-        "1.5 seconds",
-        "seconds",
-        "1 secondss",
-        "30 s",
-        "5 minutes",
-    ] {
+    for schedule in
+        ["0 seconds", "60 seconds", "-1 seconds", "1.5 seconds", "seconds", "1 secondss", "30 s", "5 minutes"]
+    {
         assert_eq!(after_thursday(schedule), "never", "{schedule}");
     }
 }
@@ -193,10 +186,7 @@ fn the_next_moment_is_later_than_this_one() {
 #[test]
 fn the_rarest_day_is_found_and_no_further_one_is_looked_for() {
     // 2100 is no leap year, and a 29 February on a certain weekday is 40 years away at most.
-    assert_eq!(
-        next("0 0 29 2 *", moment("2096-03-01 00:00:00")).unwrap().to_string(),
-        "2104-02-29 00:00:00"
-    );
+    assert_eq!(next("0 0 29 2 *", moment("2096-03-01 00:00:00")).unwrap().to_string(), "2104-02-29 00:00:00");
     // The star makes both fields count: a 29 February that is a Sunday.
     for year in 1996..2400 {
         let march = NaiveDate::from_ymd_opt(year, 3, 1).unwrap().and_time(NaiveTime::MIN);
@@ -206,12 +196,8 @@ fn the_rarest_day_is_found_and_no_further_one_is_looked_for() {
 
 #[test]
 fn a_moment_far_away_is_no_panic() {
-    for after in [
-        NaiveDateTime::MIN,
-        NaiveDateTime::MAX,
-        moment("0001-01-01 00:00:00"),
-        moment("9999-12-31 23:59:59"),
-    ] {
+    for after in [NaiveDateTime::MIN, NaiveDateTime::MAX, moment("0001-01-01 00:00:00"), moment("9999-12-31 23:59:59")]
+    {
         for schedule in ["* * * * *", "0 0 29 2 *", "0 0 31 2 *", "59 seconds", "@yearly"] {
             let found = next(schedule, after);
             assert!(found.is_none_or(|found| found > after), "{schedule} {after}");
@@ -226,9 +212,7 @@ fn a_moment_far_away_is_no_panic() {
 fn values(field: &str, low: u32, high: u32) -> Vec<u32> {
     let number = |text: &str| text.parse::<u32>().unwrap();
     let part = |part: &str| -> Vec<u32> {
-        let (span, step) = part
-            .split_once('/')
-            .map_or((part, 1), |(span, step)| (span, number(step)));
+        let (span, step) = part.split_once('/').map_or((part, 1), |(span, step)| (span, number(step)));
         match (span, span.split_once('-')) {
             ("*", _) => (low..=high).step_by(step as usize).collect(),
             (_, Some((from, to))) => (number(from)..=number(to)).step_by(step as usize).collect(),

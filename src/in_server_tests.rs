@@ -102,10 +102,7 @@ mod tests {
             assert_ne!(code, PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, "{sqlstate}");
         }
         let busy = Error::Busy { mirror: String::new() };
-        assert_eq!(
-            report::code(busy.sqlstate()),
-            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
-        );
+        assert_eq!(report::code(busy.sqlstate()), PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE);
     }
 
     #[pg_test]
@@ -154,16 +151,8 @@ mod tests {
         Mirror {
             name: "kinds".into(),
             server: "odoo".into(),
-            target: Table {
-                schema: "public".into(),
-                name: "Every \"kind\"".into(),
-            },
-            scope: Scope {
-                model: "x.kinds".into(),
-                domain: Vec::new(),
-                lang: None,
-                company_ids: Vec::new(),
-            },
+            target: Table { schema: "public".into(), name: "Every \"kind\"".into() },
+            scope: Scope { model: "x.kinds".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
             fields: fields.collect(),
             constants: Vec::new(),
             drift: Vec::new(),
@@ -213,20 +202,10 @@ mod tests {
         let columns: Vec<String> = mirror
             .fields
             .iter()
-            .map(|map| {
-                format!(
-                    "{} {}",
-                    ipai_mirror::store::statements::quote_ident(&map.column),
-                    map.kind.sql()
-                )
-            })
+            .map(|map| format!("{} {}", ipai_mirror::store::statements::quote_ident(&map.column), map.kind.sql()))
             .collect();
         let table = ipai_mirror::store::statements::qualified(&mirror.target);
-        Spi::run(&format!(
-            "create table {table} (odoo_id bigint unique, {})",
-            columns.join(", ")
-        ))
-        .unwrap();
+        Spi::run(&format!("create table {table} (odoo_id bigint unique, {})", columns.join(", "))).unwrap();
     }
 
     #[pg_test]
@@ -237,10 +216,7 @@ mod tests {
         let (mut one, mut other) = (SpiSession::of_function(), SpiSession::of_function());
         let mut dry = TableSink::new(&mut one, &mirror, None);
         let mut sink = TableSink::new(&mut other, &mirror, Some(1));
-        let two_new = Written {
-            inserted: 2,
-            updated: 0,
-        };
+        let two_new = Written { inserted: 2, updated: 0 };
         assert_eq!(dry.write(&page), Ok(two_new));
         assert_eq!(dry.count(), Ok(0));
         assert_eq!(sink.write(&page), Ok(two_new));
@@ -286,10 +262,7 @@ mod tests {
                 Column::Jsonb(cells) => Column::Jsonb(twice(cells)),
                 Column::Bytea(cells) => Column::Bytea(twice(cells)),
             };
-            let one_updated = Written {
-                inserted: 0,
-                updated: 1,
-            };
+            let one_updated = Written { inserted: 0, updated: 1 };
             assert_eq!(sink.write(&changed), Ok(one_updated), "{:?}", mirror.fields[index].kind);
         }
     }
@@ -305,10 +278,7 @@ mod tests {
         assert_eq!(sink.ids(window), Ok(vec![3, 4, 5, 6, 7, 8]));
         let digests = sink.digest().unwrap().unwrap();
         assert_eq!(digests.bounds, [0, 10, 2_147_483_647]);
-        let sums = digests
-            .digests
-            .iter()
-            .map(|digest| (digest.count, digest.sum, digest.squares));
+        let sums = digests.digests.iter().map(|digest| (digest.count, digest.sum, digest.squares));
         assert_eq!(sums.collect::<Vec<_>>(), [(10, 55, 385), (0, 0, 0)]);
         assert_eq!(sink.delete(&[5, 99]), Ok(1));
         assert_eq!(sink.count(), Ok(9));
@@ -339,15 +309,9 @@ mod tests {
              from ipai.sync_sample_metrics()",
         );
         assert_eq!(report.as_deref(), Some("100 100 0 0 100 100 0"));
-        assert_eq!(
-            count("select odoo_id from ipai.ipai_sample_metrics order by odoo_id limit 1"),
-            1
-        );
+        assert_eq!(count("select odoo_id from ipai.ipai_sample_metrics order by odoo_id limit 1"), 1);
         assert_eq!(count("select uid from ipai.odoo_logins where login = 'admin'"), 2);
-        assert_eq!(
-            count("select count(*) from ipai.sync_runs where state = 'succeeded'"),
-            1
-        );
+        assert_eq!(count("select count(*) from ipai.sync_runs where state = 'succeeded'"), 1);
         let requests = odoo.requests();
         assert_eq!(requests.len(), 11);
         assert!(requests[5].contains("search_read") && requests[4].contains("active_test"));
@@ -395,10 +359,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            text("select string_agg(n::text, ' ' order by n) from public.kept").as_deref(),
-            Some("-1 1")
-        );
+        assert_eq!(text("select string_agg(n::text, ' ' order by n) from public.kept").as_deref(), Some("-1 1"));
     }
 
     #[pg_test(error = "canceling statement due to user request")]
@@ -410,9 +371,7 @@ mod tests {
 
     #[pg_test(error = "Odoo authentication failed")]
     fn a_refused_password_is_told() {
-        let odoo = Recorded::start(vec![include_str!(
-            "../tests/corpus/odoo18/authenticate_wrong_password.xml"
-        )]);
+        let odoo = Recorded::start(vec![include_str!("../tests/corpus/odoo18/authenticate_wrong_password.xml")]);
         Spi::run(MIGRATION).unwrap();
         server(&odoo.url);
         Spi::run("select * from ipai.sync_sample_metrics()").unwrap();

@@ -22,11 +22,8 @@ impl JsonText {
     /// An error for the user that names the argument, if serde_json cannot read the value.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
         serde_json::from_str(&self.0).map_err(|error| {
-            Error::user(
-                SqlState::InvalidParameter,
-                format!("invalid JSON in argument {argument}: {error}"),
-            )
-            .with_hint("Use numbers within double precision, and nest lists and objects less than 128 levels deep.")
+            Error::user(SqlState::InvalidParameter, format!("invalid JSON in argument {argument}: {error}"))
+                .with_hint("Use numbers within double precision, and nest lists and objects less than 128 levels deep.")
         })
     }
 }

@@ -27,11 +27,7 @@ mod sql {
     // The order of `extension.script()`. The Rust functions come after files that do not require
     // them.
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "core_mirrors", bootstrap);
-    extension_sql_file!(
-        "../sql/core/tables/20_run_log.sql",
-        name = "core_run_log",
-        requires = ["core_mirrors"]
-    );
+    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "core_run_log", requires = ["core_mirrors"]);
     extension_sql_file!(
         "../sql/core/tables/30_odoo_logins.sql",
         name = "core_odoo_logins",
@@ -42,26 +38,14 @@ mod sql {
         name = "extension_wrapper",
         requires = ["core_odoo_logins"]
     );
-    extension_sql_file!(
-        "../sql/extension/once/20_dump.sql",
-        name = "extension_dump",
-        requires = ["extension_wrapper"]
-    );
+    extension_sql_file!("../sql/extension/once/20_dump.sql", name = "extension_dump", requires = ["extension_wrapper"]);
     extension_sql_file!(
         "../sql/core/objects/10_table_comments.sql",
         name = "core_table_comments",
         requires = ["extension_dump"]
     );
-    extension_sql_file!(
-        "../sql/core/objects/20_runs.sql",
-        name = "core_runs",
-        requires = ["core_table_comments"]
-    );
-    extension_sql_file!(
-        "../sql/core/objects/30_status.sql",
-        name = "core_status",
-        requires = ["core_runs"]
-    );
+    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "core_runs", requires = ["core_table_comments"]);
+    extension_sql_file!("../sql/core/objects/30_status.sql", name = "core_status", requires = ["core_runs"]);
     extension_sql_file!(
         "../sql/core/objects/50_claims_helpers.sql",
         name = "core_claims_helpers",
@@ -72,11 +56,7 @@ mod sql {
         name = "core_protection",
         requires = ["core_claims_helpers"]
     );
-    extension_sql_file!(
-        "../sql/core/objects/90_grants.sql",
-        name = "core_grants",
-        requires = ["core_protection"]
-    );
+    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["core_protection"]);
     extension_sql_file!(
         "../sql/extension/objects/20_wrapper.sql",
         name = "extension_wrapper_objects",
@@ -118,11 +98,7 @@ mod sql {
         name = "extension_doctor",
         requires = ["extension_vault"]
     );
-    extension_sql_file!(
-        "../sql/extension/objects/90_grants.sql",
-        name = "extension_grants",
-        finalize
-    );
+    extension_sql_file!("../sql/extension/objects/90_grants.sql", name = "extension_grants", finalize);
 }
 
 /// Called by Postgres when it loads the library.

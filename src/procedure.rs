@@ -15,10 +15,8 @@ use pgrx::prelude::*;
 /// Syncs mirrors and commits after each page.
 // It can have neither a SET clause nor SECURITY DEFINER: such a procedure may not commit. The
 // session sets the search path instead.
-#[pg_extern(
-    sql = "create procedure ipai.run_sync(mirror text default null, mode text default 'auto', \
-                   max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';"
-)]
+#[pg_extern(sql = "create procedure ipai.run_sync(mirror text default null, mode text default 'auto', \
+                   max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';")]
 fn run_sync(
     mirror: Option<String>,
     mode: Option<String>,
@@ -34,9 +32,7 @@ fn run_sync(
     let connected = unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32) };
     let result = match connected == pg_sys::SPI_OK_CONNECT as i32 {
         true => run(mirror, mode, max_delete_ratio),
-        false => Err(Error::Internal {
-            cause: format!("SPI_connect returned {connected}"),
-        }),
+        false => Err(Error::Internal { cause: format!("SPI_connect returned {connected}") }),
     };
     // SAFETY: see above. Nothing of ours is left: raising only ends the procedure.
     unsafe { pg_sys::SPI_finish() };
@@ -81,10 +77,7 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
         Ok(failures) if failures.is_empty() => Ok(()),
         // A run of one mirror fails with that mirror's error.
         Ok(mut failures) if mirror.is_some() => Err(failures.remove(0).1),
-        Ok(failures) => Err(Error::MultipleMirrorsFailed {
-            failures,
-            total: names.len(),
-        }),
+        Ok(failures) => Err(Error::MultipleMirrorsFailed { failures, total: names.len() }),
         Err(error) => Err(error),
     }
 }

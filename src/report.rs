@@ -73,11 +73,7 @@ unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
 /// Shows a notice to the client.
 pub fn notice(message: &str) {
     without_interrupts(|| {
-        ereport!(
-            PgLogLevel::NOTICE,
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            message.to_owned()
-        )
+        ereport!(PgLogLevel::NOTICE, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.to_owned())
     });
 }
 
@@ -118,7 +114,5 @@ pub fn code(sqlstate: &str) -> PgSqlErrorCode {
 
 /// Five characters in Postgres's encoding: six bits each.
 fn packed(sqlstate: &str) -> i32 {
-    sqlstate.bytes().rev().fold(0i32, |packed, byte| {
-        (packed << 6) | i32::from(byte.wrapping_sub(b'0') & 0x3f)
-    })
+    sqlstate.bytes().rev().fold(0i32, |packed, byte| (packed << 6) | i32::from(byte.wrapping_sub(b'0') & 0x3f))
 }

@@ -20,18 +20,12 @@ pub struct SpiSession {
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
     pub fn of_function() -> Self {
-        SpiSession {
-            may_commit: false,
-            depth: 0,
-        }
+        SpiSession { may_commit: false, depth: 0 }
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
     pub fn of_procedure() -> Self {
-        SpiSession {
-            may_commit: true,
-            depth: 0,
-        }
+        SpiSession { may_commit: true, depth: 0 }
     }
 
     /// Runs a statement. In a procedure it is a savepoint of its own, because Postgres can only
@@ -134,9 +128,9 @@ impl Row for Tuple<'_> {
             pg_sys::TEXTOID => of(entry, |text: String| Value::Text(Cow::Owned(text))),
             pg_sys::INT8ARRAYOID => of(entry, Value::Bigints),
             pg_sys::TEXTARRAYOID => of(entry, Value::Texts),
-            pg_sys::TIMESTAMPTZOID => of(entry, |stamp: TimestampWithTimeZone| {
-                moment(stamp).map_or(Value::Null, Value::Timestamptz)
-            }),
+            pg_sys::TIMESTAMPTZOID => {
+                of(entry, |stamp: TimestampWithTimeZone| moment(stamp).map_or(Value::Null, Value::Timestamptz))
+            }
             other => Err(internal(format!("a column of type {}", other.to_u32()))),
         }
     }

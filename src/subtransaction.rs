@@ -184,7 +184,5 @@ unsafe extern "C-unwind" fn note_details(details: *mut c_void) {
 
 /// Five characters from Postgres's encoding: six bits each.
 fn sqlstate(code: i32) -> String {
-    (0..5)
-        .map(|place| char::from(b'0' + ((code >> (6 * place)) & 0x3f) as u8))
-        .collect()
+    (0..5).map(|place| char::from(b'0' + ((code >> (6 * place)) & 0x3f) as u8)).collect()
 }

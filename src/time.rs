@@ -27,9 +27,8 @@ pub fn micros(moment: NaiveDateTime) -> i64 {
 /// # Errors
 /// An internal error if the moment is outside of Postgres's range.
 pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
-    TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| Error::Internal {
-        cause: "a moment is outside of Postgres's range".to_owned(),
-    })
+    TimestampWithTimeZone::try_from(micros(moment))
+        .map_err(|_| Error::Internal { cause: "a moment is outside of Postgres's range".to_owned() })
 }
 
 /// Converts a timestamptz to a moment (UTC).
@@ -39,8 +38,5 @@ pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
 pub fn moment(stamp: TimestampWithTimeZone) -> Option<NaiveDateTime> {
     let micros: pg_sys::TimestampTz = stamp.into();
     let since = chrono::TimeDelta::microseconds(micros);
-    EPOCH
-        .and_time(NaiveTime::MIN)
-        .checked_add_signed(since)
-        .filter(|moment| (1..=9999).contains(&moment.year()))
+    EPOCH.and_time(NaiveTime::MIN).checked_add_signed(since).filter(|moment| (1..=9999).contains(&moment.year()))
 }

@@ -26,8 +26,6 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
 fn pair(option: &str) -> Result<Pair> {
     match option.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(Error::Internal {
-            cause: "an option without a value".to_owned(),
-        }),
+        None => Err(Error::Internal { cause: "an option without a value".to_owned() }),
     }
 }

@@ -9,10 +9,7 @@ pub fn check(session: &mut dyn Session) -> Result<()> {
     let library = env!("CARGO_PKG_VERSION");
     let sql = "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'";
     match session.first(sql, &[], |row| row.get::<String>(0))? {
-        Some(installed) if installed != library => Err(Error::Outdated {
-            library: library.to_owned(),
-            installed,
-        }),
+        Some(installed) if installed != library => Err(Error::Outdated { library: library.to_owned(), installed }),
         _ => Ok(()),
     }
 }

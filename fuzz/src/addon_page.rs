@@ -28,12 +28,7 @@ pub fn run(data: &[u8]) {
     );
     let mirror = mirror(false);
     let fields: Vec<String> = mirror.fields.iter().map(|map| map.field.clone()).collect();
-    let wanted = Wanted {
-        since: None,
-        also: None,
-        after: 0,
-        limit: 1_000,
-    };
+    let wanted = Wanted { since: None, also: None, after: 0, limit: 1_000 };
     let page = PageBuilder::new(&mirror, 0, 1_000);
     match client(body.into_bytes()).export(&mirror.scope, &fields, &wanted, page) {
         Ok(page) => check_page(&page.finish()),

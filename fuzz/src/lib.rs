@@ -20,18 +20,11 @@ pub const PASSWORD: &str = "pa55w0rd-of-the-fuzzer";
 
 /// A mirror with a field `f0`, `f1` ... of each kind.
 pub fn mirror(has_write_date: bool) -> Mirror {
-    let field = |(n, kind): (usize, &Kind)| FieldMap {
-        field: format!("f{n}"),
-        column: format!("f{n}"),
-        kind: *kind,
-    };
+    let field = |(n, kind): (usize, &Kind)| FieldMap { field: format!("f{n}"), column: format!("f{n}"), kind: *kind };
     Mirror {
         name: "m".into(),
         server: "s".into(),
-        target: Table {
-            schema: "public".into(),
-            name: "m".into(),
-        },
+        target: Table { schema: "public".into(), name: "m".into() },
         scope: scope(),
         fields: Kind::ALL.iter().enumerate().map(field).collect(),
         drift: Vec::new(),
@@ -45,12 +38,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
 
 /// The scope of [`mirror`]: all records of one model.
 pub fn scope() -> Scope {
-    Scope {
-        model: "a.model".into(),
-        domain: Vec::new(),
-        lang: None,
-        company_ids: Vec::new(),
-    }
+    Scope { model: "a.model".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() }
 }
 
 /// Checks the invariants of a page.
@@ -65,10 +53,7 @@ pub struct Canned(pub Vec<u8>);
 
 impl Transport for Canned {
     fn post(&mut self, _path: &str, _body: String) -> Result<Reply, Failure> {
-        Ok(Reply {
-            body: self.0.clone(),
-            ..Reply::default()
-        })
+        Ok(Reply { body: self.0.clone(), ..Reply::default() })
     }
 
     fn pause(&mut self, _pause: Duration) -> Result<(), ipai_odoo::error::Error> {
@@ -78,16 +63,8 @@ impl Transport for Canned {
 
 /// A client that knows its uid and the addon, and receives `body` as every answer.
 pub fn client(body: Vec<u8>) -> Client<Canned> {
-    let account = Account {
-        dbname: "odoo".into(),
-        login: "reader".into(),
-        password: Secret::new(PASSWORD.into()),
-    };
-    let known = ServerInfo {
-        uid: Some(2),
-        addon: Addon::Present,
-        uuid: None,
-    };
+    let account = Account { dbname: "odoo".into(), login: "reader".into(), password: Secret::new(PASSWORD.into()) };
+    let known = ServerInfo { uid: Some(2), addon: Addon::Present, uuid: None };
     Client::new(Canned(body), account, Policy::SYNC, known, Default::default())
 }
 

@@ -49,11 +49,7 @@ fn create_mirror(
 > {
     let create = || -> Result<Vec<Defined>> {
         let request = Request {
-            model: require(
-                odoo_model,
-                "odoo_model",
-                "select * from ipai.odoo_models() shows the models.",
-            )?,
+            model: require(odoo_model, "odoo_model", "select * from ipai.odoo_models() shows the models.")?,
             target,
             name,
             fields: fields.map(|fields| all(fields, "fields")).transpose()?,
@@ -77,14 +73,7 @@ fn create_mirror(
         let row = |defined: ipai_mirror::definition::Defined| {
             let map = defined.map;
             let target = mirror.target.display();
-            (
-                mirror.name.clone(),
-                target,
-                map.field,
-                map.column,
-                map.kind.sql(),
-                defined.label,
-            )
+            (mirror.name.clone(), target, map.field, map.column, map.kind.sql(), defined.label)
         };
         Ok(defined.into_iter().map(row).collect())
     };
@@ -129,12 +118,7 @@ fn alter_mirror(
             max_delta,
             max_alert_ratio,
         };
-        manage::alter(
-            &mut session()?,
-            &ServerAccounts,
-            &require(mirror, "mirror", MIRRORS)?,
-            &settings,
-        )
+        manage::alter(&mut session()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &settings)
     };
     or_raise(alter());
 }
@@ -150,13 +134,7 @@ fn drop_mirror(mirror: Option<String>, drop_table: default!(Option<bool>, "false
     or_raise(drop());
 }
 
-type Refreshed = (
-    String,
-    Option<String>,
-    Option<&'static str>,
-    &'static str,
-    Option<String>,
-);
+type Refreshed = (String, Option<String>, Option<&'static str>, &'static str, Option<String>);
 
 /// Compares the fields of a mirror with Odoo's, adds some and drops others.
 #[pg_extern]
@@ -181,9 +159,7 @@ fn refresh_mirror(
         let add = add_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "add_fields"))?;
         let drop = drop_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "drop_fields"))?;
         let rows = manage::refresh(&mut session()?, &ServerAccounts, &mirror, add, &drop)?.into_iter();
-        Ok(rows
-            .map(|row| (row.field, row.column, row.column_type, row.status, row.note))
-            .collect())
+        Ok(rows.map(|row| (row.field, row.column, row.column_type, row.status, row.note)).collect())
     };
     TableIterator::new(or_raise(refresh()))
 }

@@ -34,21 +34,8 @@ fn version_of(server: Option<String>) -> Result<String> {
     Ok(fetcher.run(|client| client.version())?.server_version)
 }
 
-type Check = (
-    String,
-    String,
-    String,
-    String,
-    bool,
-    String,
-    i64,
-    f64,
-    String,
-    bool,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-);
+type Check =
+    (String, String, String, String, bool, String, i64, f64, String, bool, Option<i64>, Option<String>, Option<String>);
 
 /// Connects, logs in and counts the records of each mirrored model.
 #[pg_extern]
@@ -128,14 +115,7 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
 #[allow(clippy::type_complexity)]
 fn odoo_models(
     server: default!(Option<String>, "NULL"),
-) -> TableIterator<
-    'static,
-    (
-        name!(model, String),
-        name!(label, String),
-        name!(mirrored_as, Vec<String>),
-    ),
-> {
+) -> TableIterator<'static, (name!(model, String), name!(label, String), name!(mirrored_as, Vec<String>))> {
     TableIterator::new(or_raise(models(server)))
 }
 
@@ -154,17 +134,7 @@ fn models(server: Option<String>) -> Result<Vec<(String, String, Vec<String>)>> 
     Ok(models.into_iter().map(row).collect())
 }
 
-type FieldRow = (
-    String,
-    String,
-    String,
-    bool,
-    bool,
-    Option<String>,
-    Option<&'static str>,
-    bool,
-    Vec<String>,
-);
+type FieldRow = (String, String, String, bool, bool, Option<String>, Option<&'static str>, bool, Vec<String>);
 
 /// The fields of a model that the Odoo user may read.
 #[pg_extern]
@@ -239,10 +209,8 @@ fn call(
     args: Option<JsonText>,
     kwargs: Option<JsonText>,
 ) -> Result<JsonB> {
-    let (model, method) = (
-        require(model, "model", MODELS)?,
-        require(method, "method", "It is the name of a method of the model.")?,
-    );
+    let (model, method) =
+        (require(model, "model", MODELS)?, require(method, "method", "It is the name of a method of the model.")?);
     let args = match args.map(|args| args.parse("args")).transpose()?.map(Value::from_json) {
         None => Vec::new(),
         Some(Value::Array(args)) => args,
@@ -253,18 +221,11 @@ fn call(
             ));
         }
     };
-    let kwargs = match kwargs
-        .map(|kwargs| kwargs.parse("kwargs"))
-        .transpose()?
-        .map(Value::from_json)
-    {
+    let kwargs = match kwargs.map(|kwargs| kwargs.parse("kwargs")).transpose()?.map(Value::from_json) {
         None => Vec::new(),
         Some(Value::Struct(kwargs)) => kwargs,
         Some(_) => {
-            return Err(argument(
-                "kwargs must be a JSON object",
-                "It holds the arguments by name: '{\"limit\": 10}'.",
-            ));
+            return Err(argument("kwargs must be a JSON object", "It holds the arguments by name: '{\"limit\": 10}'."));
         }
     };
     let session = &mut SpiSession::of_function();
@@ -278,10 +239,7 @@ fn call(
     match result {
         Some(value) => Ok(JsonB(value.to_json())),
         None => {
-            let error = Error::NoneReturned {
-                model: called.0,
-                method: called.1,
-            };
+            let error = Error::NoneReturned { model: called.0, method: called.1 };
             session.warning(&error.to_string(), &error.hint().unwrap_or_default());
             Ok(JsonB(serde_json::Value::Null))
         }

@@ -47,10 +47,7 @@ impl Connection {
 
     /// Starts a fetching thread for a person who waits: it logs in anew and retries nothing.
     pub fn fresh_fetcher(&self, session: &dyn Session) -> Result<Fetcher> {
-        let known = ServerInfo {
-            addon: self.addon(Addon::Unknown),
-            ..ServerInfo::default()
-        };
+        let known = ServerInfo { addon: self.addon(Addon::Unknown), ..ServerInfo::default() };
         let (endpoint, account) = (self.endpoint.clone(), self.account.clone());
         Fetcher::start(endpoint, account, Policy::NONE, known, session.ticker())
     }

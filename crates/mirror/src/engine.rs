@@ -47,10 +47,7 @@ pub struct IdRange {
 
 impl IdRange {
     /// Every id that Odoo can assign.
-    pub const ALL: IdRange = IdRange {
-        after: 0,
-        upto: i64::MAX,
-    };
+    pub const ALL: IdRange = IdRange { after: 0, upto: i64::MAX };
 
     pub fn contains(&self, id: i64) -> bool {
         self.after < id && id <= self.upto

@@ -33,16 +33,11 @@ pub struct Request {
 
 /// Creates the table if it does not exist, and registers the mirror.
 pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
-    let target = table_named(
-        session,
-        &request.target.unwrap_or_else(|| request.model.replace('.', "_")),
-    )?;
-    let name = request
-        .name
-        .unwrap_or_else(|| match target == sample_metrics::target() {
-            true => sample_metrics::NAME.to_owned(),
-            false => target.name.clone(),
-        });
+    let target = table_named(session, &request.target.unwrap_or_else(|| request.model.replace('.', "_")))?;
+    let name = request.name.unwrap_or_else(|| match target == sample_metrics::target() {
+        true => sample_metrics::NAME.to_owned(),
+        false => target.name.clone(),
+    });
     check_name(session, &name, &target)?;
     let server = match &request.settings.server {
         Some(server) => server.clone(),
@@ -78,12 +73,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         name,
         server,
         target,
-        scope: Scope {
-            model: request.model,
-            domain: Vec::new(),
-            lang: None,
-            company_ids: Vec::new(),
-        },
+        scope: Scope { model: request.model, domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: defined.iter().map(|defined| defined.map.clone()).collect(),
         drift: Vec::new(),
         constants: wanted.constants,
@@ -139,11 +129,7 @@ impl Place {
         }
         let others = mirrors::into_table(session, target)?;
         check_neighbours(target, &constants, &others)?;
-        Ok(Place {
-            columns,
-            constants,
-            others,
-        })
+        Ok(Place { columns, constants, others })
     }
 }
 
@@ -169,19 +155,11 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     let mirror = mirrors::load(session, name)?;
     lock::to_define(session)?;
     let others = mirrors::into_table(session, &mirror.target)?;
-    let others: Vec<&str> = others
-        .iter()
-        .map(|other| other.name.as_str())
-        .filter(|other| *other != name)
-        .collect();
+    let others: Vec<&str> = others.iter().map(|other| other.name.as_str()).filter(|other| *other != name).collect();
     if drop_table && !others.is_empty() {
         return Err(Error::user(
             SqlState::ObjectInUse,
-            format!(
-                "table \"{}\" is also the target of {}",
-                mirror.target.display(),
-                others.join(", ")
-            ),
+            format!("table \"{}\" is also the target of {}", mirror.target.display(), others.join(", ")),
         )
         .with_hint("Drop those mirrors first, or drop this one without its table and delete its rows."));
     }
@@ -200,10 +178,7 @@ pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
         Err(Error::UnknownModel { model, .. }) => {
             // The suggestion is optional: a failure here does not hide the error.
             let models = fetcher.run(|client| client.models()).unwrap_or_default();
-            Err(Error::UnknownModel {
-                near: nearest(&model, models.iter().map(|(name, _)| name.as_str())),
-                model,
-            })
+            Err(Error::UnknownModel { near: nearest(&model, models.iter().map(|(name, _)| name.as_str())), model })
         }
         other => other,
     }
@@ -228,30 +203,17 @@ fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirro
         if constants.is_empty() || !same {
             return Err(Error::user(
                 SqlState::InvalidParameter,
-                format!(
-                    "table \"{}\" is the target of mirror \"{}\" already",
-                    target.display(),
-                    other.name
-                ),
+                format!("table \"{}\" is the target of mirror \"{}\" already", target.display(), other.name),
             )
             .with_hint(match other.constants.is_empty() {
                 true => "Name another target. Mirrors can share a table only if each has constant columns.".to_owned(),
                 false => format!(
                     "Mirrors that share it tell their rows apart by constants in the same columns: {}.",
-                    other
-                        .constants
-                        .iter()
-                        .map(|constant| constant.column.as_str())
-                        .collect::<Vec<_>>()
-                        .join(", ")
+                    other.constants.iter().map(|constant| constant.column.as_str()).collect::<Vec<_>>().join(", ")
                 ),
             }));
         }
-        if other
-            .constants
-            .iter()
-            .eq(constants.iter().map(|(constant, _)| constant))
-        {
+        if other.constants.iter().eq(constants.iter().map(|(constant, _)| constant)) {
             return Err(Error::user(
                 SqlState::InvalidParameter,
                 format!("mirror \"{}\" has the same constants", other.name),
@@ -271,10 +233,7 @@ fn check_name(session: &mut dyn Session, name: &str, target: &Table) -> Result<(
     }
     if name == sample_metrics::NAME && *target != sample_metrics::target() {
         return Err(invalid(
-            format!(
-                "\"{name}\" is the name of the mirror into {}",
-                sample_metrics::target().display()
-            ),
+            format!("\"{name}\" is the name of the mirror into {}", sample_metrics::target().display()),
             "Give another one with the argument name.",
         ));
     }
@@ -290,11 +249,7 @@ fn taken(name: &str) -> Error {
 }
 
 fn in_the_way(target: &Table) -> Error {
-    Error::user(
-        SqlState::DuplicateTable,
-        format!("table \"{}\" already exists", target.display()),
-    )
-    .with_hint(
+    Error::user(SqlState::DuplicateTable, format!("table \"{}\" already exists", target.display())).with_hint(
         "Name another target, or mirror into this table by saying which columns hold the fields: columns => \
                '{\"field\": \"column\"}', or '{}' where they have the same names.",
     )

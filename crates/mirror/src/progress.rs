@@ -14,11 +14,7 @@ pub struct ProgressNotice {
 impl ProgressNotice {
     pub fn new(mirror: &str) -> Self {
         let now = Instant::now();
-        ProgressNotice {
-            mirror: mirror.to_owned(),
-            began: now,
-            shown: now,
-        }
+        ProgressNotice { mirror: mirror.to_owned(), began: now, shown: now }
     }
 
     /// A line every two seconds; short runs show none.

@@ -62,10 +62,7 @@ pub enum RunScope {
     /// What the planner decides. An interrupted run is resumed.
     Planned(Requested),
     /// Records written at or after a moment (UTC), or all; at most `max_rows`.
-    Records {
-        since: Option<NaiveDateTime>,
-        max_rows: Option<u64>,
-    },
+    Records { since: Option<NaiveDateTime>, max_rows: Option<u64> },
 }
 
 /// The result of a run.
@@ -196,15 +193,7 @@ impl Run {
         let state = mirror_state::state(host.session, name, &fingerprint)?;
         let start = plan(request.scope, &state, (host.now)());
         let number = runs::begin(host.session, name, &fingerprint, &start, state.cursor)?;
-        Ok(Run {
-            mirror,
-            number: Some(number),
-            start,
-            state,
-            fingerprint,
-            request,
-            has_deleted: false,
-        })
+        Ok(Run { mirror, number: Some(number), start, state, fingerprint, request, has_deleted: false })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
@@ -335,10 +324,7 @@ impl Run {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);
         };
-        let counts = Counts {
-            odoo: counts::of_odoo(&mut source, &mirror, report.odoo_count)?,
-            mirror: sink.tally()?,
-        };
+        let counts = Counts { odoo: counts::of_odoo(&mut source, &mirror, report.odoo_count)?, mirror: sink.tally()? };
         let findings = source.findings()?;
         drop(source);
         let session = sink.session();
@@ -367,11 +353,8 @@ impl Run {
 fn plan(scope: RunScope, state: &State, now: NaiveDateTime) -> Start {
     match scope {
         RunScope::Planned(requested) => engine::plan_run(requested, state, now),
-        RunScope::Records { since, .. } => Start {
-            mode: since.map_or(Mode::Full, |_| Mode::Since),
-            bound: since,
-            also: None,
-            resumed: None,
-        },
+        RunScope::Records { since, .. } => {
+            Start { mode: since.map_or(Mode::Full, |_| Mode::Since), bound: since, also: None, resumed: None }
+        }
     }
 }

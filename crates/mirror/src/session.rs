@@ -194,16 +194,15 @@ impl dyn Row + '_ {
     pub fn optional<'r, T: TryFrom<Value<'r>>>(&'r self, column: usize) -> Result<Option<T>> {
         match self.value(column)? {
             Value::Null => Ok(None),
-            value => T::try_from(value)
-                .map(Some)
-                .map_err(|_| internal(format!("column {column} has an unexpected type"))),
+            value => {
+                T::try_from(value).map(Some).map_err(|_| internal(format!("column {column} has an unexpected type")))
+            }
         }
     }
 
     /// A column that is never null.
     pub fn get<'r, T: TryFrom<Value<'r>>>(&'r self, column: usize) -> Result<T> {
-        self.optional(column)?
-            .ok_or_else(|| internal(format!("column {column} is null")))
+        self.optional(column)?.ok_or_else(|| internal(format!("column {column} is null")))
     }
 
     /// A count; null is zero.
@@ -238,9 +237,7 @@ from_value!(
 
 /// An error that is a mistake of this project.
 pub fn internal(cause: impl std::fmt::Display) -> Error {
-    Error::Internal {
-        cause: cause.to_string(),
-    }
+    Error::Internal { cause: cause.to_string() }
 }
 
 /// A count as Postgres stores it.

@@ -21,13 +21,8 @@ fn files(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     paths.sort();
-    let contents = paths
-        .into_iter()
-        .filter(|path| path.extension().is_none_or(|extension| extension == "xml"));
-    contents
-        .map(|path| fs::read(path).unwrap())
-        .filter(|content| content.len() <= LARGEST)
-        .collect()
+    let contents = paths.into_iter().filter(|path| path.extension().is_none_or(|extension| extension == "xml"));
+    contents.map(|path| fs::read(path).unwrap()).filter(|content| content.len() <= LARGEST).collect()
 }
 
 /// The recorded answers. `head` goes before each: some targets read there what the rest is.

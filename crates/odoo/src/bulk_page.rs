@@ -57,11 +57,8 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor
         Some(line) => serde_json::from_str(line).map_err(|_| malformed("its first line does not name the columns"))?,
         None => return Err(malformed("it is empty")),
     };
-    let columns: Vec<(Option<usize>, Type)> = header
-        .columns
-        .iter()
-        .map(|(name, kind)| (visitor.column(name), *kind))
-        .collect();
+    let columns: Vec<(Option<usize>, Type)> =
+        header.columns.iter().map(|(name, kind)| (visitor.column(name), *kind)).collect();
     let mut rows = 0_u64;
     while let Some(line) = lines.next()? {
         if let Some(count) = line.strip_prefix("\\. ") {
@@ -69,10 +66,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor
                 return Err(malformed("its number of rows differs from the number in its last line"));
             }
             let bytes = lines.end()?;
-            return Ok(Received {
-                bytes,
-                uuid: header.uuid,
-            });
+            return Ok(Received { bytes, uuid: header.uuid });
         }
         let mut cells = line.split('\t');
         for (column, kind) in &columns {
@@ -141,10 +135,9 @@ fn carried(json: Json) -> Json {
     match json {
         Json::String(text) => Json::String(without_control(&text)),
         Json::Array(elements) => elements.into_iter().map(carried).collect(),
-        Json::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (without_control(&name), carried(value)))
-            .collect(),
+        Json::Object(members) => {
+            members.into_iter().map(|(name, value)| (without_control(&name), carried(value))).collect()
+        }
         other => other,
     }
 }
@@ -200,9 +193,7 @@ impl<'a> Lines<'a> {
     /// The next line without its end, or `None` after the last one.
     fn next(&mut self) -> Result<Option<&str>> {
         self.line.clear();
-        self.text
-            .read_until(b'\n', &mut self.line)
-            .map_err(|_| malformed("it cannot be decompressed"))?;
+        self.text.read_until(b'\n', &mut self.line).map_err(|_| malformed("it cannot be decompressed"))?;
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
         } else {
@@ -237,7 +228,5 @@ impl<'a> Lines<'a> {
 }
 
 fn malformed(cause: &str) -> Error {
-    Error::Malformed {
-        cause: format!("bulk page: {cause}"),
-    }
+    Error::Malformed { cause: format!("bulk page: {cause}") }
 }

@@ -76,11 +76,7 @@ fn values_equal_those_of_search_read() {
         ("b", "f", Value::Bool(false)),
         ("s", "", "".into()),
         ("s", "2026-01-06 23:59:59", "2026-01-06 23:59:59".into()),
-        (
-            "s",
-            "a\\tb\\nc\\rd\\\\N é \u{1F680}",
-            "a\tb\nc\rd\\N é \u{1F680}".into(),
-        ),
+        ("s", "a\\tb\\nc\\rd\\\\N é \u{1F680}", "a\tb\nc\rd\\N é \u{1F680}".into()),
         ("s", "\\\\N", "\\N".into()),
         ("s", "N", "N".into()),
         // Odoo removes these characters from XML as well.
@@ -125,10 +121,7 @@ fn damaged_pages_are_malformed() {
         (BASE64_STANDARD.encode(flipped), "cannot be decompressed"),
         (packed(""), "it is empty"),
         (packed("nothing\n"), "does not name the columns"),
-        (
-            packed("{\"columns\": [[\"id\", \"x\"]]}\n"),
-            "does not name the columns",
-        ),
+        (packed("{\"columns\": [[\"id\", \"x\"]]}\n"), "does not name the columns"),
         (rows(""), "its end is missing"),
         (rows("1\ta\n"), "its end is missing"),
         (rows("1\ta"), "its last line has no end"),
@@ -145,23 +138,11 @@ fn damaged_pages_are_malformed() {
         (packed([HEADER.as_bytes(), b"1\t\xff\n\\. 1\n"].concat()), "not UTF-8"),
     ] {
         let found = decode_rows(&page, MAX_BYTES, &mut Rows::default());
-        let Err(Error::Malformed { cause }) = &found else {
-            panic!("{what}: {found:?}")
-        };
+        let Err(Error::Malformed { cause }) = &found else { panic!("{what}: {found:?}") };
         assert!(cause.contains(what), "{what}: {cause}");
     }
-    for (kind, text) in [
-        ("f", "much"),
-        ("b", "true"),
-        ("b", "1"),
-        ("j", "{"),
-        ("i", "1.0"),
-        ("i", ""),
-    ] {
-        assert!(
-            matches!(cell(kind, text), Err(Error::Malformed { .. })),
-            "{kind} {text}"
-        );
+    for (kind, text) in [("f", "much"), ("b", "true"), ("b", "1"), ("j", "{"), ("i", "1.0"), ("i", "")] {
+        assert!(matches!(cell(kind, text), Err(Error::Malformed { .. })), "{kind} {text}");
     }
 }
 
@@ -174,10 +155,7 @@ fn decompression_stops_at_the_limit() {
     let page = format!("{HEADER}1\ta\n\\. 1\n");
     assert_eq!(
         decode_rows(&packed(&page), page.len(), &mut Rows::default()),
-        Ok(Received {
-            bytes: page.len(),
-            uuid: Some("u-1".into())
-        })
+        Ok(Received { bytes: page.len(), uuid: Some("u-1".into()) })
     );
     let short = decode_rows(&packed(&page), page.len() - 1, &mut Rows::default());
     assert!(matches!(short, Err(Error::Limit { .. })), "{short:?}");

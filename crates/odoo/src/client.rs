@@ -115,9 +115,7 @@ impl<T: Transport> Client<T> {
         let answer = self.send(COMMON, encode_call("version", &[])?, Safety::Harmless)?;
         let version = self.understand(xmlrpc::decode(&answer.body, &self.limits)?, "", "version")?;
         match version.get("server_version").and_then(Value::as_str) {
-            Some(server_version) => Ok(Version {
-                server_version: server_version.to_owned(),
-            }),
+            Some(server_version) => Ok(Version { server_version: server_version.to_owned() }),
             None => Err(unexpected("version", "a struct with server_version")),
         }
     }
@@ -130,12 +128,7 @@ impl<T: Transport> Client<T> {
         let (dbname, login) = (self.account.dbname.as_str().into(), self.account.login.as_str().into());
         let password = self.account.password.reveal().into();
         let agent = Value::Struct(Vec::new());
-        let params = [
-            ("dbname", &dbname),
-            ("user", &login),
-            ("password", &password),
-            ("user agent", &agent),
-        ];
+        let params = [("dbname", &dbname), ("user", &login), ("password", &password), ("user agent", &agent)];
         let request = encode_call("authenticate", &params)?;
         let answer = self.send(COMMON, request, Safety::Harmless)?;
         match self.understand(xmlrpc::decode(&answer.body, &self.limits)?, "", "authenticate")? {
@@ -160,9 +153,7 @@ impl<T: Transport> Client<T> {
         kwargs: Vec<(String, Value)>,
         safety: Safety,
     ) -> Result<Value> {
-        self.execute_kw(model, method, args, kwargs, safety, |client, body| {
-            xmlrpc::decode(body, &client.limits)
-        })
+        self.execute_kw(model, method, args, kwargs, safety, |client, body| xmlrpc::decode(body, &client.limits))
     }
 
     /// Calls a method that may change data, and sends the call once.
@@ -240,11 +231,7 @@ impl<T: Transport> Client<T> {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
-            let called = Called {
-                model,
-                method,
-                uid: Some(uid),
-            };
+            let called = Called { model, method, uid: Some(uid) };
             match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => return Err(error),
                 // `call_once` has verified the login, so the method itself refused.
@@ -301,11 +288,7 @@ impl<T: Transport> Client<T> {
     /// Turns a fault of a call without a login into an error.
     fn understand<R>(&self, answer: Answer<R>, model: &str, method: &str) -> Result<R> {
         answer.map_err(|fault| {
-            let called = Called {
-                model,
-                method,
-                uid: None,
-            };
+            let called = Called { model, method, uid: None };
             match fault::read(&fault, &self.account, &called) {
                 Meaning::Error(error) => error,
                 Meaning::StaleLogin(_) => self.refused(),
@@ -314,9 +297,7 @@ impl<T: Transport> Client<T> {
     }
 
     fn refused(&self) -> Error {
-        Error::Authentication {
-            login: self.account.login.clone(),
-        }
+        Error::Authentication { login: self.account.login.clone() }
     }
 }
 
@@ -332,7 +313,5 @@ fn number(count: u64) -> Value {
 
 /// The error for a result of an unexpected form.
 fn unexpected(method: &str, expected: &str) -> Error {
-    Error::Malformed {
-        cause: format!("{method} did not answer with {expected}"),
-    }
+    Error::Malformed { cause: format!("{method} did not answer with {expected}") }
 }

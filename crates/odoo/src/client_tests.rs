@@ -48,67 +48,39 @@ impl Transport for Script {
     }
 }
 
-const RETRIES: Policy = Policy {
-    retries: 3,
-    first_pause: Duration::from_millis(100),
-    longest_pause: Duration::from_secs(2),
-};
+const RETRIES: Policy =
+    Policy { retries: 3, first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(2) };
 
 type Answers = Vec<std::result::Result<Reply, Failure>>;
 
 fn client(uid: Option<i64>, answers: Answers) -> (Client<Script>, Log) {
     let log = Log::default();
-    let script = Script {
-        answers: answers.into(),
-        log: Rc::clone(&log),
-        pause: Ok(()),
-    };
-    let known = ServerInfo {
-        uid,
-        ..ServerInfo::default()
-    };
+    let script = Script { answers: answers.into(), log: Rc::clone(&log), pause: Ok(()) };
+    let known = ServerInfo { uid, ..ServerInfo::default() };
     (Client::new(script, account(), RETRIES, known, Default::default()), log)
 }
 
 fn knows(uid: i64) -> ServerInfo {
-    ServerInfo {
-        uid: Some(uid),
-        ..ServerInfo::default()
-    }
+    ServerInfo { uid: Some(uid), ..ServerInfo::default() }
 }
 
 fn account() -> Account {
-    Account {
-        dbname: "odoo_core".into(),
-        login: "api@example.com".into(),
-        password: Secret::new(PASSWORD.into()),
-    }
+    Account { dbname: "odoo_core".into(), login: "api@example.com".into(), password: Secret::new(PASSWORD.into()) }
 }
 
 fn scope() -> Scope {
-    Scope {
-        model: "res.partner".into(),
-        domain: Vec::new(),
-        lang: None,
-        company_ids: Vec::new(),
-    }
+    Scope { model: "res.partner".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() }
 }
 
 fn reply(body: impl Into<Vec<u8>>) -> std::result::Result<Reply, Failure> {
-    Ok(Reply {
-        body: body.into(),
-        ..Reply::default()
-    })
+    Ok(Reply { body: body.into(), ..Reply::default() })
 }
 
 /// An answer with this result.
 fn result(value: impl Into<Value>) -> std::result::Result<Reply, Failure> {
     let call = encode_call("m", &[("value", &value.into())]).unwrap();
     let (_, params) = call.split_once("</methodName>").unwrap();
-    reply(format!(
-        "<methodResponse>{}",
-        params.replace("</methodCall>", "</methodResponse>")
-    ))
+    reply(format!("<methodResponse>{}", params.replace("</methodCall>", "</methodResponse>")))
 }
 
 fn fault(code: i64, text: &str) -> std::result::Result<Reply, Failure> {
@@ -116,19 +88,12 @@ fn fault(code: i64, text: &str) -> std::result::Result<Reply, Failure> {
         panic!("no reply")
     };
     let body = String::from_utf8(body).unwrap();
-    let body = body
-        .replace("<params><param>", "<fault>")
-        .replace("</param></params>", "</fault>");
+    let body = body.replace("<params><param>", "<fault>").replace("</param></params>", "</fault>");
     reply(body)
 }
 
 fn record(members: &[(&str, Value)]) -> Value {
-    Value::Struct(
-        members
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
-    )
+    Value::Struct(members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
 }
 
 fn list(values: impl IntoIterator<Item = Value>) -> Value {
@@ -145,10 +110,7 @@ fn recorded(name: &str) -> std::result::Result<Reply, Failure> {
 }
 
 fn failure(resend: Resend) -> std::result::Result<Reply, Failure> {
-    Err(Failure {
-        error: lost("connection reset"),
-        resend,
-    })
+    Err(Failure { error: lost("connection reset"), resend })
 }
 
 fn lost(cause: &str) -> Error {
@@ -156,9 +118,7 @@ fn lost(cause: &str) -> Error {
 }
 
 fn refused() -> Error {
-    Error::Authentication {
-        login: "api@example.com".into(),
-    }
+    Error::Authentication { login: "api@example.com".into() }
 }
 
 /// The request that logs in.
@@ -196,12 +156,7 @@ fn pinged(uid: i64) -> Asked {
 }
 
 fn after(id: i64, limit: u64) -> Wanted {
-    Wanted {
-        since: None,
-        also: None,
-        after: id,
-        limit,
-    }
+    Wanted { since: None, also: None, after: id, limit }
 }
 
 fn pauses(log: &Log) -> Vec<Duration> {
@@ -236,12 +191,8 @@ fn remembered_uid_needs_no_login() {
 
 #[test]
 fn failed_logins_name_their_cause() {
-    let not_a_uid = || Error::Malformed {
-        cause: "authenticate did not answer with a user id".into(),
-    };
-    let unknown_database = || Error::UnknownDatabase {
-        dbname: "odoo_core".into(),
-    };
+    let not_a_uid = || Error::Malformed { cause: "authenticate did not answer with a user id".into() };
+    let unknown_database = || Error::UnknownDatabase { dbname: "odoo_core".into() };
     for (answer, error) in [
         (result(false), refused()),
         (recorded("odoo18/authenticate_wrong_password.xml"), refused()),
@@ -347,10 +298,7 @@ fn login_and_call_have_separate_retries() {
 
 #[test]
 fn last_failure_is_reported() {
-    let timeout = Err(Failure {
-        error: Error::Timeout { seconds: 60 },
-        resend: Resend::Never,
-    });
+    let timeout = Err(Failure { error: Error::Timeout { seconds: 60 }, resend: Resend::Never });
     let (mut client, log) = client(Some(5), vec![failure(Resend::Always), timeout]);
     assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Timeout { seconds: 60 }));
     assert_eq!(posts(&log), 2);
@@ -382,11 +330,8 @@ fn retry_after_is_obeyed_up_to_the_longest_pause() {
 #[test]
 fn cancelled_pause_ends_the_call() {
     let log = Log::default();
-    let script = Script {
-        answers: vec![failure(Resend::Always)].into(),
-        log: Rc::clone(&log),
-        pause: Err(Error::Cancelled),
-    };
+    let script =
+        Script { answers: vec![failure(Resend::Always)].into(), log: Rc::clone(&log), pause: Err(Error::Cancelled) };
     let mut client = Client::new(script, account(), RETRIES, knows(5), Default::default());
     assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Cancelled));
     assert_eq!(posts(&log), 1);
@@ -396,17 +341,9 @@ fn cancelled_pause_ends_the_call() {
 fn first_answer_sets_odoos_clock() {
     let at = |second| -> DateTime<Utc> { Utc.with_ymd_and_hms(2026, 1, 6, 12, 0, second).unwrap() };
     let dated = |second, answer: std::result::Result<Reply, Failure>| {
-        answer.map(|reply| Reply {
-            date: Some(at(second)),
-            ..reply
-        })
+        answer.map(|reply| Reply { date: Some(at(second)), ..reply })
     };
-    let answers = vec![
-        failure(Resend::Always),
-        dated(1, result(7)),
-        dated(2, result("a")),
-        dated(3, result("b")),
-    ];
+    let answers = vec![failure(Resend::Always), dated(1, result(7)), dated(2, result("a")), dated(3, result("b"))];
     let (mut client, _) = client(None, answers);
     assert_eq!(client.first_date(), None);
     ping(&mut client, Safety::Harmless).unwrap();
@@ -460,44 +397,19 @@ impl RowVisitor for Rows {
 #[test]
 fn page_request_has_keyset_order_archived_records_and_bare_ids() {
     let fields = ["name".to_owned(), "write_date".to_owned()];
-    let since = NaiveDate::from_ymd_opt(2026, 1, 6)
-        .unwrap()
-        .and_hms_micro_opt(9, 8, 7, 999_999);
+    let since = NaiveDate::from_ymd_opt(2026, 1, 6).unwrap().and_hms_micro_opt(9, 8, 7, 999_999);
     let first = term("id", ">", 41);
     let written = term("write_date", ">=", "2026-01-06 09:08:07");
     let either = ["|".into(), term("id", "in", list([99.into()])), written.clone()];
     for (scope, since, also, domain, context) in [
         (scope(), None, None, vec![first.clone()], narrow_context()),
-        (
-            scope(),
-            since,
-            None,
-            vec![first.clone(), written.clone()],
-            narrow_context(),
-        ),
-        (
-            scope(),
-            since,
-            Some(99),
-            [vec![first.clone()], either.to_vec()].concat(),
-            narrow_context(),
-        ),
-        (
-            wide_scope(),
-            since,
-            None,
-            [vec![first, written], wide_scope().domain].concat(),
-            wide_context(),
-        ),
+        (scope(), since, None, vec![first.clone(), written.clone()], narrow_context()),
+        (scope(), since, Some(99), [vec![first.clone()], either.to_vec()].concat(), narrow_context()),
+        (wide_scope(), since, None, [vec![first, written], wide_scope().domain].concat(), wide_context()),
     ] {
         let answer = list([record(&[("id", 42.into())])]);
         let (mut client, log) = client(Some(5), vec![result(answer)]);
-        let wanted = Wanted {
-            since,
-            also,
-            after: 41,
-            limit: 500,
-        };
+        let wanted = Wanted { since, also, after: 41, limit: 500 };
         let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
@@ -535,23 +447,13 @@ fn ids_and_counts_are_read_within_the_scope() {
     assert_eq!(client.search(&wide_scope(), &after(4, 50_000)), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
     let domain = [vec![term("id", ">", 4)], wide_scope().domain].concat();
-    let kwargs = record(&[
-        ("order", "id".into()),
-        ("limit", 50_000.into()),
-        ("context", wide_context()),
-    ]);
+    let kwargs = record(&[("order", "id".into()), ("limit", 50_000.into()), ("context", wide_context())]);
     let context = record(&[("context", wide_context())]);
     assert_eq!(
         *log.borrow(),
         [
             execute(5, "res.partner", "search", list([list(domain)]), kwargs),
-            execute(
-                5,
-                "res.partner",
-                "search_count",
-                list([list(wide_scope().domain)]),
-                context
-            ),
+            execute(5, "res.partner", "search_count", list([list(wide_scope().domain)]), context),
         ]
     );
 }
@@ -565,16 +467,10 @@ fn fields_and_version_are_read() {
     let named = |name| fields.iter().find(|field| field.name == name).unwrap();
     assert!(fields.windows(2).all(|pair| pair[0].name < pair[1].name));
     let brand = named("brand_id");
-    assert_eq!(
-        (brand.kind.as_str(), brand.relation.as_deref()),
-        ("many2one", Some("res.partner"))
-    );
+    assert_eq!((brand.kind.as_str(), brand.relation.as_deref()), ("many2one", Some("res.partner")));
     assert!(brand.stored && !brand.required && !brand.has_digits);
     let name = named("name");
-    assert_eq!(
-        (name.kind.as_str(), name.label.as_str(), name.required),
-        ("char", "Name", true)
-    );
+    assert_eq!((name.kind.as_str(), name.label.as_str(), name.required), ("char", "Name", true));
     assert_eq!((named("display_name").stored, named("id").readonly), (false, true));
     let attributes = field::ATTRIBUTES.map(Value::from);
     let kwargs = record(&[("attributes", list(attributes)), ("allfields", list(["name".into()]))]);
@@ -623,9 +519,7 @@ fn answers_of_an_unexpected_form_are_refused() {
 
 #[test]
 fn damaged_answer_gives_no_page() {
-    let Ok(Reply { body, .. }) = recorded("odoo19/search_read_10.xml") else {
-        panic!("no reply")
-    };
+    let Ok(Reply { body, .. }) = recorded("odoo19/search_read_10.xml") else { panic!("no reply") };
     // The last byte is a line break.
     for length in (0..body.len() - 1).step_by(97).chain([body.len() - 2]) {
         let (mut client, log) = client(Some(5), vec![reply(&body[..length])]);
@@ -663,18 +557,8 @@ fn request_that_xml_cannot_carry_is_not_sent() {
 fn password_that_cannot_be_encoded_is_not_shown() {
     let mut account = account();
     account.password = Secret::new(format!("{PASSWORD}\u{1}"));
-    let script = Script {
-        answers: VecDeque::new(),
-        log: Log::default(),
-        pause: Ok(()),
-    };
-    let mut client = Client::new(
-        script,
-        account.clone(),
-        RETRIES,
-        ServerInfo::default(),
-        Default::default(),
-    );
+    let script = Script { answers: VecDeque::new(), log: Log::default(), pause: Ok(()) };
+    let mut client = Client::new(script, account.clone(), RETRIES, ServerInfo::default(), Default::default());
     let error = client.authenticate().unwrap_err();
     assert!(!format!("{error} {error:?} {account:?}").contains("s3cret"), "{error}");
     assert_eq!(error.sqlstate(), "22021");
@@ -695,10 +579,7 @@ fn call_once_never_repeats_the_method() {
     assert_eq!(call(&mut stale), Ok(Some(Value::Int(7))));
     assert_eq!(log.borrow()[2..], [context_get(6), write(6)]);
     // The method itself denies access: the client sends nothing again and keeps the login.
-    for (denied, sqlstate) in [
-        (fault(3, "Access Denied"), "42501"),
-        (fault(2, "Missing: res.users(5)"), "38000"),
-    ] {
+    for (denied, sqlstate) in [(fault(3, "Access Denied"), "42501"), (fault(2, "Missing: res.users(5)"), "38000")] {
         let (mut within, log) = client(Some(5), vec![result(record(&[])), denied]);
         assert_eq!(call(&mut within).unwrap_err().sqlstate(), sqlstate);
         assert_eq!(posts(&log), 2);
@@ -721,27 +602,14 @@ fn call_once_never_repeats_the_method() {
 
 #[test]
 fn records_are_read_by_id_with_archived_ones_in_lists() {
-    let answers = vec![
-        result(list([4.into(), 9.into()])),
-        result(list([record(&[("id", 4.into())])])),
-    ];
+    let answers = vec![result(list([4.into(), 9.into()])), result(list([record(&[("id", 4.into())])]))];
     let (mut client, log) = client(Some(5), answers);
     assert_eq!(client.search_among(&wide_scope(), &[4, 9, 11]), Ok(vec![4, 9]));
-    let rows = client
-        .read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default)
-        .unwrap();
+    let rows = client.read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default).unwrap();
     assert_eq!(rows.0, [[Value::Int(4)]]);
-    let domain = [
-        vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))],
-        wide_scope().domain,
-    ]
-    .concat();
+    let domain = [vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))], wide_scope().domain].concat();
     let kwargs = record(&[("order", "id".into()), ("context", wide_context())]);
-    let reading = record(&[
-        ("fields", list(["name".into()])),
-        ("load", "".into()),
-        ("context", wide_context()),
-    ]);
+    let reading = record(&[("fields", list(["name".into()])), ("load", "".into()), ("context", wide_context())]);
     assert_eq!(
         *log.borrow(),
         [

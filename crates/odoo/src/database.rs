@@ -26,9 +26,7 @@ impl Database {
     pub fn is_same_as(&self, other: &Database) -> Option<bool> {
         let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());
         let companies = self.company.zip(other.company);
-        uuids
-            .map(|(uuid, other)| uuid == other)
-            .or(companies.map(|(company, other)| company == other))
+        uuids.map(|(uuid, other)| uuid == other).or(companies.map(|(company, other)| company == other))
     }
 
     /// Adds what Odoo has newly reported about the same database.
@@ -60,10 +58,7 @@ mod tests {
             (database("", one), database("", two)),
         ];
         for (one, other) in others {
-            assert!(
-                one.is_other_than(&other) && other.is_other_than(&one),
-                "{one:?} {other:?}"
-            );
+            assert!(one.is_other_than(&other) && other.is_other_than(&one), "{one:?} {other:?}");
         }
         let same = [
             (database("a", one), database("a", two)),
@@ -73,10 +68,7 @@ mod tests {
             (Database::default(), database("b", two)),
         ];
         for (one, other) in same {
-            assert!(
-                !one.is_other_than(&other) && !other.is_other_than(&one),
-                "{one:?} {other:?}"
-            );
+            assert!(!one.is_other_than(&other) && !other.is_other_than(&one), "{one:?} {other:?}");
         }
     }
 }

@@ -61,17 +61,7 @@ mod tests {
         let (or, and) = (Value::from("|"), Value::from("&"));
         assert_eq!(among(&[(0, i64::MAX)]), [after(0)]);
         assert_eq!(among(&[(1, 20)]), [and.clone(), after(1), upto(20)]);
-        let expected = [
-            or.clone(),
-            or,
-            and.clone(),
-            after(1),
-            upto(20),
-            and,
-            after(50),
-            upto(70),
-            after(70),
-        ];
+        let expected = [or.clone(), or, and.clone(), after(1), upto(20), and, after(50), upto(70), after(70)];
         assert_eq!(among(&[(1, 20), (50, 70), (70, GREATEST_ID)]), expected);
     }
 

@@ -258,12 +258,7 @@ pub struct PostgresError {
 impl Error {
     /// An error that the user can correct. The message says what happened.
     pub fn user(sqlstate: SqlState, message: impl Into<String>) -> Self {
-        Error::User(Box::new(UserError {
-            sqlstate,
-            message: message.into(),
-            detail: None,
-            hint: None,
-        }))
+        Error::User(Box::new(UserError { sqlstate, message: message.into(), detail: None, hint: None }))
     }
 
     /// Adds a DETAIL to an [`Error::User`].
@@ -284,9 +279,7 @@ impl Error {
 
     /// An internal error, with the action that failed and the cause.
     pub fn internal(action: &str, cause: &dyn std::error::Error) -> Self {
-        Error::Internal {
-            cause: format!("{action}: {cause}"),
-        }
+        Error::Internal { cause: format!("{action}: {cause}") }
     }
 
     /// The SQLSTATE, five characters.
@@ -343,15 +336,9 @@ impl Error {
 }
 
 fn of_field(field: &Option<String>) -> String {
-    field
-        .as_ref()
-        .map_or_else(String::new, |field| format!(", field \"{field}\""))
+    field.as_ref().map_or_else(String::new, |field| format!(", field \"{field}\""))
 }
 
 fn names(failures: &[(String, Error)]) -> String {
-    failures
-        .iter()
-        .map(|(mirror, _)| mirror.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+    failures.iter().map(|(mirror, _)| mirror.as_str()).collect::<Vec<_>>().join(", ")
 }

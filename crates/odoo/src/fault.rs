@@ -38,10 +38,9 @@ pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
         FaultCode::Int(3) => return Meaning::StaleLogin(denied(&message)),
         FaultCode::Text(code) if code == "AccessDenied" => return Meaning::StaleLogin(denied(&message)),
         FaultCode::Int(2) if names_user(&text, called.uid) => return Meaning::StaleLogin(refused(&message)),
-        FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => Error::UnknownModel {
-            model: called.model.to_owned(),
-            near: Vec::new(),
-        },
+        FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => {
+            Error::UnknownModel { model: called.model.to_owned(), near: Vec::new() }
+        }
         FaultCode::Int(2) => refused(&message),
         FaultCode::Int(4) => denied(&message),
         _ => read_traceback(&text, account, called),
@@ -50,16 +49,11 @@ pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
 }
 
 fn denied(message: &str) -> Error {
-    Error::OdooAccess {
-        message: first_paragraph(message),
-    }
+    Error::OdooAccess { message: first_paragraph(message) }
 }
 
 fn refused(message: &str) -> Error {
-    Error::OdooFault {
-        message: first_paragraph(message),
-        traceback: rest_after_first_paragraph(message),
-    }
+    Error::OdooFault { message: first_paragraph(message), traceback: rest_after_first_paragraph(message) }
 }
 
 /// Whether a fault names the caller's own record in Python's notation: `res.users(7,)`.
@@ -77,9 +71,7 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
     if exception.ends_with("OperationalError") {
         // Odoo's text contains host and port of its database server, which must not reach users.
         return match end.contains("database \"") && end.trim_end().ends_with("does not exist") {
-            true => Error::UnknownDatabase {
-                dbname: account.dbname.clone(),
-            },
+            true => Error::UnknownDatabase { dbname: account.dbname.clone() },
             false => Error::OdooFault {
                 message: "it cannot connect to its database server".to_owned(),
                 traceback: String::new(),
@@ -87,30 +79,17 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
         };
     }
     if let Some(field) = invalid_field(cause, called.model) {
-        return Error::UnknownField {
-            model: called.model.to_owned(),
-            field,
-            near: Vec::new(),
-        };
+        return Error::UnknownField { model: called.model.to_owned(), field, near: Vec::new() };
     }
     // Odoo raises this while it writes the answer, after it committed the transaction. The same
     // text from within the method is an ordinary error.
     if cause.starts_with("cannot marshal None") && !text.contains(", in dispatch_rpc") {
-        return Error::NoneReturned {
-            model: called.model.to_owned(),
-            method: called.method.to_owned(),
-        };
+        return Error::NoneReturned { model: called.model.to_owned(), method: called.method.to_owned() };
     }
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {
-        return Error::UnknownMethod {
-            model: called.model.to_owned(),
-            method: called.method.to_owned(),
-        };
+        return Error::UnknownMethod { model: called.model.to_owned(), method: called.method.to_owned() };
     }
-    Error::OdooFault {
-        message: first.to_owned(),
-        traceback: tail(text, TRACEBACK),
-    }
+    Error::OdooFault { message: first.to_owned(), traceback: tail(text, TRACEBACK) }
 }
 
 /// The exception and its message, which may have many lines.
@@ -146,12 +125,7 @@ fn invalid_field(cause: &str, model: &str) -> Option<String> {
         return quoted.split_once('\'').map(|(field, _)| field.to_owned());
     }
     let path = rest.split_whitespace().next()?;
-    Some(
-        path.strip_prefix(model)
-            .and_then(|path| path.strip_prefix('.'))
-            .unwrap_or(path)
-            .to_owned(),
-    )
+    Some(path.strip_prefix(model).and_then(|path| path.strip_prefix('.')).unwrap_or(path).to_owned())
 }
 
 fn first_paragraph(text: &str) -> String {
@@ -159,8 +133,7 @@ fn first_paragraph(text: &str) -> String {
 }
 
 fn rest_after_first_paragraph(text: &str) -> String {
-    text.split_once("\n\n")
-        .map_or(String::new(), |(_, rest)| tail(rest.trim(), TRACEBACK))
+    text.split_once("\n\n").map_or(String::new(), |(_, rest)| tail(rest.trim(), TRACEBACK))
 }
 
 /// The last `most` characters, because a traceback ends with its cause.

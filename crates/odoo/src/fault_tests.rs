@@ -14,11 +14,7 @@ use crate::xmlrpc::{Fault, FaultCode, Limits, decode};
 const PASSWORD: &str = "s3cret-Pass";
 
 fn account() -> Account {
-    Account {
-        dbname: "no_such_db".into(),
-        login: "api@example.com".into(),
-        password: Secret::new(PASSWORD.into()),
-    }
+    Account { dbname: "no_such_db".into(), login: "api@example.com".into(), password: Secret::new(PASSWORD.into()) }
 }
 
 fn folder(version: u32) -> PathBuf {
@@ -36,18 +32,11 @@ fn recorded(version: u32, name: &str) -> Option<Fault> {
 }
 
 fn fault(code: i64, string: &str) -> Fault {
-    Fault {
-        code: FaultCode::Int(code),
-        string: string.into(),
-    }
+    Fault { code: FaultCode::Int(code), string: string.into() }
 }
 
 fn meaning(fault: &Fault) -> Meaning {
-    let called = Called {
-        model: "ipai.sample.metric",
-        method: "search_read",
-        uid: Some(7),
-    };
+    let called = Called { model: "ipai.sample.metric", method: "search_read", uid: Some(7) };
     read(fault, &account(), &called)
 }
 
@@ -76,30 +65,15 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
         "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
         None,
     ),
-    (
-        "authenticate_wrong_db",
-        "3D000",
-        "Odoo has no database \"no_such_db\"",
-        None,
-    ),
+    ("authenticate_wrong_db", "3D000", "Odoo has no database \"no_such_db\"", None),
     (
         "common_bad_arity",
         "38000",
         "TypeError: exp_authenticate() missing 3 required positional arguments: 'login', 'password', and 'user_agent_env'",
         None,
     ),
-    (
-        "common_unknown_method",
-        "38000",
-        "Exception: Method not found: nope",
-        None,
-    ),
-    (
-        "empty_request",
-        "38000",
-        "xml.parsers.expat.ExpatError: no element found: line 1, column 0",
-        None,
-    ),
+    ("common_unknown_method", "38000", "Exception: Method not found: nope", None),
+    ("empty_request", "38000", "xml.parsers.expat.ExpatError: no element found: line 1, column 0", None),
     ("endpoint_xmlrpc1_fault", STALE, "", None),
     (
         "fault_access_error_create",
@@ -125,12 +99,7 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
         "AssertionError: Domains to normalize must have a 'domain' form: a list or tuple of domain components",
         Some("TypeError: Domain() invalid argument type for domain: 'garbage'"),
     ),
-    (
-        "fault_bad_kwarg",
-        "38000",
-        "TypeError: BaseModel._read_format() got an unexpected keyword argument 'nope'",
-        None,
-    ),
+    ("fault_bad_kwarg", "38000", "TypeError: BaseModel._read_format() got an unexpected keyword argument 'nope'", None),
     (
         "fault_export_payload_row_with_none",
         "38000",
@@ -143,42 +112,17 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
         "method \"search_read\" of model \"ipai.sample.metric\" returned None, which XML-RPC cannot carry",
         None,
     ),
-    (
-        "fault_missing_method",
-        "42883",
-        "Odoo has no method \"search_read\" in model \"ipai.sample.metric\"",
-        None,
-    ),
-    (
-        "fault_missing_model",
-        "42704",
-        "Odoo has no model \"ipai.sample.metric\"",
-        None,
-    ),
+    ("fault_missing_method", "42883", "Odoo has no method \"search_read\" in model \"ipai.sample.metric\"", None),
+    ("fault_missing_model", "42704", "Odoo has no model \"ipai.sample.metric\"", None),
     (
         "fault_private_method",
         "42501",
         "Odoo denies access: Private methods (such as 'ipai.sample.metric._search') cannot be called remotely.",
         None,
     ),
-    (
-        "fault_selection_value",
-        "38000",
-        "ValueError: Wrong value for ipai.sample.metric.unit: 'bogus'",
-        None,
-    ),
-    (
-        "fault_unknown_field_in_domain",
-        "42703",
-        "Odoo has no field \"nope\" in model \"ipai.sample.metric\"",
-        None,
-    ),
-    (
-        "fault_unknown_field_in_fields",
-        "42703",
-        "Odoo has no field \"nope\" in model \"ipai.sample.metric\"",
-        None,
-    ),
+    ("fault_selection_value", "38000", "ValueError: Wrong value for ipai.sample.metric.unit: 'bogus'", None),
+    ("fault_unknown_field_in_domain", "42703", "Odoo has no field \"nope\" in model \"ipai.sample.metric\"", None),
+    ("fault_unknown_field_in_fields", "42703", "Odoo has no field \"nope\" in model \"ipai.sample.metric\"", None),
     (
         "fault_validation_required",
         "38000",
@@ -190,27 +134,12 @@ const RECORDED: &[(&str, &str, &str, Option<&str>)] = &[
              requires the record being deleted, you can archive it instead",
         ),
     ),
-    (
-        "malformed_request",
-        "38000",
-        "xml.parsers.expat.ExpatError: unclosed token: line 1, column 52",
-        None,
-    ),
+    ("malformed_request", "38000", "xml.parsers.expat.ExpatError: unclosed token: line 1, column 52", None),
     ("object_empty_password", STALE, "", None),
-    (
-        "object_unknown_rpc_method",
-        "38000",
-        "NameError: Method not available exec_nope",
-        None,
-    ),
+    ("object_unknown_rpc_method", "38000", "NameError: Method not available exec_nope", None),
     ("object_wrong_db", "3D000", "Odoo has no database \"no_such_db\"", None),
     ("object_wrong_password", STALE, "", None),
-    (
-        "read_group_int_overflow",
-        "38000",
-        "OverflowError: int exceeds XML-RPC limits",
-        None,
-    ),
+    ("read_group_int_overflow", "38000", "OverflowError: int exceeds XML-RPC limits", None),
     (
         "request_control_char",
         "38000",
@@ -235,16 +164,8 @@ const RECORDED_18: &[(&str, &str, &str)] = &[
     ),
 ];
 const RECORDED_19: &[(&str, &str, &str)] = &[
-    (
-        "export_since_garbage",
-        "38000",
-        "ValueError: Invalid term 'yesterday' in expression date: 'yesterday'",
-    ),
-    (
-        "export_since_iso_T_Z",
-        "38000",
-        "ValueError: expecting only datetimes with no timezone: '2026-10-14T12:00:00Z'",
-    ),
+    ("export_since_garbage", "38000", "ValueError: Invalid term 'yesterday' in expression date: 'yesterday'"),
+    ("export_since_iso_T_Z", "38000", "ValueError: expecting only datetimes with no timezone: '2026-10-14T12:00:00Z'"),
     (
         "export_since_offset",
         "38000",
@@ -314,15 +235,9 @@ fn messages_have_one_line_and_tracebacks_are_detail() {
 #[test]
 fn long_traceback_is_cut_at_its_beginning() {
     let frames = "  File \"/opt/odoo/ödoo.py\", line 1, in x\n    x()\n".repeat(500);
-    let error = error(&fault(
-        1,
-        &format!("Traceback (most recent call last):\n{frames}KeyError: 'x'\n"),
-    ));
+    let error = error(&fault(1, &format!("Traceback (most recent call last):\n{frames}KeyError: 'x'\n")));
     let detail = error.detail().unwrap();
-    assert!(
-        detail.starts_with("... ") && detail.ends_with("KeyError: 'x'"),
-        "{detail}"
-    );
+    assert!(detail.starts_with("... ") && detail.ends_with("KeyError: 'x'"), "{detail}");
     assert_eq!(detail.chars().count(), 2_004);
 }
 
@@ -332,25 +247,15 @@ fn exception_of_many_lines_is_named_by_the_first() {
                 of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \
                 \"b.py\", line 1, in b\n    c()\n    ^^^\n  [Previous line repeated 9 more times]\nValueError: second\nmore of \
                 it\n\n  and more\n";
-    assert_eq!(
-        error(&fault(1, text)).to_string(),
-        "Odoo answered with an error: ValueError: second"
-    );
+    assert_eq!(error(&fault(1, text)).to_string(), "Odoo answered with an error: ValueError: second");
     for (text, message) in [
         ("", "no text"),
         ("  \n ", "no text"),
         ("one\ntwo", "two"),
-        (
-            "Traceback (most recent call last):\n  File \"a.py\", line 1",
-            "File \"a.py\", line 1",
-        ),
+        ("Traceback (most recent call last):\n  File \"a.py\", line 1", "File \"a.py\", line 1"),
         ("ü\n  File \"ü\"\n    ü\nÜError: ü", "ÜError: ü"),
     ] {
-        assert_eq!(
-            error(&fault(1, text)).to_string(),
-            format!("Odoo answered with an error: {message}"),
-            "{text:?}"
-        );
+        assert_eq!(error(&fault(1, text)).to_string(), format!("Odoo answered with an error: {message}"), "{text:?}");
     }
 }
 
@@ -366,10 +271,7 @@ fn address_of_odoos_database_server_is_not_shown() {
         // Odoo tried two addresses.
         (format!("{frame}{at}{refused}{at}{unknown}"), "3D000"),
         (format!("{frame}{at}{refused}"), "38000"),
-        (
-            format!("{frame}{at}FATAL:  Datenbank »no_such_db« existiert nicht\n"),
-            "38000",
-        ),
+        (format!("{frame}{at}FATAL:  Datenbank »no_such_db« existiert nicht\n"), "38000"),
     ] {
         let error = error(&fault(1, &text));
         assert_eq!(error.sqlstate(), state, "{text}");
@@ -395,10 +297,7 @@ fn password_in_a_fault_is_not_shown() {
     );
     for (code, text) in [
         (1, traceback),
-        (
-            1,
-            format!("ValueError: Invalid field '{PASSWORD}' on 'ipai.sample.metric'"),
-        ),
+        (1, format!("ValueError: Invalid field '{PASSWORD}' on 'ipai.sample.metric'")),
         (1, format!("ValueError: Invalid field {PASSWORD}.x in condition")),
         (2, format!("No {PASSWORD}\n\nand no {PASSWORD}")),
         (4, format!("No {PASSWORD}\n\nand no {PASSWORD}")),
@@ -421,25 +320,13 @@ fn unknown_fields_are_named_as_odoo_names_them() {
     for (text, field) in [
         ("ValueError: Invalid field 'x' on 'ipai.sample.metric'", "x"),
         ("ValueError: Invalid field 'x' on model 'ipai.sample.metric'", "x"),
-        (
-            "ValueError: Invalid field ipai.sample.metric.x in leaf ('x', '=', 1)",
-            "x",
-        ),
-        (
-            "ValueError: Invalid field ipai.sample.metric.x in condition ('x', '=', 1)",
-            "x",
-        ),
+        ("ValueError: Invalid field ipai.sample.metric.x in leaf ('x', '=', 1)", "x"),
+        ("ValueError: Invalid field ipai.sample.metric.x in condition ('x', '=', 1)", "x"),
         // A path through a many2one leads to a field of another model.
-        (
-            "ValueError: Invalid field res.partner.x in condition ('partner_id.x', '=', 1)",
-            "res.partner.x",
-        ),
+        ("ValueError: Invalid field res.partner.x in condition ('partner_id.x', '=', 1)", "res.partner.x"),
     ] {
-        let expected = Error::UnknownField {
-            model: "ipai.sample.metric".into(),
-            field: field.into(),
-            near: Vec::new(),
-        };
+        let expected =
+            Error::UnknownField { model: "ipai.sample.metric".into(), field: field.into(), near: Vec::new() };
         assert_eq!(error(&fault(1, text)), expected, "{text}");
     }
     for text in ["ValueError: Invalid field 'x", "ValueError: Invalid field "] {
@@ -451,30 +338,17 @@ fn unknown_fields_are_named_as_odoo_names_them() {
 fn only_the_callers_missing_record_makes_a_login_stale() {
     let missing = |uid| format!("Record does not exist or has been deleted.\n(Record: res.users({uid},), User: 2)");
     assert!(matches!(meaning(&fault(2, &missing("7"))), Meaning::StaleLogin(_)));
-    assert!(matches!(
-        meaning(&fault(2, "Missing: res.users(7)")),
-        Meaning::StaleLogin(_)
-    ));
+    assert!(matches!(meaning(&fault(2, "Missing: res.users(7)")), Meaning::StaleLogin(_)));
     for other in ["70", "17", "8"] {
         assert_eq!(error(&fault(2, &missing(other))).sqlstate(), "38000", "{other}");
     }
-    let nobody = Called {
-        model: "",
-        method: "authenticate",
-        uid: None,
-    };
-    assert!(!matches!(
-        read(&fault(2, &missing("7")), &account(), &nobody),
-        Meaning::StaleLogin(_)
-    ));
+    let nobody = Called { model: "", method: "authenticate", uid: None };
+    assert!(!matches!(read(&fault(2, &missing("7")), &account(), &nobody), Meaning::StaleLogin(_)));
 }
 
 #[test]
 fn fault_codes_of_both_endpoints_are_understood() {
-    let text = |code: &str| Fault {
-        code: FaultCode::Text(code.into()),
-        string: "Access Denied".into(),
-    };
+    let text = |code: &str| Fault { code: FaultCode::Text(code.into()), string: "Access Denied".into() };
     assert!(matches!(meaning(&fault(3, "Access Denied")), Meaning::StaleLogin(_)));
     assert!(matches!(meaning(&text("AccessDenied")), Meaning::StaleLogin(_)));
     assert_eq!(error(&text("warning -- UserError\n\nno")).sqlstate(), "38000");

@@ -27,9 +27,7 @@ pub struct Field {
 
 /// The attributes that [`Field::read`] needs. Requesting only them makes the answer ten times
 /// smaller.
-pub const ATTRIBUTES: [&str; 8] = [
-    "type", "string", "help", "store", "required", "readonly", "relation", "digits",
-];
+pub const ATTRIBUTES: [&str; 8] = ["type", "string", "help", "store", "required", "readonly", "relation", "digits"];
 
 impl Field {
     /// Reads one member of the answer.

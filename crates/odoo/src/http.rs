@@ -43,12 +43,7 @@ impl Http {
             .thread_name("ipai_sync dns")
             .build()
             .map_err(|error| Error::internal("cannot start the network runtime", &error))?;
-        Ok(Http {
-            client: client(&endpoint)?,
-            endpoint,
-            cancelled,
-            runtime: Some(runtime),
-        })
+        Ok(Http { client: client(&endpoint)?, endpoint, cancelled, runtime: Some(runtime) })
     }
 
     /// Runs `work` to its end, or until the caller cancels.
@@ -115,9 +110,7 @@ fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
         Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(|_| bad_proxy())?),
         None => builder,
     };
-    builder
-        .build()
-        .map_err(|error| Error::internal("cannot set up the HTTP client", &error))
+    builder.build().map_err(|error| Error::internal("cannot set up the HTTP client", &error))
 }
 
 fn bad_proxy() -> Error {

@@ -10,16 +10,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
 
-const SERVER_OPTIONS: [&str; 8] = [
-    "addon",
-    "allow_insecure",
-    "ca_cert",
-    "connect_timeout",
-    "dbname",
-    "proxy",
-    "timeout",
-    "url",
-];
+const SERVER_OPTIONS: [&str; 8] =
+    ["addon", "allow_insecure", "ca_cert", "connect_timeout", "dbname", "proxy", "timeout", "url"];
 const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
 
 const DEFAULT_CONNECT_TIMEOUT: u64 = 10;
@@ -119,10 +111,7 @@ impl UserOptions {
             (None, Some(name)) if !name.is_empty() => PasswordOption::VaultSecret(name.to_owned()),
             _ => return Err(missing("password_secret", PASSWORD_HINT)),
         };
-        Ok(UserOptions {
-            user: required(pairs, "user", "Set it to the login of the Odoo user.")?.to_owned(),
-            password,
-        })
+        Ok(UserOptions { user: required(pairs, "user", "Set it to the login of the Odoo user.")?.to_owned(), password })
     }
 }
 
@@ -134,14 +123,11 @@ const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault se
 fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
-            return Err(
-                Error::user(SqlState::InvalidOption, format!("invalid option \"{}\"", name.clone())).with_hint(
-                    match names {
-                        [] => format!("Remove it: a {what} has no options."),
-                        names => format!("Valid options for a {what} are: {}.", names.join(", ")),
-                    },
-                ),
-            );
+            return Err(Error::user(SqlState::InvalidOption, format!("invalid option \"{}\"", name.clone()))
+                .with_hint(match names {
+                    [] => format!("Remove it: a {what} has no options."),
+                    names => format!("Valid options for a {what} are: {}.", names.join(", ")),
+                }));
         }
         if pairs.iter().skip(index + 1).any(|(other, _)| other == name) {
             return Err(invalid(name, "Give it only once."));
@@ -159,16 +145,11 @@ pub fn none_allowed(pairs: &[Pair], what: &str) -> Result<()> {
 }
 
 fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(other, _)| other == name)
-        .map(|(_, value)| value.as_str())
+    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
 }
 
 fn required<'a>(pairs: &'a [Pair], name: &str, hint: &str) -> Result<&'a str> {
-    value(pairs, name)
-        .filter(|value| !value.trim().is_empty())
-        .ok_or_else(|| missing(name, hint))
+    value(pairs, name).filter(|value| !value.trim().is_empty()).ok_or_else(|| missing(name, hint))
 }
 
 fn missing(name: &str, hint: &str) -> Error {
@@ -177,11 +158,8 @@ fn missing(name: &str, hint: &str) -> Error {
 
 /// The error for an invalid value. It omits the value, which may be a misplaced password.
 fn invalid(name: &str, hint: &str) -> Error {
-    Error::user(
-        SqlState::InvalidParameter,
-        format!("the value of the option {name} is not valid"),
-    )
-    .with_hint(hint.to_owned())
+    Error::user(SqlState::InvalidParameter, format!("the value of the option {name} is not valid"))
+        .with_hint(hint.to_owned())
 }
 
 fn odoo_url(text: &str) -> Result<Url> {
@@ -194,9 +172,7 @@ fn odoo_url(text: &str) -> Result<Url> {
         ));
     }
     // A name that no certificate can have is not a valid host name.
-    let named = url
-        .host_str()
-        .is_some_and(|host| ServerName::try_from(host.trim_matches(['[', ']'])).is_ok());
+    let named = url.host_str().is_some_and(|host| ServerName::try_from(host.trim_matches(['[', ']'])).is_ok());
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if !matches!(url.scheme(), "http" | "https") || !named || !bare {
         return Err(invalid("url", URL_HINT));

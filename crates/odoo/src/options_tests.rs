@@ -4,10 +4,7 @@
 use super::*;
 
 fn pairs(options: &[(&str, &str)]) -> Vec<Pair> {
-    options
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn server(options: &[(&str, &str)]) -> Result<ServerOptions> {
@@ -44,10 +41,7 @@ fn missing_and_repeated_options_are_refused() {
         (vec![("url", "https://erp.example.com"), ("dbname", " ")], "dbname"),
     ] {
         let error = server(&options).unwrap_err();
-        assert_eq!(
-            (error.sqlstate(), error.to_string()),
-            ("22023", format!("the option {name} is missing"))
-        );
+        assert_eq!((error.sqlstate(), error.to_string()), ("22023", format!("the option {name} is missing")));
     }
     let twice = [("url", "https://erp.example.com"), ("dbname", "a"), ("dbname", "b")];
     assert_eq!(server(&twice).unwrap_err().sqlstate(), "22023");
@@ -73,11 +67,8 @@ fn url_other_than_an_address_is_refused() {
 fn password_in_a_url_is_refused_and_not_shown() {
     let error = refused_url("https://admin:hunter2@erp.example.com");
     assert!(!format!("{error} {:?} {:?}", error.detail(), error.hint()).contains("hunter2"));
-    let proxied = [
-        ("url", "https://erp.example.com"),
-        ("dbname", "odoo"),
-        ("proxy", "http://me:hunter2@proxy.example.com:3128"),
-    ];
+    let proxied =
+        [("url", "https://erp.example.com"), ("dbname", "odoo"), ("proxy", "http://me:hunter2@proxy.example.com:3128")];
     let error = server(&proxied).unwrap_err();
     assert!(!format!("{error} {:?} {:?}", error.detail(), error.hint()).contains("hunter2"));
 }
@@ -87,19 +78,11 @@ fn plain_http_to_other_hosts_needs_permission() {
     for local in ["http://localhost:8069", "http://127.0.0.9:8069", "http://[::1]:8069"] {
         assert!(server(&[("url", local), ("dbname", "odoo")]).is_ok(), "{local}");
     }
-    let proxied = [
-        ("url", "http://localhost:8069"),
-        ("dbname", "odoo"),
-        ("proxy", "http://proxy.example.com:3128"),
-    ];
+    let proxied = [("url", "http://localhost:8069"), ("dbname", "odoo"), ("proxy", "http://proxy.example.com:3128")];
     assert_eq!(server(&proxied).unwrap_err().sqlstate(), "22023");
     let error = refused_url("http://erp.example.com");
     assert!(error.hint().unwrap().contains("allow_insecure"));
-    let mut options = vec![
-        ("url", "http://10.0.0.7:8069"),
-        ("dbname", "odoo"),
-        ("allow_insecure", "true"),
-    ];
+    let mut options = vec![("url", "http://10.0.0.7:8069"), ("dbname", "odoo"), ("allow_insecure", "true")];
     assert!(server(&options).is_ok());
     options[2].1 = "maybe";
     assert_eq!(server(&options).unwrap_err().sqlstate(), "22023");
@@ -109,12 +92,7 @@ fn plain_http_to_other_hosts_needs_permission() {
 fn timeouts_out_of_range_are_refused() {
     let with = |name, value| server(&[("url", "https://a.example"), ("dbname", "odoo"), (name, value)]);
     assert_eq!(with("timeout", "7").unwrap().endpoint.timeout, Duration::from_secs(7));
-    for (name, value) in [
-        ("timeout", "0"),
-        ("timeout", "3601"),
-        ("timeout", "1m"),
-        ("connect_timeout", "-1"),
-    ] {
+    for (name, value) in [("timeout", "0"), ("timeout", "3601"), ("timeout", "1m"), ("connect_timeout", "-1")] {
         assert_eq!(with(name, value).unwrap_err().sqlstate(), "22023", "{name} {value}");
     }
 }
@@ -137,11 +115,7 @@ fn user_mapping_needs_a_user_and_one_password_option() {
         vec![("user", "api")],
         vec![("password", "hunter2")],
         vec![("user", "api"), ("password", "")],
-        vec![
-            ("user", "api"),
-            ("password", "hunter2"),
-            ("password_secret", "odoo_api_key"),
-        ],
+        vec![("user", "api"), ("password", "hunter2"), ("password_secret", "odoo_api_key")],
     ] {
         let error = user(&options).unwrap_err();
         assert_eq!(error.sqlstate(), "22023");

@@ -15,18 +15,11 @@ pub struct Policy {
 
 impl Policy {
     /// No retries, for calls whose answer a person waits for.
-    pub const NONE: Policy = Policy {
-        retries: 0,
-        first_pause: Duration::ZERO,
-        longest_pause: Duration::ZERO,
-    };
+    pub const NONE: Policy = Policy { retries: 0, first_pause: Duration::ZERO, longest_pause: Duration::ZERO };
 
     /// Retries of a run: about 7 seconds in total, unless the server requests longer pauses.
-    pub const SYNC: Policy = Policy {
-        retries: 4,
-        first_pause: Duration::from_millis(500),
-        longest_pause: Duration::from_secs(30),
-    };
+    pub const SYNC: Policy =
+        Policy { retries: 4, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) };
 
     /// The pause before retry number `retry` (from 0), or `None` after the last retry.
     ///
@@ -36,10 +29,8 @@ impl Policy {
         if retry >= self.retries {
             return None;
         }
-        let backoff = self
-            .first_pause
-            .saturating_mul(2u32.saturating_pow(retry))
-            .mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        let backoff =
+            self.first_pause.saturating_mul(2u32.saturating_pow(retry)).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         Some(retry_after.unwrap_or_default().max(backoff).min(self.longest_pause))
     }
 }
@@ -48,11 +39,8 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy {
-        retries: 3,
-        first_pause: Duration::from_millis(100),
-        longest_pause: Duration::from_secs(1),
-    };
+    const POLICY: Policy =
+        Policy { retries: 3, first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(1) };
 
     #[test]
     fn pauses_double_with_jitter_until_the_last_retry() {
@@ -73,10 +61,7 @@ mod tests {
 
     #[test]
     fn large_retry_numbers_do_not_overflow() {
-        let patient = Policy {
-            retries: u32::MAX,
-            ..POLICY
-        };
+        let patient = Policy { retries: u32::MAX, ..POLICY };
         assert_eq!(patient.pause(u32::MAX - 1, None, 0.5), Some(Duration::from_secs(1)));
     }
 }

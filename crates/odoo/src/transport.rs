@@ -42,10 +42,7 @@ pub struct Failure {
 impl Failure {
     /// A failure after which the client must not send the request again.
     pub fn never(error: Error) -> Self {
-        Failure {
-            error,
-            resend: Resend::Never,
-        }
+        Failure { error, resend: Resend::Never }
     }
 }
 

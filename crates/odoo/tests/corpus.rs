@@ -15,9 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn folder(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/corpus")
-        .join(version)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)
 }
 
 /// Names and contents of all recorded answers of a version.
@@ -93,9 +91,9 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
 fn fingerprint(value: &Value) -> String {
     let mut bytes = Vec::new();
     canonical(value, &mut bytes);
-    let state = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |state, byte| {
-        (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    });
+    let state = bytes
+        .iter()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |state, byte| (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
     format!("{state:016x}")
 }
 
@@ -113,9 +111,7 @@ fn check_value(name: &str, value: &Value, expected: &Json) {
         }
         assert_eq!(json!(fingerprint(value)), large["fingerprint"], "{name}");
     } else {
-        let expected = expected
-            .get("value")
-            .unwrap_or_else(|| panic!("{name} should have failed"));
+        let expected = expected.get("value").unwrap_or_else(|| panic!("{name} should have failed"));
         assert_eq!(golden(value), without_notes(expected), "{name}");
     }
 }
@@ -241,9 +237,7 @@ fn requests_equal_those_of_python() {
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut seen = 0;
     for name in names.filter(|name| name.ends_with(".request.xml")) {
-        let request = fs::read_to_string(folder("odoo18").join(&name))
-            .unwrap()
-            .replace(">\n<", "><");
+        let request = fs::read_to_string(folder("odoo18").join(&name)).unwrap().replace(">\n<", "><");
         let request = request.trim_end();
         let (head, params) = request.split_once("<params>").unwrap();
         let (_, method) = head.split_once("<methodName>").unwrap();

@@ -55,10 +55,7 @@ pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
         // Reports and other models on SQL views, whose ids may denote other rows in the next query.
         return Err(invalid(
-            format!(
-                "model \"{}\" cannot be mirrored: all its fields are read-only",
-                request.model
-            ),
+            format!("model \"{}\" cannot be mirrored: all its fields are read-only", request.model),
             "Mirror the models from which this one is computed.".to_owned(),
         ));
     }
@@ -75,10 +72,7 @@ pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     for name in &names {
         let one = column(request, odoo, name)?;
         if defined.iter().any(|other| other.map.field == one.map.field) {
-            return Err(invalid(
-                format!("field \"{name}\" is named twice"),
-                "Name each field once.".to_owned(),
-            ));
+            return Err(invalid(format!("field \"{name}\" is named twice"), "Name each field once.".to_owned()));
         }
         if defined.iter().any(|other| other.map.column == one.map.column) {
             return Err(invalid(
@@ -144,11 +138,7 @@ fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined
         Some(table) => existing(table, field, column, made)?,
     };
     Ok(Defined {
-        map: FieldMap {
-            field: name.to_owned(),
-            column: column.to_owned(),
-            kind,
-        },
+        map: FieldMap { field: name.to_owned(), column: column.to_owned(), kind },
         label: field.label.clone(),
         help: field.help.clone(),
     })
@@ -162,13 +152,11 @@ fn find<'a>(model: &str, odoo: &'a [Field], name: &str) -> Result<&'a Field> {
             "Remove it from fields.".to_owned(),
         ));
     }
-    odoo.iter()
-        .find(|field| field.name == name)
-        .ok_or_else(|| Error::UnknownField {
-            model: model.to_owned(),
-            field: name.to_owned(),
-            near: nearest(name, odoo.iter().map(|field| field.name.as_str())),
-        })
+    odoo.iter().find(|field| field.name == name).ok_or_else(|| Error::UnknownField {
+        model: model.to_owned(),
+        field: name.to_owned(),
+        near: nearest(name, odoo.iter().map(|field| field.name.as_str())),
+    })
 }
 
 /// The type of an existing column, which must be able to hold the field.
@@ -180,27 +168,19 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
             format!("the table has no column \"{column}\" for field \"{}\"", field.name),
         )
         .with_hint(match near.is_empty() {
-            true => format!(
-                "Add a column of type {}, or map the field to another column with columns.",
-                made.sql()
-            ),
-            false => format!(
-                "Map the field to another column with columns. Similar names are: {}.",
-                near.join(", ")
-            ),
+            true => format!("Add a column of type {}, or map the field to another column with columns.", made.sql()),
+            false => format!("Map the field to another column with columns. Similar names are: {}.", near.join(", ")),
         }));
     };
-    Kind::of_column(format_type)
-        .filter(|kind| kind.takes(field))
-        .ok_or_else(|| {
-            invalid(
-                format!(
-                    "column \"{column}\" of type {format_type} cannot hold field \"{}\" of type {}",
-                    field.name, field.kind
-                ),
-                format!("Use a column of type {} without a length or scale.", made.sql()),
-            )
-        })
+    Kind::of_column(format_type).filter(|kind| kind.takes(field)).ok_or_else(|| {
+        invalid(
+            format!(
+                "column \"{column}\" of type {format_type} cannot hold field \"{}\" of type {}",
+                field.name, field.kind
+            ),
+            format!("Use a column of type {} without a length or scale.", made.sql()),
+        )
+    })
 }
 
 /// Whether a column is reserved: it cannot hold a field.

@@ -8,17 +8,10 @@ use ipai_odoo::xmlrpc::{Limits, Value, decode};
 use std::path::Path;
 
 fn recorded(name: &str) -> Vec<Field> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/corpus")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(name);
     let body = std::fs::read(path).unwrap();
-    let Ok(Ok(Value::Struct(fields))) = decode(&body, &Limits::default()) else {
-        panic!("{name} is not a struct")
-    };
-    fields
-        .into_iter()
-        .map(|(name, attributes)| Field::read(name, &attributes))
-        .collect()
+    let Ok(Ok(Value::Struct(fields))) = decode(&body, &Limits::default()) else { panic!("{name} is not a struct") };
+    fields.into_iter().map(|(name, attributes)| Field::read(name, &attributes)).collect()
 }
 
 fn partner() -> Vec<Field> {
@@ -34,22 +27,13 @@ fn request(fields: &[&str]) -> MirrorRequest {
 }
 
 fn columns(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(one, other)| ((*one).to_owned(), (*other).to_owned()))
-        .collect()
+    pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
 }
 
 fn maps(defined: &[Defined]) -> Vec<(&str, &str, &str)> {
     defined
         .iter()
-        .map(|defined| {
-            (
-                defined.map.field.as_str(),
-                defined.map.column.as_str(),
-                defined.map.kind.sql(),
-            )
-        })
+        .map(|defined| (defined.map.field.as_str(), defined.map.column.as_str(), defined.map.kind.sql()))
         .collect()
 }
 
@@ -82,10 +66,7 @@ fn each_type_of_odoo_has_a_column_type() {
             assert_eq!(kind, Some(expected), "{}", field.name);
         }
     }
-    let unknown = Field {
-        kind: "hologram".into(),
-        ..Field::default()
-    };
+    let unknown = Field { kind: "hologram".into(), ..Field::default() };
     assert_eq!(Kind::of(&unknown), None);
     assert!(!Kind::Jsonb.takes(&unknown));
 }
@@ -93,20 +74,8 @@ fn each_type_of_odoo_has_a_column_type() {
 #[test]
 fn default_fields_are_stored_and_small() {
     let fields = partner();
-    let taken: Vec<&str> = fields
-        .iter()
-        .filter(|field| by_default(field))
-        .map(|field| field.name.as_str())
-        .collect();
-    for field in [
-        "name",
-        "email",
-        "parent_id",
-        "category_id",
-        "active",
-        "write_date",
-        "partner_latitude",
-    ] {
+    let taken: Vec<&str> = fields.iter().filter(|field| by_default(field)).map(|field| field.name.as_str()).collect();
+    for field in ["name", "email", "parent_id", "category_id", "active", "write_date", "partner_latitude"] {
         assert!(taken.contains(&field), "{field}");
     }
     // The key, a list of children, an image and two computed fields.
@@ -114,15 +83,8 @@ fn default_fields_are_stored_and_small() {
         assert!(fields.iter().any(|other| other.name == field), "{field}");
         assert!(!taken.contains(&field), "{field}");
     }
-    let all = MirrorRequest {
-        fields: None,
-        ..request(&[])
-    };
-    let mut found: Vec<String> = define(&all, &fields)
-        .unwrap()
-        .into_iter()
-        .map(|defined| defined.map.field)
-        .collect();
+    let all = MirrorRequest { fields: None, ..request(&[]) };
+    let mut found: Vec<String> = define(&all, &fields).unwrap().into_iter().map(|defined| defined.map.field).collect();
     found.sort();
     let mut taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
     taken.sort();
@@ -151,64 +113,24 @@ fn requested_fields_keep_their_order() {
 #[test]
 fn invalid_requests_are_refused_with_suggestions() {
     let (state, message, hint) = refused(&request(&["name", "emial"]));
-    assert_eq!(
-        (state.as_str(), message.as_str()),
-        ("42703", "Odoo has no field \"emial\" in model \"res.partner\"")
-    );
+    assert_eq!((state.as_str(), message.as_str()), ("42703", "Odoo has no field \"emial\" in model \"res.partner\""));
     assert!(hint.contains("email"), "{hint}");
     let (_, _, hint) = refused(&request(&["xyzzyx"]));
     assert!(hint.contains("spelling"), "{hint}");
-    let constant = Constant {
-        column: "tenant".into(),
-        value: "acme".into(),
-    };
+    let constant = Constant { column: "tenant".into(), value: "acme".into() };
     for (request, words) in [
         (request(&["id"]), "odoo_id"),
         (request(&[]), "at least one"),
         (request(&["name", "email", "name"]), "twice"),
+        (MirrorRequest { columns: columns(&[("name", "email")]), ..request(&["name", "email"]) }, "two fields"),
+        (MirrorRequest { columns: columns(&[("name", "odoo_id")]), ..request(&["name"]) }, "is reserved"),
         (
-            MirrorRequest {
-                columns: columns(&[("name", "email")]),
-                ..request(&["name", "email"])
-            },
-            "two fields",
-        ),
-        (
-            MirrorRequest {
-                columns: columns(&[("name", "odoo_id")]),
-                ..request(&["name"])
-            },
+            MirrorRequest { columns: columns(&[("name", "tenant")]), constants: vec![constant], ..request(&["name"]) },
             "is reserved",
         ),
-        (
-            MirrorRequest {
-                columns: columns(&[("name", "tenant")]),
-                constants: vec![constant],
-                ..request(&["name"])
-            },
-            "is reserved",
-        ),
-        (
-            MirrorRequest {
-                columns: columns(&[("nmae", "x")]),
-                ..request(&["name"])
-            },
-            "not mirrored",
-        ),
-        (
-            MirrorRequest {
-                columns: columns(&[("name", "")]),
-                ..request(&["name"])
-            },
-            "invalid column name",
-        ),
-        (
-            MirrorRequest {
-                columns: vec![("name".into(), "ä".repeat(32))],
-                ..request(&["name"])
-            },
-            "invalid column name",
-        ),
+        (MirrorRequest { columns: columns(&[("nmae", "x")]), ..request(&["name"]) }, "not mirrored"),
+        (MirrorRequest { columns: columns(&[("name", "")]), ..request(&["name"]) }, "invalid column name"),
+        (MirrorRequest { columns: vec![("name".into(), "ä".repeat(32))], ..request(&["name"]) }, "invalid column name"),
     ] {
         let (state, message, _) = refused(&request);
         assert_eq!(state, "22023", "{message}");
@@ -234,22 +156,16 @@ fn existing_columns_keep_types_that_fit() {
         columns: columns(pairs),
         ..request(fields)
     };
-    let defined = define(
-        &into(&["name", "color", "partner_latitude", "write_date", "comment"], &[]),
-        &partner(),
-    )
-    .unwrap();
+    let defined =
+        define(&into(&["name", "color", "partner_latitude", "write_date", "comment"], &[]), &partner()).unwrap();
     assert_eq!(
         maps(&defined).iter().map(|(.., kind)| *kind).collect::<Vec<_>>(),
         ["text", "bigint", "double precision", "timestamptz", "jsonb"]
     );
     // These types change values, so every run would write the rows again.
-    for (field, column) in [
-        ("partner_longitude", "partner_longitude"),
-        ("create_date", "since"),
-        ("ref", "ref"),
-        ("name", "color"),
-    ] {
+    for (field, column) in
+        [("partner_longitude", "partner_longitude"), ("create_date", "since"), ("ref", "ref"), ("name", "color")]
+    {
         let (state, message, hint) = refused(&into(&[field], &[(field, column)]));
         assert_eq!(state, "22023");
         assert!(message.contains("cannot hold"), "{message}");
@@ -258,26 +174,11 @@ fn existing_columns_keep_types_that_fit() {
     let (state, _, hint) = refused(&into(&["email"], &[("email", "nmae")]));
     assert_eq!((state.as_str(), hint.contains("name")), ("42703", true), "{hint}");
     // Without fields, the request means the fields in columns, else those that have a column.
-    let some = MirrorRequest {
-        fields: None,
-        ..into(&[], &[("email", "name")])
-    };
+    let some = MirrorRequest { fields: None, ..into(&[], &[("email", "name")]) };
     assert_eq!(maps(&define(&some, &partner()).unwrap()), [("email", "name", "text")]);
-    let table = table
-        .iter()
-        .filter(|(name, _)| name != "partner_longitude" && name != "ref")
-        .cloned()
-        .collect();
-    let all = MirrorRequest {
-        fields: None,
-        table: Some(table),
-        ..request(&[])
-    };
-    let found: Vec<String> = define(&all, &partner())
-        .unwrap()
-        .into_iter()
-        .map(|one| one.map.column)
-        .collect();
+    let table = table.iter().filter(|(name, _)| name != "partner_longitude" && name != "ref").cloned().collect();
+    let all = MirrorRequest { fields: None, table: Some(table), ..request(&[]) };
+    let found: Vec<String> = define(&all, &partner()).unwrap().into_iter().map(|one| one.map.column).collect();
     assert_eq!(found.len(), 5, "{found:?}");
 }
 
@@ -311,30 +212,18 @@ fn missing_and_incompatible_fields_are_drift() {
         }
     }
     let found = drift(&fields, &odoo);
-    let problem = |field: &str, problem| Drift {
-        field: field.to_owned(),
-        problem,
-    };
-    let expected = [
-        problem("color", Problem::Changed { kind: "char".into() }),
-        problem("email", Problem::Gone),
-    ];
+    let problem = |field: &str, problem| Drift { field: field.to_owned(), problem };
+    let expected = [problem("color", Problem::Changed { kind: "char".into() }), problem("email", Problem::Gone)];
     assert_eq!(found, expected);
     let json = serde_json::to_string(&found).unwrap();
-    assert_eq!(
-        json,
-        r#"[{"field":"color","problem":"changed","type":"char"},{"field":"email","problem":"gone"}]"#
-    );
+    assert_eq!(json, r#"[{"field":"color","problem":"changed","type":"char"},{"field":"email","problem":"gone"}]"#);
     assert_eq!(serde_json::from_str::<Vec<Drift>>(&json).unwrap(), found);
 }
 
 #[test]
 fn drifted_fields_are_omitted_until_a_full_run() {
     let defined = define(&request(&["name", "color"]), &partner()).unwrap();
-    let gone = |field: &str| Drift {
-        field: field.to_owned(),
-        problem: Problem::Gone,
-    };
+    let gone = |field: &str| Drift { field: field.to_owned(), problem: Problem::Gone };
     let mut mirror = crate::page::builder_tests::mirror(defined.into_iter().map(|defined| defined.map).collect());
     assert_eq!(mirror.readable().unwrap().fields.len(), 2);
     mirror.drift = vec![gone("color")];
@@ -353,16 +242,10 @@ fn drifted_fields_are_omitted_until_a_full_run() {
 
 #[test]
 fn new_table_has_key_types_and_comments() {
-    let table = Table {
-        schema: "my ipai".into(),
-        name: "o'brien".into(),
-    };
+    let table = Table { schema: "my ipai".into(), name: "o'brien".into() };
     let mut defined = define(&request(&["name", "category_id"]), &partner()).unwrap();
     defined[0].help = Some("The person's name".into());
-    let constants = [ddl::ConstantColumn {
-        name: "tenant",
-        kind: "text",
-    }];
+    let constants = [ddl::ConstantColumn { name: "tenant", kind: "text" }];
     let statements = ddl::create_table(&table, "res.partner", "Contact", &constants, &defined);
     assert_eq!(
         statements[0],

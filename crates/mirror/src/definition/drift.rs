@@ -35,15 +35,10 @@ pub fn drift(fields: &[FieldMap], odoo: &[Field]) -> Vec<Drift> {
     let look = |map: &FieldMap| {
         let problem = match odoo.iter().find(|field| field.name == map.field) {
             Some(field) if map.kind.takes(field) => return None,
-            Some(field) => Problem::Changed {
-                kind: field.kind.clone(),
-            },
+            Some(field) => Problem::Changed { kind: field.kind.clone() },
             None => Problem::Gone,
         };
-        Some(Drift {
-            field: map.field.clone(),
-            problem,
-        })
+        Some(Drift { field: map.field.clone(), problem })
     };
     fields.iter().filter_map(look).collect()
 }

@@ -28,20 +28,13 @@ const FIELDS: [(&str, Kind); 10] = [
 
 /// The table.
 pub fn target() -> Table {
-    Table {
-        schema: "ipai".to_owned(),
-        name: "ipai_sample_metrics".to_owned(),
-    }
+    Table { schema: "ipai".to_owned(), name: "ipai_sample_metrics".to_owned() }
 }
 
 /// The mirrored fields. Columns have the names of their fields.
 pub fn fields() -> Vec<FieldMap> {
     FIELDS
         .iter()
-        .map(|(name, kind)| FieldMap {
-            field: (*name).to_owned(),
-            column: (*name).to_owned(),
-            kind: *kind,
-        })
+        .map(|(name, kind)| FieldMap { field: (*name).to_owned(), column: (*name).to_owned(), kind: *kind })
         .collect()
 }

@@ -66,10 +66,7 @@ impl Mirror {
 
     /// The column of a boolean field, if the mirror has it.
     pub fn flag(&self, field: &str) -> Option<&str> {
-        let map = self
-            .fields
-            .iter()
-            .find(|map| map.field == field && map.kind == Kind::Boolean)?;
+        let map = self.fields.iter().find(|map| map.field == field && map.kind == Kind::Boolean)?;
         Some(&map.column)
     }
 

@@ -24,8 +24,7 @@ impl Guard {
 
     /// How many of `rows` may be deleted.
     pub fn allows(&self, rows: u64) -> u64 {
-        self.always
-            .max((rows as f64 * self.ratio.clamp(0.0, 1.0)).floor() as u64)
+        self.always.max((rows as f64 * self.ratio.clamp(0.0, 1.0)).floor() as u64)
     }
 
     fn check(&self, mirror: &str, absent: u64, total: u64) -> Result<()> {
@@ -33,12 +32,7 @@ impl Guard {
         if absent <= allowed {
             return Ok(());
         }
-        Err(Error::RefusedDeletion {
-            mirror: mirror.to_owned(),
-            rows: absent,
-            total,
-            allowed,
-        })
+        Err(Error::RefusedDeletion { mirror: mirror.to_owned(), rows: absent, total, allowed })
     }
 }
 
@@ -64,9 +58,7 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
         run.progress.inserted = scanned.max(difference.missing);
     } else {
         let rows = run.timed_sink(|sink| sink.count())?;
-        run.plan
-            .guard
-            .check(&run.plan.mirror, difference.absent.len() as u64, rows)?;
+        run.plan.guard.check(&run.plan.mirror, difference.absent.len() as u64, rows)?;
     }
     if !difference.absent.is_empty() {
         run.progress.deleted = run.timed_sink(|sink| sink.delete(&difference.absent))?;
@@ -117,10 +109,7 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Op
         expected += theirs.count;
         match ranges.last_mut() {
             Some(last) if last.upto == bounds[0] => last.upto = bounds[1],
-            _ => ranges.push(IdRange {
-                after: bounds[0],
-                upto: bounds[1],
-            }),
+            _ => ranges.push(IdRange { after: bounds[0], upto: bounds[1] }),
         }
     }
     Ok(Some((ranges, expected)))
@@ -137,15 +126,8 @@ fn compare_ids(
     expected: Option<u64>,
     difference: &mut Difference,
 ) -> Result<()> {
-    let mut theirs = SourceIds {
-        ranges: ranges.clone(),
-        window: Vec::new().into_iter().peekable(),
-        expected,
-    };
-    let mut ours = SinkIds {
-        ranges,
-        window: Vec::new().into_iter().peekable(),
-    };
+    let mut theirs = SourceIds { ranges: ranges.clone(), window: Vec::new().into_iter().peekable(), expected };
+    let mut ours = SinkIds { ranges, window: Vec::new().into_iter().peekable() };
     let mut missing = Vec::new();
     loop {
         match (theirs.peek(run)?, ours.peek(run)?) {
@@ -248,9 +230,7 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Malformed {
-        cause: cause.to_owned(),
-    })
+    Err(Error::Malformed { cause: cause.to_owned() })
 }
 
 fn read_missing(run: &mut Run<'_>, ids: Vec<i64>, difference: &mut Difference) -> Result<()> {

@@ -115,10 +115,7 @@ impl Odoo {
 
     /// The rows of an equal mirror.
     pub fn rows(&self) -> BTreeMap<i64, Cells> {
-        self.records
-            .iter()
-            .map(|(id, record)| (*id, record.cells.clone()))
-            .collect()
+        self.records.iter().map(|(id, record)| (*id, record.cells.clone())).collect()
     }
 
     /// The clock as in a `Date` header.
@@ -138,12 +135,7 @@ impl Odoo {
                 let cells = self.fresh();
                 self.change(*pick, |_| Some(cells));
             }
-            Op::Archive(pick) => self.change(*pick, |cells| {
-                Some(Cells {
-                    active: !cells.active,
-                    ..cells
-                })
-            }),
+            Op::Archive(pick) => self.change(*pick, |cells| Some(Cells { active: !cells.active, ..cells })),
             Op::Touch(pick) => self.change(*pick, Some),
             Op::Delete(pick) => self.change(*pick, |_| None),
             Op::Sql(pick) => {
@@ -179,10 +171,7 @@ impl Odoo {
                     self.open.clear();
                 }
             }
-            Op::Begin => self.open.push(Transaction {
-                began: now,
-                changes: BTreeMap::new(),
-            }),
+            Op::Begin => self.open.push(Transaction { began: now, changes: BTreeMap::new() }),
             Op::CreateWithin => {
                 let (id, cells) = (self.next_id(), self.fresh());
                 if let Some(transaction) = self.open.last_mut() {
@@ -215,10 +204,7 @@ impl Odoo {
 
     fn fresh(&mut self) -> Cells {
         self.changes += 1;
-        Cells {
-            name: format!("name {}", self.changes),
-            active: true,
-        }
+        Cells { name: format!("name {}", self.changes), active: true }
     }
 
     fn next_id(&mut self) -> i64 {
@@ -257,11 +243,7 @@ impl Odoo {
                 continue;
             };
             self.ever.insert((id, cells.clone()));
-            let record = Record {
-                cells,
-                write_date: Some(began),
-                committed: self.now,
-            };
+            let record = Record { cells, write_date: Some(began), committed: self.now };
             self.records.insert(id, record);
         }
     }
@@ -291,9 +273,7 @@ fn assert_ascending(ranges: &[IdRange]) {
 
 /// The injected error.
 pub fn failure() -> Error {
-    Error::Connection {
-        cause: "injected".to_owned(),
-    }
+    Error::Connection { cause: "injected".to_owned() }
 }
 
 /// A source that reads [`Odoo`], which changes between any two calls.
@@ -364,20 +344,12 @@ impl Reader {
 
     fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
         let odoo = self.odoo.borrow();
-        odoo.records
-            .keys()
-            .copied()
-            .filter(|id| *id > after && *id <= upto)
-            .collect()
+        odoo.records.keys().copied().filter(|id| *id > after && *id <= upto).collect()
     }
 
     fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
         let odoo = self.odoo.borrow();
-        let found = odoo
-            .records
-            .iter()
-            .filter(|(id, record)| wanted(**id, record))
-            .take(limit);
+        let found = odoo.records.iter().filter(|(id, record)| wanted(**id, record)).take(limit);
         let found: Vec<(&i64, &Record)> = found.collect();
         let cells = || found.iter().map(|(_, record)| &record.cells);
         Page {
@@ -428,9 +400,7 @@ impl Source for Reader {
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>> {
         self.request("ids")?;
         assert_ascending(ranges);
-        let ids = ranges
-            .iter()
-            .flat_map(|range| self.ids_between(range.after, range.upto));
+        let ids = ranges.iter().flat_map(|range| self.ids_between(range.after, range.upto));
         Ok((self.tamper)(ids.take(self.window).collect()))
     }
 
@@ -446,10 +416,7 @@ impl Source for Reader {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
         if ids.len() > self.room {
-            return Err(Error::Limit {
-                limit: "its size".to_owned(),
-                hint: String::new(),
-            });
+            return Err(Error::Limit { limit: "its size".to_owned(), hint: String::new() });
         }
         Ok(self.page(|id, _| ids.contains(&id), ids.len()))
     }
@@ -540,10 +507,7 @@ impl Sink for Table {
                 name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
                 active: active.unwrap_or_default(),
             };
-            assert!(
-                self.odoo.borrow().ever.contains(&(*id, cells.clone())),
-                "{id} was never {cells:?}"
-            );
+            assert!(self.odoo.borrow().ever.contains(&(*id, cells.clone())), "{id} was never {cells:?}");
             match self.rows.get(id) {
                 Some(row) if *row == cells => continue,
                 Some(_) => written.updated += 1,
@@ -575,9 +539,8 @@ impl Sink for Table {
         let mut bounds: Vec<i64> = (0..greatest).step_by(self.width).collect();
         bounds.extend([greatest, i64::from(i32::MAX)]);
         bounds.dedup();
-        let digests = digests(&bounds, |after, upto| {
-            rows.keys().copied().filter(|id| *id > after && *id <= upto).collect()
-        });
+        let digests =
+            digests(&bounds, |after, upto| rows.keys().copied().filter(|id| *id > after && *id <= upto).collect());
         Ok(Some(Digests { bounds, digests }))
     }
 
@@ -586,10 +549,7 @@ impl Sink for Table {
         for id in ids {
             // Only a restored backup brings an id back, so its record must not exist.
             let odoo = self.odoo.borrow();
-            assert!(
-                *id <= odoo.given_again || !odoo.records.contains_key(id),
-                "{id} is in Odoo"
-            );
+            assert!(*id <= odoo.given_again || !odoo.records.contains_key(id), "{id} is in Odoo");
             assert!(self.rows.contains_key(id), "{id} is not in the mirror");
         }
         if !self.dry {
@@ -604,14 +564,8 @@ impl Sink for Table {
         if let Some(before) = self.so_far.filter(|before| before.mode == progress.mode) {
             assert_eq!(progress.bound, before.bound);
             let (position, before) = (progress.position, before.position);
-            assert!(
-                position.id >= before.id && position.newest >= before.newest,
-                "{before:?} {position:?}"
-            );
-            assert!(
-                position.began == before.began || before.id == 0,
-                "{before:?} {position:?}"
-            );
+            assert!(position.id >= before.id && position.newest >= before.newest, "{before:?} {position:?}");
+            assert!(position.began == before.began || before.id == 0, "{before:?} {position:?}");
         }
         self.so_far = Some(*progress);
         self.progress.push((progress.fetched, progress.total));
@@ -671,9 +625,7 @@ impl Product {
             mode: start.mode,
             bound: start.bound,
             also: start.also,
-            resume: start
-                .resumed
-                .map_or_else(Position::default, |unfinished| unfinished.position),
+            resume: start.resumed.map_or_else(Position::default, |unfinished| unfinished.position),
             cursor: self.state.cursor,
             overlap: self.state.overlap,
             max_rows: None,

@@ -73,8 +73,7 @@ pub struct Start {
 impl Start {
     /// The position from which the run reads.
     pub fn position(&self) -> Position {
-        self.resumed
-            .map_or(Position::default(), |unfinished| unfinished.position)
+        self.resumed.map_or(Position::default(), |unfinished| unfinished.position)
     }
 
     /// Whether to start an incremental run immediately. A resumed run skips ids that it read before
@@ -88,9 +87,7 @@ impl Start {
 /// Plans a run. `now` is the local clock (UTC); it only decides whether a full run is due, never
 /// what is read.
 pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Start {
-    let due = state
-        .full_at
-        .is_none_or(|full_at| now - full_at >= state.reconcile_every);
+    let due = state.full_at.is_none_or(|full_at| now - full_at >= state.reconcile_every);
     // An interrupted full run comes first: it may have started because Odoo's database was
     // restored, and the next write in Odoo would hide that from an incremental run.
     let owed = state.unfinished.is_some_and(|unfinished| unfinished.mode == Mode::Full);

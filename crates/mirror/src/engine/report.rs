@@ -29,9 +29,7 @@ impl Mode {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since]
-            .into_iter()
-            .find(|mode| mode.name() == name)
+        [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since].into_iter().find(|mode| mode.name() == name)
     }
 
     /// Whether the run compares all ids even if the counts agree.

@@ -79,18 +79,8 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(source: &'a mut dyn Source, sink: &'a mut dyn Sink, plan: &'a Plan) -> Self {
-        let progress = Progress {
-            mode: plan.mode,
-            bound: plan.bound,
-            position: plan.resume,
-            ..Progress::default()
-        };
-        Run {
-            source,
-            sink,
-            plan,
-            progress,
-        }
+        let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
+        Run { source, sink, plan, progress }
     }
 
     /// Reads pages from the position to the end.
@@ -189,13 +179,6 @@ impl<'a> Run<'a> {
 
     fn report(&mut self, odoo_count: u64) -> Result<Report> {
         let mirror_count = self.timed_sink(|sink| sink.count())?;
-        Ok(Report {
-            progress: self.progress,
-            odoo_count,
-            mirror_count,
-            complete: false,
-            cursor: None,
-            settled: None,
-        })
+        Ok(Report { progress: self.progress, odoo_count, mirror_count, complete: false, cursor: None, settled: None })
     }
 }

@@ -25,11 +25,7 @@ fn full() -> Plan {
 }
 
 fn since(moment: NaiveDateTime) -> Plan {
-    Plan {
-        mode: Mode::Since,
-        bound: Some(moment),
-        ..full()
-    }
+    Plan { mode: Mode::Since, bound: Some(moment), ..full() }
 }
 
 /// Long before anything was written.
@@ -45,14 +41,7 @@ fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Repo
     table.reset();
     table.dry = plan.dry_run;
     let page_size = reader.page_size;
-    run(
-        reader,
-        table,
-        &Plan {
-            page_size,
-            ..plan.clone()
-        },
-    )
+    run(reader, table, &Plan { page_size, ..plan.clone() })
 }
 
 fn apply(odoo: &Shared, ops: &[Op]) {
@@ -73,13 +62,7 @@ fn mirrored(records: usize) -> (Shared, Table) {
 /// (fetched, inserted, updated, unchanged, deleted)
 fn figures(report: &Report) -> (u64, u64, u64, u64, u64) {
     let progress = &report.progress;
-    (
-        progress.fetched,
-        progress.inserted,
-        progress.updated,
-        progress.unchanged(),
-        progress.deleted,
-    )
+    (progress.fetched, progress.inserted, progress.updated, progress.unchanged(), progress.deleted)
 }
 
 fn counts(report: &Report) -> (u64, u64) {
@@ -92,10 +75,7 @@ fn a_full_run_fills_the_mirror() {
     let mut table = Table::new(&odoo);
     let report = sync(&odoo, &mut table, &full()).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
-    assert_eq!(
-        (report.progress.mode, figures(&report), counts(&report)),
-        (Mode::Full, (10, 10, 0, 0, 0), (10, 10))
-    );
+    assert_eq!((report.progress.mode, figures(&report), counts(&report)), (Mode::Full, (10, 10, 0, 0, 0), (10, 10)));
     assert_eq!(table.progress, [3, 6, 9, 10].map(|fetched| (fetched, Some(10))));
 }
 
@@ -132,10 +112,7 @@ fn a_mirror_of_nothing_stays_empty() {
     let odoo = Odoo::with(0);
     let mut table = Table::new(&odoo);
     let report = sync(&odoo, &mut table, &full()).unwrap();
-    assert_eq!(
-        (figures(&report), counts(&report), report.cursor),
-        ((0, 0, 0, 0, 0), (0, 0), None)
-    );
+    assert_eq!((figures(&report), counts(&report), report.cursor), ((0, 0, 0, 0, 0), (0, 0), None));
 }
 
 #[test]
@@ -159,10 +136,7 @@ fn a_since_run_reads_only_what_was_written_since() {
     let mut reader = Reader::new(&odoo);
     let report = sync_from(&mut reader, &mut table, &since(now)).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
-    assert_eq!(
-        (report.progress.mode, figures(&report), counts(&report)),
-        (Mode::Since, (3, 1, 1, 1, 0), (11, 11))
-    );
+    assert_eq!((report.progress.mode, figures(&report), counts(&report)), (Mode::Since, (3, 1, 1, 1, 0), (11, 11)));
     assert_eq!(table.touched, [3, 11]);
     // Nobody knows how many there will be, and equal counts make a compare of ids unnecessary.
     assert_eq!(table.progress, [(3, None)]);
@@ -178,10 +152,7 @@ fn a_since_run_whose_counts_differ_compares_all_ids() {
     let report = sync(&odoo, &mut table, &since(now)).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
     assert_eq!((figures(&report), counts(&report)), ((1, 1, 0, 0, 2), (8, 8)));
-    assert_eq!(
-        (table.touched.as_slice(), table.deleted.as_slice()),
-        (&[4][..], &[2, 10][..])
-    );
+    assert_eq!((table.touched.as_slice(), table.deleted.as_slice()), (&[4][..], &[2, 10][..]));
 }
 
 #[test]
@@ -199,28 +170,17 @@ fn equal_counts_satisfy_a_since_run_but_not_a_full_one() {
 
 #[test]
 fn max_rows_reads_the_first_rows_and_deletes_nothing() {
-    for (max_rows, mode, plan) in [
-        (4, Mode::Full, full()),
-        (4, Mode::Since, since(always())),
-        (99, Mode::Full, full()),
-    ] {
+    for (max_rows, mode, plan) in [(4, Mode::Full, full()), (4, Mode::Since, since(always())), (99, Mode::Full, full())]
+    {
         let (odoo, mut table) = mirrored(10);
         apply(&odoo, &[Op::Delete(0), Op::Write(0), Op::Write(5)]);
         table.rows.remove(&3);
-        let plan = Plan {
-            max_rows: Some(max_rows),
-            ..plan
-        };
+        let plan = Plan { max_rows: Some(max_rows), ..plan };
         let mut reader = Reader::new(&odoo);
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
         let fetched = max_rows.min(9);
         assert_eq!(
-            (
-                report.progress.mode,
-                report.progress.fetched,
-                report.progress.deleted,
-                report.cursor
-            ),
+            (report.progress.mode, report.progress.fetched, report.progress.deleted, report.cursor),
             (mode, fetched, 0, None)
         );
         assert_eq!(table.touched, if max_rows == 4 { vec![2, 3] } else { vec![2, 3, 7] });
@@ -236,33 +196,17 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     for is_full in [true, false] {
         let (odoo, mut table) = mirrored(10);
         let now = now_plus(&odoo);
-        apply(
-            &odoo,
-            &[
-                Op::Pass(5),
-                Op::Delete(0),
-                Op::Write(0),
-                Op::Create,
-                Op::Create,
-                Op::Create,
-            ],
-        );
+        apply(&odoo, &[Op::Pass(5), Op::Delete(0), Op::Write(0), Op::Create, Op::Create, Op::Create]);
         let before = table.rows.clone();
         let plan = if is_full { full() } else { since(now) };
-        let dry = Plan {
-            dry_run: true,
-            ..plan.clone()
-        };
+        let dry = Plan { dry_run: true, ..plan.clone() };
         let told = sync(&odoo, &mut table, &dry).unwrap();
         assert_eq!(table.rows, before);
         assert!(table.touched.is_empty() && table.deleted.is_empty());
         assert_eq!((told.cursor, counts(&told)), (None, (12, 10)));
         let done = sync(&odoo, &mut table, &plan).unwrap();
         assert_eq!(figures(&told), figures(&done));
-        assert_eq!(
-            (done.progress.inserted, done.progress.updated, done.progress.deleted),
-            (3, 1, 1)
-        );
+        assert_eq!((done.progress.inserted, done.progress.updated, done.progress.deleted), (3, 1, 1));
         assert_eq!(table.rows, odoo.borrow().rows());
     }
 }
@@ -274,10 +218,7 @@ fn a_dry_run_counts_what_a_since_run_would_find_missing() {
     for id in [2, 3, 9] {
         table.rows.remove(&id);
     }
-    let dry = Plan {
-        dry_run: true,
-        ..since(now)
-    };
+    let dry = Plan { dry_run: true, ..since(now) };
     let mut reader = Reader::new(&odoo);
     let told = sync_from(&mut reader, &mut table, &dry).unwrap();
     assert_eq!(told.progress.inserted, 3);
@@ -328,14 +269,8 @@ fn records_without_write_dates_give_no_cursor() {
 #[test]
 fn runs_with_an_argument_leave_the_cursor() {
     let (odoo, mut table) = mirrored(10);
-    let dry = Plan {
-        dry_run: true,
-        ..full()
-    };
-    let some = Plan {
-        max_rows: Some(99),
-        ..full()
-    };
+    let dry = Plan { dry_run: true, ..full() };
+    let some = Plan { max_rows: Some(99), ..full() };
     for plan in [dry, some, since(always())] {
         assert_eq!(sync(&odoo, &mut table, &plan).unwrap().cursor, None, "{plan:?}");
         // Counts that differ make it compare all ids: still no cursor.
@@ -362,10 +297,7 @@ fn more_deletions_than_allowed_are_refused_and_none_is_made() {
             let mut table = Table::new(&odoo);
             table.rows = odoo.borrow().rows();
             apply(&odoo, &vec![Op::Delete(7); gone]);
-            let plan = Plan {
-                guard: Guard::ratio(ratio),
-                ..plan
-            };
+            let plan = Plan { guard: Guard::ratio(ratio), ..plan };
             let mut reader = Reader::new(&odoo);
             (reader.page_size, reader.window) = (500, 64);
             let result = sync_from(&mut reader, &mut table, &plan);
@@ -375,12 +307,8 @@ fn more_deletions_than_allowed_are_refused_and_none_is_made() {
                     assert_eq!(table.rows, odoo.borrow().rows());
                 }
                 Err(allowed) => {
-                    let refusal = Error::RefusedDeletion {
-                        mirror: "m".into(),
-                        rows: gone as u64,
-                        total: rows as u64,
-                        allowed,
-                    };
+                    let refusal =
+                        Error::RefusedDeletion { mirror: "m".into(), rows: gone as u64, total: rows as u64, allowed };
                     assert_eq!(result, Err(refusal));
                     assert_eq!(table.rows.len(), rows);
                 }
@@ -395,10 +323,7 @@ fn a_dry_run_counts_deletions_that_would_be_refused() {
     let mut table = Table::new(&odoo);
     table.rows = odoo.borrow().rows();
     apply(&odoo, &vec![Op::Delete(0); 150]);
-    let dry = Plan {
-        dry_run: true,
-        ..full()
-    };
+    let dry = Plan { dry_run: true, ..full() };
     let told = sync(&odoo, &mut table, &dry).unwrap();
     assert_eq!((told.progress.deleted, table.rows.len()), (150, 150));
 }
@@ -441,10 +366,7 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
         let mut reader = Reader::new(&odoo);
         reader.tamper = tamper;
         let report = sync_from(&mut reader, &mut table, &full()).unwrap();
-        assert_eq!(
-            (report.progress.deleted, report.odoo_count, table.rows.len()),
-            (0, 10, 10)
-        );
+        assert_eq!((report.progress.deleted, report.odoo_count, table.rows.len()), (0, 10, 10));
     }
 }
 
@@ -452,14 +374,7 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
 fn behind() -> (Shared, Table, NaiveDateTime) {
     let (odoo, mut table) = mirrored(12);
     let now = odoo.borrow().date().naive_utc();
-    let ops = [
-        Op::Pass(3),
-        Op::Delete(1),
-        Op::Delete(6),
-        Op::Write(2),
-        Op::Create,
-        Op::Create,
-    ];
+    let ops = [Op::Pass(3), Op::Delete(1), Op::Delete(6), Op::Write(2), Op::Create, Op::Create];
     apply(&odoo, &ops);
     // Odd, so that counts differ after a since run too.
     table.rows.remove(&5);
@@ -523,11 +438,7 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
 fn digests_find_what_differs_without_asking_for_all_ids() {
     for is_full in [true, false] {
         let (odoo, mut table) = mirrored(40);
-        let plan = if is_full {
-            full()
-        } else {
-            since(odoo.borrow().date().naive_utc())
-        };
+        let plan = if is_full { full() } else { since(odoo.borrow().date().naive_utc()) };
         apply(&odoo, &[Op::Delete(1), Op::Delete(20), Op::Delete(20)]);
         // As many are missing as are too many.
         for id in [7, 8, 9] {
@@ -540,17 +451,9 @@ fn digests_find_what_differs_without_asking_for_all_ids() {
         let mut reader = Reader::new(&odoo);
         (reader.digests, reader.window) = (true, 100);
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
-        assert_eq!(
-            (report.progress.deleted, report.odoo_count, report.mirror_count),
-            (3, 37, 37)
-        );
+        assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
         assert_eq!(table.rows, odoo.borrow().rows());
-        assert_eq!(
-            (calls(&reader, "digest"), calls(&reader, "ids")),
-            (1, 1),
-            "{:?}",
-            reader.calls
-        );
+        assert_eq!((calls(&reader, "digest"), calls(&reader, "ids")), (1, 1), "{:?}", reader.calls);
     }
 }
 
@@ -574,10 +477,7 @@ fn an_empty_mirror_and_an_empty_odoo_have_digests_too() {
 
 /// Compares all ids, whatever the counts.
 fn reconcile(odoo: &Shared) -> Plan {
-    Plan {
-        mode: Mode::Reconcile,
-        ..since(odoo.borrow().date().naive_utc())
-    }
+    Plan { mode: Mode::Reconcile, ..since(odoo.borrow().date().naive_utc()) }
 }
 
 /// A mirror of 400 records that Odoo lists in windows of 10.
@@ -603,10 +503,7 @@ fn listed_ids_show_missing_and_absent_rows_at_once() {
     }
     let report = sync_from(&mut reader, &mut table, &reconcile(&odoo)).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
-    assert_eq!(
-        (report.progress.deleted, report.odoo_count, report.mirror_count),
-        (3, 397, 397)
-    );
+    assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 397, 397));
     // 40 windows, and an empty one that ends the list.
     assert_eq!(calls(&reader, "ids"), 41);
 }
@@ -620,9 +517,8 @@ fn records_created_while_ids_are_listed_arrive() {
             false => reconcile(&odoo),
         };
         table.rows.remove(&50);
-        reader.between = std::iter::repeat_n(Vec::new(), 5)
-            .chain([vec![Op::Create, Op::Create], vec![Op::Delete(3)]])
-            .collect();
+        reader.between =
+            std::iter::repeat_n(Vec::new(), 5).chain([vec![Op::Create, Op::Create], vec![Op::Delete(3)]]).collect();
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
         // The record that was deleted behind the list goes with the next run.
         assert_eq!(report.progress.inserted, 3, "{:?}", reader.calls);
@@ -636,15 +532,9 @@ fn dry_run_counts_missing_and_absent_rows() {
     let (odoo, mut table, mut reader) = large();
     apply(&odoo, &[Op::Delete(200)]);
     table.rows.remove(&33);
-    let plan = Plan {
-        dry_run: true,
-        ..reconcile(&odoo)
-    };
+    let plan = Plan { dry_run: true, ..reconcile(&odoo) };
     let report = sync_from(&mut reader, &mut table, &plan).unwrap();
-    assert_eq!(
-        (report.progress.inserted, report.progress.deleted, table.touched.len()),
-        (1, 1, 0)
-    );
+    assert_eq!((report.progress.inserted, report.progress.deleted, table.touched.len()), (1, 1, 0));
 }
 
 #[test]
@@ -674,10 +564,7 @@ fn what_happens_behind_the_position_is_found_by_the_compare() {
     reader.between.push_back(vec![Op::Commit(0), Op::Delete(0)]);
     let report = sync_from(&mut reader, &mut table, &full()).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
-    assert_eq!(
-        (table.touched.as_slice(), table.deleted.as_slice()),
-        (&[12, 10, 11][..], &[1][..])
-    );
+    assert_eq!((table.touched.as_slice(), table.deleted.as_slice()), (&[12, 10, 11][..], &[1][..]));
     assert_eq!((figures(&report), counts(&report)), ((12, 3, 0, 9, 1), (11, 11)));
 }
 
@@ -748,11 +635,7 @@ fn missing_records_that_are_too_large_together_are_read_apart() {
         table.rows.retain(|id, _| *id > 3);
         let mut reader = Reader::new(&odoo);
         reader.room = room;
-        let plan = Plan {
-            mode: Mode::Reconcile,
-            bound: Some(odoo.borrow().date().naive_utc()),
-            ..full()
-        };
+        let plan = Plan { mode: Mode::Reconcile, bound: Some(odoo.borrow().date().naive_utc()), ..full() };
         let result = sync_from(&mut reader, &mut table, &plan);
         assert_eq!(result.is_ok(), read, "{result:?}");
         assert_eq!(table.rows == odoo.borrow().rows(), read);
@@ -770,10 +653,7 @@ fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
     let odoo = Odoo::with(10);
     let mut product = Product::new(&odoo);
     let (start, report) = product.sync(Requested::Auto);
-    assert_eq!(
-        (start.mode, start.bound, report.progress.mode),
-        (Mode::Full, None, Mode::Full)
-    );
+    assert_eq!((start.mode, start.bound, report.progress.mode), (Mode::Full, None, Mode::Full));
     let cursor = product.state.cursor.unwrap();
     // The newest record.
     product.apply(&[Op::Pass(100), Op::Write(2), Op::Create]);
@@ -782,18 +662,12 @@ fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
     assert_eq!((start.mode, start.bound), (Mode::Incremental, Some(cursor - LONGEST)));
     let report = result.unwrap();
     // All ten were written within the overlap.
-    assert_eq!(
-        (report.progress.mode, figures(&report)),
-        (Mode::Incremental, (11, 1, 1, 9, 0))
-    );
+    assert_eq!((report.progress.mode, figures(&report)), (Mode::Incremental, (11, 1, 1, 9, 0)));
     assert!(!reader.calls.contains(&"ids"));
     assert!(product.is_equal() && product.state.cursor > Some(cursor));
     product.apply(&[Op::Pass(100), Op::Archive(4)]);
     let (_, report) = product.sync(Requested::Auto);
-    assert_eq!(
-        (figures(&report), product.table.touched.as_slice()),
-        ((3, 0, 1, 2, 0), &[5][..])
-    );
+    assert_eq!((figures(&report), product.table.touched.as_slice()), ((3, 0, 1, 2, 0), &[5][..]));
     // It is long since everything was read.
     product.apply(&[Op::Pass(200)]);
     assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Full);
@@ -888,22 +762,14 @@ fn a_run_that_sees_no_write_date_leaves_the_cursor_unset() {
 
 #[test]
 fn equal_counts_satisfy_an_incremental_run_but_no_reconcile() {
-    for (mode, sees) in [
-        (Requested::Incremental, false),
-        (Requested::Reconcile, true),
-        (Requested::Full, true),
-    ] {
+    for (mode, sees) in [(Requested::Incremental, false), (Requested::Reconcile, true), (Requested::Full, true)] {
         let mut product = product(10);
         // One that a transaction longer than the overlap created, and one deletion.
         product.apply(&[Op::Import, Op::Delete(4)]);
         let mut reader = Reader::new(&product.odoo);
         let report = product.run(&mut reader, mode).1.unwrap();
         assert_eq!(counts(&report), (10, 10));
-        assert_eq!(
-            (product.is_equal(), reader.calls.contains(&"ids")),
-            (sees, sees),
-            "{mode:?}"
-        );
+        assert_eq!((product.is_equal(), reader.calls.contains(&"ids")), (sees, sees), "{mode:?}");
         assert_eq!(product.table.deleted, if sees { vec![5] } else { vec![] });
     }
 }
@@ -921,11 +787,7 @@ fn counts_that_differ_make_an_incremental_run_compare_all_ids() {
 
 #[test]
 fn what_bumps_no_write_date_is_found_by_full_runs_only() {
-    for (mode, sees) in [
-        (Requested::Incremental, false),
-        (Requested::Reconcile, false),
-        (Requested::Full, true),
-    ] {
+    for (mode, sees) in [(Requested::Incremental, false), (Requested::Reconcile, false), (Requested::Full, true)] {
         let mut product = product(200);
         product.apply(&[Op::Sql(1)]);
         product.sync(mode);
@@ -937,25 +799,12 @@ fn what_bumps_no_write_date_is_found_by_full_runs_only() {
 fn each_mode_touches_only_what_changed() {
     for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(20);
-        product.apply(&[
-            Op::Pass(5),
-            Op::Write(2),
-            Op::Touch(3),
-            Op::Archive(15),
-            Op::Delete(7),
-            Op::Create,
-        ]);
+        product.apply(&[Op::Pass(5), Op::Write(2), Op::Touch(3), Op::Archive(15), Op::Delete(7), Op::Create]);
         product.sync(mode);
         assert!(product.is_equal());
-        assert_eq!(
-            (product.table.touched.as_slice(), product.table.deleted.as_slice()),
-            (&[3, 16, 21][..], &[8][..])
-        );
+        assert_eq!((product.table.touched.as_slice(), product.table.deleted.as_slice()), (&[3, 16, 21][..], &[8][..]));
         product.sync(mode);
-        assert!(
-            product.table.touched.is_empty() && product.table.deleted.is_empty(),
-            "{mode:?}"
-        );
+        assert!(product.table.touched.is_empty() && product.table.deleted.is_empty(), "{mode:?}");
     }
 }
 
@@ -964,13 +813,7 @@ fn a_late_commit_with_an_older_write_date_and_a_lower_id_arrives_with_the_next_i
     let mut product = product(6);
     later(&mut product);
     // Id 7 and a change of 1 are given and not committed when 8 is read.
-    product.apply(&[
-        Op::Begin,
-        Op::CreateWithin,
-        Op::WriteWithin(0),
-        Op::Pass(40),
-        Op::Create,
-    ]);
+    product.apply(&[Op::Begin, Op::CreateWithin, Op::WriteWithin(0), Op::Pass(40), Op::Create]);
     product.sync(Requested::Incremental);
     assert_eq!(product.table.touched, [8]);
     product.apply(&[Op::Commit(0), Op::Pass(1)]);
@@ -986,14 +829,9 @@ fn an_edit_of_a_low_id_behind_the_reading_position_arrives_with_the_next_increme
         let mut reader = Reader::new(&product.odoo);
         // Before the third page: 2 has been read, 12 has not.
         reader.between = vec![vec![]; 3].into();
-        reader
-            .between
-            .push_back(vec![Op::Pass(20), Op::Write(1), Op::Write(11)]);
+        reader.between.push_back(vec![Op::Pass(20), Op::Write(1), Op::Write(11)]);
         product.run(&mut reader, mode).1.unwrap();
-        assert_eq!(
-            (product.table.touched.as_slice(), product.is_equal()),
-            (&[12][..], false)
-        );
+        assert_eq!((product.table.touched.as_slice(), product.is_equal()), (&[12][..], false));
         product.sync(Requested::Incremental);
         assert_eq!((product.table.touched.as_slice(), product.is_equal()), (&[2][..], true));
     }
@@ -1008,10 +846,7 @@ fn records_that_share_a_write_date_across_pages_all_arrive() {
         product.apply(&vec![Op::CreateWithin; together]);
         product.apply(&[Op::WriteWithin(3), Op::Commit(0)]);
         let (_, report) = product.sync(Requested::Incremental);
-        assert_eq!(
-            (report.progress.inserted, report.progress.updated),
-            (together as u64, 1)
-        );
+        assert_eq!((report.progress.inserted, report.progress.updated), (together as u64, 1));
         assert!(product.is_equal());
     }
 }
@@ -1061,14 +896,7 @@ fn a_write_date_in_the_future_does_not_blind_later_runs() {
 /// restored.
 fn restored() -> Product {
     let mut product = product(10);
-    product.apply(&[
-        Op::Backup,
-        Op::Pass(100),
-        Op::Write(2),
-        Op::Delete(4),
-        Op::Create,
-        Op::Create,
-    ]);
+    product.apply(&[Op::Backup, Op::Pass(100), Op::Write(2), Op::Delete(4), Op::Create, Op::Create]);
     product.sync(Requested::Incremental);
     assert!(product.is_equal() && product.table.notices.is_empty());
     product.apply(&[Op::Pass(100), Op::Restore]);
@@ -1087,11 +915,7 @@ fn a_restored_database_is_noticed_and_read_from_the_beginning() {
             let cursor = product.state.cursor;
             let (start, report) = product.sync(mode);
             assert_ne!(start.mode, Mode::Full);
-            assert_eq!(
-                (report.progress.mode, product.is_equal()),
-                (Mode::Full, true),
-                "{mode:?}"
-            );
+            assert_eq!((report.progress.mode, product.is_equal()), (Mode::Full, true), "{mode:?}");
             let notices = product.table.notices.as_slice();
             assert!(
                 matches!(notices, [notice] if notice.starts_with("m: ") && notice.contains("restored")),
@@ -1144,11 +968,7 @@ fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo
         let (start, report) = product.sync(Requested::Auto);
         if noticed {
             kills += 1;
-            assert_eq!(
-                (start.mode, report.progress.mode),
-                (Mode::Full, Mode::Full),
-                "call {call}"
-            );
+            assert_eq!((start.mode, report.progress.mode), (Mode::Full, Mode::Full), "call {call}");
             product.sync(Requested::Auto);
             assert!(product.is_equal(), "call {call}");
         }
@@ -1166,10 +986,7 @@ fn the_deletion_of_the_newest_record_leads_to_one_full_run_and_is_harmless() {
     assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Full, 1));
     assert_eq!((figures(&report), product.is_equal()), ((10, 0, 0, 10, 1), true));
     let (_, report) = product.sync(Requested::Incremental);
-    assert_eq!(
-        (report.progress.mode, product.table.notices.len()),
-        (Mode::Incremental, 0)
-    );
+    assert_eq!((report.progress.mode, product.table.notices.len()), (Mode::Incremental, 0));
 }
 
 #[test]
@@ -1178,10 +995,7 @@ fn an_odoo_that_has_lost_every_record_is_read_and_guarded_as_any_other() {
     product.apply(&vec![Op::Delete(0); 5]);
     for deleted in [5, 0] {
         let (_, report) = product.sync(Requested::Incremental);
-        assert_eq!(
-            (report.progress.mode, report.progress.deleted, product.table.rows.len()),
-            (Mode::Full, deleted, 0)
-        );
+        assert_eq!((report.progress.mode, report.progress.deleted, product.table.rows.len()), (Mode::Full, deleted, 0));
     }
     product.apply(&[Op::Create]);
     product.sync(Requested::Auto);
@@ -1190,12 +1004,7 @@ fn an_odoo_that_has_lost_every_record_is_read_and_guarded_as_any_other() {
 
 #[test]
 fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arriving() {
-    for mode in [
-        Requested::Auto,
-        Requested::Incremental,
-        Requested::Reconcile,
-        Requested::Full,
-    ] {
+    for mode in [Requested::Auto, Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(400);
         product.apply(&[Op::Pass(100)]);
         // 30 % vanish.
@@ -1206,29 +1015,12 @@ fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arrivi
             let mut reader = Reader::new(&product.odoo);
             (reader.page_size, reader.window) = (50, 50);
             let (start, result) = product.run(&mut reader, mode);
-            assert!(
-                matches!(
-                    result,
-                    Err(Error::RefusedDeletion {
-                        rows: 120,
-                        allowed: 100,
-                        ..
-                    })
-                ),
-                "{result:?}"
-            );
+            assert!(matches!(result, Err(Error::RefusedDeletion { rows: 120, allowed: 100, .. })), "{result:?}");
             // It had read everything that it was to read.
             assert_eq!(start.resumed, None);
             assert_eq!(product.table.deleted, Vec::<i64>::new());
             let rows = &product.table.rows;
-            assert!(
-                product
-                    .odoo
-                    .borrow()
-                    .rows()
-                    .iter()
-                    .all(|(id, cells)| rows.get(id) == Some(cells))
-            );
+            assert!(product.odoo.borrow().rows().iter().all(|(id, cells)| rows.get(id) == Some(cells)));
             assert_eq!(
                 (rows.len() as u64, product.state.cursor),
                 (product.odoo.borrow().rows().len() as u64 + 120, cursor)
@@ -1308,18 +1100,8 @@ fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
                 assert_eq!((start.resumed, start.bound), (Some(unfinished), unfinished.bound));
                 assert!(report.progress.fetched < fresh, "{} {fresh}", report.progress.fetched);
                 // What had been committed is not written again.
-                assert!(
-                    product
-                        .table
-                        .touched
-                        .iter()
-                        .all(|id| !before.contains_key(id) || *id > position)
-                );
-                assert!(
-                    product.state.cursor <= Some(began),
-                    "{:?} {began}",
-                    product.state.cursor
-                );
+                assert!(product.table.touched.iter().all(|id| !before.contains_key(id) || *id > position));
+                assert!(product.state.cursor <= Some(began), "{:?} {began}", product.state.cursor);
             }
         });
     }
@@ -1330,14 +1112,7 @@ fn what_happened_while_no_run_was_alive_arrives_at_the_latest_with_the_next_one(
     for mode in MODES {
         killed_everywhere(mode, |mut product, began, position| {
             // Low and high ids, before and behind the position.
-            product.apply(&[
-                Op::Pass(50),
-                Op::Write(0),
-                Op::Archive(1),
-                Op::Create,
-                Op::Write(12),
-                Op::Delete(3),
-            ]);
+            product.apply(&[Op::Pass(50), Op::Write(0), Op::Archive(1), Op::Create, Op::Write(12), Op::Delete(3)]);
             product.apply(&[Op::Begin, Op::WriteWithin(2), Op::Pass(40)]);
             let (start, _) = product.sync(scheduled(mode));
             product.apply(&[Op::Commit(0), Op::Pass(5)]);
@@ -1552,9 +1327,7 @@ struct World {
 
 impl World {
     fn after(history: &[Step]) -> Self {
-        let mut world = World {
-            product: Product::new(&Odoo::with(5)),
-        };
+        let mut world = World { product: Product::new(&Odoo::with(5)) };
         for step in history {
             match step {
                 Step::Odoo(op) => world.product.apply(std::slice::from_ref(op)),
@@ -1582,10 +1355,7 @@ impl World {
             Ok(report) => {
                 assert_eq!(report.mirror_count, table.rows.len() as u64);
                 if !table.dry {
-                    assert_eq!(
-                        report.progress.inserted + report.progress.updated,
-                        table.touched.len() as u64
-                    );
+                    assert_eq!(report.progress.inserted + report.progress.updated, table.touched.len() as u64);
                     assert_eq!(
                         report.progress.fetched,
                         report.progress.inserted + report.progress.updated + report.progress.unchanged()
@@ -1618,12 +1388,7 @@ impl World {
         let every = Plan { page_size, ..full() };
         let mut plan = every.clone();
         match (attempt.kind, state.cursor) {
-            (Kind::Since, Some(cursor)) => {
-                plan = Plan {
-                    page_size,
-                    ..since(cursor)
-                }
-            }
+            (Kind::Since, Some(cursor)) => plan = Plan { page_size, ..since(cursor) },
             (Kind::Dry, _) => plan.dry_run = true,
             (Kind::Some(rows), _) => plan.max_rows = Some(rows),
             _ => {}
@@ -1666,17 +1431,9 @@ impl World {
     fn assert_equal(&mut self, report: &Report) {
         assert_eq!(self.product.table.rows, self.product.odoo.borrow().rows());
         assert_eq!(report.odoo_count, report.mirror_count);
-        for requested in [
-            Requested::Auto,
-            Requested::Incremental,
-            Requested::Reconcile,
-            Requested::Full,
-        ] {
+        for requested in [Requested::Auto, Requested::Incremental, Requested::Reconcile, Requested::Full] {
             let (_, again) = self.product.sync(requested);
-            assert_eq!(
-                (again.progress.inserted, again.progress.updated, again.progress.deleted),
-                (0, 0, 0)
-            );
+            assert_eq!((again.progress.inserted, again.progress.updated, again.progress.deleted), (0, 0, 0));
             assert!(self.product.table.touched.is_empty());
         }
     }

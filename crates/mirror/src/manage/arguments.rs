@@ -14,14 +14,8 @@ pub fn table_named(session: &mut dyn Session, text: &str) -> Result<Table> {
     let parts = session.first(sql!("table_name"), &[text.into()], |row| row.optional::<Vec<String>>(0))?;
     let fits = |part: &String| part.len() <= 63;
     match parts.flatten().filter(|parts| parts.iter().all(fits)).as_deref() {
-        Some([name]) => Ok(Table {
-            schema: "ipai".to_owned(),
-            name: name.clone(),
-        }),
-        Some([schema, name]) => Ok(Table {
-            schema: schema.clone(),
-            name: name.clone(),
-        }),
+        Some([name]) => Ok(Table { schema: "ipai".to_owned(), name: name.clone() }),
+        Some([schema, name]) => Ok(Table { schema: schema.clone(), name: name.clone() }),
         _ => Err(invalid(
             "target is not the name of a table".to_owned(),
             "It is schema.table, or the name of a table in schema ipai, each of at most 63 bytes; names with capitals or spaces in double \
@@ -33,9 +27,9 @@ pub fn table_named(session: &mut dyn Session, text: &str) -> Result<Table> {
 pub fn columns(json: Option<&Json>) -> Result<Option<Vec<(String, String)>>> {
     let members = match json {
         None => return Ok(None),
-        Some(Json::Object(members)) => members
-            .iter()
-            .map(|(field, column)| column.as_str().map(|column| (field.clone(), column.to_owned()))),
+        Some(Json::Object(members)) => {
+            members.iter().map(|(field, column)| column.as_str().map(|column| (field.clone(), column.to_owned())))
+        }
         Some(_) => return Err(not_columns()),
     };
     members.collect::<Option<_>>().map(Some).ok_or_else(not_columns)
@@ -74,28 +68,14 @@ pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
         if own || column.is_empty() || column.len() > 63 {
             return Err(refused());
         }
-        constants.push((
-            Constant {
-                column: column.clone(),
-                value,
-            },
-            kind,
-        ));
+        constants.push((Constant { column: column.clone(), value }, kind));
     }
     constants.sort_by(|(one, _), (other, _)| one.column.cmp(&other.column));
     Ok(constants)
 }
 
 /// Types whose values have one spelling each. Otherwise equal values could look like two mirrors.
-const CONSTANT_TYPES: [&str; 7] = [
-    "text",
-    "character varying",
-    "smallint",
-    "integer",
-    "bigint",
-    "boolean",
-    "uuid",
-];
+const CONSTANT_TYPES: [&str; 7] = ["text", "character varying", "smallint", "integer", "bigint", "boolean", "uuid"];
 
 /// Gives the constant the spelling that its column stores, if the table exists.
 pub fn normalize_constant(
@@ -112,10 +92,7 @@ pub fn normalize_constant(
     let is_nondeterministic = session.is_true(sql!("nondeterministic_column"), &params)?;
     if is_nondeterministic || !CONSTANT_TYPES.contains(&kind.as_str()) {
         return Err(invalid(
-            format!(
-                "column \"{}\" of type {kind} cannot tell mirrors apart",
-                constant.column
-            ),
+            format!("column \"{}\" of type {kind} cannot tell mirrors apart", constant.column),
             "A constant column has one of the types text, smallint, integer, bigint, boolean and uuid, and a \
              deterministic collation.",
         ));

@@ -55,14 +55,12 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
     for name in forget {
         let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
             let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
-            return Err(
-                Error::user(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored")).with_hint(
-                    match near.is_empty() {
-                        true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
-                        false => format!("Perhaps you mean {}.", near.join(" or ")),
-                    },
-                ),
-            );
+            return Err(Error::user(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored")).with_hint(
+                match near.is_empty() {
+                    true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
+                    false => format!("Perhaps you mean {}.", near.join(" or ")),
+                },
+            ));
         };
         mirror.fields.remove(place);
     }
@@ -77,24 +75,13 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
 
 /// Gives each field a column: the existing column of that name, or a new one.
 fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], add: Vec<String>) -> Result<Vec<String>> {
-    if let Some(name) = add
-        .iter()
-        .find(|name| mirror.fields.iter().any(|map| map.field == **name))
-    {
-        return Err(Error::user(
-            SqlState::DuplicateObject,
-            format!("field \"{name}\" is mirrored already"),
-        )
-        .with_hint(format!(
-            "select * from ipai.refresh_mirror({});",
-            quote_literal(&mirror.name)
-        )));
+    if let Some(name) = add.iter().find(|name| mirror.fields.iter().any(|map| map.field == **name)) {
+        return Err(Error::user(SqlState::DuplicateObject, format!("field \"{name}\" is mirrored already"))
+            .with_hint(format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name))));
     }
     let table = target::existing_columns(session, &mirror.target)?.unwrap_or_default();
-    let (there, missing): (Vec<String>, Vec<String>) = add
-        .iter()
-        .cloned()
-        .partition(|name| table.iter().any(|(column, _)| column == name));
+    let (there, missing): (Vec<String>, Vec<String>) =
+        add.iter().cloned().partition(|name| table.iter().any(|(column, _)| column == name));
     for (fields, table) in [(there, Some(table)), (missing, None)] {
         if fields.is_empty() {
             continue;
@@ -139,10 +126,9 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
                         "Odoo no longer has it, or this user may not read it; the column keeps what it has".to_owned(),
                     ),
                 ),
-                Some(Problem::Changed { kind }) => (
-                    "changed",
-                    Some(format!("it is of type {kind} now; the column keeps what it has")),
-                ),
+                Some(Problem::Changed { kind }) => {
+                    ("changed", Some(format!("it is of type {kind} now; the column keeps what it has")))
+                }
             };
             Refreshed {
                 field: map.field.clone(),
@@ -153,9 +139,8 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
             }
         })
         .collect();
-    let unmirrored = odoo
-        .iter()
-        .filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
+    let unmirrored =
+        odoo.iter().filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
     rows.extend(unmirrored.map(|field| Refreshed {
         field: field.name.clone(),
         column: None,

@@ -93,11 +93,7 @@ impl<'a> PageBuilder<'a> {
             mirror,
             after,
             most,
-            page: Page {
-                ids: Vec::new(),
-                columns,
-                newest: None,
-            },
+            page: Page { ids: Vec::new(), columns, newest: None },
             id: None,
             written: None,
             has_written: false,
@@ -199,9 +195,7 @@ impl RowVisitor for PageBuilder<'_> {
 }
 
 fn malformed(cause: &str) -> Error {
-    Error::Malformed {
-        cause: cause.to_owned(),
-    }
+    Error::Malformed { cause: cause.to_owned() }
 }
 
 fn missing(field: &str) -> Error {

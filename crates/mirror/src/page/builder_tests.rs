@@ -16,12 +16,7 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         name: "m".into(),
         server: "odoo".into(),
         target: sample_metrics::target(),
-        scope: Scope {
-            model: "x.model".into(),
-            domain: Vec::new(),
-            lang: None,
-            company_ids: Vec::new(),
-        },
+        scope: Scope { model: "x.model".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields,
         constants: Vec::new(),
         drift: Vec::new(),
@@ -41,31 +36,20 @@ fn unset() -> Packed {
 }
 
 fn fields(fields: &[(&str, Kind)]) -> Vec<FieldMap> {
-    let map = |(name, kind): &(&str, Kind)| FieldMap {
-        field: (*name).into(),
-        column: format!("{name}_column"),
-        kind: *kind,
-    };
+    let map =
+        |(name, kind): &(&str, Kind)| FieldMap { field: (*name).into(), column: format!("{name}_column"), kind: *kind };
     fields.iter().map(map).collect()
 }
 
 fn row(members: &[(&str, Value)]) -> Value {
-    Value::Struct(
-        members
-            .iter()
-            .map(|(name, value)| ((*name).into(), value.clone()))
-            .collect(),
-    )
+    Value::Struct(members.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
 }
 
 /// The answer of Odoo with these rows.
 fn answer(rows: &[Value]) -> String {
     let call = encode_call("m", &[("rows", &Value::Array(rows.to_vec()))]).unwrap();
     let (_, params) = call.split_once("</methodName>").unwrap();
-    format!(
-        "<methodResponse>{}",
-        params.replace("</methodCall>", "</methodResponse>")
-    )
+    format!("<methodResponse>{}", params.replace("</methodCall>", "</methodResponse>"))
 }
 
 /// The page from the answer to a request for `most` rows after the id `after`.
@@ -140,41 +124,17 @@ fn values_that_fit_become_cells() {
         (Kind::Text, " a\r\n\tb <&> 😀 ".into(), text(" a\r\n\tb <&> 😀 ")),
         // The keys of a selection may be numbers.
         (Kind::Integer, 0.into(), Column::Integer(vec![Some(0)])),
-        (
-            Kind::Integer,
-            2_147_483_647.into(),
-            Column::Integer(vec![Some(i32::MAX)]),
-        ),
-        (
-            Kind::Integer,
-            (-2_147_483_648).into(),
-            Column::Integer(vec![Some(i32::MIN)]),
-        ),
+        (Kind::Integer, 2_147_483_647.into(), Column::Integer(vec![Some(i32::MAX)])),
+        (Kind::Integer, (-2_147_483_648).into(), Column::Integer(vec![Some(i32::MIN)])),
         (Kind::Bigint, 29.into(), Column::Bigint(vec![Some(29)])),
         (Kind::Bigint, i64::MAX.into(), Column::Bigint(vec![Some(i64::MAX)])),
-        (
-            Kind::Bigint,
-            list([29.into(), "Brand <22>".into()]),
-            Column::Bigint(vec![Some(29)]),
-        ),
+        (Kind::Bigint, list([29.into(), "Brand <22>".into()]), Column::Bigint(vec![Some(29)])),
         (Kind::Double, 0.1.into(), Column::Double(vec![Some(0.1)])),
         (Kind::Double, (-3).into(), Column::Double(vec![Some(-3.0)])),
-        (
-            Kind::Double,
-            f64::MIN_POSITIVE.into(),
-            Column::Double(vec![Some(f64::MIN_POSITIVE)]),
-        ),
-        (
-            Kind::Double,
-            f64::NEG_INFINITY.into(),
-            Column::Double(vec![Some(f64::NEG_INFINITY)]),
-        ),
+        (Kind::Double, f64::MIN_POSITIVE.into(), Column::Double(vec![Some(f64::MIN_POSITIVE)])),
+        (Kind::Double, f64::NEG_INFINITY.into(), Column::Double(vec![Some(f64::NEG_INFINITY)])),
         (Kind::Numeric, 0.1.into(), numeric("1e-1")),
-        (
-            Kind::Numeric,
-            275_327.252_539_539_65.into(),
-            numeric("2.7532725253953965e5"),
-        ),
+        (Kind::Numeric, 275_327.252_539_539_65.into(), numeric("2.7532725253953965e5")),
         (Kind::Numeric, 1e22.into(), numeric("1e22")),
         (Kind::Numeric, f64::MAX.into(), numeric("1.7976931348623157e308")),
         (Kind::Numeric, (-12).into(), numeric("-12")),
@@ -188,38 +148,18 @@ fn values_that_fit_become_cells() {
         (Kind::Date, "1-01-01".into(), day(1, 1, 1)),
         (Kind::Date, "999-12-31".into(), day(999, 12, 31)),
         (Kind::Date, "9999-12-31".into(), day(9999, 12, 31)),
-        (
-            Kind::Timestamptz,
-            "2026-01-06 23:59:59".into(),
-            at(moment(2026, 1, 6, 23, 59, 59)),
-        ),
-        (
-            Kind::Timestamptz,
-            "1-01-01 00:00:00".into(),
-            at(moment(1, 1, 1, 0, 0, 0)),
-        ),
-        (
-            Kind::Timestamptz,
-            Value::DateTime("2026-01-06 00:00:00".into()),
-            at(moment(2026, 1, 6, 0, 0, 0)),
-        ),
+        (Kind::Timestamptz, "2026-01-06 23:59:59".into(), at(moment(2026, 1, 6, 23, 59, 59))),
+        (Kind::Timestamptz, "1-01-01 00:00:00".into(), at(moment(1, 1, 1, 0, 0, 0))),
+        (Kind::Timestamptz, Value::DateTime("2026-01-06 00:00:00".into()), at(moment(2026, 1, 6, 0, 0, 0))),
         (Kind::BigintArray, list([]), ids("{}")),
-        (
-            Kind::BigintArray,
-            list([9.into(), 4.into(), 9.into(), (-1).into()]),
-            ids("{-1,4,9}"),
-        ),
+        (Kind::BigintArray, list([9.into(), 4.into(), 9.into(), (-1).into()]), ids("{-1,4,9}")),
         (Kind::Jsonb, true.into(), json("true")),
         (Kind::Jsonb, 0.into(), json("0")),
         (Kind::Jsonb, 1.5.into(), json("1.5")),
         (Kind::Jsonb, f64::NAN.into(), json("\"NaN\"")),
         (Kind::Jsonb, "a\"b".into(), json("\"a\\\"b\"")),
         (Kind::Jsonb, Value::Base64(b"ab".to_vec()), json("\"YWI=\"")),
-        (
-            Kind::Jsonb,
-            row(&[("b", list([1.into(), Value::Nil])), ("a", row(&[]))]),
-            json("{\"b\":[1,null],\"a\":{}}"),
-        ),
+        (Kind::Jsonb, row(&[("b", list([1.into(), Value::Nil])), ("a", row(&[]))]), json("{\"b\":[1,null],\"a\":{}}")),
         (Kind::Bytea, "".into(), bytes(b"")),
         (Kind::Bytea, "iVBO\nRw==\n".into(), bytes(b"\x89PNG")),
         (Kind::Bytea, Value::Base64(b"\0\xFF".to_vec()), bytes(b"\0\xFF")),
@@ -244,75 +184,35 @@ fn refused_values_are_not_shown() {
         (Kind::Text, true.into(), "found a boolean, expected text"),
         (Kind::Text, 1.5.into(), "found a number, expected text"),
         (Kind::Text, 5.into(), "found a whole number, expected text"),
-        (
-            Kind::Bigint,
-            list([1.into(), 2.into()]),
-            "found a list, expected the id of a record",
-        ),
-        (
-            Kind::Text,
-            Value::DateTime(SECRET.into()),
-            "found a date and time, expected text",
-        ),
-        (
-            Kind::Text,
-            Value::Base64(SECRET.into()),
-            "found binary data, expected text",
-        ),
+        (Kind::Bigint, list([1.into(), 2.into()]), "found a list, expected the id of a record"),
+        (Kind::Text, Value::DateTime(SECRET.into()), "found a date and time, expected text"),
+        (Kind::Text, Value::Base64(SECRET.into()), "found binary data, expected text"),
         (Kind::Text, list([secret()]), "found a list, expected text"),
         (Kind::Text, structure(), "found a structure, expected text"),
         (Kind::Integer, secret(), "found text, expected a whole number"),
         (Kind::Integer, 1.0.into(), "found a number, expected a whole number"),
         (Kind::Bigint, secret(), "found text, expected the id of a record"),
         (Kind::Bigint, list([]), "found a list, expected the id of a record"),
-        (
-            Kind::Bigint,
-            list([secret(), number()]),
-            "found a list, expected the id of a record",
-        ),
-        (
-            Kind::Bigint,
-            structure(),
-            "found a structure, expected the id of a record",
-        ),
-        (
-            Kind::Bigint,
-            true.into(),
-            "found a boolean, expected the id of a record",
-        ),
+        (Kind::Bigint, list([secret(), number()]), "found a list, expected the id of a record"),
+        (Kind::Bigint, structure(), "found a structure, expected the id of a record"),
+        (Kind::Bigint, true.into(), "found a boolean, expected the id of a record"),
         (Kind::Double, secret(), "found text, expected a number"),
         (Kind::Double, true.into(), "found a boolean, expected a number"),
         (Kind::Numeric, secret(), "found text, expected a number"),
         (Kind::Boolean, number(), "found a whole number, expected a boolean"),
         (Kind::Boolean, secret(), "found text, expected a boolean"),
         (Kind::Date, number(), "found a whole number, expected a date"),
-        (
-            Kind::Timestamptz,
-            number(),
-            "found a whole number, expected a date and time",
-        ),
+        (Kind::Timestamptz, number(), "found a whole number, expected a date and time"),
         (Kind::BigintArray, secret(), "found text, expected a list of ids"),
-        (
-            Kind::BigintArray,
-            list([number(), secret()]),
-            "found a list of something other than ids",
-        ),
-        (
-            Kind::BigintArray,
-            structure(),
-            "found a structure, expected a list of ids",
-        ),
+        (Kind::BigintArray, list([number(), secret()]), "found a list of something other than ids"),
+        (Kind::BigintArray, structure(), "found a structure, expected a list of ids"),
         (Kind::Bytea, number(), "found a whole number, expected binary data"),
         (Kind::Bytea, secret(), "the text is not base64"),
         // Odoo sends this with bin_size in the context.
         (Kind::Bytea, "75.00 bytes".into(), "the text is not base64"),
     ];
     for integer in [2_147_483_648, -2_147_483_649, i64::MAX] {
-        cases.push((
-            Kind::Integer,
-            integer.into(),
-            "the number is out of range for an integer",
-        ));
+        cases.push((Kind::Integer, integer.into(), "the number is out of range for an integer"));
     }
     for text in [
         "",
@@ -357,13 +257,8 @@ fn refused_values_are_not_shown() {
     }
     for (kind, value, cause) in cases {
         let error = cell(kind, value.clone()).unwrap_err();
-        let Error::Value { cause: found, .. } = &error else {
-            panic!("{error:?} for {kind:?} from {value:?}")
-        };
-        assert!(
-            found == cause || found.ends_with(cause),
-            "{kind:?} from {value:?}: {found}"
-        );
+        let Error::Value { cause: found, .. } = &error else { panic!("{error:?} for {kind:?} from {value:?}") };
+        assert!(found == cause || found.ends_with(cause), "{kind:?} from {value:?}: {found}");
         let message = error.to_string();
         let place = "value of x.model id 7 field \"f\" does not fit: ";
         assert!(message.starts_with(place), "{message}");
@@ -375,21 +270,9 @@ fn refused_values_are_not_shown() {
 #[test]
 fn error_of_a_value_names_the_record() {
     let mirror = mirror(fields(&[("a", Kind::Integer), ("b", Kind::Integer)]));
-    let fine = row(&[
-        ("id", 3.into()),
-        ("a", 1.into()),
-        ("b", 2.into()),
-        ("write_date", false.into()),
-    ]);
-    let late = row(&[
-        ("b", "x".into()),
-        ("a", "y".into()),
-        ("write_date", false.into()),
-        ("id", 5.into()),
-    ]);
-    let Err(Error::Value { model, id, field, .. }) = page(&mirror, &[fine, late]) else {
-        panic!("no misfit")
-    };
+    let fine = row(&[("id", 3.into()), ("a", 1.into()), ("b", 2.into()), ("write_date", false.into())]);
+    let late = row(&[("b", "x".into()), ("a", "y".into()), ("write_date", false.into()), ("id", 5.into())]);
+    let Err(Error::Value { model, id, field, .. }) = page(&mirror, &[fine, late]) else { panic!("no misfit") };
     // Of two values that do not fit, the error names the first.
     assert_eq!((model.as_str(), id, field.as_str()), ("x.model", 5, "b"));
 }
@@ -413,32 +296,17 @@ fn rows_that_do_not_match_the_request_are_refused() {
         (vec![row(&[a(), written()])], "a row has no id"),
         (vec![row(&[])], "a row has no id"),
         (vec![row(&[id(11), id(11), a(), written()])], "a row has two ids"),
-        (
-            vec![row(&[("id", "11".into()), a(), written()])],
-            "the id of a row is not a whole number",
-        ),
-        (
-            vec![row(&[("id", false.into()), a(), written()])],
-            "the id of a row is not a whole number",
-        ),
+        (vec![row(&[("id", "11".into()), a(), written()])], "the id of a row is not a whole number"),
+        (vec![row(&[("id", false.into()), a(), written()])], "the id of a row is not a whole number"),
         (vec![row(&[id(11), written()])], "a row lacks the field \"a\""),
         (vec![row(&[id(11), a()])], "a row lacks the field \"write_date\""),
-        (
-            vec![row(&[id(11), a(), a(), written()])],
-            "a row has the same field twice",
-        ),
-        (
-            vec![row(&[id(11), a(), ("write_date", "soon".into())])],
-            "write_date: the text is not a date and time",
-        ),
+        (vec![row(&[id(11), a(), a(), written()])], "a row has the same field twice"),
+        (vec![row(&[id(11), a(), ("write_date", "soon".into())])], "write_date: the text is not a date and time"),
         (
             vec![row(&[id(11), a(), ("write_date", 5.into())])],
             "write_date: found a whole number, expected a date and time",
         ),
-        (
-            vec![whole(11), whole(12), whole(13)],
-            "there are more rows than were asked for",
-        ),
+        (vec![whole(11), whole(12), whole(13)], "there are more rows than were asked for"),
     ] {
         assert_eq!(refusal(&rows), cause);
     }
@@ -486,18 +354,11 @@ fn newest_record_has_the_latest_write_date() {
         .iter()
         .zip(1..)
         .map(|(written, id)| {
-            let written = if written.is_empty() {
-                Value::Bool(false)
-            } else {
-                (*written).into()
-            };
+            let written = if written.is_empty() { Value::Bool(false) } else { (*written).into() };
             row(&[("id", Value::Int(id)), ("write_date", written)])
         })
         .collect();
-    assert_eq!(
-        page(&plain, &rows).unwrap().newest,
-        Some(Newest { written: late, id: 2 })
-    );
+    assert_eq!(page(&plain, &rows).unwrap().newest, Some(Newest { written: late, id: 2 }));
     assert_eq!(page(&plain, &rows[2..]).unwrap().newest, None);
     let page = page(&mirrored, &rows).unwrap();
     assert_eq!(page.newest, Some(Newest { written: late, id: 2 }));
@@ -559,16 +420,10 @@ fn sent(column: &Column, row: usize) -> Value {
 #[test]
 fn recorded_records_become_equal_rows() {
     for version in ["odoo18", "odoo19"] {
-        let files = fs::read_dir(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../../tests/corpus")
-                .join(version),
-        )
-        .unwrap();
+        let files =
+            fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names
-            .filter_map(|name| name.strip_suffix(".xml").map(str::to_owned))
-            .collect();
+        let mut names: Vec<String> = names.filter_map(|name| name.strip_suffix(".xml").map(str::to_owned)).collect();
         names.retain(|name| {
             (name.starts_with("search_read_") || name.starts_with("record_") || name == "read_created")
                 && !name.ends_with(".request")
@@ -601,10 +456,7 @@ fn recorded_records_become_equal_rows() {
 /// The only cell of a recorded record.
 fn recorded_cell(version: &str, name: &str, field: &str) -> Value {
     let page = page_of(&sample_metrics(), 0, 1, &recorded(version, name)).unwrap();
-    let index = sample_metrics::fields()
-        .iter()
-        .position(|map| map.field == field)
-        .unwrap();
+    let index = sample_metrics::fields().iter().position(|map| map.field == field).unwrap();
     sent(&page.columns[index], 0)
 }
 
@@ -628,11 +480,7 @@ fn special_values_of_odoo_are_understood() {
             // Odoo sends 0 for an unset number.
             ("record_all_null", "value", 0.0.into()),
         ] {
-            assert_eq!(
-                recorded_cell(version, name, field),
-                expected,
-                "{version}/{name} {field}"
-            );
+            assert_eq!(recorded_cell(version, name, field), expected, "{version}/{name} {field}");
         }
         assert!(matches!(recorded_cell(version, "record_nan", "value"), Value::Double(nan) if nan.is_nan()));
         let page = page_of(&sample_metrics(), 0, 1, &recorded(version, "record_all_null")).unwrap();

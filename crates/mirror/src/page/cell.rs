@@ -141,9 +141,7 @@ fn json(value: Scalar<'_>) -> String {
 /// Decodes base64. Odoo wraps it into lines.
 fn decode_base64(text: &str) -> Result<Vec<u8>, Misfit> {
     let compact: String = text.split_ascii_whitespace().collect();
-    base64::engine::general_purpose::STANDARD
-        .decode(compact)
-        .map_err(|_| misread("base64"))
+    base64::engine::general_purpose::STANDARD.decode(compact).map_err(|_| misread("base64"))
 }
 
 /// The reason for a value of another type. It omits the value, which may be secret or long.

@@ -14,9 +14,9 @@ pub fn verify_database(fetcher: &Fetcher, permissions: &RunPermissions, plan: &m
     let known = &permissions.filled_from;
     match known.is_same_as(&found) {
         Some(true) => Ok(known.with(&found)),
-        Some(false) if !(plan.reads_all() && permissions.any_database) => Err(Error::OtherDatabase {
-            mirror: plan.mirror.clone(),
-        }),
+        Some(false) if !(plan.reads_all() && permissions.any_database) => {
+            Err(Error::OtherDatabase { mirror: plan.mirror.clone() })
+        }
         // Nothing is known of both that could be compared.
         None if !plan.reads_all() || found == Database::default() => Ok(known.clone()),
         Some(false) | None => {

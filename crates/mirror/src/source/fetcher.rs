@@ -60,16 +60,9 @@ impl Fetcher {
             }
         };
         let builder = std::thread::Builder::new().name("ipai_sync fetch".to_owned());
-        let thread = with_signals_blocked(|| builder.spawn(work)).map_err(|error| Error::Internal {
-            cause: format!("cannot start a thread: {error}"),
-        })?;
-        let fetcher = Fetcher {
-            jobs: Some(jobs),
-            cancel,
-            thread: Some(thread),
-            tick,
-            clock,
-        };
+        let thread = with_signals_blocked(|| builder.spawn(work))
+            .map_err(|error| Error::Internal { cause: format!("cannot start a thread: {error}") })?;
+        let fetcher = Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock };
         fetcher.wait(&started)??;
         Ok(fetcher)
     }
@@ -144,7 +137,5 @@ pub fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
 }
 
 fn ended() -> Error {
-    Error::Internal {
-        cause: "the fetching thread ended".to_owned(),
-    }
+    Error::Internal { cause: "the fetching thread ended".to_owned() }
 }

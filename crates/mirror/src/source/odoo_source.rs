@@ -37,12 +37,7 @@ pub struct Findings {
 impl OdooSource {
     /// Refuses to read from another database than `filled_from`, if Odoo shows which one it is.
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>, filled_from: &Database) -> Self {
-        OdooSource {
-            pages: None,
-            fetcher,
-            mirror,
-            filled_from: filled_from.clone(),
-        }
+        OdooSource { pages: None, fetcher, mirror, filled_from: filled_from.clone() }
     }
 
     /// What the run has learned about the server so far.
@@ -63,8 +58,7 @@ impl OdooSource {
 
     fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
         let mirror = Arc::clone(&self.mirror);
-        self.fetcher
-            .run(move |client| client.search_count(&mirror.scope, terms))
+        self.fetcher.run(move |client| client.search_count(&mirror.scope, terms))
     }
 
     /// Runs `work` on the fetching thread, in the database that the mirror was filled from.
@@ -80,11 +74,7 @@ impl OdooSource {
     }
 
     fn reading(&self) -> Reading {
-        Reading {
-            mirror: Arc::clone(&self.mirror),
-            filled_from: self.filled_from.clone(),
-            stop: self.fetcher.stop(),
-        }
+        Reading { mirror: Arc::clone(&self.mirror), filled_from: self.filled_from.clone(), stop: self.fetcher.stop() }
     }
 }
 
@@ -148,11 +138,8 @@ impl Source for OdooSource {
         let digests = self.verified(move |client, reading| {
             by_addon(client, |client| client.digest(&reading.mirror.scope, &bounds))
         })?;
-        let digest = |[count, sum, squares]: [i128; 3]| Digest {
-            count: u64::try_from(count).unwrap_or(0),
-            sum,
-            squares,
-        };
+        let digest =
+            |[count, sum, squares]: [i128; 3]| Digest { count: u64::try_from(count).unwrap_or(0), sum, squares };
         Ok(digests.map(|digests| digests.into_iter().map(digest).collect()))
     }
 

@@ -22,9 +22,7 @@ impl Reading {
     /// Refuses another database than the mirror's, as far as it is known which one this is.
     pub fn refuse_other_database(&self, client: &Client<Http>) -> Result<()> {
         match client.database().is_other_than(&self.filled_from) {
-            true => Err(Error::OtherDatabase {
-                mirror: self.mirror.name.clone(),
-            }),
+            true => Err(Error::OtherDatabase { mirror: self.mirror.name.clone() }),
             false => Ok(()),
         }
     }
@@ -36,10 +34,7 @@ impl Reading {
     }
 
     fn page(&self, after: i64, most: u64) -> Stoppable<'_> {
-        Stoppable {
-            page: PageBuilder::new(&self.mirror, after, most),
-            stop: &self.stop,
-        }
+        Stoppable { page: PageBuilder::new(&self.mirror, after, most), stop: &self.stop }
     }
 }
 
@@ -123,16 +118,9 @@ impl<'c> PageReader<'c> {
     fn fetch(&mut self, limit: u64) -> Result<Answer> {
         let (reading, fields) = (&self.reading, self.fields.as_slice());
         let scope = &reading.mirror.scope;
-        let wanted = Wanted {
-            since: self.scan.since,
-            also: self.scan.also,
-            after: self.after,
-            limit,
-        };
+        let wanted = Wanted { since: self.scan.since, also: self.scan.also, after: self.after, limit };
         let page = || reading.page(wanted.after, wanted.limit);
-        let exported = self
-            .client
-            .by_addon(|client| client.export(scope, fields, &wanted, page()))?;
+        let exported = self.client.by_addon(|client| client.export(scope, fields, &wanted, page()))?;
         let page = match exported {
             Some(page) => page.finish(),
             None if reading.mirror.has_lists() => {
@@ -145,11 +133,7 @@ impl<'c> PageReader<'c> {
             }
             None => self.client.search_read(scope, fields, &wanted, page)?.finish(),
         };
-        Ok(Answer {
-            records: page.len() as u64,
-            last: page.ids.last().copied().unwrap_or(wanted.after),
-            page,
-        })
+        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(wanted.after), page })
     }
 
     /// Refuses a page from another database.
@@ -244,9 +228,7 @@ fn read_listed(
 fn require_subset(page: &Page, ids: &[i64]) -> Result<()> {
     match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
         true => Ok(()),
-        false => Err(Error::Malformed {
-            cause: "there are other records than those asked for".to_owned(),
-        }),
+        false => Err(Error::Malformed { cause: "there are other records than those asked for".to_owned() }),
     }
 }
 

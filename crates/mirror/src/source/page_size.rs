@@ -25,10 +25,7 @@ impl PageSize {
     /// At most this many records per call.
     pub fn new(most: u32) -> Self {
         let most = u64::from(most).max(1);
-        PageSize {
-            most,
-            rows: FIRST.min(most),
-        }
+        PageSize { most, rows: FIRST.min(most) }
     }
 
     pub fn rows(&self) -> u64 {

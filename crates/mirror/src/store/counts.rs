@@ -28,11 +28,7 @@ pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<T
 /// Counts the rows of the mirror.
 pub fn of_mirror(session: &mut dyn Session, statements: &Statements) -> Result<Tally> {
     let tally = session.first(&statements.counts, &[], |row| {
-        Ok(Tally {
-            total: row.count(0)?,
-            active: row.optional_count(1)?,
-            flagged: row.optional_count(2)?,
-        })
+        Ok(Tally { total: row.count(0)?, active: row.optional_count(1)?, flagged: row.optional_count(2)? })
     })?;
     Ok(tally.unwrap_or_default())
 }
@@ -45,10 +41,8 @@ pub fn refresh(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, k
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());
     let total = source.count(None)?;
-    let counts = Counts {
-        odoo: of_odoo(&mut source, &mirror, total)?,
-        mirror: of_mirror(session, &Statements::new(&mirror))?,
-    };
+    let counts =
+        Counts { odoo: of_odoo(&mut source, &mirror, total)?, mirror: of_mirror(session, &Statements::new(&mirror))? };
     runs::record_counts(session, name, &counts)?;
     runs::purge(session, name, keep_days)?;
     Ok(counts)

@@ -29,9 +29,7 @@ pub fn unschedule(session: &mut dyn Session, jobs: &[i64]) -> Result<()> {
 /// Removes the current user's schedule of a mirror.
 pub fn forget(session: &mut dyn Session, mirror: &str) -> Result<()> {
     match usable(session)? {
-        true => session
-            .run("select ipai.unschedule_sync($1)", &[mirror.into()])
-            .map(drop),
+        true => session.run("select ipai.unschedule_sync($1)", &[mirror.into()]).map(drop),
         false => Ok(()),
     }
 }

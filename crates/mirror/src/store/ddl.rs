@@ -37,10 +37,8 @@ pub fn create_table(
     let name = qualified(table);
     let mut key: Vec<String> = constants.iter().map(|constant| quote_ident(constant.name)).collect();
     key.push(quote_ident(ODOO_ID));
-    let mut lines: Vec<String> = constants
-        .iter()
-        .map(|constant| format!("{} {} not null", quote_ident(constant.name), constant.kind))
-        .collect();
+    let mut lines: Vec<String> =
+        constants.iter().map(|constant| format!("{} {} not null", quote_ident(constant.name), constant.kind)).collect();
     lines.push(format!("{} bigint not null", quote_ident(ODOO_ID)));
     lines.extend(columns.iter().map(column));
     lines.push("inserted_at timestamptz not null default now()".to_owned());
@@ -63,34 +61,22 @@ pub fn create_table(
     let own = [
         (ODOO_ID, "Id of the record in Odoo"),
         ("inserted_at", "When the row came into this table"),
-        (
-            "updated_at",
-            "When the row last changed here; a sync that finds it unchanged leaves it",
-        ),
+        ("updated_at", "When the row last changed here; a sync that finds it unchanged leaves it"),
     ];
-    let constant = constants.iter().map(|constant| {
-        (
-            constant.name,
-            "The same in every row of one mirror, and part of the key",
-        )
-    });
-    statements.extend(constant.chain(own).map(|(column, text)| {
-        format!(
-            "comment on column {name}.{} is {}",
-            quote_ident(column),
-            quote_literal(text)
-        )
-    }));
+    let constant =
+        constants.iter().map(|constant| (constant.name, "The same in every row of one mirror, and part of the key"));
+    statements.extend(
+        constant.chain(own).map(|(column, text)| {
+            format!("comment on column {name}.{} is {}", quote_ident(column), quote_literal(text))
+        }),
+    );
     statements.extend(columns.iter().map(|column| comment(table, column)));
     statements
 }
 
 /// Adds a column for a field.
 pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
-    vec![
-        format!("alter table {} add column {}", qualified(table), column(defined)),
-        comment(table, defined),
-    ]
+    vec![format!("alter table {} add column {}", qualified(table), column(defined)), comment(table, defined)]
 }
 
 /// The definition of a column. It is never `not null`: old records may lack a field that became
@@ -106,9 +92,5 @@ fn comment(table: &Table, defined: &Defined) -> String {
         None => defined.label.clone(),
     };
     let column = quote_ident(&defined.map.column);
-    format!(
-        "comment on column {}.{column} is {}",
-        qualified(table),
-        quote_literal(&text)
-    )
+    format!("comment on column {}.{column} is {}", qualified(table), quote_literal(&text))
 }

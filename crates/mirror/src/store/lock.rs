@@ -28,9 +28,7 @@ pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
 fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
     match call(session, mirror, function)? {
         Some(true) => Ok(()),
-        _ => Err(Error::Busy {
-            mirror: mirror.to_owned(),
-        }),
+        _ => Err(Error::Busy { mirror: mirror.to_owned() }),
     }
 }
 

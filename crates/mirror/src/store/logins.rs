@@ -10,19 +10,12 @@ use ipai_odoo::{Addon, ServerInfo};
 
 /// What is stored; nothing for a role that may not read it.
 pub fn stored(session: &mut dyn Session, connection: &Connection) -> Result<ServerInfo> {
-    let nothing = ServerInfo {
-        addon: connection.addon(Addon::Unknown),
-        ..ServerInfo::default()
-    };
+    let nothing = ServerInfo { addon: connection.addon(Addon::Unknown), ..ServerInfo::default() };
     if !may(session, "select")? {
         return Ok(nothing);
     }
     let url = connection.url();
-    let params = [
-        (&url).into(),
-        (&connection.account.dbname).into(),
-        (&connection.account.login).into(),
-    ];
+    let params = [(&url).into(), (&connection.account.dbname).into(), (&connection.account.login).into()];
     let found = session.first(sql!("login"), &params, |row| {
         Ok(ServerInfo {
             uid: row.optional(0)?,

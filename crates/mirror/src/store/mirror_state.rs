@@ -30,10 +30,7 @@ pub fn permissions(
 ) -> Result<RunPermissions> {
     let sql = "select filled_as, filled_from, filled_company from ipai.mirrors where name = $1";
     let filled = session.first(sql, &[(&mirror.name).into()], |row| {
-        let database = Database {
-            uuid: row.optional(1)?,
-            company: row.optional(2)?,
-        };
+        let database = Database { uuid: row.optional(1)?, company: row.optional(2)? };
         Ok((row.optional::<String>(0)?, database))
     })?;
     let (filled_as, filled_from) = filled.unwrap_or_default();
@@ -42,11 +39,7 @@ pub fn permissions(
         (None, Some(_)) => Guard::NOTHING,
         (None, None) => Guard::ratio(mirror.max_delete_ratio),
     };
-    Ok(RunPermissions {
-        guard,
-        filled_from,
-        any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0),
-    })
+    Ok(RunPermissions { guard, filled_from, any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0) })
 }
 
 /// Stores from which Odoo database the mirror is filled. Writes nothing if it is known.

@@ -51,11 +51,7 @@ pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     if let Some(other) = into_table(session, &mirror.target)?.first() {
         return Err(Error::user(
             SqlState::DuplicateObject,
-            format!(
-                "table \"{}\" is the target of mirror \"{}\"",
-                mirror.target.display(),
-                other.name
-            ),
+            format!("table \"{}\" is the target of mirror \"{}\"", mirror.target.display(), other.name),
         )
         .with_hint(format!(
             "Use that mirror, or drop it first: select ipai.drop_mirror({});",
@@ -65,10 +61,7 @@ pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     if !session.is_true("select pg_catalog.has_table_privilege('ipai.mirrors', 'insert')", &[])? {
         return Err(Error::user(
             SqlState::InsufficientPrivilege,
-            format!(
-                "mirror \"{}\" is not registered, and this role may not register it",
-                mirror.name
-            ),
+            format!("mirror \"{}\" is not registered, and this role may not register it", mirror.name),
         )
         .with_hint(format!(
             "As the owner (on Supabase: postgres), once: select ipai.alter_mirror({}, server => {});",
@@ -162,13 +155,7 @@ pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> 
 /// another fingerprint, so the next run is full; it is full as well if fields are `back`.
 pub fn set_fields(session: &mut dyn Session, mirror: &Mirror, back: bool) -> Result<()> {
     let (fields, drift) = (json(&mirror.fields)?, json(&mirror.drift)?);
-    let params = [
-        (&mirror.name).into(),
-        (&fields).into(),
-        (&drift).into(),
-        mirror.has_write_date.into(),
-        back.into(),
-    ];
+    let params = [(&mirror.name).into(), (&fields).into(), (&drift).into(), mirror.has_write_date.into(), back.into()];
     session.run(sql!("mirror_set_fields"), &params).map(drop)
 }
 
@@ -186,19 +173,13 @@ pub fn forget(session: &mut dyn Session, name: &str) -> Result<()> {
         session.run("select ipai.notify_alerts()", &[])?;
     }
     session.run("delete from ipai.run_log where mirror = $1", &[name.into()])?;
-    session
-        .run("delete from ipai.mirrors where name = $1", &[name.into()])
-        .map(drop)
+    session.run("delete from ipai.mirrors where name = $1", &[name.into()]).map(drop)
 }
 
 /// The mirrors that share a table.
 pub fn into_table(session: &mut dyn Session, table: &Table) -> Result<Vec<Mirror>> {
     let params = [(&table.schema).into(), (&table.name).into()];
-    select(
-        session,
-        "where target_schema = $1 and target_table = $2 order by name",
-        &params,
-    )
+    select(session, "where target_schema = $1 and target_table = $2 order by name", &params)
 }
 
 /// The mirrors of a server.
@@ -228,11 +209,7 @@ fn domain_json(mirror: &Mirror) -> String {
 
 fn constants_to(constants: &[Constant]) -> Json {
     let members = constants.iter();
-    Json::Object(
-        members
-            .map(|constant| (constant.column.clone(), Json::String(constant.value.clone())))
-            .collect(),
-    )
+    Json::Object(members.map(|constant| (constant.column.clone(), Json::String(constant.value.clone()))).collect())
 }
 
 fn constants_from(json: Json) -> Option<Vec<Constant>> {
@@ -278,11 +255,8 @@ fn select(session: &mut dyn Session, condition: &str, params: &[Param<'_>]) -> R
 fn read(row: &dyn Row) -> Result<Mirror> {
     let name: String = row.get(0)?;
     let invalid = |what: &str| {
-        Error::user(
-            SqlState::InvalidParameter,
-            format!("mirror \"{name}\" has an invalid {what}"),
-        )
-        .with_hint("Correct it in ipai.mirrors.")
+        Error::user(SqlState::InvalidParameter, format!("mirror \"{name}\" has an invalid {what}"))
+            .with_hint("Correct it in ipai.mirrors.")
     };
     // As text: jsonb holds numbers that do not fit into serde's.
     let domain: String = row.get(5)?;
@@ -297,16 +271,8 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     let drift: String = row.get(14)?;
     Ok(Mirror {
         server: row.get(1)?,
-        target: Table {
-            schema: row.get(2)?,
-            name: row.get(3)?,
-        },
-        scope: Scope {
-            model: row.get(4)?,
-            domain,
-            lang: row.optional(6)?,
-            company_ids: row.get(7)?,
-        },
+        target: Table { schema: row.get(2)?, name: row.get(3)? },
+        scope: Scope { model: row.get(4)?, domain, lang: row.optional(6)?, company_ids: row.get(7)? },
         fields,
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
         max_delete_ratio: row.get(10)?,
@@ -321,19 +287,15 @@ fn read(row: &dyn Row) -> Result<Mirror> {
 
 /// The error for a mirror that does not exist.
 fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
-    let mut names = session.all("select name from ipai.mirrors order by 1", &[], |row| {
-        row.get::<String>(0)
-    })?;
+    let mut names = session.all("select name from ipai.mirrors order by 1", &[], |row| row.get::<String>(0))?;
     if !names.iter().any(|name| name == sample_metrics::NAME) {
         names.push(sample_metrics::NAME.to_owned());
     }
     let known = format!("Use the name of a mirror: {}.", names.join(", "));
-    Ok(
-        Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(
-            match nearest(name, names.iter().map(String::as_str)).as_slice() {
-                [] => known,
-                near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
-            },
-        ),
-    )
+    Ok(Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(
+        match nearest(name, names.iter().map(String::as_str)).as_slice() {
+            [] => known,
+            near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
+        },
+    ))
 }

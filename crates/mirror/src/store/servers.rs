@@ -19,12 +19,10 @@ pub fn only_server(session: &mut dyn Session, choose: &str) -> Result<String> {
     let servers = session.all(sql!("servers"), &[WRAPPER.into()], |row| row.get::<String>(0))?;
     match servers.as_slice() {
         [server] => Ok(server.clone()),
-        [] => Err(
-            Error::user(SqlState::UndefinedObject, "there is no Odoo server yet").with_hint(format!(
-                "create server odoo foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname \
+        [] => Err(Error::user(SqlState::UndefinedObject, "there is no Odoo server yet").with_hint(format!(
+            "create server odoo foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname \
                  'odoo'); create user mapping for current_user server odoo options (user '...', password_secret '...');"
-            )),
-        ),
+        ))),
         several => Err(Error::user(
             SqlState::InvalidParameter,
             format!("there are several Odoo servers: {}", several.join(", ")),

@@ -47,10 +47,7 @@ impl Settings {
         }
         if let Some(ids) = &self.company_ids {
             if ids.iter().any(|id| !(1..=i64::from(i32::MAX)).contains(id)) {
-                return Err(invalid(
-                    "company_ids",
-                    "It is an array of ids of Odoo's companies, such as '{1,2}'.",
-                ));
+                return Err(invalid("company_ids", "It is an array of ids of Odoo's companies, such as '{1,2}'."));
             }
             mirror.scope.company_ids.clone_from(ids);
         }
@@ -66,23 +63,12 @@ impl Settings {
         }
         if let Some(field) = &self.flag_field {
             mirror.flag_field = Some(field.clone()).filter(|field| !field.is_empty());
-            if mirror
-                .flag_field
-                .as_deref()
-                .is_some_and(|field| mirror.flag(field).is_none())
-            {
-                return Err(invalid(
-                    "alert_field",
-                    "It is the name of a mirrored boolean field, or '' for none.",
-                ));
+            if mirror.flag_field.as_deref().is_some_and(|field| mirror.flag(field).is_none()) {
+                return Err(invalid("alert_field", "It is the name of a mirrored boolean field, or '' for none."));
             }
         }
         within("max_alert_ratio", self.max_alert_ratio.unwrap_or(0.0), 0.0..=1.0)?;
-        within(
-            "max_failures",
-            self.max_failures.unwrap_or(0).into(),
-            0.0..=f64::from(i32::MAX),
-        )?;
+        within("max_failures", self.max_failures.unwrap_or(0).into(), 0.0..=f64::from(i32::MAX))?;
         if self.max_delta.is_some_and(|delta| delta < 0) {
             return Err(invalid("max_delta", "It is a number of rows, 0 or more."));
         }
@@ -115,20 +101,16 @@ fn language(lang: &str) -> Result<Option<String>> {
     match lang {
         "" => Ok(None),
         lang if lang.len() <= 32 && lang.bytes().all(plain) => Ok(Some(lang.to_owned())),
-        _ => Err(invalid(
-            "lang",
-            "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none.",
-        )),
+        _ => {
+            Err(invalid("lang", "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none."))
+        }
     }
 }
 
 fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
     match range.contains(&value) {
         true => Ok(()),
-        false => Err(invalid(
-            name,
-            &format!("It is a number from {} to {}.", range.start(), range.end()),
-        )),
+        false => Err(invalid(name, &format!("It is a number from {} to {}.", range.start(), range.end()))),
     }
 }
 
@@ -136,10 +118,9 @@ fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>,
     let sql = "select extract(epoch from $1::interval)::float8";
     let seconds = session.first(sql, &[interval.into()], |row| row.optional::<f64>(0))?;
     match seconds.flatten() {
-        Some(seconds) if !(least..=1e9).contains(&seconds) => Err(invalid(
-            name,
-            &format!("It is an interval of at least {least} s, and no more than 30 years."),
-        )),
+        Some(seconds) if !(least..=1e9).contains(&seconds) => {
+            Err(invalid(name, &format!("It is an interval of at least {least} s, and no more than 30 years.")))
+        }
         _ => Ok(()),
     }
 }

@@ -79,17 +79,10 @@ impl<'s> TableSink<'s> {
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
         let (statements, is_dry) = (&self.statements, self.is_dry());
-        let written = self
-            .session
-            .within(|session| write_page(session, statements, page, is_dry));
+        let written = self.session.within(|session| write_page(session, statements, page, is_dry));
         match written {
             Err(error) if is_about_values(&error) => {
-                let culprit = Culprit {
-                    session: self.session,
-                    statements,
-                    is_dry,
-                    page,
-                };
+                let culprit = Culprit { session: self.session, statements, is_dry, page };
                 Err(culprit.name(error, &self.model, &self.fields))
             }
             Ok(written) if !is_dry && written.inserted > 0 => {
@@ -188,10 +181,7 @@ fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, i
     match inserted {
         // Another session was faster, or another constraint is violated: the upsert shows which.
         Err(error) if error.sqlstate() == "23505" => upsert_page(session, statements, page, is_dry),
-        inserted => Ok(Written {
-            inserted: inserted?,
-            updated: 0,
-        }),
+        inserted => Ok(Written { inserted: inserted?, updated: 0 }),
     }
 }
 
@@ -199,12 +189,7 @@ fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, i
 fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
     let mut params = columns(page);
     params.extend(ends(page));
-    let read = |row: &dyn crate::session::Row| {
-        Ok(Written {
-            inserted: row.count(0)?,
-            updated: row.count(1)?,
-        })
-    };
+    let read = |row: &dyn crate::session::Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
     let written = match is_dry {
         true => session.first(&statements.probe, &params, read)?,
         false => session.change(&statements.upsert, &params, read)?,

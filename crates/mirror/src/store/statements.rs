@@ -34,9 +34,7 @@ impl Statements {
         let columns = |prefix: &str| comma(mirror, |column| format!("{prefix}{column}"));
         // Untyped, so that they take the types of their columns.
         let constants = mirror.constants.iter();
-        let values: String = constants
-            .map(|constant| format!("{}, ", quote_literal(&constant.value)))
-            .collect();
+        let values: String = constants.map(|constant| format!("{}, ", quote_literal(&constant.value))).collect();
         let fill = |template: &str| {
             fill(
                 template,
@@ -49,10 +47,7 @@ impl Statements {
                     ("columns_s", &columns("s.")),
                     ("columns_o", &columns("o.")),
                     ("values", &values),
-                    (
-                        "assignments",
-                        &comma(mirror, |column| format!("{column} = excluded.{column}")),
-                    ),
+                    ("assignments", &comma(mirror, |column| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
                     ("arrays", &arrays(mirror)),
                     ("first", &format!("${}", mirror.fields.len() + 2)),
@@ -88,12 +83,9 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     while let Some(start) = rest.find('{') {
         let (before, from) = rest.split_at(start);
         filled.push_str(before);
-        let found = from.find('}').and_then(|end| {
-            values
-                .iter()
-                .find(|(name, _)| *name == &from[1..end])
-                .map(|found| (end, found))
-        });
+        let found = from
+            .find('}')
+            .and_then(|end| values.iter().find(|(name, _)| *name == &from[1..end]).map(|found| (end, found)));
         match found {
             Some((end, (name, value))) => {
                 match *name {
@@ -143,9 +135,7 @@ fn mine(mirror: &Mirror, table: &str) -> String {
 }
 
 fn count_of(flag: Option<&str>) -> String {
-    flag.map_or("null::bigint".to_owned(), |column| {
-        format!("count(*) filter (where {})", quote_ident(column))
-    })
+    flag.map_or("null::bigint".to_owned(), |column| format!("count(*) filter (where {})", quote_ident(column)))
 }
 
 /// The carrier: the element type of the array that transports a column. Arrays of arrays would need
@@ -180,11 +170,7 @@ fn comma(mirror: &Mirror, part: impl Fn(&str) -> String) -> String {
 }
 
 fn comma_with_kind(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
-    let parts: Vec<String> = mirror
-        .fields
-        .iter()
-        .map(|map| part(&quote_ident(&map.column), map.kind))
-        .collect();
+    let parts: Vec<String> = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind)).collect();
     parts.join(", ")
 }
 

@@ -9,27 +9,15 @@ fn names_are_quoted() {
 }
 
 fn field(column: &str, kind: Kind) -> FieldMap {
-    FieldMap {
-        field: column.to_owned(),
-        column: column.to_owned(),
-        kind,
-    }
+    FieldMap { field: column.to_owned(), column: column.to_owned(), kind }
 }
 
 fn any() -> Mirror {
     Mirror {
         name: "any".to_owned(),
         server: "any".to_owned(),
-        target: Table {
-            schema: "my schema".to_owned(),
-            name: "t\"; drop table t; --".to_owned(),
-        },
-        scope: Scope {
-            model: "any".to_owned(),
-            domain: Vec::new(),
-            lang: None,
-            company_ids: Vec::new(),
-        },
+        target: Table { schema: "my schema".to_owned(), name: "t\"; drop table t; --".to_owned() },
+        scope: Scope { model: "any".to_owned(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: Vec::new(),
         constants: Vec::new(),
         drift: Vec::new(),
@@ -90,10 +78,7 @@ fn template_values_are_not_searched_for_names() {
 
 #[test]
 fn constants_are_part_of_the_key_and_of_every_condition() {
-    let constant = |column: &str, value: &str| Constant {
-        column: column.to_owned(),
-        value: value.to_owned(),
-    };
+    let constant = |column: &str, value: &str| Constant { column: column.to_owned(), value: value.to_owned() };
     let mirror = Mirror {
         constants: vec![constant("tenant", "o'hara\\"), constant("year", "2026")],
         fields: vec![field("active", Kind::Boolean)],
@@ -101,23 +86,12 @@ fn constants_are_part_of_the_key_and_of_every_condition() {
     };
     let mine = r#"and "tenant" = E'o''hara\\' and "year" = '2026'"#;
     let found = Statements::new(&mirror);
-    for statement in [
-        &found.greatest_id,
-        &found.digests,
-        &found.range_is_empty,
-        &found.total,
-        &found.delete,
-        &found.counts,
-    ] {
+    for statement in
+        [&found.greatest_id, &found.digests, &found.range_is_empty, &found.total, &found.delete, &found.counts]
+    {
         assert!(statement.contains(mine), "{statement}");
     }
-    assert!(
-        found
-            .ids
-            .contains(r#"and t."tenant" = E'o''hara\\' and t."year" = '2026'"#),
-        "{}",
-        found.ids
-    );
+    assert!(found.ids.contains(r#"and t."tenant" = E'o''hara\\' and t."year" = '2026'"#), "{}", found.ids);
     let joined = r#"on o.odoo_id = s.odoo_id and o.odoo_id between $3 and $4 and o."tenant" = E'o''hara\\' and o."year" = '2026'"#;
     assert!(found.probe.contains(joined), "{}", found.probe);
     for part in [

@@ -21,17 +21,9 @@ pub fn create(
 ) -> Result<()> {
     let table = &mirror.target;
     create_trigger_function(session, &table.schema)?;
-    let constants: Vec<_> = constants
-        .iter()
-        .map(|(constant, kind)| ddl::ConstantColumn {
-            name: &constant.column,
-            kind,
-        })
-        .collect();
-    run_all(
-        session,
-        &ddl::create_table(table, &mirror.scope.model, label, &constants, defined),
-    )?;
+    let constants: Vec<_> =
+        constants.iter().map(|(constant, kind)| ddl::ConstantColumn { name: &constant.column, kind }).collect();
+    run_all(session, &ddl::create_table(table, &mirror.scope.model, label, &constants, defined))?;
     restrict(session, table)
 }
 
@@ -42,9 +34,7 @@ pub fn add_column(session: &mut dyn Session, table: &Table, defined: &Defined) -
 
 /// Drops the table of a mirror.
 pub fn drop(session: &mut dyn Session, table: &Table) -> Result<()> {
-    session
-        .run(&format!("drop table {}", qualified(table)), &[])
-        .map(std::mem::drop)
+    session.run(&format!("drop table {}", qualified(table)), &[]).map(std::mem::drop)
 }
 
 /// Creates the trigger function of the schema's mirrors. It runs as the role that writes a row, so
@@ -92,7 +82,5 @@ fn revoke(session: &mut dyn Session, object: &str, grantees: &str, name: &str) -
 }
 
 fn run_all(session: &mut dyn Session, statements: &[String]) -> Result<()> {
-    statements
-        .iter()
-        .try_for_each(|statement| session.run(statement, &[]).map(std::mem::drop))
+    statements.iter().try_for_each(|statement| session.run(statement, &[]).map(std::mem::drop))
 }

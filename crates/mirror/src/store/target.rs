@@ -31,16 +31,9 @@ fn check_key(session: &mut dyn Session, mirror: &Mirror, oid: i64) -> Result<()>
     let (table, key) = (mirror.target.display(), key(mirror));
     let params = [oid.into(), key.as_slice().into()];
     let found = session.all(sql!("target_unique_indexes"), &params, |row| row.optional::<String>(0))?;
-    let names = key
-        .iter()
-        .map(|column| quote_ident_if_needed(column))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let qualified = format!(
-        "{}.{}",
-        quote_ident_if_needed(&mirror.target.schema),
-        quote_ident_if_needed(&mirror.target.name)
-    );
+    let names = key.iter().map(|column| quote_ident_if_needed(column)).collect::<Vec<_>>().join(", ");
+    let qualified =
+        format!("{}.{}", quote_ident_if_needed(&mirror.target.schema), quote_ident_if_needed(&mirror.target.name));
     let create = format!("create unique index on {qualified} ({names});");
     // Beside a deferrable index Postgres upserts by no other index either.
     if let Some(deferrable) = found.iter().flatten().next() {
@@ -55,11 +48,10 @@ fn check_key(session: &mut dyn Session, mirror: &Mirror, oid: i64) -> Result<()>
     }
     match found.is_empty() {
         false => Ok(()),
-        true => Err(Error::user(
-            SqlState::UndefinedObject,
-            format!("table \"{table}\" has no unique index on {names}"),
-        )
-        .with_hint(create)),
+        true => {
+            Err(Error::user(SqlState::UndefinedObject, format!("table \"{table}\" has no unique index on {names}"))
+                .with_hint(create))
+        }
     }
 }
 
@@ -75,9 +67,7 @@ pub fn quote_ident_if_needed(name: &str) -> String {
 /// The columns of a table with their types, or `None` if there is no such table.
 pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Option<Vec<(String, String)>>> {
     let params = [(&table.schema).into(), (&table.name).into()];
-    let found = session.first(sql!("target_relation"), &params, |row| {
-        Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
-    })?;
+    let found = session.first(sql!("target_relation"), &params, |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?)))?;
     match found {
         None => Ok(None),
         Some((_, false)) => Err(Error::user(
@@ -85,11 +75,9 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
             format!("\"{}\" already exists and is no table", table.display()),
         )
         .with_hint("Name another target.")),
-        Some((oid, true)) => session
-            .all(sql!("target_columns"), &[oid.into()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .map(Some),
+        Some((oid, true)) => {
+            session.all(sql!("target_columns"), &[oid.into()], |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
+        }
     }
 }
 
@@ -97,17 +85,13 @@ fn find(session: &mut dyn Session, mirror: &Mirror) -> Result<i64> {
     let params = [(&mirror.target.schema).into(), (&mirror.target.name).into()];
     let oid = session.first(sql!("target_find"), &params, |row| row.get(0))?;
     oid.ok_or_else(|| {
-        Error::user(
-            SqlState::UndefinedTable,
-            format!("table \"{}\" does not exist", mirror.target.display()),
-        )
-        .with_hint(match mirror.name.as_str() {
-            sample_metrics::NAME => format!(
-                "The migration {} creates it: supabase db push, or psql -f.",
-                sample_metrics::MIGRATION
-            ),
-            _ => "Create it again, or drop the mirror.".to_owned(),
-        })
+        Error::user(SqlState::UndefinedTable, format!("table \"{}\" does not exist", mirror.target.display()))
+            .with_hint(match mirror.name.as_str() {
+                sample_metrics::NAME => {
+                    format!("The migration {} creates it: supabase db push, or psql -f.", sample_metrics::MIGRATION)
+                }
+                _ => "Create it again, or drop the mirror.".to_owned(),
+            })
     })
 }
 
@@ -129,14 +113,11 @@ fn check_privileges(session: &mut dyn Session, table: &str, oid: i64, dry_run: b
     let params = [oid.into(), needed.into()];
     let missing = session.all(sql!("target_missing_privileges"), &params, |row| row.get::<String>(0))?;
     if !missing.is_empty() {
-        return Err(Error::user(
-            SqlState::InsufficientPrivilege,
-            format!("permission denied for table \"{table}\""),
-        )
-        .with_hint(format!(
-            "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
-            missing.join(", ")
-        )));
+        return Err(Error::user(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""))
+            .with_hint(format!(
+                "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
+                missing.join(", ")
+            )));
     }
     // Rows that this role cannot see would count as missing, and could never be deleted.
     match session.is_true("select not pg_catalog.row_security_active($1::oid)", &[oid.into()])? {

@@ -144,9 +144,7 @@ impl<T: Transport> Client<T> {
             Value::Array(bounds.iter().map(|bound| Value::Int(*bound)).collect()),
         ];
         let answer = self.call(MODEL, "digest", args, context(scope), Safety::Harmless)?;
-        let digests = answer
-            .as_array()
-            .map(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
+        let digests = answer.as_array().map(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
         match digests.flatten() {
             Some(digests) if digests.len() + 1 == bounds.len() => Ok(digests),
             _ => Err(unexpected("digest", "a list of digests")),
@@ -195,11 +193,7 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
     match range.as_array()? {
         [count, sum, squares] => {
             let count = u32::try_from(count.as_i64()?).ok()?;
-            Some([
-                count.into(),
-                sum.as_str()?.parse().ok()?,
-                squares.as_str()?.parse().ok()?,
-            ])
+            Some([count.into(), sum.as_str()?.parse().ok()?, squares.as_str()?.parse().ok()?])
         }
         _ => None,
     }

@@ -42,10 +42,7 @@ impl<T: Transport> Client<T> {
         if self.company_asked {
             return Ok(());
         }
-        let args = vec![
-            Value::Array(vec![Value::Int(1)]),
-            Value::Array(vec!["create_date".into()]),
-        ];
+        let args = vec![Value::Array(vec![Value::Int(1)]), Value::Array(vec!["create_date".into()])];
         match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
             Ok(companies) => self.database.company = creation_date(&companies),
             // The user may not read the company.

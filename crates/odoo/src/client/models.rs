@@ -21,10 +21,8 @@ impl<T: Transport> Client<T> {
         }
         match self.call(model, "fields_get", Vec::new(), kwargs, Safety::Harmless)? {
             Value::Struct(fields) => {
-                let mut fields: Vec<Field> = fields
-                    .into_iter()
-                    .map(|(name, attributes)| Field::read(name, &attributes))
-                    .collect();
+                let mut fields: Vec<Field> =
+                    fields.into_iter().map(|(name, attributes)| Field::read(name, &attributes)).collect();
                 fields.sort_by(|one, other| one.name.cmp(&other.name));
                 Ok(fields)
             }
@@ -51,9 +49,7 @@ impl<T: Transport> Client<T> {
         };
         let models = answer.as_array().map(|models| {
             let named = |model: &Value, member| model.get(member).and_then(Value::as_str).map(str::to_owned);
-            let models = models
-                .iter()
-                .map(|model| Some((named(model, "model")?, named(model, label)?)));
+            let models = models.iter().map(|model| Some((named(model, "model")?, named(model, label)?)));
             models.collect::<Option<Vec<_>>>()
         });
         let mut models = models.flatten().ok_or_else(|| unexpected(method, "a list of models"))?;

@@ -51,14 +51,9 @@ impl<T: Transport> Client<T> {
             kwargs.push(("limit".to_owned(), number(limit)));
         }
         kwargs.push(("context".to_owned(), scope.context()));
-        self.execute_kw(
-            &scope.model,
-            "search",
-            args,
-            kwargs,
-            Safety::Harmless,
-            |client, body| xmlrpc::decode_ids(body, &client.limits),
-        )
+        self.execute_kw(&scope.model, "search", args, kwargs, Safety::Harmless, |client, body| {
+            xmlrpc::decode_ids(body, &client.limits)
+        })
     }
 
     /// Reads one page in keyset order. `page` makes an empty page for each attempt.

@@ -10,24 +10,13 @@ use std::io::ErrorKind;
 pub(super) fn failure(error: &reqwest::Error, endpoint: &Endpoint) -> Failure {
     if error.is_connect() {
         let (hint, resend) = unreachable_hint(error);
-        return Failure {
-            error: Error::Connect {
-                url: shown(&endpoint.url),
-                cause: root_cause(error),
-                hint,
-            },
-            resend,
-        };
+        return Failure { error: Error::Connect { url: shown(&endpoint.url), cause: root_cause(error), hint }, resend };
     }
     let resend = Resend::IfHarmless { after: None };
     let error = if error.is_timeout() {
-        Error::Timeout {
-            seconds: endpoint.timeout.as_secs(),
-        }
+        Error::Timeout { seconds: endpoint.timeout.as_secs() }
     } else {
-        Error::Connection {
-            cause: root_cause(error),
-        }
+        Error::Connection { cause: root_cause(error) }
     };
     Failure { error, resend }
 }

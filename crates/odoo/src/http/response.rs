@@ -23,9 +23,7 @@ pub(super) async fn read(
         return Err(refusal(status, response.headers(), endpoint));
     }
     if text(response.headers(), &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
-        return Err(Failure::never(Error::Malformed {
-            cause: "it is an HTML page".to_owned(),
-        }));
+        return Err(Failure::never(Error::Malformed { cause: "it is an HTML page".to_owned() }));
     }
     let too_large = || {
         Failure::never(Error::Limit {
@@ -66,13 +64,9 @@ fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Fail
             resend: Resend::Never,
         };
     }
-    let after = text(headers, &RETRY_AFTER)
-        .and_then(|seconds| seconds.trim().parse().ok())
-        .map(Duration::from_secs);
+    let after = text(headers, &RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
     Failure {
-        error: Error::HttpStatus {
-            status: status.as_u16(),
-        },
+        error: Error::HttpStatus { status: status.as_u16() },
         resend: match status.as_u16() {
             429 | 502..=504 => Resend::IfHarmless { after },
             _ => Resend::Never,

@@ -12,9 +12,7 @@ use std::sync::Arc;
 /// # Errors
 /// An error for the user if `ca_cert` is not a certificate in PEM form.
 pub(super) fn config(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = ca_cert {
         for certificate in certificates(pem)? {
             roots.add(certificate).map_err(|_| bad_ca())?;

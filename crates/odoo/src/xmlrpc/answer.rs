@@ -12,10 +12,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            max_depth: 64,
-            max_bytes: 256 << 20,
-        }
+        Limits { max_depth: 64, max_bytes: 256 << 20 }
     }
 }
 

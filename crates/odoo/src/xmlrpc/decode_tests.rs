@@ -88,23 +88,8 @@ fn integer_elements_become_integers() {
     assert_eq!(value("<int>+7</int>"), Value::Int(7));
     assert_eq!(value("<i8>-9223372036854775808</i8>"), Value::Int(i64::MIN));
     assert_eq!(value("<i8>9223372036854775807</i8>"), Value::Int(i64::MAX));
-    for wrong in [
-        "",
-        " ",
-        "9223372036854775808",
-        "1.0",
-        "1e3",
-        "0x10",
-        "1 2",
-        "1_000",
-        "\u{661}",
-        "False",
-        "- 5",
-    ] {
-        assert_eq!(
-            cause_of_value(&format!("<int>{wrong}</int>")),
-            "an integer is invalid or exceeds 64 bits"
-        );
+    for wrong in ["", " ", "9223372036854775808", "1.0", "1e3", "0x10", "1 2", "1_000", "\u{661}", "False", "- 5"] {
+        assert_eq!(cause_of_value(&format!("<int>{wrong}</int>")), "an integer is invalid or exceeds 64 bits");
     }
     assert_eq!(cause_of_value("<int/>"), "an integer is invalid or exceeds 64 bits");
 }
@@ -141,10 +126,7 @@ fn doubles_in_pythons_notation_are_read_exactly() {
     assert!(matches!(value("<double>nan</double>"), Value::Double(double) if double.is_nan()));
     assert_eq!(value("<float>1.5</float>"), Value::Double(1.5));
     for wrong in ["", "1,5", "1.5.2", "0x1p3", "one", "1 000.0"] {
-        assert_eq!(
-            cause_of_value(&format!("<double>{wrong}</double>")),
-            "a double is not a number"
-        );
+        assert_eq!(cause_of_value(&format!("<double>{wrong}</double>")), "a double is not a number");
     }
 }
 
@@ -161,10 +143,7 @@ fn base64_is_decoded() {
     assert_eq!(value("<base64>\nAP\n8=\r\n</base64>"), Value::Base64(vec![0, 0xFF]));
     assert_eq!(value("<base64/>"), Value::Base64(vec![]));
     for wrong in ["A", "AP8", "A*==", "\u{e9}"] {
-        assert_eq!(
-            cause_of_value(&format!("<base64>{wrong}</base64>")),
-            "base64 cannot be decoded"
-        );
+        assert_eq!(cause_of_value(&format!("<base64>{wrong}</base64>")), "base64 cannot be decoded");
     }
 }
 
@@ -193,10 +172,7 @@ fn entities_and_cdata_in_strings_are_resolved() {
     assert_eq!(string("<string/>"), "");
     assert_eq!(string("<string> a\n </string>"), " a\n ");
     assert_eq!(string("<string>a<!-- not this -->b<?nor this?>c</string>"), "abc");
-    assert_eq!(
-        string("<string>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&#x1F600;</string>"),
-        "<>&\"'AB\u{1F600}"
-    );
+    assert_eq!(string("<string>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&#x1F600;</string>"), "<>&\"'AB\u{1F600}");
     assert_eq!(string("<string><![CDATA[<b>&amp;]]></string>"), "<b>&amp;");
     assert_eq!(string("<string>a<![CDATA[]]>]]>b</string>"), "a]]>b");
 }
@@ -250,20 +226,10 @@ fn unknown_entities_and_invalid_references_are_refused() {
         "&LT;",
     ] {
         let content = format!("<string>{wrong}</string>");
-        assert_eq!(
-            cause_of_value(&content),
-            "an unknown entity, or a character that XML forbids",
-            "{wrong}"
-        );
+        assert_eq!(cause_of_value(&content), "an unknown entity, or a character that XML forbids", "{wrong}");
     }
-    assert_eq!(
-        cause_of_value("<string>a & b</string>"),
-        "an & does not start an entity"
-    );
-    assert_eq!(
-        cause_of_value("<string>a &amp b</string>"),
-        "an & does not start an entity"
-    );
+    assert_eq!(cause_of_value("<string>a & b</string>"), "an & does not start an entity");
+    assert_eq!(cause_of_value("<string>a &amp b</string>"), "an & does not start an entity");
 }
 
 // The document
@@ -287,84 +253,38 @@ fn only_prologs_of_utf8_documents_are_accepted() {
     }
     for encoding in ["iso-8859-1", "UTF-16", "windows-1252", "", "utf-8x"] {
         let prolog = format!("<?xml version='1.0' encoding='{encoding}'?>");
-        assert_eq!(
-            cause(format!("{prolog}{rest}")),
-            "it declares an encoding other than UTF-8"
-        );
+        assert_eq!(cause(format!("{prolog}{rest}")), "it declares an encoding other than UTF-8");
     }
     let twice = "<?xml version='1.0'?><?xml version='1.0'?>";
-    assert_eq!(
-        cause(format!("{twice}{rest}")),
-        "an XML declaration is not at the beginning"
-    );
+    assert_eq!(cause(format!("{twice}{rest}")), "an XML declaration is not at the beginning");
 }
 
 #[test]
 fn documents_other_than_xml_rpc_are_refused() {
-    for body in [
-        "<html>",
-        "Bad gateway",
-        "{\"error\": 1}",
-        "<methodCall/>",
-        "<MethodResponse/>",
-        "x<methodResponse/>",
-    ] {
-        assert_eq!(
-            cause(body),
-            "the document does not begin with <methodResponse>",
-            "{body}"
-        );
+    for body in ["<html>", "Bad gateway", "{\"error\": 1}", "<methodCall/>", "<MethodResponse/>", "x<methodResponse/>"]
+    {
+        assert_eq!(cause(body), "the document does not begin with <methodResponse>", "{body}");
     }
     for body in ["", " \n", "\u{FEFF}"] {
         assert_eq!(cause(body), "it is empty");
     }
-    assert_eq!(
-        cause("<!doctype html><html></html>"),
-        "it has a DTD, which XML-RPC does not allow"
-    );
+    assert_eq!(cause("<!doctype html><html></html>"), "it has a DTD, which XML-RPC does not allow");
     assert_eq!(cause("<methodResponse/>"), "expected <params> or <fault>");
     assert_eq!(cause("<methodResponse><params/></methodResponse>"), "expected <param>");
-    assert_eq!(
-        cause("<methodResponse><params><param/></params></methodResponse>"),
-        "expected <value>"
-    );
-    assert_eq!(
-        cause("<methodResponse><value/></methodResponse>"),
-        "expected <params> or <fault>"
-    );
-    assert_eq!(
-        cause_of_value("<html></html>"),
-        "a value has a type that XML-RPC does not define"
-    );
-    assert_eq!(
-        cause_of_value("<value>1</value>"),
-        "a value has a type that XML-RPC does not define"
-    );
+    assert_eq!(cause("<methodResponse><params><param/></params></methodResponse>"), "expected <value>");
+    assert_eq!(cause("<methodResponse><value/></methodResponse>"), "expected <params> or <fault>");
+    assert_eq!(cause_of_value("<html></html>"), "a value has a type that XML-RPC does not define");
+    assert_eq!(cause_of_value("<value>1</value>"), "a value has a type that XML-RPC does not define");
     assert_eq!(cause_of_value("<array></array>"), "expected <data>");
-    assert_eq!(
-        cause_of_value("<array><data><int>1</int></data></array>"),
-        "expected <value>"
-    );
+    assert_eq!(cause_of_value("<array><data><int>1</int></data></array>"), "expected <value>");
     assert_eq!(cause_of_value("<array><data/><data/></array>"), "an unexpected element");
     assert_eq!(cause_of_value("<struct><value/></struct>"), "expected <member>");
     assert_eq!(cause_of_value("<struct><member></member></struct>"), "expected <name>");
-    assert_eq!(
-        cause_of_value("<struct><member><name>a</name></member></struct>"),
-        "expected <value>"
-    );
-    assert_eq!(
-        cause_of_value("<struct><member><value/><name>a</name></member></struct>"),
-        "expected <name>"
-    );
-    assert_eq!(
-        cause_of_value("<string><b>a</b></string>"),
-        "an element where only text is allowed"
-    );
+    assert_eq!(cause_of_value("<struct><member><name>a</name></member></struct>"), "expected <value>");
+    assert_eq!(cause_of_value("<struct><member><value/><name>a</name></member></struct>"), "expected <name>");
+    assert_eq!(cause_of_value("<string><b>a</b></string>"), "an element where only text is allowed");
     assert_eq!(cause_of_value("<!ELEMENT a>"), "it is not XML");
-    assert_eq!(
-        cause_of_value("<string>a</int>"),
-        "an end tag does not match its start tag"
-    );
+    assert_eq!(cause_of_value("<string>a</int>"), "an end tag does not match its start tag");
     let two = "<methodResponse><params><param><value/></param><param><value/></param></params></methodResponse>";
     assert_eq!(cause(two), "an unexpected element");
 }
@@ -373,25 +293,10 @@ fn documents_other_than_xml_rpc_are_refused() {
 fn content_after_the_answer_is_refused() {
     let body = answer("<int>1</int>");
     assert_eq!(read(format!("{body}\r\n <!-- x --> <?pi?>\n")), Ok(Ok(Value::Int(1))));
-    for rest in [
-        "x",
-        "<a/>",
-        "<methodResponse>",
-        "&amp;",
-        "<![CDATA[ ]]>",
-        "<!DOCTYPE a>",
-        "<?xml version='1.0'?>",
-    ] {
-        assert_eq!(
-            cause(format!("{body}{rest}")),
-            "something follows </methodResponse>",
-            "{rest}"
-        );
+    for rest in ["x", "<a/>", "<methodResponse>", "&amp;", "<![CDATA[ ]]>", "<!DOCTYPE a>", "<?xml version='1.0'?>"] {
+        assert_eq!(cause(format!("{body}{rest}")), "something follows </methodResponse>", "{rest}");
     }
-    assert_eq!(
-        cause(format!("{body}</methodResponse>")),
-        "an end tag does not match its start tag"
-    );
+    assert_eq!(cause(format!("{body}</methodResponse>")), "an end tag does not match its start tag");
     assert_eq!(cause(format!("{body}\0")), "it contains a NUL character");
     assert!(read(format!("{body}<")).is_err());
 }
@@ -420,10 +325,7 @@ fn declared_entities_are_refused() {
     for body in [laughs, file] {
         assert_eq!(cause(body), "it has a DTD, which XML-RPC does not allow");
     }
-    assert_eq!(
-        cause_of_value("&lol;"),
-        "an unknown entity, or a character that XML forbids"
-    );
+    assert_eq!(cause_of_value("&lol;"), "an unknown entity, or a character that XML forbids");
 }
 
 // Faults
@@ -437,18 +339,9 @@ fn faults_have_a_code_and_a_text() {
     let code = "<member><name>faultCode</name><value><int>4</int></value></member>";
     let name = "<member><name>faultCode</name><value>AccessDenied</value></member>";
     let text = "<member><name>faultString</name><value><string>No &amp; no</string></value></member>";
-    let expected = |code| Fault {
-        code,
-        string: "No & no".into(),
-    };
-    assert_eq!(
-        read(fault(&format!("{code}{text}"))),
-        Ok(Err(expected(FaultCode::Int(4))))
-    );
-    assert_eq!(
-        read(fault(&format!("{text}{name}"))),
-        Ok(Err(expected(FaultCode::Text("AccessDenied".into()))))
-    );
+    let expected = |code| Fault { code, string: "No & no".into() };
+    assert_eq!(read(fault(&format!("{code}{text}"))), Ok(Err(expected(FaultCode::Int(4)))));
+    assert_eq!(read(fault(&format!("{text}{name}"))), Ok(Err(expected(FaultCode::Text("AccessDenied".into())))));
     // All decoders return the same fault.
     let body = fault(&format!("{code}{text}"));
     assert_eq!(rows(&body), (Ok(Err(expected(FaultCode::Int(4)))), vec![]));
@@ -458,10 +351,7 @@ fn faults_have_a_code_and_a_text() {
     assert_eq!(cause(fault(code)), "a fault has no faultString");
     assert_eq!(cause(fault(text)), "a fault has no faultCode");
     assert_eq!(cause(fault("")), "a fault has no faultCode");
-    assert_eq!(
-        cause("<methodResponse><fault><value>no</value></fault></methodResponse>"),
-        "a fault has no faultCode"
-    );
+    assert_eq!(cause("<methodResponse><fault><value>no</value></fault></methodResponse>"), "a fault has no faultCode");
 }
 
 // Rows and ids
@@ -505,21 +395,10 @@ fn text_is_borrowed_unless_escaped() {
         }
     }
     let member = |text| format!("<member><name>a</name><value><string>{text}</string></value></member>");
-    let row = [
-        member("x\r\n\u{e9}"),
-        member(""),
-        member("a &amp; b"),
-        member("<![CDATA[x]]>"),
-    ]
-    .concat();
+    let row = [member("x\r\n\u{e9}"), member(""), member("a &amp; b"), member("<![CDATA[x]]>")].concat();
     let mut visitor = Borrowed(vec![]);
-    let body = answer(&format!(
-        "<array><data><value><struct>{row}</struct></value></data></array>"
-    ));
-    assert_eq!(
-        decode_rows(body.as_bytes(), &Limits::default(), &mut visitor),
-        Ok(Ok(()))
-    );
+    let body = answer(&format!("<array><data><value><struct>{row}</struct></value></data></array>"));
+    assert_eq!(decode_rows(body.as_bytes(), &Limits::default(), &mut visitor), Ok(Ok(())));
     assert_eq!(visitor.0, [true, true, false, true]);
 }
 
@@ -537,10 +416,7 @@ fn rows_other_than_structs_are_refused() {
         "<array><data><value><struct/>\n<member>\n<name>id</name>\n<value><int>1</int></value>\n</member></value></data></array>",
         "<array><data><value><struct></struct></value><value><array><data/></array></value></data></array>",
     ] {
-        assert!(
-            matches!(rows(answer(content)).0, Err(Error::Malformed { .. })),
-            "{content}"
-        );
+        assert!(matches!(rows(answer(content)).0, Err(Error::Malformed { .. })), "{content}");
     }
     // The decoder also checks skipped values.
     let skipped = "<array><data><value><struct><member><name>skipped</name><value><int>x</int></value></member></struct>\
@@ -566,10 +442,7 @@ fn error_of_the_visitor_ends_the_decoding() {
     let mut visitor = Full(0);
     // The visitor may be a trait object.
     let dynamic: &mut dyn RowVisitor = &mut visitor;
-    assert_eq!(
-        decode_rows(answer(TWO_ROWS).as_bytes(), &Limits::default(), dynamic),
-        Err(Error::Cancelled)
-    );
+    assert_eq!(decode_rows(answer(TWO_ROWS).as_bytes(), &Limits::default(), dynamic), Err(Error::Cancelled));
     assert_eq!(visitor.0, 1);
 }
 
@@ -578,13 +451,7 @@ fn ids_other_than_integers_are_refused() {
     assert_eq!(ids("<array><data></data></array>"), Ok(Ok(vec![])));
     let two = "<array><data>\n<value><int>1</int></value>\n<value><i8>5000000000</i8></value>\n</data></array>";
     assert_eq!(ids(two), Ok(Ok(vec![1, 5_000_000_000])));
-    for wrong in [
-        "<boolean>1</boolean>",
-        "<string>1</string>",
-        "1",
-        "<double>1.0</double>",
-        "<array><data/></array>",
-    ] {
+    for wrong in ["<boolean>1</boolean>", "<string>1</string>", "1", "<double>1.0</double>", "<array><data/></array>"] {
         let content = format!("<array><data><value>{wrong}</value></data></array>");
         assert!(matches!(ids(&content), Err(Error::Malformed { .. })), "{wrong}");
     }
@@ -619,20 +486,9 @@ fn answer_truncated_at_any_byte_is_refused() {
 #[test]
 fn error_names_the_length_of_a_truncated_answer() {
     let body = answer("<string>a &amp; b</string>");
-    for end in [
-        "<str",
-        "<string>a",
-        "<string>a &",
-        "<string>a &am",
-        "<string>a &amp; b</string",
-        "</string>",
-    ] {
+    for end in ["<str", "<string>a", "<string>a &", "<string>a &am", "<string>a &amp; b</string", "</string>"] {
         let length = body.find(end).unwrap() + end.len();
-        assert_eq!(
-            cause(&body.as_bytes()[..length]),
-            format!("it ends too early, after {length} bytes"),
-            "{end}"
-        );
+        assert_eq!(cause(&body.as_bytes()[..length]), format!("it ends too early, after {length} bytes"), "{end}");
     }
 }
 
@@ -648,15 +504,9 @@ fn depth_is_limited() {
     assert_eq!(cause(nested(100_000)), "it is nested deeper than 64");
     let structs = "<struct><member><name>a</name><value>".repeat(100_000);
     assert_eq!(cause(answer(&structs)), "it is nested deeper than 64");
-    assert_eq!(
-        cause("<value>".repeat(100_000)),
-        "the document does not begin with <methodResponse>"
-    );
+    assert_eq!(cause("<value>".repeat(100_000)), "the document does not begin with <methodResponse>");
 
-    let limits = |max_depth| Limits {
-        max_depth,
-        ..Limits::default()
-    };
+    let limits = |max_depth| Limits { max_depth, ..Limits::default() };
     assert!(decode(nested(1).as_bytes(), &limits(0)).is_err());
     // Limits above 128 count as 128, which protects the stack.
     assert!(decode(nested(128).as_bytes(), &limits(usize::MAX)).is_ok());
@@ -666,20 +516,14 @@ fn depth_is_limited() {
                </value></data></array>";
     for (depth, fits) in [(2, false), (3, true)] {
         assert_eq!(decode(answer(row).as_bytes(), &limits(depth)).is_ok(), fits);
-        assert_eq!(
-            decode_rows(answer(row).as_bytes(), &limits(depth), &mut Log::default()).is_ok(),
-            fits
-        );
+        assert_eq!(decode_rows(answer(row).as_bytes(), &limits(depth), &mut Log::default()).is_ok(), fits);
     }
 }
 
 #[test]
 fn size_is_limited() {
     let body = answer("<int>1</int>");
-    let limits = |max_bytes| Limits {
-        max_bytes,
-        ..Limits::default()
-    };
+    let limits = |max_bytes| Limits { max_bytes, ..Limits::default() };
     assert!(decode(body.as_bytes(), &limits(body.len())).is_ok());
     match decode(body.as_bytes(), &limits(body.len() - 1)) {
         Err(Error::Limit { limit, .. }) => assert_eq!(limit, format!("{} bytes", body.len() - 1)),
@@ -698,10 +542,7 @@ fn errors_contain_the_position() {
     match read(&body) {
         Err(Error::Malformed { cause }) => {
             let position = body.find("</int>").unwrap() + "</int>".len();
-            assert_eq!(
-                cause,
-                format!("an integer is invalid or exceeds 64 bits (byte {position})")
-            );
+            assert_eq!(cause, format!("an integer is invalid or exceeds 64 bits (byte {position})"));
         }
         other => panic!("{other:?}"),
     }
@@ -804,28 +645,9 @@ proptest! {
 /// A member in Python's form, with any type and text.
 fn member() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["id", "a", "skipped", "a&amp;b", "é", ""]);
-    let text = prop::sample::select(vec![
-        "",
-        "1",
-        "0",
-        " 7 ",
-        "-1.5",
-        "nan",
-        "x &lt; y",
-        "Kapé",
-        "]]>",
-        "\r\n",
-        "2026-01-05",
-    ]);
-    let kind = prop::sample::select(vec![
-        "string",
-        "int",
-        "double",
-        "boolean",
-        "i4",
-        "dateTime.iso8601",
-        "stringy",
-    ]);
+    let text =
+        prop::sample::select(vec!["", "1", "0", " 7 ", "-1.5", "nan", "x &lt; y", "Kapé", "]]>", "\r\n", "2026-01-05"]);
+    let kind = prop::sample::select(vec!["string", "int", "double", "boolean", "i4", "dateTime.iso8601", "stringy"]);
     let scalar = (kind, text).prop_map(|(kind, text)| format!("<value><{kind}>{text}</{kind}></value>"));
     let value = prop_oneof![
         8 => scalar,

@@ -35,17 +35,11 @@ struct Refusal {
 
 impl Refusal {
     fn under(self, step: &str) -> Refusal {
-        Refusal {
-            path: format!("{step}{}", self.path),
-            ..self
-        }
+        Refusal { path: format!("{step}{}", self.path), ..self }
     }
 
     fn within(self, argument: &str) -> Error {
-        Error::Unencodable {
-            argument: format!("{argument}{}", self.path),
-            character: self.character.into(),
-        }
+        Error::Unencodable { argument: format!("{argument}{}", self.path), character: self.character.into() }
     }
 }
 
@@ -114,10 +108,7 @@ fn write_text(xml: &mut String, text: &str) -> std::result::Result<(), Refusal> 
             '\r' => xml.push_str("&#13;"),
             '\t' | '\n' => xml.push(character),
             '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => {
-                return Err(Refusal {
-                    path: String::new(),
-                    character,
-                });
+                return Err(Refusal { path: String::new(), character });
             }
             _ => xml.push(character),
         }

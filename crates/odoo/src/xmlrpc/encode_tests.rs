@@ -17,10 +17,7 @@ fn encoded(value: impl Into<Value>) -> String {
 fn read_back(value: &Value) -> Value {
     let call = encode_call("m", &[("p", value)]).unwrap();
     let (_, params) = call.split_once("</methodName>").unwrap();
-    let answer = format!(
-        "<methodResponse>{}",
-        params.replace("</methodCall>", "</methodResponse>")
-    );
+    let answer = format!("<methodResponse>{}", params.replace("</methodCall>", "</methodResponse>"));
     decode(answer.as_bytes(), &Limits::default()).unwrap().unwrap()
 }
 
@@ -106,13 +103,8 @@ fn text_is_escaped() {
 
 #[test]
 fn refusal_names_the_path_of_the_character() {
-    for character in [
-        '\0', '\u{1}', '\u{8}', '\u{B}', '\u{C}', '\u{E}', '\u{1F}', '\u{FFFE}', '\u{FFFF}',
-    ] {
-        assert_eq!(
-            refusal(format!("hunter2{character}").into()),
-            ("args".into(), character.into())
-        );
+    for character in ['\0', '\u{1}', '\u{8}', '\u{B}', '\u{C}', '\u{E}', '\u{1F}', '\u{FFFE}', '\u{FFFF}'] {
+        assert_eq!(refusal(format!("hunter2{character}").into()), ("args".into(), character.into()));
     }
     let deep = Value::from(vec![
         Value::Nil,
@@ -135,10 +127,7 @@ fn refusal_names_the_path_of_the_character() {
 #[test]
 fn refusal_does_not_quote_the_text() {
     let error = encode_call("m", &[("password", &"hunter2\u{1}".into())]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "password contains the character U+0001, which XML-RPC cannot carry"
-    );
+    assert_eq!(error.to_string(), "password contains the character U+0001, which XML-RPC cannot carry");
     assert!(!format!("{error:?}{:?}{:?}", error.detail(), error.hint()).contains("hunter2"));
 }
 
@@ -150,11 +139,8 @@ fn text() -> impl Strategy<Value = String> {
         2 => prop::char::range(' ', '~'),
         1 => prop::sample::select(vec!['&', '<', '>', '\r', '\n', '\t', ' ', ']', ';', '\'', '"']),
     ];
-    prop::collection::vec(
-        character.prop_filter("XML cannot carry it", move |c| !forbidden(c)),
-        0..20,
-    )
-    .prop_map(|characters| characters.into_iter().collect())
+    prop::collection::vec(character.prop_filter("XML cannot carry it", move |c| !forbidden(c)), 0..20)
+        .prop_map(|characters| characters.into_iter().collect())
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -164,9 +150,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::Int),
         any::<i32>().prop_map(|integer| Value::Int(integer.into())),
         // NaN is not equal to itself. Another test covers it.
-        any::<f64>()
-            .prop_filter("NaN", |double| !double.is_nan())
-            .prop_map(Value::Double),
+        any::<f64>().prop_filter("NaN", |double| !double.is_nan()).prop_map(Value::Double),
         text().prop_map(Value::String),
         Just(Value::DateTime("20260106T00:00:00".into())),
         prop::collection::vec(any::<u8>(), 0..40).prop_map(Value::Base64),

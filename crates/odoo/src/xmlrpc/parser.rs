@@ -58,11 +58,7 @@ impl<'a> Parser<'a> {
         }
         let mut reader = Reader::from_reader(body);
         reader.config_mut().expand_empty_elements = true;
-        let mut parser = Parser {
-            reader,
-            body,
-            max_depth: limits.max_depth.min(DEEPEST),
-        };
+        let mut parser = Parser { reader, body, max_depth: limits.max_depth.min(DEEPEST) };
         if body.starts_with(b"<?xml")
             && let Event::Decl(declaration) = parser.read()?
         {
@@ -182,10 +178,7 @@ impl<'a> Parser<'a> {
             _ => return Err(self.malformed("a fault has no faultCode")),
         };
         match value.get("faultString") {
-            Some(Value::String(string)) => Ok(Fault {
-                code,
-                string: string.clone(),
-            }),
+            Some(Value::String(string)) => Ok(Fault { code, string: string.clone() }),
             _ => Err(self.malformed("a fault has no faultString")),
         }
     }
@@ -207,11 +200,7 @@ impl<'a> Parser<'a> {
 
     /// Reads a tag, which must start this element.
     pub(super) fn expect(&mut self, tag: Tag) -> Result<()> {
-        if self.begins(tag)? {
-            Ok(())
-        } else {
-            Err(self.malformed(tag.expected()))
-        }
+        if self.begins(tag)? { Ok(()) } else { Err(self.malformed(tag.expected())) }
     }
 
     /// Reads a tag, which must start this element (true) or end the current one (false).
@@ -322,16 +311,10 @@ fn malformed(cause: impl Into<String>) -> Error {
 fn check_encoding(declaration: &BytesDecl<'_>) -> Result<()> {
     let readable = match declaration.encoding() {
         None => true,
-        Some(Ok(name)) => ["utf-8", "utf8", "us-ascii", "ascii"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known)),
+        Some(Ok(name)) => ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)),
         Some(Err(_)) => false,
     };
-    if readable {
-        Ok(())
-    } else {
-        Err(malformed("it declares an encoding other than UTF-8"))
-    }
+    if readable { Ok(()) } else { Err(malformed("it declares an encoding other than UTF-8")) }
 }
 
 /// Resolves `&...;`: the five entities of XML, and references to characters that XML allows.

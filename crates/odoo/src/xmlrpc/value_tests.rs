@@ -10,12 +10,7 @@ fn json_survives_a_round_trip() {
     let value = Value::from_json(json.clone());
     assert_eq!(value.to_json(), json);
     // The order of members is kept as well.
-    let names: Vec<&str> = value
-        .as_struct()
-        .unwrap()
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let names: Vec<&str> = value.as_struct().unwrap().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "z", "b", "e"]);
 }
 
@@ -34,10 +29,7 @@ fn values_unknown_to_json_become_strings() {
     assert_eq!(Value::Double(f64::INFINITY).to_json(), json!("Infinity"));
     assert_eq!(Value::Double(f64::NEG_INFINITY).to_json(), json!("-Infinity"));
     assert_eq!(Value::Base64(b"\0\xFF".to_vec()).to_json(), json!("AP8="));
-    assert_eq!(
-        Value::DateTime("20260106T00:00:00".into()).to_json(),
-        json!("20260106T00:00:00")
-    );
+    assert_eq!(Value::DateTime("20260106T00:00:00".into()).to_json(), json!("20260106T00:00:00"));
 }
 
 #[test]
@@ -58,10 +50,7 @@ fn accessors_return_only_values_of_their_type() {
 
     // Odoo sends false for an unset text, so false must be neither text nor number.
     let unset = Value::from(false);
-    assert_eq!(
-        (unset.as_str(), unset.as_i64(), unset.as_array(), unset.get("id")),
-        (None, None, None, None)
-    );
+    assert_eq!((unset.as_str(), unset.as_i64(), unset.as_array(), unset.get("id")), (None, None, None, None));
     assert_eq!(Value::from(String::from("1")).as_i64(), None);
     assert_eq!(Value::Int(1).as_bool(), None);
 }
