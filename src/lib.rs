@@ -110,8 +110,10 @@ pub extern "C-unwind" fn _PG_init() {
 /// Set-up that `cargo pgrx test` asks for.
 #[cfg(all(test, feature = "pg_test"))]
 pub mod pg_test {
+    /// Called once, before the tests.
     pub fn setup(_options: Vec<&str>) {}
 
+    /// Settings of the server.
     pub fn postgresql_conf_options() -> Vec<&'static str> {
         Vec::new()
     }

@@ -12,7 +12,9 @@ use ipai_odoo::{Account, Addon, ServerInfo};
 pub struct Connection {
     /// Name of the server.
     pub server: String,
+    /// How to reach the server.
     pub endpoint: Endpoint,
+    /// Who calls which database.
     pub account: Account,
     /// Whether to use Odoo's addon if it is installed.
     pub use_addon: bool,

@@ -41,7 +41,9 @@ pub struct Scan {
 /// The ids in `(after, upto]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdRange {
+    /// Below the first id.
     pub after: i64,
+    /// The last id.
     pub upto: i64,
 }
 
@@ -49,6 +51,7 @@ impl IdRange {
     /// Every id that Odoo can assign.
     pub const ALL: IdRange = IdRange { after: 0, upto: i64::MAX };
 
+    /// Whether the range includes this id.
     pub fn contains(&self, id: i64) -> bool {
         self.after < id && id <= self.upto
     }
@@ -109,13 +112,16 @@ pub trait Sink {
 /// The rows that one page changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
+    /// New rows.
     pub inserted: u64,
+    /// Changed rows.
     pub updated: u64,
 }
 
 /// A digest of a set of ids. Sets that differ in one or two ids always have different digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest {
+    /// Number of ids.
     pub count: u64,
     /// Sum of the ids.
     pub sum: i128,
@@ -128,5 +134,6 @@ pub struct Digest {
 pub struct Digests {
     /// Ascending; one more than there are digests.
     pub bounds: Vec<i64>,
+    /// One digest per range.
     pub digests: Vec<Digest>,
 }

@@ -21,13 +21,19 @@ use serde_json::Value as Json;
 
 /// The arguments of `create_mirror`.
 pub struct Request {
+    /// The model in Odoo.
     pub model: String,
     /// `schema.table`; a bare name is one in schema ipai.
     pub target: Option<String>,
+    /// The name of the mirror; by default the name of the table.
     pub name: Option<String>,
+    /// The fields; by default those that Odoo stores.
     pub fields: Option<Vec<String>>,
+    /// A JSON object of fields and their columns.
     pub columns: Option<Json>,
+    /// A JSON object of constant columns and their values.
     pub constants: Option<Json>,
+    /// The options.
     pub settings: Settings,
 }
 

@@ -22,7 +22,9 @@ use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
 
 /// Where a run takes place.
 pub struct Host<'h> {
+    /// The session with the database.
     pub session: &'h mut dyn Session,
+    /// Odoo's credentials.
     pub accounts: &'h dyn Accounts,
     /// Runs work and returns an error that would otherwise unwind.
     pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
@@ -49,6 +51,7 @@ impl Host<'_> {
 /// What the caller of a run asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct RunRequest {
+    /// Which records the run reads.
     pub scope: RunScope,
     /// Change nothing, and record nothing.
     pub dry_run: bool,
@@ -62,13 +65,19 @@ pub enum RunScope {
     /// What the planner decides. An interrupted run is resumed.
     Planned(Requested),
     /// Records written at or after a moment (UTC), or all; at most `max_rows`.
-    Records { since: Option<NaiveDateTime>, max_rows: Option<u64> },
+    Records {
+        /// The lower bound (UTC).
+        since: Option<NaiveDateTime>,
+        /// The most records to read.
+        max_rows: Option<u64>,
+    },
 }
 
 /// The result of a run.
 pub struct Finished {
     /// The row in the log; `None` after a dry run.
     pub run: Option<i64>,
+    /// The figures.
     pub report: Report,
 }
 

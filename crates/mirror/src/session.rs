@@ -10,10 +10,15 @@ use std::borrow::Cow;
 /// it.
 #[derive(Debug, Clone, Copy)]
 pub enum Param<'a> {
+    /// A boolean.
     Bool(Option<bool>),
+    /// An integer.
     Integer(Option<i32>),
+    /// A bigint.
     Bigint(Option<i64>),
+    /// A double precision.
     Double(Option<f64>),
+    /// A text.
     Text(Option<&'a str>),
     /// UTC.
     Timestamptz(Option<NaiveDateTime>),
@@ -62,20 +67,29 @@ impl<'a> From<&'a [String]> for Param<'a> {
 /// A value in a result. Statements cast their results to these types; other types are cast in SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
+    /// Null.
     Null,
+    /// A boolean.
     Bool(bool),
+    /// An integer.
     Integer(i32),
+    /// A bigint.
     Bigint(i64),
+    /// A double precision.
     Double(f64),
+    /// A text.
     Text(Cow<'a, str>),
     /// UTC.
     Timestamptz(NaiveDateTime),
+    /// A bigint[] without nulls.
     Bigints(Vec<i64>),
+    /// A text[] without nulls.
     Texts(Vec<String>),
 }
 
 /// A row of a result, for as long as it is visited. Columns count from 0.
 pub trait Row {
+    /// The value of a column.
     fn value(&self, column: usize) -> Result<Value<'_>>;
 }
 

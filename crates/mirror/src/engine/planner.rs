@@ -9,7 +9,9 @@ use chrono::{NaiveDateTime, TimeDelta};
 pub enum Requested {
     /// Incremental, or full if a full run is due.
     Auto,
+    /// Records written since the cursor.
     Incremental,
+    /// Records written since the cursor, and all ids compared.
     Reconcile,
     /// Everything, from the beginning.
     Full,
@@ -52,16 +54,22 @@ pub struct State {
 /// An interrupted or failed run with the mirror's current definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unfinished {
+    /// Its number.
     pub run: i64,
+    /// Its mode.
     pub mode: Mode,
+    /// Its lower bound (UTC).
     pub bound: Option<NaiveDateTime>,
+    /// How far it read.
     pub position: Position,
 }
 
 /// The start of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
+    /// The mode of the run.
     pub mode: Mode,
+    /// The lower bound (UTC); `None` reads everything.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. If it is as new as the cursor, the database
     /// was not restored.

@@ -19,6 +19,7 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The name of the mode in SQL.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Full => "full",
@@ -28,6 +29,7 @@ impl Mode {
         }
     }
 
+    /// The mode of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since].into_iter().find(|mode| mode.name() == name)
     }
@@ -57,17 +59,23 @@ pub struct Position {
 /// The figures of a run in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
+    /// The mode of the run.
     pub mode: Mode,
     /// The lower bound: only records written at or after this moment (UTC) are read.
     pub bound: Option<NaiveDateTime>,
+    /// How far the scan is.
     pub position: Position,
+    /// Pages written.
     pub pages: u64,
     /// Records that Odoo sent.
     pub fetched: u64,
     /// Records to expect, if their number is known.
     pub total: Option<u64>,
+    /// New rows.
     pub inserted: u64,
+    /// Changed rows.
     pub updated: u64,
+    /// Deleted rows.
     pub deleted: u64,
     /// Time spent waiting for Odoo.
     pub waiting: Duration,
@@ -85,6 +93,7 @@ impl Progress {
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
+    /// The final figures.
     pub progress: Progress,
     /// Records in Odoo after the run.
     pub odoo_count: u64,
@@ -102,6 +111,7 @@ pub struct Report {
 /// Counts of one side. A count is `None` if the mirror has no column for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
+    /// All records or rows.
     pub total: u64,
     /// Not archived.
     pub active: Option<u64>,
@@ -112,6 +122,8 @@ pub struct Tally {
 /// The counts of both sides after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
+    /// Odoo's counts.
     pub odoo: Tally,
+    /// The mirror's counts.
     pub mirror: Tally,
 }

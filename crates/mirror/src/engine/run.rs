@@ -13,6 +13,7 @@ use std::time::Instant;
 pub struct Plan {
     /// Name of the mirror, for messages.
     pub mirror: String,
+    /// How the run finds changes.
     pub mode: Mode,
     /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads
     /// all.

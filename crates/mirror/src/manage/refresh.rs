@@ -14,10 +14,15 @@ use ipai_odoo::retry::Policy;
 
 /// The status of one field.
 pub struct Refreshed {
+    /// Odoo's name of the field.
     pub field: String,
+    /// Its column, if it is mirrored.
     pub column: Option<String>,
+    /// The SQL type of the column.
     pub column_type: Option<&'static str>,
+    /// `ok`, `added`, `gone`, `changed` or `new`.
     pub status: &'static str,
+    /// What the status means for the caller.
     pub note: Option<String>,
 }
 

@@ -27,6 +27,7 @@ pub struct OdooSource {
 
 /// What a run learned about the Odoo server.
 pub struct Findings {
+    /// What to store about the server.
     pub server: ServerInfo,
     /// The identity of the database, as far as the run asked for it.
     pub database: Database,

@@ -1,10 +1,12 @@
 //! The DDL statements of a mirror's table.
 
-use super::statements::{qualified, quote_ident, quote_literal};
+use super::sql;
+use super::statements::{fill, qualified, quote_ident, quote_literal};
 use crate::definition::{Defined, ODOO_ID, Table};
 
 /// A column with the same value in every row of a mirror.
 pub struct ConstantColumn<'a> {
+    /// Name of the column.
     pub name: &'a str,
     /// The SQL type.
     pub kind: &'a str,
@@ -18,10 +20,7 @@ pub const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
 pub fn create_trigger_function(schema: &str) -> Vec<String> {
     let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));
     vec![
-        format!(
-            "create function {name} returns trigger language plpgsql set search_path = pg_catalog, pg_temp as \
-             'begin new.updated_at := now(); return new; end'"
-        ),
+        fill(sql!("trigger_function_create"), &[("name", &name)]),
         format!("comment on function {name} is 'Trigger function of mirrors: keeps updated_at'"),
     ]
 }
@@ -47,10 +46,9 @@ pub fn create_table(
     let mut statements = vec![
         format!("create table {name} (\n  {}\n)", lines.join(",\n  ")),
         format!("alter table {name} enable row level security"),
-        format!(
-            "create trigger {UPDATED_AT_TRIGGER} before update on {name} for each row when (old.* is distinct from new.*) \
-             execute function {}.{UPDATED_AT_TRIGGER}()",
-            quote_ident(&table.schema)
+        fill(
+            sql!("trigger_create"),
+            &[("trigger", UPDATED_AT_TRIGGER), ("table", &name), ("schema", &quote_ident(&table.schema))],
         ),
         format!("comment on trigger {UPDATED_AT_TRIGGER} on {name} is 'Moves updated_at where a row really changes'"),
         format!(

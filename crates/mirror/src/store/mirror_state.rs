@@ -12,6 +12,7 @@ use ipai_odoo::xmlrpc::Value;
 
 /// What one run may do to the rows of the mirror.
 pub struct RunPermissions {
+    /// How many rows the run may delete.
     pub guard: Guard,
     /// What is known about the Odoo database that the mirror was filled from.
     pub filled_from: Database,
@@ -52,8 +53,11 @@ pub fn set_filled_from(session: &mut dyn Session, name: &str, database: &Databas
 pub struct Reached<'a> {
     /// The new cursor (UTC), if there is one, and the record at it if that has settled.
     pub cursor: Option<(NaiveDateTime, Option<i64>)>,
+    /// The fingerprint that the run read.
     pub fingerprint: &'a str,
+    /// The Odoo user of the run.
     pub login: &'a str,
+    /// The database that the run read.
     pub database: &'a Database,
 }
 

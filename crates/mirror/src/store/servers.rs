@@ -9,6 +9,7 @@ pub const WRAPPER: &str = "ipai_odoo";
 
 /// A foreign server.
 pub struct Server {
+    /// Oid of the server.
     pub oid: i64,
     /// Whether the current role has USAGE on it.
     pub usable: bool,

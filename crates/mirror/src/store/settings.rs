@@ -10,21 +10,33 @@ use std::ops::RangeInclusive;
 /// Options; `None` leaves an option as it is. Intervals are texts that Postgres reads.
 #[derive(Default)]
 pub struct Settings {
+    /// Name of the server.
     pub server: Option<String>,
+    /// The domain as JSON.
     pub domain: Option<serde_json::Value>,
     /// An empty text removes it.
     pub lang: Option<String>,
+    /// Ids of Odoo's companies.
     pub company_ids: Option<Vec<i64>>,
+    /// Most records per call.
     pub page_size: Option<i32>,
+    /// The overlap window.
     pub overlap: Option<String>,
+    /// How often everything is read.
     pub reconcile_every: Option<String>,
+    /// Share of the rows (0 to 1) that one run may delete.
     pub max_delete_ratio: Option<f64>,
+    /// Whether `run_sync` without a name includes the mirror.
     pub enabled: Option<bool>,
     /// An empty text removes it.
     pub flag_field: Option<String>,
+    /// How late a run may be before an alert.
     pub late_after: Option<String>,
+    /// Failures in a row before an alert.
     pub max_failures: Option<i32>,
+    /// Difference of the counts before an alert.
     pub max_delta: Option<i64>,
+    /// Share of flagged rows (0 to 1) before an alert.
     pub max_alert_ratio: Option<f64>,
 }
 

@@ -30,6 +30,7 @@ pub struct Statements {
 }
 
 impl Statements {
+    /// Builds the statements of a mirror.
     pub fn new(mirror: &Mirror) -> Self {
         let columns = |prefix: &str| comma(mirror, |column| format!("{prefix}{column}"));
         // Untyped, so that they take the types of their columns.
@@ -77,7 +78,7 @@ impl Statements {
 
 /// Replaces each `{name}` by its value. Values are not searched for names, except for the two that
 /// are templates themselves.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(start) = rest.find('{') {
@@ -147,6 +148,7 @@ pub fn carrier(kind: Kind) -> &'static str {
     }
 }
 
+/// A table as SQL writes it, quoted.
 pub fn qualified(table: &Table) -> String {
     format!("{}.{}", quote_ident(&table.schema), quote_ident(&table.name))
 }
