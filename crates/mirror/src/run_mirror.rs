@@ -6,7 +6,7 @@ mod warnings;
 
 use crate::connection::{Accounts, Connection};
 use crate::definition::drift;
-use crate::engine::{self, Counts, Mode, Plan, Position, Report, Requested, Start, State};
+use crate::engine::{self, Mode, Plan, Position, Report, Requested, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
 use crate::store::mirror_state::{self, Reached, RunPermissions};
@@ -333,7 +333,7 @@ impl Run {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);
         };
-        let counts = Counts { odoo: counts::of_odoo(&mut source, &mirror, report.odoo_count)?, mirror: sink.tally()? };
+        let counts = counts::of_both(&mut source, &mirror, report.odoo_count, || sink.tally())?;
         let findings = source.findings()?;
         drop(source);
         let session = sink.session();

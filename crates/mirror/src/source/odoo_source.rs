@@ -52,9 +52,25 @@ impl OdooSource {
         })
     }
 
-    /// Counts the records that have this boolean field set.
-    pub fn count_where(&mut self, field: &str) -> Result<u64> {
-        self.count_of(vec![domain::after(0), domain::term(field, "=", true)])
+    /// Counts the records that have each of these boolean fields set. Odoo works while the caller
+    /// runs `meanwhile`.
+    pub fn count_flags<R>(
+        &mut self,
+        fields: Vec<String>,
+        meanwhile: impl FnOnce() -> Result<R>,
+    ) -> Result<(Vec<u64>, R)> {
+        let mirror = Arc::clone(&self.mirror);
+        let (sender, counts) = sync_channel(1);
+        self.fetcher.submit(move |client| {
+            let count = |field: &String| {
+                let terms = vec![domain::after(0), domain::term(field, "=", true)];
+                client.search_count(&mirror.scope, terms)
+            };
+            // Sending fails if the caller no longer waits.
+            let _ = sender.send(fields.iter().map(count).collect::<Result<Vec<u64>>>());
+        })?;
+        let other = meanwhile()?;
+        Ok((self.fetcher.wait(&counts)??, other))
     }
 
     fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {

@@ -15,14 +15,20 @@ use ipai_odoo::error::Result;
 use ipai_odoo::retry::Policy;
 use std::sync::Arc;
 
-/// Counts Odoo's records. The total is known already.
-pub fn of_odoo(source: &mut OdooSource, mirror: &Mirror, total: u64) -> Result<Tally> {
-    let flag = mirror.flag_field.as_deref().filter(|_| mirror.flag_column().is_some());
-    Ok(Tally {
-        total,
-        active: mirror.flag(ACTIVE).map(|_| source.count_where(ACTIVE)).transpose()?,
-        flagged: flag.map(|field| source.count_where(field)).transpose()?,
-    })
+/// Counts both sides. Odoo's total is known already. `ours` counts the mirror while Odoo works.
+pub fn of_both(
+    source: &mut OdooSource,
+    mirror: &Mirror,
+    total: u64,
+    ours: impl FnOnce() -> Result<Tally>,
+) -> Result<Counts> {
+    let active = mirror.flag(ACTIVE).map(|_| ACTIVE.to_owned());
+    let flag = mirror.flag_field.clone().filter(|_| mirror.flag_column().is_some());
+    let fields = active.iter().chain(&flag).cloned().collect();
+    let (counted, ours) = source.count_flags(fields, ours)?;
+    let mut counted = counted.into_iter();
+    let odoo = Tally { total, active: active.and_then(|_| counted.next()), flagged: flag.and_then(|_| counted.next()) };
+    Ok(Counts { odoo, mirror: ours })
 }
 
 /// Counts the rows of the mirror.
@@ -41,8 +47,7 @@ pub fn refresh(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, k
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());
     let total = source.count(None)?;
-    let counts =
-        Counts { odoo: of_odoo(&mut source, &mirror, total)?, mirror: of_mirror(session, &Statements::new(&mirror))? };
+    let counts = of_both(&mut source, &mirror, total, || of_mirror(session, &Statements::new(&mirror)))?;
     runs::record_counts(session, name, &counts)?;
     runs::purge(session, name, keep_days)?;
     Ok(counts)
