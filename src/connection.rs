@@ -26,7 +26,10 @@ impl Accounts for ServerAccounts {
                 SqlState::InsufficientPrivilege,
                 format!("permission denied for foreign server \"{server}\""),
             )
-            .with_hint(format!("Its owner can grant it: grant usage on foreign server {} to ...", ident(server))));
+            .with_hint(format!(
+                "Its owner can grant it: grant usage on foreign server {} to ...",
+                session.quote_ident(server)?
+            )));
         }
         let oid = pg_sys::Oid::from(u32::try_from(found.oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
@@ -66,7 +69,7 @@ fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<
         )
         .with_hint(format!(
             "create user mapping for current_user server {} options (user '...', password_secret '...');",
-            ident(server)
+            session.quote_ident(server)?
         )));
     };
     // SAFETY: the mapping exists, so the lookup returns it or raises.
@@ -115,9 +118,4 @@ fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
                     .with_hint("select vault.create_secret('the password or API key', '...name...');")
             }),
     }
-}
-
-/// A name as people write it in SQL, for hints.
-fn ident(name: &str) -> String {
-    pgrx::spi::quote_identifier(name)
 }

@@ -197,6 +197,12 @@ impl dyn Session + '_ {
         self.execute(sql, params, &mut |_| Ok(()))
     }
 
+    /// A name as SQL reads it, quoted only where Postgres needs that: for hints.
+    pub fn quote_ident(&mut self, name: &str) -> Result<String> {
+        let quoted = self.first("select pg_catalog.quote_ident($1)", &[name.into()], |row| row.get(0))?;
+        quoted.ok_or_else(|| internal("no quoted name"))
+    }
+
     /// Whether a query that returns one boolean returned true.
     pub fn is_true(&mut self, sql: &str, params: &[Param<'_>]) -> Result<bool> {
         Ok(self.first(sql, params, |row| row.optional(0))?.flatten() == Some(true))

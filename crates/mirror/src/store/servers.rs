@@ -43,7 +43,7 @@ pub fn find(session: &mut dyn Session, server: &str) -> Result<Server> {
         Some((_, false)) => Err(Error::user(SqlState::InvalidParameter, format!("server \"{server}\" is no Odoo server")).with_hint(format!("Odoo servers belong to the foreign-data wrapper {WRAPPER}."))),
         None => Err(Error::user(SqlState::UndefinedObject, format!("server \"{server}\" does not exist")).with_hint(format!(
                 "create server {} foreign data wrapper {WRAPPER} options (url 'https://erp.example.com', dbname 'odoo');",
-                super::target::quote_ident_if_needed(server)
+                session.quote_ident(server)?
             ))),
     }
 }

@@ -1,7 +1,6 @@
 //! Checks the target table before anything is asked of Odoo.
 
 use super::sql;
-use super::statements::quote_ident;
 use crate::definition::sample_metrics;
 use crate::session::Session;
 use crate::{Mirror, Table};
@@ -28,40 +27,27 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
 
 /// Checks that a unique index exists on the key, which the upsert needs.
 fn check_key(session: &mut dyn Session, mirror: &Mirror, oid: i64) -> Result<()> {
-    let (table, key) = (mirror.target.display(), key(mirror));
+    let key = key(mirror);
     let params = [oid.into(), key.as_slice().into()];
     let found = session.all(sql!("target_unique_indexes"), &params, |row| row.optional::<String>(0))?;
-    let names = key.iter().map(|column| quote_ident_if_needed(column)).collect::<Vec<_>>().join(", ");
-    let qualified =
-        format!("{}.{}", quote_ident_if_needed(&mirror.target.schema), quote_ident_if_needed(&mirror.target.name));
-    let create = format!("create unique index on {qualified} ({names});");
     // Beside a deferrable index Postgres upserts by no other index either.
-    if let Some(deferrable) = found.iter().flatten().next() {
-        return Err(Error::user(
+    let deferrable = found.iter().flatten().next();
+    if deferrable.is_none() && !found.is_empty() {
+        return Ok(());
+    }
+    let names = key.iter().map(|column| session.quote_ident(column)).collect::<Result<Vec<_>>>()?.join(", ");
+    let qualified =
+        format!("{}.{}", session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
+    let (table, create) = (mirror.target.display(), format!("create unique index on {qualified} ({names});"));
+    Err(match deferrable {
+        Some(constraint) => Error::user(
             SqlState::UndefinedObject,
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
         )
-        .with_hint(format!(
-            "alter table {qualified} drop constraint {}; {create}",
-            quote_ident_if_needed(deferrable)
-        )));
-    }
-    match found.is_empty() {
-        false => Ok(()),
-        true => {
-            Err(Error::user(SqlState::UndefinedObject, format!("table \"{table}\" has no unique index on {names}"))
-                .with_hint(create))
-        }
-    }
-}
-
-/// A name as people write it in a hint: quoted only if it must be.
-pub fn quote_ident_if_needed(name: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit();
-    match name.bytes().all(is_plain) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit()) {
-        true => name.to_owned(),
-        false => quote_ident(name),
-    }
+        .with_hint(format!("alter table {qualified} drop constraint {}; {create}", session.quote_ident(constraint)?)),
+        None => Error::user(SqlState::UndefinedObject, format!("table \"{table}\" has no unique index on {names}"))
+            .with_hint(create),
+    })
 }
 
 /// The columns of a table with their types, or `None` if there is no such table.
