@@ -72,14 +72,17 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
             None => mirrors::enabled(session),
         }
     })?;
-    let result = run_each(session, &names, request);
-    match result {
-        Ok(failures) if failures.is_empty() => Ok(()),
-        // A run of one mirror fails with that mirror's error.
-        Ok(mut failures) if mirror.is_some() => Err(failures.remove(0).1),
-        Ok(failures) => Err(Error::MultipleMirrorsFailed { failures, total: names.len() }),
-        Err(error) => Err(error),
+    let mut failures = run_each(session, &names, request)?;
+    if failures.is_empty() {
+        return Ok(());
     }
+    // A run of one mirror fails with that mirror's error.
+    if mirror.is_some()
+        && let Some((_, error)) = failures.pop()
+    {
+        return Err(error);
+    }
+    Err(Error::MultipleMirrorsFailed { failures, total: names.len() })
 }
 
 /// Runs the mirrors one after the other. One that fails does not stop the others.

@@ -33,7 +33,7 @@ struct Addition {
 fn complete_next_report(error: &Error) {
     let constraint = error.constraint().and_then(|name| CString::new(name).ok());
     // SAFETY: the memory lives until the transaction ends, which is after the error was reported.
-    // Whoever catches the error restores the stack of callbacks.
+    // The handler that catches the error restores the stack of callbacks.
     unsafe {
         let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
         let addition = pg_sys::palloc0(size_of::<Addition>()).cast::<Addition>();

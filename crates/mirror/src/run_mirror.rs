@@ -1,9 +1,9 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
-use crate::Mirror;
 mod identity;
 mod warnings;
 
+use crate::Mirror;
 use crate::connection::{Accounts, Connection};
 use crate::definition::drift;
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Start, State};

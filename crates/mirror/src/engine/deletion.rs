@@ -173,13 +173,12 @@ impl SourceIds {
             let asked = self.ranges.len().min(RANGES_PER_CALL);
             let ids = run.timed_source(|source| source.ids(&self.ranges[..asked]))?;
             validate(&ids, &self.ranges[..asked])?;
-            if self.expected.take() == Some(ids.len() as u64) {
-                // Otherwise only an empty answer shows that no id is left.
-                self.ranges.clear();
-            }
+            // Unless one answer has all expected ids, only an empty one shows that none is left.
+            let is_complete = self.expected.take() == Some(ids.len() as u64) && asked == self.ranges.len();
             match ids.last() {
+                _ if is_complete => self.ranges.clear(),
                 Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.drain(..asked.min(self.ranges.len()))),
+                None => drop(self.ranges.drain(..asked)),
             }
             self.window = ids.into_iter().peekable();
         }

@@ -72,7 +72,7 @@ pub fn succeed(session: &mut dyn Session, run: i64, report: &Report, counts: &Co
 pub fn fail(session: &mut dyn Session, run: i64, error: &Error) -> Result<()> {
     let state = match error {
         Error::RefusedDeletion { .. } => "refused",
-        // A person cancels. A time-out comes again until somebody acts.
+        // A person cancels. A time-out recurs until an operator acts.
         error if error.sqlstate() == "57014" && !error.is_timeout() => "cancelled",
         _ => "failed",
     };
