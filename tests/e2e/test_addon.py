@@ -52,7 +52,7 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     counts, pages = ["search_count"], ["export"] * 4
     assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 
 
 def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
@@ -212,9 +212,9 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         assert 'is not the one that mirror "sample_metrics" was filled from' in str(refused.value)
         assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
         assert connected.mirror("odoo_id, xmin::text") == before
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": first}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": first}
     # Who means it says so.
     run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"]) == (7, ROWS - 7)
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
     assert connected.run("'sample_metrics', 'full'")["unchanged"] == 7

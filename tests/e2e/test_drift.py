@@ -57,7 +57,7 @@ def kept(word: str, upto: int = RECORDS) -> list[str]:
 
 
 def drift(supabase: Supabase) -> Any:
-    return supabase.row("select drift from ipai.mirrors where name = 'metrics'")["drift"]
+    return supabase.row("select drift from ipai.mirror_state where mirror = 'metrics'")["drift"]
 
 
 def alerts(supabase: Supabase) -> list[str]:
@@ -249,7 +249,7 @@ def test_a_note_of_drift_that_is_none_breaks_nothing(metrics: Supabase, erp: Scr
     connection.execute("set role service_role")
 
     def write() -> None:
-        connection.execute("update ipai.mirrors set drift = %s where name = 'metrics'", [written])
+        connection.execute("update ipai.mirror_state set drift = %s where mirror = 'metrics'", [written])
         assert drift(metrics) == json.loads(written)
         for view in ("sync_status", "sync_alerts", "sync_count_delta"):
             metrics.rows(f"select * from ipai.{view}")
@@ -436,6 +436,6 @@ def test_a_refresh_after_a_cut_run_that_knew_makes_the_next_one_full(metrics: Su
 
 @pytest.mark.parametrize("written", ["[1]", '[{"field": "notes", "problem": "lost"}]'])
 def test_a_full_run_clears_a_note_of_drift_that_is_none(metrics: Supabase, written: str) -> None:
-    metrics.rows("update ipai.mirrors set drift = %s where name = 'metrics'", written)
+    metrics.rows("update ipai.mirror_state set drift = %s where mirror = 'metrics'", written)
     metrics.sync("metrics", "full")
     assert (drift(metrics), alerts(metrics)) == ([], [])

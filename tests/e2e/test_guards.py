@@ -88,9 +88,9 @@ def test_another_database_is_refused(
     filled: Supabase, erp: FaultyOdoo, other: Callable[[FaultyOdoo], None], mode: str, settled: bool
 ) -> None:
     assert company(filled) == FIRST
-    assert filled.row("select settled_id from ipai.mirrors") == {"settled_id": ROWS}
+    assert filled.row("select settled_id from ipai.mirror_state") == {"settled_id": ROWS}
     if not settled:
-        filled.rows("update ipai.mirrors set settled_id = null")
+        filled.rows("update ipai.mirror_state set settled_id = null")
     before = rows(filled)
     erp.company = SECOND
     other(erp)
@@ -115,7 +115,7 @@ def test_another_database_is_refused_by_a_sync_in_a_transaction(filled: Supabase
 
 
 def test_nothing_is_noted_of_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
-    noted = "select drift, shape, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirrors"
+    noted = "select drift, fingerprint, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirror_state"
     before = filled.rows(noted)
     erp.company = SECOND
     # It has none of the fields.
@@ -235,7 +235,7 @@ def test_who_means_another_database_says_so(filled: Supabase, erp: FaultyOdoo) -
 
 def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supabase, erp: FaultyOdoo) -> None:
     for settled in ("settled_id", "null"):
-        filled.rows(f"update ipai.mirrors set settled_id = {settled}")
+        filled.rows(f"update ipai.mirror_state set settled_id = {settled}")
         erp.requests.clear()
         filled.run()
         assert erp.take_calls() == ["search_read", *["search_count"] * 3]
@@ -266,7 +266,7 @@ def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, e
 
 def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
     def known() -> tuple[str | None, str | None]:
-        return filled.row("select filled_from as uuid from ipai.mirrors")["uuid"], company(filled)
+        return filled.row("select filled_from as uuid from ipai.mirror_state")["uuid"], company(filled)
 
     assert known() == (None, FIRST)
     erp.addon = True

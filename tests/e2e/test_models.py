@@ -771,7 +771,7 @@ def test_a_model_of_which_no_record_has_a_write_date_is_always_read_completely(c
 def test_a_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     model, name = "ir.module.module.dependency", "ir_module_module_dependency"
     connected.create_mirror(model)
-    assert connected.row("select has_write_date from ipai.mirrors where name = %s", name) == {"has_write_date": False}
+    assert connected.row("select has_write_date from ipai.mirror_state where mirror = %s", name) == {"has_write_date": False}
     first = connected.sync(name)
     assert_mirrors(connected, erp, name, at_least=1_000)
     before = versions(connected, f"ipai.{name}")
@@ -832,7 +832,7 @@ def test_two_odoo_databases_feed_one_table(tenants: Supabase, erp: Odoo, other: 
 @pytest.mark.parametrize("mode", ["full", "reconcile", "incremental"])
 def test_a_run_of_one_database_leaves_the_others_rows_alone(tenants: Supabase, erp: Odoo, other: Odoo, mode: str) -> None:
     before = versions(tenants, "public.partners", of("globex"))
-    cursor = tenants.row("select cursor, shape, filled_as, drift from ipai.mirrors where name = 'globex'")
+    cursor = tenants.row("select cursor, fingerprint, filled_as, drift from ipai.mirror_state where mirror = 'globex'")
     runs = tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'")
     # Ids that the other has too.
     shared = other.rpc("res.partner", "search", [("name", "like", "Other")], order="id", limit=40)
@@ -848,7 +848,7 @@ def test_a_run_of_one_database_leaves_the_others_rows_alone(tenants: Supabase, e
     assert_mirrors(tenants, erp, "acme")
     assert_mirrors(tenants, other, "globex")
     assert versions(tenants, "public.partners", of("globex")) == before
-    assert tenants.row("select cursor, shape, filled_as, drift from ipai.mirrors where name = 'globex'") == cursor
+    assert tenants.row("select cursor, fingerprint, filled_as, drift from ipai.mirror_state where mirror = 'globex'") == cursor
     assert tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'") == runs
 
 

@@ -92,7 +92,7 @@ def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Sup
     assert run["started_at"] < run["finished_at"]
     assert run["seconds_waiting"] > 0 and run["seconds_writing"] > 0
     assert run["cursor_after"] == run["newest"]
-    assert supabase.row("select cursor from ipai.mirrors") == {"cursor": run["cursor_after"]}
+    assert supabase.row("select cursor from ipai.mirror_state") == {"cursor": run["cursor_after"]}
 
 
 # A killed backend ---------------------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     assert (run["detail"], run["hint"]) == (error.diag.message_detail, error.diag.message_hint)
     assert run["finished_at"] > run["started_at"]
     assert (run["pages"], run["position"], run["fetched"], run["inserted"]) == (2, 4, 4, 4)
-    assert (run["cursor_after"], supabase.row("select cursor from ipai.mirrors")["cursor"]) == (None, None)
+    assert (run["cursor_after"], supabase.row("select cursor from ipai.mirror_state")["cursor"]) == (None, None)
     assert mirrored(supabase) == COMMITTED
     assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
     connection.execute("reset statement_timeout")

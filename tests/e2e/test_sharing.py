@@ -286,7 +286,7 @@ def tenants(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[tuple[ScriptedOdo
                 create_statement(
                     *(name, "public.metrics"),
                     fields="name,is_alert,write_date",
-                    more=f"{constants}, server => '{server}', page_size => 2, alert_field => 'is_alert'",
+                    more=f"{constants}, server => '{server}', page_size => 2, flag_field => 'is_alert'",
                 )
             )
         supabase.rows("call ipai.run_sync()")
@@ -333,7 +333,7 @@ def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, ten
 
 def counts(supabase: Supabase, run: dict[str, Any]) -> tuple[int, ...]:
     """What a run counted: Odoo's records, the mirror's rows, those that are alerts."""
-    row = supabase.row("select odoo_count, mirror_count, mirror_alerts from ipai.run_log where run = %s", run["run"])
+    row = supabase.row("select odoo_count, mirror_count, mirror_flagged from ipai.run_log where run = %s", run["run"])
     return tuple(row.values())
 
 
@@ -368,7 +368,7 @@ def test_a_table_that_inherits_from_a_mirror_keeps_its_rows(supabase: Supabase, 
     with ScriptedOdoo([metric(number, name=f"Child {number}", is_alert=True) for number in range(4, 14)]) as other:
         supabase.server(other.url, name="other")
         for name, server in (("child", "other"), ("parent", "odoo")):
-            more = f", columns => '{{}}', server => '{server}', alert_field => 'is_alert'"
+            more = f", columns => '{{}}', server => '{server}', flag_field => 'is_alert'"
             supabase.rows(create_statement(name, f"public.{name}", fields="name,is_alert,write_date", more=more))
         supabase.sync("child")
         rows = "select odoo_id, name, xmin::text, ctid::text from only public.{} order by 1"
