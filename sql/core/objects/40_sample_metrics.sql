@@ -16,7 +16,7 @@ as $$
                 from (values
                     (1, 'name', 'text'), (2, 'code', 'text'), (3, 'date', 'date'),
                     (4, 'brand_id', 'bigint'), (5, 'store_id', 'bigint'),
-                    (6, 'value', 'double precision'), (7, 'unit', 'text'),
+                    (6, 'value', 'double'), (7, 'unit', 'text'),
                     (8, 'is_alert', 'boolean'), (9, 'notes', 'text'), (10, 'active', 'boolean'))
                     as f (place, name, type)),
                'is_alert'

@@ -47,7 +47,7 @@ $$;
 comment on function ipai.require_cron() is
     'Raises an error with a hint if the current user cannot use pg_cron. For other functions.';
 
-create or replace function ipai.cron_gap(field text, least integer, most integer)
+create or replace function ipai.cron_gap(field text, lowest integer, highest integer)
 returns integer
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
@@ -66,8 +66,8 @@ begin
             select case
                        when t.name is null then null
                        when t.name ~ '^[0-9]{1,3}$' then t.name::integer
-                       when most = 12 then array_position(months, t.name)
-                       when most = 6 then array_position(weekdays, t.name) - 1
+                       when highest = 12 then array_position(months, t.name)
+                       when highest = 6 then array_position(weekdays, t.name) - 1
                    end
             from unnest(matched[2:3]) with ordinality t (name, place)
             order by t.place);
@@ -78,22 +78,22 @@ begin
             return null;
         end if;
         found_ones := found_ones || array(
-            select generate_series(coalesce(bounds[1], least),
-                                   coalesce(bounds[2], bounds[1], most),
+            select generate_series(coalesce(bounds[1], lowest),
+                                   coalesce(bounds[2], bounds[1], highest),
                                    coalesce(matched[4]::integer, 1)));
     end loop;
     -- Sunday is 0 and 7.
     return (
         with matches as (
-            select distinct case when most = 6 then n % 7 else n end as n
+            select distinct case when highest = 6 then n % 7 else n end as n
             from unnest(found_ones) n
         ), gaps as (
-            select coalesce(lead(n) over (order by n), min(n) over () + most - least + 1) - n as gap
+            select coalesce(lead(n) over (order by n), min(n) over () + highest - lowest + 1) - n as gap
             from matches
         )
         select max(g.gap) from gaps g
         where not exists (
-            select from matches m where m.n not between least and most));
+            select from matches m where m.n not between lowest and highest));
 end
 $$;
 comment on function ipai.cron_gap(text, integer, integer) is

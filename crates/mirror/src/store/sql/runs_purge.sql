@@ -1,5 +1,5 @@
--- Deletes runs that ended longer than keep_runs ago, except for the last run of each kind that later
--- runs and views look at.
+-- Deletes runs that ended longer than keep_runs ago, except for the last run of each kind that
+-- later runs and views look at.
 delete from ipai.run_log r
 where r.mirror = $1
     and coalesce(r.finished_at, r.started_at)
