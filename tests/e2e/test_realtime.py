@@ -404,7 +404,7 @@ def test_with_a_whole_replica_identity_a_row_that_moves_shows_what_it_was(mirror
         assert told(mirrored, 2) == {"brand 8"}
 
 
-def test_malformed_claims_show_nothing_more_and_never_fail(mirrored: Supabase) -> None:
+def test_malformed_claims_reveal_nothing_and_never_fail(mirrored: Supabase) -> None:
     realtime = Realtime(mirrored)
     common, theirs = number(mirrored, 1), number(mirrored, 2)
     cases: tuple[object, ...] = (
