@@ -463,13 +463,13 @@ def test_a_plain_password_is_for_ones_own_mapping_only(connected: Supabase) -> N
     assert connected.row(SYNC)["delta"] == 0
 
 
-def test_a_secret_that_vault_does_not_have(connected: Supabase) -> None:
+def test_error_names_the_missing_secret(connected: Supabase) -> None:
     connected.rows("alter user mapping for postgres server odoo options (set password_secret 'mistyped')")
     for statement in (CHECK, SYNC):
         Problem("42704", 'Vault has no secret named "mistyped"', "select vault.create_secret(").check(failure(connected, statement))
 
 
-def test_a_database_without_vault(connected: Supabase) -> None:
+def test_password_secret_requires_vault(connected: Supabase) -> None:
     connection = connected.connect("supabase_admin")
     message = "the option password_secret needs Supabase Vault, which is not installed"
     for statement in (CHECK, SYNC):
@@ -487,7 +487,7 @@ GRANTS = (
 )
 
 
-def test_a_role_that_may_not_read_vault(connected: Supabase) -> None:
+def test_role_without_access_to_vault_gets_an_error(connected: Supabase) -> None:
     error = failure_within(connected.connect(), *GRANTS, "set local role authenticated", CHECK)
     Problem("42501", "permission denied for Supabase Vault", "Sync as postgres or service_role, or from pg_cron").check(error)
 
