@@ -270,5 +270,5 @@ def test_a_run_ends_promptly_in_every_phase(supabase: Supabase, ends: Ends) -> N
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -83,5 +83,5 @@ def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -558,5 +558,5 @@ def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -133,5 +133,5 @@ def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: Faulty
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -302,5 +302,5 @@ def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureReq
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -132,5 +132,5 @@ def test_a_certificate(supabase: Supabase, named: tuple[str, Case]) -> None:
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()
