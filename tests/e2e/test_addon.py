@@ -55,7 +55,7 @@ def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, e
     assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
 
 
-def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_run_without_changes_needs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.take_calls()
     # The overlap brings the last records again, and nothing more is asked.

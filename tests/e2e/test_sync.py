@@ -108,7 +108,7 @@ def test_a_deleted_brand_partner_leaves_its_metrics_without_a_brand(mirrored: Su
     assert_equal(mirrored, erp)
 
 
-def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
+def test_record_committed_late_is_copied(mirrored: Supabase, erp: Odoo) -> None:
     """A transaction that began before the last sync and commits after it: an older write_date and a lower id."""
     with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
         late.execute(
