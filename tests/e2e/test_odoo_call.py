@@ -275,8 +275,9 @@ def test_cancelled_call_is_not_repeated(supabase: Supabase) -> None:
 
 @pytest.fixture
 def counting_action(erp: Odoo) -> Iterator[int]:
-    """A server action that draws a number from a sequence, which no rollback undoes, and is then
-    denied access.
+    """A server action that draws a number from a sequence, and is then denied access.
+
+    No rollback returns the number.
     """
     sequence = erp.rpc("ir.sequence", "create", {"name": "Calls", "code": "calls", "implementation": "standard"})
     model = erp.rpc("ir.model", "search", [("model", "=", "res.partner")])[0]
