@@ -291,7 +291,7 @@ def test_mirrors_keep_triggers_and_policies_after_the_extension_is_dropped(exten
         assert supabase.row("select count(*) from pg_policies where tablename = 'currencies'") == {"count": 1}
 
 
-# What is refused ----------------------------------------------------------------------------------
+# Refused arguments --------------------------------------------------------------------------------
 
 #: Arguments of create_mirror, the SQLSTATE, and a part of the HINT.
 REFUSED: list[tuple[str, str, str]] = [

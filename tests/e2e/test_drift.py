@@ -428,9 +428,9 @@ def test_restarted_run_cancelled_before_its_first_page_has_no_position(metrics: 
     cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     erp.missing_fields, erp.records = set(), make_records("new")
     erp.on("search_read", never_respond)
-    asked = len(erp.received("search_read"))
+    requests = len(erp.received("search_read"))
     with running_statement(metrics, metrics.connect(), "call ipai.run_sync('metrics')") as call:
-        shell.wait_until(lambda: len(erp.received("search_read")) > asked, "the first page", seconds=10, every=0.02)
+        shell.wait_until(lambda: len(erp.received("search_read")) > requests, "the first page", seconds=10, every=0.02)
         metrics.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
         assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
     erp.clear_faults()

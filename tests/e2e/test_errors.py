@@ -70,7 +70,7 @@ class Problem:
 
 @pytest.fixture(autouse=True)
 def no_secret_is_logged(supabase: Supabase) -> Iterator[None]:
-    """Checks after each test that neither the server's log nor the run log contains the password."""
+    """Checks after each test that the server's log and the run log do not contain the password."""
     log = supabase.cluster.log
     begins = log.stat().st_size
     yield

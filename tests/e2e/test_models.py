@@ -489,7 +489,7 @@ def stored_fields(odoo: Odoo, model: str, *without: str) -> set[str]:
 
 
 def create_full_mirror(supabase: Supabase, odoo: Odoo, model: str, **options: Any) -> str:
-    """Creates a mirror of all stored fields, including one2many and binary, and returns its name."""
+    """Creates a mirror of all stored fields, also one2many and binary, and returns its name."""
     fields = sorted(stored_fields(odoo, model))
     made = supabase.create_mirror(model, fields=fields, **options)
     assert [row["field"] for row in made] == fields

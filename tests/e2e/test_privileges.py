@@ -236,7 +236,7 @@ def test_privileges_do_not_depend_on_the_installation_order(documented: Supabase
     assert usual.keys() - found.keys() == {"schema ipai", *made}
 
 
-# What functions and views are ---------------------------------------------------------------------
+# Properties of functions and views ----------------------------------------------------------------
 
 
 def test_functions_are_no_security_definers_and_fix_their_search_path(documented: Supabase) -> None:

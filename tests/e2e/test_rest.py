@@ -269,7 +269,7 @@ def test_error_names_the_unknown_column(manager: Caller) -> None:
     assert answer.problem == (400, "42703") and "valeu" in answer.text
 
 
-# Who may read -------------------------------------------------------------------------------------
+# Access -------------------------------------------------------------------------------------------
 
 
 def unsigned(api: PostgREST) -> str:
@@ -286,10 +286,10 @@ UNAUTHORIZED: dict[str, tuple[Callable[[PostgREST], str | None], tuple[int, str]
     "after it expired": (lambda api: api.token(lasts=-60), (401, "PGRST301")),
     "of another project": (lambda api: api.token("service_role", secret="another secret, of the right length"), (401, "PGRST301")),
     "unsigned": (unsigned, (401, "PGRST301")),
-    "that is none": (lambda api: "eyJ", (401, "PGRST301")),
+    "malformed": (lambda api: "eyJ", (401, "PGRST301")),
     "of the owner": (lambda api: api.token("postgres"), (403, "42501")),
     "of a superuser": (lambda api: api.token("supabase_admin"), (403, "42501")),
-    "of a role that there is not": (lambda api: api.token("nobody"), (400, "22023")),
+    "of an unknown role": (lambda api: api.token("nobody"), (400, "22023")),
 }
 
 
@@ -323,7 +323,7 @@ TENANTS: dict[str, tuple[dict[str, object], Callable[[Record], bool]]] = {
     "every store": ({"ipai_store_ids": "*"}, lambda r: bool(r["store_id"])),
     "every brand, in a list": ({"ipai_brand_ids": [1, "*"]}, lambda r: bool(r["brand_id"])),
     "everything": (EVERYTHING, lambda r: True),
-    "a brand that there is not": ({"ipai_brand_ids": [99]}, lambda r: False),
+    "an unknown brand": ({"ipai_brand_ids": [99]}, lambda r: False),
 }
 
 
@@ -339,8 +339,8 @@ def test_tenant_reads_only_its_rows(user: Callable[[object], Caller], mirrored: 
 
 def test_filter_does_not_reveal_rows_of_other_tenants(user: Callable[[object], Caller], mirrored: Supabase) -> None:
     tenant = user({"ipai_brand_ids": [7]})
-    theirs = next(record["id"] for record in ACTIVE if record["brand_id"] == 8 and not record["store_id"])
-    assert tenant.get(odoo_id=f"eq.{theirs}").rows == []
+    hidden_id = next(record["id"] for record in ACTIVE if record["brand_id"] == 8 and not record["store_id"])
+    assert tenant.get(odoo_id=f"eq.{hidden_id}").rows == []
     assert tenant.get(COUNT, brand_id="eq.8", select="odoo_id", limit="1").range == "*/0"
 
 

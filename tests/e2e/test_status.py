@@ -524,7 +524,7 @@ def test_flagged_alert_requires_at_least_ten_rows(registered: Supabase, erp: Fau
     assert alerts(registered) == []
 
 
-# All of them --------------------------------------------------------------------------------------
+# Order of the alerts ------------------------------------------------------------------------------
 
 
 def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
@@ -678,8 +678,8 @@ def test_long_payload_is_replaced_by_counts(mirrored: Supabase, listener: Listen
 #: Triggers that raise when alerts are stored: immediately, or at commit as a full NOTIFY queue
 #: does.
 RAISING_TRIGGERS = {
-    "at once": "create trigger poison before update of alerts on ipai.mirrors for each row execute function public.poison()",
-    "at the commit": """create constraint trigger poison after update of alerts on ipai.mirrors deferrable initially deferred
+    "immediately": "create trigger poison before update of alerts on ipai.mirrors for each row execute function public.poison()",
+    "at commit": """create constraint trigger poison after update of alerts on ipai.mirrors deferrable initially deferred
                         for each row execute function public.poison()""",
 }
 
@@ -724,7 +724,7 @@ def test_failed_notification_does_not_fail_a_run(mirrored: Supabase, erp: Faulty
 def test_cancel_during_the_notification_cancels_the_call(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_read", DENIED, times=1)
     with (
-        raising_trigger(mirrored, "perform pg_sleep(30); return new;", RAISING_TRIGGERS["at once"]),
+        raising_trigger(mirrored, "perform pg_sleep(30); return new;", RAISING_TRIGGERS["immediately"]),
         running_statement(mirrored, mirrored.connect(), "call ipai.run_sync()") as call,
     ):
         cancel = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
@@ -733,7 +733,7 @@ def test_cancel_during_the_notification_cancels_the_call(mirrored: Supabase, erp
     assert mirrored.rows("select mirror, state from ipai.sync_runs where run > 1") == [{"mirror": "sample_metrics", "state": "failed"}]
 
 
-# Who may look -------------------------------------------------------------------------------------
+# Privileges ---------------------------------------------------------------------------------------
 
 
 def as_role(supabase: Supabase, role: str) -> Connection:

@@ -567,10 +567,10 @@ def test_claims_helpers_of_the_extension_equal_the_migration() -> None:
 def test_protect_mirror_and_migration_create_the_same_claims_helpers(supabase: Supabase, without_migrations: Supabase) -> None:
     assert helpers(without_migrations) == {}
     without_migrations.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
-    ours, migrated = helpers(without_migrations), helpers(supabase)
-    assert set(ours) == set(HELPERS)
-    assert ours == migrated
-    assert all(helper["owner"] == "postgres" and not helper["definer"] for helper in ours.values())
+    created, migrated = helpers(without_migrations), helpers(supabase)
+    assert set(created) == set(HELPERS)
+    assert created == migrated
+    assert all(helper["owner"] == "postgres" and not helper["definer"] for helper in created.values())
 
 
 def test_policy_works_after_the_extension_is_dropped(without_migrations: Supabase) -> None:
