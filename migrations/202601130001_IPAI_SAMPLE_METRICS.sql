@@ -160,3 +160,15 @@ begin
   end if;
 end
 $$;
+
+-- The mirror --------------------------------------------------------------------------------------
+-- An extension that is created later registers the mirror itself.
+do $$
+begin
+  if to_regprocedure('ipai.register_sample_metrics()') is not null
+     and has_function_privilege('ipai.register_sample_metrics()', 'execute')
+  then
+    perform ipai.register_sample_metrics();
+  end if;
+end
+$$;

@@ -8,7 +8,7 @@ use crate::connection::ServerAccounts;
 use crate::report::or_raise;
 use crate::session::SpiSession;
 use crate::time::moment;
-use crate::{guc, subtransaction, version};
+use crate::{subtransaction, version};
 use chrono::NaiveDateTime;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::signed;
@@ -24,7 +24,6 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
         accounts: &ServerAccounts,
         guard: |work| subtransaction::guarded(work),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
-        keep_days: guc::keep_runs_days(),
     }
 }
 
@@ -47,7 +46,7 @@ fn refresh(mirror: Option<String>) -> Result<Vec<(String, i64, i64, i64)>> {
         None => mirrors::enabled(session)?,
     };
     let refresh = |name: String| {
-        let counts = counts::refresh(session, &ServerAccounts, &name, guc::keep_runs_days())?;
+        let counts = counts::refresh(session, &ServerAccounts, &name)?;
         let (odoo, ours) = (signed(counts.odoo.total), signed(counts.mirror.total));
         Ok((name, odoo, ours, odoo - ours))
     };

@@ -18,8 +18,12 @@ pub struct ServerAccounts;
 impl Accounts for ServerAccounts {
     /// Looks up the server and the current user's mapping. Postgres's own lookup checks no
     /// privilege, so USAGE on the server is checked first.
-    fn open(&self, session: &mut dyn Session, server: &str) -> Result<Connection> {
+    fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection> {
         version::check(session)?;
+        let server = &match server {
+            Some(server) => server.to_owned(),
+            None => servers::only_server(session, choose)?,
+        };
         let found = servers::find(session, server)?;
         if !found.usable {
             return Err(Error::user(

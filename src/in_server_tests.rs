@@ -150,7 +150,7 @@ mod tests {
         });
         Mirror {
             name: "kinds".into(),
-            server: "odoo".into(),
+            server: Some("odoo".into()),
             target: Table { schema: "public".into(), name: "Every \"kind\"".into() },
             scope: Scope { model: "x.kinds".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
             fields: fields.collect(),

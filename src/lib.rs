@@ -4,13 +4,10 @@
 mod api;
 mod array;
 mod connection;
-mod cron_schedule;
-mod guc;
 mod interrupt;
 mod json;
 mod procedure;
 mod report;
-mod schedule;
 mod session;
 mod subtransaction;
 mod time;
@@ -27,7 +24,12 @@ mod sql {
     // The order of `extension.script()`. The Rust functions come after files that do not require
     // them.
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "core_mirrors", bootstrap);
-    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "core_run_log", requires = ["core_mirrors"]);
+    extension_sql_file!(
+        "../sql/core/tables/15_mirror_state.sql",
+        name = "core_mirror_state",
+        requires = ["core_mirrors"]
+    );
+    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "core_run_log", requires = ["core_mirror_state"]);
     extension_sql_file!(
         "../sql/core/tables/30_odoo_logins.sql",
         name = "core_odoo_logins",
@@ -47,9 +49,14 @@ mod sql {
     extension_sql_file!("../sql/core/objects/20_runs.sql", name = "core_runs", requires = ["core_table_comments"]);
     extension_sql_file!("../sql/core/objects/30_status.sql", name = "core_status", requires = ["core_runs"]);
     extension_sql_file!(
+        "../sql/core/objects/40_sample_metrics.sql",
+        name = "core_sample_metrics",
+        requires = ["core_status"]
+    );
+    extension_sql_file!(
         "../sql/core/objects/50_claims_helpers.sql",
         name = "core_claims_helpers",
-        requires = ["core_status"]
+        requires = ["core_sample_metrics"]
     );
     extension_sql_file!(
         "../sql/core/objects/60_protection.sql",
@@ -70,9 +77,7 @@ mod sql {
             alter_mirror,
             check_connection,
             create_mirror,
-            cron_timezone,
             drop_mirror,
-            next_run,
             odoo_call,
             odoo_fields,
             odoo_models,
@@ -98,13 +103,12 @@ mod sql {
         name = "extension_doctor",
         requires = ["extension_vault"]
     );
-    extension_sql_file!("../sql/extension/objects/90_grants.sql", name = "extension_grants", finalize);
-}
-
-/// Called by Postgres when it loads the library.
-#[pgrx::prelude::pg_guard]
-pub extern "C-unwind" fn _PG_init() {
-    guc::init();
+    extension_sql_file!(
+        "../sql/extension/objects/90_grants.sql",
+        name = "extension_grants",
+        requires = ["extension_doctor"]
+    );
+    extension_sql_file!("../sql/core/rows/10_sample_metrics.sql", name = "core_rows", finalize);
 }
 
 /// Set-up that `cargo pgrx test` asks for.

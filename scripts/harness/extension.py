@@ -179,7 +179,8 @@ def target_directory() -> Path:
 
 def script() -> str:
     """The SQL that `create extension` runs."""
-    return _joined([*sorted((SQL / "core/tables").glob("*.sql")), *sorted((SQL / "extension/once").glob("*.sql")), *objects()])
+    folders = [sorted((SQL / folder).glob("*.sql")) for folder in ("core/tables", "extension/once", "core/rows")]
+    return _joined([*folders[0], *folders[1], *objects(), *folders[2]])
 
 
 def objects() -> list[Path]:

@@ -35,7 +35,7 @@ fn create_mirror(
     overlap: default!(Option<Interval>, "NULL"),
     reconcile_every: default!(Option<Interval>, "NULL"),
     enabled: default!(Option<bool>, "NULL"),
-    alert_field: default!(Option<String>, "NULL"),
+    flag_field: default!(Option<String>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -65,7 +65,7 @@ fn create_mirror(
                 reconcile_every: interval_text(reconcile_every)?,
                 max_delete_ratio,
                 enabled,
-                flag_field: alert_field,
+                flag_field,
                 ..Settings::default()
             },
         };
@@ -95,11 +95,12 @@ fn alter_mirror(
     reconcile_every: default!(Option<Interval>, "NULL"),
     max_delete_ratio: default!(Option<f64>, "NULL"),
     enabled: default!(Option<bool>, "NULL"),
-    alert_field: default!(Option<String>, "NULL"),
+    flag_field: default!(Option<String>, "NULL"),
     late_after: default!(Option<Interval>, "NULL"),
     max_failures: default!(Option<i32>, "NULL"),
     max_delta: default!(Option<i64>, "NULL"),
-    max_alert_ratio: default!(Option<f64>, "NULL"),
+    max_flagged_ratio: default!(Option<f64>, "NULL"),
+    keep_runs: default!(Option<Interval>, "NULL"),
 ) {
     let alter = || {
         let settings = Settings {
@@ -112,11 +113,12 @@ fn alter_mirror(
             reconcile_every: interval_text(reconcile_every)?,
             max_delete_ratio,
             enabled,
-            flag_field: alert_field,
+            flag_field,
             late_after: interval_text(late_after)?,
             max_failures,
             max_delta,
-            max_alert_ratio,
+            max_flagged_ratio,
+            keep_runs: interval_text(keep_runs)?,
         };
         manage::alter(&mut session()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &settings)
     };

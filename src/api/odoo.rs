@@ -6,12 +6,12 @@ use crate::json::JsonText;
 use crate::report::or_raise;
 use crate::session::SpiSession;
 use crate::version;
-use ipai_mirror::Kind;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::definition::by_default;
 use ipai_mirror::manage::fields_of;
 use ipai_mirror::session::{Session, signed};
-use ipai_mirror::store::{mirrors, servers};
+use ipai_mirror::store::mirrors;
+use ipai_mirror::{Kind, Mirror};
 use ipai_odoo::Addon;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::retry::Policy;
@@ -34,8 +34,21 @@ fn version_of(server: Option<String>) -> Result<String> {
     Ok(fetcher.run(|client| client.version())?.server_version)
 }
 
-type Check =
-    (String, String, String, String, bool, String, i64, f64, String, bool, Option<i64>, Option<String>, Option<String>);
+type Check = (
+    String,
+    String,
+    String,
+    String,
+    bool,
+    String,
+    i64,
+    f64,
+    Option<String>,
+    Option<bool>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+);
 
 /// Connects, logs in and counts the records of each mirrored model.
 #[pg_extern]
@@ -54,8 +67,8 @@ fn check_connection(
         name!(login, String),
         name!(uid, i64),
         name!(latency_ms, f64),
-        name!(model, String),
-        name!(readable, bool),
+        name!(model, Option<String>),
+        name!(readable, Option<bool>),
         name!(records, Option<i64>),
         name!(problem, Option<String>),
         name!(hint, Option<String>),
@@ -67,7 +80,7 @@ fn check_connection(
 fn check(server: Option<String>) -> Result<Vec<Check>> {
     let session = &mut SpiSession::of_function();
     let connection = open(session, server)?;
-    let scopes = mirrors::scopes(session, &connection.server)?;
+    let mirrors = mirrors::of_server(session, &connection.server)?;
     let fetcher = connection.fresh_fetcher(session)?;
     let asked = Instant::now();
     let version = fetcher.run(|client| client.version())?;
@@ -76,21 +89,9 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
     fetcher.run(|client| client.look_for_addon())?;
     connection.store_findings(session, &fetcher)?;
     let known = fetcher.run(|client| Ok(client.server_info().clone()))?;
-    let mut rows = Vec::new();
-    for scope in scopes {
-        let model = scope.model.clone();
-        // A model that cannot be read is a finding; an Odoo that is no longer reachable is an
-        // error.
-        let counted = match fetcher.run(move |client| client.search_count(&scope, Vec::new())) {
-            Err(
-                error @ (Error::OdooAccess { .. }
-                | Error::UnknownModel { .. }
-                | Error::UnknownField { .. }
-                | Error::OdooFault { .. }),
-            ) => Err(error),
-            other => Ok(other?),
-        };
-        rows.push((
+    let row = |model: Option<String>, counted: Option<Result<u64>>| {
+        let failure = counted.as_ref().and_then(|counted| counted.as_ref().err());
+        (
             connection.server.clone(),
             connection.url(),
             connection.account.dbname.clone(),
@@ -100,13 +101,34 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
             uid,
             (latency.as_secs_f64() * 10_000.0).round() / 10.0,
             model,
-            counted.is_ok(),
-            counted.as_ref().ok().map(|count| signed(*count)),
-            counted.as_ref().err().map(Error::to_string),
-            counted.as_ref().err().and_then(Error::hint),
-        ));
+            counted.as_ref().map(Result::is_ok),
+            counted.as_ref().and_then(|counted| counted.as_ref().ok()).map(|count| signed(*count)),
+            failure.map(Error::to_string),
+            failure.and_then(Error::hint),
+        )
+    };
+    if mirrors.is_empty() {
+        return Ok(vec![row(None, None)]);
     }
-    Ok(rows)
+    let check = |mirror: Mirror| {
+        let model = mirror.scope.model.clone();
+        match fetcher.run(move |client| client.search_count(&mirror.scope, Vec::new())) {
+            // An Odoo that is no longer reachable is an error. Other failures are findings.
+            Err(error)
+                if !matches!(
+                    error,
+                    Error::OdooAccess { .. }
+                        | Error::UnknownModel { .. }
+                        | Error::UnknownField { .. }
+                        | Error::OdooFault { .. }
+                ) =>
+            {
+                Err(error)
+            }
+            counted => Ok(row(Some(model), Some(counted))),
+        }
+    };
+    mirrors.into_iter().map(check).collect()
 }
 
 /// The models that the Odoo user may read.
@@ -251,9 +273,5 @@ const MODELS: &str = "select * from ipai.odoo_models() shows the models.";
 /// The connection of this server, or of the only server.
 fn open(session: &mut SpiSession, server: Option<String>) -> Result<Connection> {
     version::check(session)?;
-    let server = match server {
-        Some(server) => server,
-        None => servers::only_server(session, "Name one: select * from ipai.check_connection('...');")?,
-    };
-    ServerAccounts.open(session, &server)
+    ServerAccounts.open(session, server.as_deref(), "Name one: select * from ipai.check_connection('...');")
 }

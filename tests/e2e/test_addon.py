@@ -57,7 +57,7 @@ def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOd
     counts, pages = ["search_count"], ["export"] * 4
     assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 
 
 def test_run_without_changes_needs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
@@ -218,9 +218,9 @@ def test_database_with_another_uuid_is_refused(connected: Supabase, erp: FaultyO
         assert 'is not the one that mirror "sample_metrics" was filled from' in str(refused.value)
         assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
         assert connected.mirror("odoo_id, xmin::text") == before
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": first}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": first}
     # max_delete_ratio => 1 confirms the other database.
     run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"]) == (7, ROWS - 7)
-    assert connected.row("select filled_from from ipai.mirrors") == {"filled_from": erp.uuid}
+    assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
     assert connected.run("'sample_metrics', 'full'")["unchanged"] == 7

@@ -11,6 +11,7 @@ from harness.postgres import Cluster, Installation
 
 TABLES = sorted((extension.SQL / "core/tables").glob("*.sql"))
 OBJECTS = sorted((extension.SQL / "core/objects").glob("*.sql"))
+ROWS = sorted((extension.SQL / "core/rows").glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def cluster() -> Iterator[Cluster]:
     installation = Installation.default().relocated("core", under=paths.run_dir())
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create schema ipai", user="postgres")
-        for path in [*TABLES, *OBJECTS, *OBJECTS]:
+        for path in [*TABLES, *OBJECTS, *ROWS, *OBJECTS]:
             cluster.psql_file(path, user="postgres", one_transaction=True)
         yield cluster
 
@@ -29,8 +30,10 @@ def ask(cluster: Cluster, statement: str) -> str:
 
 
 def test_core_has_no_function_of_the_library(cluster: Cluster) -> None:
-    languages = "select distinct lanname from pg_proc p join pg_language l on l.oid = prolang where pronamespace = 'ipai'::regnamespace"
-    assert ask(cluster, languages) == "plpgsql"
+    languages = (
+        "select distinct lanname from pg_proc p join pg_language l on l.oid = prolang where pronamespace = 'ipai'::regnamespace order by 1"
+    )
+    assert ask(cluster, languages).splitlines() == ["plpgsql", "sql"]
     assert ask(cluster, "select count(*) from pg_extension where extname = 'ipai_sync'") == "0"
 
 
@@ -68,7 +71,7 @@ def test_api_roles_have_the_same_privileges_without_the_extension(cluster: Clust
                and c.relname <> 'brands'"""
     assert ask(cluster, may.format("anon")) == ""
     assert ask(cluster, may.format("authenticated")) == "sample_metrics_count_delta sync_count_delta"
-    everything = "mirrors odoo_logins run_log sample_metrics_count_delta sync_alerts sync_count_delta sync_runs sync_status"
+    everything = "mirror_state mirrors odoo_logins run_log sample_metrics_count_delta sync_alerts sync_count_delta sync_runs sync_status"
     assert ask(cluster, may.format("service_role")) == everything
     public = """select count(*) from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
                 where pronamespace = 'ipai'::regnamespace and a.grantee = 0"""

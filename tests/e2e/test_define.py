@@ -341,9 +341,9 @@ REFUSED: list[tuple[str, str, str]] = [
     ("'res.partner', overlap => '-1 second'", "22023", "interval"),
     ("'res.partner', overlap => '100 years'", "22023", "interval"),
     ("'res.partner', reconcile_every => '0'", "22023", "interval"),
-    ("'res.partner', alert_field => 'name'", "22023", "boolean"),
-    ("'res.partner', alert_field => 'nope'", "22023", "boolean"),
-    ("'res.partner', fields => '{name}', alert_field => 'active'", "22023", "mirrored"),
+    ("'res.partner', flag_field => 'name'", "22023", "boolean"),
+    ("'res.partner', flag_field => 'nope'", "22023", "boolean"),
+    ("'res.partner', fields => '{name}', flag_field => 'active'", "22023", "mirrored"),
     ("'res.partner', target => ''", "22023", "schema.table"),
     ("'res.partner', target => 'a.b.c'", "22023", "schema.table"),
     ("'res.partner', target => 'a b'", "22023", "schema.table"),
@@ -428,7 +428,7 @@ def test_fields_that_the_user_cannot_read_are_not_mirrored(existing_objects: Sup
 
 
 def test_reference_table_can_be_created_by_create_mirror(connected: Supabase, erp: Odoo) -> None:
-    connected.create_mirror(METRIC, target="ipai.ipai_sample_metrics", columns={}, name="sample_metrics", alert_field="is_alert")
+    connected.create_mirror(METRIC, target="ipai.ipai_sample_metrics", columns={}, name="sample_metrics", flag_field="is_alert")
     run = connected.sync("sample_metrics")
     assert run["inserted"] == run["odoo_count"] >= 200
     assert_equal(connected, erp)
@@ -441,7 +441,7 @@ def test_reference_table_can_be_created_by_create_mirror(connected: Supabase, er
     connected.rows("delete from ipai.mirrors")
     connected.rows("select ipai.alter_mirror('sample_metrics')")
     default = registered(connected, "sample_metrics")
-    for column in ("model", "target_schema", "target_table", "alert_field", "page_size", "max_delete_ratio", "constants", "has_write_date"):
+    for column in ("model", "target_schema", "target_table", "flag_field", "page_size", "max_delete_ratio", "constants", "has_write_date"):
         assert default[column] == explicit[column]
     assert {entry["field"]: entry for entry in default["fields"]} == {entry["field"]: entry for entry in explicit["fields"]}
     assert connected.sync("sample_metrics")["updated"] == 0
@@ -611,12 +611,12 @@ ALTERED = [
     ("reconcile_every => '7 days'", False),
     ("max_delete_ratio => 0.9", False),
     ("enabled => false", False),
-    ("alert_field => 'active'", False),
-    ("alert_field => ''", False),
+    ("flag_field => 'active'", False),
+    ("flag_field => ''", False),
     ("late_after => '1 hour'", False),
     ("max_failures => 3", False),
     ("max_delta => 10", False),
-    ("max_alert_ratio => 0.75", False),
+    ("max_flagged_ratio => 0.75", False),
     ("domain => null, lang => null, company_ids => null, page_size => null", False),
     # These are the current values.
     ("server => 'odoo', domain => '[]', lang => '', company_ids => '{}'", False),
@@ -662,13 +662,13 @@ REFUSED_OPTIONS = [
     ("reconcile_every => '0 seconds'", "22023", "interval"),
     ("max_delete_ratio => 2", "22023", "0 to 1"),
     ("max_delete_ratio => 'NaN'", "22023", "0 to 1"),
-    ("alert_field => 'symbol'", "22023", "boolean"),
-    ("alert_field => 'nope'", "22023", "boolean"),
+    ("flag_field => 'symbol'", "22023", "boolean"),
+    ("flag_field => 'nope'", "22023", "boolean"),
     ("late_after => '-1 second'", "22023", "interval"),
     ("max_failures => -1", "22023", ""),
     ("max_delta => -1", "22023", ""),
-    ("max_alert_ratio => 1.5", "22023", "0 to 1"),
-    ("max_alert_ratio => 'NaN'", "22023", "0 to 1"),
+    ("max_flagged_ratio => 1.5", "22023", "0 to 1"),
+    ("max_flagged_ratio => 'NaN'", "22023", "0 to 1"),
 ]
 
 
@@ -699,14 +699,14 @@ def test_disabled_mirror_runs_only_by_name(currencies: Supabase) -> None:
     assert currencies.row("select count(*) from ipai.sync_runs where mirror = 'res_country'") == {"count": 2}
 
 
-COUNTED = "select odoo_alerts, mirror_alerts from ipai.run_log where mirror = 'metrics' order by run desc limit 1"
+COUNTED = "select odoo_flagged, mirror_flagged from ipai.run_log where mirror = 'metrics' order by run desc limit 1"
 
 
 def test_alert_field_is_counted(connected: Supabase, erp: Odoo) -> None:
-    connected.create_mirror(METRIC, target="ipai.metrics", alert_field="is_alert")
+    connected.create_mirror(METRIC, target="ipai.metrics", flag_field="is_alert")
     connected.sync("metrics")
     expected = int(erp.pg.psql("select count(*) from ipai_sample_metric where is_alert", dbname=erp.dbname))
-    assert connected.row(COUNTED) == {"odoo_alerts": expected, "mirror_alerts": expected} and expected > 5
+    assert connected.row(COUNTED) == {"odoo_flagged": expected, "mirror_flagged": expected} and expected > 5
 
 
 def test_changed_alert_field_is_counted_by_the_next_run(connected: Supabase, erp: Odoo) -> None:
@@ -714,11 +714,11 @@ def test_changed_alert_field_is_counted_by_the_next_run(connected: Supabase, erp
     connected.create_mirror(METRIC, target="ipai.metrics")
     connected.sync("metrics")
     for field in ("is_alert", "active", ""):
-        connected.rows("select ipai.alter_mirror('metrics', alert_field => %s)", field)
+        connected.rows("select ipai.alter_mirror('metrics', flag_field => %s)", field)
         run = connected.sync("metrics")
         assert (run["mode"], run["updated"]) == ("incremental", 0)
         expected = int(erp.pg.psql(f"select count(*) from ipai_sample_metric where {field}", dbname=erp.dbname)) if field else None
-        assert (field, connected.row(COUNTED)) == (field, {"odoo_alerts": expected, "mirror_alerts": expected})
+        assert (field, connected.row(COUNTED)) == (field, {"odoo_flagged": expected, "mirror_flagged": expected})
 
 
 # Dropping -----------------------------------------------------------------------------------------

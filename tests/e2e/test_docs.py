@@ -264,7 +264,16 @@ CHECKS = {
 
 #: Functions that only Postgres or other functions call.
 INTERNAL = {
-    *("ipai_odoo_validator", "has_cron", "require_cron", "require_mirror", "schedule_interval", "has_vault", "create_claims_helpers"),
+    *(
+        "ipai_odoo_validator",
+        "has_cron",
+        "require_cron",
+        "require_mirror",
+        "schedule_interval",
+        "cron_gap",
+        "has_vault",
+        "create_claims_helpers",
+    ),
     *("password_state", "mirror_tables"),
 }
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"

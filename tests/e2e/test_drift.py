@@ -62,7 +62,7 @@ def expected_notes(word: str, upto: int = RECORDS) -> list[str]:
 
 
 def drift(supabase: Supabase) -> Any:
-    return supabase.row("select drift from ipai.mirrors where name = 'metrics'")["drift"]
+    return supabase.row("select drift from ipai.mirror_state where mirror = 'metrics'")["drift"]
 
 
 def alerts(supabase: Supabase) -> list[str]:
@@ -262,7 +262,7 @@ def test_malformed_drift_breaks_no_function_and_no_view(metrics: Supabase, erp: 
     connection.execute("set role service_role")
 
     def write() -> None:
-        connection.execute("update ipai.mirrors set drift = %s where name = 'metrics'", [written])
+        connection.execute("update ipai.mirror_state set drift = %s where mirror = 'metrics'", [written])
         assert drift(metrics) == json.loads(written)
         for view in ("sync_status", "sync_alerts", "sync_count_delta"):
             metrics.rows(f"select * from ipai.{view}")
@@ -449,6 +449,6 @@ def test_refresh_after_an_interrupted_run_makes_the_next_full(metrics: Supabase,
 
 @pytest.mark.parametrize("written", ["[1]", '[{"field": "notes", "problem": "lost"}]'])
 def test_full_run_clears_malformed_drift(metrics: Supabase, written: str) -> None:
-    metrics.rows("update ipai.mirrors set drift = %s where name = 'metrics'", written)
+    metrics.rows("update ipai.mirror_state set drift = %s where mirror = 'metrics'", written)
     metrics.sync("metrics", "full")
     assert (drift(metrics), alerts(metrics)) == ([], [])

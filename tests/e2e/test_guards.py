@@ -88,9 +88,9 @@ def test_another_database_is_refused(
     filled: Supabase, erp: FaultyOdoo, other: Callable[[FaultyOdoo], None], mode: str, settled: bool
 ) -> None:
     assert company(filled) == FIRST
-    assert filled.row("select settled_id from ipai.mirrors") == {"settled_id": ROWS}
+    assert filled.row("select settled_id from ipai.mirror_state") == {"settled_id": ROWS}
     if not settled:
-        filled.rows("update ipai.mirrors set settled_id = null")
+        filled.rows("update ipai.mirror_state set settled_id = null")
     before = rows(filled)
     erp.company = SECOND
     other(erp)
@@ -115,13 +115,13 @@ def test_sync_in_a_transaction_refuses_another_database(filled: Supabase, erp: F
 
 
 def test_refused_run_records_nothing_of_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
-    definition = "select drift, shape, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirrors"
-    before = filled.rows(definition)
+    state = "select drift, fingerprint, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirror_state"
+    before = filled.rows(state)
     erp.company = SECOND
     # The other database has none of the fields.
     erp.on("fields_get", returning({}))
     refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
-    assert filled.rows(definition) == before
+    assert filled.rows(state) == before
 
 
 def test_first_run_is_not_resumed_from_another_database(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -236,7 +236,7 @@ def test_max_delete_ratio_of_one_confirms_another_database(filled: Supabase, erp
 
 def test_run_verifies_the_database_only_if_records_changed(filled: Supabase, erp: FaultyOdoo) -> None:
     for settled in ("settled_id", "null"):
-        filled.rows(f"update ipai.mirrors set settled_id = {settled}")
+        filled.rows(f"update ipai.mirror_state set settled_id = {settled}")
         erp.requests.clear()
         filled.run()
         assert erp.take_calls() == ["search_read", *["search_count"] * 3]
@@ -267,7 +267,7 @@ def test_user_without_access_to_the_company_syncs_unverified(supabase: Supabase,
 
 def test_addon_is_installed_and_removed(filled: Supabase, erp: FaultyOdoo) -> None:
     def known() -> tuple[str | None, str | None]:
-        return filled.row("select filled_from as uuid from ipai.mirrors")["uuid"], company(filled)
+        return filled.row("select filled_from as uuid from ipai.mirror_state")["uuid"], company(filled)
 
     assert known() == (None, FIRST)
     erp.addon = True

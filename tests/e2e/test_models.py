@@ -778,7 +778,7 @@ def test_records_that_all_lack_write_date_are_read_completely(connected: Supabas
 def test_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     model, name = "ir.module.module.dependency", "ir_module_module_dependency"
     connected.create_mirror(model)
-    assert connected.row("select has_write_date from ipai.mirrors where name = %s", name) == {"has_write_date": False}
+    assert connected.row("select has_write_date from ipai.mirror_state where mirror = %s", name) == {"has_write_date": False}
     first = connected.sync(name)
     assert_mirrors(connected, erp, name, at_least=1_000)
     before = versions(connected, f"ipai.{name}")
@@ -839,7 +839,7 @@ def test_two_odoo_databases_share_one_table(tenants: Supabase, erp: Odoo, other:
 @pytest.mark.parametrize("mode", ["full", "reconcile", "incremental"])
 def test_run_of_one_database_keeps_rows_of_the_other(tenants: Supabase, erp: Odoo, other: Odoo, mode: str) -> None:
     before = versions(tenants, "public.partners", of("globex"))
-    cursor = tenants.row("select cursor, shape, filled_as, drift from ipai.mirrors where name = 'globex'")
+    cursor = tenants.row("select cursor, fingerprint, filled_as, drift from ipai.mirror_state where mirror = 'globex'")
     runs = tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'")
     # These ids also exist in the other database.
     shared = other.rpc("res.partner", "search", [("name", "like", "Other")], order="id", limit=40)
@@ -856,7 +856,7 @@ def test_run_of_one_database_keeps_rows_of_the_other(tenants: Supabase, erp: Odo
     assert_mirrors(tenants, erp, "acme")
     assert_mirrors(tenants, other, "globex")
     assert versions(tenants, "public.partners", of("globex")) == before
-    assert tenants.row("select cursor, shape, filled_as, drift from ipai.mirrors where name = 'globex'") == cursor
+    assert tenants.row("select cursor, fingerprint, filled_as, drift from ipai.mirror_state where mirror = 'globex'") == cursor
     assert tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'") == runs
 
 

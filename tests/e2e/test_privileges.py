@@ -171,7 +171,17 @@ def test_public_and_anon_have_no_privileges(documented: Supabase) -> None:
 
 def test_authenticated_reads_only_counts_claims_and_protected_mirrors(documented: Supabase) -> None:
     may = {row[0]: row[3] for row in lines(documented) if row[3] != "-"}
-    counts = ["run", "mirror", "odoo_count", "odoo_active", "odoo_alerts", "mirror_count", "mirror_active", "mirror_alerts", "finished_at"]
+    counts = [
+        "run",
+        "mirror",
+        "odoo_count",
+        "odoo_active",
+        "odoo_flagged",
+        "mirror_count",
+        "mirror_active",
+        "mirror_flagged",
+        "finished_at",
+    ]
     assert may == {
         "schema ipai": "U",
         "table ipai.ipai_sample_metrics": "r",
@@ -470,9 +480,9 @@ CALLS = f"""
     select * from ipai.odoo_fields(model => '{MODEL}')
     select ipai.odoo_call('odoo', '{MODEL}', 'action')
     select ipai.set_odoo_password('odoo', 'admin')
-    select * from ipai.create_mirror('{MODEL}', 'own.planted', '{{name,brand_id,value,is_alert,date,write_date}}', '[["id", ">", 0]]', constants => '{{"tenant": "a"}}', alert_field => 'is_alert')
+    select * from ipai.create_mirror('{MODEL}', 'own.planted', '{{name,brand_id,value,is_alert,date,write_date}}', '[["id", ">", 0]]', constants => '{{"tenant": "a"}}', flag_field => 'is_alert')
     select ipai.protect_mirror('planted', '{{"brand_id": "ipai_brand_ids", "tenant": "tenants"}}')
-    select ipai.alter_mirror('planted', page_size => 2, overlap => '1 minute', late_after => '1 minute', max_alert_ratio => 1)
+    select ipai.alter_mirror('planted', page_size => 2, overlap => '1 minute', late_after => '1 minute', max_flagged_ratio => 1)
     select ipai.alter_mirror('sample_metrics', 'odoo')
     select * from ipai.check_connection()
     call ipai.run_sync()
@@ -491,8 +501,6 @@ CALLS = f"""
     select * from ipai.sync_count_delta
     select * from ipai.sample_metrics_count_delta
     select ipai.notify_alerts()
-    select ipai.next_run('0 3 * * *', '2026-01-01')
-    select ipai.cron_timezone()
     select ipai.schedule_sync('planted', '0 0 1 1 *')
     select * from ipai.restore_schedules()
     select * from ipai.doctor()
@@ -506,7 +514,16 @@ CALLS = f"""
 
 #: The wrapper's validator, and functions that only the functions above call.
 CALLED_BY_OTHERS = {
-    *("has_cron", "require_cron", "require_mirror", "schedule_interval", "has_vault", "create_claims_helpers"),
+    *(
+        "has_cron",
+        "require_cron",
+        "require_mirror",
+        "schedule_interval",
+        "cron_gap",
+        "register_sample_metrics",
+        "has_vault",
+        "create_claims_helpers",
+    ),
     *("mirror_tables", "password_state", "ipai_odoo_validator"),
 }
 

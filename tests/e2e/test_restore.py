@@ -32,7 +32,7 @@ def test_restored_database_keeps_mirrors_cursors_and_schedules(
     supabase.run()
     before = {name: supabase.cluster.psql(sql) for name, sql in RESTORED.items()}
     assert all(before.values())
-    cursor = supabase.row("select cursor from ipai.mirrors where name = 'res_currency'")["cursor"]
+    cursor = supabase.row("select cursor from ipai.mirror_state where mirror = 'res_currency'")["cursor"]
     last = supabase.row("select max(run) as run from ipai.run_log")["run"]
 
     roles, dump = tmp_path / "roles.sql", tmp_path / "database.dump"

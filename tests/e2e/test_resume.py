@@ -96,7 +96,7 @@ def test_committed_pages_and_progress_are_visible_during_a_run(supabase: Supabas
     assert run["started_at"] < run["finished_at"]
     assert run["seconds_waiting"] > 0 and run["seconds_writing"] > 0
     assert run["cursor_after"] == run["newest"]
-    assert supabase.row("select cursor from ipai.mirrors") == {"cursor": run["cursor_after"]}
+    assert supabase.row("select cursor from ipai.mirror_state") == {"cursor": run["cursor_after"]}
 
 
 # A killed backend ---------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_interrupted_run_is_logged_released_and_resumed(supabase: Supabase, erp:
     assert (run["detail"], run["hint"]) == (error.diag.message_detail, error.diag.message_hint)
     assert run["finished_at"] > run["started_at"]
     assert (run["pages"], run["position"], run["fetched"], run["inserted"]) == (2, 4, 4, 4)
-    assert (run["cursor_after"], supabase.row("select cursor from ipai.mirrors")["cursor"]) == (None, None)
+    assert (run["cursor_after"], supabase.row("select cursor from ipai.mirror_state")["cursor"]) == (None, None)
     assert mirrored(supabase) == COMMITTED
     assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
     connection.execute("reset statement_timeout")

@@ -290,7 +290,7 @@ def tenants(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[tuple[ScriptedOdo
                 create_statement(
                     *(name, "public.metrics"),
                     fields="name,is_alert,write_date",
-                    more=f"{constants}, server => '{server}', page_size => 2, alert_field => 'is_alert'",
+                    more=f"{constants}, server => '{server}', page_size => 2, flag_field => 'is_alert'",
                 )
             )
         supabase.rows("call ipai.run_sync()")
@@ -337,7 +337,7 @@ def test_runs_write_only_rows_of_their_tenant(supabase: Supabase, tenants: tuple
 
 def counts(supabase: Supabase, run: dict[str, Any]) -> tuple[int, ...]:
     """Returns a run's counts: Odoo's records, the mirror's rows, and the rows with an alert."""
-    row = supabase.row("select odoo_count, mirror_count, mirror_alerts from ipai.run_log where run = %s", run["run"])
+    row = supabase.row("select odoo_count, mirror_count, mirror_flagged from ipai.run_log where run = %s", run["run"])
     return tuple(row.values())
 
 
@@ -372,7 +372,7 @@ def test_run_keeps_rows_of_a_child_table(supabase: Supabase, erp: ScriptedOdoo) 
     with ScriptedOdoo([metric(number, name=f"Child {number}", is_alert=True) for number in range(4, 14)]) as other:
         supabase.server(other.url, name="other")
         for name, server in (("child", "other"), ("parent", "odoo")):
-            more = f", columns => '{{}}', server => '{server}', alert_field => 'is_alert'"
+            more = f", columns => '{{}}', server => '{server}', flag_field => 'is_alert'"
             supabase.rows(create_statement(name, f"public.{name}", fields="name,is_alert,write_date", more=more))
         supabase.sync("child")
         rows = "select odoo_id, name, xmin::text, ctid::text from only public.{} order by 1"

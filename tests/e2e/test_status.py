@@ -334,7 +334,7 @@ def test_mirror_without_a_schedule_is_late_after_max_age(mirrored: Supabase) -> 
 
 
 @pytest.mark.parametrize("max_age", ["0", "-1 hour", "101 years"])
-def test_a_max_age_out_of_range_is_refused(mirrored: Supabase, max_age: str) -> None:
+def test_max_age_out_of_range_is_refused(mirrored: Supabase, max_age: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         mirrored.rows("update ipai.mirrors set max_age = %s::interval", max_age)
 
@@ -343,71 +343,34 @@ def test_a_max_age_out_of_range_is_refused(mirrored: Supabase, max_age: str) -> 
 INTERVALS = [
     ("* * * * *", timedelta(minutes=1)),
     ("*/15 * * * *", timedelta(minutes=15)),
+    (" */25\t* * * * ", timedelta(minutes=25)),
     ("30 seconds", timedelta(seconds=30)),
+    ("2 hours", timedelta(hours=2)),
     ("@hourly", timedelta(hours=1)),
     ("5 * * * *", timedelta(hours=1)),
+    ("0,20,50 * * * *", timedelta(minutes=30)),
     ("0 3 * * *", timedelta(days=1)),
     ("0 3,4 * * *", timedelta(hours=23)),
+    ("@Daily", timedelta(days=1)),
     ("@weekly", timedelta(days=7)),
-    # The interval from Friday evening to Monday morning.
-    ("* 9-17 * * 1-5", timedelta(days=2, hours=15, minutes=1)),
+    # From Friday to Monday, in whole days.
+    ("* 9-17 * * 1-5", timedelta(days=3)),
+    ("0 0 * * mon,WED", timedelta(days=5)),
+    ("0 0 * * 0-7", timedelta(days=1)),
     ("0 12 1 * *", timedelta(days=31)),
-    ("@reboot", None),
-    ("every day", None),
-    ("0 0 31 2 *", None),
-    (None, None),
+    ("0 12 $ * *", timedelta(days=31)),
+    # cron runs if either the day of the month or the weekday matches.
+    ("0 12 1 * 1", timedelta(days=7)),
+    ("0 0 1 jan-dec/3 *", timedelta(days=93)),
+    ("0 0 29 2 *", timedelta(days=372)),
+    *((invalid, None) for invalid in ("@reboot", "every day", "61 * * * *", "* * * * 8", "*/0 * * * *", "1/2 * * * *", "a b c d e")),
+    *((invalid, None) for invalid in ("* * * *", "* * * * * *", "", "99999 days", "0 seconds", "1-,2 * * * *", None)),
 ]
 
 
-def test_schedule_interval_is_the_longest_gap_between_runs(supabase: Supabase) -> None:
+def test_longest_interval_of_a_schedule(supabase: Supabase) -> None:
     found = [(schedule, supabase.row("select ipai.schedule_interval(%s) as longest", schedule)["longest"]) for schedule, _ in INTERVALS]
     assert found == INTERVALS
-    # Leap days are four or eight years apart.
-    leap = supabase.row("select ipai.schedule_interval('0 0 29 2 *') as longest")["longest"]
-    assert leap in (timedelta(days=4 * 365 + 1), timedelta(days=8 * 365 + 1))
-
-
-def test_cron_timezone_reads_the_setting_of_pg_cron(mirrored: Supabase) -> None:
-    """The function reads `cron.timezone`.
-
-    This version of pg_cron lacks the setting. Later versions have it and show it only to
-    superusers.
-    """
-    connection = mirrored.connect()
-
-    def found(expression: str) -> Any:
-        row = connection.execute(f"select {expression} as found").fetchone()
-        assert row
-        return row["found"]
-
-    assert found("ipai.cron_timezone()") == "GMT"
-    connection.execute("set cron.timezone = 'Europe/Berlin'")
-    assert found("ipai.cron_timezone()") == "Europe/Berlin"
-    # The day on which daylight saving time ends has 25 hours.
-    assert found("ipai.schedule_interval('@daily')") == timedelta(hours=25)
-    for nonsense in ("nowhere", ""):
-        connection.execute(f"set cron.timezone = '{nonsense}'")
-        assert found("ipai.cron_timezone()") == "GMT"
-
-
-@pytest.mark.parametrize(
-    ("schedule", "after", "expected"),
-    [
-        ("*/15 * * * *", "2026-01-08 10:07:30.5", "2026-01-08 10:15:00"),
-        ("30 seconds", "2026-01-08 10:07:30.5", "2026-01-08 10:08:00.5"),
-        ("0 0 $ * *", "1999-02-01", "1999-02-28 00:00:00"),
-        ("@reboot", "2026-01-08", None),
-        ("nonsense", "2026-01-08", None),
-        ("* * * * *", "infinity", None),
-        ("* * * * *", "-infinity", None),
-        ("* * * * *", "0044-03-15 BC", None),
-        ("* * * * *", "294276-12-31 23:59:59", None),
-        (None, "2026-01-08", None),
-        ("* * * * *", None, None),
-    ],
-)
-def test_next_run_never_raises_an_error(supabase: Supabase, schedule: str | None, after: str | None, expected: str | None) -> None:
-    assert supabase.row("select ipai.next_run(%s, %s::timestamp)::text as next", schedule, after) == {"next": expected}
 
 
 # Never --------------------------------------------------------------------------------------------
@@ -502,7 +465,7 @@ def test_many_flagged_rows_raise_an_alert(registered: Supabase, erp: FaultyOdoo)
     assert len(registered.rows(look)) == 4
     # The hint is a statement that resolves the alert.
     registered.rows(silence)
-    assert registered.row("select max_alert_ratio from ipai.mirrors") == {"max_alert_ratio": 0.4}
+    assert registered.row("select max_flagged_ratio from ipai.mirrors") == {"max_flagged_ratio": 0.4}
     assert alerts(registered) == []
     erp.records = [metric(number, is_alert=number <= 5, write_date="2026-01-06 08:00:00") for number in range(1, 13)]
     registered.run()
@@ -520,7 +483,7 @@ def test_flagged_alert_requires_at_least_ten_rows(registered: Supabase, erp: Fau
     erp.records.append(metric(10, is_alert=True, write_date="2026-01-06 08:00:00"))
     registered.run()
     assert alert(registered, "flagged")["message"] == "is_alert is true in 10 of 10 rows; the threshold is 25.0 %"
-    set_option(registered, max_alert_ratio=1)
+    set_option(registered, max_flagged_ratio=1)
     assert alerts(registered) == []
 
 
@@ -534,12 +497,12 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     mirrored.rows(
-        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, mirror_active, mirror_alerts)
+        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, mirror_active, mirror_flagged)
            values ('sample_metrics', 'incremental', 'failed', now(), 'broken', null, null, null, null),
                   ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 20, 10),
                   ('refused', 'full', 'refused', now(), 'refused to delete', null, null, null, null)"""
     )
-    mirrored.rows("""update ipai.mirrors set drift = '[{"field": "a", "problem": "gone"}]' where name = 'sample_metrics'""")
+    mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
     rows = mirrored.rows("select severity, kind, mirror from ipai.sync_alerts")
     assert [(row["severity"], row["kind"], row["mirror"]) for row in rows] == [
         (1, "failing", "sample_metrics"),
@@ -600,7 +563,7 @@ def test_notify_alerts_notifies_alerts_that_time_raised(mirrored: Supabase, list
     (payload,) = listener.received()
     assert [(change["mirror"], change["kind"]) for change in payload["raised"]] == [("sample_metrics", "late"), ("never", "never")]
     # Only the changed alerts are notified.
-    mirrored.rows("""update ipai.mirrors set drift = '[{"field": "a", "problem": "gone"}]' where name = 'sample_metrics'""")
+    mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
     mirrored.rows("select ipai.unschedule_sync('sample_metrics')")
     assert mirrored.row(NOTIFY) == {"changes": 2}
     (payload,) = listener.received()
@@ -678,8 +641,8 @@ def test_long_payload_is_replaced_by_counts(mirrored: Supabase, listener: Listen
 #: Triggers that raise when alerts are stored: immediately, or at commit as a full NOTIFY queue
 #: does.
 RAISING_TRIGGERS = {
-    "immediately": "create trigger poison before update of alerts on ipai.mirrors for each row execute function public.poison()",
-    "at commit": """create constraint trigger poison after update of alerts on ipai.mirrors deferrable initially deferred
+    "immediately": "create trigger poison before update of alerts on ipai.mirror_state for each row execute function public.poison()",
+    "at commit": """create constraint trigger poison after update of alerts on ipai.mirror_state deferrable initially deferred
                         for each row execute function public.poison()""",
 }
 
@@ -799,7 +762,7 @@ def many_runs(_supabase: Supabase) -> Iterator[Supabase]:
     )
     supabase.rows(
         """insert into ipai.run_log (mirror, mode, state, started_at, finished_at, complete, odoo_count, mirror_count, odoo_active,
-                                     mirror_active, message, hint, sqlstate, shape)
+                                     mirror_active, message, hint, sqlstate, fingerprint)
            select 'm' || m, 'incremental', state, at, case state when 'running' then null else at + interval '3 s' end,
                   state = 'succeeded', count, count, count, count, case state when 'failed' then repeat('An error. ', 10) end,
                   case state when 'failed' then 'Do something.' end, case state when 'failed' then '28P01' end, md5(m::text)

@@ -214,7 +214,7 @@ def collect_notices(connection: psycopg.Connection[Any]) -> list[tuple[str | Non
 
 
 def test_max_rows_reads_the_first_records_and_deletes_nothing(mirrored: Supabase, erp: FaultyOdoo) -> None:
-    cursor = mirrored.row("select cursor from ipai.mirrors")
+    cursor = mirrored.row("select cursor from ipai.mirror_state")
     erp.records = [metric(2, name="changed"), metric(3, name="changed"), metric(5, name="changed")]
     erp.requests.clear()
     run = mirrored.row("select * from ipai.sync_sample_metrics(max_rows => 2)")
@@ -223,7 +223,7 @@ def test_max_rows_reads_the_first_records_and_deletes_nothing(mirrored: Supabase
     assert [row["name"] == "changed" for row in mirrored.mirror("name")] == [False, True, True, False, False]
     assert [request.kwargs["limit"] for request in erp.received("search_read")] == [2]
     assert erp.received("search") == []
-    assert mirrored.row("select cursor from ipai.mirrors") == cursor
+    assert mirrored.row("select cursor from ipai.mirror_state") == cursor
 
 
 def test_max_rows_above_the_page_size_reads_several_pages(mirrored: Supabase, erp: FaultyOdoo) -> None:
@@ -237,12 +237,12 @@ def test_max_rows_above_the_page_size_reads_several_pages(mirrored: Supabase, er
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Manila", "America/Los_Angeles"])
 def test_since_means_midnight_utc_in_every_time_zone(mirrored: Supabase, erp: FaultyOdoo, zone: str) -> None:
     connection = mirrored.connect(options=f"-c timezone={zone}")
-    cursor = mirrored.row("select cursor from ipai.mirrors")
+    cursor = mirrored.row("select cursor from ipai.mirror_state")
     erp.requests.clear()
     run = connection.execute("select * from ipai.sync_sample_metrics('2026-01-06')").fetchone()
     assert run and (run["mode"], run["fetched"]) == ("since", 3)
     assert ["write_date", ">=", "2026-01-06 00:00:00"] in erp.received("search_read")[0].domain
-    assert mirrored.row("select cursor from ipai.mirrors") == cursor
+    assert mirrored.row("select cursor from ipai.mirror_state") == cursor
     recorded = mirrored.row("select bound from ipai.sync_runs order by run desc limit 1")
     assert recorded["bound"] == datetime.fromisoformat("2026-01-06T00:00:00+00:00")
 

@@ -119,8 +119,8 @@ def test_an_upgrade_keeps_mirrors_cursors_runs_and_logins(cluster: Cluster, vers
         cluster.psql(
             f"""
             create extension ipai_sync version '{version}';
-            insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, cursor, shape)
-            values ('m', 's', 'x', 'public', 't', '[]', 100, 0.5, '2026-01-06', 'x');
+            insert into ipai.mirrors (name, server, model, target_schema, target_table, fields) values ('m', 's', 'x', 'public', 't', '[]');
+            insert into ipai.mirror_state (mirror, cursor, fingerprint) values ('m', '2026-01-06', 'x');
             insert into ipai.run_log (mirror, mode, state, finished_at, complete, fetched) values ('m', 'full', 'succeeded', now(), true, 7);
             insert into ipai.odoo_logins (url, dbname, login, uid) values ('https://erp.example.com', 'odoo', 'admin', 2);
             alter extension ipai_sync update;
@@ -128,8 +128,9 @@ def test_an_upgrade_keeps_mirrors_cursors_runs_and_logins(cluster: Cluster, vers
             dbname="probe",
         )
         kept = cluster.psql(
-            """select m.name, m.cursor::date, m.constants, m.has_write_date, m.settled_id, r.run, r.fetched, l.uid
-               from ipai.mirrors m join ipai.run_log r on r.mirror = m.name cross join ipai.odoo_logins l""",
+            """select m.name, s.cursor::date, m.constants, s.has_write_date, s.filled_company, r.run, r.fetched, l.uid
+               from ipai.mirrors m join ipai.mirror_state s on s.mirror = m.name join ipai.run_log r on r.mirror = m.name
+               cross join ipai.odoo_logins l""",
             dbname="probe",
         )
         assert kept == "m|2026-01-06|{}|t||1|7|2"

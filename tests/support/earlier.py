@@ -13,9 +13,9 @@ OLDEST, EARLIER = "0.0.1", "0.0.2"
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
     # A column that it lacks, which is the last one of its table.
-    ("    settled_id       bigint,\n", ""),
-    ("comment on column ipai.mirrors.settled_id is", "comment on column ipai.mirrors.filled_from is"),
-    ("update (cursor, settled_id, shape,", "update (cursor, shape,"),
+    ("    filled_from    text,\n    filled_company timestamptz\n", "    filled_from    text\n"),
+    ("comment on column ipai.mirror_state.filled_company is", "comment on column ipai.mirror_state.filled_from is"),
+    ("settled_id, filled_as, filled_from, filled_company,", "settled_id, filled_as, filled_from,"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",
@@ -42,7 +42,7 @@ _DIFFERENCES = [
 
 #: What no idempotent file can do.
 _STEP = """
-    alter table ipai.mirrors add column settled_id bigint;
+    alter table ipai.mirror_state add column filled_company timestamptz;
     drop view if exists ipai.sync_alerts;
     drop function if exists ipai.models_of_odoo(text);
     revoke all on ipai.odoo_logins from service_role;

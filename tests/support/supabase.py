@@ -59,16 +59,18 @@ class Supabase:
         table = f"ipai.{name}_rows"
         self.rows(f"create table {table} (like ipai.ipai_sample_metrics including all)")
         self.rows(
-            """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, alert_field,
-                                         enabled)
-               select %s, %s, model, target_schema, %s, fields, page_size, max_delete_ratio, alert_field, %s
-               from ipai.mirrors where name = 'sample_metrics'""",
+            """with registered as (
+                   insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, flag_field, enabled)
+                   select %s, %s, model, target_schema, %s, fields, page_size, flag_field, %s
+                   from ipai.mirrors where name = 'sample_metrics'
+                   returning name)
+               insert into ipai.mirror_state (mirror) select name from registered""",
             *(name, server, f"{name}_rows", enabled),
         )
         return table
 
     def register(self, **columns: object) -> None:
-        """Registers mirror sample_metrics for server odoo, and sets columns of ipai.mirrors."""
+        """Names the server of mirror sample_metrics, and sets columns of ipai.mirrors."""
         self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
         for column, value in columns.items():
             self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
@@ -124,7 +126,8 @@ class Supabase:
             {f"drop table {tables} cascade;" if tables else ""}
             select format('drop server %I cascade', srvname) from pg_foreign_server s
                 join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
-            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins restart identity;
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins restart identity;
+            select ipai.register_sample_metrics();
             delete from vault.secrets;
             """
         )

@@ -1,8 +1,10 @@
 //! How to call one Odoo database, and where a host finds that out.
 
+use crate::Mirror;
 use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::logins;
+use crate::store::statements::quote_literal;
 use ipai_odoo::error::Result;
 use ipai_odoo::http::{Endpoint, shown};
 use ipai_odoo::retry::Policy;
@@ -22,8 +24,17 @@ pub struct Connection {
 
 /// Where a host finds Odoo's credentials.
 pub trait Accounts {
-    /// The connection of a server, for the current user.
-    fn open(&self, session: &mut dyn Session, server: &str) -> Result<Connection>;
+    /// The connection of a server, or of the only one, for the current user. If there are several,
+    /// the error has the hint `choose`.
+    fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection>;
+}
+
+impl dyn Accounts + '_ {
+    /// The connection of a mirror's server.
+    pub fn of_mirror(&self, session: &mut dyn Session, mirror: &Mirror) -> Result<Connection> {
+        let choose = format!("select ipai.alter_mirror({}, server => '...');", quote_literal(&mirror.name));
+        self.open(session, mirror.server.as_deref(), &choose)
+    }
 }
 
 impl Connection {

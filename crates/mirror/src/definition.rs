@@ -5,7 +5,6 @@ mod drift;
 mod field_map;
 mod kind;
 mod nearest;
-pub mod sample_metrics;
 mod spec;
 
 pub use define::{Defined, MirrorRequest, by_default, define, has_write_date};

@@ -6,7 +6,7 @@ mod refresh;
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest, sample_metrics};
+use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest};
 use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::settings::Settings;
@@ -40,15 +40,8 @@ pub struct Request {
 /// Creates the table if it does not exist, and registers the mirror.
 pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
     let target = table_named(session, &request.target.unwrap_or_else(|| request.model.replace('.', "_")))?;
-    let name = request.name.unwrap_or_else(|| match target == sample_metrics::target() {
-        true => sample_metrics::NAME.to_owned(),
-        false => target.name.clone(),
-    });
-    check_name(session, &name, &target)?;
-    let server = match &request.settings.server {
-        Some(server) => server.clone(),
-        None => servers::only_server(session, "Name one with the argument server.")?,
-    };
+    let name = request.name.unwrap_or_else(|| target.name.clone());
+    check_name(session, &name)?;
     let constants = constants(request.constants.as_ref())?;
     let place = Place::find(session, &target, constants)?;
     let mut columns = columns(request.columns.as_ref())?;
@@ -64,7 +57,8 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         fields = fields.or_else(|| Some(maps.iter().map(|map| map.field.clone()).collect()));
     }
 
-    let connection = accounts.open(session, &server)?;
+    let connection =
+        accounts.open(session, request.settings.server.as_deref(), "Name one with the argument server.")?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
     let odoo = fields_of(&fetcher, &request.model)?;
     let wanted = MirrorRequest {
@@ -77,7 +71,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     let defined = define(&wanted, &odoo)?;
     let mut mirror = Mirror {
         name,
-        server,
+        server: Some(connection.server.clone()),
         target,
         scope: Scope { model: request.model, domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: defined.iter().map(|defined| defined.map.clone()).collect(),
@@ -101,7 +95,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     drop(fetcher);
     // Another session may have used these names in the meantime.
     lock::to_define(session)?;
-    check_name(session, &mirror.name, &mirror.target)?;
+    check_name(session, &mirror.name)?;
     let now = Place::find(session, &mirror.target, place.constants)?;
     if now.columns != place.columns {
         return Err(in_the_way(&mirror.target));
@@ -141,13 +135,13 @@ impl Place {
 
 /// Changes options of a mirror.
 pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, settings: &Settings) -> Result<()> {
-    let mut mirror = mirrors::load_registered(session, name, settings.server.as_deref())?;
+    let mut mirror = mirrors::load(session, name)?;
     if let Some(server) = &settings.server {
         servers::find(session, server)?;
     }
     settings.apply(session, &mut mirror)?;
     if settings.changes_scope() {
-        let connection = accounts.open(session, &mirror.server)?;
+        let connection = accounts.of_mirror(session, &mirror)?;
         let fetcher = connection.fetcher(session, Policy::NONE)?;
         let scope = mirror.scope.clone();
         fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
@@ -230,17 +224,11 @@ fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirro
     Ok(())
 }
 
-fn check_name(session: &mut dyn Session, name: &str, target: &Table) -> Result<()> {
+fn check_name(session: &mut dyn Session, name: &str) -> Result<()> {
     if name.is_empty() || name.len() > 40 || name.starts_with("now ") {
         return Err(invalid(
             format!("\"{name}\" cannot be the name of a mirror"),
             "It has 1 to 40 bytes. Give one with the argument name.",
-        ));
-    }
-    if name == sample_metrics::NAME && *target != sample_metrics::target() {
-        return Err(invalid(
-            format!("\"{name}\" is the name of the mirror into {}", sample_metrics::target().display()),
-            "Give another one with the argument name.",
         ));
     }
     match mirrors::is_registered(session, name)? {

@@ -9,7 +9,7 @@ use crate::definition::drift;
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
-use crate::store::mirror_state::{self, Reached, RunPermissions};
+use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
 use crate::store::{counts, lock, logins, mirrors, runs, target};
 use chrono::NaiveDateTime;
@@ -30,8 +30,6 @@ pub struct Host<'h> {
     pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
     /// The local clock (UTC). It only decides whether a full run is due.
     pub now: fn() -> NaiveDateTime,
-    /// Days for which the log keeps runs.
-    pub keep_days: i32,
 }
 
 impl Host<'_> {
@@ -90,7 +88,7 @@ pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Resul
         let mirror = mirrors::load(host.session, name)?;
         check_scope(&mirror, request.scope)?;
         target::check(host.session, &mirror, request.dry_run)?;
-        host.accounts.open(host.session, &mirror.server)?;
+        host.accounts.of_mirror(host.session, &mirror)?;
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;
         }
@@ -155,9 +153,8 @@ fn record_failure(host: &mut Host<'_>, name: &str, run: Option<i64>, error: &Err
     let Some(run) = run.filter(|_| undone.is_ok()) else {
         return;
     };
-    let days = host.keep_days;
     let _ = retry_once(host.session, &|session| runs::fail(session, run, error));
-    let _ = host.session.within(|session| runs::purge(session, name, days));
+    let _ = host.session.within(|session| runs::purge(session, name));
     let _ = host.session.commit();
 }
 
@@ -173,9 +170,7 @@ struct Run {
     /// The row in the log; `None` in a dry run.
     number: Option<i64>,
     start: Start,
-    state: State,
-    /// The fingerprint of the definition that the run reads.
-    fingerprint: String,
+    stored: Stored,
     request: RunRequest,
     /// Whether the run has deleted rows. It must not start again then: the guard holds for one run.
     has_deleted: bool,
@@ -185,31 +180,20 @@ impl Run {
     /// Loads the mirror, plans the run, and inserts its row.
     fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
         let mirror = mirrors::load(host.session, name)?;
-        let fingerprint = mirror_state::fingerprint(host.session, &mirror)?;
-        if request.dry_run {
-            let state = State::default();
-            return Ok(Run {
-                start: plan(request.scope, &state, (host.now)()),
-                mirror,
-                number: None,
-                state,
-                fingerprint,
-                request,
-                has_deleted: false,
-            });
-        }
-        mirrors::register(host.session, &mirror)?;
-        let state = mirror_state::state(host.session, name, &fingerprint)?;
-        let start = plan(request.scope, &state, (host.now)());
-        let number = runs::begin(host.session, name, &fingerprint, &start, state.cursor)?;
-        Ok(Run { mirror, number: Some(number), start, state, fingerprint, request, has_deleted: false })
+        let stored = mirror_state::load(host.session, &mirror)?;
+        let start = plan(request.scope, &stored.state, (host.now)());
+        let number = match request.dry_run {
+            true => None,
+            false => Some(runs::begin(host.session, name, &stored.fingerprint, &start, stored.state.cursor)?),
+        };
+        Ok(Run { mirror, number, start, stored, request, has_deleted: false })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
-        let connection = host.accounts.open(host.session, &self.mirror.server)?;
+        let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
-        let permissions = mirror_state::permissions(host.session, &self.mirror, login, self.request.max_delete_ratio)?;
+        let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);
         let mut fetcher = connection.fetcher(host.session, Policy::SYNC)?;
         // Nothing is locked while Odoo is waited for.
         host.session.commit()?;
@@ -254,8 +238,8 @@ impl Run {
             bound: self.start.bound,
             also: self.start.also,
             resume: self.start.position(),
-            cursor: self.state.cursor,
-            overlap: self.state.overlap,
+            cursor: self.stored.state.cursor,
+            overlap: self.stored.state.overlap,
             max_rows,
             dry_run: self.request.dry_run,
             guard: permissions.guard,
@@ -281,7 +265,7 @@ impl Run {
 
     fn set_fingerprint(&self, host: &mut Host<'_>, restarts: bool) -> Result<()> {
         if let Some(number) = self.number {
-            runs::set_fingerprint(host.session, number, &self.fingerprint, restarts)?;
+            runs::set_fingerprint(host.session, number, &self.stored.fingerprint, restarts)?;
             host.session.commit()?;
         }
         Ok(())
@@ -305,7 +289,7 @@ impl Run {
         mirrors::set_drift(host.session, &self.mirror)?;
         let changed = self.mirror.drift != known;
         if changed {
-            self.fingerprint = mirror_state::fingerprint(host.session, &self.mirror)?;
+            self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;
             self.set_fingerprint(host, reads_all)?;
         }
         host.session.commit()?;
@@ -347,14 +331,14 @@ impl Run {
         if report.complete && report.progress.mode != Mode::Since {
             let reached = Reached {
                 cursor: report.cursor.map(|cursor| (cursor.naive_utc(), report.settled)),
-                fingerprint: &self.fingerprint,
+                fingerprint: &self.stored.fingerprint,
                 login: &connection.account.login,
                 database: &known_database(filled_from, &findings.database),
             };
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         logins::store(session, connection, &findings.server)?;
-        runs::purge(session, &self.mirror.name, host.keep_days)?;
+        runs::purge(session, &self.mirror.name)?;
         Ok(report)
     }
 }

@@ -6,13 +6,17 @@ set local search_path = pg_catalog, pg_temp;
 comment on table ipai.mirrors is
     'One row for each mirror: which Odoo model is mirrored into which table, and how.';
 comment on column ipai.mirrors.name is 'Name of the mirror, the argument of the sync functions.';
-comment on column ipai.mirrors.server is 'Foreign server of the Odoo database.';
+comment on column ipai.mirrors.server is
+    'Foreign server of the Odoo database; null for the only one.';
 comment on column ipai.mirrors.model is 'Technical name of the Odoo model.';
 comment on column ipai.mirrors.target_schema is 'Schema of the mirror table.';
 comment on column ipai.mirrors.target_table is 'Name of the mirror table.';
 comment on column ipai.mirrors.fields is
     'Mirrored fields: [{"field": name in Odoo, "column": name in the table, "type": SQL type}, '
     '...].';
+comment on column ipai.mirrors.constants is
+    'Columns with the same text in every row of this mirror, such as {"tenant": "acme"}. They are '
+    'part of its key, so several mirrors can share a table.';
 comment on column ipai.mirrors.domain is
     'Odoo domain that records must match, as JSON; [] matches all records.';
 comment on column ipai.mirrors.lang is
@@ -30,35 +34,18 @@ comment on column ipai.mirrors.reconcile_every is
     'How often run_sync in mode auto reads all records. '
     'A full run finds changes that do not update write_date.';
 comment on column ipai.mirrors.enabled is 'Whether run_sync without a name includes the mirror.';
-comment on column ipai.mirrors.alert_field is
+comment on column ipai.mirrors.flag_field is
     'Boolean field in Odoo whose true values are counted; null for none.';
-comment on column ipai.mirrors.shape is
-    'Fingerprint of the definition (server, model, fields, domain, language, companies) with which '
-    'the cursor was reached. A different fingerprint makes the next run full.';
-comment on column ipai.mirrors.filled_as is
-    'Login of the Odoo user whose records the mirror holds. '
-    'Another user may see fewer records, so a run as another user deletes nothing on its own.';
-comment on column ipai.mirrors.filled_from is
-    'database.uuid of the Odoo database whose records the mirror holds. Only the addon reports it. '
-    'Runs refuse any other database.';
-comment on column ipai.mirrors.filled_company is
-    'create_date of company 1 in that database, if the Odoo user can read it. '
-    'Where filled_from is null, runs refuse a database with another date.';
-comment on column ipai.mirrors.cursor is
-    'High-water mark of write_date: the next incremental run starts the overlap window before it. '
-    'Null before the first complete run.';
-comment on column ipai.mirrors.settled_id is
-    'Odoo id of the newest record once the overlap window after it has elapsed. Later runs start '
-    'at this record without an overlap. Null until then.';
-comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
-comment on column ipai.mirrors.constants is
-    'Columns with the same text in every row of this mirror, such as {"tenant": "acme"}. They are '
-    'part of its key, so several mirrors can share a table.';
-comment on column ipai.mirrors.has_write_date is
-    'Whether the Odoo model has a write_date. Without it every run is full.';
-comment on column ipai.mirrors.drift is
-    'Mirrored fields that Odoo no longer has, or whose type no longer fits, as last checked: '
-    '[{"field": ..., "problem": ...}, ...]. Runs leave them out.';
+comment on column ipai.mirrors.late_after is
+    'How long after it was due a run may be missing before the alert late is raised.';
+comment on column ipai.mirrors.max_failures is
+    'Number of consecutive failed runs that raises no alert.';
+comment on column ipai.mirrors.max_delta is
+    'Absolute difference of the counts that raises no alert.';
+comment on column ipai.mirrors.max_flagged_ratio is
+    'Share of the rows (0 to 1) whose flag_field may be true before the alert flagged is raised.';
+comment on column ipai.mirrors.keep_runs is
+    'How long ipai.run_log keeps the runs of this mirror. Each run deletes older ones.';
 comment on column ipai.mirrors.schedule is
     'Cron schedule in GMT, set by ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.mirrors.scheduled_at is 'When the schedule was set.';
@@ -68,15 +55,36 @@ comment on column ipai.mirrors.scheduled_by is
 comment on column ipai.mirrors.max_age is
     'How long after the start of the last successful run the next one is due; null for no limit. '
     'ipai.schedule_sync() and ipai.expect_sync() set it to the longest interval of the schedule.';
-comment on column ipai.mirrors.late_after is
-    'How long after it was due a run may be missing before the alert late is raised.';
-comment on column ipai.mirrors.max_failures is
-    'Number of consecutive failed runs that raises no alert.';
-comment on column ipai.mirrors.max_delta is
-    'Absolute difference of the counts that raises no alert.';
-comment on column ipai.mirrors.max_alert_ratio is
-    'Share of the rows (0 to 1) whose alert_field may be true before the alert flagged is raised.';
-comment on column ipai.mirrors.alerts is
+comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
+
+comment on table ipai.mirror_state is
+    'One row for each mirror, which is inserted with the mirror: what its runs have reached and '
+    'found.';
+comment on column ipai.mirror_state.mirror is 'Name of the mirror.';
+comment on column ipai.mirror_state.fingerprint is
+    'Fingerprint of the definition (server, model, fields, domain, language, companies) with which '
+    'the cursor was reached. A different fingerprint makes the next run full.';
+comment on column ipai.mirror_state.cursor is
+    'High-water mark of write_date: the next incremental run starts the overlap window before it. '
+    'Null before the first complete run.';
+comment on column ipai.mirror_state.settled_id is
+    'Odoo id of the newest record once the overlap window after it has elapsed. Later runs start '
+    'at this record without an overlap. Null until then.';
+comment on column ipai.mirror_state.filled_as is
+    'Login of the Odoo user whose records the mirror holds. '
+    'Another user may see fewer records, so a run as another user deletes nothing on its own.';
+comment on column ipai.mirror_state.filled_from is
+    'database.uuid of the Odoo database whose records the mirror holds. Only the addon reports it. '
+    'Runs refuse any other database.';
+comment on column ipai.mirror_state.filled_company is
+    'create_date of company 1 in that database, if the Odoo user can read it. '
+    'Where filled_from is null, runs refuse a database with another date.';
+comment on column ipai.mirror_state.has_write_date is
+    'Whether the Odoo model has a write_date. Without it every run is full.';
+comment on column ipai.mirror_state.drift is
+    'Mirrored fields that Odoo no longer has, or whose type no longer fits, as last checked: '
+    '[{"field": ..., "problem": ...}, ...]. Runs leave them out.';
+comment on column ipai.mirror_state.alerts is
     'Kinds of alerts that NOTIFY ipai_sync_alerts last reported.';
 
 comment on table ipai.run_log is
@@ -93,8 +101,8 @@ comment on column ipai.run_log.started_at is 'When the run started.';
 comment on column ipai.run_log.finished_at is 'When the run ended.';
 comment on column ipai.run_log.pid is 'Process id of the backend that runs it.';
 comment on column ipai.run_log.resumes is 'Number of the interrupted run that this run resumed.';
-comment on column ipai.run_log.shape is
-    'Fingerprint of the definition of the mirror during the run (see ipai.mirrors.shape).';
+comment on column ipai.run_log.fingerprint is
+    'Fingerprint of the definition of the mirror during the run (see ipai.mirrors.fingerprint).';
 comment on column ipai.run_log.bound is
     'Lower bound: only records written since then were read; null for all records.';
 comment on column ipai.run_log.position is
@@ -117,13 +125,13 @@ comment on column ipai.run_log.deleted is 'Number of rows that no longer existed
 comment on column ipai.run_log.odoo_count is
     'Number of records in Odoo at the end, archived records included.';
 comment on column ipai.run_log.odoo_active is 'Number of records in Odoo that are not archived.';
-comment on column ipai.run_log.odoo_alerts is
-    'Number of records in Odoo whose alert_field is true.';
+comment on column ipai.run_log.odoo_flagged is
+    'Number of records in Odoo whose flag_field is true.';
 comment on column ipai.run_log.mirror_count is 'Number of rows in the mirror at the end.';
 comment on column ipai.run_log.mirror_active is
     'Number of rows in the mirror that are not archived.';
-comment on column ipai.run_log.mirror_alerts is
-    'Number of rows in the mirror whose alert_field is true.';
+comment on column ipai.run_log.mirror_flagged is
+    'Number of rows in the mirror whose flag_field is true.';
 comment on column ipai.run_log.seconds_waiting is 'Seconds spent waiting for Odoo.';
 comment on column ipai.run_log.seconds_writing is 'Seconds spent in this database.';
 comment on column ipai.run_log.sqlstate is 'SQLSTATE of the error that ended the run.';

@@ -109,44 +109,5 @@ comment on column ipai.sync_count_delta.delta is 'Odoo total minus mirror total.
 comment on column ipai.sync_count_delta.checked_at is 'When both sides were counted.';
 comment on column ipai.sync_count_delta.verdict is 'ok, drift, stale or never.';
 
-create or replace view ipai.sample_metrics_count_delta with (security_invoker = on) as
-select d.odoo_total, d.odoo_active, d.odoo_archived, c.odoo_alerts,
-       d.mirror_total, d.mirror_active, d.mirror_archived, c.mirror_alerts,
-       d.delta, c.odoo_alerts - c.mirror_alerts as alerts_delta,
-       d.checked_at,
-       case
-           when d.verdict in ('ok', 'stale') and c.odoo_alerts <> c.mirror_alerts then 'drift'
-           else coalesce(d.verdict, 'never')
-       end as verdict
-from (values ('sample_metrics')) as name (mirror)
-left join ipai.sync_count_delta d on d.mirror = name.mirror
-left join lateral (
-    select r.odoo_alerts, r.mirror_alerts from ipai.run_log r
-    where r.mirror = name.mirror and r.odoo_count is not null
-    order by r.run desc
-    limit 1) c on true;
-comment on view ipai.sample_metrics_count_delta is
-    'The counts of ipai.ipai_sample_metrics, with those of its field is_alert. '
-    'One row, also before the first run.';
-comment on column ipai.sample_metrics_count_delta.odoo_total is 'Number of records in Odoo.';
-comment on column ipai.sample_metrics_count_delta.odoo_active is
-    'Number of records in Odoo that are not archived; null if the mirror has no column active.';
-comment on column ipai.sample_metrics_count_delta.odoo_archived is
-    'Number of archived records in Odoo.';
-comment on column ipai.sample_metrics_count_delta.odoo_alerts is
-    'Number of records in Odoo whose is_alert is true.';
-comment on column ipai.sample_metrics_count_delta.mirror_total is 'Number of rows in the mirror.';
-comment on column ipai.sample_metrics_count_delta.mirror_active is
-    'Number of rows in the mirror that are not archived.';
-comment on column ipai.sample_metrics_count_delta.mirror_archived is
-    'Number of archived rows in the mirror.';
-comment on column ipai.sample_metrics_count_delta.mirror_alerts is
-    'Number of rows in the mirror whose is_alert is true.';
-comment on column ipai.sample_metrics_count_delta.delta is 'Odoo total minus mirror total.';
-comment on column ipai.sample_metrics_count_delta.alerts_delta is
-    'odoo_alerts minus mirror_alerts.';
-comment on column ipai.sample_metrics_count_delta.checked_at is 'When both sides were counted.';
-comment on column ipai.sample_metrics_count_delta.verdict is 'ok, drift, stale or never.';
-
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

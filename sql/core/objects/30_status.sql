@@ -120,11 +120,12 @@ create or replace view ipai.sync_alerts with (security_invoker = on) as
 select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint
 from ipai.sync_status s
 join ipai.mirrors m on m.name = s.mirror
+left join ipai.mirror_state t on t.mirror = s.mirror
 left join lateral (
     select r.state, r.hint from ipai.run_log r where r.run = s.last_failed_run limit 1) newest
     on true
 left join lateral (
-    select r.finished_at, r.odoo_count, r.mirror_count, r.mirror_alerts, r.mirror_count as rows
+    select r.finished_at, r.odoo_count, r.mirror_count, r.mirror_flagged, r.mirror_count as rows
     from ipai.run_log r
     where r.mirror = s.mirror and r.odoo_count is not null
     order by r.run desc
@@ -137,7 +138,7 @@ left join lateral (
                 then format('field "%s" now has type %s', d.field ->> 'field', d.field ->> 'type')
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
-    from jsonb_array_elements(m.drift) with ordinality d (field, place)) drifted on true
+    from jsonb_array_elements(t.drift) with ordinality d (field, place)) drifted on true
 cross join lateral (values
     (1, 'failing', s.failures > m.max_failures and newest.state <> 'refused',
         s.failing_since,
@@ -185,20 +186,20 @@ cross join lateral (values
         s.failing_since,
         s.last_error,
         newest.hint),
-    (7, 'flagged', counted.mirror_alerts > m.max_alert_ratio * counted.rows
-            and m.max_alert_ratio < 1 and counted.rows >= 10,
+    (7, 'flagged', counted.mirror_flagged > m.max_flagged_ratio * counted.rows
+            and m.max_flagged_ratio < 1 and counted.rows >= 10,
         counted.finished_at,
-        format('%s is true in %s of %s rows; the threshold is %s %%', m.alert_field,
-               counted.mirror_alerts, counted.rows,
-               round((100 * m.max_alert_ratio)::numeric, 1)),
+        format('%s is true in %s of %s rows; the threshold is %s %%', m.flag_field,
+               counted.mirror_flagged, counted.rows,
+               round((100 * m.max_flagged_ratio)::numeric, 1)),
         format('Look at the rows: select * from %s where %s; '
-               'To raise the threshold: select ipai.alter_mirror(%L, max_alert_ratio => %s);',
+               'To raise the threshold: select ipai.alter_mirror(%L, max_flagged_ratio => %s);',
                s.target,
                quote_ident((select f.field ->> 'column'
                             from jsonb_array_elements(m.fields) f (field)
-                            where f.field ->> 'field' = m.alert_field limit 1)),
+                            where f.field ->> 'field' = m.flag_field limit 1)),
                s.mirror,
-               least(ceil(10.0 * counted.mirror_alerts / nullif(counted.rows, 0)) / 10, 1)))
+               least(ceil(10.0 * counted.mirror_flagged / nullif(counted.rows, 0)) / 10, 1)))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -210,7 +211,7 @@ comment on column ipai.sync_alerts.kind is
     'failing: more than max_failures consecutive runs failed; late: a run has been due for longer '
     'than late_after; never: no run has succeeded yet; delta: the counts differ by more than '
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
-    'flagged: alert_field is true in more than max_alert_ratio of the rows.';
+    'flagged: flag_field is true in more than max_flagged_ratio of the rows.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
@@ -231,18 +232,18 @@ declare
     payload jsonb;
 begin
     -- Skip rows that another session has locked. The next call reports them; nothing waits here.
-    select array_agg(changed.name) into mirrors
+    select array_agg(changed.mirror) into mirrors
     from (
-        select m.name
-        from ipai.mirrors m
+        select m.mirror
+        from ipai.mirror_state m
         left join (
             select a.mirror, array_agg(a.kind order by a.kind) as kinds
-            from ipai.sync_alerts a group by a.mirror) a on a.mirror = m.name
+            from ipai.sync_alerts a group by a.mirror) a on a.mirror = m.mirror
         where m.alerts <> coalesce(a.kinds, '{}')
           -- During a run the alerts late and never look cleared. The end of the run reports them.
           and not exists (
               select from ipai.sync_runs r
-              where r.mirror = m.name and r.finished_at is null and r.state = 'running')
+              where r.mirror = m.mirror and r.finished_at is null and r.state = 'running')
         for no key update of m skip locked) changed;
     if mirrors is null then
         return 0;
@@ -251,13 +252,13 @@ begin
     with kinds as (
         select a.severity, a.kind, a.mirror from ipai.sync_alerts a where a.mirror = any (mirrors)
     ), reported as (
-        select m.name as mirror, k.kind from ipai.mirrors m cross join unnest(m.alerts) k (kind)
-        where m.name = any (mirrors)
+        select m.mirror, k.kind from ipai.mirror_state m cross join unnest(m.alerts) k (kind)
+        where m.mirror = any (mirrors)
     ), stored as (
-        update ipai.mirrors m
+        update ipai.mirror_state m
         set alerts = coalesce((
-            select array_agg(k.kind order by k.kind) from kinds k where k.mirror = m.name), '{}')
-        where m.name = any (mirrors)
+            select array_agg(k.kind order by k.kind) from kinds k where k.mirror = m.mirror), '{}')
+        where m.mirror = any (mirrors)
     )
     select coalesce((
                select jsonb_agg(

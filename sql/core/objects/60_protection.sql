@@ -8,15 +8,15 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- sample_metrics is registered by its first run.
-    if mirror is null or mirror <> 'sample_metrics'
-        and not exists (select from ipai.mirrors m where m.name = mirror) then
+    if not exists (select from ipai.mirrors m where m.name = mirror) then
         raise exception 'mirror "%" does not exist', mirror
             using errcode = 'undefined_object',
-                  hint = format('Use the name of a mirror: %s.', (
-                      select string_agg(distinct n, ', ' order by n)
-                      from (select m.name from ipai.mirrors m union select 'sample_metrics')
-                          as names (n)));
+                  hint = coalesce(
+                      (select format('Use the name of a mirror: %s.',
+                                     string_agg(m.name, ', ' order by m.name))
+                       from ipai.mirrors m having count(*) > 0),
+                      'Create a mirror with ipai.create_mirror(), or apply the migrations of the '
+                      'sample mirror.');
     end if;
 end
 $$;

@@ -6,14 +6,16 @@ set local search_path = pg_catalog, pg_temp;
 
 revoke all on function
     ipai.require_mirror(text), ipai.create_claims_helpers(),
-    ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts()
+    ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
+    ipai.register_sample_metrics()
 from public;
 
 do $$
 begin
     if to_regrole('postgres') is not null then
         grant usage, create on schema ipai to postgres with grant option;
-        grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins
+        grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.run_log,
+            ipai.odoo_logins
             to postgres with grant option;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
@@ -23,7 +25,8 @@ begin
         grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
         grant execute on function
             ipai.require_mirror(text), ipai.create_claims_helpers(),
-            ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts()
+            ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
+            ipai.register_sample_metrics()
             to postgres with grant option;
     end if;
 
@@ -32,8 +35,8 @@ begin
         grant usage on schema ipai to authenticated;
         grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
         grant select (name, reconcile_every) on ipai.mirrors to authenticated;
-        grant select (run, mirror, odoo_count, odoo_active, odoo_alerts, mirror_count,
-                      mirror_active, mirror_alerts, finished_at)
+        grant select (run, mirror, odoo_count, odoo_active, odoo_flagged, mirror_count,
+                      mirror_active, mirror_flagged, finished_at)
             on ipai.run_log to authenticated;
     end if;
 
@@ -41,10 +44,11 @@ begin
         grant usage on schema ipai to service_role;
         -- It may record a cursor, but not change what is mirrored or where to: runs of other
         -- roles would carry out such a change.
+        grant select on ipai.mirrors to service_role;
         grant select,
-              update (cursor, settled_id, shape, filled_as, filled_from, filled_company, drift,
-                      alerts)
-            on ipai.mirrors to service_role;
+              update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
+                      drift, alerts)
+            on ipai.mirror_state to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         grant select, insert, update, delete on ipai.run_log to service_role;
         grant select on

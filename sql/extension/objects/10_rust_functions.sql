@@ -12,11 +12,12 @@ create or replace function "alter_mirror"(
     "reconcile_every" interval DEFAULT NULL,
     "max_delete_ratio" double precision DEFAULT NULL,
     "enabled" bool DEFAULT NULL,
-    "alert_field" TEXT DEFAULT NULL,
+    "flag_field" TEXT DEFAULT NULL,
     "late_after" interval DEFAULT NULL,
     "max_failures" INT DEFAULT NULL,
     "max_delta" bigint DEFAULT NULL,
-    "max_alert_ratio" double precision DEFAULT NULL
+    "max_flagged_ratio" double precision DEFAULT NULL,
+    "keep_runs" interval DEFAULT NULL
 ) RETURNS void
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
@@ -59,7 +60,7 @@ create or replace function "create_mirror"(
     "overlap" interval DEFAULT NULL,
     "reconcile_every" interval DEFAULT NULL,
     "enabled" bool DEFAULT NULL,
-    "alert_field" TEXT DEFAULT NULL
+    "flag_field" TEXT DEFAULT NULL
 ) RETURNS TABLE (
     "mirror" TEXT,
     "target" TEXT,
@@ -71,12 +72,6 @@ create or replace function "create_mirror"(
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'create_mirror_wrapper';
-
-create or replace function "cron_timezone"() RETURNS TEXT
-STRICT STABLE PARALLEL SAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'cron_timezone_wrapper';
 
 create or replace function "drop_mirror"(
     "mirror" TEXT,
@@ -94,15 +89,6 @@ STRICT PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'ipai_odoo_validator_wrapper';
-
-create or replace function "next_run"(
-    "schedule" TEXT,
-    "after" timestamp
-) RETURNS timestamp
-IMMUTABLE STRICT PARALLEL SAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'next_run_wrapper';
 
 create or replace function "odoo_call"(
     "server" TEXT,

@@ -29,7 +29,8 @@ comment on function ipai.odoo_version(text) is
     'Version of the Odoo server, such as 19.0. Without an argument: of the only server.';
 comment on function ipai.check_connection(text) is
     'Connects and logs in to Odoo. Reports for each mirrored model whether it can be read and how '
-    'many records it has, archived records included. latency_ms is the time of one small request; '
+    'many records it has, archived records included; one row without a model if there is no mirror. '
+    'latency_ms is the time of one small request; '
     'addon is true if Odoo has the addon ipai_sync, which makes reading many times faster. '
     'Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
@@ -57,14 +58,15 @@ comment on function ipai.create_mirror(
     'Returns one row for each mirrored field.';
 comment on function ipai.alter_mirror(
     text, text, jsonb, text, bigint[], integer, interval, interval, double precision, boolean,
-    text, interval, integer, bigint, double precision) is
-    'Changes options of a mirror. Null keeps an option, an empty text removes lang or alert_field. '
+    text, interval, integer, bigint, double precision, interval) is
+    'Changes options of a mirror. Null keeps an option, an empty text removes lang or flag_field. '
     'A new server, domain, lang or company_ids makes the next run full if it can change rows or '
     'values. page_size: largest number of records in one request; overlap: how far before the '
     'cursor a run starts; reconcile_every: how often all records are read; max_delete_ratio: '
     'largest share of the rows (0 to 1) that one run may delete; enabled: whether run_sync without '
-    'a name includes the mirror; alert_field: boolean field whose true values are counted. '
-    'Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_alert_ratio.';
+    'a name includes the mirror; flag_field: boolean field whose true values are counted; '
+    'keep_runs: how long the log keeps runs. '
+    'Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_flagged_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Removes a mirror, its runs and the current user''s schedule of it. '
     'The table stays unless drop_table is true.';
@@ -91,12 +93,6 @@ comment on procedure ipai.run_sync(text, text, double precision) is
     'deleted, 100 rows always. The call must be a statement of its own, outside a transaction. The '
     'next call resumes an interrupted run, and an incremental run follows it for what was written '
     'in the meantime. ipai.sync_runs lists all runs, failed ones included.';
-comment on function ipai.next_run(text, timestamp) is
-    'When pg_cron starts a job of this schedule next, in the time zone of pg_cron (see '
-    'ipai.cron_timezone()). Null if it never does, such as for @reboot, and for an invalid '
-    'schedule.';
-comment on function ipai.cron_timezone() is
-    'Time zone of the schedules of pg_cron: cron.timezone if it is set, otherwise GMT.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

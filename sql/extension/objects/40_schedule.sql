@@ -47,49 +47,109 @@ $$;
 comment on function ipai.require_cron() is
     'Raises an error with a hint if the current user cannot use pg_cron. For other functions.';
 
-create or replace function ipai.schedule_interval(schedule text) returns interval
-language plpgsql stable
+create or replace function ipai.cron_gap(field text, least integer, most integer)
+returns integer
+language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    zone constant text := ipai.cron_timezone();
-    -- A day on which it runs.
-    first_day constant date := ipai.next_run(schedule, now() at time zone zone)::date;
-    longest interval;
+    months constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
+    weekdays constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
+    part text;
+    matched text[];
+    bounds integer[];
+    found_ones integer[] := '{}';
 begin
-    if first_day is not null and schedule ~ 'second' then
-        return schedule::interval;
+    foreach part in array string_to_array(lower(field), ',') loop
+        matched := regexp_match(part, '^(?:([*])|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:/([0-9]{1,3}))?$');
+        bounds := array(
+            select case
+                       when t.name is null then null
+                       when t.name ~ '^[0-9]{1,3}$' then t.name::integer
+                       when most = 12 then array_position(months, t.name)
+                       when most = 6 then array_position(weekdays, t.name) - 1
+                   end
+            from unnest(matched[2:3]) with ordinality t (name, place)
+            order by t.place);
+        if matched is null or matched[4]::integer = 0
+            or matched[1] is null and bounds[1] is null
+            or matched[3] is not null and bounds[2] is null
+            or matched[4] is not null and coalesce(matched[1], matched[3]) is null then
+            return null;
+        end if;
+        found_ones := found_ones || array(
+            select generate_series(coalesce(bounds[1], least),
+                                   coalesce(bounds[2], bounds[1], most),
+                                   coalesce(matched[4]::integer, 1)));
+    end loop;
+    -- Sunday is 0 and 7.
+    return (
+        with matches as (
+            select distinct case when most = 6 then n % 7 else n end as n
+            from unnest(found_ones) n
+        ), gaps as (
+            select coalesce(lead(n) over (order by n), min(n) over () + most - least + 1) - n as gap
+            from matches
+        )
+        select max(g.gap) from gaps g
+        where not exists (
+            select from matches m where m.n not between least and most));
+end
+$$;
+comment on function ipai.cron_gap(text, integer, integer) is
+    'Longest distance between two values that a field of a cron schedule matches, such as 15 for '
+    'the minutes */15; null if the field is invalid. For ipai.schedule_interval().';
+
+create or replace function ipai.schedule_interval(schedule text) returns interval
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names constant jsonb := '{"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
+        "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0", "@daily": "0 0 * * *",
+        "@midnight": "0 0 * * *", "@hourly": "0 * * * *"}';
+    fields constant text[] := regexp_split_to_array(
+        btrim(coalesce(names ->> lower(btrim(schedule)), schedule), E' \t'), '[[:space:]]+');
+    minutes integer;
+    hours integer;
+    days integer;
+    months integer;
+    weekdays integer;
+    day_gap integer;
+begin
+    if cardinality(fields) = 2 and fields[1] ~ '^[0-9]{1,4}$'
+        and fields[2] ~* '^(second|minute|hour|day)s?$' then
+        return nullif(array_to_string(fields, ' ')::interval, interval '0');
+    elsif cardinality(fields) <> 5 then
+        return null;
     end if;
-    -- A cron schedule has the same times on all its days, so one day and the days of a year give
-    -- every interval. The second day of a leap-day schedule is years away.
-    with recursive days (day, n) as (
-        select first_day, 1
-        union all
-        select ipai.next_run(schedule, d.day + time '23:59:59')::date, d.n + 1
-        from days d
-        where d.day is not null and (d.n < 2 or d.day < first_day + 366)
-    ), times (at) as (
-        select ipai.next_run(schedule, first_day - interval '1 second')
-        union all
-        select ipai.next_run(schedule, t.at) from times t where t.at::date = first_day
-    ), within (first_time, last_time, longest) as (
-        select min(t.at)::time, max(t.at)::time, max(t.duration)
-        from (
-            select t.at, t.at - lag(t.at) over (order by t.at) as duration
-            from times t where t.at::date = first_day) t
-    ), between_days (duration) as (
-        select (d.day + w.first_time) at time zone zone
-               - (lag(d.day) over (order by d.n) + w.last_time) at time zone zone
-        from days d cross join within w
-    )
-    select greatest(w.longest, (select max(b.duration) from between_days b)) into longest
-    from within w;
-    return longest;
+    minutes := ipai.cron_gap(fields[1], 0, 59);
+    hours := ipai.cron_gap(fields[2], 0, 23);
+    days := ipai.cron_gap(replace(fields[3], '$', '31'), 1, 31);
+    months := ipai.cron_gap(fields[4], 1, 12);
+    weekdays := ipai.cron_gap(fields[5], 0, 6);
+    if num_nulls(minutes, hours, days, months, weekdays) > 0 then
+        return null;
+    end if;
+    -- cron needs one of the two fields for days to match if both are restricted, and both if one
+    -- begins with a star.
+    day_gap := case
+        when fields[3] like '*%' or fields[5] like '*%' then greatest(days, weekdays)
+        else least(days, weekdays)
+    end;
+    return case
+        when months > 1 then make_interval(days => 31 * months)
+        when day_gap > 1 then make_interval(days => day_gap)
+        when hours > 1 then make_interval(hours => hours)
+        when minutes > 1 then make_interval(mins => minutes)
+        else interval '1 minute'
+    end;
 end
 $$;
 comment on function ipai.schedule_interval(text) is
-    'Longest interval between two runs of a cron schedule; null if it never runs. '
-    'For other functions.';
+    'Upper estimate of the interval between two runs: of a cron schedule, from its coarsest '
+    'restricted field (3 days for 0 9 * * 1-5), or an interval such as 30 seconds; null if it is '
+    'invalid. For other functions.';
 
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
 language plpgsql volatile
@@ -99,17 +159,12 @@ declare
     syntax constant text := 'Use five fields (minute hour day month weekday) in GMT. '
         'For example, */15 * * * * runs every 15 minutes.';
     job bigint;
-    longest interval;
 begin
     perform ipai.require_cron();
     perform ipai.require_mirror(mirror);
     if schedule is null then
         raise exception 'schedule must not be null'
             using errcode = 'invalid_parameter_value', hint = syntax;
-    end if;
-    if not exists (select from ipai.mirrors m where m.name = mirror) then
-        -- This registers sample_metrics.
-        perform ipai.alter_mirror(mirror);
     end if;
     begin
         -- pg_cron silently ignores what follows the fifth field.
@@ -127,14 +182,9 @@ begin
             raise exception 'pg_cron rejects the schedule "%"', schedule
                 using errcode = 'invalid_parameter_value', detail = sqlerrm, hint = syntax;
     end;
-    longest := ipai.schedule_interval(schedule);
-    if longest is null and schedule !~ '@re(boot|start)' then
-        raise exception 'the schedule "%" has no run', schedule
-            using errcode = 'invalid_parameter_value', hint = syntax;
-    end if;
     update ipai.mirrors m
     set schedule = schedule_sync.schedule, scheduled_at = now(), scheduled_by = current_user,
-        max_age = longest
+        max_age = ipai.schedule_interval(schedule_sync.schedule)
     where m.name = mirror;
     return job;
 end
@@ -153,14 +203,10 @@ begin
     perform ipai.require_mirror(mirror);
     longest := ipai.schedule_interval(schedule);
     if schedule is not null and longest is null then
-        raise exception 'the schedule "%" is invalid or has no run', schedule
+        raise exception 'the schedule "%" is invalid', schedule
             using errcode = 'invalid_parameter_value',
-                  hint = 'Use five fields (minute hour day month weekday) in GMT. '
-                         'For example, */15 * * * * runs every 15 minutes.';
-    end if;
-    if not exists (select from ipai.mirrors m where m.name = mirror) then
-        -- This registers sample_metrics.
-        perform ipai.alter_mirror(mirror);
+                  hint = 'Use five fields (minute hour day month weekday) or an interval, such as '
+                         '*/15 * * * * or 15 minutes.';
     end if;
     if exists (
         select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then
@@ -179,7 +225,7 @@ end
 $$;
 comment on function ipai.expect_sync(text, text) is
     'Records the schedule by which another scheduler than pg_cron runs a mirror, for the alert '
-    'late: a cron schedule in GMT (or in cron.timezone), such as */15 * * * *; null for none. '
+    'late: a cron schedule such as */15 * * * *, or an interval such as 15 minutes; null for none. '
     'Runs nothing. Returns when a run is due at the latest.';
 
 create or replace function ipai.unschedule_sync(mirror text) returns boolean

@@ -5,6 +5,7 @@ set local search_path = pg_catalog, pg_temp;
 
 -- Mirrors and runs belong to the user, so a dump includes them. The next run restores the logins.
 select pg_catalog.pg_extension_config_dump('ipai.mirrors', '');
+select pg_catalog.pg_extension_config_dump('ipai.mirror_state', '');
 select pg_catalog.pg_extension_config_dump('ipai.run_log', '');
 select pg_catalog.pg_extension_config_dump('ipai.run_log_run_seq', '');
 

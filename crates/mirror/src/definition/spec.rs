@@ -27,8 +27,8 @@ pub struct Constant {
 pub struct Mirror {
     /// Name of the mirror.
     pub name: String,
-    /// Name of the foreign server.
-    pub server: String,
+    /// Name of the server; `None` for the only one.
+    pub server: Option<String>,
     /// The table that holds the rows.
     pub target: Table,
     /// The records to read.

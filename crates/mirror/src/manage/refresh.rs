@@ -35,8 +35,8 @@ pub fn refresh(
     add: Vec<String>,
     forget: &[String],
 ) -> Result<Vec<Refreshed>> {
-    let mirror = mirrors::load_registered(session, name, None)?;
-    let connection = accounts.open(session, &mirror.server)?;
+    let mirror = mirrors::load(session, name)?;
+    let connection = accounts.of_mirror(session, &mirror)?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
     let odoo = fields_of(&fetcher, &mirror.scope.model)?;
     connection.store_findings(session, &fetcher)?;

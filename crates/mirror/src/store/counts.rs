@@ -40,15 +40,15 @@ pub fn of_mirror(session: &mut dyn Session, statements: &Statements) -> Result<T
 }
 
 /// Counts both sides now, and stores the counts.
-pub fn refresh(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, keep_days: i32) -> Result<Counts> {
-    let mirror = Arc::new(mirrors::load_registered(session, name, None)?.readable()?);
+pub fn refresh(session: &mut dyn Session, accounts: &dyn Accounts, name: &str) -> Result<Counts> {
+    let mirror = Arc::new(mirrors::load(session, name)?.readable()?);
     target::check(session, &mirror, true)?;
-    let connection = accounts.open(session, &mirror.server)?;
+    let connection = accounts.of_mirror(session, &mirror)?;
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());
     let total = source.count(None)?;
     let counts = of_both(&mut source, &mirror, total, || of_mirror(session, &Statements::new(&mirror)))?;
     runs::record_counts(session, name, &counts)?;
-    runs::purge(session, name, keep_days)?;
+    runs::purge(session, name)?;
     Ok(counts)
 }

@@ -1,14 +1,27 @@
-//! What runs write about a mirror: its cursor, the database that it was filled from, and what a run
-//! may do.
+//! The state of a mirror, `ipai.mirror_state`: what its runs have reached, and what the next run may
+//! do.
 
-use super::{runs, sql};
-use crate::engine::{Guard, State};
-use crate::session::{Session, internal};
-use crate::{FieldMap, Mirror};
+use super::sql;
+use crate::engine::{Guard, Mode, Position, State, Unfinished};
+use crate::session::{Row, Session, internal};
+use crate::{FieldMap, Mirror, Newest};
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::Database;
 use ipai_odoo::error::Result;
 use ipai_odoo::xmlrpc::Value;
+
+/// What earlier runs left.
+pub struct Stored {
+    /// A hash of everything that decides which rows and values the mirror has. A cursor holds only
+    /// for the fingerprint that it was reached with.
+    pub fingerprint: String,
+    /// The state, for the planner.
+    pub state: State,
+    /// The Odoo user of the last complete run.
+    filled_as: Option<String>,
+    /// What is known about the Odoo database that the mirror was filled from.
+    filled_from: Database,
+}
 
 /// What one run may do to the rows of the mirror.
 pub struct RunPermissions {
@@ -20,27 +33,74 @@ pub struct RunPermissions {
     pub any_database: bool,
 }
 
-/// The permissions of a run. A run as another Odoo user than the last one deletes nothing by
-/// itself, because that user may see fewer records. A caller who gives a ratio means it; a caller
-/// who allows all deletions means another database as well.
-pub fn permissions(
-    session: &mut dyn Session,
-    mirror: &Mirror,
-    login: &str,
-    max_delete_ratio: Option<f64>,
-) -> Result<RunPermissions> {
-    let sql = "select filled_as, filled_from, filled_company from ipai.mirrors where name = $1";
-    let filled = session.first(sql, &[(&mirror.name).into()], |row| {
-        let database = Database { uuid: row.optional(1)?, company: row.optional(2)? };
-        Ok((row.optional::<String>(0)?, database))
+/// Loads the state of a mirror, for its current definition.
+pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
+    let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
+    let read: Vec<&FieldMap> = mirror.read_fields().collect();
+    let definition = serde_json::json!([
+        mirror.server,
+        mirror.scope.model,
+        domain,
+        mirror.scope.lang,
+        mirror.scope.company_ids,
+        read,
+        mirror.has_write_date,
+    ])
+    .to_string();
+    let params = [(&mirror.name).into(), (&definition).into()];
+    let stored = session.first(sql!("mirror_state"), &params, |row| {
+        Ok(Stored {
+            fingerprint: row.get(0)?,
+            filled_as: row.optional(1)?,
+            filled_from: Database { uuid: row.optional(2)?, company: row.optional(3)? },
+            state: State {
+                cursor: row.optional(4)?,
+                settled: row.optional(5)?,
+                overlap: seconds(row.get(6)?),
+                reconcile_every: seconds(row.get(7)?),
+                full_at: row.optional(8)?,
+                unfinished: row.optional(9)?.map(|run| unfinished(row, run)).transpose()?,
+            },
+        })
     })?;
-    let (filled_as, filled_from) = filled.unwrap_or_default();
-    let guard = match (max_delete_ratio, filled_as.filter(|filled_as| filled_as != login)) {
-        (Some(ratio), _) => Guard::ratio(ratio),
-        (None, Some(_)) => Guard::NOTHING,
-        (None, None) => Guard::ratio(mirror.max_delete_ratio),
-    };
-    Ok(RunPermissions { guard, filled_from, any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0) })
+    stored.ok_or_else(|| internal("the mirror is not registered"))
+}
+
+fn unfinished(row: &dyn Row, run: i64) -> Result<Unfinished> {
+    let mode: String = row.get(10)?;
+    Ok(Unfinished {
+        run,
+        mode: Mode::from_name(&mode).unwrap_or_default(),
+        bound: row.optional(11)?,
+        position: Position {
+            id: row.get(12)?,
+            began: row.optional(13)?.map(|began: NaiveDateTime| began.and_utc()),
+            newest: row.optional(14)?.map(|written| Newest { written, id: 0 }),
+        },
+    })
+}
+
+fn seconds(seconds: f64) -> TimeDelta {
+    // Bounded, so that a sum with a moment of Odoo does not overflow.
+    TimeDelta::seconds(seconds.clamp(0.0, 1e11) as i64)
+}
+
+impl Stored {
+    /// The permissions of a run. A run as another Odoo user than the last one deletes nothing by
+    /// itself, because that user may see fewer records. A caller who gives a ratio means it; a
+    /// caller who allows all deletions means another database as well.
+    pub fn permissions(&self, mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> RunPermissions {
+        let is_other_user = self.filled_as.as_ref().is_some_and(|filled_as| filled_as != login);
+        RunPermissions {
+            guard: match max_delete_ratio {
+                Some(ratio) => Guard::ratio(ratio),
+                None if is_other_user => Guard::NOTHING,
+                None => Guard::ratio(mirror.max_delete_ratio),
+            },
+            filled_from: self.filled_from.clone(),
+            any_database: max_delete_ratio.is_some_and(|ratio| ratio >= 1.0),
+        }
+    }
 }
 
 /// Stores from which Odoo database the mirror is filled. Writes nothing if it is known.
@@ -73,45 +133,4 @@ pub fn set_reached(session: &mut dyn Session, name: &str, reached: &Reached<'_>)
         reached.database.company.into(),
     ];
     session.run(sql!("mirror_set_reached"), &params).map(drop)
-}
-
-/// The fingerprint of the mirror's definition: a hash of everything that decides which rows and
-/// values the mirror has. A cursor holds only for the fingerprint that it was reached with.
-pub fn fingerprint(session: &mut dyn Session, mirror: &Mirror) -> Result<String> {
-    let domain: Vec<_> = mirror.scope.domain.iter().map(Value::to_json).collect();
-    let read: Vec<&FieldMap> = mirror.read_fields().collect();
-    let definition = serde_json::json!([
-        mirror.server,
-        mirror.scope.model,
-        domain,
-        mirror.scope.lang,
-        mirror.scope.company_ids,
-        read,
-        mirror.has_write_date,
-    ]);
-    let sql = "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($1, 'UTF8')), 'hex')";
-    let hash = session.first(sql, &[(&definition.to_string()).into()], |row| row.get(0))?;
-    hash.ok_or_else(|| internal("no hash"))
-}
-
-/// The state that earlier runs left.
-pub fn state(session: &mut dyn Session, name: &str, fingerprint: &str) -> Result<State> {
-    let state = session.first(sql!("mirror_state"), &[name.into(), fingerprint.into()], |row| {
-        Ok(State {
-            cursor: row.optional(0)?,
-            overlap: seconds(row.get(1)?),
-            reconcile_every: seconds(row.get(2)?),
-            full_at: row.optional(3)?,
-            settled: row.optional(4)?,
-            unfinished: None,
-        })
-    })?;
-    let mut state = state.ok_or_else(|| internal("the mirror is not registered"))?;
-    state.unfinished = runs::unfinished(session, name, fingerprint)?;
-    Ok(state)
-}
-
-fn seconds(seconds: f64) -> TimeDelta {
-    // Bounded, so that a sum with a moment of Odoo does not overflow.
-    TimeDelta::seconds(seconds.clamp(0.0, 1e11) as i64)
 }

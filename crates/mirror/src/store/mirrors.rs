@@ -2,8 +2,7 @@
 
 use super::settings::Settings;
 use super::sql;
-use super::statements::quote_literal;
-use crate::definition::{nearest, sample_metrics};
+use crate::definition::nearest;
 use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
 use ipai_odoo::Scope;
@@ -17,60 +16,12 @@ pub const PAGE_SIZE: u32 = 20_000;
 /// Default of the share of the rows that one run may delete.
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
-/// The mirror of this name. `sample_metrics` exists without being registered.
+/// The mirror of this name.
 pub fn load(session: &mut dyn Session, name: &str) -> Result<Mirror> {
-    match select(session, "where name = $1", &[name.into()])?.pop() {
+    match select(session, "where m.name = $1", &[name.into()])?.pop() {
         Some(mirror) => Ok(mirror),
-        None if name == sample_metrics::NAME => {
-            let choose = format!("select ipai.alter_mirror({}, server => '...');", quote_literal(name));
-            let server = super::servers::only_server(session, &choose)?;
-            Ok(built_in(server))
-        }
         None => Err(unknown(session, name)?),
     }
-}
-
-/// What is mirrored from a server; before the first mirror, what the built-in one will read.
-pub fn scopes(session: &mut dyn Session, server: &str) -> Result<Vec<Scope>> {
-    let mut mirrors = of_server(session, server)?;
-    if mirrors.is_empty() {
-        mirrors.push(built_in(server.to_owned()));
-    }
-    Ok(mirrors.into_iter().map(|mirror| mirror.scope).collect())
-}
-
-/// Registers the built-in mirror if it is not registered. Any other unregistered mirror was dropped
-/// meanwhile.
-pub fn register(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
-    if is_registered(session, &mirror.name)? {
-        return Ok(());
-    }
-    if mirror.name != sample_metrics::NAME {
-        return Err(unknown(session, &mirror.name)?);
-    }
-    if let Some(other) = into_table(session, &mirror.target)?.first() {
-        return Err(Error::user(
-            SqlState::DuplicateObject,
-            format!("table \"{}\" is the target of mirror \"{}\"", mirror.target.display(), other.name),
-        )
-        .with_hint(format!(
-            "Use that mirror, or drop it first: select ipai.drop_mirror({});",
-            quote_literal(&other.name)
-        )));
-    }
-    if !session.is_true("select pg_catalog.has_table_privilege('ipai.mirrors', 'insert')", &[])? {
-        return Err(Error::user(
-            SqlState::InsufficientPrivilege,
-            format!("mirror \"{}\" is not registered, and this role may not register it", mirror.name),
-        )
-        .with_hint(format!(
-            "As the owner (on Supabase: postgres), once: select ipai.alter_mirror({}, server => {});",
-            quote_literal(&mirror.name),
-            quote_literal(&mirror.server)
-        )));
-    }
-    // Another session that was faster registered the same.
-    insert(session, mirror).map(drop)
 }
 
 /// Whether a mirror of this name is registered.
@@ -85,7 +36,7 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     let constants = constants_to(&mirror.constants).to_string();
     let params = [
         (&mirror.name).into(),
-        (&mirror.server).into(),
+        mirror.server.as_deref().into(),
         (&mirror.scope.model).into(),
         (&mirror.target.schema).into(),
         (&mirror.target.name).into(),
@@ -101,23 +52,6 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     ];
     let inserted = session.change(sql!("mirror_insert"), &params, |_| Ok(()))?;
     Ok(inserted.is_some())
-}
-
-/// The registered mirror. `sample_metrics` is registered first, for this server or the only one.
-pub fn load_registered(session: &mut dyn Session, name: &str, server: Option<&str>) -> Result<Mirror> {
-    if !is_registered(session, name)? {
-        match server {
-            Some(server) if name == sample_metrics::NAME => {
-                super::servers::find(session, server)?;
-                register(session, &built_in(server.to_owned()))?;
-            }
-            _ => {
-                let mirror = load(session, name)?;
-                register(session, &mirror)?;
-            }
-        }
-    }
-    load(session, name)
 }
 
 /// Changes the options that are given.
@@ -139,7 +73,8 @@ pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Resu
         settings.late_after.as_deref().into(),
         settings.max_failures.into(),
         settings.max_delta.into(),
-        settings.max_alert_ratio.into(),
+        settings.max_flagged_ratio.into(),
+        settings.keep_runs.as_deref().into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
@@ -147,7 +82,7 @@ pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Resu
 /// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is
 /// then.
 pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> {
-    session.run("select from ipai.mirrors where name = $1 for update", &[name.into()])?;
+    session.run(sql!("mirror_lock"), &[name.into()])?;
     load(session, name)
 }
 
@@ -168,8 +103,7 @@ pub fn set_drift(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
 
 /// Deletes the mirror and its runs. Listeners are notified that its alerts are cleared.
 pub fn forget(session: &mut dyn Session, name: &str) -> Result<()> {
-    let disable = "update ipai.mirrors set enabled = false where name = $1 and alerts <> '{}' returning true";
-    if session.change(disable, &[name.into()], |_| Ok(()))?.is_some() {
+    if session.run(sql!("mirror_disable"), &[name.into()])? > 0 {
         session.run("select ipai.notify_alerts()", &[])?;
     }
     session.run("delete from ipai.run_log where mirror = $1", &[name.into()])?;
@@ -179,24 +113,17 @@ pub fn forget(session: &mut dyn Session, name: &str) -> Result<()> {
 /// The mirrors that share a table.
 pub fn into_table(session: &mut dyn Session, table: &Table) -> Result<Vec<Mirror>> {
     let params = [(&table.schema).into(), (&table.name).into()];
-    select(session, "where target_schema = $1 and target_table = $2 order by name", &params)
+    select(session, "where m.target_schema = $1 and m.target_table = $2 order by m.name", &params)
 }
 
-/// The mirrors of a server.
+/// The mirrors of a server. A mirror without a server has the only one.
 pub fn of_server(session: &mut dyn Session, server: &str) -> Result<Vec<Mirror>> {
-    select(session, "where server = $1 order by name", &[server.into()])
+    select(session, "where coalesce(m.server, $1) = $1 order by m.name", &[server.into()])
 }
 
 /// The mirrors that a run without a name syncs.
 pub fn enabled(session: &mut dyn Session) -> Result<Vec<String>> {
-    let registered = session.all("select name, enabled from ipai.mirrors order by 1", &[], |row| {
-        Ok((row.get::<String>(0)?, row.get::<bool>(1)?))
-    })?;
-    if registered.is_empty() {
-        return Ok(vec![sample_metrics::NAME.to_owned()]);
-    }
-    let enabled = registered.into_iter().filter(|(_, enabled)| *enabled);
-    Ok(enabled.map(|(name, _)| name).collect())
+    session.all("select name from ipai.mirrors where enabled order by 1", &[], |row| row.get(0))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {
@@ -226,30 +153,8 @@ fn constants_from(json: Json) -> Option<Vec<Constant>> {
     Some(constants)
 }
 
-fn built_in(server: String) -> Mirror {
-    Mirror {
-        name: sample_metrics::NAME.to_owned(),
-        server,
-        target: sample_metrics::target(),
-        scope: Scope {
-            model: sample_metrics::MODEL.to_owned(),
-            domain: Vec::new(),
-            lang: None,
-            company_ids: Vec::new(),
-        },
-        fields: sample_metrics::fields(),
-        constants: Vec::new(),
-        drift: Vec::new(),
-        has_write_date: true,
-        page_size: PAGE_SIZE,
-        max_delete_ratio: MAX_DELETE_RATIO,
-        flag_field: Some(sample_metrics::FLAG_FIELD.to_owned()),
-    }
-}
-
 fn select(session: &mut dyn Session, condition: &str, params: &[Param<'_>]) -> Result<Vec<Mirror>> {
-    let sql = format!("select {} from ipai.mirrors {condition}", sql!("mirror_columns"));
-    session.all(&sql, params, read)
+    session.all(&format!("{} {condition}", sql!("mirrors")), params, read)
 }
 
 fn read(row: &dyn Row) -> Result<Mirror> {
@@ -270,7 +175,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     let constants = serde_json::from_str(&constants).ok().and_then(constants_from);
     let drift: String = row.get(14)?;
     Ok(Mirror {
-        server: row.get(1)?,
+        server: row.optional(1)?,
         target: Table { schema: row.get(2)?, name: row.get(3)? },
         scope: Scope { model: row.get(4)?, domain, lang: row.optional(6)?, company_ids: row.get(7)? },
         fields,
@@ -287,15 +192,15 @@ fn read(row: &dyn Row) -> Result<Mirror> {
 
 /// The error for a mirror that does not exist.
 fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
-    let mut names = session.all("select name from ipai.mirrors order by 1", &[], |row| row.get::<String>(0))?;
-    if !names.iter().any(|name| name == sample_metrics::NAME) {
-        names.push(sample_metrics::NAME.to_owned());
-    }
-    let known = format!("Use the name of a mirror: {}.", names.join(", "));
-    Ok(Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(
-        match nearest(name, names.iter().map(String::as_str)).as_slice() {
-            [] => known,
-            near => format!("Perhaps you mean {}. {known}", near.join(" or ")),
-        },
-    ))
+    let names = session.all("select name from ipai.mirrors order by 1", &[], |row| row.get::<String>(0))?;
+    let hint = match (names.as_slice(), nearest(name, names.iter().map(String::as_str)).as_slice()) {
+        ([], _) => {
+            "Create a mirror with ipai.create_mirror(), or apply the migrations of the sample mirror.".to_owned()
+        }
+        (names, []) => format!("Use the name of a mirror: {}.", names.join(", ")),
+        (names, near) => {
+            format!("Perhaps you mean {}. Use the name of a mirror: {}.", near.join(" or "), names.join(", "))
+        }
+    };
+    Ok(Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(hint))
 }

@@ -2,8 +2,7 @@
 //! `ipai.sync_runs` shows it.
 
 use super::sql;
-use crate::Newest;
-use crate::engine::{Counts, Mode, Position, Progress, Report, Start, Unfinished};
+use crate::engine::{Counts, Progress, Report, Start};
 use crate::session::{Param, Session, internal, signed};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use ipai_odoo::error::{Error, Result};
@@ -95,28 +94,9 @@ pub fn record_counts(session: &mut dyn Session, mirror: &str, counts: &Counts) -
     session.run(sql!("run_counts"), &params).map(drop)
 }
 
-/// The last run of a mirror with this definition, if it was interrupted or failed.
-pub fn unfinished(session: &mut dyn Session, mirror: &str, fingerprint: &str) -> Result<Option<Unfinished>> {
-    let last = session.first(sql!("run_unfinished"), &[mirror.into(), fingerprint.into()], |row| {
-        let mode: String = row.get(1)?;
-        let unfinished = Unfinished {
-            run: row.get(0)?,
-            mode: Mode::from_name(&mode).unwrap_or_default(),
-            bound: row.optional(2)?,
-            position: Position {
-                id: row.get(3)?,
-                began: row.optional(4)?.map(|began: NaiveDateTime| began.and_utc()),
-                newest: row.optional(5)?.map(|written| Newest { written, id: 0 }),
-            },
-        };
-        Ok(row.get::<bool>(6)?.then_some(unfinished))
-    })?;
-    Ok(last.flatten())
-}
-
-/// Deletes runs that ended more than `days` ago, except for those that later runs look at.
-pub fn purge(session: &mut dyn Session, mirror: &str, days: i32) -> Result<()> {
-    session.run(sql!("runs_purge"), &[mirror.into(), days.into()]).map(drop)
+/// Deletes runs that ended longer than `keep_runs` ago, except for those that later runs look at.
+pub fn purge(session: &mut dyn Session, mirror: &str) -> Result<()> {
+    session.run(sql!("runs_purge"), &[mirror.into()]).map(drop)
 }
 
 fn both(counts: &Counts) -> [Param<'static>; 6] {

@@ -37,7 +37,9 @@ pub struct Settings {
     /// Difference of the counts before an alert.
     pub max_delta: Option<i64>,
     /// Share of flagged rows (0 to 1) before an alert.
-    pub max_alert_ratio: Option<f64>,
+    pub max_flagged_ratio: Option<f64>,
+    /// How long the log keeps runs.
+    pub keep_runs: Option<String>,
 }
 
 impl Settings {
@@ -49,7 +51,7 @@ impl Settings {
     /// Applies the options to the mirror. The error names the first invalid option.
     pub fn apply(&self, session: &mut dyn Session, mirror: &mut Mirror) -> Result<()> {
         if let Some(server) = &self.server {
-            mirror.server.clone_from(server);
+            mirror.server = Some(server.clone());
         }
         if let Some(domain) = &self.domain {
             mirror.scope.domain = terms(domain)?;
@@ -76,16 +78,17 @@ impl Settings {
         if let Some(field) = &self.flag_field {
             mirror.flag_field = Some(field.clone()).filter(|field| !field.is_empty());
             if mirror.flag_field.as_deref().is_some_and(|field| mirror.flag(field).is_none()) {
-                return Err(invalid("alert_field", "It is the name of a mirrored boolean field, or '' for none."));
+                return Err(invalid("flag_field", "It is the name of a mirrored boolean field, or '' for none."));
             }
         }
-        within("max_alert_ratio", self.max_alert_ratio.unwrap_or(0.0), 0.0..=1.0)?;
+        within("max_flagged_ratio", self.max_flagged_ratio.unwrap_or(0.0), 0.0..=1.0)?;
         within("max_failures", self.max_failures.unwrap_or(0).into(), 0.0..=f64::from(i32::MAX))?;
         if self.max_delta.is_some_and(|delta| delta < 0) {
             return Err(invalid("max_delta", "It is a number of rows, 0 or more."));
         }
         // At most years, so that a sum with a moment does not overflow.
         check_interval(session, "overlap", self.overlap.as_deref(), 0.0)?;
+        check_interval(session, "keep_runs", self.keep_runs.as_deref(), 86_400.0)?;
         check_interval(session, "late_after", self.late_after.as_deref(), 0.0)?;
         check_interval(session, "reconcile_every", self.reconcile_every.as_deref(), 1.0)
     }

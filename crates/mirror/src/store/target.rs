@@ -1,7 +1,6 @@
 //! Checks the target table before anything is asked of Odoo.
 
 use super::sql;
-use crate::definition::sample_metrics;
 use crate::session::Session;
 use crate::{Mirror, Table};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -9,45 +8,65 @@ use ipai_odoo::error::{Error, Result, SqlState};
 /// Checks that the current role can sync this mirror: the table exists, has the columns and the
 /// key, and the role may write it and sees all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
+    let refused = |state, message: String, hint: String| Err(Error::user(state, message).with_hint(hint));
     let table = mirror.target.display();
-    let oid = find(session, mirror)?;
-    let columns = columns(mirror);
-    let params = [oid.into(), columns.as_slice().into()];
-    let missing = session.all(sql!("target_missing_columns"), &params, |row| row.get::<String>(0))?;
-    if !missing.is_empty() {
-        return Err(Error::user(
-            SqlState::UndefinedColumn,
-            format!("table \"{table}\" lacks the column {}", missing.join(", ")),
-        )
-        .with_hint(format!("Add it, or correct the fields of mirror \"{}\".", mirror.name)));
+    let needed = if dry_run { "select" } else { "select, insert, update, delete" };
+    let (key, columns) = (key(mirror), columns(mirror));
+    let params = [
+        (&mirror.target.schema).into(),
+        (&mirror.target.name).into(),
+        columns.as_slice().into(),
+        needed.into(),
+        key.as_slice().into(),
+    ];
+    let found = session.first(sql!("target_check"), &params, |row| {
+        let lacking = (row.get::<Vec<String>>(0)?, row.get::<Vec<String>>(1)?);
+        Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
+    })?;
+    let Some(((columns, privileges), hides_rows, deferrable, has_key)) = found else {
+        let hint = "Create it again, or drop the mirror.".to_owned();
+        return refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint);
+    };
+    if !columns.is_empty() {
+        let hint = format!("Add it, or correct the fields of mirror \"{}\".", mirror.name);
+        let message = format!("table \"{table}\" lacks the column {}", columns.join(", "));
+        return refused(SqlState::UndefinedColumn, message, hint);
     }
-    check_privileges(session, &table, oid, dry_run)?;
-    check_key(session, mirror, oid)
-}
-
-/// Checks that a unique index exists on the key, which the upsert needs.
-fn check_key(session: &mut dyn Session, mirror: &Mirror, oid: i64) -> Result<()> {
-    let key = key(mirror);
-    let params = [oid.into(), key.as_slice().into()];
-    let found = session.all(sql!("target_unique_indexes"), &params, |row| row.optional::<String>(0))?;
-    // Beside a deferrable index Postgres upserts by no other index either.
-    let deferrable = found.iter().flatten().next();
-    if deferrable.is_none() && !found.is_empty() {
+    if !privileges.is_empty() {
+        let hint = format!(
+            "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
+            privileges.join(", ")
+        );
+        let message = format!("permission denied for table \"{table}\"");
+        return refused(SqlState::InsufficientPrivilege, message, hint);
+    }
+    // Rows that this role cannot see would count as missing, and could never be deleted.
+    if hides_rows {
+        let hint =
+            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.";
+        let message = format!("row-level security hides rows of table \"{table}\" from this role");
+        return refused(SqlState::InsufficientPrivilege, message, hint.to_owned());
+    }
+    if has_key && deferrable.is_none() {
         return Ok(());
     }
     let names = key.iter().map(|column| session.quote_ident(column)).collect::<Result<Vec<_>>>()?.join(", ");
-    let qualified =
-        format!("{}.{}", session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
-    let (table, create) = (mirror.target.display(), format!("create unique index on {qualified} ({names});"));
-    Err(match deferrable {
-        Some(constraint) => Error::user(
-            SqlState::UndefinedObject,
+    let target = qualified_name(session, &mirror.target)?;
+    let create = format!("create unique index on {target} ({names});");
+    // Beside a deferrable index Postgres upserts by no other index either.
+    let (message, hint) = match deferrable {
+        Some(constraint) => (
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
-        )
-        .with_hint(format!("alter table {qualified} drop constraint {}; {create}", session.quote_ident(constraint)?)),
-        None => Error::user(SqlState::UndefinedObject, format!("table \"{table}\" has no unique index on {names}"))
-            .with_hint(create),
-    })
+            format!("alter table {target} drop constraint {}; {create}", session.quote_ident(&constraint)?),
+        ),
+        None => (format!("table \"{table}\" has no unique index on {names}"), create),
+    };
+    refused(SqlState::UndefinedObject, message, hint)
+}
+
+/// The name of a table as SQL reads it, quoted only where Postgres needs that: for hints.
+fn qualified_name(session: &mut dyn Session, table: &Table) -> Result<String> {
+    Ok(format!("{}.{}", session.quote_ident(&table.schema)?, session.quote_ident(&table.name)?))
 }
 
 /// The columns of a table with their types, or `None` if there is no such table.
@@ -67,20 +86,6 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
     }
 }
 
-fn find(session: &mut dyn Session, mirror: &Mirror) -> Result<i64> {
-    let params = [(&mirror.target.schema).into(), (&mirror.target.name).into()];
-    let oid = session.first(sql!("target_find"), &params, |row| row.get(0))?;
-    oid.ok_or_else(|| {
-        Error::user(SqlState::UndefinedTable, format!("table \"{}\" does not exist", mirror.target.display()))
-            .with_hint(match mirror.name.as_str() {
-                sample_metrics::NAME => {
-                    format!("The migration {} creates it: supabase db push, or psql -f.", sample_metrics::MIGRATION)
-                }
-                _ => "Create it again, or drop the mirror.".to_owned(),
-            })
-    })
-}
-
 fn key(mirror: &Mirror) -> Vec<String> {
     let constants = mirror.constants.iter().map(|constant| constant.column.clone());
     constants.chain(["odoo_id".to_owned()]).collect()
@@ -89,31 +94,4 @@ fn key(mirror: &Mirror) -> Vec<String> {
 fn columns(mirror: &Mirror) -> Vec<String> {
     let own = mirror.fields.iter().map(|map| map.column.clone());
     key(mirror).into_iter().chain(own).collect()
-}
-
-fn check_privileges(session: &mut dyn Session, table: &str, oid: i64, dry_run: bool) -> Result<()> {
-    let needed = match dry_run {
-        true => "select",
-        false => "select, insert, update, delete",
-    };
-    let params = [oid.into(), needed.into()];
-    let missing = session.all(sql!("target_missing_privileges"), &params, |row| row.get::<String>(0))?;
-    if !missing.is_empty() {
-        return Err(Error::user(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""))
-            .with_hint(format!(
-                "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
-                missing.join(", ")
-            )));
-    }
-    // Rows that this role cannot see would count as missing, and could never be deleted.
-    match session.is_true("select not pg_catalog.row_security_active($1::oid)", &[oid.into()])? {
-        true => Ok(()),
-        false => Err(Error::user(
-            SqlState::InsufficientPrivilege,
-            format!("row-level security hides rows of table \"{table}\" from this role"),
-        )
-        .with_hint(
-            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.",
-        )),
-    }
 }

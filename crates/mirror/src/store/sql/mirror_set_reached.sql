@@ -1,17 +1,15 @@
 -- Stores what a complete run reached. Without a cursor ($2) the old cursor stays.
-update ipai.mirrors m
+update ipai.mirror_state s
 set cursor = n.cursor,
     settled_id = n.settled_id,
-    shape = n.shape,
-    filled_as = n.filled_as,
-    filled_from = n.filled_from,
-    filled_company = n.filled_company
+    fingerprint = $3,
+    filled_as = $4,
+    filled_from = $5,
+    filled_company = $7
 from (
-    select coalesce($2, cursor) as cursor,
-        case when $2 is null then settled_id else $6 end as settled_id,
-        $3 as shape, $4 as filled_as, $5 as filled_from, $7 as filled_company
-    from ipai.mirrors
-    where name = $1) n
-where m.name = $1
-    and (m.cursor, m.settled_id, m.shape, m.filled_as, m.filled_from, m.filled_company)
-        is distinct from (n.cursor, n.settled_id, n.shape, n.filled_as, n.filled_from, n.filled_company)
+    select coalesce($2, cursor) as cursor, case when $2 is null then settled_id else $6 end as settled_id
+    from ipai.mirror_state
+    where mirror = $1) n
+where s.mirror = $1
+    and (s.cursor, s.settled_id, s.fingerprint, s.filled_as, s.filled_from, s.filled_company)
+        is distinct from (n.cursor, n.settled_id, $3, $4, $5, $7)

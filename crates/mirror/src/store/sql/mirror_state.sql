@@ -1,6 +1,10 @@
--- The state of a mirror before a run. The cursor holds only for the definition ($2) that it was
--- reached with.
-select case when m.shape = $2 then m.cursor end,
+-- What earlier runs left about a mirror with the definition $2. The cursor holds only for the
+-- definition that it was reached with. The last scheduled run may be resumed if it did not succeed
+-- and had this definition. A refused run has read everything, so it is not resumed.
+select f.fingerprint,
+    s.filled_as, s.filled_from, s.filled_company,
+    case when s.fingerprint = f.fingerprint then s.cursor end,
+    s.settled_id,
     extract(epoch from m.overlap)::float8,
     extract(epoch from m.reconcile_every)::float8,
     (select r.finished_at
@@ -8,6 +12,17 @@ select case when m.shape = $2 then m.cursor end,
      where r.mirror = m.name and r.mode = 'full' and r.complete
      order by r.run desc
      limit 1),
-    m.settled_id
+    u.run, u.mode, u.bound, u.position, u.odoo_clock, u.newest
 from ipai.mirrors m
+left join ipai.mirror_state s on s.mirror = m.name
+cross join (
+    select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($2, 'UTF8')), 'hex') as fingerprint) f
+left join lateral (
+    select *
+    from ipai.run_log r
+    where r.mirror = m.name
+        and r.mode in ('full', 'incremental', 'reconcile')
+        and (r.state <> 'succeeded' or r.complete)
+    order by r.run desc
+    limit 1) u on u.state not in ('succeeded', 'refused') and u.fingerprint = f.fingerprint
 where m.name = $1
