@@ -238,7 +238,7 @@ def interrupt_phase(setup: Setup, interruptions: Interruptions) -> None:
 def record_row(phase: Phase, kind: str, slowest: float) -> None:
     """Records the row of the page."""
     with SECTION.trial(f"{kind} in the phase {phase.name}") as trial:
-        outcome = "the backend ends" if kind in ("client gone", "pg_terminate_backend") else "57014: nothing is left behind"
+        outcome = "the backend ends" if kind in ("client gone", "pg_terminate_backend") else "57014: every resource is released"
         setting = f", where client_connection_check_interval is {INTERVAL}" if phase.locked and kind == "client gone" else ""
         trial.record_outcome(outcome + setting)
         trial.seconds = slowest

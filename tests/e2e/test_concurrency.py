@@ -17,7 +17,7 @@ from support.reliability import Section
 from support.sessions import PROMPT_SECONDS, Connection, running_statement, wait_for_pages
 from support.supabase import Supabase
 
-SECTION = Section("Several at once")
+SECTION = Section("Concurrent sessions")
 
 CALL = "call ipai.run_sync('sample_metrics')"
 TABLE = "ipai.ipai_sample_metrics"
@@ -71,7 +71,7 @@ def test_only_one_of_concurrent_runs_of_a_mirror_works(supabase: Supabase, erp: 
     with SECTION.trial(f"eight {which} of one mirror") as trial:
         outcomes = run_concurrently(sessions, [statement] * 8)
         assert outcomes.count(None) == 1 and set(outcomes) == {None, "55P03"}
-        trial.record_outcome("one works, 55P03 for the others")
+        trial.record_outcome("one run works, the others fail with 55P03")
     assert names(supabase) == {"Edited"}
     assert_released(supabase)
 
@@ -80,7 +80,7 @@ def test_runs_of_ten_mirrors_are_concurrent(supabase: Supabase, erp: ScriptedOdo
     tables = [TABLE, *(supabase.add_mirror(f"m{number}") for number in range(9))]
     mirrors = ["sample_metrics", *(f"m{number}" for number in range(9))]
     sessions = [supabase.connect() for _ in mirrors]
-    with SECTION.trial("ten mirrors, each with a run of its own") as trial:
+    with SECTION.trial("ten mirrors with one run each") as trial:
         for name in ("Metric", "Edited", "Edited again"):
             if name != "Metric":
                 edit(erp, name)
@@ -93,7 +93,7 @@ def test_runs_of_ten_mirrors_are_concurrent(supabase: Supabase, erp: ScriptedOdo
         edit(erp, "Once more")
         outcomes = run_concurrently(sessions, ["call ipai.run_sync()"] * 10)
         assert set(outcomes) <= {None, "55P03"}
-        trial.record_outcome("each mirror has its run, 55P03 for mirrors that others are at")
+        trial.record_outcome("each mirror has one run, concurrent runs of a mirror fail with 55P03")
     # A run of each mirror has started after the edit and has completed.
     assert [names(supabase, table) for table in tables] == [{"Once more"}] * 10
     assert_released(supabase)
@@ -102,7 +102,7 @@ def test_runs_of_ten_mirrors_are_concurrent(supabase: Supabase, erp: ScriptedOdo
 #: Statements executed while a run waits for its third page, and their SQLSTATE. None of them waits.
 CONCURRENT_STATEMENTS = {
     "alter_mirror": ("select ipai.alter_mirror('sample_metrics', page_size => 3)", None),
-    "alter_mirror of what is read": ("select ipai.alter_mirror('sample_metrics', lang => 'fr_FR')", None),
+    "alter_mirror of the language": ("select ipai.alter_mirror('sample_metrics', lang => 'fr_FR')", None),
     "refresh_mirror": ("select * from ipai.refresh_mirror('sample_metrics')", None),
     "drop_mirror": ("select ipai.drop_mirror('sample_metrics')", "55P03"),
     "sync_mirror": ("select * from ipai.sync_mirror('sample_metrics')", "55P03"),
@@ -124,7 +124,7 @@ def test_other_functions_do_not_wait_for_a_run(supabase: Supabase, erp: Scripted
         wait_for_pages(supabase, 2)
         with SECTION.trial(f"{name} while the mirror runs") as trial:
             ended = call(supabase.connect(), statement)
-            trial.record_outcome("done at once" if ended is None else f"{ended}: says so at once")
+            trial.record_outcome("done without waiting" if ended is None else f"{ended}: fails without waiting")
         assert ended == sqlstate
         assert trial.seconds is not None and trial.seconds < PROMPT_SECONDS
         gate.set()
@@ -153,7 +153,7 @@ def test_long_snapshot_of_a_reader_blocks_no_run(supabase: Supabase, erp: Script
         # No session waited, and the reader still sees its snapshot.
         assert execute(reader, rows) == before
         execute(reader, "commit")
-        trial.record_outcome("neither waits; it reads what was there when it began")
+        trial.record_outcome("neither waits; the reader sees its snapshot")
     assert len(execute(reader, rows)) == 90 and names(supabase) == {"Edited"}
 
 

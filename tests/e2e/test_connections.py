@@ -62,7 +62,7 @@ def erp() -> Iterator[FaultyOdoo]:
 
 
 CASES: dict[str, tuple[str, bytes | None]] = {
-    "nobody listens at the port": ("http://127.0.0.1:{port}", None),
+    "no server listens at the port": ("http://127.0.0.1:{port}", None),
     "the host's name is unknown": ("http://odoo.invalid", None),
     "the port speaks SSH": ("http://127.0.0.1:{port}", b"SSH-2.0-OpenSSH_9.2\r\n"),
     "https at a port that speaks http": ("https://127.0.0.1:{port}", b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),

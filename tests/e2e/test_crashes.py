@@ -31,7 +31,7 @@ from support.reliability import Section
 from support.sessions import Connection, running_statement, statement_error, wait_for_pages, wait_for_recovery
 from support.supabase import Supabase
 
-SECTION = Section("Crashes, and others in the way")
+SECTION = Section("Crashes, locks and changed tables")
 
 CALL = "call ipai.run_sync('sample_metrics')"
 TABLE = "ipai.ipai_sample_metrics"
@@ -131,7 +131,7 @@ def test_next_run_completes_after_a_crash(registered: Supabase, erp: Odoo, name:
             assert registered.last_run()["state"] == "succeeded"
             assert_equal(registered, erp)
             assert registered.rows("select from pg_locks where locktype = 'advisory'") == []
-        trial.record_outcome("the next run goes on, and the mirror equals Odoo")
+        trial.record_outcome("the next run resumes, and the mirror equals Odoo")
         trial.seconds = slowest
 
 
@@ -148,7 +148,7 @@ def test_odoo_restarts_during_a_run(registered: Supabase, erp: Odoo) -> None:
         assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate in ("08001", "08006")), error
         registered.rows(CALL)
         # It depends on seconds whether Odoo is back before the run's last retry.
-        trial.record_outcome("the run waits for it for some seconds, else 08001 or 08006; the next run goes on")
+        trial.record_outcome("the run retries for some seconds, then fails with 08001 or 08006; the next run resumes")
     assert_equal(registered, erp)
 
 
@@ -183,7 +183,7 @@ def test_full_disk_keeps_the_committed_pages(extension_pg: Installation, erp: Od
                 connection.execute(CALL)
             # The file's name follows in the message.
             message = str(raised.value.diag.message_primary).split('"')[0].strip()
-            trial.record_outcome(f"53100: {message} …; with room, the next run goes on")
+            trial.record_outcome(f"53100: {message} …; with free space, the next run resumes")
         run = supabase.last_run()
         assert (run["state"], run["sqlstate"], run["position"] > 0) == ("failed", "53100", True)
         kept = len(supabase.mirror("odoo_id"))
@@ -255,7 +255,7 @@ def test_run_waits_for_a_lock_of_another_session(supabase: Supabase, scripted: F
         with blocked_statement(supabase, CALL, user) as call:
             execute(user, "commit")
             call.result(timeout=20)
-        trial.record_outcome("the run waits for it, and completes")
+        trial.record_outcome("the run waits for the lock, and completes")
     assert edited(supabase) == 10
 
 
@@ -285,7 +285,7 @@ TABLE_CHANGES: dict[str, tuple[str, str, str | None]] = {
         "42883",
     ),
     "a column is renamed": ("alter table {table} rename column name to title", "alter table {table} rename column title to name", "42703"),
-    "a column is demanded that nobody fills": (
+    "a required column is added": (
         "alter table {table} add column demanded text not null default 'x'; alter table {table} alter column demanded drop default",
         "alter table {table} drop column demanded",
         "23502",
@@ -306,7 +306,7 @@ TABLE_CHANGES: dict[str, tuple[str, str, str | None]] = {
         "drop function public.refuse() cascade",
         "P0001",
     ),
-    "an index is made": ("create index on {table} (name)", "select", None),
+    "an index is created": ("create index on {table} (name)", "select", None),
 }
 
 

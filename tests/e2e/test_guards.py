@@ -351,7 +351,7 @@ def test_run_of_another_user_who_sees_less_is_refused(filled: Supabase, erp: Fau
     erp.login = "clerk"
     filled.rows("alter user mapping for postgres server odoo options (set user 'clerk')")
     erp.records = RECORDS[1:]
-    with SECTION.trial("another login, which sees less") as trial:
+    with SECTION.trial("another login that sees fewer records") as trial:
         trial.record_outcome(refused(filled, RUN))
 
 

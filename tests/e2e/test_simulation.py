@@ -29,7 +29,7 @@ from support.reliability import Section
 from support.sessions import wait_for_recovery
 from support.supabase import Supabase
 
-SECTION = Section("A random life")
+SECTION = Section("Random operations")
 
 OPERATIONS, LONG = 320, 5_000
 #: Operations between two checks at rest.
@@ -296,7 +296,7 @@ def test_random_operations_leave_the_mirror_equal(
     with (
         Proxy(erp.port, seed) as proxy,
         SECTION.trial(
-            f"a random life, {'with the addon' if addon else 'without the addon'}{', long' if operations == LONG else ''}"
+            f"random operations, {'with the addon' if addon else 'without the addon'}{', long' if operations == LONG else ''}"
         ) as trial,
     ):
         supabase.server(proxy.url, **({} if addon else {"addon": "false"}))
@@ -307,7 +307,7 @@ def test_random_operations_leave_the_mirror_equal(
         finally:
             simulation.close()
             print(f"operations {dict(simulation.done)}\nruns {dict(simulation.ended)}\nconnections {proxy.outcomes}")
-        trial.record_outcome("the mirror holds only what was in Odoo; at rest, one run makes it equal")
+        trial.record_outcome("the mirror contains only rows that were in Odoo; at the end one run makes it equal")
     assert sum(simulation.done.values()) == operations
     assert simulation.ended["well"] and len(simulation.ended) > 1
 

@@ -82,9 +82,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     )
     right = trusted.sign("right")
     return {
-        "of a private authority, which ca_cert has": Case(right, trusted.certificate, None),
-        "of a private authority that nobody knows": Case(right, None, "UnknownIssuer"),
-        "of another authority than ca_cert has": Case(other.sign("others"), trusted.certificate, "UnknownIssuer"),
+        "of the private authority in ca_cert": Case(right, trusted.certificate, None),
+        "of an unknown private authority": Case(right, None, "UnknownIssuer"),
+        "of another authority than that in ca_cert": Case(other.sign("others"), trusted.certificate, "UnknownIssuer"),
         "self-signed": Case(own, None, "invalid peer certificate"),
         "expired": Case(trusted.sign("expired", end="20210101000000Z"), trusted.certificate, "expired"),
         "not valid yet": Case(trusted.sign("early", begin="20900101000000Z"), trusted.certificate, "not valid yet"),
@@ -94,9 +94,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
 
 
 NAMES = [
-    "of a private authority, which ca_cert has",
-    "of a private authority that nobody knows",
-    "of another authority than ca_cert has",
+    "of the private authority in ca_cert",
+    "of an unknown private authority",
+    "of another authority than that in ca_cert",
     "self-signed",
     "expired",
     "not valid yet",
