@@ -17,7 +17,9 @@ WIDTH = 100
 #: The files that are checked, as git's pathspecs. A tree is added once its prose is rewritten.
 CHECKED = (
     *("*.md", ":!addons", ":!apps"),
-    *("scripts", "addons/*.py", "tests/conftest.py", "tests/support", "tests/package"),
+    *("scripts", "addons/*.py"),
+    # test_upgrade.py is not rewritten yet.
+    *("tests/*.py", ":!tests/e2e/test_upgrade.py"),
     *("sql", "migrations", "fuzz", "benches", "apps/scout-dashboard/src", "apps/scout-dashboard/tests"),
     *("src", "crates/mirror"),
 )

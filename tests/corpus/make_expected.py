@@ -1,24 +1,29 @@
 #!/usr/bin/env python3
-"""Write the expected values of the recorded answers: python3 tests/corpus/make_expected.py
+"""Writes the expected values of the recorded responses.
 
-For each folder beside this script (odoo18, odoo19: what real servers sent, see INDEX.md there, which also lists answers
-over JSON that are not kept here) it reads every *.xml, except *.request.xml, and writes expected.json:
+    python3 tests/corpus/make_expected.py
+
+The folders beside this script, odoo18 and odoo19, contain responses of real servers (see their
+INDEX.md, which also lists JSON responses that are not stored). For each folder the script reads
+every *.xml except *.request.xml, and writes expected.json:
 
     {"malformed": true}                            not XML, or not XML-RPC
     {"fault": {"code": 4, "string": "..."}}
     {"value": ...}
     {"large": {"length": 5000, "first": ..., "last": ..., "fingerprint": "..."}}
-                                                   a value of more than 50,000 bytes; first and last only of an array
+        a value of more than 50,000 bytes; only arrays have first and last
 
-Python's own xmlrpc.client is the judge, so that decoder and expectation share no code. Two differences are meant, and
-made here: a raw CR is kept (an XML parser makes it LF), and U+FFFE and U+FFFF are let through (expat rejects them).
+Python's xmlrpc.client determines the expected values, so the decoder and they share no code. Two
+differences are intended: a raw CR is kept (an XML parser would turn it into LF), and U+FFFE and
+U+FFFF are accepted (expat rejects them).
 
-Values are plain JSON, but for:
-    double    {"double": "1e+22", "bits": "4480f0cf064dd592"}   bits: IEEE 754, big-endian; the first is for the reader
+Values are plain JSON, except:
+    double    {"double": "1e+22", "bits": "4480f0cf064dd592"}
+        bits: IEEE 754, big-endian; the decimal number is only for the reader
     dateTime  {"dateTime": "20260106T00:00:00"}
     base64    {"base64": "..."}
 
-The fingerprint is FNV-1a, 64 bits, over these bytes, one after the other:
+The fingerprint is the 64-bit FNV-1a hash of these bytes in this order:
     nil n | boolean b0 or b1 | int i<decimal>; | double d<bits>; | string s<bytes>:<UTF-8>
     dateTime t<bytes>:<UTF-8> | base64 x<bytes>:<bytes>
     array [ elements ] | struct { name as a string, value, ... }
@@ -40,7 +45,7 @@ STAND_INS = {"\ufffe": "\uf8f0", "\uffff": "\uf8f1"}
 
 
 def parse(body: bytes) -> Any:
-    """The value of the answer. Its texts hold stand-ins, until `restore`."""
+    """Returns the value of the response. Its texts contain stand-ins until `restore`."""
     for character, stand_in in STAND_INS.items():
         assert stand_in.encode() not in body, "the stand-in is taken"
         body = body.replace(character.encode(), stand_in.encode())

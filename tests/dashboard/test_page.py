@@ -56,7 +56,10 @@ def newest_sales(brand: int) -> str:
 
 @contextmanager
 def changed(database: Cluster, change: str, back: str, user: str | None = "postgres") -> Iterator[None]:
-    """Changes the database as `user` inside the block, and undoes it; without a user as superuser."""
+    """Changes the database inside the block, and undoes the change.
+
+    The change runs as `user`, or as a superuser if it is None.
+    """
     database.psql(change, user=user)
     try:
         yield
@@ -647,7 +650,7 @@ def test_unknown_units_and_dates_are_shown(visit: Visit, site: Dashboard) -> Non
 # Realtime -----------------------------------------------------------------------------------------
 
 
-def test_a_change_reported_by_realtime_appears_at_once(
+def test_a_change_reported_by_realtime_appears_immediately(
     visit: Visit, api: PostgREST, users: list[dict[str, str]], database: Cluster
 ) -> None:
     realtime = FakeRealtime()

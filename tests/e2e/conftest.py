@@ -21,7 +21,7 @@ def odoo() -> Iterator[Odoo]:
 
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
-    """An Odoo of the file's own, with 2,000 metrics."""
+    """A separate Odoo for each file, with 2,000 metrics."""
     with Odoo() as odoo:
         generate_metrics(odoo, ROWS)
         yield odoo
@@ -37,6 +37,6 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
 
 @pytest.fixture
 def supabase(_supabase: Supabase) -> Iterator[Supabase]:
-    """The cluster, as a fresh database looks."""
+    """The cluster, reset to a new database after each test."""
     yield _supabase
     _supabase.reset()

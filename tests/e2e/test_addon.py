@@ -1,4 +1,8 @@
-"""Reading through Odoo's addon `ipai_sync`: less is asked, the same arrives, and whatever goes wrong with it, no row is lost."""
+"""Tests reading through Odoo's addon `ipai_sync`.
+
+A run with the addon needs fewer requests and has the same result. No fault of the addon may lose a
+row.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +21,26 @@ ROWS = 30
 
 @pytest.fixture
 def erp() -> Iterator[FaultyOdoo]:
-    """An Odoo with the addon."""
+    """A scripted Odoo with the addon."""
     with FaultyOdoo([metric(n) for n in range(1, ROWS + 1)], addon=True) as server:
         yield server
 
 
 @pytest.fixture
 def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """A database that mirrors it, ten records a call."""
+    """A database with an empty mirror in pages of ten records."""
     supabase.server(erp.url)
     supabase.register(page_size=10)
     return supabase
 
 
 def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
-    ours = {row["odoo_id"]: (row["name"], float(row["value"]), row["active"]) for row in supabase.mirror()}
-    assert ours == {record["id"]: (record["name"], record["value"], record["active"]) for record in erp.records}
+    found = {row["odoo_id"]: (row["name"], float(row["value"]), row["active"]) for row in supabase.mirror()}
+    assert found == {record["id"]: (record["name"], record["value"], record["active"]) for record in erp.records}
 
 
 def notices(supabase: Supabase, statement: str) -> list[str]:
-    """The warnings of a statement."""
+    """Runs a statement, and returns its warnings."""
     found: list[str] = []
     connection = supabase.connect()
     connection.add_notice_handler(lambda notice: found.append(f"{notice.severity}: {notice.message_primary}"))
@@ -44,21 +48,22 @@ def notices(supabase: Supabase, statement: str) -> list[str]:
     return [notice for notice in found if notice.startswith("WARNING")]
 
 
-def test_a_first_run_finds_the_addon_and_reads_through_it(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOdoo) -> None:
     run = connected.run()
     assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
     assert_equal(connected, erp)
-    # The addon, the company, the fields, the count, three pages and that there are no more, all ids in brief, those that are active, alerts.
+    # The addon, the company, the fields, the count, three pages and an empty one, the digests of
+    # all ids, and the counts of active records and of alerts.
     counts, pages = ["search_count"], ["export"] * 4
     assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 
 
-def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_run_without_changes_needs_one_page_and_three_counts(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.take_calls()
-    # The overlap brings the last records again, and nothing more is asked.
+    # The overlap window contains the last records; the run sends no further request.
     run = connected.run()
     assert (run["mode"], run["inserted"] + run["updated"] + run["deleted"]) == ("incremental", 0)
     for record in erp.records[:-1]:
@@ -70,7 +75,7 @@ def test_run_with_nothing_new_costs_one_page_and_three_counts(connected: Supabas
 
 
 @pytest.mark.parametrize("mode", ["incremental", "reconcile", "full"])
-def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
+def test_few_deletions_need_few_calls(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
     connected.run()
     erp.take_calls()
     erp.records = [record for record in erp.records if record["id"] not in (3, 4, 17)]
@@ -78,11 +83,11 @@ def test_a_few_deletions_cost_a_few_calls(connected: Supabase, erp: FaultyOdoo, 
     assert (run["mode"], run["deleted"], run["odoo_count"], run["mirror_count"]) == (mode, 3, ROWS - 3, ROWS - 3)
     assert_equal(connected, erp)
     called = erp.take_calls()
-    # One call for the digests, one for the ids of the range that differs.
+    # One call for the digests, and one for the ids of the range that differs.
     assert (called.count("digest"), called.count("search")) == (1, 0)
 
 
-def test_where_only_ids_are_wanted_only_ids_are_asked_for(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_ids_are_requested_without_other_fields(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("select ipai.alter_mirror('sample_metrics', page_size => 1000)")
     connected.run()
     erp.take_calls()
@@ -90,13 +95,13 @@ def test_where_only_ids_are_wanted_only_ids_are_asked_for(connected: Supabase, e
     run = connected.run()
     assert (run["mode"], run["deleted"]) == ("incremental", 1)
     assert_equal(connected, erp)
-    asked = [request.args[2] for request in erp.requests if request.method == "export"]
-    assert len(asked) == 2 and asked[1] == ["id"]
+    requested_fields = [request.args[2] for request in erp.requests if request.method == "export"]
+    assert len(requested_fields) == 2 and requested_fields[1] == ["id"]
 
 
-def test_ids_that_only_swapped_are_found_by_a_compare(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_reconcile_detects_exchanged_ids(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
-    # As many as before, and as old: one is gone, one came that no scan shows.
+    # The counts are equal: one record is deleted, and a new one has an old write_date.
     erp.records = [record for record in erp.records if record["id"] != 5] + [metric(99, write_date="2020-01-01 00:00:00")]
     run = connected.run("'sample_metrics', 'reconcile'")
     assert (run["mode"], run["deleted"], run["inserted"]) == ("reconcile", 1, 1)
@@ -107,7 +112,7 @@ def page(text: str) -> str:
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
-WRONG: dict[str, Behaviour] = {
+FAULTY_RESPONSES: dict[str, Behaviour] = {
     "a fault": fault(1, 'Traceback (most recent call last):\n  File "x"\nAttributeError: _field_to_sql'),
     "an error of its own": fault(2, "Not this one"),
     "no access": fault(4, "Sorry"),
@@ -123,8 +128,8 @@ WRONG: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("at", [1, 2])
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, erp: FaultyOdoo, wrong: Behaviour, at: int) -> None:
+@pytest.mark.parametrize("wrong", FAULTY_RESPONSES.values(), ids=FAULTY_RESPONSES)
+def test_run_continues_without_a_faulty_addon(connected: Supabase, erp: FaultyOdoo, wrong: Behaviour, at: int) -> None:
     if at > 1:
         erp.on("export", lambda exchange: exchange.send(200, {}, exchange.answer()), times=at - 1)
     erp.on("export", wrong)
@@ -133,12 +138,12 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
     run = connected.last_run()
     assert (run["state"], run["mode"], run["inserted"], run["mirror_count"]) == ("succeeded", "full", ROWS, ROWS)
     assert_equal(connected, erp)
-    # Only where it is gone it is left alone until a full run looks again.
-    gone = wrong is WRONG["gone"]
-    assert connected.row("select addon from ipai.odoo_logins") == {"addon": not gone}
+    # Only a missing addon is not tried again before the next full run.
+    missing = wrong is FAULTY_RESPONSES["gone"]
+    assert connected.row("select addon from ipai.odoo_logins") == {"addon": not missing}
     erp.take_calls()
-    assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not gone)
-    assert ("export" in erp.take_calls()) is not gone
+    assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not missing)
+    assert ("export" in erp.take_calls()) is not missing
     erp.clear_faults()
     erp.records[0]["name"] = "Renamed"
     assert notices(connected, "call ipai.run_sync('sample_metrics', 'full')") == []
@@ -146,7 +151,7 @@ def test_whatever_is_wrong_with_the_addon_no_row_is_lost(connected: Supabase, er
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
-def test_digests_that_fail_are_done_without(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_run_continues_without_failing_digests(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     erp.records.pop(4)
     for wrong in (fault(1, "ValueError: no"), returning([[1, "2", "3"]]), returning([])):
@@ -157,7 +162,7 @@ def test_digests_that_fail_are_done_without(connected: Supabase, erp: FaultyOdoo
         assert_equal(connected, erp)
 
 
-def test_what_the_network_does_is_no_fault_of_the_addon(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_network_errors_do_not_disable_the_addon(connected: Supabase, erp: FaultyOdoo) -> None:
     erp.on("export", status(503, retry_after=0), times=1)
     assert notices(connected, "call ipai.run_sync('sample_metrics')") == []
     assert_equal(connected, erp)
@@ -170,7 +175,7 @@ def test_what_the_network_does_is_no_fault_of_the_addon(connected: Supabase, erp
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
-def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_operator_can_disable_the_addon(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("alter server odoo options (add addon 'false')")
     connected.run()
     assert_equal(connected, erp)
@@ -181,22 +186,23 @@ def test_an_operator_can_do_without(connected: Supabase, erp: FaultyOdoo) -> Non
     assert (run["unchanged"], "export" in erp.take_calls()) == (ROWS, True)
 
 
-def test_an_addon_of_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_addon_with_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
     erp.on("info", returning({"protocol": 2, "uuid": erp.uuid}))
     connected.run()
     assert_equal(connected, erp)
     assert "export" not in erp.take_calls()
 
 
-# Another database -----------------------------------------------------------------------------------------------------------------------
+# Another database ---------------------------------------------------------------------------------
 
 
-def test_another_database_at_the_same_address_is_refused(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_database_with_another_uuid_is_refused(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.run()
     before = connected.mirror("odoo_id, xmin::text")
     first, erp.uuid = erp.uuid, "5f0a2f5e-0000-11f1-8000-00000000000f"
     erp.records = [metric(n, name="Of another") for n in range(1, 8)]
-    # An incremental run that remembers the address learns it from the first page; one that does not looks before it reads.
+    # With a stored login, an incremental run reads the database's uuid from the first page. Without
+    # one it asks before it reads.
     for forget in ("false", "true"):
         connected.rows(f"delete from ipai.odoo_logins where {forget}")
         erp.requests.clear()
@@ -213,7 +219,7 @@ def test_another_database_at_the_same_address_is_refused(connected: Supabase, er
         assert "max_delete_ratio => 1" in str(refused.value.diag.message_hint)
         assert connected.mirror("odoo_id, xmin::text") == before
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": first}
-    # Who means it says so.
+    # max_delete_ratio => 1 confirms the other database.
     run = connected.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"]) == (7, ROWS - 7)
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}

@@ -1,4 +1,7 @@
-"""agents/custom_module_auditor.md: its checks pass on the reference module, and each of them can fail."""
+"""Tests agents/custom_module_auditor.md.
+
+The reference module passes each check, and each check can fail.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from support.supabase import Supabase
 PAGE = paths.PROJECT / "agents/custom_module_auditor.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 PARAMETERS = BLOCKS[0]
-#: The commands by number: each begins with a comment, `# 1.1 What is checked.`
+#: The commands by number. Each one begins with a comment like `# 1.1 What is checked.`
 CHECKS = {
     match["number"]: match["command"]
     for match in re.finditer(
@@ -31,7 +34,7 @@ TABLE_MIGRATION = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql"
 
 
 class Site:
-    """What an auditor has: a checkout, an Odoo with the module, a Supabase with the mirror."""
+    """A checkout, an Odoo with the module, and a Supabase with the mirror."""
 
     def __init__(self, supabase: Supabase, odoo: Odoo) -> None:
         self.supabase = supabase
@@ -42,7 +45,7 @@ class Site:
 
     @property
     def addon(self) -> Path:
-        """The module as it lies in the checkout."""
+        """The module in the checkout."""
         return self.checkout / "addons/ipai" / MODULE
 
     @property
@@ -51,7 +54,10 @@ class Site:
 
     @property
     def odoo_command(self) -> str:
-        """How Odoo is run; tests open a port, and the server keeps its own."""
+        """The command that runs Odoo.
+
+        Its tests open a separate port, because the server uses its own.
+        """
         install = self.odoo.install
         return f"{install.python} {install.program} -c {self.odoo.directory / 'odoo.conf'} --http-port {shell.free_port()}"
 
@@ -64,13 +70,13 @@ class Site:
             "SCRATCH_URL": cluster.dsn("scratch", user="postgres"),
             "ODOO": self.odoo_command,
             "ODOO_SCRATCH": "audit",
-            # For Odoo, as the harness runs it.
+            # The environment in which the harness runs Odoo.
             "PYTHONPATH": str(self.odoo.install.libraries),
             "HOME": str(self.odoo.directory / "data"),
             **parameters,
         }
         command = ["bash", "-c", f"{PARAMETERS}\n{CHECKS[number]}"]
-        # Odoo and its database are the service user's.
+        # The service user owns Odoo and its database.
         return shell.run(command, cwd=self.checkout, env=environment, user=shell.SERVICE_USER, check=False, capture=True)
 
     def sql(self, *statements: str) -> None:
@@ -78,7 +84,7 @@ class Site:
             self.supabase.rows(statement)
 
     def write(self, model: str, domain: list[object], **values: object) -> None:
-        """Changes records of Odoo, archived ones too."""
+        """Changes all records that match the domain, also archived ones."""
         found = self.odoo.rpc(model, "search", domain, context={"active_test": False})
         assert found
         self.odoo.rpc(model, "write", found, values)
@@ -86,7 +92,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(extension_pg: Installation) -> Iterator[Site]:
-    """Servers of this file's own: it breaks both of them."""
+    """The file's own servers, because the tests break them."""
     with Odoo() as odoo, postgres.supabase_cluster(extension_pg) as cluster:
         generate_metrics(odoo, 300)
         cluster.psql("create extension ipai_sync; create extension pgtap with schema extensions")
@@ -99,54 +105,54 @@ def site(extension_pg: Installation) -> Iterator[Site]:
         yield Site(supabase, odoo)
 
 
-def test_the_page_is_all_read() -> None:
+def test_every_check_of_the_page_is_parsed() -> None:
     assert len(re.findall(r"^# \d\.\d ", PAGE.read_text(), re.MULTILINE)) == len(CHECKS) > 15
     assert all(command.strip() for command in CHECKS.values())
 
 
 @pytest.mark.parametrize("number", CHECKS)
-def test_the_reference_module_passes(site: Site, number: str) -> None:
+def test_reference_module_passes_each_check(site: Site, number: str) -> None:
     done = site.check(number)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Each check fails where it should ------------------------------------------------------------------------------------------------------------
+# Failing checks -----------------------------------------------------------------------------------
 
 
 @dataclass
 class Fault:
-    """Something wrong, and how it is put right again."""
+    """A mistake, and its correction."""
 
     number: str
-    #: A part of what the check then prints.
-    tells: str
-    make: Callable[[Site], object]
-    mend: Callable[[Site], object]
+    #: A part of the failing check's output.
+    output: str
+    cause: Callable[[Site], object]
+    correct: Callable[[Site], object]
 
 
-def sql(number: str, tells: str, make: str, *mend: str) -> Fault:
-    return Fault(number, tells, lambda site: site.sql(make), lambda site: site.sql(*mend))
+def sql(number: str, output: str, cause: str, *correct: str) -> Fault:
+    return Fault(number, output, lambda site: site.sql(cause), lambda site: site.sql(*correct))
 
 
-def odoo(number: str, tells: str, model: str, domain: list[object], field: str, wrong: object, right: object) -> Fault:
+def odoo(number: str, output: str, model: str, domain: list[object], field: str, wrong: object, right: object) -> Fault:
     return Fault(
         number,
-        tells,
+        output,
         lambda site: site.write(model, domain, **{field: wrong}),
         lambda site: site.write(model, domain, **{field: right}),
     )
 
 
-def text(number: str, tells: str, file: Callable[[Site], Path], change: Callable[[str], str]) -> Fault:
+def text(number: str, output: str, file: Callable[[Site], Path], change: Callable[[str], str]) -> Fault:
     kept: list[str] = []
 
-    def make(site: Site) -> None:
+    def cause(site: Site) -> None:
         kept.append(file(site).read_text())
         changed = change(kept[-1])
         assert changed != kept[-1]
         file(site).write_text(changed)
 
-    return Fault(number, tells, make, lambda site: file(site).write_text(kept.pop()))
+    return Fault(number, output, cause, lambda site: file(site).write_text(kept.pop()))
 
 
 def manifest(site: Site) -> Path:
@@ -260,25 +266,25 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found(site: Site, name: str) -> None:
+def test_check_detects_the_mistake(site: Site, name: str) -> None:
     fault = FAULTS[name]
-    fault.make(site)
+    fault.cause(site)
     try:
         found = site.check(fault.number)
     finally:
-        fault.mend(site)
+        fault.correct(site)
     printed = found.stdout + found.stderr
-    assert found.returncode != 0 and fault.tells in printed, printed
-    mended = site.check(fault.number)
-    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert found.returncode != 0 and fault.output in printed, printed
+    corrected = site.check(fault.number)
+    assert corrected.returncode == 0, corrected.stdout + corrected.stderr
 
 
-def test_a_module_whose_tests_fail(site: Site) -> None:
+def test_check_detects_failing_module_tests(site: Site) -> None:
     tests = site.odoo.directory / "addons" / MODULE / "tests/test_sample_metric.py"
     kept = tests.read_text()
     broken = kept.replace("self.assertFalse(cron.active)", "self.assertTrue(cron.active)")
     assert broken != kept
-    # Odoo tests a module that is in its database already when it is updated.
+    # Odoo runs the tests of an installed module only during an update.
     updating = {"ODOO": f"{site.odoo_command} -u {MODULE}"}
     tests.write_text(broken)
     try:
@@ -290,18 +296,18 @@ def test_a_module_whose_tests_fail(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "parameter", "value", "tells"),
+    ("number", "parameter", "value", "output"),
     [
         ("1.1", "ADDON", "addons/ipai/none", "No such file"),
         ("1.2", "MODEL", "ipai.none", "ipai.none"),
         ("1.3", "MODEL", "ipai.none", "no group may read it"),
         ("2.1", "TABLE", "ipai.none", "does not exist"),
         ("4.2", "MIRROR", "none", "none"),
-        # Odoo starts, installs nothing and tests nothing.
+        # Odoo starts, but installs and tests no module.
         ("6.1", "MODULE", "no_such_module", "no_such_module"),
         ("6.2", "TABLE", "ipai.none", "no-test-of-this-table"),
     ],
 )
-def test_nothing_to_check_is_no_pass(site: Site, number: str, parameter: str, value: str, tells: str) -> None:
+def test_check_fails_without_anything_to_check(site: Site, number: str, parameter: str, value: str, output: str) -> None:
     done = site.check(number, **{parameter: value})
-    assert done.returncode != 0 and tells in done.stdout + done.stderr, done.stdout + done.stderr
+    assert done.returncode != 0 and output in done.stdout + done.stderr, done.stdout + done.stderr

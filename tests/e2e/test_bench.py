@@ -1,4 +1,4 @@
-"""scripts/bench: its figures and limits, and a small run of it on real servers."""
+"""Tests scripts/bench: its tables, its limits, and a small run on real servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def verdicts(results: Results) -> dict[str, tuple[str, bool]]:
     return {limit.what: (limit.value, limit.reached) for limit in report.limits(results)}
 
 
-def test_a_table_is_markdown_and_can_be_read_as_it_stands() -> None:
+def test_table_is_aligned_markdown() -> None:
     assert report.text_table(["what", "a", "b"], [["first", "1.00 s", "-"], ["second one", "10 ms", "2"]]).splitlines() == [
         "| what       |      a | b |",
         "|------------|-------:|--:|",
@@ -36,7 +36,7 @@ def test_a_table_is_markdown_and_can_be_read_as_it_stands() -> None:
     ]
 
 
-def test_the_median_is_shown_and_the_most_memory() -> None:
+def test_tables_show_median_time_and_peak_memory() -> None:
     runs = {
         rounds.FIRST: {
             "practice": times(9, 4, 5),
@@ -51,7 +51,7 @@ def test_the_median_is_shown_and_the_most_memory() -> None:
     assert ["rows written, first full sync", "0", "0"] in table
 
 
-def test_limits_are_held_against_medians() -> None:
+def test_limits_apply_to_medians() -> None:
     runs = {
         rounds.FIRST: {"practice": times(30, 1, 20), "script": times(15, 15, 14.9), "floor": times(8.6), "ipai_sync": times(10, 10, 10)},
         rounds.COUNT: {"floor": times(0.05)},
@@ -69,7 +69,7 @@ def test_limits_are_held_against_medians() -> None:
     }
 
 
-def test_one_row_written_in_one_round_is_one_too_many() -> None:
+def test_one_written_row_exceeds_the_limit() -> None:
     unchanged = {"practice": times(20), "addon": [*times(1, 1), *times(1, written=1)]}
     assert verdicts(Results(200_000, {rounds.UNCHANGED: unchanged})) == {
         "full sync, nothing changed, addon, against (a)": ("20.0 times as fast", True),
@@ -77,7 +77,7 @@ def test_one_row_written_in_one_round_is_one_too_many() -> None:
     }
 
 
-def test_limits_of_decoder_and_tenants() -> None:
+def test_limits_of_decoder_and_tenant_queries() -> None:
     results = Results(1000, {}, Decoder(5, ours=69e6, events=100e6, python=5e6), {"a page": ([2.6, 9, 1], [2, 2, 2]), "all": ([3], [2])})
     assert verdicts(results) == {
         "decoder against quick-xml's bare events": ("69.0 %", False),
@@ -87,7 +87,7 @@ def test_limits_of_decoder_and_tenants() -> None:
     }
 
 
-def test_a_page_of_records_is_told_from_other_calls() -> None:
+def test_requests_for_records_are_recognized() -> None:
     def call(method: str, model: str = "ipai.sample.metric") -> bytes:
         return xmlrpc.client.dumps(("odoo", 2, "secret", model, method, [[]], {}), "execute_kw").encode()
 
@@ -98,7 +98,7 @@ def test_a_page_of_records_is_told_from_other_calls() -> None:
     assert not wire.asks_for_records(xmlrpc.client.dumps(("odoo", "admin", "secret", {}), "authenticate").encode())
 
 
-def test_reading_what_others_wrote(tmp_path: Path) -> None:
+def test_outputs_of_other_programs_are_parsed(tmp_path: Path) -> None:
     assert session.anonymous("VmHWM:\t  900 kB\nRssAnon:\t    123 kB\nRssFile:\t 4 kB\n") == 123 * 1024
     with pytest.raises(ValueError, match="RssAnon"):
         session.anonymous("VmHWM:\t  900 kB\n")
@@ -111,19 +111,22 @@ def test_reading_what_others_wrote(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["--write", "--quick"], ["--write", "--rounds", "1"], ["--rows", "10"], ["--only", "nobody"]])
-def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
-    ended = subprocess.run([SCRIPT, *options], capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("usage: scripts/bench ")
+def test_invalid_options_of_the_benchmark_are_refused(options: list[str]) -> None:
+    process = subprocess.run([SCRIPT, *options], capture_output=True, text=True)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("usage: scripts/bench ")
 
 
 @pytest.mark.slow
-def test_a_small_run() -> None:
-    """Every competitor for plain Odoo, through every measure; the run itself compares the tables."""
+def test_small_benchmark_run() -> None:
+    """Runs every competitor for plain Odoo with every measure.
+
+    The benchmark itself compares the tables.
+    """
     command: list[str | Path] = [SCRIPT, "--rows", "1000", "--rounds", "1", "--only", "practice", "script", "floor", "copy", "ipai_sync"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line.startswith("| ")]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in process.stdout.splitlines() if line.startswith("| ")]
     shown = {line[0]: line[1:] for line in lines}
     timed = re.compile(r"[\d.]+ m?s")
     for measure, who in {

@@ -1,4 +1,7 @@
-"""A sync that waits for Odoo ends at once when it is told to, or when nobody waits for it any more, and leaves nothing behind."""
+"""Tests that a cancel, a timeout or a vanished client ends a sync that waits for Odoo.
+
+The sync must end promptly and release its resources.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ RECORDS = [metric(1), metric(2)]
 
 @pytest.fixture
 def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
-    """A server well so far, which the foreign server names. The mirror is registered and the login known."""
+    """A scripted Odoo with a registered mirror and a stored login."""
     with FaultyOdoo(RECORDS) as server:
         supabase.server(server.url)
         supabase.row(SYNC)
@@ -38,31 +41,34 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-# Ways to keep a sync waiting ----------------------------------------------------------------------------------------------------------
+# Ways to keep a sync waiting ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stall:
-    """How to keep a sync waiting, and how to see that it waits. `url`: the address to use, where it is not the usual one."""
+    """A way to keep a sync waiting, and the condition that it waits.
+
+    `url` replaces the usual address.
+    """
 
     begin: Callable[[FaultyOdoo], None]
     reached: Callable[[FaultyOdoo], bool]
     url: Callable[[FaultyOdoo], str] = lambda erp: erp.url
 
 
-def _asked(erp: FaultyOdoo) -> bool:
+def _is_waiting_for_page(erp: FaultyOdoo) -> bool:
     return bool(erp.received("search_read"))
 
 
 STALLS = {
-    "no answer": Stall(lambda erp: erp.on("search_read", never_respond), _asked),
-    "an answer byte by byte": Stall(lambda erp: erp.on("search_read", trickling), _asked),
+    "no answer": Stall(lambda erp: erp.on("search_read", never_respond), _is_waiting_for_page),
+    "an answer byte by byte": Stall(lambda erp: erp.on("search_read", trickling), _is_waiting_for_page),
     "no answer in the TLS handshake": Stall(
         lambda erp: setattr(erp, "unresponsive", True), lambda erp: erp.connections > 0, lambda erp: erp.https_url
     ),
-    # The refusal is over, so that the sync pauses before it asks again.
+    # The response with status 503 is complete, so the sync waits before its retry.
     "a pause before a retry": Stall(
-        lambda erp: erp.on("search_read", status(503, retry_after=25)), lambda erp: _asked(erp) and erp.connections == 0
+        lambda erp: erp.on("search_read", status(503, retry_after=25)), lambda erp: _is_waiting_for_page(erp) and erp.connections == 0
     ),
 }
 
@@ -76,14 +82,15 @@ def set_url(supabase: Supabase, url: str) -> None:
     supabase.rows(f"alter server odoo options (set url '{url}')")
 
 
-# Sessions -----------------------------------------------------------------------------------------------------------------------------
+# Sessions -----------------------------------------------------------------------------------------
 
 
 @contextmanager
 def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: Connection) -> Iterator[Callable[..., psycopg.Error]]:
-    """A sync on the connection that waits for Odoo. Gives a function that returns the error by which it ends, within some seconds.
+    """Runs a sync that waits for Odoo.
 
-    Afterwards Odoo is well again.
+    Yields a function that returns the sync's error, which must come within some seconds. After the
+    block Odoo works again.
     """
     erp.requests.clear()
     stall.begin(erp)
@@ -91,7 +98,7 @@ def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: 
     with ThreadPoolExecutor(1) as executor:
         running = executor.submit(connection.execute, SYNC)
 
-        def ended(seconds: float = PROMPT_SECONDS) -> psycopg.Error:
+        def sync_error(seconds: float = PROMPT_SECONDS) -> psycopg.Error:
             error = running.exception(timeout=seconds)
             assert isinstance(error, psycopg.Error)
             return error
@@ -99,7 +106,7 @@ def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: 
         try:
             shell.wait_until(lambda: running.done() or stall.reached(erp), "the sync waiting for Odoo", seconds=10, every=0.01)
             assert not running.done(), running.exception()
-            yield ended
+            yield sync_error
         finally:
             erp.clear_faults()
             set_url(supabase, erp.url)
@@ -107,129 +114,130 @@ def waiting_sync(supabase: Supabase, erp: FaultyOdoo, stall: Stall, connection: 
                 supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
 
 
-def end_well(erp: FaultyOdoo, connection: Connection) -> None:
-    """The session is as good as before: it has the lock again, and syncs."""
+def assert_usable(erp: FaultyOdoo, connection: Connection) -> None:
+    """Checks that the session can lock the mirror and sync again."""
     erp.records = [*RECORDS, metric(3)]
     run = connection.execute(SYNC).fetchone()
     assert run and run["delta"] == 0 and run["mirror_count"] == 3
-    # The server, too, sees all connections closed.
+    # The server sees that all connections are closed.
     erp.wait_until_disconnected(PROMPT_SECONDS)
 
 
-# Cancel, timeout, termination ---------------------------------------------------------------------------------------------------------
+# Cancel, timeout, termination ---------------------------------------------------------------------
 
 
-def test_a_cancelled_sync_ends_promptly_and_leaves_nothing_behind(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+def test_cancelled_sync_ends_promptly_and_releases_its_resources(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
     before = idle_resources(pid)
     assert before.threads == ["postgres"]
-    with waiting_sync(supabase, erp, stall, connection) as ended:
+    with waiting_sync(supabase, erp, stall, connection) as sync_error:
         assert FETCHER in Resources.of(pid).threads
         assert supabase.row("select pg_cancel_backend(%s) as sent", pid) == {"sent": True}
-        error = ended()
+        error = sync_error()
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to user request")
         wait_for_release(before, pid)
-    end_well(erp, connection)
+    assert_usable(erp, connection)
     wait_for_release(before, pid)
 
 
-def test_a_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+def test_statement_timeout_ends_a_sync_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
     before = idle_resources(pid)
-    # The functions' own statement_timeout must not take the place of the session's.
+    # The function's own statement_timeout must not replace the session's.
     connection.execute("set statement_timeout = '1500ms'")
     began = time.monotonic()
-    with waiting_sync(supabase, erp, stall, connection) as ended:
-        error = ended(1.5 + PROMPT_SECONDS)
+    with waiting_sync(supabase, erp, stall, connection) as sync_error:
+        error = sync_error(1.5 + PROMPT_SECONDS)
         assert 1.4 < time.monotonic() - began < 1.5 + PROMPT_SECONDS
         assert (error.sqlstate, error.diag.message_primary) == ("57014", "canceling statement due to statement timeout")
         wait_for_release(before, pid)
     connection.execute("reset statement_timeout")
-    end_well(erp, connection)
+    assert_usable(erp, connection)
 
 
-def test_a_terminated_backend_is_gone_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
+def test_terminated_backend_ends_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
-    with waiting_sync(supabase, erp, stall, connection) as ended:
+    with waiting_sync(supabase, erp, stall, connection) as sync_error:
         supabase.row("select pg_terminate_backend(%s)", pid)
-        assert ended().sqlstate == "57P01"
+        assert sync_error().sqlstate == "57P01"
         shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
-    end_well(erp, supabase.connect())
+    assert_usable(erp, supabase.connect())
 
 
-def test_a_sync_that_cannot_connect_is_cancelled_promptly(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_connecting_sync_is_cancelled_promptly(supabase: Supabase, erp: FaultyOdoo) -> None:
     with unreachable_address() as url:
-        # Nothing tells when it began to connect; before that, the cancel would find it waiting as well.
+        # The start of the connection attempt is not observable. An earlier cancel would also find
+        # the sync waiting.
         unreachable = Stall(lambda erp: None, lambda erp: FETCHER in Resources.of(pid).threads, lambda erp: url)
         connection = supabase.connect()
         pid = connection.info.backend_pid
         connection.execute(SYNC)
         before = idle_resources(pid)
-        with waiting_sync(supabase, erp, unreachable, connection) as ended:
+        with waiting_sync(supabase, erp, unreachable, connection) as sync_error:
             supabase.row("select pg_cancel_backend(%s)", pid)
-            assert ended().sqlstate == "57014"
+            assert sync_error().sqlstate == "57014"
             wait_for_release(before, pid)
-        end_well(erp, connection)
+        assert_usable(erp, connection)
 
 
-def test_twenty_cancelled_syncs_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_repeated_cancels_in_one_session_leak_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
     connection.execute(SYNC)
     before = idle_resources(pid)
     for _ in range(20):
-        with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+        with waiting_sync(supabase, erp, STALLS["no answer"], connection) as sync_error:
             supabase.row("select pg_cancel_backend(%s)", pid)
-            assert ended().sqlstate == "57014"
+            assert sync_error().sqlstate == "57014"
             wait_for_release(before, pid)
-    end_well(erp, connection)
+    assert_usable(erp, connection)
     wait_for_release(before, pid)
 
 
-def test_a_sync_cancelled_in_a_savepoint_leaves_the_transaction_usable(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_transaction_is_usable_after_a_cancel_in_a_savepoint(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     connection.execute("begin; savepoint before_sync")
-    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as sync_error:
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
-        assert ended().sqlstate == "57014"
+        assert sync_error().sqlstate == "57014"
     connection.execute("rollback to before_sync")
-    end_well(erp, connection)
+    assert_usable(erp, connection)
     connection.execute("commit")
 
 
-# psql ---------------------------------------------------------------------------------------------------------------------------------
+# psql ---------------------------------------------------------------------------------------------
 
 
 class Terminal:
-    """psql on a terminal, as a person has it."""
+    """psql on a pseudo-terminal."""
 
     def __init__(self, supabase: Supabase) -> None:
-        ours, theirs = os.openpty()
-        self._screen = ours
+        screen, terminal = os.openpty()
+        self._screen = screen
         self._seen = ""
         psql = supabase.cluster.installation.bindir / "psql"
         self.process = subprocess.Popen(
             [psql, "-X", "--no-readline", "-P", "pager=off", supabase.cluster.dsn(user="postgres")],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
             env=shell.environment({**client_environment(), "TERM": "dumb"}),
-            # Only with a controlling terminal does Ctrl-C become a signal.
+            # Ctrl-C becomes a signal only with a controlling terminal.
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
-        os.close(theirs)
+        os.close(terminal)
 
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
     def expect(self, text: str, seconds: float = PROMPT_SECONDS) -> None:
-        """Waits until this is shown, after what was waited for before."""
+        """Waits until psql shows this text after the previously expected text."""
         deadline = time.monotonic() + seconds
         while text not in self._seen:
             assert select.select([self._screen], [], [], max(deadline - time.monotonic(), 0))[0], f"{text!r} not within {self._seen!r}"
@@ -257,11 +265,11 @@ def backend_pid(terminal: Terminal, supabase: Supabase) -> int:
     return int(supabase.row("select pid from pg_stat_activity where application_name = 'on a terminal'")["pid"])
 
 
-def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: Supabase, erp: FaultyOdoo, terminal: Terminal) -> None:
+def test_ctrl_c_in_psql_cancels_the_sync_only(supabase: Supabase, erp: FaultyOdoo, terminal: Terminal) -> None:
     pid = backend_pid(terminal, supabase)
     erp.on("search_read", never_respond)
     terminal.type(f"{SYNC};\n")
-    shell.wait_until(lambda: _asked(erp), "the sync waiting for Odoo", seconds=10)
+    shell.wait_until(lambda: _is_waiting_for_page(erp), "the sync waiting for Odoo", seconds=10)
     terminal.type("\x03")
     terminal.expect("ERROR:  canceling statement due to user request")
     assert idle_resources(pid).threads == ["postgres"]
@@ -272,7 +280,7 @@ def test_ctrl_c_in_psql_ends_a_sync_promptly_and_the_session_goes_on(supabase: S
     terminal.expect(f"still | {pid}")
 
 
-def test_a_backend_whose_client_was_killed_ends_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall, terminal: Terminal) -> None:
+def test_backend_of_a_killed_client_ends_promptly(supabase: Supabase, erp: FaultyOdoo, stall: Stall, terminal: Terminal) -> None:
     pid = backend_pid(terminal, supabase)
     stall.begin(erp)
     set_url(supabase, stall.url(erp))
@@ -283,31 +291,31 @@ def test_a_backend_whose_client_was_killed_ends_promptly(supabase: Supabase, erp
     shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
     erp.clear_faults()
     set_url(supabase, erp.url)
-    end_well(erp, supabase.connect())
+    assert_usable(erp, supabase.connect())
 
 
-# Two at once --------------------------------------------------------------------------------------------------------------------------
+# Concurrent syncs ---------------------------------------------------------------------------------
 
 
-def test_a_second_sync_of_a_mirror_says_at_once_that_it_is_busy(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_second_concurrent_sync_fails_immediately(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
-    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as ended:
+    with waiting_sync(supabase, erp, STALLS["no answer"], connection) as sync_error:
         began = time.monotonic()
-        asked = len(erp.requests)
+        requests = len(erp.requests)
         with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
             supabase.rows(SYNC)
         assert time.monotonic() - began < PROMPT_SECONDS
         assert refused.value.sqlstate == "55P03"
         assert refused.value.diag.message_primary == 'mirror "sample_metrics" is in use: another session syncs or changes it'
         assert refused.value.diag.message_hint == "Wait until the other session has finished, then try again."
-        # Odoo was not bothered.
-        assert len(erp.requests) == asked
+        # The refused sync sent no request.
+        assert len(erp.requests) == requests
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
-        ended()
-    end_well(erp, supabase.connect())
+        sync_error()
+    assert_usable(erp, supabase.connect())
 
 
-def test_a_mirror_is_busy_until_the_transaction_of_its_sync_ends(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_mirror_is_locked_until_the_syncing_transaction_ends(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     connection.execute("begin")
     connection.execute(SYNC)

@@ -1,4 +1,4 @@
-"""Several at once: they wait for each other no longer than they must, or say at once that they cannot."""
+"""Tests that concurrent sessions wait only as long as necessary, or fail immediately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.reliability import Section
 from support.sessions import PROMPT_SECONDS, Connection, running_statement, wait_for_pages
 from support.supabase import Supabase
 
-SECTION = Section("Several at once")
+SECTION = Section("Concurrent sessions")
 
 CALL = "call ipai.run_sync('sample_metrics')"
 TABLE = "ipai.ipai_sample_metrics"
@@ -33,7 +33,7 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
 
 
 def edit(erp: ScriptedOdoo, name: str) -> None:
-    # Each edit after the one before.
+    # Each edit has a later write_date than the one before.
     hour = 1 + max(int(record["write_date"][11:13]) for record in erp.records)
     erp.records = [metric(record["id"], name=name, write_date=f"2026-01-06 {hour:02}:00:00") for record in erp.records]
 
@@ -42,13 +42,13 @@ def names(supabase: Supabase, table: str = TABLE) -> set[str]:
     return {row["name"] for row in supabase.rows(f"select distinct name from {table}")}
 
 
-def nothing_left(supabase: Supabase) -> None:
+def assert_released(supabase: Supabase) -> None:
     assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
     assert supabase.rows("select from ipai.sync_runs where state in ('running', 'dead')") == []
 
 
 def call(connection: Connection, statement: str) -> str | None:
-    """How a statement ends: its SQLSTATE, where that is an error."""
+    """Executes a statement, and returns the SQLSTATE of its error or None."""
     try:
         connection.execute(statement)
     except psycopg.Error as error:
@@ -56,53 +56,53 @@ def call(connection: Connection, statement: str) -> str | None:
     return None
 
 
-def all_at_once(connections: list[Connection], statements: list[str]) -> list[str | None]:
+def run_concurrently(connections: list[Connection], statements: list[str]) -> list[str | None]:
     with ThreadPoolExecutor(len(connections)) as executor:
         return list(executor.map(call, connections, statements))
 
 
 @pytest.mark.parametrize("statement", [CALL, "select * from ipai.sync_mirror('sample_metrics')"], ids=["run_sync", "sync_mirror"])
-def test_runs_of_one_mirror_at_once(supabase: Supabase, erp: ScriptedOdoo, statement: str) -> None:
+def test_only_one_of_concurrent_runs_of_a_mirror_works(supabase: Supabase, erp: ScriptedOdoo, statement: str) -> None:
     supabase.rows(CALL)
     edit(erp, "Edited")
     erp.on("search_count", delayed(0.5))
     sessions = [supabase.connect() for _ in range(8)]
     which = "run_sync" if statement == CALL else "sync_mirror"
     with SECTION.trial(f"eight {which} of one mirror") as trial:
-        ends = all_at_once(sessions, [statement] * 8)
-        assert ends.count(None) == 1 and set(ends) == {None, "55P03"}
-        trial.record_outcome("one works, 55P03 for the others")
+        outcomes = run_concurrently(sessions, [statement] * 8)
+        assert outcomes.count(None) == 1 and set(outcomes) == {None, "55P03"}
+        trial.record_outcome("one run works, the others fail with 55P03")
     assert names(supabase) == {"Edited"}
-    nothing_left(supabase)
+    assert_released(supabase)
 
 
-def test_runs_of_ten_mirrors_at_once(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_runs_of_ten_mirrors_are_concurrent(supabase: Supabase, erp: ScriptedOdoo) -> None:
     tables = [TABLE, *(supabase.add_mirror(f"m{number}") for number in range(9))]
     mirrors = ["sample_metrics", *(f"m{number}" for number in range(9))]
     sessions = [supabase.connect() for _ in mirrors]
-    with SECTION.trial("ten mirrors, each with a run of its own") as trial:
+    with SECTION.trial("ten mirrors with one run each") as trial:
         for name in ("Metric", "Edited", "Edited again"):
             if name != "Metric":
                 edit(erp, name)
-            assert all_at_once(sessions, [f"call ipai.run_sync('{mirror}')" for mirror in mirrors]) == [None] * 10
+            assert run_concurrently(sessions, [f"call ipai.run_sync('{mirror}')" for mirror in mirrors]) == [None] * 10
             for table in tables:
                 rows = supabase.rows(f"select odoo_id, name from {table} order by 1")
                 assert [(row["odoo_id"], row["name"]) for row in rows] == [(record["id"], record["name"]) for record in erp.records]
         trial.record_outcome("all complete")
     with SECTION.trial("ten mirrors, ten sessions that each run all of them") as trial:
         edit(erp, "Once more")
-        ends = all_at_once(sessions, ["call ipai.run_sync()"] * 10)
-        assert set(ends) <= {None, "55P03"}
-        trial.record_outcome("each mirror has its run, 55P03 for mirrors that others are at")
-    # Each was somebody's: a run that began after the edit is over.
+        outcomes = run_concurrently(sessions, ["call ipai.run_sync()"] * 10)
+        assert set(outcomes) <= {None, "55P03"}
+        trial.record_outcome("each mirror has one run, concurrent runs of a mirror fail with 55P03")
+    # A run of each mirror has started after the edit and has completed.
     assert [names(supabase, table) for table in tables] == [{"Once more"}] * 10
-    nothing_left(supabase)
+    assert_released(supabase)
 
 
-#: What is done while a run waits for its third page: SQLSTATE, and whether it is done at once.
-MEANWHILE = {
+#: Statements executed while a run waits for its third page, and their SQLSTATE. None of them waits.
+CONCURRENT_STATEMENTS = {
     "alter_mirror": ("select ipai.alter_mirror('sample_metrics', page_size => 3)", None),
-    "alter_mirror of what is read": ("select ipai.alter_mirror('sample_metrics', lang => 'fr_FR')", None),
+    "alter_mirror of the language": ("select ipai.alter_mirror('sample_metrics', lang => 'fr_FR')", None),
     "refresh_mirror": ("select * from ipai.refresh_mirror('sample_metrics')", None),
     "drop_mirror": ("select ipai.drop_mirror('sample_metrics')", "55P03"),
     "sync_mirror": ("select * from ipai.sync_mirror('sample_metrics')", "55P03"),
@@ -112,9 +112,9 @@ MEANWHILE = {
 }
 
 
-@pytest.mark.parametrize("name", MEANWHILE)
-def test_what_others_call_while_a_mirror_runs(supabase: Supabase, erp: ScriptedOdoo, name: str) -> None:
-    statement, sqlstate = MEANWHILE[name]
+@pytest.mark.parametrize("name", CONCURRENT_STATEMENTS)
+def test_other_functions_do_not_wait_for_a_run(supabase: Supabase, erp: ScriptedOdoo, name: str) -> None:
+    statement, sqlstate = CONCURRENT_STATEMENTS[name]
     supabase.rows(CALL)
     edit(erp, "Edited")
     gate = threading.Event()
@@ -124,7 +124,7 @@ def test_what_others_call_while_a_mirror_runs(supabase: Supabase, erp: ScriptedO
         wait_for_pages(supabase, 2)
         with SECTION.trial(f"{name} while the mirror runs") as trial:
             ended = call(supabase.connect(), statement)
-            trial.record_outcome("done at once" if ended is None else f"{ended}: says so at once")
+            trial.record_outcome("done without waiting" if ended is None else f"{ended}: fails without waiting")
         assert ended == sqlstate
         assert trial.seconds is not None and trial.seconds < PROMPT_SECONDS
         gate.set()
@@ -133,10 +133,10 @@ def test_what_others_call_while_a_mirror_runs(supabase: Supabase, erp: ScriptedO
     supabase.rows(CALL)
     assert names(supabase) == {"Edited"}
     assert supabase.last_run()["mirror_count"] == len(RECORDS)
-    nothing_left(supabase)
+    assert_released(supabase)
 
 
-def test_a_reader_with_a_long_snapshot(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_long_snapshot_of_a_reader_blocks_no_run(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows(CALL)
     reader = supabase.connect()
     rows = f"select odoo_id, name from {TABLE} order by 1"
@@ -150,15 +150,15 @@ def test_a_reader_with_a_long_snapshot(supabase: Supabase, erp: ScriptedOdoo) ->
             supabase.rows(f"call ipai.run_sync('sample_metrics', '{mode}')")
         assert time.monotonic() - began < 10
         assert supabase.last_run()["mirror_count"] == 90
-        # Nobody waited for anybody, and the reader's world stands still.
+        # No session waited, and the reader still sees its snapshot.
         assert execute(reader, rows) == before
         execute(reader, "commit")
-        trial.record_outcome("neither waits; it reads what was there when it began")
+        trial.record_outcome("neither waits; the reader sees its snapshot")
     assert len(execute(reader, rows)) == 90 and names(supabase) == {"Edited"}
 
 
-def test_a_user_who_inserts_a_row_of_the_page_that_is_being_written(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    """The run saw no row there, and would only have inserted."""
+def test_row_that_a_user_inserts_concurrently_is_updated(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """The run saw no row with this id, so it inserts one."""
     user, session = supabase.connect(), supabase.connect()
     execute(user, "begin")
     execute(user, f"insert into {TABLE} (odoo_id, name, code, unit) values (17, 'A user was here', 'X', 'count')")
@@ -174,24 +174,24 @@ def test_a_user_who_inserts_a_row_of_the_page_that_is_being_written(supabase: Su
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_a_sync_in_a_transaction_with_an_old_snapshot(supabase: Supabase, erp: ScriptedOdoo, level: str) -> None:
+def test_sync_with_an_old_snapshot_fails_and_can_be_repeated(supabase: Supabase, erp: ScriptedOdoo, level: str) -> None:
     supabase.rows(CALL)
-    late = supabase.connect()
-    execute(late, f"begin transaction isolation level {level}")
-    execute(late, f"select from {TABLE}")
+    session = supabase.connect()
+    execute(session, f"begin transaction isolation level {level}")
+    execute(session, f"select from {TABLE}")
     edit(erp, "Edited")
     supabase.rows(CALL)
     edit(erp, "Edited again")
     with SECTION.trial(f"sync_mirror in a transaction ({level}) older than another's run") as trial:
         with pytest.raises(psycopg.errors.SerializationFailure) as raised:
-            execute(late, "select * from ipai.sync_mirror('sample_metrics')")
+            execute(session, "select * from ipai.sync_mirror('sample_metrics')")
         trial.record_outcome(f"{raised.value.sqlstate}: {raised.value.diag.message_primary}")
-    execute(late, "rollback")
+    execute(session, "rollback")
     assert names(supabase) == {"Edited"}
-    execute(late, "select * from ipai.sync_mirror('sample_metrics')")
+    execute(session, "select * from ipai.sync_mirror('sample_metrics')")
     assert names(supabase) == {"Edited again"}
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -1,4 +1,7 @@
-"""No connection to Odoo, or one to something else: the error says so at once, and the run is in the log."""
+"""Tests runs without a connection to Odoo, or with a connection to another service.
+
+The run must fail at once, and the run log must contain its error.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,11 @@ PASSWORD = "secret of the connection"
 
 
 @contextmanager
-def port(banner: bytes | None) -> Iterator[int]:
-    """A port that nobody listens to, or that gives whoever has spoken an answer and hangs up."""
+def other_service(banner: bytes | None) -> Iterator[int]:
+    """A port that refuses connections, or a server at it.
+
+    The server sends `banner` after it has received data, and closes the connection.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if banner is None:
@@ -35,7 +41,8 @@ def port(banner: bytes | None) -> Iterator[int]:
                 except OSError:
                     return
                 with connection, suppress(OSError):
-                    # All that comes is read: what is unread when a connection is closed resets it, and the answer may be lost with it.
+                    # Read everything, because a close with unread data resets the connection and
+                    # could lose the banner.
                     connection.recv(65536)
                     connection.sendall(banner)
                     connection.shutdown(socket.SHUT_WR)
@@ -55,7 +62,7 @@ def erp() -> Iterator[FaultyOdoo]:
 
 
 CASES: dict[str, tuple[str, bytes | None]] = {
-    "nobody listens at the port": ("http://127.0.0.1:{port}", None),
+    "no server listens at the port": ("http://127.0.0.1:{port}", None),
     "the host's name is unknown": ("http://odoo.invalid", None),
     "the port speaks SSH": ("http://127.0.0.1:{port}", b"SSH-2.0-OpenSSH_9.2\r\n"),
     "https at a port that speaks http": ("https://127.0.0.1:{port}", b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
@@ -63,12 +70,12 @@ CASES: dict[str, tuple[str, bytes | None]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
+def test_run_without_an_odoo_at_the_address_fails(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
     url, banner = CASES[case]
     supabase.server(erp.url, password=PASSWORD)
     supabase.run()
     before = supabase.mirror("odoo_id, xmin::text")
-    with port(banner) as number:
+    with other_service(banner) as number:
         supabase.rows(f"alter server odoo options (set url '{url.format(port=number)}', add allow_insecure 'true')")
         with SECTION.trial(case) as trial:
             with pytest.raises(psycopg.Error) as raised:
@@ -83,5 +90,5 @@ def test_no_odoo_there(supabase: Supabase, erp: FaultyOdoo, case: str) -> None:
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -1,4 +1,4 @@
-"""sql/core works in a database without the extension, where the caller owns everything."""
+"""Tests sql/core in a database without the extension, where the caller owns every object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ROWS = sorted((extension.SQL / "core/rows").glob("*.sql"))
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A Supabase cluster of a Postgres that does not have the extension's files."""
-    bare = Installation.default().relocated("core", under=paths.run_dir())
-    with postgres.supabase_cluster(bare) as cluster:
+    """A Supabase cluster whose Postgres lacks the extension's files."""
+    installation = Installation.default().relocated("core", under=paths.run_dir())
+    with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create schema ipai", user="postgres")
         for path in [*TABLES, *OBJECTS, *ROWS, *OBJECTS]:
             cluster.psql_file(path, user="postgres", one_transaction=True)
@@ -30,12 +30,14 @@ def ask(cluster: Cluster, statement: str) -> str:
 
 
 def test_core_has_no_function_of_the_library(cluster: Cluster) -> None:
-    languages = "select distinct lanname from pg_proc p join pg_language l on l.oid = prolang where pronamespace = 'ipai'::regnamespace order by 1"
+    languages = (
+        "select distinct lanname from pg_proc p join pg_language l on l.oid = prolang where pronamespace = 'ipai'::regnamespace order by 1"
+    )
     assert ask(cluster, languages).splitlines() == ["plpgsql", "sql"]
     assert ask(cluster, "select count(*) from pg_extension where extname = 'ipai_sync'") == "0"
 
 
-def test_status_alerts_and_counts_are_those_of_the_log(cluster: Cluster) -> None:
+def test_views_report_the_runs_of_the_log(cluster: Cluster) -> None:
     ask(
         cluster,
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, max_age)
@@ -50,7 +52,7 @@ def test_status_alerts_and_counts_are_those_of_the_log(cluster: Cluster) -> None
     assert ask(cluster, "select ipai.notify_alerts()") == "2"
 
 
-def test_a_mirror_table_can_be_protected(cluster: Cluster) -> None:
+def test_table_of_a_mirror_can_be_protected(cluster: Cluster) -> None:
     ask(
         cluster,
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
@@ -63,7 +65,7 @@ def test_a_mirror_table_can_be_protected(cluster: Cluster) -> None:
     assert ask(cluster, f"{claims}; set role authenticated; select odoo_id from ipai.brands") == "7"
 
 
-def test_api_roles_have_the_same_privileges_as_with_the_extension(cluster: Cluster) -> None:
+def test_api_roles_have_the_same_privileges_without_the_extension(cluster: Cluster) -> None:
     may = """select string_agg(c.relname, ' ' order by c.relname) from pg_class c
              where c.relnamespace = 'ipai'::regnamespace and c.relkind in ('r', 'v') and has_table_privilege('{}', c.oid, 'select')
                and c.relname <> 'brands'"""

@@ -1,4 +1,4 @@
-"""The count-delta views: what Odoo has against what the mirror has, from stored counts."""
+"""Tests the count-delta views, which compare stored counts of Odoo and of the mirror."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """A mirror in step with Odoo."""
+    """A mirror that equals Odoo."""
     supabase.run()
     return supabase
 
@@ -41,10 +41,10 @@ def verdicts(supabase: Supabase) -> tuple[Any, Any]:
     return supabase.row(DELTA)["verdict"], supabase.row(METRICS_DELTA)["verdict"]
 
 
-# Verdicts -----------------------------------------------------------------------------------------------------------------------------
+# Verdicts -----------------------------------------------------------------------------------------
 
 
-def test_before_anything_was_counted_the_verdict_is_never(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_verdict_before_the_first_count_is_never(supabase: Supabase, erp: FaultyOdoo) -> None:
     row = supabase.row(METRICS_DELTA)
     assert row.pop("verdict") == "never"
     assert set(row.values()) == {None}
@@ -58,7 +58,7 @@ def test_before_anything_was_counted_the_verdict_is_never(supabase: Supabase, er
     )
 
 
-def test_after_a_run_both_have_the_same_counts(mirrored: Supabase) -> None:
+def test_counts_are_equal_after_a_run(mirrored: Supabase) -> None:
     run = mirrored.last_run()
     row = mirrored.row(DELTA)
     assert row.pop("checked_at") == run["finished_at"]
@@ -75,21 +75,21 @@ def test_after_a_run_both_have_the_same_counts(mirrored: Supabase) -> None:
     }
 
 
-def test_a_sync_in_a_transaction_counts_as_well(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_in_a_transaction_stores_counts(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select * from ipai.sync_sample_metrics()")
     assert verdicts(supabase) == ("ok", "ok")
     assert supabase.row(METRICS_DELTA)["mirror_alerts"] == 2
 
 
-def test_a_part_of_a_sync_shows_what_is_still_missing(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_partial_sync_shows_the_missing_rows(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select * from ipai.sync_sample_metrics(max_rows => 1)")
     row = supabase.row(DELTA)
     assert (row["odoo_total"], row["mirror_total"], row["delta"], row["verdict"]) == (4, 1, 3, "drift")
 
 
-def test_a_difference_is_drift_until_the_next_run(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_different_counts_are_drift_until_the_next_run(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [*RECORDS[:3], metric(5), metric(6)]
-    # Nobody has asked Odoo yet.
+    # The views use stored counts, so the change is not visible yet.
     assert verdicts(mirrored) == ("ok", "ok")
     refreshed = mirrored.row(REFRESH)
     assert refreshed == {"mirror": "sample_metrics", "odoo_total": 5, "mirror_total": 4, "delta": 1}
@@ -100,14 +100,14 @@ def test_a_difference_is_drift_until_the_next_run(mirrored: Supabase, erp: Fault
     assert mirrored.row(DELTA)["odoo_total"] == 5
 
 
-def test_archived_in_one_and_not_in_the_other_is_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_different_counts_of_archived_records_are_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(1, active=False), *RECORDS[1:]]
     mirrored.row(REFRESH)
     row = mirrored.row(DELTA)
     assert (row["delta"], row["odoo_archived"], row["mirror_archived"], row["verdict"]) == (0, 2, 1, "drift")
 
 
-def test_an_alert_in_one_and_not_in_the_other_is_drift_of_the_metrics(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_different_counts_of_alerts_are_drift_of_the_metrics(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(1, is_alert=True), *RECORDS[1:]]
     mirrored.row(REFRESH)
     row = mirrored.row(METRICS_DELTA)
@@ -115,22 +115,22 @@ def test_an_alert_in_one_and_not_in_the_other_is_drift_of_the_metrics(mirrored: 
     assert verdicts(mirrored) == ("ok", "drift")
 
 
-def test_counts_that_are_old_are_stale(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_old_counts_are_stale(mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("update ipai.mirrors set reconcile_every = '10 milliseconds'")
     shell.wait_until(lambda: verdicts(mirrored) == ("stale", "stale"), "old counts", seconds=5)
     mirrored.rows("update ipai.mirrors set reconcile_every = '1 day'")
     assert verdicts(mirrored) == ("ok", "ok")
 
 
-def test_old_counts_that_differ_are_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_old_different_counts_are_drift(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = RECORDS[:2]
     mirrored.row(REFRESH)
     mirrored.rows("update ipai.run_log set finished_at = finished_at - interval '3 days', started_at = started_at - interval '3 days'")
     assert verdicts(mirrored) == ("drift", "drift")
 
 
-def test_a_run_that_goes_on_counts_what_the_stopped_one_changed(mirrored: Supabase, erp: FaultyOdoo) -> None:
-    """The resumed run itself changes nothing, but the counts of before no longer hold."""
+def test_resumed_run_counts_changes_of_the_interrupted_run(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    """The resumed run changes no row, but the counts stored before are outdated."""
     mirrored.rows("update ipai.mirrors set page_size = 1, settled_id = null")
     erp.records = [metric(1, active=False, is_alert=True, write_date="2026-01-06 09:00:00"), *RECORDS[1:]]
     erp.on("search_read", respond_normally, times=4)
@@ -148,20 +148,20 @@ def test_run_without_changes_counts_both_sides_once(mirrored: Supabase, erp: Fau
     erp.requests.clear()
     before = mirrored.row(DELTA)["checked_at"]
     mirrored.run()
-    # All records, active ones, flagged ones.
+    # All records, active records, and records with an alert.
     assert len(erp.received("search_count")) == 3
     assert mirrored.row(DELTA)["checked_at"] > before
 
 
-# Odoo is down -------------------------------------------------------------------------------------------------------------------------
+# Odoo is down -------------------------------------------------------------------------------------
 
 
-def test_the_views_answer_when_odoo_is_down(mirrored: Supabase) -> None:
+def test_views_work_while_odoo_is_down(mirrored: Supabase) -> None:
     before = (mirrored.row(DELTA), mirrored.row(METRICS_DELTA))
     mirrored.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
         mirrored.run()
-    # A run that failed has counted nothing.
+    # A failed run does not count.
     assert (mirrored.row(DELTA), mirrored.row(METRICS_DELTA)) == before
     mirrored.rows("drop server odoo cascade")
     with pytest.raises(psycopg.errors.UndefinedObject):
@@ -169,10 +169,10 @@ def test_the_views_answer_when_odoo_is_down(mirrored: Supabase) -> None:
     assert (mirrored.row(DELTA), mirrored.row(METRICS_DELTA)) == before
 
 
-# refresh_counts -----------------------------------------------------------------------------------------------------------------------
+# refresh_counts -----------------------------------------------------------------------------------
 
 
-def test_counting_writes_nothing_but_the_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_counting_writes_only_the_counts(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = []
     erp.requests.clear()
     mirror, runs = mirrored.mirror("*, xmin::text"), mirrored.rows("select * from ipai.sync_runs")
@@ -180,7 +180,7 @@ def test_counting_writes_nothing_but_the_counts(mirrored: Supabase, erp: FaultyO
     mirrored.row(REFRESH)
     assert {request.method for request in erp.requests} == {"search_count"}
     assert mirrored.mirror("*, xmin::text") == mirror
-    # It is no run.
+    # Counting is not logged as a run.
     assert mirrored.rows("select * from ipai.sync_runs") == runs
     assert mirrored.rows("select * from ipai.mirrors") == registered
 
@@ -192,7 +192,7 @@ def test_counting_does_not_wait_for_a_sync(mirrored: Supabase) -> None:
         assert mirrored.row(REFRESH)["delta"] == 0
 
 
-def test_without_a_name_every_enabled_mirror_is_counted(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_refresh_counts_without_a_name_counts_every_enabled_mirror(mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.add_mirror("empty")
     mirrored.add_mirror("disabled", enabled=False)
     rows = mirrored.rows("select * from ipai.refresh_counts()")
@@ -206,7 +206,7 @@ def test_without_a_name_every_enabled_mirror_is_counted(mirrored: Supabase, erp:
     }
 
 
-def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
+def test_counting_an_unknown_mirror_is_refused(mirrored: Supabase) -> None:
     with pytest.raises(psycopg.errors.UndefinedObject) as raised:
         mirrored.rows("select * from ipai.refresh_counts('nope')")
     assert (raised.value.diag.message_primary, raised.value.diag.message_hint) == (
@@ -215,10 +215,10 @@ def test_an_unknown_mirror_cannot_be_counted(mirrored: Supabase) -> None:
     )
 
 
-# Who may look -------------------------------------------------------------------------------------------------------------------------
+# Privileges ---------------------------------------------------------------------------------------
 
 
-def test_signed_in_users_see_the_counts_and_service_role_the_runs_too(mirrored: Supabase) -> None:
+def test_authenticated_reads_counts_and_service_role_also_runs(mirrored: Supabase) -> None:
     connection = mirrored.connect()
     views = ("sync_count_delta", "sample_metrics_count_delta", "sync_runs")
     for role, visible in (("anon", 0), ("authenticated", 2), ("service_role", 3)):

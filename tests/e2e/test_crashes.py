@@ -1,4 +1,7 @@
-"""Whatever is switched off in the middle of a run, and whoever stands in its way: the next run completes, and the mirror equals Odoo."""
+"""Tests crashes, locks and changed tables in the middle of a run.
+
+The next run must complete, and the mirror must equal Odoo.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ from support.reliability import Section
 from support.sessions import Connection, running_statement, statement_error, wait_for_pages, wait_for_recovery
 from support.supabase import Supabase
 
-SECTION = Section("Crashes, and others in the way")
+SECTION = Section("Crashes, locks and changed tables")
 
 CALL = "call ipai.run_sync('sample_metrics')"
 TABLE = "ipai.ipai_sample_metrics"
-#: In pages of 100.
+#: The mirror reads them in pages of 100.
 METRICS = 3_000
 RECORDS = [metric(number) for number in range(1, 11)]
 
@@ -52,7 +55,7 @@ def registered(supabase: Supabase, erp: Odoo) -> Supabase:
 
 
 def change(erp: Odoo, random: random.Random) -> None:
-    """A tenth of the records is edited, a few are deleted, a few are new."""
+    """Edits a tenth of the records, deletes a few and creates a few."""
     sql(
         erp,
         f"""update ipai_sample_metric set name = 'Edit ' || {random.randrange(10**9)} || id, write_date = now() at time zone 'UTC'
@@ -63,19 +66,19 @@ def change(erp: Odoo, random: random.Random) -> None:
     )
 
 
-def ended(call: Future[Any]) -> None:
-    """The session is gone, unless its run was quicker."""
+def wait_for_end(call: Future[Any]) -> None:
+    """Waits for the end of the session. The run may have completed before the crash."""
     error = call.exception(timeout=20)
     assert error is None or isinstance(error, psycopg.OperationalError), error
 
 
-# Crashes --------------------------------------------------------------------------------------------------------------------------------
+# Crashes ------------------------------------------------------------------------------------------
 
 
 def kill(supabase: Supabase, connection: Connection) -> None:
     other = supabase.connect()
 
-    def over() -> bool:
+    def sessions_ended() -> bool:
         try:
             other.execute("select 1")
         except psycopg.OperationalError:
@@ -83,8 +86,8 @@ def kill(supabase: Supabase, connection: Connection) -> None:
         return False
 
     os.kill(connection.info.backend_pid, signal.SIGKILL)
-    # Until it notices, Postgres takes connections as if nothing had been.
-    shell.wait_until(over, "Postgres ending all sessions", seconds=20)
+    # Postgres accepts connections until it notices the crash.
+    shell.wait_until(sessions_ended, "Postgres ending all sessions", seconds=20)
 
 
 def stop_immediately(supabase: Supabase, connection: Connection) -> None:
@@ -100,7 +103,7 @@ CRASHES = {
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) -> None:
+def test_next_run_completes_after_a_crash(registered: Supabase, erp: Odoo, name: str) -> None:
     crash, statement, times = CRASHES[name]
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -118,9 +121,9 @@ def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) 
             with running_statement(registered, connection, text) as call:
                 time.sleep(chance.uniform(0, usual))
                 crash(registered, connection)
-                ended(call)
+                wait_for_end(call)
             wait_for_recovery(registered)
-            # What was there is there, but for what Odoo has not any more.
+            # No row is missing except those whose records were deleted in Odoo.
             assert before - {row["odoo_id"] for row in registered.mirror("odoo_id")} <= before - {row[0] for row in odoo_rows(erp)}
             began = time.monotonic()
             registered.rows(CALL)
@@ -128,11 +131,11 @@ def test_a_crash_at_a_random_moment(registered: Supabase, erp: Odoo, name: str) 
             assert registered.last_run()["state"] == "succeeded"
             assert_equal(registered, erp)
             assert registered.rows("select from pg_locks where locktype = 'advisory'") == []
-        trial.record_outcome("the next run goes on, and the mirror equals Odoo")
+        trial.record_outcome("the next run resumes, and the mirror equals Odoo")
         trial.seconds = slowest
 
 
-def test_odoo_restarted_in_the_middle_of_a_run(registered: Supabase, erp: Odoo) -> None:
+def test_odoo_restarts_during_a_run(registered: Supabase, erp: Odoo) -> None:
     chance = random.Random(7)
     registered.rows(CALL)
     change(erp, chance)
@@ -144,17 +147,17 @@ def test_odoo_restarted_in_the_middle_of_a_run(registered: Supabase, erp: Odoo) 
             error = call.exception(timeout=60)
         assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate in ("08001", "08006")), error
         registered.rows(CALL)
-        # Whether it is back before the run has given up is a matter of seconds.
-        trial.record_outcome("the run waits for it for some seconds, else 08001 or 08006; the next run goes on")
+        # It depends on seconds whether Odoo is back before the run's last retry.
+        trial.record_outcome("the run retries for some seconds, then fails with 08001 or 08006; the next run resumes")
     assert_equal(registered, erp)
 
 
-# A disk that is full --------------------------------------------------------------------------------------------------------------------
+# A full disk --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def small_disk(kilobytes: int) -> Iterator[Path]:
-    """A folder that holds so much. Mounting needs root or sudo, as bootstrapping does."""
+    """Mounts a file system of this size. It needs root or sudo, like the installation."""
     folder = Path(tempfile.mkdtemp(prefix="ipai_sync-", dir="/tmp"))
     folder.chmod(0o755)
     shell.run(shell.as_root(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "ipai_sync", folder]))
@@ -168,8 +171,8 @@ def small_disk(kilobytes: int) -> Iterator[Path]:
         folder.rmdir()
 
 
-def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
-    with small_disk(320) as disk, fresh(extension_pg) as supabase:
+def test_full_disk_keeps_the_committed_pages(extension_pg: Installation, erp: Odoo) -> None:
+    with small_disk(320) as disk, new_cluster(extension_pg) as supabase:
         supabase.cluster.psql(f"create tablespace small location '{disk}'")
         supabase.cluster.psql(f"alter table {TABLE} set tablespace small")
         supabase.server(erp.url)
@@ -178,14 +181,14 @@ def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
         with SECTION.trial("the disk of the mirror is full") as trial:
             with pytest.raises(psycopg.errors.DiskFull) as raised:
                 connection.execute(CALL)
-            # The file's name follows.
+            # The file's name follows in the message.
             message = str(raised.value.diag.message_primary).split('"')[0].strip()
-            trial.record_outcome(f"53100: {message} …; with room, the next run goes on")
+            trial.record_outcome(f"53100: {message} …; with free space, the next run resumes")
         run = supabase.last_run()
         assert (run["state"], run["sqlstate"], run["position"] > 0) == ("failed", "53100", True)
         kept = len(supabase.mirror("odoo_id"))
         assert 0 < kept < METRICS
-        # Again, as a schedule would: what is there stays.
+        # The next scheduled run fails too, and keeps the rows.
         with pytest.raises(psycopg.errors.DiskFull):
             connection.execute(CALL)
         assert len(supabase.mirror("odoo_id")) >= kept
@@ -197,12 +200,12 @@ def test_a_disk_that_is_full(extension_pg: Installation, erp: Odoo) -> None:
         supabase.cluster.stop("immediate")
 
 
-# Others in the way ----------------------------------------------------------------------------------------------------------------------
+# Locks and changed tables -------------------------------------------------------------------------
 
 
 @contextmanager
-def fresh(installation: Installation) -> Iterator[Supabase]:
-    """A cluster of the test's own."""
+def new_cluster(installation: Installation) -> Iterator[Supabase]:
+    """A cluster for one test."""
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
@@ -211,7 +214,7 @@ def fresh(installation: Installation) -> Iterator[Supabase]:
 
 @pytest.fixture
 def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
-    """A mirror of ten records in pages of two, and an Odoo where all of them have changed."""
+    """A mirror of ten records in pages of two, and an Odoo in which all of them have changed."""
     with FaultyOdoo(RECORDS) as server:
         supabase.server(server.url)
         supabase.register(page_size=2)
@@ -224,19 +227,19 @@ def edited(supabase: Supabase, table: str = TABLE) -> int:
     return int(supabase.row(f"select count(*) from {table} where name = 'Edited'")["count"])
 
 
-def test_a_deadlock_with_a_session_of_a_user(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_deadlock_fails_the_run_without_damage(supabase: Supabase, scripted: FaultyOdoo) -> None:
     user = supabase.connect("supabase_admin")
-    # The run finds it out, and not the other.
+    # Postgres must choose the run as the victim of the deadlock.
     user.execute("set deadlock_timeout = '60s'")
-    # One page; who knows in which order its rows are written.
+    # One page, because the order of writes within a page is undefined.
     supabase.register(page_size=10)
     others = f"select from {TABLE} where odoo_id <> 5 for update"
     with SECTION.trial("a deadlock with another session") as trial, user.transaction():
         execute(user, f"select from {TABLE} where odoo_id = 5 for update")
-        with blocked_statement(supabase, CALL, user) as call, running_statement(supabase, user, others) as lucky:
+        with blocked_statement(supabase, CALL, user) as call, running_statement(supabase, user, others) as winner:
             error = statement_error(call, 20)
             trial.record_outcome(error)
-            lucky.result(timeout=20)
+            winner.result(timeout=20)
     assert error.sqlstate == "40P01"
     run = supabase.last_run()
     assert (run["state"], run["sqlstate"], run["position"], edited(supabase)) == ("failed", "40P01", 0, 0)
@@ -244,7 +247,7 @@ def test_a_deadlock_with_a_session_of_a_user(supabase: Supabase, scripted: Fault
     assert edited(supabase) == 10
 
 
-def test_a_lock_of_a_user_that_a_run_waits_for(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_run_waits_for_a_lock_of_another_session(supabase: Supabase, scripted: FaultyOdoo) -> None:
     user = supabase.connect()
     with SECTION.trial("another session holds a row for a while") as trial:
         execute(user, "begin")
@@ -252,12 +255,12 @@ def test_a_lock_of_a_user_that_a_run_waits_for(supabase: Supabase, scripted: Fau
         with blocked_statement(supabase, CALL, user) as call:
             execute(user, "commit")
             call.result(timeout=20)
-        trial.record_outcome("the run waits for it, and completes")
+        trial.record_outcome("the run waits for the lock, and completes")
     assert edited(supabase) == 10
 
 
 @pytest.mark.parametrize("lock", [f"select from {TABLE} where odoo_id = 4 for update", f"lock table {TABLE}"], ids=["a row", "the table"])
-def test_a_lock_timeout(supabase: Supabase, scripted: FaultyOdoo, lock: str) -> None:
+def test_lock_timeout_fails_the_run(supabase: Supabase, scripted: FaultyOdoo, lock: str) -> None:
     user, connection = supabase.connect(), supabase.connect()
     connection.execute("set lock_timeout = '300ms'")
     with SECTION.trial(f"lock_timeout, another session holds {'the table' if 'table' in lock else 'a row'}") as trial, user.transaction():
@@ -271,8 +274,9 @@ def test_a_lock_timeout(supabase: Supabase, scripted: FaultyOdoo, lock: str) -> 
     assert edited(supabase) == 10
 
 
-# Each is done to the table of a mirror of its own while a run waits for its third page, and undone after it.
-DONE: dict[str, tuple[str, str, str | None]] = {
+# Each change is made to a separate mirror's table while a run waits for its third page, and
+# reverted afterwards.
+TABLE_CHANGES: dict[str, tuple[str, str, str | None]] = {
     "the table is dropped": ("drop table {table}", "create table {table} (like ipai.ipai_sample_metrics including all)", "42P01"),
     "a column is dropped": ("alter table {table} drop column notes", "alter table {table} add column notes text", "42703"),
     "a column gets another type": (
@@ -281,7 +285,7 @@ DONE: dict[str, tuple[str, str, str | None]] = {
         "42883",
     ),
     "a column is renamed": ("alter table {table} rename column name to title", "alter table {table} rename column title to name", "42703"),
-    "a column is demanded that nobody fills": (
+    "a required column is added": (
         "alter table {table} add column demanded text not null default 'x'; alter table {table} alter column demanded drop default",
         "alter table {table} drop column demanded",
         "23502",
@@ -302,13 +306,13 @@ DONE: dict[str, tuple[str, str, str | None]] = {
         "drop function public.refuse() cascade",
         "P0001",
     ),
-    "an index is made": ("create index on {table} (name)", "select", None),
+    "an index is created": ("create index on {table} (name)", "select", None),
 }
 
 
-@pytest.mark.parametrize("name", DONE)
-def test_what_is_done_to_the_table_in_the_middle_of_a_run(supabase: Supabase, scripted: FaultyOdoo, name: str) -> None:
-    do, undo, sqlstate = DONE[name]
+@pytest.mark.parametrize("name", TABLE_CHANGES)
+def test_table_is_changed_during_a_run(supabase: Supabase, scripted: FaultyOdoo, name: str) -> None:
+    do, undo, sqlstate = TABLE_CHANGES[name]
     table = supabase.add_mirror("other")
     supabase.rows("update ipai.mirrors set page_size = 2 where name = 'other'")
     call_other = "call ipai.run_sync('other', 'full')"
@@ -334,13 +338,13 @@ def test_what_is_done_to_the_table_in_the_middle_of_a_run(supabase: Supabase, sc
     supabase.rows(call_other)
     supabase.rows(call_other)
     assert supabase.last_run("other")["state"] == "succeeded"
-    ours = {row["odoo_id"]: (row["name"], float(row["value"])) for row in supabase.rows(f"select * from {table}")}
-    assert ours == {record["id"]: (record["name"], record["value"]) for record in edits}
+    found = {row["odoo_id"]: (row["name"], float(row["value"])) for row in supabase.rows(f"select * from {table}")}
+    assert found == {record["id"]: (record["name"], record["value"]) for record in edits}
 
 
-def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installation) -> None:
+def test_extension_is_dropped_during_a_run(extension_pg: Installation) -> None:
     gate = threading.Event()
-    with fresh(extension_pg) as supabase, FaultyOdoo(RECORDS) as erp:
+    with new_cluster(extension_pg) as supabase, FaultyOdoo(RECORDS) as erp:
         supabase.server(erp.url)
         supabase.register(page_size=2)
         erp.on("search_read", respond_normally, times=2)
@@ -354,7 +358,7 @@ def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installat
                 error = statement_error(call, 20)
             trial.record_outcome(error)
         assert error.sqlstate == "42P01"
-        # The session goes on, and the table is as it was.
+        # The session is usable, and the table keeps its rows.
         assert [row["odoo_id"] for row in execute(connection, f"select odoo_id from {TABLE} order by 1")] == [1, 2, 3, 4]
         assert supabase.rows("select from pg_locks where locktype = 'advisory'") == []
         supabase.cluster.psql("create extension ipai_sync; delete from vault.secrets")
@@ -365,5 +369,5 @@ def test_the_extension_is_dropped_in_the_middle_of_a_run(extension_pg: Installat
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -1,5 +1,7 @@
-"""Making, changing and dropping mirrors: what create_mirror makes and refuses, what the options do, and what becomes of a mirror whose fields
-change in Odoo."""
+"""Tests creating, altering, refreshing and dropping mirrors.
+
+Also tests mirrors whose fields change in Odoo.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ FRENCH = "fr_FR"
 
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
-    """An Odoo of the file's own: fields are added to its models and taken away."""
+    """The file's own Odoo, because tests add fields to its models and remove them."""
     with Odoo() as odoo:
         generate_metrics(odoo, 200)
         odoo.create_user("clerk", "clerk password")
@@ -35,21 +37,21 @@ def erp() -> Iterator[Odoo]:
 
 @pytest.fixture
 def connected(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A database that knows the server, and has no mirror yet."""
+    """A database with an Odoo server and no mirror."""
     supabase.server(erp.url, dbname=erp.dbname)
     return supabase
 
 
 @pytest.fixture
 def currencies(connected: Supabase) -> Supabase:
-    """A mirror in step with Odoo, which next runs incrementally."""
+    """A mirror that equals Odoo and whose next run is incremental."""
     connected.create_mirror("res.currency")
     assert connected.sync("res_currency")["mode"] == "full"
     return connected
 
 
 def refused(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.errors.Diagnostic:
-    """The error that a statement ends with."""
+    """Runs a statement that must fail, and returns its error."""
     with pytest.raises(psycopg.Error) as error:
         supabase.rows(sql, *args, user=user)
     return error.value.diag
@@ -59,24 +61,24 @@ def registered(supabase: Supabase, mirror: str) -> dict[str, Any]:
     return supabase.row("select * from ipai.mirrors where name = %s", mirror)
 
 
-# The table ------------------------------------------------------------------------------------------------------------------------------
+# The table ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def open_handed(supabase: Supabase) -> Iterator[None]:
-    """Projects made before May 2026 grant the API roles every new table in public."""
+def grants_by_default(supabase: Supabase) -> Iterator[None]:
+    """Grants the API roles all new tables in public, as in projects from before May 2026."""
     change = "alter default privileges for role postgres in schema public {} all on {} {} anon, authenticated, service_role, public"
     for things in ("tables", "functions"):
         supabase.rows(change.format("grant", things, "to"))
     yield
     for things in ("tables", "functions"):
         supabase.rows(change.format("revoke", things, "from"))
-    # Functions are everybody's by default.
+    # By default PUBLIC may execute functions.
     supabase.rows("alter default privileges for role postgres in schema public grant execute on functions to public")
 
 
 @pytest.mark.parametrize("target", ["ipai.res_currency", "public.currencies"])
-def test_the_table_is_the_callers_and_nobody_elses(connected: Supabase, open_handed: None, target: str) -> None:
+def test_created_table_belongs_only_to_the_caller(connected: Supabase, grants_by_default: None, target: str) -> None:
     connected.create_mirror("res.currency", target=target)
     table = connected.row(
         """select relowner::regrole::text as owner, relrowsecurity as secured, relforcerowsecurity as forced,
@@ -107,7 +109,7 @@ def test_the_table_is_the_callers_and_nobody_elses(connected: Supabase, open_han
 
 
 @pytest.mark.parametrize("target", ["ipai.res_currency", "public.currencies"])
-def test_its_trigger_function_is_the_callers_and_nobody_elses(connected: Supabase, open_handed: None, target: str) -> None:
+def test_created_trigger_function_belongs_only_to_the_caller(connected: Supabase, grants_by_default: None, target: str) -> None:
     connected.create_mirror("res.currency", target=target)
     functions = connected.rows(
         """select proowner::regrole::text as owner, prosecdef as definer,
@@ -119,7 +121,7 @@ def test_its_trigger_function_is_the_callers_and_nobody_elses(connected: Supabas
     assert functions == [{"owner": "postgres", "definer": False, "member": False, "grantees": ["postgres"]}]
 
 
-def test_a_role_of_ones_own_owns_its_mirror(connected: Supabase, erp: Odoo) -> None:
+def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odoo) -> None:
     connected.cluster.psql(
         """create role analyst login;
            grant usage on schema vault to analyst; grant select on vault.decrypted_secrets to analyst""",
@@ -136,12 +138,12 @@ def test_a_role_of_ones_own_owns_its_mirror(connected: Supabase, erp: Odoo) -> N
         assert owner == {"owner": "analyst"}
         connected.rows("call ipai.run_sync('currencies')", user="analyst")
         assert connected.last_run("currencies")["state"] == "succeeded"
-        # Where he may create nothing, nothing is made.
+        # Without CREATE on the schema, analyst gets an error and no mirror.
         found = refused(connected, "select * from ipai.create_mirror('res.currency', 'public.more')", user="analyst")
         assert found.sqlstate == "42501"
         assert connected.row("select count(*) from ipai.mirrors") == {"count": 1}
     finally:
-        # What postgres granted only postgres takes back.
+        # Only postgres can revoke what postgres has granted.
         connected.rows("revoke all on schema ipai from analyst")
         connected.rows("revoke all on ipai.mirrors, ipai.run_log, ipai.odoo_logins from analyst")
         connected.rows("revoke all on routine ipai.create_mirror, ipai.run_sync, ipai.has_cron from analyst")
@@ -150,8 +152,8 @@ def test_a_role_of_ones_own_owns_its_mirror(connected: Supabase, erp: Odoo) -> N
         connected.cluster.psql("drop owned by analyst; drop role analyst")
 
 
-def test_a_planted_trigger_function_does_not_run_as_the_owner_of_the_mirror(connected: Supabase, erp: Odoo) -> None:
-    """Who may create functions in the schema cannot have his own run by those who sync."""
+def test_planted_trigger_function_does_not_run_as_the_mirror_owner(connected: Supabase, erp: Odoo) -> None:
+    """A role with CREATE on the schema must not get its function run by those who sync."""
     connected.cluster.psql(
         """create role mallory login;
            create schema shared authorization postgres; grant usage, create on schema shared to mallory;
@@ -173,7 +175,7 @@ def test_a_planted_trigger_function_does_not_run_as_the_owner_of_the_mirror(conn
         connected.cluster.psql("drop schema shared cascade; drop role mallory")
 
 
-def test_service_role_keeps_the_mirror_and_defines_nothing(connected: Supabase, erp: Odoo) -> None:
+def test_service_role_syncs_but_cannot_define_mirrors(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("res.currency", target="public.currencies")
     connected.rows("grant usage on foreign server odoo to service_role")
     connected.rows("create user mapping for service_role server odoo options (user 'admin', password_secret 'odoo_password')")
@@ -196,7 +198,7 @@ def test_service_role_keeps_the_mirror_and_defines_nothing(connected: Supabase, 
                 connection.execute(f"select * from ipai.{call}")
 
 
-def test_columns_have_odoos_labels_and_help_as_comments(connected: Supabase, erp: Odoo) -> None:
+def test_column_comments_contain_labels_and_help_from_odoo(connected: Supabase, erp: Odoo) -> None:
     made = connected.create_mirror(METRIC, target="ipai.metrics")
     labels = erp.rpc(METRIC, "fields_get", attributes=["string", "help"])
     comments = {
@@ -207,17 +209,19 @@ def test_columns_have_odoos_labels_and_help_as_comments(connected: Supabase, erp
         )
     }
     for row in made:
-        said = labels[row["field"]]
-        assert row["label"] == said["string"]
-        assert comments.pop(row["column"]) == (f"{said['string']}: {said['help']}" if said.get("help") else said["string"])
-    assert sum("help" in said for said in labels.values()) > 2
-    # Odoo has nothing to say about the others.
+        description = labels[row["field"]]
+        assert row["label"] == description["string"]
+        assert comments.pop(row["column"]) == (
+            f"{description['string']}: {description['help']}" if description.get("help") else description["string"]
+        )
+    assert sum("help" in description for description in labels.values()) > 2
+    # Odoo has no label for the mirror's own columns.
     assert comments.keys() == {"odoo_id", "inserted_at", "updated_at"} and all(comments.values())
     comment = connected.row("select obj_description('ipai.metrics'::regclass) as comment")["comment"]
     assert METRIC in comment and "IPAI Sample Metric" in comment
 
 
-def test_the_rows_of_create_mirror_tell_what_is_mirrored(connected: Supabase) -> None:
+def test_create_mirror_returns_the_mirrored_fields(connected: Supabase) -> None:
     made = connected.create_mirror(METRIC, target="ipai.metrics", fields=["value", "brand_id", "write_date"], columns={"value": "amount"})
     assert [tuple(row.values())[:5] for row in made] == [
         ("metrics", "ipai.metrics", "value", "amount", "double precision"),
@@ -233,7 +237,7 @@ def test_the_rows_of_create_mirror_tell_what_is_mirrored(connected: Supabase) ->
     assert connected.row("select mirrored_as from ipai.odoo_models() where model = %s", METRIC) == {"mirrored_as": ["metrics"]}
 
 
-def test_the_table_keeps_ids_unique_and_updated_at_right(currencies: Supabase, erp: Odoo) -> None:
+def test_table_keeps_ids_unique_and_updated_at_current(currencies: Supabase, erp: Odoo) -> None:
     assert refused(currencies, "insert into ipai.res_currency (odoo_id) select min(odoo_id) from ipai.res_currency").sqlstate == "23505"
     assert refused(currencies, "insert into ipai.res_currency (name) values ('x')").sqlstate == "23502"
     moment = "select inserted_at, updated_at from ipai.res_currency where odoo_id = 1"
@@ -261,7 +265,7 @@ def test_computed_fields_are_mirrored_when_named(connected: Supabase, erp: Odoo)
     assert len(found) > 200
 
 
-def test_a_mirror_that_is_rolled_back_was_never_there(connected: Supabase) -> None:
+def test_rolled_back_create_mirror_leaves_nothing(connected: Supabase) -> None:
     with connected.connect() as connection, connection.transaction(force_rollback=True):
         connection.execute("select * from ipai.create_mirror('res.currency')")
         assert connection.execute("select from ipai.mirrors").fetchall()
@@ -269,7 +273,7 @@ def test_a_mirror_that_is_rolled_back_was_never_there(connected: Supabase) -> No
     assert connected.row("select to_regclass('ipai.res_currency') as found") == {"found": None}
 
 
-def test_dropping_the_extension_leaves_the_mirrors_with_their_triggers_and_policies(extension_pg: Installation, erp: Odoo) -> None:
+def test_mirrors_keep_triggers_and_policies_after_the_extension_is_dropped(extension_pg: Installation, erp: Odoo) -> None:
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         supabase = Supabase(cluster)
@@ -287,9 +291,9 @@ def test_dropping_the_extension_leaves_the_mirrors_with_their_triggers_and_polic
         assert supabase.row("select count(*) from pg_policies where tablename = 'currencies'") == {"count": 1}
 
 
-# What is refused ------------------------------------------------------------------------------------------------------------------------
+# Refused arguments --------------------------------------------------------------------------------
 
-#: Arguments of create_mirror, the SQLSTATE, and what the HINT says.
+#: Arguments of create_mirror, the SQLSTATE, and a part of the HINT.
 REFUSED: list[tuple[str, str, str]] = [
     ("'res.partne'", "42704", "res.partner"),
     ("'ipai.sample.metrc'", "42704", "ipai.sample.metric"),
@@ -355,15 +359,15 @@ REFUSED: list[tuple[str, str, str]] = [
     ("'res.country', name => 'taken'", "42710", "alter_mirror"),
     ("'res.country', target => 'ipai.taken'", "42710", ""),
     ("'res.partner', server => 'nope'", "42704", ""),
-    # Nobody may read it; this user may not.
+    # No user can read the first model, and clerk cannot read the second.
     ("'ir.model.inherit'", "42501", "access"),
     ("'ir.cron', server => 'as_clerk'", "42501", "access"),
 ]
 
 
 @pytest.fixture
-def crowded(connected: Supabase, erp: Odoo) -> Iterator[Supabase]:
-    """With tables in the way, a mirror, and a server as a user with few rights."""
+def existing_objects(connected: Supabase, erp: Odoo) -> Iterator[Supabase]:
+    """Tables with the names of targets, a mirror, and a server as a user with few rights."""
     for statement in (
         "create table public.in_the_way (odoo_id bigint)",
         "create view public.a_view as select 1 as odoo_id",
@@ -376,8 +380,8 @@ def crowded(connected: Supabase, erp: Odoo) -> Iterator[Supabase]:
     connected.rows("drop view public.a_view; drop sequence public.a_sequence")
 
 
-def everything_there(supabase: Supabase) -> list[dict[str, Any]]:
-    """Relations, functions and mirrors."""
+def all_objects(supabase: Supabase) -> list[dict[str, Any]]:
+    """Returns all relations, functions and mirrors."""
     return supabase.rows(
         """select 'relation' as kind, oid::regclass::text as name from pg_class where relnamespace::regnamespace::text !~ '^pg_(toast|catalog)'
            union all select 'function', oid::regprocedure::text from pg_proc where pronamespace::regnamespace::text <> 'pg_catalog'
@@ -387,43 +391,43 @@ def everything_there(supabase: Supabase) -> list[dict[str, Any]]:
     )
 
 
-def test_what_cannot_be_mirrored_is_refused_and_leaves_nothing(crowded: Supabase) -> None:
-    before = everything_there(crowded)
+def test_create_mirror_refuses_invalid_arguments_without_changes(existing_objects: Supabase) -> None:
+    before = all_objects(existing_objects)
     for arguments, sqlstate, hint in REFUSED:
         server = "" if "server" in arguments else ", server => 'odoo'"
-        found = refused(crowded, f"select * from ipai.create_mirror({arguments}{server})")
-        told = (arguments, found.message_primary, found.message_hint)
-        assert (found.sqlstate, found.severity) == (sqlstate, "ERROR"), told
-        assert hint.lower() in (found.message_hint or "").lower(), told
-        assert found.message_primary and "password" not in f"{found.message_primary} {found.message_detail}", told
-        # Postgres's own errors about schemas and privileges have none.
-        assert found.message_hint or sqlstate in ("3F000", "42501"), told
-        assert everything_there(crowded) == before, told
+        found = refused(existing_objects, f"select * from ipai.create_mirror({arguments}{server})")
+        context = (arguments, found.message_primary, found.message_hint)
+        assert (found.sqlstate, found.severity) == (sqlstate, "ERROR"), context
+        assert hint.lower() in (found.message_hint or "").lower(), context
+        assert found.message_primary and "password" not in f"{found.message_primary} {found.message_detail}", context
+        # Postgres's own errors about schemas and privileges have no hint.
+        assert found.message_hint or sqlstate in ("3F000", "42501"), context
+        assert all_objects(existing_objects) == before, context
 
 
-def test_several_servers_have_to_be_told_apart(crowded: Supabase) -> None:
-    found = refused(crowded, "select * from ipai.create_mirror('res.country')")
+def test_create_mirror_requires_a_server_if_there_are_several(existing_objects: Supabase) -> None:
+    found = refused(existing_objects, "select * from ipai.create_mirror('res.country')")
     assert "server" in (found.message_hint or "")
-    assert crowded.create_mirror("res.country", server="odoo")
+    assert existing_objects.create_mirror("res.country", server="odoo")
 
 
-def test_fields_that_the_user_may_not_read_are_not_mirrored(crowded: Supabase, erp: Odoo) -> None:
+def test_fields_that_the_user_cannot_read_are_not_mirrored(existing_objects: Supabase, erp: Odoo) -> None:
     model = erp.rpc("ir.model", "search", [("model", "=", "res.partner")])[0]
     assert model
     mirrored = {}
     for server in ("odoo", "as_clerk"):
-        made = crowded.create_mirror("res.users", server=server, target=f"ipai.users_{server}")
+        made = existing_objects.create_mirror("res.users", server=server, target=f"ipai.users_{server}")
         mirrored[server] = {row["field"] for row in made}
-        crowded.sync(f"users_{server}")
+        existing_objects.sync(f"users_{server}")
     visible = erp.rpc_as("clerk", "clerk password", "res.users", "fields_get", attributes=["type"])
     assert mirrored["as_clerk"] == mirrored["odoo"] & visible.keys()
-    assert_mirrors(crowded, erp, "users_odoo")
+    assert_mirrors(existing_objects, erp, "users_odoo")
 
 
-# Existing tables ------------------------------------------------------------------------------------------------------------------------
+# Existing tables ----------------------------------------------------------------------------------
 
 
-def test_the_reference_table_is_a_mirror_like_any_other(connected: Supabase, erp: Odoo) -> None:
+def test_reference_table_can_be_created_by_create_mirror(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror(METRIC, target="ipai.ipai_sample_metrics", columns={}, name="sample_metrics", flag_field="is_alert")
     run = connected.sync("sample_metrics")
     assert run["inserted"] == run["odoo_count"] >= 200
@@ -433,13 +437,13 @@ def test_the_reference_table_is_a_mirror_like_any_other(connected: Supabase, erp
         [],
         {"name", "code", "date", "brand_id", "store_id", "value", "unit", "is_alert", "notes", "active"},
     )
-    built_in = registered(connected, "sample_metrics")
+    explicit = registered(connected, "sample_metrics")
     connected.rows("delete from ipai.mirrors")
     connected.rows("select ipai.alter_mirror('sample_metrics')")
-    by_itself = registered(connected, "sample_metrics")
+    default = registered(connected, "sample_metrics")
     for column in ("model", "target_schema", "target_table", "flag_field", "page_size", "max_delete_ratio", "constants", "has_write_date"):
-        assert by_itself[column] == built_in[column]
-    assert {entry["field"]: entry for entry in by_itself["fields"]} == {entry["field"]: entry for entry in built_in["fields"]}
+        assert default[column] == explicit[column]
+    assert {entry["field"]: entry for entry in default["fields"]} == {entry["field"]: entry for entry in explicit["fields"]}
     assert connected.sync("sample_metrics")["updated"] == 0
 
 
@@ -457,7 +461,7 @@ OWN_COLUMNS = {
 }
 
 
-def test_a_table_of_ones_own_is_a_target_with_a_map_of_columns(connected: Supabase, erp: Odoo) -> None:
+def test_existing_table_is_filled_by_a_map_of_columns(connected: Supabase, erp: Odoo) -> None:
     connected.rows(OWN_TABLE)
     connected.rows("insert into public.firms (title) values ('Local')")
     made = connected.create_mirror("res.partner", target="public.firms", columns=OWN_COLUMNS, overlap="0")
@@ -465,10 +469,10 @@ def test_a_table_of_ones_own_is_a_target_with_a_map_of_columns(connected: Supaba
     before = connected.row("select relacl::text, relrowsecurity from pg_class where oid = 'public.firms'::regclass")
     assert before == {"relacl": None, "relrowsecurity": False}
     run = connected.sync("firms")
-    theirs = erp.rpc(
+    records = erp.rpc(
         "res.partner", "search_read", [], ["name", "email", "partner_latitude", "category_id", "is_company", "color"], order="id"
     )
-    ours = connected.rows(
+    rows = connected.rows(
         'select odoo_id, title, mail, latitude, labels, "is company", extras, note, tenant from public.firms where odoo_id > 0 order by 1'
     )
     shown = [
@@ -483,17 +487,17 @@ def test_a_table_of_ones_own_is_a_target_with_a_map_of_columns(connected: Supaba
             "ours",
             "none",
         )
-        for row in theirs
+        for row in records
     ]
-    # The archived ones too, which the call above leaves out.
-    active = {row["id"] for row in theirs}
-    assert [tuple(row.values()) for row in ours if row["odoo_id"] in active] == shown
-    assert len(ours) == run["odoo_count"] > 100
+    # The mirror also has the archived records, which the call above omits.
+    active = {row["id"] for row in records}
+    assert [tuple(row.values()) for row in rows if row["odoo_id"] in active] == shown
+    assert len(rows) == run["odoo_count"] > 100
     assert connected.sync("firms", "full")["updated"] == 0
     assert connected.row("select title from public.firms where odoo_id is null") == {"title": "Local"}
 
 
-def test_a_value_that_the_table_refuses_is_an_error_of_the_run(connected: Supabase, erp: Odoo) -> None:
+def test_value_that_violates_a_constraint_fails_the_run(connected: Supabase, erp: Odoo) -> None:
     connected.rows("create table public.short (odoo_id bigint primary key, name text check (length(name) < 4))")
     connected.create_mirror("res.partner", target="public.short", columns={})
     with pytest.raises(psycopg.errors.CheckViolation):
@@ -503,7 +507,7 @@ def test_a_value_that_the_table_refuses_is_an_error_of_the_run(connected: Supaba
     assert connected.rows("select from public.short") == []
 
 
-#: Columns of a table, the map, the SQLSTATE, and what the HINT says.
+#: Columns of a table, the map of columns, the SQLSTATE, and a part of the HINT.
 TABLES = [
     ("odoo_id bigint unique", "{}", "22023", "field"),
     ("odoo_id bigint unique, name text", '{"name": "nmae"}', "42703", "name"),
@@ -519,35 +523,35 @@ TABLES = [
 ]
 
 
-def test_a_table_that_does_not_fit_is_refused(connected: Supabase, erp: Odoo) -> None:
+def test_table_with_unsuitable_columns_is_refused(connected: Supabase, erp: Odoo) -> None:
     create = "select * from ipai.create_mirror('res.partner', 'public.firms', columns => %s::jsonb)"
     for columns, map_, sqlstate, hint in TABLES:
         connected.rows(f"create table public.firms ({columns})")
-        before = everything_there(connected)
+        before = all_objects(connected)
         found = refused(connected, create, map_)
-        told = (columns, found.message_primary, found.message_hint)
-        assert found.sqlstate == sqlstate, told
-        assert found.message_hint and hint in found.message_hint, told
-        assert everything_there(connected) == before, told
+        context = (columns, found.message_primary, found.message_hint)
+        assert found.sqlstate == sqlstate, context
+        assert found.message_hint and hint in found.message_hint, context
+        assert all_objects(connected) == before, context
         connected.rows("drop table public.firms")
 
 
 @pytest.mark.parametrize("constraint", ["check (odoo_id > 0)", "unique (odoo_id, name)", "unique (odoo_id) deferrable"])
-def test_a_table_without_a_key_gets_one_as_the_hint_says(connected: Supabase, erp: Odoo, constraint: str) -> None:
+def test_hint_creates_the_missing_key_of_a_table(connected: Supabase, erp: Odoo, constraint: str) -> None:
     connected.rows(f"create table public.firms (odoo_id bigint, name text, {constraint})")
     found = refused(connected, "select * from ipai.create_mirror('res.partner', 'public.firms', columns => '{}')")
     hint = "create unique index on public.firms (odoo_id);"
     if "deferrable" in constraint:
         hint = f"alter table public.firms drop constraint firms_odoo_id_key; {hint}"
     assert (found.sqlstate, found.message_hint) == ("42704", hint)
-    # Word by word.
+    # The hint is a statement that creates the missing index.
     connected.rows(found.message_hint or "")
     connected.create_mirror("res.partner", target="public.firms", columns={})
     connected.sync("firms")
     assert_mirrors(connected, erp, "firms", at_least=100)
 
 
-def test_constant_columns_of_an_existing_table_have_to_be_there(connected: Supabase, erp: Odoo) -> None:
+def test_existing_table_requires_the_constant_columns_and_their_key(connected: Supabase, erp: Odoo) -> None:
     connected.rows("create table public.firms (odoo_id bigint, name text, tenant text, length varchar(20), unique (odoo_id))")
     create = "select * from ipai.create_mirror('res.partner', 'public.firms', columns => '{}', constants => '{\"%s\": \"acme\"}')"
     assert refused(connected, create % "client").sqlstate == "42703"
@@ -562,8 +566,8 @@ def test_constant_columns_of_an_existing_table_have_to_be_there(connected: Supab
     assert connected.rows("select distinct tenant from public.firms") == [{"tenant": "acme"}]
 
 
-def test_constants_are_values_of_their_columns(connected: Supabase, erp: Odoo) -> None:
-    """However they are written, they are the same ones."""
+def test_constants_are_compared_as_values_of_their_columns(connected: Supabase, erp: Odoo) -> None:
+    """Different spellings of a value are the same constant."""
     connected.rows(
         """create table public.firms (odoo_id bigint, name text, "Key" uuid, since text, number smallint, is_test boolean,
                                       primary key ("Key", since, number, is_test, odoo_id))"""
@@ -586,21 +590,21 @@ def test_constants_are_values_of_their_columns(connected: Supabase, erp: Odoo) -
 def test_two_mirrors_of_one_table_need_different_constants(connected: Supabase) -> None:
     acme = {"target": "public.partners", "constants": {"tenant": "acme"}}
     connected.create_mirror("res.partner", **acme)
-    before = everything_there(connected)
+    before = all_objects(connected)
     create = "select * from ipai.create_mirror('res.partner', 'public.partners', name => 'second', constants => %s::jsonb)"
     for constants in ('{"tenant": "acme"}', "{}", None, '{"client": "globex"}', '{"tenant": "globex", "more": "x"}'):
         found = refused(connected, create, constants)
         assert found.sqlstate == "22023" and found.message_hint
-        assert everything_there(connected) == before
-    # Another model in the same table, whose ids mean something else, has columns to be named.
+        assert all_objects(connected) == before
+    # Ids of another model would collide, so its column must be named.
     create = "select * from ipai.create_mirror('res.country', 'public.partners', name => 'second', constants => '{\"tenant\": \"x\"}')"
     assert refused(connected, create).sqlstate == "42P07"
-    assert everything_there(connected) == before
+    assert all_objects(connected) == before
 
 
-# Options --------------------------------------------------------------------------------------------------------------------------------
+# Options ------------------------------------------------------------------------------------------
 
-#: What alter_mirror is told one after the other, and whether the next run has to be full.
+#: Arguments of alter_mirror in this order, and whether the next run must be full.
 ALTERED = [
     ("page_size => 100", False),
     ("overlap => '1 hour'", False),
@@ -614,7 +618,7 @@ ALTERED = [
     ("max_delta => 10", False),
     ("max_flagged_ratio => 0.75", False),
     ("domain => null, lang => null, company_ids => null, page_size => null", False),
-    # As it is already.
+    # These are the current values.
     ("server => 'odoo', domain => '[]', lang => '', company_ids => '{}'", False),
     ("server => 'same_odoo'", True),
     ("server => 'same_odoo'", False),
@@ -630,7 +634,7 @@ ALTERED = [
 ]
 
 
-def test_what_changes_rows_or_values_makes_the_next_run_full(currencies: Supabase, erp: Odoo) -> None:
+def test_options_that_affect_rows_make_the_next_run_full(currencies: Supabase, erp: Odoo) -> None:
     currencies.server(erp.url, name="same_odoo", dbname=erp.dbname)
     had = registered(currencies, "res_currency")
     for change, full in ALTERED:
@@ -641,7 +645,7 @@ def test_what_changes_rows_or_values_makes_the_next_run_full(currencies: Supabas
         run = currencies.sync("res_currency")
         assert run["mode"] == ("full" if full else "incremental"), change
         assert_mirrors(currencies, erp, "res_currency", where="r.id > 5" if has["domain"] else "true")
-        # And then not again.
+        # Only one run is full.
         assert currencies.sync("res_currency")["mode"] == "incremental", change
         had = registered(currencies, "res_currency")
 
@@ -668,10 +672,10 @@ REFUSED_OPTIONS = [
 ]
 
 
-def test_an_option_that_makes_no_sense_is_refused(currencies: Supabase) -> None:
+def test_alter_mirror_refuses_invalid_options(currencies: Supabase) -> None:
     before = registered(currencies, "res_currency")
     for change, sqlstate, hint in REFUSED_OPTIONS:
-        # Nothing of a refused change is kept.
+        # A refused call changes nothing, also not its valid option.
         found = refused(currencies, f"select ipai.alter_mirror('res_currency', {change}, enabled => false)")
         assert (change, found.sqlstate) == (change, sqlstate)
         assert found.message_hint and hint in found.message_hint, change
@@ -679,13 +683,13 @@ def test_an_option_that_makes_no_sense_is_refused(currencies: Supabase) -> None:
 
 
 @pytest.mark.parametrize("call", ["alter_mirror({})", "refresh_mirror({})", "drop_mirror({})"])
-def test_an_unknown_mirror_is_told_with_the_names_that_there_are(currencies: Supabase, call: str) -> None:
+def test_error_of_an_unknown_mirror_lists_the_existing_mirrors(currencies: Supabase, call: str) -> None:
     found = refused(currencies, f"select * from ipai.{call.format(chr(39) + 'res_curency' + chr(39))}")
     assert found.sqlstate == "42704" and "res_currency" in (found.message_hint or "")
     assert refused(currencies, f"select * from ipai.{call.format('null')}").sqlstate == "22023"
 
 
-def test_a_disabled_mirror_runs_only_by_name(currencies: Supabase) -> None:
+def test_disabled_mirror_runs_only_by_name(currencies: Supabase) -> None:
     currencies.create_mirror("res.country", enabled=False)
     currencies.rows("call ipai.run_sync()")
     assert currencies.rows("select from ipai.sync_runs where mirror = 'res_country'") == []
@@ -698,29 +702,29 @@ def test_a_disabled_mirror_runs_only_by_name(currencies: Supabase) -> None:
 COUNTED = "select odoo_flagged, mirror_flagged from ipai.run_log where mirror = 'metrics' order by run desc limit 1"
 
 
-def test_an_alert_field_is_counted(connected: Supabase, erp: Odoo) -> None:
+def test_alert_field_is_counted(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror(METRIC, target="ipai.metrics", flag_field="is_alert")
     connected.sync("metrics")
-    theirs = int(erp.pg.psql("select count(*) from ipai_sample_metric where is_alert", dbname=erp.dbname))
-    assert connected.row(COUNTED) == {"odoo_flagged": theirs, "mirror_flagged": theirs} and theirs > 5
+    expected = int(erp.pg.psql("select count(*) from ipai_sample_metric where is_alert", dbname=erp.dbname))
+    assert connected.row(COUNTED) == {"odoo_flagged": expected, "mirror_flagged": expected} and expected > 5
 
 
-def test_another_alert_field_is_counted_by_the_next_run(connected: Supabase, erp: Odoo) -> None:
-    """Also by one that finds nothing new."""
+def test_changed_alert_field_is_counted_by_the_next_run(connected: Supabase, erp: Odoo) -> None:
+    """A run without changed records also counts the new field."""
     connected.create_mirror(METRIC, target="ipai.metrics")
     connected.sync("metrics")
     for field in ("is_alert", "active", ""):
         connected.rows("select ipai.alter_mirror('metrics', flag_field => %s)", field)
         run = connected.sync("metrics")
         assert (run["mode"], run["updated"]) == ("incremental", 0)
-        theirs = int(erp.pg.psql(f"select count(*) from ipai_sample_metric where {field}", dbname=erp.dbname)) if field else None
-        assert (field, connected.row(COUNTED)) == (field, {"odoo_flagged": theirs, "mirror_flagged": theirs})
+        expected = int(erp.pg.psql(f"select count(*) from ipai_sample_metric where {field}", dbname=erp.dbname)) if field else None
+        assert (field, connected.row(COUNTED)) == (field, {"odoo_flagged": expected, "mirror_flagged": expected})
 
 
-# Dropping -------------------------------------------------------------------------------------------------------------------------------
+# Dropping -----------------------------------------------------------------------------------------
 
 
-def test_a_dropped_mirror_leaves_its_table_which_can_be_taken_up_again(currencies: Supabase, erp: Odoo) -> None:
+def test_table_of_a_dropped_mirror_can_be_mirrored_again(currencies: Supabase, erp: Odoo) -> None:
     currencies.rows("select ipai.schedule_sync('res_currency', '0 3 * * *')")
     rows = "select odoo_id, xmin::text, updated_at from ipai.res_currency order by 1"
     before = currencies.rows(rows)
@@ -729,7 +733,7 @@ def test_a_dropped_mirror_leaves_its_table_which_can_be_taken_up_again(currencie
     assert currencies.rows("select from cron.job") == []
     assert currencies.rows(rows) == before
     assert refused(currencies, "call ipai.run_sync('res_currency')").sqlstate == "42704"
-    # All that the table has columns for, and nothing is written again.
+    # `columns => '{}'` mirrors every field that has a column, and the run updates no row.
     currencies.create_mirror("res.currency", columns={})
     run = currencies.sync("res_currency")
     assert (run["mode"], run["unchanged"], run["updated"]) == ("full", len(before), 0)
@@ -737,14 +741,14 @@ def test_a_dropped_mirror_leaves_its_table_which_can_be_taken_up_again(currencie
     assert_mirrors(currencies, erp, "res_currency")
 
 
-def test_a_mirror_is_dropped_with_its_table(currencies: Supabase) -> None:
+def test_drop_mirror_can_drop_the_table(currencies: Supabase) -> None:
     currencies.rows("select ipai.drop_mirror('res_currency', drop_table => true)")
     assert currencies.row("select to_regclass('ipai.res_currency') as found") == {"found": None}
     assert currencies.rows("select from ipai.mirrors union all select from ipai.run_log") == []
     assert currencies.create_mirror("res.currency")
 
 
-def test_a_table_that_others_need_is_not_dropped(currencies: Supabase) -> None:
+def test_table_with_dependent_objects_is_not_dropped(currencies: Supabase) -> None:
     currencies.rows("create view public.needs_it as select name from ipai.res_currency")
     try:
         found = refused(currencies, "select ipai.drop_mirror('res_currency', true)")
@@ -754,19 +758,19 @@ def test_a_table_that_others_need_is_not_dropped(currencies: Supabase) -> None:
         currencies.rows("drop view public.needs_it")
 
 
-def test_a_mirror_that_runs_is_not_dropped(currencies: Supabase) -> None:
+def test_running_mirror_is_not_dropped(currencies: Supabase) -> None:
     with currencies.connect() as connection, connection.transaction():
         connection.execute("select * from ipai.sync_mirror('res_currency')")
         assert refused(currencies, "select ipai.drop_mirror('res_currency', true)").sqlstate == "55P03"
     currencies.rows("select ipai.drop_mirror('res_currency', true)")
 
 
-# Fields that come and go ------------------------------------------------------------------------------------------------------------------
+# Fields that come and go --------------------------------------------------------------------------
 
 
 @pytest.fixture
 def field(erp: Odoo) -> Iterator[Callable[..., int]]:
-    """Gives a function that adds a field to Odoo's metrics; afterwards there are none."""
+    """Returns a function that adds a field to Odoo's metrics. The fixture removes the fields."""
     (model,) = erp.rpc("ir.model", "search", [("model", "=", METRIC)])
 
     def add(name: str, ttype: str = "char", **values: Any) -> int:
@@ -778,7 +782,7 @@ def field(erp: Odoo) -> Iterator[Callable[..., int]]:
 
 
 def remove(erp: Odoo, name: str) -> None:
-    """Takes fields out of Odoo's metrics."""
+    """Removes fields from Odoo's metrics."""
     found = erp.rpc("ir.model.fields", "search", [("model", "=", METRIC), ("name", "=like", name)])
     if found:
         erp.rpc("ir.model.fields", "unlink", found)
@@ -786,7 +790,10 @@ def remove(erp: Odoo, name: str) -> None:
 
 @pytest.fixture
 def metrics(connected: Supabase, erp: Odoo) -> Supabase:
-    """A mirror of the metrics in step with Odoo. They were written long ago, so that a run reads few of them."""
+    """A mirror that equals Odoo's metrics.
+
+    Their write_date is old, so an incremental run reads few of them.
+    """
     connected.create_mirror(METRIC, target="ipai.metrics")
     erp.pg.psql("update ipai_sample_metric set write_date = timestamp '2025-01-01' + id * interval '1 hour'", dbname=erp.dbname)
     connected.sync("metrics")
@@ -795,7 +802,7 @@ def metrics(connected: Supabase, erp: Odoo) -> Supabase:
 
 
 def refresh(supabase: Supabase, *add: str) -> dict[str, dict[str, Any]]:
-    """Calls refresh_mirror; what it says about fields that are not simply ok."""
+    """Calls refresh_mirror, and returns the rows of fields whose status is not `ok`."""
     rows = supabase.rows("select * from ipai.refresh_mirror('metrics', %s)", list(add) or None)
     return {row["field"]: row for row in rows if row["status"] != "ok"}
 
@@ -804,7 +811,7 @@ def alerts(supabase: Supabase) -> list[dict[str, Any]]:
     return supabase.rows("select kind, mirror, message, hint from ipai.sync_alerts where kind = 'drift'")
 
 
-def test_a_mirror_that_fits_has_nothing_to_refresh(metrics: Supabase, erp: Odoo) -> None:
+def test_refresh_of_a_matching_mirror_changes_nothing(metrics: Supabase, erp: Odoo) -> None:
     before = registered(metrics, "metrics")
     assert refresh(metrics) == {}
     rows = metrics.rows("select field, \"column\", status, note from ipai.refresh_mirror('metrics')")
@@ -814,7 +821,7 @@ def test_a_mirror_that_fits_has_nothing_to_refresh(metrics: Supabase, erp: Odoo)
     assert metrics.sync("metrics")["mode"] == "incremental"
 
 
-def test_a_new_field_is_one_call_and_the_next_run_fills_it_for_all_rows(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_added_field_is_filled_by_the_next_run(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_score", "float", help="What it scored.")
     field("x_word")
     erp.pg.psql("update ipai_sample_metric set x_score = id / 3.0, x_word = case when id % 2 = 0 then 'even ' || id end", dbname=erp.dbname)
@@ -822,7 +829,7 @@ def test_a_new_field_is_one_call_and_the_next_run_fills_it_for_all_rows(metrics:
         "x_score": ("new", None),
         "x_word": ("new", None),
     }
-    # Until then nothing changes.
+    # A new field that is not added does not change the runs.
     assert metrics.sync("metrics")["mode"] == "incremental"
     added = refresh(metrics, "x_score")
     assert {name: (row["status"], row["column"]) for name, row in added.items()} == {
@@ -840,9 +847,9 @@ def test_a_new_field_is_one_call_and_the_next_run_fills_it_for_all_rows(metrics:
     assert metrics.sync("metrics")["mode"] == "incremental"
 
 
-def test_fields_are_added_all_or_none(metrics: Supabase, field: Callable[..., int]) -> None:
+def test_refresh_adds_all_fields_or_none(metrics: Supabase, field: Callable[..., int]) -> None:
     field("x_score", "float")
-    before = everything_there(metrics)
+    before = all_objects(metrics)
     columns = "select attname::text from pg_attribute where attrelid = 'ipai.metrics'::regclass and attnum > 0"
     had = metrics.rows(columns)
     for names, sqlstate in (
@@ -854,11 +861,11 @@ def test_fields_are_added_all_or_none(metrics: Supabase, field: Callable[..., in
     ):
         found = refused(metrics, f"select * from ipai.refresh_mirror('metrics', '{{{names}}}')")
         assert found.sqlstate == sqlstate and found.message_hint
-        assert (everything_there(metrics), metrics.rows(columns)) == (before, had)
+        assert (all_objects(metrics), metrics.rows(columns)) == (before, had)
     assert "x_score" in (refused(metrics, "select * from ipai.refresh_mirror('metrics', '{x_scroe}')").message_hint or "")
 
 
-def test_a_column_that_is_there_takes_the_field(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_added_field_uses_an_existing_column(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_score", "float")
     erp.pg.psql("update ipai_sample_metric set x_score = id / 3.0", dbname=erp.dbname)
     metrics.rows("alter table ipai.metrics add x_score integer")
@@ -870,7 +877,7 @@ def test_a_column_that_is_there_takes_the_field(metrics: Supabase, erp: Odoo, fi
 
 
 @pytest.mark.parametrize("function", ["run_sync", "sync_mirror"])
-def test_a_field_that_goes_from_odoo_stops_nothing(metrics: Supabase, erp: Odoo, field: Callable[..., int], function: str) -> None:
+def test_field_removed_from_odoo_does_not_stop_the_runs(metrics: Supabase, erp: Odoo, field: Callable[..., int], function: str) -> None:
     field("x_score", "float")
     erp.pg.psql("update ipai_sample_metric set x_score = id / 3.0", dbname=erp.dbname)
     refresh(metrics, "x_score")
@@ -894,15 +901,15 @@ def test_a_field_that_goes_from_odoo_stops_nothing(metrics: Supabase, erp: Odoo,
     assert registered(metrics, "metrics")["drift"] == [{"field": "x_score", "problem": "gone"}]
     (alert,) = alerts(metrics)
     assert alert["mirror"] == "metrics" and "x_score" in alert["message"] and "refresh_mirror" in alert["hint"]
-    # All others are mirrored; the column keeps what it has.
-    found = assert_mirrors_but(metrics, erp, "x_score")
+    # The other fields are mirrored; the column keeps its values.
+    found = assert_mirrors_except(metrics, erp, "x_score")
     assert "name" in found
-    # A later run warns no more, and reads no more than it must.
+    # Later runs are incremental.
     assert metrics.sync("metrics")["mode"] == "incremental"
     assert refresh(metrics)["x_score"]["status"] == "gone"
     assert metrics.rows("select odoo_id, x_score from ipai.metrics order by 1") == kept
 
-    # It comes back, empty: the drift clears, and a full run brings it for all rows.
+    # The field returns without values: the drift is cleared, and a full run reads all rows.
     field("x_score", "float")
     assert refresh(metrics) == {}
     assert registered(metrics, "metrics")["drift"] == [] and alerts(metrics) == []
@@ -911,15 +918,18 @@ def test_a_field_that_goes_from_odoo_stops_nothing(metrics: Supabase, erp: Odoo,
     assert_mirrors(metrics, erp, "metrics")
 
 
-def assert_mirrors_but(supabase: Supabase, erp: Odoo, *without: str) -> tuple[str, ...]:
-    """Equal but for columns of fields that Odoo no longer has so, which are known as drifted; returns the fields compared."""
+def assert_mirrors_except(supabase: Supabase, erp: Odoo, *without: str) -> tuple[str, ...]:
+    """Checks that the mirror equals Odoo except for these drifted fields.
+
+    Returns the compared fields.
+    """
     found = compare(supabase, erp, "metrics")
     assert found.differences == [] and not set(without) & set(found.fields)
     assert set(found.fields) | set(without) == {entry["field"] for entry in registered(supabase, "metrics")["fields"]}
     return found.fields
 
 
-def test_a_field_that_comes_back_is_noticed_without_a_refresh(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_full_run_detects_a_field_that_returned(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_score", "float")
     refresh(metrics, "x_score")
     metrics.sync("metrics")
@@ -934,7 +944,7 @@ def test_a_field_that_comes_back_is_noticed_without_a_refresh(metrics: Supabase,
     assert_mirrors(metrics, erp, "metrics")
 
 
-def test_a_field_whose_type_changes_stops_nothing(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_field_with_a_changed_type_does_not_stop_the_runs(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_score", "float")
     erp.pg.psql("update ipai_sample_metric set x_score = id / 3.0", dbname=erp.dbname)
     refresh(metrics, "x_score")
@@ -949,7 +959,7 @@ def test_a_field_whose_type_changes_stops_nothing(metrics: Supabase, erp: Odoo, 
     assert registered(metrics, "metrics")["drift"] == [{"field": "x_score", "problem": "changed", "type": "char"}]
     (alert,) = alerts(metrics)
     assert "x_score" in alert["message"] and "char" in alert["message"]
-    assert_mirrors_but(metrics, erp, "x_score")
+    assert_mirrors_except(metrics, erp, "x_score")
     assert metrics.rows("select odoo_id, x_score from ipai.metrics order by 1") == kept
     row = refresh(metrics)["x_score"]
     assert (row["status"], "char" in row["note"]) == ("changed", True)
@@ -960,7 +970,7 @@ def test_a_field_whose_type_changes_stops_nothing(metrics: Supabase, erp: Odoo, 
     assert_mirrors(metrics, erp, "metrics")
 
 
-def test_a_type_that_still_fits_is_no_drift(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_compatible_type_change_is_no_drift(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_word", "char")
     refresh(metrics, "x_word")
     metrics.sync("metrics")
@@ -972,8 +982,11 @@ def test_a_type_that_still_fits_is_no_drift(metrics: Supabase, erp: Odoo, field:
     assert_mirrors(metrics, erp, "metrics")
 
 
-def test_a_field_that_the_user_may_no_longer_read_is_gone_too(metrics: Supabase, erp: Odoo) -> None:
-    """As after a module update gave the field groups: here, another user."""
+def test_field_that_becomes_unreadable_is_drift(metrics: Supabase, erp: Odoo) -> None:
+    """This also happens when an update of a module adds groups to the field.
+
+    Here the user changes.
+    """
     metrics.create_mirror("res.users", fields=["login", "partner_id", "api_key_ids", "signature"])
     metrics.sync("res_users")
     visible = erp.rpc_as("clerk", "clerk password", "res.users", "fields_get", attributes=["type"]).keys()
@@ -984,7 +997,7 @@ def test_a_field_that_the_user_may_no_longer_read_is_gone_too(metrics: Supabase,
     assert {entry["field"] for entry in registered(metrics, "res_users")["drift"]} == hidden
 
 
-def test_all_fields_gone_is_an_error_that_says_so(connected: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_run_fails_if_odoo_has_none_of_the_fields(connected: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_only")
     connected.create_mirror(METRIC, target="ipai.metrics", fields=["x_only"])
     connected.sync("metrics")
@@ -996,7 +1009,7 @@ def test_all_fields_gone_is_an_error_that_says_so(connected: Supabase, erp: Odoo
     assert connected.rows("select * from ipai.metrics order by odoo_id") == before
 
 
-def test_a_field_goes_while_a_run_is_under_way(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
+def test_field_removed_during_a_run(metrics: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_score", "float")
     refresh(metrics, "x_score")
     metrics.rows("select ipai.alter_mirror('metrics', page_size => 1)")
@@ -1013,9 +1026,9 @@ def test_a_field_goes_while_a_run_is_under_way(metrics: Supabase, erp: Odoo, fie
     remove(erp, "x_score")
     thread.join(timeout=120)
     assert not thread.is_alive()
-    # Either it goes on without the field, or it ends and the next one does.
+    # The run either continues without the field or fails, and then the next run succeeds.
     metrics.rows("select ipai.alter_mirror('metrics', page_size => 5000)")
     metrics.sync("metrics", "full")
     assert [entry["field"] for entry in registered(metrics, "metrics")["drift"]] == ["x_score"]
-    assert_mirrors_but(metrics, erp, "x_score")
+    assert_mirrors_except(metrics, erp, "x_score")
     assert len(errors) <= 1

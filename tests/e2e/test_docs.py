@@ -1,7 +1,10 @@
-"""The documentation: README and tutorial work as written, pages show what their commands print on real servers, and the reference
-lists exactly the objects that exist.
+"""Tests the documentation.
 
-After an intended change, UPDATE_GOLDEN=1 writes what the commands print into the pages. Review the difference before you commit it.
+README and tutorial work as written, pages show what their commands print on real servers, and the
+reference lists exactly the objects that exist.
+
+After an intended change, UPDATE_GOLDEN=1 writes what the commands print into the pages. Review the
+difference before you commit it.
 """
 
 from __future__ import annotations
@@ -26,22 +29,22 @@ MODELS = paths.PROJECT / "docs/how-to/adding-fields-and-models.md"
 REFERENCE = paths.PROJECT / "docs/reference/sql.md"
 PAGES = sorted((paths.PROJECT / "docs").glob("**/*.md"))
 METRICS = 300
-#: The second Odoo, of the server `odoo_globex`, has these companies beside its own.
+#: Additional companies in the second Odoo, which the server `odoo_globex` names.
 COMPANIES = ("Globex", "Initech")
-#: What the pages write for the test's Odoo.
+#: Placeholders in the pages, and the values for the test's Odoo.
 PLACEHOLDERS = {"odoo_core": "odoo", "api@example.com": "admin", "the password or API key": "admin"}
 
 
 @dataclass
 class Block:
-    """A fenced block of a page with a language, and the output that the block directly below it shows."""
+    """A fenced block with a language, and the output shown directly below it."""
 
     line: int
     section: str
     language: str
     text: str
     shown: str | None
-    #: Where the page has the text of `shown`.
+    #: The position of `shown` in the page.
     span: tuple[int, int]
 
 
@@ -101,14 +104,14 @@ class Reader:
             "-d",
             cluster.dsn(user=user),
         ]
-        # Warnings go to stderr.
+        # psql prints warnings to stderr.
         done = shell.run(command, stdin=sql, capture=True, env=postgres.client_environment())
         return done.stderr + done.stdout
 
     def _command(self, words: list[str]) -> None:
         match words:
             case ["git", "apply", *options, "week.diff"]:
-                # The copy of the addons that Odoo runs has no folders above it.
+                # Odoo runs a copy of the addons, without the folders above them.
                 shell.run(["git", "apply", "-p3", *options, "-"], cwd=self.odoo.directory / "addons", stdin=self._diff, capture=True)
             case ["odoo", *options]:
                 self.odoo.odoo(*options)
@@ -117,7 +120,10 @@ class Reader:
                 raise AssertionError(f"no test runs this command: {shlex.join(words)}")
 
     def read(self, page: Path, checks: Mapping[str, Callable[[Reader, Block], None]]) -> None:
-        """Executes a page, compares what it shows, and calls the check of a section after each of its blocks."""
+        """Executes a page, and compares the shown output.
+
+        Calls the check of a section after each of its blocks.
+        """
         text = page.read_text()
         checked = set()
         found = blocks(text)
@@ -142,13 +148,13 @@ class Reader:
 
 
 def tidy(text: str) -> list[str]:
-    """psql's output without trailing blanks."""
+    """Returns psql's output as lines without trailing blanks."""
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Odoo, Odoo]]:
-    """Two Odoos of this file's own: a page changes the module and the table of the metrics."""
+    """The file's own two Odoos, because a page changes the module and its table."""
     with Odoo() as odoo, Odoo(modules=()) as globex:
         generate_metrics(odoo, METRICS)
         globex.rpc("res.partner", "create", [{"name": name, "is_company": True} for name in COMPANIES])
@@ -156,73 +162,75 @@ def servers() -> Iterator[tuple[Odoo, Odoo]]:
 
 
 @pytest.fixture
-def newcomer(extension_pg: Installation, servers: tuple[Odoo, Odoo]) -> Iterator[Reader]:
+def new_database(extension_pg: Installation, servers: tuple[Odoo, Odoo]) -> Iterator[Reader]:
     """A database like Supabase's, without the extension."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         yield Reader(Supabase(cluster), *servers)
 
 
 @pytest.fixture
-def reader(newcomer: Reader) -> Reader:
-    """After the quick start, with the migrations and a first run of the sample metrics."""
-    newcomer.supabase.cluster.psql("create extension ipai_sync")
-    postgres.migrate(newcomer.supabase.cluster)
-    newcomer.supabase.server(newcomer.odoo.url)
-    newcomer.supabase.rows("call ipai.run_sync('sample_metrics')")
-    return newcomer
+def reader(new_database: Reader) -> Reader:
+    """A database after the quick start, with migrations and a first run of the sample metrics."""
+    new_database.supabase.cluster.psql("create extension ipai_sync")
+    postgres.migrate(new_database.supabase.cluster)
+    new_database.supabase.server(new_database.odoo.url)
+    new_database.supabase.rows("call ipai.run_sync('sample_metrics')")
+    return new_database
 
 
-def test_the_readme_s_quick_start_creates_a_scheduled_mirror(newcomer: Reader) -> None:
+def test_quick_start_of_the_readme_creates_a_scheduled_mirror(new_database: Reader) -> None:
     (secret,) = re.findall(r"`(select vault\.create_secret\(.*?\);)`", README.read_text())
     found = blocks(README.read_text())
     statements = [len(re.findall(r";(?= *(?:--.*)?$)", block.text, re.MULTILINE)) for block in found if block.language == "sql"]
     assert statements == [1, 5, 3]
     for block in found:
         if block.language == "sql":
-            newcomer.run(block)
+            new_database.run(block)
         if block.section == "Install":
-            # The extension is there, the quick start comes next.
-            newcomer.run(Block(0, "", "sql", secret, None, (0, 0)))
-    status = newcomer.supabase.row("select state, schedule, rows > 0 as filled, delta from ipai.sync_status where mirror = 'res_partner'")
+            # The README's secret comes between the installation and the quick start.
+            new_database.run(Block(0, "", "sql", secret, None, (0, 0)))
+    status = new_database.supabase.row(
+        "select state, schedule, rows > 0 as filled, delta from ipai.sync_status where mirror = 'res_partner'"
+    )
     assert status == {"state": "ok", "schedule": "*/15 * * * *", "filled": True, "delta": 0}
-    assert newcomer.supabase.rows("select * from ipai.sync_alerts") == []
+    assert new_database.supabase.rows("select * from ipai.sync_alerts") == []
 
 
-def test_the_tutorial_prints_what_it_shows(newcomer: Reader) -> None:
-    newcomer.read(TUTORIAL, {})
+def test_tutorial_shows_the_real_output(new_database: Reader) -> None:
+    new_database.read(TUTORIAL, {})
 
 
-def test_adding_fields_and_models_prints_what_it_shows(reader: Reader) -> None:
+def test_page_on_fields_and_models_shows_the_real_output(reader: Reader) -> None:
     reader.read(MODELS, CHECKS)
 
 
-# What the page does not show --------------------------------------------------------------------------------------------------------------
+# Checks beyond the shown output -------------------------------------------------------------------
 
 
-def weeks_are_filled(reader: Reader, block: Block) -> None:
+def check_weeks_are_filled(reader: Reader, block: Block) -> None:
     if "run_sync('sample_metrics')" not in block.text:
         return
-    theirs = reader.odoo.pg.psql("select id, week from ipai_sample_metric order by id", dbname=reader.odoo.dbname).splitlines()
-    ours = [f"{row['odoo_id']}|{row['week'] or ''}" for row in reader.supabase.mirror("odoo_id, week")]
-    assert ours == theirs and len(ours) == METRICS
-    assert len({line.partition("|")[2] for line in ours}) > 50
+    expected = reader.odoo.pg.psql("select id, week from ipai_sample_metric order by id", dbname=reader.odoo.dbname).splitlines()
+    found = [f"{row['odoo_id']}|{row['week'] or ''}" for row in reader.supabase.mirror("odoo_id, week")]
+    assert found == expected and len(found) == METRICS
+    assert len({line.partition("|")[2] for line in found}) > 50
 
 
-def the_view_shows_it(reader: Reader, block: Block) -> None:
+def check_view_shows_week(reader: Reader, block: Block) -> None:
     if block.language == "sh":
         (view,) = reader.odoo.rpc("ir.ui.view", "search_read", [("name", "=", "ipai.sample.metric.list")], ["arch"])
         assert 'name="week"' in view["arch"]
 
 
-def weeks_are_kept(reader: Reader, block: Block) -> None:
-    """What the column had, while Odoo no longer has the field."""
+def check_weeks_are_kept(reader: Reader, block: Block) -> None:
+    """The column keeps its values while Odoo lacks the field."""
     if "call ipai.run_sync" in block.text:
         assert "week" not in reader.odoo.rpc("ipai.sample.metric", "fields_get", [], ["type"])
         assert len([row for row in reader.supabase.mirror("week") if row["week"]]) > METRICS / 2
 
 
-def tenants_are_apart(reader: Reader, block: Block) -> None:
-    """A run of one mirror, whatever it finds, leaves the other's rows."""
+def check_tenants_are_separate(reader: Reader, block: Block) -> None:
+    """A run of one mirror keeps the rows of the other."""
     if block.shown is None:
         return
     before = reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id")
@@ -232,7 +240,7 @@ def tenants_are_apart(reader: Reader, block: Block) -> None:
     assert reader.supabase.rows("select xmin::text, * from ipai.companies where tenant = 'acme' order by odoo_id") == before
 
 
-def nobody_else_reads_it(reader: Reader, block: Block) -> None:
+def check_table_is_private(reader: Reader, block: Block) -> None:
     if "create_mirror" not in block.text:
         return
     row = reader.supabase.row(
@@ -244,25 +252,34 @@ def nobody_else_reads_it(reader: Reader, block: Block) -> None:
 
 
 CHECKS = {
-    "Mirror a model": nobody_else_reads_it,
-    "Mirror several Odoo databases into one table": tenants_are_apart,
-    "1. Add it to the Odoo module": the_view_shows_it,
-    "2. Add it to the mirror": weeks_are_filled,
-    "When a field is removed or changes its type": weeks_are_kept,
+    "Mirror a model": check_table_is_private,
+    "Mirror several Odoo databases into one table": check_tenants_are_separate,
+    "1. Add it to the Odoo module": check_view_shows_week,
+    "2. Add it to the mirror": check_weeks_are_filled,
+    "When a field is removed or changes its type": check_weeks_are_kept,
 }
 
 
-# The reference ------------------------------------------------------------------------------------------------------------------------------
+# The reference ------------------------------------------------------------------------------------
 
-#: Functions for Postgres and for other functions, not for people.
+#: Functions that only Postgres or other functions call.
 INTERNAL = {
-    *("ipai_odoo_validator", "has_cron", "require_cron", "require_mirror", "schedule_interval", "cron_gap", "has_vault", "create_claims_helpers"),
+    *(
+        "ipai_odoo_validator",
+        "has_cron",
+        "require_cron",
+        "require_mirror",
+        "schedule_interval",
+        "cron_gap",
+        "has_vault",
+        "create_claims_helpers",
+    ),
     *("password_state", "mirror_tables"),
 }
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
 
 
-def test_the_reference_has_every_function_with_its_arguments(supabase: Supabase) -> None:
+def test_reference_contains_every_function_with_its_arguments(supabase: Supabase) -> None:
     written = REFERENCE.read_text()
     documented = {
         name: [argument for argument in arguments.split(", ") if argument]
@@ -282,7 +299,7 @@ def test_the_reference_has_every_function_with_its_arguments(supabase: Supabase)
     }
 
 
-def test_the_reference_has_every_view_and_option_with_its_columns(supabase: Supabase) -> None:
+def test_reference_contains_every_view_with_its_columns(supabase: Supabase) -> None:
     written = REFERENCE.read_text()
     views = supabase.rows(
         f"""select relname::text as name, array_agg(attname::text) as columns from pg_class join pg_attribute on attrelid = pg_class.oid
@@ -294,7 +311,7 @@ def test_the_reference_has_every_view_and_option_with_its_columns(supabase: Supa
     assert all(f"`ipai.{view['name']}`" in written for view in views)
 
 
-def test_the_commands_of_the_reference_run(supabase: Supabase) -> None:
+def test_commands_of_the_reference_succeed(supabase: Supabase) -> None:
     supabase.server("http://127.0.0.1:9")
     commands = re.findall(r"^```sql\n(.*?)^```$", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(commands) == 2
@@ -302,8 +319,8 @@ def test_the_commands_of_the_reference_run(supabase: Supabase) -> None:
         supabase.rows(command)
 
 
-def test_no_page_names_what_there_is_not(supabase: Supabase) -> None:
-    """What a page calls ipai.something is of the extension, or made by the migration, or by the pages themselves."""
+def test_objects_named_by_pages_exist(supabase: Supabase) -> None:
+    """The extension, the migrations or a page must create every object `ipai.…` in a page."""
     there = {
         row["name"]
         for row in supabase.rows(
@@ -311,15 +328,15 @@ def test_no_page_names_what_there_is_not(supabase: Supabase) -> None:
                union select proname from pg_proc where pronamespace = 'ipai'::regnamespace"""
         )
     }
-    #: `sync` is a model of Odoo.
+    #: `sync` is a part of the name of an Odoo model.
     created_by_pages = {"brands", "companies", "customers", "res_country_state", "res_partner", "sync"}
-    # That page's tables name tables of the tests.
+    # That page contains names of tables in the tests.
     for page in (README, *(page for page in PAGES if page.name != "reliability.md")):
         named = set(re.findall(r"(?<![\w/.'])ipai\.([a-z]\w*)(?![\w.])", page.read_text()))
         assert named - created_by_pages <= there, page.name
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_to_existing_pages_and_sections() -> None:
     pages = [README, paths.PROJECT / "CONTRIBUTING.md", paths.PROJECT / "CHANGELOG.md", *PAGES, *(paths.PROJECT / "agents").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
@@ -332,11 +349,11 @@ def test_links_lead_somewhere() -> None:
                 assert anchor in anchors, f"{page.name}: {target}"
 
 
-def test_the_index_links_every_page() -> None:
+def test_index_links_every_page() -> None:
     index = paths.PROJECT / "docs/README.md"
     linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())}
     assert set(PAGES) - {index} <= linked
 
 
-def test_the_readme_has_at_most_150_lines() -> None:
+def test_readme_has_at_most_150_lines() -> None:
     assert len(README.read_text().splitlines()) <= 150

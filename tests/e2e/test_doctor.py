@@ -1,4 +1,7 @@
-"""`ipai.doctor()`: each thing that is often wrong is brought about, found, and mended by the statement that it names, as it stands."""
+"""Tests `ipai.doctor()`.
+
+Each test causes a common mistake, checks the finding, and executes the remedy unchanged.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from support.supabase import Supabase
 
 TABLE = "ipai.ipai_sample_metrics"
 
-#: Where Postgres restricts output plugins; older minor versions do not.
+#: Only newer minor versions of Postgres restrict output plugins.
 PLUGINS = r"""
     select format('alter database postgres set %s = pgoutput, test_decoding, wal2json', name)
     from pg_settings where name = 'output_plugin_libraries' \gexec
 """
 
-#: The checks of a database with a server and a mirror, and what each is about.
+#: The checks of a database with one server and one mirror, and their objects.
 CHECKS = {
     ("pg_cron", None),
     ("exposed schema", "ipai"),
@@ -41,8 +44,8 @@ CHECKS = {
 Row = dict[str, Any]
 
 
-class Patient:
-    """A database that the doctor looks at as one role; remedies are carried out as they stand."""
+class CheckedDatabase:
+    """A database that one role checks with the doctor."""
 
     def __init__(self, cluster: Cluster, *, dbname: str = "postgres", user: str = "postgres") -> None:
         self.cluster = cluster
@@ -53,7 +56,7 @@ class Patient:
         return self.cluster.psql(statements, dbname=self.dbname, user=user or "postgres")
 
     def rows(self) -> list[Row]:
-        """All that the doctor finds."""
+        """Returns all rows of the doctor."""
         with psycopg.connect(self.cluster.dsn(self.dbname, self.user), autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
             rows = execute(connection, "select * from ipai.doctor()")
         keys = [(row["check"], row["object"]) for row in rows]
@@ -63,15 +66,15 @@ class Patient:
         return rows
 
     def row(self, check: str, object: str | None = None) -> Row:
-        """The one row of a check, or that about one object."""
+        """Returns the only row of a check, or its row about this object."""
         (row,) = [row for row in self.rows() if row["check"] == check and (object is None or row["object"] == object)]
         return row
 
-    def ill(self) -> list[tuple[str, str | None, str]]:
+    def problems(self) -> list[tuple[str, str | None, str]]:
         return [(row["check"], row["object"], row["state"]) for row in self.rows() if row["state"] != "ok"]
 
-    def mend(self, check: str, object: str | None = None, *, user: str | None = None) -> list[str]:
-        """Does what the doctor says until the check is ok; returns the statements."""
+    def apply_remedies(self, check: str, object: str | None = None, *, user: str | None = None) -> list[str]:
+        """Executes the remedies until the check is ok, and returns them."""
         done: list[str] = []
         while (row := self.row(check, object))["state"] != "ok":
             assert row["remedy"] and row["remedy"] not in done, (row, done)
@@ -88,15 +91,15 @@ def odoo(supabase: Supabase) -> Iterator[ScriptedOdoo]:
 
 
 @pytest.fixture
-def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
-    """In good health, with everything that a page tells users to do."""
+def database(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[CheckedDatabase]:
+    """A database without any problem, set up as the documentation describes."""
     supabase.run()
-    # Once a year: pg_cron must not start a run during a test.
+    # This yearly schedule prevents a run by pg_cron during a test.
     supabase.rows("select ipai.schedule_sync('sample_metrics', '0 0 1 1 *')")
     supabase.cluster.psql("alter role authenticator set pgrst.db_schemas = 'public, graphql_public, ipai'")
     supabase.cluster.psql(PLUGINS)
     odoo.requests.clear()
-    yield Patient(supabase.cluster)
+    yield CheckedDatabase(supabase.cluster)
     assert odoo.requests == []
     supabase.cluster.psql(
         f"""
@@ -107,90 +110,90 @@ def patient(supabase: Supabase, odoo: ScriptedOdoo) -> Iterator[Patient]:
         select format('drop policy %I on {TABLE}', polname) from pg_policy where polrelid = '{TABLE}'::regclass \\gexec
         """
     )
-    # Policies and the publication, as they were.
+    # The migrations restore the policies and the publication.
     postgres.migrate(supabase.cluster)
 
 
 @contextmanager
-def role(patient: Patient, name: str, granted: str = "") -> Iterator[Patient]:
-    """The same database, seen by a role of its own."""
-    admin = patient.cluster.superuser
-    patient.sql(
+def role(database: CheckedDatabase, name: str, granted: str = "") -> Iterator[CheckedDatabase]:
+    """The same database as seen by a new role."""
+    admin = database.cluster.superuser
+    database.sql(
         f"create role {name} login; grant usage on schema ipai to {name}; grant execute on function ipai.doctor() to {name}; {granted}",
         user=admin,
     )
     try:
-        yield Patient(patient.cluster, user=name)
+        yield CheckedDatabase(database.cluster, user=name)
     finally:
-        patient.sql(f"drop owned by {name} cascade; drop role {name}", user=admin)
+        database.sql(f"drop owned by {name} cascade; drop role {name}", user=admin)
 
 
-# All is well --------------------------------------------------------------------------------------------------------------------------
+# No problems --------------------------------------------------------------------------------------
 
 
-def test_in_good_health(patient: Patient) -> None:
-    rows = patient.rows()
+def test_doctor_finds_no_problem(database: CheckedDatabase) -> None:
+    rows = database.rows()
     assert {(row["check"], row["object"]) for row in rows} == CHECKS
-    assert patient.ill() == []
+    assert database.problems() == []
 
 
-def test_before_there_is_anything(supabase: Supabase) -> None:
-    """Freshly installed: no server, no mirror."""
+def test_doctor_of_a_new_installation(supabase: Supabase) -> None:
+    """After the vault_installation there is no server and no mirror."""
     supabase.cluster.psql(PLUGINS)
     try:
-        found = {row["check"]: row["state"] for row in Patient(supabase.cluster).rows()}
+        found = {row["check"]: row["state"] for row in CheckedDatabase(supabase.cluster).rows()}
         assert found == {"pg_cron": "ok", "exposed schema": "unknown", "output plugin": "ok"}
     finally:
         supabase.cluster.psql("alter database postgres reset all")
 
 
-# The database -------------------------------------------------------------------------------------------------------------------------
+# The database -------------------------------------------------------------------------------------
 
 
-def test_the_exposed_schema_is_not_known(patient: Patient) -> None:
-    patient.sql("alter role authenticator reset pgrst.db_schemas", user="supabase_admin")
-    assert patient.ill() == [("exposed schema", "ipai", "unknown")]
-    # A list in the database would hide what is in the one that it takes the place of.
-    remedy = patient.row("exposed schema")["remedy"]
+def test_exposed_schemas_are_unknown(database: CheckedDatabase) -> None:
+    database.sql("alter role authenticator reset pgrst.db_schemas", user="supabase_admin")
+    assert database.problems() == [("exposed schema", "ipai", "unknown")]
+    # A list in the database would hide the list in PostgREST's configuration.
+    remedy = database.row("exposed schema")["remedy"]
     assert "API settings" in remedy and "alter role" not in remedy
 
 
 @pytest.mark.parametrize("schemas", ["public", "public, storage, graphql_public", "public,ipai_other"])
-def test_the_schema_is_not_exposed(patient: Patient, schemas: str) -> None:
-    patient.sql(f"alter role authenticator set pgrst.db_schemas = '{schemas}'", user="supabase_admin")
-    assert patient.ill() == [("exposed schema", "ipai", "problem")]
-    assert patient.mend("exposed schema", user="supabase_admin") == [
+def test_schema_is_not_exposed(database: CheckedDatabase, schemas: str) -> None:
+    database.sql(f"alter role authenticator set pgrst.db_schemas = '{schemas}'", user="supabase_admin")
+    assert database.problems() == [("exposed schema", "ipai", "problem")]
+    assert database.apply_remedies("exposed schema", user="supabase_admin") == [
         f"alter role authenticator set pgrst.db_schemas = '{schemas}, ipai'; notify pgrst, 'reload config';"
     ]
-    assert patient.ill() == []
+    assert database.problems() == []
 
 
-def test_the_setting_of_the_database_goes_before_that_of_the_role(patient: Patient) -> None:
-    """As PostgREST sees it."""
-    patient.sql("alter role authenticator in database postgres set pgrst.db_schemas = 'public'", user="supabase_admin")
-    assert patient.ill() == [("exposed schema", "ipai", "problem")]
-    (remedy,) = patient.mend("exposed schema", user="supabase_admin")
-    assert "in database postgres" in remedy and patient.ill() == []
-    patient.sql("alter role authenticator set pgrst.db_schemas = 'public'", user="supabase_admin")
-    assert patient.ill() == []
+def test_database_setting_takes_precedence_over_the_role_setting(database: CheckedDatabase) -> None:
+    """PostgREST resolves the settings in this order."""
+    database.sql("alter role authenticator in database postgres set pgrst.db_schemas = 'public'", user="supabase_admin")
+    assert database.problems() == [("exposed schema", "ipai", "problem")]
+    (remedy,) = database.apply_remedies("exposed schema", user="supabase_admin")
+    assert "in database postgres" in remedy and database.problems() == []
+    database.sql("alter role authenticator set pgrst.db_schemas = 'public'", user="supabase_admin")
+    assert database.problems() == []
 
 
-# Servers ------------------------------------------------------------------------------------------------------------------------------
+# Servers ------------------------------------------------------------------------------------------
 
 
-def test_plain_http_to_another_machine(patient: Patient, odoo: ScriptedOdoo) -> None:
-    patient.sql("alter server odoo options (set url 'http://odoo.internal:8069', add allow_insecure 'true')")
-    assert patient.ill() == [("address", "odoo", "problem")]
-    assert patient.mend("address") == ["alter server odoo options (set url 'https://odoo.internal:8069', drop allow_insecure);"]
-    assert patient.ill() == []
+def test_plain_http_to_another_machine(database: CheckedDatabase, odoo: ScriptedOdoo) -> None:
+    database.sql("alter server odoo options (set url 'http://odoo.internal:8069', add allow_insecure 'true')")
+    assert database.problems() == [("address", "odoo", "problem")]
+    assert database.apply_remedies("address") == ["alter server odoo options (set url 'https://odoo.internal:8069', drop allow_insecure);"]
+    assert database.problems() == []
 
 
-def test_plain_http_through_a_proxy(patient: Patient) -> None:
-    """To which even localhost is somewhere else."""
-    patient.sql("alter server odoo options (set url 'HTTP://localhost:8069', add proxy 'http://10.0.0.1:3128', add allow_insecure 'true')")
-    assert patient.ill() == [("address", "odoo", "problem")]
-    patient.mend("address")
-    assert patient.ill() == []
+def test_plain_http_through_a_proxy(database: CheckedDatabase) -> None:
+    """The proxy resolves localhost, so the request leaves this machine."""
+    database.sql("alter server odoo options (set url 'HTTP://localhost:8069', add proxy 'http://10.0.0.1:3128', add allow_insecure 'true')")
+    assert database.problems() == [("address", "odoo", "problem")]
+    database.apply_remedies("address")
+    assert database.problems() == []
 
 
 @pytest.mark.parametrize(
@@ -210,84 +213,84 @@ def test_plain_http_through_a_proxy(patient: Patient) -> None:
         ("http://[fd00::1]:8069", "problem"),
     ],
 )
-def test_which_addresses_are_safe(patient: Patient, url: str, state: str) -> None:
-    """Those that the wrapper takes without `allow_insecure`, and no others."""
+def test_http_is_safe_only_to_this_machine(database: CheckedDatabase, url: str, state: str) -> None:
+    """Safe addresses are those that the wrapper accepts without `allow_insecure`."""
     change = f"alter server odoo options (set url '{url}'"
-    with psycopg.connect(patient.cluster.dsn(user="postgres"), autocommit=True) as connection:
+    with psycopg.connect(database.cluster.dsn(user="postgres"), autocommit=True) as connection:
         try:
             connection.execute(change + ")")
             assert state == "ok"
         except psycopg.Error:
             assert state == "problem"
             connection.execute(change + ", add allow_insecure 'true')")
-    assert patient.row("address")["state"] == state
-    patient.mend("address")
+    assert database.row("address")["state"] == state
+    database.apply_remedies("address")
 
 
-def test_no_user_mapping(patient: Patient) -> None:
-    patient.sql("drop user mapping for postgres server odoo")
-    assert patient.ill() == [("password", "odoo", "problem")]
-    assert patient.mend("password") == [
+def test_no_user_mapping(database: CheckedDatabase) -> None:
+    database.sql("drop user mapping for postgres server odoo")
+    assert database.problems() == [("password", "odoo", "problem")]
+    assert database.apply_remedies("password") == [
         "create user mapping for current_user server odoo options (user '...', password_secret 'odoo_odoo');",
         "select ipai.set_odoo_password('odoo', '...');",
     ]
-    assert patient.ill() == []
+    assert database.problems() == []
 
 
-def test_a_secret_that_is_not_in_vault(patient: Patient) -> None:
-    patient.sql("delete from vault.secrets where name = 'odoo_password'")
-    assert patient.ill() == [("password", "odoo", "problem")]
-    assert '"odoo_password"' in patient.row("password")["finding"]
-    assert patient.mend("password") == ["select ipai.set_odoo_password('odoo', '...');"]
-    assert patient.sql("select count(*) from vault.secrets where name = 'odoo_password'") == "1"
+def test_secret_is_missing_in_vault(database: CheckedDatabase) -> None:
+    database.sql("delete from vault.secrets where name = 'odoo_password'")
+    assert database.problems() == [("password", "odoo", "problem")]
+    assert '"odoo_password"' in database.row("password")["finding"]
+    assert database.apply_remedies("password") == ["select ipai.set_odoo_password('odoo', '...');"]
+    assert database.sql("select count(*) from vault.secrets where name = 'odoo_password'") == "1"
 
 
-def test_a_plain_password_of_one_s_own(patient: Patient) -> None:
-    patient.sql("alter user mapping for postgres server odoo options (drop password_secret, add password 'hush-4711')")
-    row = patient.row("password")
+def test_plain_password_of_the_caller_is_ok(database: CheckedDatabase) -> None:
+    database.sql("alter user mapping for postgres server odoo options (drop password_secret, add password 'hush-4711')")
+    row = database.row("password")
     assert row["state"] == "ok" and "dumps show it" in row["finding"]
-    assert "hush-4711" not in str(patient.rows())
+    assert "hush-4711" not in str(database.rows())
 
 
-def test_a_plain_password_for_everybody(patient: Patient) -> None:
-    patient.sql(
+def test_plain_password_of_public_is_a_problem(database: CheckedDatabase) -> None:
+    database.sql(
         "drop user mapping for postgres server odoo; create user mapping for public server odoo options (user 'admin', password 'hush-4711')"
     )
-    assert patient.ill() == [("password", "odoo", "problem")]
-    assert "hush-4711" not in str(patient.rows())
-    assert patient.mend("password") == [
+    assert database.problems() == [("password", "odoo", "problem")]
+    assert "hush-4711" not in str(database.rows())
+    assert database.apply_remedies("password") == [
         "alter user mapping for public server odoo options (drop password, add password_secret 'odoo_odoo'); select ipai.set_odoo_password('odoo', '...');"
     ]
-    assert patient.ill() == []
+    assert database.problems() == []
 
 
-def test_a_plain_password_for_everybody_beside_one_s_own_mapping(patient: Patient) -> None:
-    """Which hides it from one's own runs, and from nobody else."""
-    patient.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
-    assert patient.ill() == [("password", "odoo", "problem")]
-    assert patient.mend("password") == ["drop user mapping for public server odoo;"]
-    assert patient.ill() == []
+def test_plain_password_of_public_beside_the_callers_mapping(database: CheckedDatabase) -> None:
+    """The caller's runs ignore this mapping, but every other role could use it."""
+    database.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
+    assert database.problems() == [("password", "odoo", "problem")]
+    assert database.apply_remedies("password") == ["drop user mapping for public server odoo;"]
+    assert database.problems() == []
 
 
-def test_vault_that_may_not_be_read(patient: Patient) -> None:
-    """By another role than postgres, which may read everything."""
+def test_role_cannot_read_vault(database: CheckedDatabase) -> None:
+    """Only roles other than postgres need this, since postgres can read Vault."""
     mapping = "create user mapping for looker server odoo options (user 'admin', password_secret 'odoo_password')"
-    with role(patient, "looker", f"grant usage on foreign server odoo to looker; {mapping}") as looker:
-        patient.sql(looker.row("privileges")["remedy"], user="supabase_admin")
+    with role(database, "looker", f"grant usage on foreign server odoo to looker; {mapping}") as looker:
+        database.sql(looker.row("privileges")["remedy"], user="supabase_admin")
         assert looker.row("password")["state"] == "problem"
-        assert looker.mend("password", user="supabase_admin") == [
+        assert looker.apply_remedies("password", user="supabase_admin") == [
             "grant usage on schema vault to looker; grant select on vault.decrypted_secrets to looker;"
         ]
 
 
-# Mirrors ------------------------------------------------------------------------------------------------------------------------------
+# Mirrors ------------------------------------------------------------------------------------------
 
 
-def test_row_level_security_is_off(patient: Patient) -> None:
-    patient.sql(f"alter table {TABLE} disable row level security")
-    assert patient.ill() == [("row-level security", TABLE, "problem")]
-    assert patient.mend("row-level security") == [f"alter table {TABLE} enable row level security;"]
-    assert patient.ill() == []
+def test_row_level_security_is_disabled(database: CheckedDatabase) -> None:
+    database.sql(f"alter table {TABLE} disable row level security")
+    assert database.problems() == [("row-level security", TABLE, "problem")]
+    assert database.apply_remedies("row-level security") == [f"alter table {TABLE} enable row level security;"]
+    assert database.problems() == []
 
 
 ROWS = f"""
@@ -303,26 +306,26 @@ ROWS = f"""
 """
 
 
-def test_the_reference_table_has_no_policy(patient: Patient) -> None:
-    """Whoever mends it does not show tenants each other's rows."""
-    before = patient.sql(ROWS)
-    patient.sql(f"drop policy ipai_sample_metrics_tenant on {TABLE}")
-    assert patient.ill() == [("policies", TABLE, "problem")]
-    (remedy,) = patient.mend("policies")
+def test_reference_table_has_no_policy(database: CheckedDatabase) -> None:
+    """The remedy restores the separation of tenants."""
+    before = database.sql(ROWS)
+    database.sql(f"drop policy ipai_sample_metrics_tenant on {TABLE}")
+    assert database.problems() == [("policies", TABLE, "problem")]
+    (remedy,) = database.apply_remedies("policies")
     assert remedy.startswith("select ipai.protect_mirror(")
-    assert patient.ill() == [] and patient.sql(ROWS) == before != ""
+    assert database.problems() == [] and database.sql(ROWS) == before != ""
 
 
-def test_only_policies_that_show_users_something_count(patient: Patient) -> None:
-    patient.sql(f"drop policy ipai_sample_metrics_tenant on {TABLE}")
+def test_policy_must_let_users_read_rows(database: CheckedDatabase) -> None:
+    database.sql(f"drop policy ipai_sample_metrics_tenant on {TABLE}")
     for policy in (
         *("as restrictive for select to authenticated using (true)", "for select to service_role using (true)"),
         *("for insert to authenticated with check (true)", "for update to authenticated using (true)"),
     ):
-        patient.sql(f"create policy p on {TABLE} {policy}")
-        assert (policy, patient.ill()) == (policy, [("policies", TABLE, "problem")])
-        patient.sql(f"drop policy p on {TABLE}")
-    patient.sql("create role staff; grant staff to authenticated", user="supabase_admin")
+        database.sql(f"create policy p on {TABLE} {policy}")
+        assert (policy, database.problems()) == (policy, [("policies", TABLE, "problem")])
+        database.sql(f"drop policy p on {TABLE}")
+    database.sql("create role staff; grant staff to authenticated", user="supabase_admin")
     try:
         for policy in (
             "for select to authenticated",
@@ -331,69 +334,71 @@ def test_only_policies_that_show_users_something_count(patient: Patient) -> None
             "for select to anon, authenticated",
             "to staff",
         ):
-            patient.sql(f"create policy p on {TABLE} {policy} using (true)", user="supabase_admin")
-            assert (policy, patient.ill()) == (policy, [])
-            patient.sql(f"drop policy p on {TABLE}")
+            database.sql(f"create policy p on {TABLE} {policy} using (true)", user="supabase_admin")
+            assert (policy, database.problems()) == (policy, [])
+            database.sql(f"drop policy p on {TABLE}")
     finally:
-        patient.sql("drop role staff", user="supabase_admin")
+        database.sql("drop role staff", user="supabase_admin")
 
 
 @pytest.fixture
-def another(supabase: Supabase, patient: Patient, odoo: ScriptedOdoo) -> Patient:
-    """With a mirror `sales` of its own beside, which nobody may read yet."""
+def another(supabase: Supabase, database: CheckedDatabase, odoo: ScriptedOdoo) -> CheckedDatabase:
+    """A database with a second mirror, `sales`, which users cannot read yet."""
     supabase.rows(create_statement("sales", "ipai.sales", fields="name,code,active,write_date"))
     supabase.sync("sales")
     odoo.requests.clear()
-    return patient
+    return database
 
 
-def test_a_mirror_that_was_just_made(another: Patient) -> None:
-    """It has no schedule. That users of the API may not read it is no mistake."""
-    assert another.ill() == [("schedule", "sales", "problem")]
-    assert another.mend("schedule", "sales") == ["select ipai.schedule_sync('sales', '*/15 * * * *');"]
-    assert another.ill() == []
+def test_new_mirror_lacks_only_a_schedule(another: CheckedDatabase) -> None:
+    """The new mirror has no schedule. It is no problem that users of the API cannot read it."""
+    assert another.problems() == [("schedule", "sales", "problem")]
+    assert another.apply_remedies("schedule", "sales") == ["select ipai.schedule_sync('sales', '*/15 * * * *');"]
+    assert another.problems() == []
 
 
 @pytest.mark.parametrize("granted", ["select", "select (odoo_id, name)"])
-def test_a_mirror_that_users_may_read_but_see_nothing_of(another: Patient, granted: str) -> None:
-    another.mend("schedule", "sales")
+def test_readable_mirror_without_a_policy_is_a_problem(another: CheckedDatabase, granted: str) -> None:
+    another.apply_remedies("schedule", "sales")
     another.sql(f"grant {granted} on ipai.sales to authenticated")
-    assert another.ill() == [("policies", "ipai.sales", "problem"), ("publication", "ipai.sales", "problem")]
-    assert another.mend("policies", "ipai.sales") == ["create policy everybody on ipai.sales for select to authenticated using (true);"]
-    assert another.mend("publication", "ipai.sales") == ["alter publication supabase_realtime add table ipai.sales;"]
-    assert another.ill() == []
+    assert another.problems() == [("policies", "ipai.sales", "problem"), ("publication", "ipai.sales", "problem")]
+    assert another.apply_remedies("policies", "ipai.sales") == [
+        "create policy everybody on ipai.sales for select to authenticated using (true);"
+    ]
+    assert another.apply_remedies("publication", "ipai.sales") == ["alter publication supabase_realtime add table ipai.sales;"]
+    assert another.problems() == []
 
 
-def test_a_mirror_of_a_tenant_without_a_policy(supabase: Supabase, patient: Patient, odoo: ScriptedOdoo) -> None:
+def test_remedy_protects_a_mirror_with_a_tenant_column(supabase: Supabase, database: CheckedDatabase, odoo: ScriptedOdoo) -> None:
     for tenant in ("acme", "globex"):
         more = f""", constants => '{{"tenant": "{tenant}"}}', enabled => false"""
         supabase.rows(create_statement(tenant, "ipai.shared", fields="name,code,active,write_date", more=more))
     odoo.requests.clear()
-    patient.sql("grant select on ipai.shared to authenticated; alter publication supabase_realtime add table ipai.shared")
+    database.sql("grant select on ipai.shared to authenticated; alter publication supabase_realtime add table ipai.shared")
     clocks = [("clock", tenant, "unknown") for tenant in ("acme", "globex")]
-    assert patient.ill() == [("policies", "ipai.shared", "problem"), *clocks]
-    assert patient.mend("policies", "ipai.shared") == ["""select ipai.protect_mirror('acme', '{"tenant": "ipai_tenant"}');"""]
-    assert patient.ill() == clocks
-    # Each sees its own.
-    patient.sql(
+    assert database.problems() == [("policies", "ipai.shared", "problem"), *clocks]
+    assert database.apply_remedies("policies", "ipai.shared") == ["""select ipai.protect_mirror('acme', '{"tenant": "ipai_tenant"}');"""]
+    assert database.problems() == clocks
+    # Each tenant sees its own rows.
+    database.sql(
         "insert into ipai.shared (tenant, odoo_id, name, code, active) values ('acme', 1, 'm', 'M', true), ('globex', 1, 'm', 'M', true)"
     )
     claims = json.dumps({"app_metadata": {"ipai_tenant": ["globex"]}})
     shown = f"begin; set local role authenticated; set local request.jwt.claims = '{claims}'; select tenant from ipai.shared; rollback"
-    assert patient.sql(shown) == "globex"
+    assert database.sql(shown) == "globex"
 
 
-def test_realtime_does_not_send_the_table(patient: Patient) -> None:
-    patient.sql(f"alter publication supabase_realtime drop table {TABLE}")
-    assert patient.ill() == [("publication", TABLE, "problem")]
-    assert patient.mend("publication") == [f"alter publication supabase_realtime add table {TABLE};"]
-    assert patient.ill() == []
+def test_table_is_missing_in_the_publication(database: CheckedDatabase) -> None:
+    database.sql(f"alter publication supabase_realtime drop table {TABLE}")
+    assert database.problems() == [("publication", TABLE, "problem")]
+    assert database.apply_remedies("publication") == [f"alter publication supabase_realtime add table {TABLE};"]
+    assert database.problems() == []
 
 
-def test_realtime_may_not_use_its_output_plugin(patient: Patient) -> None:
+def test_output_plugin_of_realtime_is_not_allowed(database: CheckedDatabase) -> None:
     name = "select count(*) from pg_settings where name = 'output_plugin_libraries'"
-    if patient.sql(name) == "0":
-        assert "restricts no output plugins" in patient.row("output plugin")["finding"]
+    if database.sql(name) == "0":
+        assert "restricts no output plugins" in database.row("output plugin")["finding"]
         return
     slot = "select pg_create_logical_replication_slot('doctor', 'wal2json', true)"
     for plugins, kept in (
@@ -402,42 +407,42 @@ def test_realtime_may_not_use_its_output_plugin(patient: Patient) -> None:
         ("''", ""),
         ('wal2json_other, "Odd"', 'wal2json_other, "Odd", '),
     ):
-        patient.sql(f"alter database postgres set output_plugin_libraries = {plugins}", user="supabase_admin")
-        assert (plugins, patient.ill()) == (plugins, [("output plugin", "wal2json", "problem")])
+        database.sql(f"alter database postgres set output_plugin_libraries = {plugins}", user="supabase_admin")
+        assert (plugins, database.problems()) == (plugins, [("output plugin", "wal2json", "problem")])
         with pytest.raises(shell.CommandFailed):
-            patient.sql(slot)
-        assert patient.mend("output plugin", user="supabase_admin") == [
+            database.sql(slot)
+        assert database.apply_remedies("output plugin", user="supabase_admin") == [
             f"alter database postgres set output_plugin_libraries = {kept}wal2json;"
         ]
-        patient.sql(slot)
-    assert patient.ill() == []
+        database.sql(slot)
+    assert database.problems() == []
 
 
-def test_a_mirror_without_a_schedule(patient: Patient) -> None:
-    patient.sql("select ipai.unschedule_sync('sample_metrics')")
-    assert patient.ill() == [("schedule", "sample_metrics", "problem")]
-    assert patient.mend("schedule") == ["select ipai.schedule_sync('sample_metrics', '*/15 * * * *');"]
-    assert patient.sql("select count(*) from cron.job") == "1"
-    # Another scheduler will do.
-    patient.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.expect_sync('sample_metrics', '@hourly')")
-    assert patient.ill() == []
-    patient.sql("select ipai.expect_sync('sample_metrics', null); select ipai.alter_mirror('sample_metrics', enabled => false)")
-    assert patient.ill() == []
+def test_mirror_has_no_schedule(database: CheckedDatabase) -> None:
+    database.sql("select ipai.unschedule_sync('sample_metrics')")
+    assert database.problems() == [("schedule", "sample_metrics", "problem")]
+    assert database.apply_remedies("schedule") == ["select ipai.schedule_sync('sample_metrics', '*/15 * * * *');"]
+    assert database.sql("select count(*) from cron.job") == "1"
+    # The schedule of another scheduler is sufficient.
+    database.sql("select ipai.unschedule_sync('sample_metrics'); select ipai.expect_sync('sample_metrics', '@hourly')")
+    assert database.problems() == []
+    database.sql("select ipai.expect_sync('sample_metrics', null); select ipai.alter_mirror('sample_metrics', enabled => false)")
+    assert database.problems() == []
 
 
-def test_a_schedule_without_a_job(patient: Patient) -> None:
-    """As a restore leaves it."""
-    patient.sql("select cron.unschedule(jobid) from cron.job")
-    assert patient.ill() == [("schedule", "sample_metrics", "problem")]
-    assert patient.mend("schedule") == ["select * from ipai.restore_schedules();"]
-    assert patient.sql("select count(*) from cron.job") == "1"
-    # Another role's jobs cannot be seen.
-    patient.sql("select cron.unschedule(jobid) from cron.job; update ipai.mirrors set scheduled_by = 'service_role'")
-    assert patient.ill() == []
+def test_job_of_a_schedule_is_missing(database: CheckedDatabase) -> None:
+    """A restored database is in this state."""
+    database.sql("select cron.unschedule(jobid) from cron.job")
+    assert database.problems() == [("schedule", "sample_metrics", "problem")]
+    assert database.apply_remedies("schedule") == ["select * from ipai.restore_schedules();"]
+    assert database.sql("select count(*) from cron.job") == "1"
+    # The role cannot see jobs of other roles.
+    database.sql("select cron.unschedule(jobid) from cron.job; update ipai.mirrors set scheduled_by = 'service_role'")
+    assert database.problems() == []
 
 
 @pytest.mark.parametrize(
-    ("shift", "state", "told"),
+    ("shift", "state", "finding"),
     [
         ("1 minute", "ok", "agree"),
         ("-1 minute", "ok", "agree"),
@@ -445,87 +450,93 @@ def test_a_schedule_without_a_job(patient: Patient) -> None:
         ("-26 hours", "problem", "1 day 02:00:00 behind"),
     ],
 )
-def test_clocks_that_differ(supabase: Supabase, patient: Patient, odoo: ScriptedOdoo, shift: str, state: str, told: str) -> None:
-    patient.sql(f"update ipai.run_log set odoo_clock = started_at + interval '{shift}'")
-    row = patient.row("clock")
-    assert row["state"] == state and told in row["finding"]
-    # No statement sets a clock. The next run sees whether somebody has.
+def test_clocks_of_odoo_and_postgres_differ(
+    supabase: Supabase, database: CheckedDatabase, odoo: ScriptedOdoo, shift: str, state: str, finding: str
+) -> None:
+    database.sql(f"update ipai.run_log set odoo_clock = started_at + interval '{shift}'")
+    row = database.row("clock")
+    assert row["state"] == state and finding in row["finding"]
+    # No SQL statement can set a clock. The next run measures the difference again.
     assert (row["remedy"] is None) == (state == "ok")
     supabase.run()
     odoo.requests.clear()
-    assert patient.ill() == []
+    assert database.problems() == []
 
 
-def test_a_clock_that_no_run_has_seen(patient: Patient) -> None:
-    patient.sql("delete from ipai.run_log")
-    assert patient.ill() == [("clock", "sample_metrics", "unknown")]
+def test_clock_difference_is_unknown_before_the_first_run(database: CheckedDatabase) -> None:
+    database.sql("delete from ipai.run_log")
+    assert database.problems() == [("clock", "sample_metrics", "unknown")]
 
 
-# Who asks -----------------------------------------------------------------------------------------------------------------------------
+# Roles that call the doctor -----------------------------------------------------------------------
 
 
-def test_a_role_with_little_rights(patient: Patient) -> None:
-    with role(patient, "looker") as looker:
+def test_role_with_few_privileges_gets_partial_results(database: CheckedDatabase) -> None:
+    with role(database, "looker") as looker:
         rows = {row["check"]: row for row in looker.rows()}
         assert set(rows) == {"exposed schema", "address", "privileges"}
         assert rows["privileges"]["state"] == "unknown"
-        patient.sql(rows["privileges"]["remedy"], user="supabase_admin")
+        database.sql(rows["privileges"]["remedy"], user="supabase_admin")
         assert {(row["check"], row["object"]) for row in looker.rows()} == CHECKS
-        # pg_cron's jobs and some settings are not for it, and no user mapping is its own.
-        assert looker.ill() == [("password", "odoo", "problem"), ("pg_cron", None, "problem"), ("output plugin", "wal2json", "unknown")]
-        assert looker.mend("pg_cron", user="supabase_admin") == ["grant usage on schema cron to looker;"]
-        assert looker.mend("output plugin", user="supabase_admin") == ["grant pg_read_all_settings to looker;"]
-        assert looker.ill() == [("password", "odoo", "problem")]
+        # The role cannot see pg_cron's jobs and some settings, and has no user mapping.
+        assert looker.problems() == [
+            ("password", "odoo", "problem"),
+            ("pg_cron", None, "problem"),
+            ("output plugin", "wal2json", "unknown"),
+        ]
+        assert looker.apply_remedies("pg_cron", user="supabase_admin") == ["grant usage on schema cron to looker;"]
+        assert looker.apply_remedies("output plugin", user="supabase_admin") == ["grant pg_read_all_settings to looker;"]
+        assert looker.problems() == [("password", "odoo", "problem")]
 
 
-def test_a_role_that_lacks_one_thing(patient: Patient) -> None:
-    """Whichever it is."""
-    with role(patient, "looker") as looker:
+def test_remedy_names_the_missing_privilege(database: CheckedDatabase) -> None:
+    """The remedy names each missing privilege."""
+    with role(database, "looker") as looker:
         everything = looker.row("privileges")["remedy"]
-        patient.sql(everything, user="supabase_admin")
+        database.sql(everything, user="supabase_admin")
         grants = [grant for grant in everything.split(";") if grant.strip()]
         assert len(grants) == 6
         for grant in grants:
-            patient.sql(grant.replace("grant", "revoke", 1).replace(" to looker", " from looker"), user="supabase_admin")
+            database.sql(grant.replace("grant", "revoke", 1).replace(" to looker", " from looker"), user="supabase_admin")
             assert looker.row("privileges")["remedy"] == grant.strip() + ";"
-            patient.sql(grant, user="supabase_admin")
+            database.sql(grant, user="supabase_admin")
 
 
-def test_a_mapping_that_may_not_be_seen(patient: Patient) -> None:
-    """That of PUBLIC, by whoever does not own the server."""
-    patient.sql("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
-    with role(patient, "looker", "grant usage on foreign server odoo to looker") as looker:
-        patient.sql(looker.row("privileges")["remedy"], user="supabase_admin")
+def test_user_mapping_of_public_is_hidden(database: CheckedDatabase) -> None:
+    """Only the server's owner sees the user mapping of PUBLIC."""
+    database.sql("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
+    with role(database, "looker", "grant usage on foreign server odoo to looker") as looker:
+        database.sql(looker.row("privileges")["remedy"], user="supabase_admin")
         row = looker.row("password")
         assert (row["state"], row["remedy"]) == ("unknown", None)
 
 
-def test_api_roles(patient: Patient) -> None:
-    """Nobody of the API may ask; whoever is granted it gets an answer."""
+def test_api_roles_need_execute_to_call_the_doctor(database: CheckedDatabase) -> None:
+    """The API roles may not call the doctor by default. With EXECUTE they get an answer."""
     for name in ("anon", "authenticated", "service_role"):
-        with psycopg.connect(patient.cluster.dsn(user="authenticator"), autocommit=True) as connection:
+        with psycopg.connect(database.cluster.dsn(user="authenticator"), autocommit=True) as connection:
             execute(connection, f"set role {name}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 execute(connection, "select * from ipai.doctor()")
-            patient.sql(f"grant execute on function ipai.doctor() to {name}")
+            database.sql(f"grant execute on function ipai.doctor() to {name}")
             try:
-                # Which may not even use the schema.
+                # anon has no USAGE on the schema.
                 if name != "anon":
                     assert execute(connection, "select * from ipai.doctor()")
             finally:
-                patient.sql(f"revoke execute on function ipai.doctor() from {name}")
+                database.sql(f"revoke execute on function ipai.doctor() from {name}")
 
 
-def test_a_read_only_transaction(patient: Patient) -> None:
-    assert patient.sql("begin read only; select count(*) from ipai.doctor(); rollback") == str(len(CHECKS))
+def test_doctor_runs_in_a_read_only_transaction(database: CheckedDatabase) -> None:
+    assert database.sql("begin read only; select count(*) from ipai.doctor(); rollback") == str(len(CHECKS))
 
 
-# Without pg_cron, without Vault -------------------------------------------------------------------------------------------------------
+# Without pg_cron and Vault ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def installation(extension_pg: Installation) -> Installation:
-    """With an extension `supabase_vault`: the fixture's, as a script."""
+def vault_installation(extension_pg: Installation) -> Installation:
+    """Provides `supabase_vault` as an extension, created from the tests' Vault."""
     own = extension_pg.relocated("doctor", under=paths.run_dir())
     extension.copy(extension_pg, own)
     fixture = postgres.FIXTURE.read_text()
@@ -537,60 +548,60 @@ def installation(extension_pg: Installation) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def cluster(installation: Installation) -> Iterator[Cluster]:
-    with postgres.supabase_cluster(installation) as cluster:
+def cluster(vault_installation: Installation) -> Iterator[Cluster]:
+    with postgres.supabase_cluster(vault_installation) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def elsewhere(cluster: Cluster) -> Iterator[Patient]:
-    """A second database of the cluster: without pg_cron, Vault and publication."""
+def second_database(cluster: Cluster) -> Iterator[CheckedDatabase]:
+    """A second database in the cluster, without pg_cron, Vault and publication."""
     cluster.psql("create database second template template0 owner postgres")
     try:
-        patient = Patient(cluster, dbname="second")
-        patient.sql("create extension ipai_sync", user=cluster.superuser)
-        patient.sql("create server odoo foreign data wrapper ipai_odoo options (url 'https://erp.example.com', dbname 'odoo')")
-        yield patient
+        database = CheckedDatabase(cluster, dbname="second")
+        database.sql("create extension ipai_sync", user=cluster.superuser)
+        database.sql("create server odoo foreign data wrapper ipai_odoo options (url 'https://erp.example.com', dbname 'odoo')")
+        yield database
     finally:
         cluster.psql("drop database second with (force)")
 
 
-def test_pg_cron_is_not_in_this_database(elsewhere: Patient) -> None:
-    """It can be in one database only, that which `cron.database_name` names."""
-    row = elsewhere.row("pg_cron")
+def test_pg_cron_is_in_another_database(second_database: CheckedDatabase) -> None:
+    """pg_cron can only be in the database that `cron.database_name` names."""
+    row = second_database.row("pg_cron")
     assert (row["state"], row["remedy"]) == ("problem", "create extension pg_cron;")
     with pytest.raises(RuntimeError, match="can only create extension in database postgres"):
-        elsewhere.sql(row["remedy"], user="supabase_admin")
+        second_database.sql(row["remedy"], user="supabase_admin")
 
 
-def test_pg_cron_is_missing_where_it_can_be(cluster: Cluster) -> None:
-    patient = Patient(cluster)
-    patient.sql("create extension ipai_sync; drop extension pg_cron", user="supabase_admin")
+def test_pg_cron_is_missing_in_its_database(cluster: Cluster) -> None:
+    database = CheckedDatabase(cluster)
+    database.sql("create extension ipai_sync; drop extension pg_cron", user="supabase_admin")
     try:
-        assert patient.mend("pg_cron", user="supabase_admin") == ["create extension pg_cron;"]
+        assert database.apply_remedies("pg_cron", user="supabase_admin") == ["create extension pg_cron;"]
     finally:
-        patient.sql("drop extension ipai_sync", user="supabase_admin")
+        database.sql("drop extension ipai_sync", user="supabase_admin")
 
 
-def test_vault_is_missing(elsewhere: Patient) -> None:
-    elsewhere.sql("create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
-    row = elsewhere.row("password")
+def test_vault_is_not_installed(second_database: CheckedDatabase) -> None:
+    second_database.sql("create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
+    row = second_database.row("password")
     assert (row["state"], row["remedy"]) == ("problem", "create extension supabase_vault;")
-    elsewhere.sql(row["remedy"], user="supabase_admin")
-    assert elsewhere.mend("password") == ["select ipai.set_odoo_password('odoo', '...');"]
+    second_database.sql(row["remedy"], user="supabase_admin")
+    assert second_database.apply_remedies("password") == ["select ipai.set_odoo_password('odoo', '...');"]
 
 
-def test_a_plain_password_for_everybody_where_there_is_no_vault(elsewhere: Patient) -> None:
-    elsewhere.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
-    assert elsewhere.mend("password") == [
+def test_plain_password_of_public_without_vault(second_database: CheckedDatabase) -> None:
+    second_database.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
+    assert second_database.apply_remedies("password") == [
         "drop user mapping for public server odoo; create user mapping for current_user server odoo options (user '...', password '...');"
     ]
 
 
-def test_a_schema_that_only_has_vault_s_name(elsewhere: Patient) -> None:
-    """Whoever made it would get to run what is looked at."""
-    elsewhere.sql("create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
-    elsewhere.sql(
+def test_planted_schema_named_vault_is_not_read(second_database: CheckedDatabase) -> None:
+    """Its owner's functions would run with the rights of the caller."""
+    second_database.sql("create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
+    second_database.sql(
         "create role mallory; grant mallory to postgres; create schema vault authorization mallory; set role mallory;"
         "create function vault.boom() returns text language plpgsql as $$ begin raise 'called'; end $$;"
         "create view vault.decrypted_secrets as select vault.boom() as name, 'x' as decrypted_secret;"
@@ -598,22 +609,25 @@ def test_a_schema_that_only_has_vault_s_name(elsewhere: Patient) -> None:
         user="supabase_admin",
     )
     try:
-        assert "not installed" in elsewhere.row("password")["finding"]
+        assert "not installed" in second_database.row("password")["finding"]
     finally:
-        elsewhere.sql("drop owned by mallory cascade; drop role mallory", user="supabase_admin")
+        second_database.sql("drop owned by mallory cascade; drop role mallory", user="supabase_admin")
 
 
-def test_without_supabase(installation: Installation) -> None:
-    """A Postgres without its roles, publication and schemas: nothing raises, and what is not there is not asked for."""
-    with Cluster(installation) as cluster, ScriptedOdoo([metric(1)]) as odoo:
-        patient = Patient(cluster)
-        patient.sql(
+def test_doctor_works_without_supabase(vault_installation: Installation) -> None:
+    """A Postgres without Supabase's roles, publication and schemas.
+
+    The doctor raises no error and omits the checks that do not apply.
+    """
+    with Cluster(vault_installation) as cluster, ScriptedOdoo([metric(1)]) as odoo:
+        database = CheckedDatabase(cluster)
+        database.sql(
             f"create extension ipai_sync; create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo');"
             "create user mapping for current_user server odoo options (user 'admin', password 'admin');"
             f"{create_statement('sales', 'public.sales')}; call ipai.run_sync('sales')"
         )
         odoo.requests.clear()
-        assert {(row["check"], row["object"]): row["state"] for row in patient.rows()} == {
+        assert {(row["check"], row["object"]): row["state"] for row in database.rows()} == {
             ("pg_cron", None): "problem",
             ("exposed schema", "ipai"): "unknown",
             ("address", "odoo"): "ok",

@@ -1,5 +1,7 @@
-"""Fields that go and come back, options that change there and back, and runs that are cut in between: afterwards the mirror holds what Odoo
-has, in all rows."""
+"""Tests drift, changed options, and interrupted runs in between.
+
+Afterwards every row of the mirror must equal its record in Odoo.
+"""
 
 from __future__ import annotations
 
@@ -21,28 +23,31 @@ from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('metrics')"
 RECORDS = 10
-#: Pages of two records, of which two are committed before a run is stopped.
+#: The rows of the two committed pages of an interrupted run; a page has two records.
 COMMITTED = 4
 
 
-def noted(word: str) -> list[dict[str, Any]]:
-    """Records written days apart, so that an incremental run reads the last one only."""
+def make_records(word: str) -> list[dict[str, Any]]:
+    """Returns records with a day between their write_dates.
+
+    An incremental run reads only the last one.
+    """
     return [metric(number, notes=f"{word} {number}", write_date=f"2026-01-{number:02} 08:00:00") for number in range(1, RECORDS + 1)]
 
 
 @pytest.fixture
 def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
-    with ScriptedOdoo(noted("old")) as server:
+    with ScriptedOdoo(make_records("old")) as server:
         supabase.server(server.url)
         yield server
 
 
 @pytest.fixture
 def metrics(supabase: Supabase, erp: ScriptedOdoo) -> Supabase:
-    """A mirror in step with Odoo, which next runs incrementally."""
+    """A mirror that equals Odoo and whose next run is incremental."""
     supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,brand_id,write_date", more=", page_size => 2"))
     assert supabase.sync("metrics")["mode"] == "full"
-    assert notes(supabase) == kept("old")
+    assert notes(supabase) == expected_notes("old")
     run = supabase.sync("metrics")
     assert (run["mode"], run["fetched"]) == ("incremental", 1)
     return supabase
@@ -52,7 +57,7 @@ def notes(supabase: Supabase) -> list[str | None]:
     return [row["notes"] for row in supabase.rows("select notes from public.metrics order by odoo_id")]
 
 
-def kept(word: str, upto: int = RECORDS) -> list[str]:
+def expected_notes(word: str, upto: int = RECORDS) -> list[str]:
     return [f"{word} {number}" for number in range(1, upto + 1)]
 
 
@@ -67,26 +72,26 @@ def alerts(supabase: Supabase) -> list[str]:
 GONE = [{"field": "notes", "problem": "gone"}]
 
 
-def drifted(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    """Odoo loses the field, which a complete full run notices."""
+def lose_field(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """Removes the field from Odoo, and lets a full run detect the drift."""
     erp.missing_fields = {"notes"}
     supabase.sync("metrics", "full")
     assert (drift(supabase), alerts(supabase)) == (GONE, ["drift"])
-    # What it will have when it comes back: no write_date tells.
-    erp.records = noted("new")
+    # The values that the field will have when it returns. No write_date changes.
+    erp.records = make_records("new")
 
 
-def all_filled(supabase: Supabase, run: dict[str, Any]) -> None:
-    """The run has read everything, from the beginning."""
+def assert_full_run(supabase: Supabase, run: dict[str, Any]) -> None:
+    """Checks that the run has read every record from the beginning."""
     assert (run["mode"], run["state"], run["fetched"]) == ("full", "succeeded", RECORDS)
-    assert notes(supabase) == kept("new")
+    assert notes(supabase) == expected_notes("new")
     assert (drift(supabase), alerts(supabase)) == ([], [])
     assert supabase.sync("metrics")["mode"] == "incremental"
 
 
 @contextmanager
-def under_way(supabase: Supabase, erp: ScriptedOdoo, then: Behaviour, statement: str = CALL) -> Iterator[Future[Any]]:
-    """A run that has committed two pages and waits for the third."""
+def waiting_for_page_three(supabase: Supabase, erp: ScriptedOdoo, then: Behaviour, statement: str = CALL) -> Iterator[Future[Any]]:
+    """Yields a run that has committed two pages and waits for the third."""
     erp.on("search_read", respond_normally, times=2)
     erp.on("search_read", then)
     before = supabase.rows("select coalesce(max(run), 0) as run from ipai.run_log")[0]["run"]
@@ -97,9 +102,9 @@ def under_way(supabase: Supabase, erp: ScriptedOdoo, then: Behaviour, statement:
         yield call
 
 
-def cut(supabase: Supabase, erp: ScriptedOdoo, statement: str = CALL) -> dict[str, Any]:
-    """A run that is cancelled after two pages. Odoo is well again afterwards."""
-    with under_way(supabase, erp, never_respond, statement) as call:
+def cancel_run(supabase: Supabase, erp: ScriptedOdoo, statement: str = CALL) -> dict[str, Any]:
+    """Cancels a run after two pages, and returns its row. Odoo works again afterwards."""
+    with waiting_for_page_three(supabase, erp, never_respond, statement) as call:
         supabase.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
         assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
     erp.clear_faults()
@@ -108,81 +113,81 @@ def cut(supabase: Supabase, erp: ScriptedOdoo, statement: str = CALL) -> dict[st
     return run
 
 
-# Fields that come back ------------------------------------------------------------------------------------------------------------------
+# Fields that return -------------------------------------------------------------------------------
 
 
-def test_what_a_run_without_a_field_has_read_is_read_again_once_it_is_back(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_returned_field_makes_the_next_run_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
     erp.missing_fields = {"notes"}
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     assert drift(metrics) == GONE
-    erp.missing_fields, erp.records = set(), noted("new")
-    all_filled(metrics, metrics.sync("metrics"))
+    erp.missing_fields, erp.records = set(), make_records("new")
+    assert_full_run(metrics, metrics.sync("metrics"))
 
 
-def test_a_first_load_without_a_field_is_not_gone_on_with_once_it_is_back(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_first_run_is_not_resumed_after_a_field_returned(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,write_date", more=", page_size => 2"))
     erp.missing_fields = {"notes"}
-    cut(supabase, erp)
+    cancel_run(supabase, erp)
     assert notes(supabase) == [None] * COMMITTED
-    erp.missing_fields, erp.records = set(), noted("new")
-    all_filled(supabase, supabase.sync("metrics"))
+    erp.missing_fields, erp.records = set(), make_records("new")
+    assert_full_run(supabase, supabase.sync("metrics"))
 
 
-def test_a_run_without_a_field_is_gone_on_with_while_it_is_gone(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_interrupted_run_is_resumed_while_the_field_is_missing(metrics: Supabase, erp: ScriptedOdoo) -> None:
     erp.missing_fields = {"notes"}
-    stopped = cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    stopped = cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     metrics.sync("metrics")
     run = metrics.resumed_run("metrics")
     assert (run["mode"], run["resumes"], run["fetched"]) == ("full", stopped["run"], RECORDS - COMMITTED)
-    assert (drift(metrics), notes(metrics)) == (GONE, kept("old"))
-    erp.missing_fields, erp.records = set(), noted("new")
-    # The others follow by themselves; the field waits for a full run.
+    assert (drift(metrics), notes(metrics)) == (GONE, expected_notes("old"))
+    erp.missing_fields, erp.records = set(), make_records("new")
+    # An incremental run copies the other fields; the missing field needs a full run.
     assert metrics.sync("metrics")["mode"] == "incremental"
-    assert notes(metrics) == kept("old")
-    all_filled(metrics, metrics.sync("metrics", "full"))
+    assert notes(metrics) == expected_notes("old")
+    assert_full_run(metrics, metrics.sync("metrics", "full"))
 
 
-def test_a_field_that_goes_while_a_run_is_cut_is_left_out_from_then_on(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+def test_field_removed_after_an_interruption_is_omitted(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     erp.missing_fields = {"notes"}
     run = metrics.sync("metrics")
-    assert (run["mode"], drift(metrics), notes(metrics)) == ("full", GONE, kept("old"))
-    erp.missing_fields, erp.records = set(), noted("new")
-    all_filled(metrics, metrics.sync("metrics", "full"))
+    assert (run["mode"], drift(metrics), notes(metrics)) == ("full", GONE, expected_notes("old"))
+    erp.missing_fields, erp.records = set(), make_records("new")
+    assert_full_run(metrics, metrics.sync("metrics", "full"))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
-def test_a_sync_that_stops_at_a_number_of_rows_clears_no_drift(metrics: Supabase, erp: ScriptedOdoo, rows: int) -> None:
-    drifted(metrics, erp)
+def test_sync_with_max_rows_does_not_clear_drift(metrics: Supabase, erp: ScriptedOdoo, rows: int) -> None:
+    lose_field(metrics, erp)
     erp.missing_fields = set()
     report = metrics.row("select * from ipai.sync_mirror('metrics', max_rows => %s)", rows)
     assert report["fetched"] == min(rows, RECORDS)
-    assert (drift(metrics), alerts(metrics), notes(metrics)) == (GONE, ["drift"], kept("old"))
+    assert (drift(metrics), alerts(metrics), notes(metrics)) == (GONE, ["drift"], expected_notes("old"))
     assert metrics.sync("metrics")["mode"] == "incremental"
-    all_filled(metrics, metrics.sync("metrics", "full"))
+    assert_full_run(metrics, metrics.sync("metrics", "full"))
 
 
-def test_a_sync_since_a_day_clears_no_drift(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    drifted(metrics, erp)
+def test_sync_since_a_date_does_not_clear_drift(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    lose_field(metrics, erp)
     erp.missing_fields = set()
     assert metrics.row("select * from ipai.sync_mirror('metrics', '2026-01-09')")["fetched"] == 2
-    assert (drift(metrics), notes(metrics)) == (GONE, kept("old"))
-    # A dry run neither.
+    assert (drift(metrics), notes(metrics)) == (GONE, expected_notes("old"))
+    # A dry run does not clear the drift either.
     metrics.rows("select * from ipai.sync_mirror('metrics', dry_run => true)")
     assert drift(metrics) == GONE
-    # A complete one does.
+    # A complete sync clears the drift.
     assert metrics.row("select * from ipai.sync_mirror('metrics')")["updated"] == RECORDS
-    assert (drift(metrics), notes(metrics)) == ([], kept("new"))
+    assert (drift(metrics), notes(metrics)) == ([], expected_notes("new"))
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental", "reconcile"])
-def test_a_refresh_while_a_run_is_under_way_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo, mode: str) -> None:
-    drifted(metrics, erp)
+def test_refresh_during_a_run_makes_the_next_run_full(metrics: Supabase, erp: ScriptedOdoo, mode: str) -> None:
+    lose_field(metrics, erp)
     gate = threading.Event()
     if mode != "full":
-        # Written now, so that it has as much to read.
+        # A new write_date makes the run read every record.
         erp.records = [{**record, "write_date": "2026-02-01 08:00:00"} for record in erp.records]
-    with under_way(metrics, erp, blocked_until(gate), f"call ipai.run_sync('metrics', '{mode}')") as call:
+    with waiting_for_page_three(metrics, erp, blocked_until(gate), f"call ipai.run_sync('metrics', '{mode}')") as call:
         erp.missing_fields = set()
         rows = metrics.rows("select * from ipai.refresh_mirror('metrics')")
         assert {row["status"] for row in rows if row["column"]} == {"ok"}
@@ -191,13 +196,13 @@ def test_a_refresh_while_a_run_is_under_way_makes_the_next_one_full(metrics: Sup
         call.result(timeout=30)
     erp.clear_faults()
     assert metrics.last_run("metrics")["state"] == "succeeded"
-    assert notes(metrics) == kept("old")
-    all_filled(metrics, metrics.sync("metrics"))
+    assert notes(metrics) == expected_notes("old")
+    assert_full_run(metrics, metrics.sync("metrics"))
 
 
-def test_a_field_that_is_added_while_a_run_is_under_way_is_filled_by_the_next(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_field_added_during_a_run_is_filled_by_the_next(metrics: Supabase, erp: ScriptedOdoo) -> None:
     gate = threading.Event()
-    with under_way(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
+    with waiting_for_page_three(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
         metrics.rows("select * from ipai.refresh_mirror('metrics', '{value}')")
         gate.set()
         call.result(timeout=30)
@@ -209,7 +214,7 @@ def test_a_field_that_is_added_while_a_run_is_under_way_is_filled_by_the_next(me
 
 
 @pytest.mark.parametrize("outcome", ["commit", "rollback"])
-def test_two_who_add_fields_at_once_both_do(metrics: Supabase, erp: ScriptedOdoo, outcome: str) -> None:
+def test_concurrent_refreshes_add_all_their_fields(metrics: Supabase, erp: ScriptedOdoo, outcome: str) -> None:
     first = metrics.connect()
     with first.transaction():
         execute(first, "select * from ipai.refresh_mirror('metrics', '{value}')")
@@ -226,7 +231,7 @@ def test_two_who_add_fields_at_once_both_do(metrics: Supabase, erp: ScriptedOdoo
     assert set(metrics.row(f"select {columns} from public.metrics").values()) == {RECORDS}
 
 
-def test_a_field_that_two_add_at_once_is_added_once(metrics: Supabase) -> None:
+def test_concurrent_refreshes_add_the_same_field_once(metrics: Supabase) -> None:
     first = metrics.connect()
     add = "select * from ipai.refresh_mirror('metrics', '{value}')"
     with first.transaction():
@@ -239,12 +244,20 @@ def test_a_field_that_two_add_at_once_is_added_once(metrics: Supabase) -> None:
     assert [entry["field"] for entry in fields].count("value") == 1
 
 
-#: What somebody may write there who may write there.
-NO_DRIFT = ["[1]", "[null]", '["notes"]', '[{"field": 1}]', '[{"problem": "gone"}]', '[{"field": "notes", "problem": "lost"}]', "[[], {}]"]
+#: Malformed values that a role with the privilege could write into the column.
+MALFORMED_DRIFT = [
+    "[1]",
+    "[null]",
+    '["notes"]',
+    '[{"field": 1}]',
+    '[{"problem": "gone"}]',
+    '[{"field": "notes", "problem": "lost"}]',
+    "[[], {}]",
+]
 
 
-@pytest.mark.parametrize("written", NO_DRIFT)
-def test_a_note_of_drift_that_is_none_breaks_nothing(metrics: Supabase, erp: ScriptedOdoo, written: str) -> None:
+@pytest.mark.parametrize("written", MALFORMED_DRIFT)
+def test_malformed_drift_breaks_no_function_and_no_view(metrics: Supabase, erp: ScriptedOdoo, written: str) -> None:
     connection = metrics.connect()
     connection.execute("set role service_role")
 
@@ -272,10 +285,10 @@ def test_a_note_of_drift_that_is_none_breaks_nothing(metrics: Supabase, erp: Scr
     metrics.rows("select ipai.drop_mirror('metrics')")
 
 
-# Options there and back -----------------------------------------------------------------------------------------------------------------
+# Changed options ----------------------------------------------------------------------------------
 
-#: Options, and how they are without.
-THERE_AND_BACK = [
+#: Options, and the calls that restore their defaults.
+REVERSED_OPTIONS = [
     ("lang => 'fr_FR'", "lang => ''"),
     ("company_ids => '{3}'", "company_ids => '{}'"),
     ('domain => \'[["id", ">", 0]]\'', "domain => '[]'"),
@@ -287,57 +300,57 @@ def alter(supabase: Supabase, change: str) -> None:
     supabase.rows(f"select ipai.alter_mirror('metrics', {change})")
 
 
-@pytest.mark.parametrize(("there", "back"), THERE_AND_BACK, ids=[there.split(" ")[0] for there, _ in THERE_AND_BACK])
-def test_what_a_cut_run_read_otherwise_is_read_again(metrics: Supabase, erp: ScriptedOdoo, there: str, back: str) -> None:
+@pytest.mark.parametrize(("there", "back"), REVERSED_OPTIONS, ids=[there.split(" ")[0] for there, _ in REVERSED_OPTIONS])
+def test_rows_read_with_other_options_are_read_again(metrics: Supabase, erp: ScriptedOdoo, there: str, back: str) -> None:
     metrics.server(erp.url, name="same")
     alter(metrics, there)
-    erp.records = noted("elsewhere")
-    cut(metrics, erp)
-    assert notes(metrics) == [*kept("elsewhere", COMMITTED), *kept("old")[COMMITTED:]]
+    erp.records = make_records("elsewhere")
+    cancel_run(metrics, erp)
+    assert notes(metrics) == [*expected_notes("elsewhere", COMMITTED), *expected_notes("old")[COMMITTED:]]
     alter(metrics, back)
-    erp.records = noted("new")
+    erp.records = make_records("new")
     run = metrics.sync("metrics")
     assert run["resumes"] is None
-    all_filled(metrics, run)
+    assert_full_run(metrics, run)
 
 
-def test_a_cut_run_is_not_gone_on_with_after_a_change_there_and_back(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    """What was committed before the change is of another time; in between, another run has read otherwise."""
-    erp.records = noted("before")
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+def test_run_is_not_resumed_after_options_changed_and_returned(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    """Rows committed before the change are outdated, although the definition is the same again."""
+    erp.records = make_records("before")
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     alter(metrics, "lang => 'fr_FR'")
-    erp.records = noted("elsewhere")
-    cut(metrics, erp)
+    erp.records = make_records("elsewhere")
+    cancel_run(metrics, erp)
     alter(metrics, "lang => ''")
-    erp.records = noted("new")
+    erp.records = make_records("new")
     run = metrics.sync("metrics")
     assert run["resumes"] is None
-    all_filled(metrics, run)
+    assert_full_run(metrics, run)
 
 
-def test_a_change_while_a_run_is_under_way_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_option_changed_during_a_run_makes_the_next_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
     gate = threading.Event()
-    erp.records = noted("other")
-    with under_way(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
+    erp.records = make_records("other")
+    with waiting_for_page_three(metrics, erp, blocked_until(gate), "call ipai.run_sync('metrics', 'full')") as call:
         alter(metrics, "lang => 'fr_FR'")
         gate.set()
         call.result(timeout=30)
     erp.clear_faults()
-    erp.records = noted("new")
-    all_filled(metrics, metrics.sync("metrics"))
+    erp.records = make_records("new")
+    assert_full_run(metrics, metrics.sync("metrics"))
 
 
-def test_a_change_that_is_none_goes_on_incrementally(metrics: Supabase) -> None:
-    for _, back in THERE_AND_BACK:
+def test_unchanged_option_keeps_the_next_run_incremental(metrics: Supabase) -> None:
+    for _, back in REVERSED_OPTIONS:
         alter(metrics, back)
         assert metrics.sync("metrics")["mode"] == "incremental"
 
 
-# Values that are none -------------------------------------------------------------------------------------------------------------------
+# Invalid values -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [[7], [7, 8], ["7", "Brand"], [7, "Brand", "more"], [], [[7, "Brand"]], [True, "Brand"]])
-def test_a_list_that_is_no_record_is_named(metrics: Supabase, erp: ScriptedOdoo, value: list[Any]) -> None:
+def test_error_names_the_field_with_an_invalid_list(metrics: Supabase, erp: ScriptedOdoo, value: list[Any]) -> None:
     rows = "select odoo_id, name, brand_id, xmin::text from public.metrics order by 1"
     before = metrics.rows(rows)
     erp.records[1].update(brand_id=value, name="with a list", write_date="2026-02-01 08:00:00")
@@ -353,10 +366,10 @@ def test_a_list_that_is_no_record_is_named(metrics: Supabase, erp: ScriptedOdoo,
     assert metrics.row("select name, brand_id from public.metrics where odoo_id = 2") == {"name": "with a list", "brand_id": 7}
 
 
-# Runs that are cut, and who hears of it ---------------------------------------------------------------------------------------------------
+# Interrupted runs and notifications ---------------------------------------------------------------
 
 
-def test_a_run_that_a_timeout_cuts_has_failed(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_statement_timeout_fails_the_run(metrics: Supabase, erp: ScriptedOdoo) -> None:
     erp.on("search_read", never_respond)
     connection = metrics.connect()
     connection.execute("set statement_timeout = '500ms'")
@@ -368,74 +381,74 @@ def test_a_run_that_a_timeout_cuts_has_failed(metrics: Supabase, erp: ScriptedOd
         assert "statement timeout" in run["message"]
         assert metrics.row("select state, failures from ipai.sync_status") == {"state": "failing", "failures": failures}
         assert alerts(metrics) == ["failing"]
-    # Whoever wants to go on can: nothing is held.
+    # The session can continue, because the run has released its lock.
     erp.clear_faults()
     connection.execute("set statement_timeout = 0")
     execute(connection, CALL)
     assert (metrics.last_run("metrics")["state"], alerts(metrics)) == ("succeeded", [])
 
 
-def test_a_run_that_a_person_cancels_is_no_failure(metrics: Supabase, erp: ScriptedOdoo) -> None:
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+def test_cancelled_run_is_no_failure(metrics: Supabase, erp: ScriptedOdoo) -> None:
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
     assert metrics.last_run("metrics")["sqlstate"] == "57014"
     assert metrics.row("select state, failures from ipai.sync_status") == {"state": "ok", "failures": 0}
     assert alerts(metrics) == []
 
 
 @pytest.mark.parametrize("table", [False, True], ids=["table stays", "with its table"])
-def test_who_was_told_of_a_mirror_is_told_when_it_is_dropped(metrics: Supabase, erp: ScriptedOdoo, table: bool) -> None:
+def test_drop_mirror_notifies_that_its_alerts_are_cleared(metrics: Supabase, erp: ScriptedOdoo, table: bool) -> None:
     listener = metrics.connect()
     listener.execute("listen ipai_sync_alerts")
 
-    def told() -> list[Any]:
+    def notifications() -> list[Any]:
         return [json.loads(notify.payload) for notify in listener.notifies(timeout=0.3)]
 
     erp.on("search_read", recorded("fault_access_error_read_portal"))
     assert expect_error(metrics, CALL).sqlstate == "42501"
-    (raised,) = told()
+    (raised,) = notifications()
     assert [(alert["mirror"], alert["kind"]) for alert in raised["raised"]] == [("metrics", "failing")]
-    # Not before it is.
+    # A rolled-back drop must not notify.
     with metrics.connect() as connection, connection.transaction(force_rollback=True):
         execute(connection, "select ipai.drop_mirror('metrics')")
-    assert told() == []
+    assert notifications() == []
     metrics.rows(f"select ipai.drop_mirror('metrics', {table})")
-    assert told() == [{"raised": [], "cleared": [{"mirror": "metrics", "kind": "failing"}]}]
+    assert notifications() == [{"raised": [], "cleared": [{"mirror": "metrics", "kind": "failing"}]}]
     assert metrics.rows("select from ipai.mirrors union all select from ipai.run_log") == []
 
 
-def test_nobody_is_told_of_a_dropped_mirror_that_was_well(metrics: Supabase) -> None:
+def test_drop_mirror_without_alerts_does_not_notify(metrics: Supabase) -> None:
     listener = metrics.connect()
     listener.execute("listen ipai_sync_alerts")
     metrics.rows("select ipai.drop_mirror('metrics')")
     assert list(listener.notifies(timeout=0.3)) == []
 
 
-def test_a_run_that_begins_anew_and_is_cut_at_once_has_read_nothing(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_restarted_run_cancelled_before_its_first_page_has_no_position(metrics: Supabase, erp: ScriptedOdoo) -> None:
     erp.missing_fields = {"notes"}
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
-    erp.missing_fields, erp.records = set(), noted("new")
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    erp.missing_fields, erp.records = set(), make_records("new")
     erp.on("search_read", never_respond)
-    asked = len(erp.received("search_read"))
+    requests = len(erp.received("search_read"))
     with running_statement(metrics, metrics.connect(), "call ipai.run_sync('metrics')") as call:
-        shell.wait_until(lambda: len(erp.received("search_read")) > asked, "the first page", seconds=10, every=0.02)
+        shell.wait_until(lambda: len(erp.received("search_read")) > requests, "the first page", seconds=10, every=0.02)
         metrics.rows("select pg_cancel_backend(pid) from ipai.run_log where state = 'running'")
         assert isinstance(statement_error(call), psycopg.errors.QueryCanceled)
     erp.clear_faults()
     run = metrics.last_run("metrics")
     assert (run["state"], run["pages"], run["position"], run["resumes"]) == ("cancelled", 0, 0, None)
-    all_filled(metrics, metrics.sync("metrics"))
+    assert_full_run(metrics, metrics.sync("metrics"))
 
 
-def test_a_refresh_after_a_cut_run_that_knew_makes_the_next_one_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
+def test_refresh_after_an_interrupted_run_makes_the_next_full(metrics: Supabase, erp: ScriptedOdoo) -> None:
     erp.missing_fields = {"notes"}
-    cut(metrics, erp, "call ipai.run_sync('metrics', 'full')")
-    erp.missing_fields, erp.records = set(), noted("new")
+    cancel_run(metrics, erp, "call ipai.run_sync('metrics', 'full')")
+    erp.missing_fields, erp.records = set(), make_records("new")
     metrics.rows("select * from ipai.refresh_mirror('metrics')")
-    all_filled(metrics, metrics.sync("metrics"))
+    assert_full_run(metrics, metrics.sync("metrics"))
 
 
 @pytest.mark.parametrize("written", ["[1]", '[{"field": "notes", "problem": "lost"}]'])
-def test_a_full_run_clears_a_note_of_drift_that_is_none(metrics: Supabase, written: str) -> None:
+def test_full_run_clears_malformed_drift(metrics: Supabase, written: str) -> None:
     metrics.rows("update ipai.mirror_state set drift = %s where mirror = 'metrics'", written)
     metrics.sync("metrics", "full")
     assert (drift(metrics), alerts(metrics)) == ([], [])

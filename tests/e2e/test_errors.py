@@ -1,4 +1,4 @@
-"""What goes wrong says what it is, what a person can do about it, and never the password."""
+"""Tests that errors name the problem and a remedy, and never contain the password."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from support.supabase import Supabase
 
 SYNC = "select * from ipai.sync_sample_metrics()"
 CHECK = "select * from ipai.check_connection()"
-#: Found nowhere by chance.
+#: A text that occurs nowhere by chance.
 PASSWORD = "hunter2-Zq9"
 MIGRATION = "migrations/202601130001_IPAI_SAMPLE_METRICS.sql"
 
@@ -41,7 +41,11 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is reported. `message` is the whole of it, or its beginning before `...`; `detail` and `hint` are parts, None: there is none."""
+    """An expected error.
+
+    `message` is the complete message, or its beginning before `...`. `detail` and `hint` are parts.
+    Without a `detail` the error has none.
+    """
 
     sqlstate: str
     message: str
@@ -49,11 +53,11 @@ class Problem:
     detail: str | None = None
 
     def check(self, error: psycopg.Error, **names: object) -> None:
-        """Checks a report; `names` fill `{...}` in the texts."""
+        """Checks an error. `names` fill the placeholders `{...}` in the texts."""
         diag = error.diag
         message, beginning, _ = self.message.format(**names).partition("...")
-        told = diag.message_primary or ""
-        assert (error.sqlstate, told[: len(message)] if beginning else told) == (self.sqlstate, message)
+        primary = diag.message_primary or ""
+        assert (error.sqlstate, primary[: len(message)] if beginning else primary) == (self.sqlstate, message)
         assert self.hint.format(**names) in (diag.message_hint or ""), diag.message_hint
         if self.detail is None:
             assert diag.message_detail is None
@@ -66,7 +70,7 @@ class Problem:
 
 @pytest.fixture(autouse=True)
 def no_secret_is_logged(supabase: Supabase) -> Iterator[None]:
-    """Whatever a test here does, the password is neither in the server's log nor in the log of runs afterwards."""
+    """Checks after each test that the server's log and the run log do not contain the password."""
     log = supabase.cluster.log
     begins = log.stat().st_size
     yield
@@ -74,7 +78,7 @@ def no_secret_is_logged(supabase: Supabase) -> Iterator[None]:
         file.seek(begins)
         new = file.read().decode(errors="replace")
     entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", new, flags=re.MULTILINE)
-    # Postgres itself logs statements that failed, as they were typed.
+    # Postgres logs failed statements as the caller typed them.
     assert not [entry for entry in entries if PASSWORD in entry and "STATEMENT:  " not in entry]
     assert PASSWORD not in str(supabase.rows("select * from ipai.run_log"))
 
@@ -87,20 +91,20 @@ def erp() -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """Everything is well."""
+    """A database with a working connection to Odoo."""
     supabase.server(erp.url, password=PASSWORD)
     return supabase
 
 
 def failure(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") -> psycopg.Error:
-    """The error of a statement."""
+    """Runs a statement that must fail, and returns its error."""
     with pytest.raises(psycopg.Error) as raised:
         supabase.rows(sql, *args, user=user)
     return raised.value
 
 
 def failure_within(connection: Connection, *statements: str) -> psycopg.Error:
-    """The error of the last of several statements, in a transaction that is rolled back."""
+    """Returns the error of the last statement of a transaction, and rolls it back."""
     connection.execute("begin")
     for statement in statements[:-1]:
         connection.execute(statement)
@@ -110,60 +114,60 @@ def failure_within(connection: Connection, *statements: str) -> psycopg.Error:
     return raised.value
 
 
-# No way to Odoo -----------------------------------------------------------------------------------------------------------------------
+# Failed connections -------------------------------------------------------------------------------
 
 UNREACHABLE = "could not connect to Odoo at {url}"
 
 
-#: A part of a name has 63 letters at most: nobody needs to ask anybody outside.
+#: A label of a DNS name has at most 63 letters, so no name server is asked.
 IMPOSSIBLE = f"http://{'erp' * 22}.invalid"
 
 
-def test_a_host_name_that_cannot_exist(supabase: Supabase) -> None:
+def test_impossible_host_name_is_refused(supabase: Supabase) -> None:
     statement = f"create server odoo foreign data wrapper ipai_odoo options (url '{IMPOSSIBLE}', dbname 'odoo', allow_insecure 'true')"
     problem = Problem("22023", "the value of the option url is not valid", "such as https://erp.example.com")
     problem.check(failure(supabase, statement))
 
 
-def test_a_host_name_that_does_not_resolve(supabase: Supabase) -> None:
+def test_error_of_an_unresolvable_host_name(supabase: Supabase) -> None:
     url = "http://127.0.0.1:9"
     supabase.server(url, password=PASSWORD, allow_insecure="true", proxy=IMPOSSIBLE)
     problem = Problem("08001", UNREACHABLE, "that the database server can resolve it", "")
     problem.check(failure(supabase, CHECK), url=url)
 
 
-def test_a_port_where_nobody_listens(supabase: Supabase) -> None:
+def test_error_of_a_closed_port(supabase: Supabase) -> None:
     url = f"http://127.0.0.1:{shell.free_port()}"
     supabase.server(url, password=PASSWORD)
     problem = Problem("08001", UNREACHABLE, "Check host and port in the url option of the server", "Connection refused")
     problem.check(failure(supabase, CHECK), url=url)
-    # A sync tries again for some seconds, and says the same.
+    # A sync retries for some seconds and raises the same error.
     problem.check(failure(supabase, SYNC), url=url)
 
 
-def test_a_host_that_drops_connections(supabase: Supabase) -> None:
+def test_error_of_a_host_that_drops_connections(supabase: Supabase) -> None:
     with unreachable_address() as url:
         supabase.server(url, password=PASSWORD, connect_timeout="1")
         problem = Problem("08001", UNREACHABLE, "no firewall between this database server and Odoo blocks the port.", "")
         problem.check(failure(supabase, CHECK), url=url)
 
 
-def test_tls_to_a_port_without_tls(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_tls_to_a_port_without_tls(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.https_url, password=PASSWORD)
     problem = Problem("08001", UNREACHABLE, "Check that the port in the url option of the server speaks https.", "")
     problem.check(failure(supabase, CHECK), url=erp.https_url)
-    # Trying again would not help: a sync does not.
+    # A sync does not retry, because a retry could not help.
     problem.check(failure(supabase, SYNC), url=erp.https_url)
 
 
-def test_tls_to_the_port_of_a_real_odoo(supabase: Supabase, odoo: Odoo) -> None:
+def test_error_of_tls_to_a_real_odoo(supabase: Supabase, odoo: Odoo) -> None:
     url = odoo.url.replace("http:", "https:")
     supabase.server(url, password=PASSWORD)
     problem = Problem("08001", UNREACHABLE, "Check that the port in the url option of the server speaks https.", "")
     problem.check(failure(supabase, CHECK), url=url)
 
 
-def test_a_certificate_that_is_not_trusted(supabase: Supabase, tmp_path: Path) -> None:
+def test_error_of_an_untrusted_certificate(supabase: Supabase, tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     shell.run(
         [
@@ -179,30 +183,30 @@ def test_a_certificate_that_is_not_trusted(supabase: Supabase, tmp_path: Path) -
         problem = Problem("08001", UNREACHABLE, hint, "invalid peer certificate")
         for statement in (CHECK, SYNC):
             problem.check(failure(supabase, statement), url=erp.url)
-        # The hint's way out is one.
+        # Following the hint resolves the error.
         supabase.rows(f"alter server odoo options (add ca_cert '{certificate.read_text()}')")
         assert supabase.row(SYNC)["delta"] == 0
 
 
-def test_a_tls_handshake_that_does_not_end(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_an_unfinished_tls_handshake(supabase: Supabase, erp: FaultyOdoo) -> None:
     erp.unresponsive = True
     supabase.server(erp.https_url, password=PASSWORD, connect_timeout="1")
     problem = Problem("08001", UNREACHABLE, "Check that the host is up", "")
     problem.check(failure(supabase, CHECK), url=erp.https_url)
 
 
-# Answers that are none ----------------------------------------------------------------------------------------------------------------
+# Invalid responses --------------------------------------------------------------------------------
 
 LOST = "the connection to Odoo failed: "
 OVERLOADED = "Odoo or the proxy in front of it is overloaded or down."
 NOT_ODOO = "Check that the url option of the server is the address of Odoo itself and not of a login page or portal."
 INVALID = "the answer is not valid XML-RPC: "
-#: Stands in pages that are not Odoo's: nothing of such a page may be shown.
+#: A page that is not Odoo's. Errors must not show its content.
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title>PAGE-TEXT</html>"
 
 
 def on_count(behave: Behaviour) -> Callable[[FaultyOdoo], None]:
-    """The first call that needs a login, in a check and in a sync alike."""
+    """Applies to the first call that needs a login, in a check and in a sync."""
     return lambda erp: erp.on("search_count", behave)
 
 
@@ -242,18 +246,18 @@ ANSWERS: dict[str, tuple[Callable[[FaultyOdoo], None], Problem]] = {
 
 
 @pytest.mark.parametrize("case", ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_answer_that_is_none(supabase: Supabase, erp: FaultyOdoo, case: tuple[Callable[[FaultyOdoo], None], Problem]) -> None:
+def test_error_of_an_invalid_response(supabase: Supabase, erp: FaultyOdoo, case: tuple[Callable[[FaultyOdoo], None], Problem]) -> None:
     behave, problem = case
     behave(erp)
     supabase.server(erp.url, password=PASSWORD, timeout="1")
     error = failure(supabase, CHECK)
     problem.check(error)
     assert "PAGE-TEXT" not in str(error)
-    # Whoever checks a connection waits for the answer: nothing is tried twice.
+    # A connection check does not retry, because the caller waits for the result.
     assert len({(request.method, request.model) for request in erp.requests}) == len(erp.requests)
 
 
-def test_a_redirect_is_not_followed_and_its_target_is_named_without_secrets(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_redirect_names_the_target_without_secrets(supabase: Supabase, erp: FaultyOdoo) -> None:
     with FaultyOdoo() as other:
         erp.on(None, status(302, location=f"http://user:{PASSWORD}@127.0.0.1:{other.port}/web/login?token={PASSWORD}#{PASSWORD}"))
         supabase.server(erp.url, password=PASSWORD)
@@ -265,12 +269,12 @@ def test_a_redirect_is_not_followed_and_its_target_is_named_without_secrets(supa
         for statement in (CHECK, SYNC):
             problem.check(failure(supabase, statement), url=erp.url, port=other.port)
         assert other.requests == []
-    # The password goes with the first call that needs a login, which was never made.
+    # Only calls that need a login send the password, and none was made.
     assert len(erp.requests) == 2
 
 
 @pytest.mark.parametrize("code", [301, 303, 307, 308])
-def test_redirects_of_every_kind_are_not_followed(supabase: Supabase, erp: FaultyOdoo, code: int) -> None:
+def test_redirects_are_not_followed(supabase: Supabase, erp: FaultyOdoo, code: int) -> None:
     erp.on(None, status(code, location="/odoo"))
     supabase.server(erp.url, password=PASSWORD)
     problem = Problem("08001", "Odoo at {url} redirects to another address", "{url}/odoo is the right address")
@@ -278,7 +282,7 @@ def test_redirects_of_every_kind_are_not_followed(supabase: Supabase, erp: Fault
     assert len(erp.requests) == 1
 
 
-def test_a_sync_tries_again_what_may_pass(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_retries_temporary_errors(connected: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_count", status(503, retry_after=1), times=1)
     erp.on("search_read", truncated(lambda body: len(body) - 1), times=1)
     erp.on("search", close_connection, times=1)
@@ -287,7 +291,7 @@ def test_a_sync_tries_again_what_may_pass(connected: Supabase, erp: FaultyOdoo) 
     assert [len(erp.received(method)) for method in ("search_count", "search_read", "search")] == [4, 3, 3]
 
 
-def test_a_sync_gives_up_after_some_tries_and_keeps_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_that_exhausts_its_retries_keeps_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.row(SYNC)
     before = connected.mirror()
     erp.requests.clear()
@@ -298,7 +302,7 @@ def test_a_sync_gives_up_after_some_tries_and_keeps_the_mirror(connected: Supaba
 
 
 @pytest.mark.parametrize("method", ["search_count", "search_read", "search"])
-def test_a_damaged_answer_is_not_asked_for_again_and_deletes_nothing(connected: Supabase, erp: FaultyOdoo, method: str) -> None:
+def test_damaged_response_is_not_retried_and_deletes_nothing(connected: Supabase, erp: FaultyOdoo, method: str) -> None:
     connected.row(SYNC)
     before = connected.mirror()
     erp.requests.clear()
@@ -308,10 +312,10 @@ def test_a_damaged_answer_is_not_asked_for_again_and_deletes_nothing(connected: 
     assert connected.mirror() == before
 
 
-# Odoo's refusals ----------------------------------------------------------------------------------------------------------------------
+# Odoo's refusals ----------------------------------------------------------------------------------
 
 
-def test_a_wrong_database(supabase: Supabase, odoo: Odoo) -> None:
+def test_error_of_an_unknown_odoo_database(supabase: Supabase, odoo: Odoo) -> None:
     supabase.server(odoo.url, dbname="no_such_db", password=PASSWORD)
     problem = Problem("3D000", 'Odoo has no database "no_such_db"', "Set the dbname option of the server to the name of Odoo's database")
     for statement in (CHECK, SYNC):
@@ -319,14 +323,14 @@ def test_a_wrong_database(supabase: Supabase, odoo: Odoo) -> None:
 
 
 @pytest.mark.parametrize("login", ["admin", "nobody@example.com"], ids=["wrong password", "unknown user"])
-def test_a_login_that_odoo_refuses(supabase: Supabase, odoo: Odoo, login: str) -> None:
+def test_error_of_a_refused_login(supabase: Supabase, odoo: Odoo, login: str) -> None:
     supabase.server(odoo.url, dbname=odoo.dbname, user=login, password=PASSWORD)
     problem = Problem("28P01", "Odoo authentication failed", "Check the user and password", 'User "{login}" was refused.')
     for statement in (CHECK, SYNC):
         problem.check(failure(supabase, statement), login=login)
 
 
-def test_a_password_changed_after_the_login_was_remembered(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_password_changed_after_the_login(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.row(SYNC)
     erp.password = "another"
     erp.requests.clear()
@@ -335,7 +339,7 @@ def test_a_password_changed_after_the_login_was_remembered(connected: Supabase, 
     assert len(erp.received("authenticate")) == 1
 
 
-def test_a_user_who_may_not_read_the_model(supabase: Supabase, odoo: Odoo) -> None:
+def test_error_of_a_user_without_access_to_the_model(supabase: Supabase, odoo: Odoo) -> None:
     login = "portal@example.com"
     if not odoo.rpc("res.users", "search_count", [("login", "=", login)]):
         odoo.create_user(login, PASSWORD, groups=["base.group_portal"])
@@ -347,9 +351,9 @@ def test_a_user_who_may_not_read_the_model(supabase: Supabase, odoo: Odoo) -> No
     assert (found["readable"], found["records"], found["problem"], found["hint"]) == (False, None, message, hint)
 
 
-def test_a_module_that_is_not_installed(supabase: Supabase) -> None:
-    with Odoo(modules=()) as bare:
-        supabase.server(bare.url, dbname=bare.dbname, password=bare.admin_password)
+def test_error_of_a_missing_odoo_module(supabase: Supabase) -> None:
+    with Odoo(modules=()) as odoo_without_module:
+        supabase.server(odoo_without_module.url, dbname=odoo_without_module.dbname, password=odoo_without_module.admin_password)
         message = 'Odoo has no model "ipai.sample.metric"'
         hint = "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
         Problem("42704", message, hint).check(failure(supabase, SYNC))
@@ -357,7 +361,7 @@ def test_a_module_that_is_not_installed(supabase: Supabase) -> None:
         assert (found["readable"], found["records"], found["problem"], found["hint"]) == (False, None, message, hint)
 
 
-def test_a_field_that_the_module_lacks(supabase: Supabase, odoo: Odoo) -> None:
+def test_error_of_an_unknown_field(supabase: Supabase, odoo: Odoo) -> None:
     supabase.server(odoo.url, dbname=odoo.dbname, password=odoo.admin_password)
     supabase.row("select ipai.alter_mirror('sample_metrics', 'odoo')")
     supabase.rows("""update ipai.mirrors set domain = '[["nope", "=", 1]]'""")
@@ -389,22 +393,22 @@ OWN_LOG = "See Odoo's log for the complete error."
     ],
     ids=["an unexpected one", "with the password in a traceback", "with the password in a message", "with the password in a denial"],
 )
-def test_a_fault_of_odoo(connected: Supabase, erp: FaultyOdoo, behave: Behaviour, problem: Problem) -> None:
+def test_error_of_a_fault_redacts_the_password(connected: Supabase, erp: FaultyOdoo, behave: Behaviour, problem: Problem) -> None:
     erp.on("search_read", behave)
     problem.check(failure(connected, SYNC))
 
 
-# Servers and mappings -----------------------------------------------------------------------------------------------------------------
+# Servers and mappings -----------------------------------------------------------------------------
 
 
-def test_a_server_that_does_not_exist(supabase: Supabase) -> None:
+def test_error_of_an_unknown_server(supabase: Supabase) -> None:
     hint = "create server nowhere foreign data wrapper ipai_odoo options"
     problem = Problem("42704", 'server "nowhere" does not exist', hint)
     problem.check(failure(supabase, "select * from ipai.check_connection('nowhere')"))
     problem.check(failure(supabase, "select ipai.alter_mirror('sample_metrics', 'nowhere')"))
 
 
-def test_a_server_of_another_wrapper(supabase: Supabase) -> None:
+def test_error_of_a_server_of_another_wrapper(supabase: Supabase) -> None:
     connection = supabase.connect("supabase_admin")
     error = failure_within(
         connection,
@@ -416,19 +420,19 @@ def test_a_server_of_another_wrapper(supabase: Supabase) -> None:
 
 
 @pytest.mark.parametrize("statement", [CHECK, SYNC, "select ipai.odoo_version()"])
-def test_no_server(supabase: Supabase, statement: str) -> None:
+def test_error_without_any_server(supabase: Supabase, statement: str) -> None:
     hint = "create server odoo foreign data wrapper ipai_odoo options"
     Problem("42704", "there is no Odoo server yet", hint).check(failure(supabase, statement))
 
 
-def test_several_servers(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_several_servers(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.server(erp.url, name="other", password=PASSWORD)
     message = "there are several Odoo servers: odoo, other"
-    choose = "select ipai.alter_mirror('sample_metrics', server => '...');"
-    Problem("22023", message, choose).check(failure(connected, SYNC))
+    hint = "select ipai.alter_mirror('sample_metrics', server => '...');"
+    Problem("22023", message, hint).check(failure(connected, SYNC))
     Problem("22023", message, "select * from ipai.check_connection('...');").check(failure(connected, CHECK))
-    # The hint's way out is one.
-    connected.row(choose.replace("...", "odoo"))
+    # Following the hint resolves the error.
+    connected.row(hint.replace("...", "odoo"))
     assert connected.row(SYNC)["delta"] == 0
 
 
@@ -439,7 +443,7 @@ def test_no_user_mapping(connected: Supabase) -> None:
         Problem("42704", 'there is no user mapping for server "odoo"', hint).check(failure(connected, statement))
 
 
-def test_a_role_without_usage_of_the_server(connected: Supabase) -> None:
+def test_error_of_a_role_without_usage_on_the_server(connected: Supabase) -> None:
     connected.rows("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
     problem = Problem("42501", 'permission denied for foreign server "odoo"', "grant usage on foreign server odoo to ...")
     for statement in (CHECK, SYNC):
@@ -452,7 +456,7 @@ def test_a_role_without_usage_of_the_server(connected: Supabase) -> None:
     assert run and run["delta"] == 0
 
 
-def test_a_plain_password_is_for_ones_own_mapping_only(connected: Supabase) -> None:
+def test_plain_password_of_public_is_not_used(connected: Supabase) -> None:
     connected.rows("drop user mapping for postgres server odoo")
     options = f"server odoo options (user 'admin', password '{PASSWORD}')"
     connected.rows(f"create user mapping for public {options}")
@@ -463,13 +467,13 @@ def test_a_plain_password_is_for_ones_own_mapping_only(connected: Supabase) -> N
     assert connected.row(SYNC)["delta"] == 0
 
 
-def test_a_secret_that_vault_does_not_have(connected: Supabase) -> None:
+def test_error_names_the_missing_secret(connected: Supabase) -> None:
     connected.rows("alter user mapping for postgres server odoo options (set password_secret 'mistyped')")
     for statement in (CHECK, SYNC):
         Problem("42704", 'Vault has no secret named "mistyped"', "select vault.create_secret(").check(failure(connected, statement))
 
 
-def test_a_database_without_vault(connected: Supabase) -> None:
+def test_password_secret_requires_vault(connected: Supabase) -> None:
     connection = connected.connect("supabase_admin")
     message = "the option password_secret needs Supabase Vault, which is not installed"
     for statement in (CHECK, SYNC):
@@ -477,7 +481,7 @@ def test_a_database_without_vault(connected: Supabase) -> None:
         Problem("42704", message, "create extension supabase_vault;").check(error)
 
 
-#: What a role needs for its sync to get as far as the rows and the password.
+#: Privileges for a sync up to the check of row-level security and the password.
 GRANTS = (
     "grant execute on all functions in schema ipai to authenticated",
     "grant select, insert, update on all tables in schema ipai to authenticated",
@@ -487,28 +491,28 @@ GRANTS = (
 )
 
 
-def test_a_role_that_may_not_read_vault(connected: Supabase) -> None:
+def test_role_without_access_to_vault_gets_an_error(connected: Supabase) -> None:
     error = failure_within(connected.connect(), *GRANTS, "set local role authenticated", CHECK)
     Problem("42501", "permission denied for Supabase Vault", "Sync as postgres or service_role, or from pg_cron").check(error)
 
 
-# The table ----------------------------------------------------------------------------------------------------------------------------
+# The table ----------------------------------------------------------------------------------------
 
 
-def test_a_missing_table(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_missing_table(connected: Supabase, erp: FaultyOdoo) -> None:
     error = failure_within(connected.connect(), "drop table ipai.ipai_sample_metrics", SYNC)
     Problem("42P01", 'table "ipai.ipai_sample_metrics" does not exist', f"The migration {MIGRATION} creates it").check(error)
     assert erp.requests == []
 
 
-def test_a_missing_column(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_missing_column(connected: Supabase, erp: FaultyOdoo) -> None:
     error = failure_within(connected.connect(), "alter table ipai.ipai_sample_metrics drop column notes", SYNC)
     problem = Problem("42703", 'table "ipai.ipai_sample_metrics" lacks the column notes', "Add it, or correct the fields of mirror")
     problem.check(error)
     assert erp.requests == []
 
 
-def test_a_missing_key(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_missing_unique_index(connected: Supabase, erp: FaultyOdoo) -> None:
     table = "ipai.ipai_sample_metrics"
     error = failure_within(connected.connect(), f"alter table {table} drop constraint ipai_sample_metrics_odoo_id_key", SYNC)
     hint = f"create unique index on {table} (odoo_id);"
@@ -517,14 +521,14 @@ def test_a_missing_key(connected: Supabase, erp: FaultyOdoo) -> None:
 
 
 @pytest.mark.parametrize("privilege", ["select", "insert", "update", "delete"])
-def test_a_missing_privilege_on_the_table(connected: Supabase, erp: FaultyOdoo, privilege: str) -> None:
+def test_error_names_the_missing_table_privilege(connected: Supabase, erp: FaultyOdoo, privilege: str) -> None:
     revoke = f"revoke {privilege} on ipai.ipai_sample_metrics from service_role"
     error = failure_within(connected.connect(), revoke, "set local role service_role", SYNC)
     Problem("42501", 'permission denied for table "ipai.ipai_sample_metrics"', f"Missing: {privilege}.").check(error)
     assert erp.requests == []
 
 
-def test_a_role_that_row_level_security_hides_rows_from(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_error_of_a_role_under_row_level_security(connected: Supabase, erp: FaultyOdoo) -> None:
     error = failure_within(connected.connect(), *GRANTS, "set local role authenticated", SYNC)
     message = 'row-level security hides rows of table "ipai.ipai_sample_metrics" from this role'
     Problem("42501", message, "a role that bypasses row-level security, such as service_role").check(error)
@@ -533,13 +537,13 @@ def test_a_role_that_row_level_security_hides_rows_from(connected: Supabase, erp
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 @pytest.mark.parametrize("statement", [CHECK, SYNC, "select ipai.odoo_version()"])
-def test_roles_of_the_api_may_not_call_odoo(connected: Supabase, erp: FaultyOdoo, role: str, statement: str) -> None:
+def test_api_roles_cannot_call_odoo(connected: Supabase, erp: FaultyOdoo, role: str, statement: str) -> None:
     error = failure_within(connected.connect(), f"set local role {role}", statement)
     assert error.sqlstate == "42501"
     assert erp.requests == []
 
 
-# Options ------------------------------------------------------------------------------------------------------------------------------
+# Options ------------------------------------------------------------------------------------------
 
 SERVER = "create server refused foreign data wrapper ipai_odoo options"
 URL = "url 'https://erp.example.com'"
@@ -612,20 +616,20 @@ OPTIONS: dict[str, tuple[str, Problem]] = {
 
 
 @pytest.mark.parametrize("case", OPTIONS.values(), ids=OPTIONS.keys())
-def test_options_are_refused_when_they_are_typed(connected: Supabase, case: tuple[str, Problem]) -> None:
+def test_invalid_options_are_refused_immediately(connected: Supabase, case: tuple[str, Problem]) -> None:
     statement, problem = case
     connected.rows("drop user mapping for postgres server odoo")
     problem.check(failure(connected, statement))
     assert [row["srvname"] for row in connected.rows("select srvname from pg_foreign_server")] == ["odoo"]
 
 
-def test_options_are_refused_when_they_are_changed(connected: Supabase) -> None:
+def test_invalid_changes_of_options_are_refused(connected: Supabase) -> None:
     statement = f"alter server odoo options (set url 'https://api:{PASSWORD}@erp.example.com')"
     invalid("url", "Remove the user and password").check(failure(connected, statement))
     assert connected.row(SYNC)["delta"] == 0
 
 
-# Arguments ----------------------------------------------------------------------------------------------------------------------------
+# Arguments ----------------------------------------------------------------------------------------
 
 MOMENT = Problem("22023", "since is not a moment that Odoo knows", "Give a date between the years 1 and 9999.")
 ROWS = Problem("22023", "max_rows must be at least 1", "Leave it out to read everything.")
@@ -650,13 +654,13 @@ ARGUMENTS: dict[str, tuple[str, Problem]] = {
 
 
 @pytest.mark.parametrize("case", ARGUMENTS.values(), ids=ARGUMENTS.keys())
-def test_arguments_are_refused_before_odoo_is_asked(connected: Supabase, erp: FaultyOdoo, case: tuple[str, Problem]) -> None:
+def test_invalid_arguments_are_refused_before_any_request(connected: Supabase, erp: FaultyOdoo, case: tuple[str, Problem]) -> None:
     call, problem = case
     problem.check(failure(connected, f"select * from ipai.{call}"))
     assert erp.requests == []
 
 
-# Deletions ----------------------------------------------------------------------------------------------------------------------------
+# Deletions ----------------------------------------------------------------------------------------
 
 
 def test_deletions_beyond_the_limit_are_refused(connected: Supabase, erp: FaultyOdoo) -> None:
@@ -672,5 +676,5 @@ def test_deletions_beyond_the_limit_are_refused(connected: Supabase, erp: Faulty
     )
     problem.check(failure(connected, SYNC))
     assert connected.mirror() == before
-    # The hint's way out is one.
+    # Following the hint resolves the error.
     assert connected.row(problem.hint)["deleted"] == 101

@@ -1,4 +1,4 @@
-"""The extension as an object of the database: who can interfere with its creation, and what it leaves behind."""
+"""Tests that planted objects do not affect the extension's creation, and what a drop leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from harness.postgres import Cluster, Installation
 
 MIGRATIONS = sorted((paths.PROJECT / "migrations").glob("*.sql"))
 
-#: Operators that match the script's expressions better than Postgres's own would, and would run as whoever creates the extension.
+#: Operators that match the script's expressions better than Postgres's own. They would run as the
+#: role that creates the extension.
 PLANTED = """
     create table public.called (who text);
     grant insert on public.called to public;
@@ -31,14 +32,14 @@ PLANTED = """
 
 @pytest.fixture
 def cluster(extension_pg: Installation) -> Iterator[Cluster]:
-    """A Supabase cluster whose schema ipai belongs to postgres, who is no superuser."""
+    """A Supabase cluster whose schema ipai belongs to postgres, which is no superuser."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         for migration in MIGRATIONS:
             cluster.psql_file(migration, user="postgres", one_transaction=True)
         yield cluster
 
 
-def test_what_the_owner_of_the_schema_plants_is_never_called(cluster: Cluster) -> None:
+def test_objects_planted_in_the_schema_are_never_called(cluster: Cluster) -> None:
     cluster.psql(PLANTED, user="postgres")
     cluster.psql("create extension ipai_sync")
     cluster.psql(
@@ -50,7 +51,7 @@ def test_what_the_owner_of_the_schema_plants_is_never_called(cluster: Cluster) -
     assert cluster.psql("select rolsuper from pg_roles where rolname = 'postgres'") == "f"
 
 
-def test_dropping_the_extension_leaves_the_mirror_with_its_policies(cluster: Cluster) -> None:
+def test_mirror_keeps_its_policies_after_the_extension_is_dropped(cluster: Cluster) -> None:
     cluster.psql("create extension ipai_sync")
     cluster.psql(
         "create server odoo foreign data wrapper ipai_odoo options (url 'https://erp.example.com', dbname 'odoo')", user="postgres"

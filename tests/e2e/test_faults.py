@@ -1,6 +1,7 @@
-"""Every way in which Odoo's answer can be wrong: no row is lost, none wrongly deleted, no secret shown, and the next run is right.
+"""Tests every kind of invalid response of Odoo in the middle of a full run.
 
-Odoo has changed since the mirror was filled. A run that reads everything begins well, and then one kind of answer goes wrong.
+Odoo has changed since the last run. No row may be lost or wrongly deleted, no secret may appear in
+errors or logs, and the next run must succeed.
 """
 
 from __future__ import annotations
@@ -46,52 +47,52 @@ from support.reliability import Section
 from support.sessions import idle_resources, wait_for_release
 from support.supabase import Supabase
 
-SECTION = Section("Answers of Odoo that are wrong")
+SECTION = Section("Invalid responses of Odoo")
 
 PASSWORD = "hunter2-Zq9"
-#: Stands in what is not Odoo's: nothing of it may be shown.
-FOREIGN = "PAGE-TEXT"
+#: Marks content that is not Odoo's. Errors and logs must not contain it.
+FOREIGN_TEXT = "PAGE-TEXT"
 CALL = "call ipai.run_sync('sample_metrics', 'full')"
 SYNC = "select * from ipai.sync_mirror('sample_metrics')"
 
 ROWS = 30
 BEFORE = [metric(n) for n in range(1, ROWS + 1)]
 _LATER = "2026-01-06 08:00:00"
-#: Two renamed, one on each of two pages; one gone, one new.
+#: Two records are renamed, one on each of two pages; one record is deleted and one is new.
 AFTER = [
     *(metric(n, **({"name": "Renamed", "write_date": _LATER} if n in (2, 17) else {})) for n in range(1, ROWS + 1) if n != 25),
     metric(31, write_date=_LATER),
 ]
 
-#: The kinds of answers, by Odoo's method, and how many of them are well first.
+#: The kinds of responses: Odoo's method, and the number of correct responses before the fault.
 PAGE, IDS, COUNT, EXPORT, DIGEST = "page", "ids", "count", "bulk page", "digests"
 KINDS = {PAGE: ("search_read", 1), IDS: ("search", 0), COUNT: ("search_count", 1), EXPORT: ("export", 1), DIGEST: ("digest", 0)}
 PLAIN, ADDON = (PAGE, IDS, COUNT), (EXPORT, DIGEST)
 
-#: Longest time until a run has ended, and most memory that it takes at its worst: an answer has 256 MB at most, and growing
-#: the room for it takes as much again.
+#: Limits of a run's duration in seconds and of its memory. A response may have 256 MB, and the
+#: growing buffer needs as much again.
 SECONDS = 60
 MEMORY = 800 << 20
 
 
 @dataclass(frozen=True)
 class Fault:
-    #: SQLSTATE of the error; None where the run does its work nevertheless.
+    #: The SQLSTATE of the error, or None if the run succeeds nevertheless.
     sqlstate: str | None
     behave: Behaviour
     kinds: Iterable[str] = PLAIN
     times: float = float("inf")
-    #: Of a request, in seconds: short only where that is what ends it.
+    #: The timeout of a request in seconds. Only the faults that need it have a short one.
     timeout: int = 60
-    #: What the bulk export does, where that is something else.
+    #: The SQLSTATE with the addon, if it differs.
     by_addon: str | None = "the same"
 
 
-# The faults -------------------------------------------------------------------------------------------------------------------------------
+# The faults ---------------------------------------------------------------------------------------
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close\r\n"
 EVERYWHERE = (*PLAIN, *ADDON)
-#: What no decoder sees is the same for all of them, and takes its time.
+#: The fault is independent of the decoder, so two kinds of responses suffice for these slow tests.
 WIRE = (PAGE, EXPORT)
 
 
@@ -109,7 +110,7 @@ def _cut_chunks(body: bytes) -> Iterator[bytes]:
 
 
 def _once(behave: Behaviour) -> Fault:
-    """Once, and well from then on."""
+    """One wrong response; later responses are correct."""
     return Fault(None, behave, WIRE, times=1, by_addon=None)
 
 
@@ -126,13 +127,13 @@ TRANSPORT: dict[str, Fault] = {
     "Content-Length too small": Fault("08P01", modified_body(lambda body: body, **{"Content-Length": 100}), WIRE, by_addon=None),
     "Content-Length too large, once": _once(modified_body(lambda body: body, **{"Content-Length": 10**6})),
     "Content-Length of 10^18": Fault("54000", modified_body(lambda body: body, **{"Content-Length": 10**18}), WIRE, by_addon=None),
-    "Content-Length that is no number, once": _once(modified_body(lambda body: body, **{"Content-Length": "many"})),
+    "Content-Length that is not a number, once": _once(modified_body(lambda body: body, **{"Content-Length": "many"})),
     "two Content-Lengths, once": _once(_http(b"Content-Length: 10\r\nContent-Length: 20\r\n")),
     "chunked": Fault(None, _http(b"Transfer-Encoding: chunked\r\n", chunked), WIRE, by_addon=None),
-    "chunked, cut once": _once(_http(b"Transfer-Encoding: chunked\r\n", _cut_chunks)),
-    "chunks of no size, once": _once(_http(b"Transfer-Encoding: chunked\r\n", lambda body: [b"zz\r\n", body])),
+    "chunked, truncated once": _once(_http(b"Transfer-Encoding: chunked\r\n", _cut_chunks)),
+    "chunks without a size, once": _once(_http(b"Transfer-Encoding: chunked\r\n", lambda body: [b"zz\r\n", body])),
     "gzip": Fault(None, lambda exchange: _gzip(exchange, gzip.compress), WIRE, by_addon=None),
-    "gzip, cut once": _once(lambda exchange: _gzip(exchange, lambda body: gzip.compress(body)[:-20])),
+    "gzip, truncated once": _once(lambda exchange: _gzip(exchange, lambda body: gzip.compress(body)[:-20])),
     "gzip announced and not sent, once": _once(lambda exchange: _gzip(exchange, lambda body: body)),
     "a gzip bomb of 1 GB": Fault("54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE, by_addon=None),
     "another compression": Fault("08P01", modified_body(zlib.compress, **{"Content-Encoding": "br"}), WIRE, by_addon=None),
@@ -158,7 +159,7 @@ def _gzip(exchange: Exchange, compress: Callable[[bytes], bytes]) -> None:
 
 
 def _xml(change: Callable[[bytes], bytes]) -> Fault:
-    """The body changed: wrong everywhere, and no reason for the addon not to be done without."""
+    """Modifies the body. A run with the addon continues without the addon."""
     return Fault("08P01", modified_body(change), EVERYWHERE, by_addon=None)
 
 
@@ -167,12 +168,12 @@ def _foreign(body: str, kind: str = "text/html") -> Fault:
 
 
 def _value(value: bytes) -> Callable[[bytes], bytes]:
-    """An answer with this value in place of the right one."""
+    """Replaces the whole value of the response."""
     return lambda body: b"<?xml version='1.0'?><methodResponse><params><param>" + value + b"</param></params></methodResponse>"
 
 
 def _inside(value: bytes) -> Callable[[bytes], bytes]:
-    """The right answer, with this in place of its first text or integer."""
+    """Replaces the first text or integer in the response."""
 
     def change(body: bytes) -> bytes:
         changed, times = re.subn(rb"<value><(string|int)>[^<]*</\1></value>", lambda _: value, body, count=1)
@@ -209,15 +210,15 @@ def _gigabyte(announced: bool) -> Behaviour:
 
 
 DOCUMENTS: dict[str, Fault] = {
-    "a login page with status 200": _foreign(f"<!DOCTYPE html><html><title>Sign in</title>{FOREIGN}</html>"),
+    "a login page with status 200": _foreign(f"<!DOCTYPE html><html><title>Sign in</title>{FOREIGN_TEXT}</html>"),
     "a captive portal that claims to be XML": _foreign(
-        f'<html><meta http-equiv="refresh" content="0; url=/{FOREIGN}"/></html>', "text/xml"
+        f'<html><meta http-equiv="refresh" content="0; url=/{FOREIGN_TEXT}"/></html>', "text/xml"
     ),
-    "JSON": _foreign(f'{{"error": "{FOREIGN}"}}', "application/json"),
+    "JSON": _foreign(f'{{"error": "{FOREIGN_TEXT}"}}', "application/json"),
     "nothing": _foreign("", "text/xml"),
-    "XML of another kind": _foreign(f"<feed>{FOREIGN}</feed>", "text/xml"),
-    "XML cut in the middle": _xml(lambda body: body[: len(body) // 2]),
-    "XML cut before the last byte": _xml(lambda body: body.rstrip()[:-1]),
+    "XML of another kind": _foreign(f"<feed>{FOREIGN_TEXT}</feed>", "text/xml"),
+    "XML truncated in the middle": _xml(lambda body: body[: len(body) // 2]),
+    "XML truncated before the last byte": _xml(lambda body: body.rstrip()[:-1]),
     "XML nested 100,000 deep": Fault("08P01", modified_body(_inside(_NESTED)), EVERYWHERE, by_addon=None),
     "a string of 1 GB, announced": Fault("54000", _gigabyte(True), WIRE, by_addon=None),
     "a string of 1 GB, not announced": Fault("54000", _gigabyte(False), WIRE, by_addon=None),
@@ -225,7 +226,7 @@ DOCUMENTS: dict[str, Fault] = {
     "an entity of a DTD": _xml(_doctype('<!ENTITY a "PAGE-TEXT">', "&a;")),
     "billion laughs": _xml(_doctype(_LAUGHS, "&a9;")),
     "an external entity": _xml(_doctype('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;")),
-    "an entity that nobody declared": _xml(_inside(b"<value><string>&nbsp;</string></value>")),
+    "an undeclared entity": _xml(_inside(b"<value><string>&nbsp;</string></value>")),
     "another encoding declared": _xml(lambda body: re.sub(rb"^<\?xml[^>]*\?>", b'<?xml version="1.0" encoding="ISO-8859-1"?>', body)),
     "another encoding": _xml(lambda body: body.decode().encode("utf-16")),
     "invalid UTF-8": _xml(_inside(b"<value><string>\xff\xfe</string></value>")),
@@ -234,11 +235,11 @@ DOCUMENTS: dict[str, Fault] = {
     "two answers": _xml(lambda body: body.rstrip() * 2),
     "no value": _xml(_value(b"")),
     "nil": _xml(_value(b"<value><nil/></value>")),
-    "a type that XML-RPC has not": _xml(_inside(b"<value><date>2026-01-05</date></value>")),
-    "an integer that is none": _xml(_inside(b"<value><int>many</int></value>")),
+    "a type that XML-RPC lacks": _xml(_inside(b"<value><date>2026-01-05</date></value>")),
+    "an invalid integer": _xml(_inside(b"<value><int>many</int></value>")),
     "an integer out of range": _xml(_inside(b"<value><int>99999999999999999999</int></value>")),
     "a fault of Odoo": Fault("38000", fault(1, "Traceback (most recent call last):\nValueError: broken"), EVERYWHERE, by_addon=None),
-    "a fault that is none": _xml(
+    "an invalid fault": _xml(
         lambda body: b"<?xml version='1.0'?><methodResponse><fault><value><int>1</int></value></fault></methodResponse>"
     ),
     "no more access": Fault("42501", recorded("fault_access_error_read_portal"), EVERYWHERE, by_addon=None),
@@ -251,7 +252,7 @@ def _rows(sqlstate: str, change: Callable[[list[Record]], Any]) -> Fault:
 
 
 def _row(sqlstate: str, **changes: Any) -> Fault:
-    """The second row of the page has other values."""
+    """Changes values of the page's second row."""
     return _rows(sqlstate, lambda rows: [rows[0], {**rows[1], **changes}, *rows[2:]] if len(rows) > 1 else rows)
 
 
@@ -260,42 +261,42 @@ def _without(name: str) -> Callable[[list[Record]], list[Record]]:
 
 
 def _odd(number: int, body: bytes) -> bytes:
-    """The first brand is this number, which Python would not write."""
+    """Replaces the first brand by an integer that Python would not encode."""
     return body.replace(
         b"<name>brand_id</name>\n<value><boolean>0</boolean></value>", b"<name>brand_id</name>\n<value><i8>%d</i8></value>" % number, 1
     )
 
 
 def _others(exchange: Exchange) -> None:
-    """No further page: so the records are asked for by their ids, and then others come."""
+    """Returns no further page, and other records when the run requests records by their ids."""
     by_id = any(term[:2] == ["id", "in"] for term in exchange.request.domain)
     modified_value(lambda rows: [{**row, "id": row["id"] + 100} for row in rows] if by_id else [])(exchange)
 
 
-ROWS_WRONG: dict[str, Fault] = {
+WRONG_ROWS: dict[str, Fault] = {
     "rows out of order": _rows("08P01", lambda rows: rows[::-1]),
     "the last row repeated": _rows("08P01", lambda rows: [*rows, rows[-1]]),
-    "the page before again": _rows("08P01", lambda rows: [{**row, "id": row["id"] - 10} for row in rows]),
+    "the previous page again": _rows("08P01", lambda rows: [{**row, "id": row["id"] - 10} for row in rows]),
     "more rows than asked for": _rows("08P01", lambda rows: [*rows, {**rows[-1], "id": rows[-1]["id"] + 1}] if rows else rows),
-    "a row that is none": _rows("08P01", lambda rows: [*rows[:2], 7]),
+    "an invalid row": _rows("08P01", lambda rows: [*rows[:2], 7]),
     "a row that is a list": _rows("08P01", lambda rows: [*rows[:2], [1, 2]]),
-    "a struct in place of the rows": _rows("08P01", lambda rows: rows[0] if rows else {}),
-    "a number in place of the rows": _rows("08P01", len),
+    "a struct instead of the rows": _rows("08P01", lambda rows: rows[0] if rows else {}),
+    "a number instead of the rows": _rows("08P01", len),
     "a row without id": _rows("08P01", _without("id")),
     "an id that is text": _row("08P01", id="12"),
     "an id that is false": _row("08P01", id=False),
-    "an id that is no whole number": _row("08P01", id=12.0),
+    "an id that is not an integer": _row("08P01", id=12.0),
     "rows without write_date": _rows("08P01", _without("write_date")),
     **{f"rows without {name}": _rows("08P01", _without(name)) for name in ("name", "value", "active")},
-    "a field more": Fault(None, modified_value(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
+    "an additional field": Fault(None, modified_value(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
     "a number that is text": _row("22000", value="much"),
-    "a number that is none": _row("22000", value=[1]),
+    "an invalid number": _row("22000", value=[1]),
     "a text that is a number": _row("22000", name=7),
     "a text that is a struct": _row("22000", notes={"a": 1}),
-    "a date that is none": _row("22000", date="31.12.2026"),
+    "an invalid date": _row("22000", date="31.12.2026"),
     "a date that does not exist": _row("22000", date="2026-02-30"),
     "a date that is a number": _row("22000", date=20260105),
-    "a moment that is none": _row("08P01", write_date="yesterday"),
+    "an invalid time": _row("08P01", write_date="yesterday"),
     "a boolean that is text": _row("22000", active="yes"),
     "a boolean that is a number": _row("22000", is_alert=2),
     "a record that is text": _row("22000", brand_id="Brand"),
@@ -308,21 +309,24 @@ ROWS_WRONG: dict[str, Fault] = {
     "the last id repeated": Fault("08P01", modified_value(lambda ids: [*ids, ids[-1]]), [IDS]),
     "ids that are text": Fault("08P01", modified_value(lambda ids: [str(number) for number in ids]), [IDS]),
     "ids before those asked for": Fault("08P01", modified_value(lambda ids: [0, *ids]), [IDS]),
-    "a number in place of the ids": Fault("08P01", modified_value(len), [IDS]),
+    "a number instead of the ids": Fault("08P01", modified_value(len), [IDS]),
     "no ids, though records are counted": Fault(None, modified_value(lambda ids: []), [IDS]),
     "half of the ids, though all records are counted": Fault(None, modified_value(lambda ids: ids[::2]), [IDS]),
-    "ids that are no records": Fault(None, modified_value(lambda ids: [*ids, 5000] if ids and ids[-1] < 5000 else ids), [IDS]),
+    "ids without records": Fault(None, modified_value(lambda ids: [*ids, 5000] if ids and ids[-1] < 5000 else ids), [IDS]),
     "an empty page, though records are counted": Fault(None, modified_value(lambda rows: []), [PAGE], times=1),
     "other records than those asked for by their ids": Fault("08P01", _others, [PAGE]),
     "a count that is text": Fault("08P01", modified_value(str), [COUNT]),
-    "a count below nothing": Fault("08P01", modified_value(lambda count: -1), [COUNT]),
+    "a negative count": Fault("08P01", modified_value(lambda count: -1), [COUNT]),
     "a count that is false": Fault("08P01", modified_value(lambda count: False), [COUNT]),
     "a count that is too large": Fault(None, modified_value(lambda count: count + 7), [COUNT]),
 }
 
 
 def _packed(change: Callable[[bytes], bytes], compress: Callable[[bytes], bytes] = zlib.compress) -> Fault:
-    """The text of a bulk page changed before it is packed again: done without."""
+    """Modifies the text of a bulk page and compresses it again.
+
+    The run continues without the addon.
+    """
 
     def repacked(value: str) -> str:
         return base64.b64encode(compress(change(zlib.decompress(base64.b64decode(value))))).decode()
@@ -335,19 +339,19 @@ def _lines(change: Callable[[list[bytes]], list[bytes]]) -> Fault:
 
 
 def _bomb(megabytes: int) -> str:
-    # One line, of the name of a column.
+    # A single line, within the name of a column.
     return base64.b64encode(zlib.compress(b'{"columns": [["' + b"x" * (megabytes << 20), 9)).decode()
 
 
-ADDON_WRONG: dict[str, Fault] = {
-    "base64 that is none": Fault(None, modified_value(lambda text: "?" + text[1:]), [EXPORT]),
-    "base64 cut": Fault(None, modified_value(lambda text: text[: len(text) // 2 + 1]), [EXPORT]),
+WRONG_ADDON_RESPONSES: dict[str, Fault] = {
+    "invalid base64": Fault(None, modified_value(lambda text: "?" + text[1:]), [EXPORT]),
+    "truncated base64": Fault(None, modified_value(lambda text: text[: len(text) // 2 + 1]), [EXPORT]),
     "no zlib": _packed(lambda text: text, lambda text: text),
-    "zlib cut": _packed(lambda text: text, lambda text: zlib.compress(text)[:-20]),
+    "truncated zlib": _packed(lambda text: text, lambda text: zlib.compress(text)[:-20]),
     "a wrong checksum": _packed(lambda text: text, lambda text: zlib.compress(text)[:-4] + b"\0\0\0\0"),
     "a zlib bomb of 512 MB": Fault(None, modified_value(lambda text: BOMB), [EXPORT]),
     "a page without its end": _lines(lambda lines: lines[:-2]),
-    "a row less than it says": _lines(lambda lines: [lines[0], *lines[2:]]),
+    "one row less than announced": _lines(lambda lines: [lines[0], *lines[2:]]),
     "a row twice": _lines(lambda lines: [*lines[:2], *lines[1:]]),
     "a row after the end": _lines(lambda lines: [*lines[:-1], lines[1], b""]),
     "a cell too few": _lines(lambda lines: [lines[0], lines[1].rsplit(b"\t", 1)[0], *lines[2:]]),
@@ -355,7 +359,7 @@ ADDON_WRONG: dict[str, Fault] = {
     "columns in another order than their names": _lines(
         lambda lines: [lines[0].replace(b'"name"', b'"?"').replace(b'"code"', b'"name"'), *lines[1:]]
     ),
-    "columns of a type that is none": _lines(lambda lines: [lines[0].replace(b'"s"', b'"q"'), *lines[1:]]),
+    "columns of an invalid type": _lines(lambda lines: [lines[0].replace(b'"s"', b'"q"'), *lines[1:]]),
     "no columns": _lines(lambda lines: lines[1:]),
     "rows of a bulk page out of order": _lines(lambda lines: [lines[0], *lines[-3:0:-1], *lines[-2:]]),
     "a bulk page not in UTF-8": _lines(lambda lines: [lines[0], lines[1].replace(b"METRIC", b"\xff"), *lines[2:]]),
@@ -366,19 +370,19 @@ ADDON_WRONG: dict[str, Fault] = {
     "an empty bulk page, though records are counted": Fault(
         None, modified_value(lambda text: encode_export([], [*metric(1)])), [EXPORT], times=1
     ),
-    "digests that are no numbers": Fault(None, modified_value(lambda digests: [["x", "y", "z"] for _ in digests]), [DIGEST]),
+    "digests that are not numbers": Fault(None, modified_value(lambda digests: [["x", "y", "z"] for _ in digests]), [DIGEST]),
     "a digest too few": Fault(None, modified_value(lambda digests: digests[1:]), [DIGEST]),
     "digests of nothing": Fault(None, modified_value(lambda digests: [[0, "0", "0"] for _ in digests]), [DIGEST]),
     "digests out of range": Fault(None, modified_value(lambda digests: [[2**31 - 1, "9" * 38, "-" + "9" * 38] for _ in digests]), [DIGEST]),
 }
 BOMB: str = _bomb(512)
 
-FAULTS = {**TRANSPORT, **DOCUMENTS, **ROWS_WRONG, **ADDON_WRONG}
-assert len(FAULTS) == len(TRANSPORT) + len(DOCUMENTS) + len(ROWS_WRONG) + len(ADDON_WRONG)
+FAULTS = {**TRANSPORT, **DOCUMENTS, **WRONG_ROWS, **WRONG_ADDON_RESPONSES}
+assert len(FAULTS) == len(TRANSPORT) + len(DOCUMENTS) + len(WRONG_ROWS) + len(WRONG_ADDON_RESPONSES)
 CASES = [(name, kind) for name, fault in FAULTS.items() for kind in fault.kinds]
 
 
-# What is made sure of, whatever happens ---------------------------------------------------------------------------------------------------
+# Properties that every fault must preserve --------------------------------------------------------
 
 
 def values(record: Record) -> tuple[Any, ...]:
@@ -391,12 +395,15 @@ def mirrored(supabase: Supabase) -> dict[int, tuple[Any, ...]]:
     return {row.pop("odoo_id"): tuple(row.values()) for row in rows}
 
 
-def assert_nothing_wrong(supabase: Supabase) -> None:
-    """Each row is one that Odoo has or had, and only the one that is gone may lack."""
-    theirs = [{record["id"]: values(record) for record in records} for records in (BEFORE, AFTER)]
-    ours = mirrored(supabase)
-    assert not {number: row for number, row in ours.items() if row not in [records.get(number) for records in theirs]}
-    assert theirs[0].keys() - ours.keys() <= {25}
+def assert_no_wrong_row(supabase: Supabase) -> None:
+    """Checks that each row equals a present or former record.
+
+    Only the row of the deleted record may be missing.
+    """
+    records_by_id = [{record["id"]: values(record) for record in records} for records in (BEFORE, AFTER)]
+    found = mirrored(supabase)
+    assert not {number: row for number, row in found.items() if row not in [records.get(number) for records in records_by_id]}
+    assert records_by_id[0].keys() - found.keys() <= {25}
 
 
 def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -404,8 +411,8 @@ def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
 
 
 @contextmanager
-def memory_bounded(pid: int) -> Iterator[None]:
-    """The backend's greatest size stays within the bound."""
+def limited_memory(pid: int) -> Iterator[None]:
+    """Checks that the backend's peak memory stays within the limit."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     yield
     (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
@@ -413,29 +420,29 @@ def memory_bounded(pid: int) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_logged(supabase: Supabase) -> Iterator[None]:
-    """Neither the password nor the text of others' pages."""
+def check_logs(supabase: Supabase) -> Iterator[None]:
+    """Checks that the logs contain neither the password nor content that is not Odoo's."""
     log = supabase.cluster.log
     begins = log.stat().st_size
     yield
     with open(log, "rb") as file:
         file.seek(begins)
         new = file.read()
-    assert PASSWORD.encode() not in re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new) and FOREIGN.encode() not in new
+    assert PASSWORD.encode() not in re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new) and FOREIGN_TEXT.encode() not in new
     runs = str(supabase.rows("select * from ipai.run_log"))
-    assert PASSWORD not in runs and FOREIGN not in runs
+    assert PASSWORD not in runs and FOREIGN_TEXT not in runs
 
 
-def told(error: psycopg.Error) -> str:
+def error_text(error: psycopg.Error) -> str:
     diag = error.diag
     return " ".join(part or "" for part in (diag.message_primary, diag.message_detail, diag.message_hint, diag.context))
 
 
-# The test -------------------------------------------------------------------------------------------------------------------------------
+# The test -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES, ids=[f"{name}, {kind}" for name, kind in CASES])
-def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
+def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: str) -> None:
     case = FAULTS[name]
     addon = kind in ADDON
     expected = case.by_addon if addon and case.by_addon != "the same" else case.sqlstate
@@ -452,40 +459,40 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
         before = idle_resources(connection.info.backend_pid)
         rows = supabase.mirror("odoo_id, xmin::text")
 
-        tried: list[Exchange] = []
+        faulty_exchanges: list[Exchange] = []
 
         def behave(exchange: Exchange) -> None:
-            tried.append(exchange)
+            faulty_exchanges.append(exchange)
             case.behave(exchange)
 
         def begin() -> None:
-            """From now on it is wrong."""
-            tried.clear()
+            """Starts the fault after the correct responses."""
+            faulty_exchanges.clear()
             erp.records = AFTER
             erp.on(method, respond_normally, times=first)
             erp.on(method, behave, times=case.times)
 
         begin()
-        with SECTION.trial(f"{name}: {kind}") as trial, memory_bounded(connection.info.backend_pid):
+        with SECTION.trial(f"{name}: {kind}") as trial, limited_memory(connection.info.backend_pid):
             try:
                 connection.execute(CALL)
             except psycopg.Error as error:
                 trial.record_outcome(error)
-                assert error.sqlstate == expected, told(error)
-                assert PASSWORD not in told(error) and FOREIGN not in told(error)
+                assert error.sqlstate == expected, error_text(error)
+                assert PASSWORD not in error_text(error) and FOREIGN_TEXT not in error_text(error)
                 run = supabase.last_run()
                 assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
             else:
-                trial.record_outcome("the addon is given up, the run completes" if warnings else "the run completes")
+                trial.record_outcome("the run completes without the addon" if warnings else "the run completes")
                 assert expected is None
                 run = supabase.last_run()
                 assert run["state"] == "succeeded"
-            assert tried
+            assert faulty_exchanges
             assert trial.seconds is not None and trial.seconds < SECONDS
-            assert_nothing_wrong(supabase)
+            assert_no_wrong_row(supabase)
             wait_for_release(before, connection.info.backend_pid)
 
-        # In the caller's transaction there is all of it or nothing. What takes long was seen above.
+        # A sync in a transaction must change nothing. Slow faults are not repeated.
         if expected and trial.seconds < 2:
             erp.clear_faults()
             supabase.rows("truncate ipai.ipai_sample_metrics")
@@ -505,7 +512,7 @@ def test_a_wrong_answer(supabase: Supabase, name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_host_in_the_middle_of_a_run(supabase: Supabase, code: int) -> None:
+def test_redirect_during_a_run_is_not_followed(supabase: Supabase, code: int) -> None:
     with FaultyOdoo(BEFORE, password=PASSWORD) as erp, FaultyOdoo(BEFORE, password=PASSWORD) as other:
         supabase.server(erp.url, password=PASSWORD)
         supabase.register(page_size=10)
@@ -515,8 +522,8 @@ def test_a_redirect_to_another_host_in_the_middle_of_a_run(supabase: Supabase, c
             with pytest.raises(psycopg.Error) as raised:
                 supabase.rows(CALL)
             trial.record_outcome(raised.value)
-        assert raised.value.sqlstate == "08001" and PASSWORD not in told(raised.value)
-        # The request holds the password.
+        assert raised.value.sqlstate == "08001" and PASSWORD not in error_text(raised.value)
+        # The request contains the password.
         assert other.requests == []
         erp.clear_faults()
         supabase.rows(CALL)
@@ -524,8 +531,8 @@ def test_a_redirect_to_another_host_in_the_middle_of_a_run(supabase: Supabase, c
 
 
 @pytest.mark.parametrize("addon", [False, True], ids=["plain", "addon"])
-def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
-    """More and more records, whatever is counted: the run ends by itself."""
+def test_run_stops_after_endless_pages(supabase: Supabase, addon: bool) -> None:
+    """Odoo returns more and more records, independent of its counts. The run must stop."""
 
     def page(exchange: Exchange) -> None:
         domain, limit = (
@@ -543,14 +550,14 @@ def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
         before = idle_resources(connection.info.backend_pid)
         erp.on("export" if addon else "search_read", page)
         kind = EXPORT if addon else PAGE
-        with SECTION.trial(f"pages without end: {kind}") as trial, memory_bounded(connection.info.backend_pid):
+        with SECTION.trial(f"pages without end: {kind}") as trial, limited_memory(connection.info.backend_pid):
             with pytest.raises(psycopg.Error) as raised:
                 connection.execute(CALL)
             trial.record_outcome(raised.value)
         assert raised.value.sqlstate == "08P01"
         wait_for_release(before, connection.info.backend_pid)
         erp.clear_faults()
-        # What was said to be there and is not: more than a run deletes by itself.
+        # The pages contained records that do not exist, more than a run may delete.
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
             connection.execute(CALL)
         connection.execute("call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)")
@@ -558,5 +565,5 @@ def test_pages_without_end(supabase: Supabase, addon: bool) -> None:
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

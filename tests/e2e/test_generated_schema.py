@@ -18,7 +18,7 @@ def generated(extension_pg: Installation) -> str:
     return extension.generated_schema(Installation.default())
 
 
-def test_the_declarations_of_the_rust_functions_are_current(generated: str) -> None:
+def test_declarations_of_the_rust_functions_are_current(generated: str) -> None:
     expected = extension.declarations(generated)
     if os.environ.get("UPDATE_GOLDEN"):
         extension.FUNCTIONS.write_text(expected)
@@ -27,13 +27,13 @@ def test_the_declarations_of_the_rust_functions_are_current(generated: str) -> N
 
 
 def test_pgrx_installs_the_same_files_as_the_script(generated: str) -> None:
-    """In-server tests create the extension from what pgrx generates, everything else from `extension.script()`."""
+    """In-server tests use pgrx's schema, all other tests `extension.script()`."""
     files = [path for path in sorted(extension.SQL.glob("*/*/*.sql")) if path != extension.FUNCTIONS]
     assert len(files) > 10
     for path in files:
         assert path.read_text().strip() in generated, path.name
         assert extension.script().count(path.read_text()) == 1, path.name
-    # The objects come in the same order, and all after the tables.
+    # The objects have the same order, and follow the tables.
     objects = [generated.index(path.read_text().strip()) for path in extension.objects() if path != extension.FUNCTIONS]
     assert objects == sorted(objects)
     tables = [generated.index(path.read_text().strip()) for path in (extension.SQL / "core/tables").glob("*.sql")]

@@ -1,4 +1,4 @@
-"""What a run refuses to do, because a person should look first: another database behind the same address, and mass deletions."""
+"""Tests that a run refuses another database at the same address, and mass deletions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN = "call ipai.run_sync('sample_metrics')"
 
 @pytest.fixture
 def erp() -> Iterator[FaultyOdoo]:
-    """Without the addon."""
+    """A scripted Odoo without the addon."""
     with FaultyOdoo(RECORDS) as server:
         yield server
 
@@ -41,12 +41,12 @@ def rows(supabase: Supabase) -> list[dict[str, object]]:
 
 def company(supabase: Supabase) -> str | None:
     at = "to_char(filled_company at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
-    told: str | None = supabase.row(f"select {at} as at from ipai.mirrors")["at"]
-    return told
+    created: str | None = supabase.row(f"select {at} as at from ipai.mirrors")["at"]
+    return created
 
 
 def refused(supabase: Supabase, statement: str) -> psycopg.Error:
-    """The error of a statement that changes nothing."""
+    """Runs a statement that must fail without changing a row, and returns its error."""
     before = rows(supabase)
     with pytest.raises(psycopg.Error) as raised:
         supabase.rows(statement)
@@ -55,11 +55,11 @@ def refused(supabase: Supabase, statement: str) -> psycopg.Error:
     return raised.value
 
 
-# Another database, without the addon ----------------------------------------------------------------------------------------------------
+# Another database, without the addon --------------------------------------------------------------
 
 
 def same(_: FaultyOdoo) -> None:
-    """Nothing but the company tells them apart."""
+    """Only the company differs between the databases."""
 
 
 def newer(erp: FaultyOdoo) -> None:
@@ -71,7 +71,7 @@ def older(erp: FaultyOdoo) -> None:
 
 
 def fewer(erp: FaultyOdoo) -> None:
-    """What the next run reads is as it was."""
+    """The records that the next incremental run reads are unchanged."""
     erp.records = RECORDS[ROWS // 2 :]
 
 
@@ -102,29 +102,29 @@ def test_another_database_is_refused(
     assert "first company" in str(error.diag.message_detail)
     assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
     assert company(filled) == FIRST
-    # Back again it goes on.
+    # After the return of the first database, runs succeed again.
     erp.company, erp.records = FIRST, RECORDS
     assert filled.run()["state"] == "succeeded"
     assert rows(filled) == before
 
 
-def test_another_database_is_refused_by_a_sync_in_a_transaction(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_in_a_transaction_refuses_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.company = SECOND
     for arguments in ("'sample_metrics'", "'sample_metrics', since => '2026-01-01'", "'sample_metrics', dry_run => true"):
         refused(filled, f"select * from ipai.sync_mirror({arguments})")
 
 
-def test_nothing_is_noted_of_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
-    noted = "select drift, fingerprint, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirror_state"
-    before = filled.rows(noted)
+def test_refused_run_records_nothing_of_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
+    state = "select drift, fingerprint, cursor, settled_id, filled_as, filled_from, filled_company from ipai.mirror_state"
+    before = filled.rows(state)
     erp.company = SECOND
-    # It has none of the fields.
+    # The other database has none of the fields.
     erp.on("fields_get", returning({}))
     refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
-    assert filled.rows(noted) == before
+    assert filled.rows(state) == before
 
 
-def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_first_run_is_not_resumed_from_another_database(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.url)
     supabase.register(page_size=50)
     erp.on("search_read", respond_normally, times=1)
@@ -135,14 +135,14 @@ def test_a_first_run_that_was_cut_is_not_gone_on_with_from_another(supabase: Sup
     erp.clear_faults()
     erp.company = SECOND
     refused(supabase, RUN)
-    # Who means the other one begins anew.
+    # max_delete_ratio => 1 confirms the other database, and the run starts from the beginning.
     erp.records = [metric(number, name="Of another") for number in range(1, 8)]
     run = supabase.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert (run["updated"], run["deleted"], company(supabase)) == (7, 43, SECOND)
 
 
 @pytest.mark.parametrize("other", ["known to be another", "not known to be the same"])
-def test_who_begins_anew_goes_on_with_nothing(supabase: Supabase, erp: FaultyOdoo, other: str) -> None:
+def test_confirmed_database_change_does_not_resume_a_run(supabase: Supabase, erp: FaultyOdoo, other: str) -> None:
     supabase.server(erp.url)
     supabase.register(page_size=50)
     if other == "not known to be the same":
@@ -160,7 +160,7 @@ def test_who_begins_anew_goes_on_with_nothing(supabase: Supabase, erp: FaultyOdo
     assert (run["mode"], run["resumes"], run["updated"], run["deleted"], company(supabase)) == ("full", None, 7, 43, SECOND)
 
 
-def test_a_first_run_that_reads_nothing_binds_to_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_failed_run_without_a_page_does_not_bind_the_database(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.url)
     erp.on("search_read", status(500))
     with pytest.raises(psycopg.Error):
@@ -171,12 +171,13 @@ def test_a_first_run_that_reads_nothing_binds_to_nothing(supabase: Supabase, erp
     assert company(supabase) == SECOND
 
 
-def test_one_that_is_allowed_and_reads_nothing_binds_to_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_confirmed_run_without_a_page_does_not_bind_the_database(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.server(erp.url)
     supabase.register(page_size=50)
-    for good in (1, 0):
-        # Of the first database a page comes, of the other none.
-        erp.on("search_read", respond_normally, times=good)
+    for pages in (1, 0):
+        # The first run reads a page of the first database, and the second run reads none of the
+        # other.
+        erp.on("search_read", respond_normally, times=pages)
         erp.on("search_read", status(500))
         with pytest.raises(psycopg.Error):
             supabase.rows("call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)")
@@ -189,40 +190,40 @@ def test_one_that_is_allowed_and_reads_nothing_binds_to_nothing(supabase: Supaba
     assert supabase.row("select count(*) as rows from ipai.ipai_sample_metrics") == {"rows": ROWS}
 
 
-def test_a_part_of_another_database_is_refused(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_with_max_rows_refuses_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.company = SECOND
     refused(filled, "select * from ipai.sync_mirror('sample_metrics', max_rows => 10, max_delete_ratio => 1)")
 
 
-def test_a_quiet_run_that_meets_the_addon_forgets_nothing(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_run_with_the_addon_keeps_the_known_company(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.addon = True
     filled.rows("update ipai.odoo_logins set addon = true")
     filled.run()
     assert "export" in erp.take_calls()
     assert company(filled) == FIRST
-    # Another one, without it.
+    # Then another database without the addon answers.
     erp.addon, erp.company = False, SECOND
     newer(erp)
     refused(filled, "call ipai.run_sync('sample_metrics', 'incremental')")
 
 
 @pytest.mark.parametrize("mode", ["auto", "incremental", "reconcile"])
-def test_only_a_full_run_may_read_another_database(filled: Supabase, erp: FaultyOdoo, mode: str) -> None:
+def test_only_a_full_run_can_confirm_another_database(filled: Supabase, erp: FaultyOdoo, mode: str) -> None:
     erp.company = SECOND
     newer(erp)
     error = refused(filled, f"call ipai.run_sync('sample_metrics', '{mode}', max_delete_ratio => 1)")
     assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
 
 
-def test_the_question_does_not_count_for_the_size_of_pages(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_identity_check_does_not_affect_the_page_size(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(number, notes="x" * 4_000, write_date="2026-02-01 00:00:00") for number in range(1, 5_200)]
     assert filled.run()["inserted"] == 5_199 - ROWS
     first, second = (request.kwargs["limit"] for request in erp.received("search_read"))
-    # 10 MB a page.
+    # A page has about 10 MB.
     assert first == 5_000 and 1_000 < second < 3_000
 
 
-def test_who_means_another_database_says_so(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_max_delete_ratio_of_one_confirms_another_database(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.company = SECOND
     erp.records = [metric(number, name="Of another") for number in range(1, 8)]
     run = filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
@@ -233,7 +234,7 @@ def test_who_means_another_database_says_so(filled: Supabase, erp: FaultyOdoo) -
     refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
 
 
-def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_run_verifies_the_database_only_if_records_changed(filled: Supabase, erp: FaultyOdoo) -> None:
     for settled in ("settled_id", "null"):
         filled.rows(f"update ipai.mirror_state set settled_id = {settled}")
         erp.requests.clear()
@@ -245,7 +246,7 @@ def test_a_run_with_changes_asks_once_more_and_one_without_does_not(filled: Supa
 
 
 @pytest.mark.parametrize("unreadable", ["an access error", "not there"])
-def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, erp: FaultyOdoo, unreadable: str) -> None:
+def test_user_without_access_to_the_company_syncs_unverified(supabase: Supabase, erp: FaultyOdoo, unreadable: str) -> None:
     erp.company = None if unreadable == "an access error" else ""
     supabase.server(erp.url)
     assert supabase.run()["inserted"] == ROWS
@@ -254,17 +255,17 @@ def test_a_user_who_cannot_see_the_company_syncs_unguarded(supabase: Supabase, e
     erp.requests.clear()
     assert supabase.run()["updated"] == 1
     assert "read" not in erp.take_calls()
-    # Once it is seen it counts.
+    # Once the user can see the company, it identifies the database.
     erp.company = FIRST
     supabase.run("'sample_metrics', 'full'")
     assert company(supabase) == FIRST
-    # Known and not seen any more: nothing proves that it is another one.
+    # If the user can no longer see the company, the database is not refused.
     erp.company = None
     assert supabase.run("'sample_metrics', 'full'")["unchanged"] == ROWS
     assert company(supabase) == FIRST
 
 
-def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_addon_is_installed_and_removed(filled: Supabase, erp: FaultyOdoo) -> None:
     def known() -> tuple[str | None, str | None]:
         return filled.row("select filled_from as uuid from ipai.mirror_state")["uuid"], company(filled)
 
@@ -277,7 +278,7 @@ def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
     assert known() == (erp.uuid, FIRST)
     erp.company = SECOND
     refused(filled, "call ipai.run_sync('sample_metrics', 'full')")
-    # What was known of the one does not hold for the other.
+    # Values known of the first database do not apply to the other.
     filled.run("'sample_metrics', 'full', max_delete_ratio => 1")
     assert known() == (None, SECOND)
     erp.addon = True
@@ -290,7 +291,7 @@ def test_the_addon_comes_and_goes(filled: Supabase, erp: FaultyOdoo) -> None:
 
 @pytest.mark.parametrize("mode", ["full", "incremental", "reconcile"])
 @pytest.mark.parametrize("addon", [False, True])
-def test_another_database_with_the_addon_or_without_it(supabase: Supabase, erp: FaultyOdoo, mode: str, addon: bool) -> None:
+def test_another_database_is_refused_if_the_addon_differs(supabase: Supabase, erp: FaultyOdoo, mode: str, addon: bool) -> None:
     erp.addon = addon
     supabase.server(erp.url)
     supabase.run()
@@ -299,7 +300,7 @@ def test_another_database_with_the_addon_or_without_it(supabase: Supabase, erp: 
     refused(supabase, f"call ipai.run_sync('sample_metrics', '{mode}')")
 
 
-def test_a_uuid_that_is_only_remembered_proves_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_remembered_uuid_does_not_verify_the_database(supabase: Supabase, erp: FaultyOdoo) -> None:
     erp.addon = True
     supabase.server(erp.url)
     supabase.run()
@@ -309,27 +310,27 @@ def test_a_uuid_that_is_only_remembered_proves_nothing(supabase: Supabase, erp: 
     with pytest.raises(psycopg.Error):
         supabase.rows("call ipai.run_sync('sample_metrics', 'incremental')")
     erp.clear_faults()
-    # The addon of the other one fails, so that its records come without it.
+    # The other database's addon fails, so the run reads its records without the addon.
     erp.on("export", fault(4, "You are not allowed to"))
     refused(supabase, "call ipai.run_sync('sample_metrics', 'incremental')")
 
 
-def test_a_real_odoo_tells_it_to_an_ordinary_user(supabase: Supabase, odoo: Odoo) -> None:
+def test_ordinary_user_of_a_real_odoo_reads_the_company(supabase: Supabase, odoo: Odoo) -> None:
     login = "of the guards"
     if not odoo.rpc("res.users", "search_count", [("login", "=", login)]):
         odoo.create_user(login, "guards' password")
     supabase.server(odoo.url, user=login, password="guards' password", addon="false")
     supabase.run()
-    (told,) = odoo.rpc("res.company", "read", [1], ["create_date"])
-    assert company(supabase) == told["create_date"]
+    (company_1,) = odoo.rpc("res.company", "read", [1], ["create_date"])
+    assert company(supabase) == company_1["create_date"]
 
 
-# Mass deletions -------------------------------------------------------------------------------------------------------------------------
+# Mass deletions -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("cause", "left"), [("record rules hide everything", 0), ("record rules hide most", 20), ("most are deleted", 20)])
 @pytest.mark.parametrize("addon", [False, True])
-def test_a_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: str, left: int, addon: bool) -> None:
+def test_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: str, left: int, addon: bool) -> None:
     erp.addon = addon
     supabase.server(erp.url)
     supabase.run()
@@ -346,14 +347,14 @@ def test_a_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: 
         assert supabase.run()["mirror_count"] == ROWS
 
 
-def test_another_user_who_sees_less_deletes_nothing(filled: Supabase, erp: FaultyOdoo) -> None:
+def test_run_of_another_user_who_sees_less_is_refused(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.login = "clerk"
     filled.rows("alter user mapping for postgres server odoo options (set user 'clerk')")
     erp.records = RECORDS[1:]
-    with SECTION.trial("another login, which sees less") as trial:
+    with SECTION.trial("another login that sees fewer records") as trial:
         trial.record_outcome(refused(filled, RUN))
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

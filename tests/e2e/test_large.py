@@ -1,4 +1,4 @@
-"""A mirror with more records than one list of ids returns, without the addon."""
+"""Tests a mirror with more records than one list of ids contains, without the addon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.faulty import FaultyOdoo, metric
 from support.supabase import Supabase
 
 TABLE = "ipai.ipai_sample_metrics"
-#: With many short holes, and a long one.
+#: Ids with many short gaps and a long one.
 IDS = [number for number in range(1, 60_001) if number % 100 and not 20_000 < number <= 25_000]
 
 
@@ -23,7 +23,7 @@ def odoo() -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def erp(odoo: FaultyOdoo, supabase: Supabase) -> FaultyOdoo:
-    """Filled into the mirror."""
+    """An Odoo whose records are all in the mirror."""
     odoo.records = [metric(number) for number in IDS]
     supabase.server(odoo.url)
     assert supabase.run()["inserted"] == len(IDS)
@@ -36,38 +36,38 @@ def mirrored(supabase: Supabase) -> list[int]:
 
 
 def lists_of_ids(erp: FaultyOdoo) -> list[int]:
-    """How many ids each list had that was asked for."""
+    """Returns the lengths of the requested lists of ids."""
     return [len(erp._search(request)) for request in erp.received("search")]
 
 
-def test_equal_mirror_is_proven_by_windows_of_ids(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_reconcile_reads_the_ids_in_windows(supabase: Supabase, erp: FaultyOdoo) -> None:
     run = supabase.run("'sample_metrics', 'reconcile'")
     assert (run["mode"], run["odoo_count"], run["mirror_count"]) == ("reconcile", len(IDS), len(IDS))
     assert lists_of_ids(erp) == [50_000, len(IDS) - 50_000, 0]
 
 
-def test_what_is_gone_and_what_is_missing_do_not_hide_each_other(supabase: Supabase, erp: FaultyOdoo) -> None:
-    # As many of both, close to one another, and at both ends.
-    gone, missing = {1, 41, 30_001, 59_999}, {2, 42, 12_345, 59_998}
-    erp.records = [record for record in erp.records if record["id"] not in gone]
+def test_deleted_records_and_missing_rows_are_both_detected(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # As many deleted records as missing rows, close to each other and at both ends.
+    deleted, missing = {1, 41, 30_001, 59_999}, {2, 42, 12_345, 59_998}
+    erp.records = [record for record in erp.records if record["id"] not in deleted]
     supabase.rows(f"delete from {TABLE} where odoo_id = any (%s)", [*missing])
     run = supabase.run("'sample_metrics', 'reconcile'")
     assert (run["inserted"], run["deleted"], run["odoo_count"]) == (4, 4, len(IDS) - 4)
-    assert mirrored(supabase) == [number for number in IDS if number not in gone]
+    assert mirrored(supabase) == [number for number in IDS if number not in deleted]
 
 
-def test_what_came_unseen_is_read_and_nothing_else(supabase: Supabase, erp: FaultyOdoo) -> None:
-    # With old dates, in holes and behind all others.
-    came = [100, 22_222, 60_001]
-    erp.records = sorted([*erp.records, *map(metric, came)], key=lambda record: record["id"])
+def test_reconcile_reads_only_the_missing_records(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # New records with old dates, in gaps and after all others.
+    new_ids = [100, 22_222, 60_001]
+    erp.records = sorted([*erp.records, *map(metric, new_ids)], key=lambda record: record["id"])
     run = supabase.run("'sample_metrics', 'reconcile'")
     assert (run["inserted"], run["updated"], run["deleted"]) == (3, 0, 0)
-    assert mirrored(supabase) == sorted([*IDS, *came])
+    assert mirrored(supabase) == sorted([*IDS, *new_ids])
 
 
-def test_nothing_is_read_from_another_database_though_it_has_nothing_newer(supabase: Supabase, erp: FaultyOdoo) -> None:
-    came = metric(60_001)
-    erp.records = [*erp.records, came]
+def test_reconcile_refuses_another_database_without_newer_records(supabase: Supabase, erp: FaultyOdoo) -> None:
+    new_record = metric(60_001)
+    erp.records = [*erp.records, new_record]
     erp.company = "2020-02-02 02:02:02"
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is not the one that mirror"):
         supabase.run("'sample_metrics', 'reconcile'")
@@ -75,7 +75,7 @@ def test_nothing_is_read_from_another_database_though_it_has_nothing_newer(supab
     assert mirrored(supabase) == IDS
 
 
-def test_rows_of_ones_own_are_no_part_of_it(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_reconcile_keeps_local_rows(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows(f"insert into {TABLE} (name, code, unit) values ('local', 'LOCAL', 'count')")
     assert supabase.run("'sample_metrics', 'reconcile'")["deleted"] == 0
     assert supabase.row(f"select count(*) from {TABLE} where odoo_id is null")["count"] == 1

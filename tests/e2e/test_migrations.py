@@ -1,4 +1,7 @@
-"""The migrations, as users apply them: by the real Supabase CLI as role postgres, before and after the extension, and by psql elsewhere."""
+"""Tests the migrations as users apply them.
+
+The Supabase CLI applies them as role postgres, before or after the extension. Elsewhere psql does.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def cluster(request: pytest.FixtureRequest, extension_pg: Installation) -> Itera
 
 @pytest.fixture
 def plain(extension_pg: Installation) -> Iterator[Cluster]:
-    """A Postgres without any of Supabase's roles."""
+    """A Postgres without Supabase's roles."""
     with Cluster(extension_pg) as cluster:
         yield cluster
 
@@ -39,7 +42,7 @@ def migrate(cluster: Cluster) -> None:
         cluster.psql_file(migration, one_transaction=True)
 
 
-def test_every_file_has_a_name_that_the_cli_reads() -> None:
+def test_cli_can_parse_every_migration_name() -> None:
     assert MIGRATIONS
     for migration in MIGRATIONS:
         version, _, name = migration.stem.partition("_")
@@ -47,37 +50,37 @@ def test_every_file_has_a_name_that_the_cli_reads() -> None:
     assert (paths.PROJECT / "supabase/migrations").readlink() == Path("../migrations")
 
 
-def test_the_cli_records_every_migration(cluster: Cluster) -> None:
+def test_cli_records_every_migration(cluster: Cluster) -> None:
     recorded = cluster.psql("select version || '_' || name from supabase_migrations.schema_migrations order by version")
     assert recorded.splitlines() == [migration.stem for migration in MIGRATIONS]
 
 
-def test_pushing_again_changes_nothing(cluster: Cluster) -> None:
+def test_second_push_changes_nothing(cluster: Cluster) -> None:
     before = cluster.psql("select count(*), max(updated_at) from ipai.ipai_sample_metrics")
     assert "up to date" in supabase.push(cluster)
     assert cluster.psql("select count(*), max(updated_at) from ipai.ipai_sample_metrics") == before
 
 
-def test_the_seed_is_three_local_rows_however_often_it_runs(cluster: Cluster) -> None:
+def test_seed_is_repeatable(cluster: Cluster) -> None:
     for _ in range(2):
         cluster.psql_file(SEED, user="postgres")
     assert cluster.psql("select count(*), count(odoo_id), count(*) filter (where is_alert) from ipai.ipai_sample_metrics") == "3|0|1"
 
 
-def test_postgres_owns_what_the_migrations_make_and_the_extension_none_of_it(cluster: Cluster) -> None:
+def test_postgres_owns_the_objects_of_the_migrations(cluster: Cluster) -> None:
     functions = ("set_updated_at()", "app_claim(text)", "claims_all(text)", "claimed_id_ranges(text)", "claimed_texts(text)")
     made = ", ".join(["'ipai.ipai_sample_metrics'::regclass::oid", *(f"'ipai.{name}'::regprocedure::oid" for name in functions)])
     assert cluster.psql("select relowner::regrole from pg_class where oid = 'ipai.ipai_sample_metrics'::regclass") == "postgres"
     assert cluster.psql(f"select count(*) from pg_depend where deptype = 'e' and objid in ({made})") == "0"
 
 
-def test_pgtap(cluster: Cluster) -> None:
+def test_pgtap_tests_pass(cluster: Cluster) -> None:
     totals = tap.run_in(cluster)
     assert totals.failed == 0 and totals.passed > 0, totals.output
 
 
-def test_the_mirror_outlives_the_extension(cluster: Cluster) -> None:
-    # Rolled back: the other tests want the extension.
+def test_mirror_is_kept_after_the_extension_is_dropped(cluster: Cluster) -> None:
+    # The transaction is rolled back, because the other tests need the extension.
     left = cluster.psql(
         """
         set client_min_messages = warning;
@@ -94,26 +97,26 @@ def test_the_mirror_outlives_the_extension(cluster: Cluster) -> None:
     assert left.splitlines() == ["3", "1", "1", "3"]
 
 
-def test_default_grants_of_older_projects_open_nothing(extension_pg: Installation) -> None:
+def test_default_grants_of_older_projects_grant_nothing(extension_pg: Installation) -> None:
     with postgres.supabase_cluster(extension_pg, auto_expose=True) as cluster:
         supabase.push(cluster)
         totals = tap.run_in(cluster)
         assert totals.failed == 0 and totals.passed > 0, totals.output
 
 
-def test_plain_postgres_has_the_mirror_and_nobody_but_its_owner_sees_it(plain: Cluster) -> None:
+def test_only_the_owner_reads_the_mirror_in_plain_postgres(plain: Cluster) -> None:
     plain.psql("create extension ipai_sync")
     migrate(plain)
     plain.psql_file(SEED)
     plain.psql("create role someone; grant usage on schema ipai to someone; grant select on ipai.ipai_sample_metrics to someone")
     assert plain.psql("select count(*) from ipai.ipai_sample_metrics") == "3"
-    # Even a grant shows no rows while no policy does.
+    # Without a policy even a granted role sees no rows.
     assert plain.psql("set role someone; select count(*) from ipai.ipai_sample_metrics") == "0"
     plain.psql("update ipai.ipai_sample_metrics set notes = 'changed' where code = 'FOOTFALL'")
     assert plain.psql("select count(*) from ipai.ipai_sample_metrics where updated_at > inserted_at") == "1"
 
 
-def test_plain_postgres_serves_api_roles_that_come_later(plain: Cluster) -> None:
+def test_api_roles_can_be_created_after_the_migrations(plain: Cluster) -> None:
     migrate(plain)
     plain.psql("create extension ipai_sync")
     plain.psql_file(SEED)

@@ -1,4 +1,7 @@
-"""Mirrors of any model: made by `ipai.create_mirror`, they equal Odoo's own tables by SQL, whatever happens in Odoo."""
+"""Tests that mirrors of many models equal Odoo's tables after changes of the records.
+
+The expected values come from Odoo's database by SQL.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ from support.model_comparison import assert_mirrors, compare, table_of
 from support.supabase import Supabase
 
 METRIC = "ipai.sample.metric"
-#: A model made for these tests, with a field of every type that can be mirrored.
+#: A model created for these tests, with a field of every type that can be mirrored.
 EVERYTHING = "x_everything"
 FRENCH = "fr_FR"
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-#: Fields that one value is enough for.
-UNVARIED = {"create_uid", "create_date", "write_uid", "write_date", "address_view_id"}
+#: Fields that need only one value in the comparison.
+CONSTANT_FIELDS = {"create_uid", "create_date", "write_uid", "write_date", "address_view_id"}
 _AWKWARD = "Ünïcode 東京 🎉 <b>&amp;</b> ]]> \\u0000 'quoted' \"twice\"\r\nsecond line\ttab  "
 
 
-# Data ---------------------------------------------------------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
-    """An Odoo of the file's own, with records in which every field has several values, unset among them."""
+    """The file's own Odoo, in whose records every field has several values, including null."""
     with Odoo(modules=("ipai_sample_metrics", "ipai_sync")) as odoo:
         populate(odoo)
         yield odoo
@@ -39,7 +42,7 @@ def erp() -> Iterator[Odoo]:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Odoo]:
-    """Another Odoo: the same ids, other records."""
+    """Another Odoo with the same ids and other records."""
     with Odoo() as odoo:
         names = [f"Other {i}" for i in range(150)]
         odoo.rpc("res.partner", "create", [{"name": name, "email": f"{name}@example.com"} for name in names])
@@ -74,7 +77,7 @@ def _countries(odoo: Odoo) -> None:
         odoo.rpc("res.currency.rate", "create", {"currency_id": currency, "name": day, "rate": rate, "company_id": name == "USD" and 1})
     odoo.rpc("res.country", "create", {"name": "Elbonia", "code": "X1"})
     odoo.rpc("res.currency", "create", {"name": "XX1", "symbol": "X"})
-    # SQL can put there what the API cannot.
+    # SQL can write values that the API cannot.
     odoo.pg.psql("update res_currency_rate set rate = null where rate = 0.1", dbname=odoo.dbname)
 
 
@@ -135,7 +138,7 @@ def _partners(odoo: Odoo) -> None:
         if i % 4 == 2:
             second = one(odoo, "res.company", ("name", "=", "Second company"))
             odoo.rpc("res.partner", "write", [made], {"barcode": f"SECOND{i}"}, context={"allowed_company_ids": [second, 1]})
-    # NULL where the API writes something.
+    # Null in columns in which the API writes a value.
     psql = "update res_partner set color = null, employee = null, partner_latitude = null, type = null where name = 'Contact 5'"
     odoo.pg.psql(psql, dbname=odoo.dbname)
 
@@ -168,7 +171,7 @@ def _jobs(odoo: Odoo) -> None:
             "active": i != 2,
         }
         odoo.rpc("ir.cron", "create", job)
-    # As the scheduler writes them: with microseconds, and without touching write_date.
+    # The scheduler also writes microseconds, and does not change write_date.
     odoo.pg.psql("update ir_cron set lastcall = now() at time zone 'UTC', failure_count = 3 where cron_name = 'Job 1'", dbname=odoo.dbname)
     odoo.pg.psql(
         "update ir_cron set first_failure_date = now() at time zone 'UTC', failure_count = null where cron_name = 'Job 3'",
@@ -178,7 +181,8 @@ def _jobs(odoo: Odoo) -> None:
 
 def _everything(odoo: Odoo) -> None:
     model = odoo.rpc("ir.model", "create", {"name": "Everything", "model": EVERYTHING})
-    # Before the fields: Odoo forgets what it has cached of access rights too early for itself, and again with every new field.
+    # The access rights precede the fields, because Odoo caches the rights too early and again with
+    # every new field.
     rights = {"perm_read": True, "perm_write": True, "perm_create": True, "perm_unlink": True}
     odoo.rpc("ir.model.access", "create", {"name": "everything", "model_id": model, **rights})
     fields: list[dict[str, Any]] = [
@@ -211,7 +215,8 @@ def _everything(odoo: Odoo) -> None:
         parent = made[i // 2] if i % 3 == 1 else False
         made.append(odoo.rpc(EVERYTHING, "create", {**everything(odoo, i), "x_parent_id": parent}))
     odoo.rpc(EVERYTHING, "write", made[3:6], {"x_char": "traduit", "x_html": "<p>traduit</p>"}, context={"lang": FRENCH})
-    # What only SQL can put there: NULLs, doubles that are no numbers, a reference to nothing, control characters.
+    # Values that only SQL can write: null, NaN and infinity, a dangling reference, control
+    # characters.
     odoo.pg.psql(
         rf"""
         update {EVERYTHING} set x_integer = null, x_float = null, x_monetary = null, x_boolean = null, x_active = null where id = {made[7]};
@@ -226,7 +231,7 @@ def _everything(odoo: Odoo) -> None:
 
 
 def everything(odoo: Odoo, i: int) -> dict[str, Any]:
-    """Values for every field of a record."""
+    """Returns values for every field of a record."""
     countries = odoo.rpc("res.country", "search", [("code", "in", ["FR", "DE", "PH"])])
     tags = odoo.rpc("res.partner.category", "search", [], context={"active_test": False})
     partner = one(odoo, "res.partner", ("name", "=", "Of everything"))
@@ -254,23 +259,23 @@ def everything(odoo: Odoo, i: int) -> dict[str, Any]:
 
 
 def one(odoo: Odoo, model: str, *domain: tuple[str, str, Any]) -> int:
-    """The first record of a domain, archived or not."""
+    """Returns the id of the first record that matches the domain, archived or not."""
     return int(odoo.rpc(model, "search", list(domain), context={"active_test": False}, limit=1, order="id")[0])
 
 
-# What people do in Odoo ---------------------------------------------------------------------------------------------------------------
+# Changes in Odoo ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Life:
-    """What happens to the records of a model."""
+class ModelChanges:
+    """The changes of a model's records."""
 
     model: str
-    #: Edits, archiving, deletions, creations: what the next run brings.
+    #: Changes that the next incremental run copies.
     edit: Callable[[Odoo], None]
-    #: What changes values and tells no write_date.
+    #: Changes that do not update write_date.
     silent: Callable[[Odoo], None]
-    #: The fields of which only a full compare sees that.
+    #: The fields that differ until the next full run.
     unseen: frozenset[str]
 
 
@@ -298,12 +303,12 @@ def edit_partners(odoo: Odoo) -> None:
     )
     write(odoo, "res.partner", ("name", "=", "Contact 4"), {"image_1920": _PIXEL, "email": "new@example.com", "lang": FRENCH})
     unlink(odoo, "res.partner", ("name", "=", "Contact 7"))
-    # Its children lose their parent, and their names change with it.
+    # Its children lose their parent, and their display names change.
     unlink(odoo, "res.partner", ("name", "=", "Parent & Co"))
     odoo.rpc("res.partner", "create", {"name": "New", "category_id": [(6, 0, odoo.rpc("res.partner.category", "search", []))]})
 
 
-def forget_about_partners(odoo: Odoo) -> None:
+def unlink_records_of_partners(odoo: Odoo) -> None:
     unlink(odoo, "res.partner.category", ("name", "=", "Silver"))
     unlink(odoo, "res.partner.industry")
 
@@ -320,7 +325,7 @@ def edit_countries(odoo: Odoo) -> None:
     odoo.rpc("res.country", "create", {"name": "Ruritania", "code": "X2", "currency_id": 1})
 
 
-def change_around_countries(odoo: Odoo) -> None:
+def edit_records_of_countries(odoo: Odoo) -> None:
     write(odoo, "res.country.group", ("name", "=", "Both"), {"country_ids": [(5,)]})
     odoo.rpc(
         "res.country.state", "create", {"name": "Strelsau", "code": "STR", "country_id": one(odoo, "res.country", ("code", "=", "DE"))}
@@ -371,9 +376,9 @@ def edit_users(odoo: Odoo) -> None:
     odoo.create_user("arriving", "arriving password")
 
 
-def change_around_users(odoo: Odoo) -> None:
+def edit_records_of_users(odoo: Odoo) -> None:
     unlink(odoo, "res.groups", ("name", "=", "Helpers"))
-    # Logging in leaves a line.
+    # A login creates a record in log_ids.
     odoo.uid("system", "system password")
 
 
@@ -403,7 +408,7 @@ def edit_metrics(odoo: Odoo) -> None:
     odoo.rpc(METRIC, "create_from_payload", {"name": "New", "code": "NEW", "unit": "count", "value": 3})
 
 
-def forget_a_brand(odoo: Odoo) -> None:
+def unlink_brand(odoo: Odoo) -> None:
     odoo.rpc("res.partner", "unlink", odoo.rpc("res.partner", "search", [("name", "like", "Sari-Sari")], limit=1))
 
 
@@ -418,71 +423,73 @@ def edit_everything(odoo: Odoo) -> None:
     odoo.rpc(EVERYTHING, "create", everything(odoo, 1))
 
 
-def forget_about_everything(odoo: Odoo) -> None:
+def unlink_records_of_everything(odoo: Odoo) -> None:
     unlink(odoo, "res.partner.category", ("name", "=", "Gold"))
-    # The parent of another.
+    # This record is the parent of another record.
     unlink(odoo, EVERYTHING, ("x_name", "=", "Everything 9"))
 
 
 def by_sql(statement: str) -> Callable[[Odoo], None]:
-    def meddle(odoo: Odoo) -> None:
+    def run(odoo: Odoo) -> None:
         odoo.pg.psql(statement, dbname=odoo.dbname)
 
-    return meddle
+    return run
 
 
-LIVES = [
-    Life("res.partner", edit_partners, forget_about_partners, frozenset({"category_id", "industry_id"})),
-    Life("res.country", edit_countries, change_around_countries, frozenset({"country_group_ids", "state_ids"})),
-    Life("res.country.state", edit_states, by_sql("update res_country_state set name = 'By SQL' where code = 'CA'"), frozenset({"name"})),
-    Life("res.currency", edit_currencies, add_a_rate, frozenset({"rate_ids"})),
-    Life("res.currency.rate", edit_rates, by_sql("update res_currency_rate set rate = 7"), frozenset({"rate"})),
-    Life("res.users", edit_users, change_around_users, frozenset({"log_ids"})),
-    Life(
+CHANGES = [
+    ModelChanges("res.partner", edit_partners, unlink_records_of_partners, frozenset({"category_id", "industry_id"})),
+    ModelChanges("res.country", edit_countries, edit_records_of_countries, frozenset({"country_group_ids", "state_ids"})),
+    ModelChanges(
+        "res.country.state", edit_states, by_sql("update res_country_state set name = 'By SQL' where code = 'CA'"), frozenset({"name"})
+    ),
+    ModelChanges("res.currency", edit_currencies, add_a_rate, frozenset({"rate_ids"})),
+    ModelChanges("res.currency.rate", edit_rates, by_sql("update res_currency_rate set rate = 7"), frozenset({"rate"})),
+    ModelChanges("res.users", edit_users, edit_records_of_users, frozenset({"log_ids"})),
+    ModelChanges(
         "ir.cron",
         edit_jobs,
         by_sql("update ir_cron set lastcall = now() at time zone 'UTC', nextcall = nextcall + interval '1 day' where cron_name = 'Job 3'"),
         frozenset({"lastcall", "nextcall"}),
     ),
-    Life(METRIC, edit_metrics, forget_a_brand, frozenset({"brand_id"})),
-    Life(EVERYTHING, edit_everything, forget_about_everything, frozenset({"x_parent_id", "x_category_ids"})),
+    ModelChanges(METRIC, edit_metrics, unlink_brand, frozenset({"brand_id"})),
+    ModelChanges(EVERYTHING, edit_everything, unlink_records_of_everything, frozenset({"x_parent_id", "x_category_ids"})),
 ]
-MODELS = [life.model for life in LIVES]
+MODELS = [changes.model for changes in CHANGES]
 
 
-# Tests --------------------------------------------------------------------------------------------------------------------------------
+# Tests --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["plain", "addon"])
 def connected(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest) -> Iterator[Supabase]:
-    """A database that knows the server, and has no mirror yet; it reads as any Odoo can be read, or through the addon."""
+    """A database with the Odoo server and no mirror, without and with the use of the addon."""
     supabase.server(erp.url, dbname=erp.dbname, addon=str(request.param == "addon").lower())
     yield supabase
     used = {row["addon"] for row in supabase.rows("select addon from ipai.odoo_logins where url = %s", erp.url)}
-    # Given up, it would be false.
+    # False would mean that the run stopped using the addon.
     assert used <= ({None, True} if request.param == "addon" else {None})
 
 
-#: What these tests do in Odoo cannot be done twice, or only XML-RPC cannot do it.
+#: For tests that change Odoo irreversibly, or that concern only XML-RPC.
 ONLY_PLAIN = pytest.mark.parametrize("connected", ["plain"], indirect=True)
 
 
 def age(odoo: Odoo, model: str) -> None:
-    """As if every record had been written a while ago, each in a minute of its own."""
+    """Sets a different old write_date on every record."""
     table = model.replace(".", "_")
     odoo.pg.psql(f"update {table} set write_date = timestamp '2025-01-01' + id * interval '1 minute'", dbname=odoo.dbname)
 
 
 def stored_fields(odoo: Odoo, model: str, *without: str) -> set[str]:
-    """What Odoo's own list of fields says."""
+    """Returns the stored fields according to Odoo's own table of fields."""
     rows = odoo.pg.psql(
         f"select name, ttype from ir_model_fields where model = '{model}' and store and name <> 'id'", dbname=odoo.dbname
     ).splitlines()
     return {name for name, kind in (row.split("|") for row in rows) if kind not in without}
 
 
-def with_everything(supabase: Supabase, odoo: Odoo, model: str, **options: Any) -> str:
-    """Makes a mirror of all that Odoo stores, lists of children and files too, and returns its name."""
+def create_full_mirror(supabase: Supabase, odoo: Odoo, model: str, **options: Any) -> str:
+    """Creates a mirror of all stored fields, also one2many and binary, and returns its name."""
     fields = sorted(stored_fields(odoo, model))
     made = supabase.create_mirror(model, fields=fields, **options)
     assert [row["field"] for row in made] == fields
@@ -491,12 +498,12 @@ def with_everything(supabase: Supabase, odoo: Odoo, model: str, **options: Any) 
 
 
 def versions(supabase: Supabase, table: str, condition: str = "true") -> list[dict[str, Any]]:
-    """What changes as soon as a row is touched."""
+    """Returns the row versions, which every write changes."""
     return supabase.rows(f"select odoo_id, xmin::text, xmax::text, ctid::text, updated_at from {table} where {condition} order by odoo_id")
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_mirror_equals_odoos_table(connected: Supabase, erp: Odoo, model: str) -> None:
+def test_mirror_equals_the_table_in_odoo(connected: Supabase, erp: Odoo, model: str) -> None:
     made = connected.create_mirror(model)
     name, table = model.replace(".", "_"), f"ipai.{model.replace('.', '_')}"
     assert {(row["mirror"], row["target"]) for row in made} == {(name, table)}
@@ -505,14 +512,14 @@ def test_a_mirror_equals_odoos_table(connected: Supabase, erp: Odoo, model: str)
     run = connected.sync(name)
     found = assert_mirrors(connected, erp, name, at_least=3)
     assert set(found.fields) == fields
-    # A field with the same value everywhere would prove little.
-    assert {field for field, values in found.variety.items() if values == 1} <= UNVARIED
+    # A field with equal values in all records would not show mistakes.
+    assert {field for field, values in found.variety.items() if values == 1} <= CONSTANT_FIELDS
     assert (run["mode"], run["fetched"], run["inserted"], run["odoo_count"], run["mirror_count"]) == ("full", *(found.rows,) * 4)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_second_full_run_touches_no_row(connected: Supabase, erp: Odoo, model: str) -> None:
-    name = with_everything(connected, erp, model)
+def test_second_full_run_writes_no_row(connected: Supabase, erp: Odoo, model: str) -> None:
+    name = create_full_mirror(connected, erp, model)
     first = connected.sync(name)
     before = versions(connected, f"ipai.{name}")
     run = connected.sync(name, "full")
@@ -523,54 +530,54 @@ def test_a_second_full_run_touches_no_row(connected: Supabase, erp: Odoo, model:
 
 
 @pytest.fixture
-def both(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A database that knows the server twice: to read it as any Odoo can be read, and through the addon."""
+def both_servers(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A database with two servers for the same Odoo: without and with the addon."""
     for server in ("plain", "addon"):
         supabase.server(erp.url, name=server, dbname=erp.dbname, addon=str(server == "addon").lower())
     return supabase
 
 
-@pytest.mark.parametrize("life", LIVES, ids=MODELS)
-def test_what_happens_in_odoo_arrives(both: Supabase, erp: Odoo, life: Life) -> None:
-    # What happens cannot happen twice, so that two mirrors follow it.
-    age(erp, life.model)
+@pytest.mark.parametrize("changes", CHANGES, ids=MODELS)
+def test_mirror_follows_the_changes_in_odoo(both_servers: Supabase, erp: Odoo, changes: ModelChanges) -> None:
+    # The changes are irreversible, so two mirrors copy them at the same time.
+    age(erp, changes.model)
     names = [
-        with_everything(both, erp, life.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
+        create_full_mirror(both_servers, erp, changes.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
         for server in ("plain", "addon")
     ]
     found = {}
     for name in names:
-        assert both.sync(name)["mode"] == "full"
-        found[name] = assert_mirrors(both, erp, name)
-        assert set(found[name].fields) == stored_fields(erp, life.model)
+        assert both_servers.sync(name)["mode"] == "full"
+        found[name] = assert_mirrors(both_servers, erp, name)
+        assert set(found[name].fields) == stored_fields(erp, changes.model)
 
-    life.edit(erp)
+    changes.edit(erp)
     for name in names:
-        run = both.sync(name)
+        run = both_servers.sync(name)
         assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
         assert 0 < run["updated"] < found[name].rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
-        assert_mirrors(both, erp, name)
+        assert_mirrors(both_servers, erp, name)
 
-    age(erp, life.model)
+    age(erp, changes.model)
     for name in names:
-        both.sync(name, "full")
-        assert_mirrors(both, erp, name)
-    life.silent(erp)
+        both_servers.sync(name, "full")
+        assert_mirrors(both_servers, erp, name)
+    changes.silent(erp)
     for name in names:
-        assert both.sync(name)["mode"] == "incremental"
-        differences = compare(both, erp, name).differences
-        assert {difference.field for difference in differences} == life.unseen
-        run = both.sync(name, "full")
+        assert both_servers.sync(name)["mode"] == "incremental"
+        differences = compare(both_servers, erp, name).differences
+        assert {difference.field for difference in differences} == changes.unseen
+        run = both_servers.sync(name, "full")
         assert (run["inserted"], run["deleted"]) == (0, 0)
         assert run["updated"] == len({difference.odoo_id for difference in differences})
-        assert_mirrors(both, erp, name)
+        assert_mirrors(both_servers, erp, name)
 
 
-#: Models with a table that nobody may read, or in which nobody may write.
-CLOSED = {"ir.model.inherit", "res.users.apikeys"}
+#: Models whose records cannot be read or written through the API.
+INACCESSIBLE = {"ir.model.inherit", "res.users.apikeys"}
 
 
-def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> None:
+def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> None:
     tables = set(erp.pg.psql("select relname from pg_class where relkind = 'r'", dbname=erp.dbname).splitlines())
     compared = []
     for model in (row["model"] for row in connected.rows("select model from ipai.odoo_models()")):
@@ -579,7 +586,7 @@ def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Od
             connected.create_mirror(model, target=f"public.{name}")
         except psycopg.Error as error:
             assert error.sqlstate in ("22023", "42501"), model
-            assert model in CLOSED or table_of(model) not in tables, model
+            assert model in INACCESSIBLE or table_of(model) not in tables, model
             continue
         run = connected.sync(name)
         found = compare(connected, erp, name)
@@ -593,7 +600,7 @@ def test_every_model_of_odoo_is_mirrored_or_refused(connected: Supabase, erp: Od
 
 
 @pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
-def test_a_restricted_user_reads_the_same_both_ways(supabase: Supabase, erp: Odoo, group: str) -> None:
+def test_restricted_user_reads_the_same_with_and_without_the_addon(supabase: Supabase, erp: Odoo, group: str) -> None:
     erp.create_user(group, "password", (group,))
     for server in ("plain", "addon"):
         supabase.server(erp.url, name=server, dbname=erp.dbname, user=group, password="password", addon=str(server == "addon").lower())
@@ -621,17 +628,17 @@ def test_a_restricted_user_reads_the_same_both_ways(supabase: Supabase, erp: Odo
     )
 
 
-# What is mirrored, and how ------------------------------------------------------------------------------------------------------------
+# Domains, languages, companies and names ----------------------------------------------------------
 
 
-def test_a_domain_chooses_the_records(connected: Supabase, erp: Odoo) -> None:
+def test_domain_selects_the_records(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("res.partner", domain=["|", ["is_company", "=", True], ["name", "like", "Domain"]], target="ipai.companies")
     moving = erp.rpc("res.partner", "create", [{"name": f"Domain {i}", "is_company": i == 0} for i in range(3)])
     where = "r.is_company or r.name like '%Domain%'"
     connected.sync("companies")
     found = assert_mirrors(connected, erp, "companies", where=where, at_least=100)
     assert found.rows < int(erp.pg.psql("select count(*) from res_partner", dbname=erp.dbname))
-    # One leaves the domain, one comes into it again, one stays.
+    # One record leaves the domain and returns later, one leaves and stays outside, one stays.
     erp.rpc("res.partner", "write", moving[:2], {"name": "Elsewhere"})
     run = connected.sync("companies")
     assert (run["mode"], run["deleted"], run["odoo_count"]) == ("incremental", 1, run["mirror_count"])
@@ -641,14 +648,14 @@ def test_a_domain_chooses_the_records(connected: Supabase, erp: Odoo) -> None:
     assert_mirrors(connected, erp, "companies", where=where)
 
 
-def test_a_domain_without_records_is_an_empty_mirror(connected: Supabase, erp: Odoo) -> None:
+def test_domain_without_records_makes_an_empty_mirror(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("res.partner", domain=[["id", "<", 0]], target="ipai.nobody")
     run = connected.sync("nobody")
     assert (run["fetched"], run["odoo_count"], run["mirror_count"]) == (0, 0, 0)
     assert_mirrors(connected, erp, "nobody", where="false", at_least=0)
 
 
-def test_a_language_chooses_the_translation(connected: Supabase, erp: Odoo) -> None:
+def test_language_selects_the_translation(connected: Supabase, erp: Odoo) -> None:
     german = "select name from {} where code = 'DE'"
     for name, lang, text in (("source", "", "Germany"), ("french", FRENCH, "Allemagne")):
         for model in ("res.country", EVERYTHING):
@@ -657,7 +664,7 @@ def test_a_language_chooses_the_translation(connected: Supabase, erp: Odoo) -> N
             connected.sync(mirror)
             assert_mirrors(connected, erp, mirror)
         assert connected.row(german.format(f"ipai.res_country_{name}")) == {"name": text}
-    # Another language makes the next run full.
+    # A changed language makes the next run full.
     connected.rows("select ipai.alter_mirror('res_country_source', lang => %s)", FRENCH)
     run = connected.sync("res_country_source")
     assert run["mode"] == "full" and run["updated"] >= 1
@@ -665,7 +672,7 @@ def test_a_language_chooses_the_translation(connected: Supabase, erp: Odoo) -> N
     assert connected.row(german.format("ipai.res_country_source")) == {"name": "Allemagne"}
 
 
-def test_companies_choose_the_values_and_the_records(connected: Supabase, erp: Odoo) -> None:
+def test_companies_select_values_and_records(connected: Supabase, erp: Odoo) -> None:
     second = one(erp, "res.company", ("name", "=", "Second company"))
     connected.create_mirror("res.partner", company_ids=[second, 1], target="ipai.of_both")
     connected.create_mirror("res.partner", company_ids=[second], target="ipai.of_second")
@@ -683,15 +690,15 @@ def test_companies_choose_the_values_and_the_records(connected: Supabase, erp: O
 
 
 @pytest.mark.parametrize("page_size", [1, 7])
-def test_pages_of_any_size_bring_the_same(connected: Supabase, erp: Odoo, page_size: int) -> None:
-    name = with_everything(connected, erp, "res.partner", page_size=page_size)
+def test_page_size_does_not_change_the_result(connected: Supabase, erp: Odoo, page_size: int) -> None:
+    name = create_full_mirror(connected, erp, "res.partner", page_size=page_size)
     run = connected.sync(name)
     assert run["pages"] == -(-run["fetched"] // page_size)
     assert_mirrors(connected, erp, name)
 
 
-def test_a_large_model_fits_into_columns_of_any_name(connected: Supabase, erp: Odoo) -> None:
-    """Names that SQL would take for something else."""
+def test_column_names_are_quoted(connected: Supabase, erp: Odoo) -> None:
+    """SQL would misread these names without quotes."""
     columns = {"order": "select", "name": 'quoted "name"', "model": "Ünïcode", "write_date": "user"}
     connected.create_mirror("ir.model", fields=[*columns], columns=columns, target='ipai."Models of Odoo"', name="models")
     connected.sync("models")
@@ -700,8 +707,8 @@ def test_a_large_model_fits_into_columns_of_any_name(connected: Supabase, erp: O
 
 
 @ONLY_PLAIN
-def test_a_null_inside_of_json_ends_the_run_and_the_other_fields_can_be_mirrored(connected: Supabase, erp: Odoo) -> None:
-    """Odoo cannot send it over XML-RPC: the whole page fails there."""
+def test_null_within_json_fails_the_run_without_deleting_rows(connected: Supabase, erp: Odoo) -> None:
+    """XML-RPC cannot carry a null within JSON, so the whole page fails."""
     connected.create_mirror(EVERYTHING, target="ipai.whole")
     connected.sync("whole")
     before = versions(connected, "ipai.whole")
@@ -723,7 +730,7 @@ def test_a_null_inside_of_json_ends_the_run_and_the_other_fields_can_be_mirrored
     assert_mirrors(connected, erp, "whole")
 
 
-# Models that do not tell when they were written -----------------------------------------------------------------------------------------
+# Models without write_date ------------------------------------------------------------------------
 
 
 def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: Any) -> int:
@@ -732,14 +739,14 @@ def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: A
 
 
 @ONLY_PLAIN
-def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, erp: Odoo) -> None:
-    """Those of Odoo's own modules have none; those that people made do."""
-    name = with_everything(connected, erp, "ir.model.fields")
+def test_full_run_detects_changed_records_without_write_date(connected: Supabase, erp: Odoo) -> None:
+    """Records of Odoo's own modules have no write_date; records of users have one."""
+    name = create_full_mirror(connected, erp, "ir.model.fields")
     connected.sync(name)
     assert_mirrors(connected, erp, name, at_least=1_500)
     assert connected.row(f"select count(*) filter (where write_date is null) > 1000 as most from ipai.{name}")["most"]
     made = add_field(erp, METRIC, "x_made")
-    # The newest is another: a run that finds nothing as new as before looks at everything.
+    # The newest record changes, so the run also reconciles ids.
     add_field(erp, METRIC, "x_newest")
     erp.pg.psql(
         "update ir_model_fields set help = '{\"en_US\": \"By SQL\"}' where model = 'res.partner' and name = 'vat'", dbname=erp.dbname
@@ -757,7 +764,7 @@ def test_records_without_write_date_are_seen_by_full_runs(connected: Supabase, e
 
 
 @ONLY_PLAIN
-def test_a_model_of_which_no_record_has_a_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
+def test_records_that_all_lack_write_date_are_read_completely(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
     for _ in range(2):
         run = connected.sync("ir_model")
@@ -768,7 +775,7 @@ def test_a_model_of_which_no_record_has_a_write_date_is_always_read_completely(c
     assert_mirrors(connected, erp, "ir_model", where="r.state = 'base'")
 
 
-def test_a_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
+def test_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     model, name = "ir.module.module.dependency", "ir_module_module_dependency"
     connected.create_mirror(model)
     assert connected.row("select has_write_date from ipai.mirror_state where mirror = %s", name) == {"has_write_date": False}
@@ -790,12 +797,12 @@ def test_a_model_without_write_date_is_always_read_completely(connected: Supabas
         assert_mirrors(connected, erp, name)
 
 
-# Several Odoo databases in one table ----------------------------------------------------------------------------------------------------
+# Several Odoo databases in one table --------------------------------------------------------------
 
 
 @pytest.fixture
 def tenants(connected: Supabase, other: Odoo) -> Supabase:
-    """Two Odoo databases that feed one table, in step with both."""
+    """Mirrors of two Odoo databases in one table, each equal to its database."""
     connected.server(other.url, name="other", dbname=other.dbname)
     connected.create_mirror("res.partner", target="public.partners", server="odoo", name="acme", constants={"tenant": "acme"}, overlap="0")
     connected.create_mirror(
@@ -809,17 +816,17 @@ def of(tenant: str) -> str:
     return f"tenant = '{tenant}'"
 
 
-def test_two_odoo_databases_feed_one_table(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
-    ours, theirs = assert_mirrors(tenants, erp, "acme"), assert_mirrors(tenants, other, "globex", at_least=150)
-    assert ours.rows != theirs.rows
+def test_two_odoo_databases_share_one_table(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+    acme, globex = assert_mirrors(tenants, erp, "acme"), assert_mirrors(tenants, other, "globex", at_least=150)
+    assert acme.rows != globex.rows
     counts = tenants.row("select count(*), count(distinct tenant) as tenants, count(distinct odoo_id) as ids from public.partners")
-    assert (counts["count"], counts["tenants"]) == (ours.rows + theirs.rows, 2)
-    # Most ids are in both.
+    assert (counts["count"], counts["tenants"]) == (acme.rows + globex.rows, 2)
+    # Most ids exist in each of the databases.
     assert counts["ids"] < counts["count"] - 100
     deltas = tenants.rows("select mirror, odoo_total, mirror_total, delta, verdict from ipai.sync_count_delta order by mirror")
     assert deltas == [
-        {"mirror": "acme", "odoo_total": ours.rows, "mirror_total": ours.rows, "delta": 0, "verdict": "ok"},
-        {"mirror": "globex", "odoo_total": theirs.rows, "mirror_total": theirs.rows, "delta": 0, "verdict": "ok"},
+        {"mirror": "acme", "odoo_total": acme.rows, "mirror_total": acme.rows, "delta": 0, "verdict": "ok"},
+        {"mirror": "globex", "odoo_total": globex.rows, "mirror_total": globex.rows, "delta": 0, "verdict": "ok"},
     ]
     columns = tenants.rows("select column_name::text as name from information_schema.columns where table_name = 'partners'")
     assert [column["name"] for column in columns].count("tenant") == 1
@@ -830,19 +837,20 @@ def test_two_odoo_databases_feed_one_table(tenants: Supabase, erp: Odoo, other: 
 
 
 @pytest.mark.parametrize("mode", ["full", "reconcile", "incremental"])
-def test_a_run_of_one_database_leaves_the_others_rows_alone(tenants: Supabase, erp: Odoo, other: Odoo, mode: str) -> None:
+def test_run_of_one_database_keeps_rows_of_the_other(tenants: Supabase, erp: Odoo, other: Odoo, mode: str) -> None:
     before = versions(tenants, "public.partners", of("globex"))
     cursor = tenants.row("select cursor, fingerprint, filled_as, drift from ipai.mirror_state where mirror = 'globex'")
     runs = tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'")
-    # Ids that the other has too.
+    # These ids also exist in the other database.
     shared = other.rpc("res.partner", "search", [("name", "like", "Other")], order="id", limit=40)
     edited = erp.rpc("res.partner", "search", [("id", "in", shared), ("user_ids", "=", False), ("name", "not like", "parent")], limit=4)
-    gone = erp.rpc("res.partner", "create", [{"name": "Short lived"} for _ in range(3)])
-    # A run reads everything after the newest record was deleted. These edits are newer: they come a second later.
+    deleted = erp.rpc("res.partner", "create", [{"name": "Short lived"} for _ in range(3)])
+    # After the deletion of the newest record a run reads every record, so the edits get a newer
+    # write_date.
     time.sleep(1.1)
     erp.rpc("res.partner", "write", edited[:2], {"street": f"Street of a {mode} run"})
     tenants.sync("acme")
-    erp.rpc("res.partner", "unlink", gone)
+    erp.rpc("res.partner", "unlink", deleted)
     run = tenants.sync("acme", mode)
     assert (run["mode"], run["deleted"], run["odoo_count"]) == (mode, 3, run["mirror_count"])
     assert_mirrors(tenants, erp, "acme")
@@ -852,11 +860,12 @@ def test_a_run_of_one_database_leaves_the_others_rows_alone(tenants: Supabase, e
     assert tenants.rows("select r::text from ipai.run_log r where mirror = 'globex'") == runs
 
 
-def test_a_mass_deletion_in_one_database_is_measured_by_its_own_rows(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+def test_deletion_limit_counts_only_rows_of_the_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     made = other.rpc("res.partner", "create", [{"name": f"Many {i}"} for i in range(130)])
     tenants.sync("globex")
     other.rpc("res.partner", "unlink", made)
-    # More than 100, and more than a fifth of this database's rows, though not of the table's.
+    # This is more than 100 rows and more than the limit for this mirror, but not for the whole
+    # table.
     tenants.rows("select ipai.alter_mirror('globex', max_delete_ratio => 0.4)")
     rows = tenants.row("select count(*) filter (where tenant = 'globex') as theirs, count(*) from public.partners")
     assert 0.4 * rows["theirs"] < 130 < 0.4 * rows["count"]
@@ -869,7 +878,7 @@ def test_a_mass_deletion_in_one_database_is_measured_by_its_own_rows(tenants: Su
     assert_mirrors(tenants, erp, "acme")
 
 
-def test_a_database_that_cannot_be_reached_stops_neither_the_other_nor_deletes_rows(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+def test_unreachable_database_does_not_stop_the_other_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     before = versions(tenants, "public.partners", of("acme"))
     tenants.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     other.rpc("res.partner", "create", {"name": "Meanwhile"})
@@ -881,7 +890,7 @@ def test_a_database_that_cannot_be_reached_stops_neither_the_other_nor_deletes_r
     assert_mirrors(tenants, other, "globex")
 
 
-def test_rows_of_nobody_are_never_touched(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+def test_rows_of_other_constants_are_never_written(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     tenants.rows("insert into public.partners (tenant, odoo_id, name) select 'initech', n, 'Theirs' from generate_series(1, 400) n")
     before = versions(tenants, "public.partners", of("initech"))
     for mirror in ("acme", "globex"):
@@ -891,18 +900,18 @@ def test_rows_of_nobody_are_never_touched(tenants: Supabase, erp: Odoo, other: O
     assert_mirrors(tenants, other, "globex")
 
 
-def test_the_counts_of_a_tenant_are_its_own(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+def test_counts_cover_only_rows_of_the_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     tenants.rows("delete from public.partners where tenant = 'globex' and odoo_id % 10 = 0")
     tenants.rows("select ipai.refresh_counts()")
     deltas = {row["mirror"]: row for row in tenants.rows("select * from ipai.sync_count_delta")}
     assert (deltas["acme"]["delta"], deltas["acme"]["verdict"]) == (0, "ok")
     assert deltas["globex"]["delta"] > 10 and deltas["globex"]["verdict"] == "drift"
-    # The incremental run notices by the counts.
+    # The incremental run detects the missing rows by the counts.
     assert tenants.sync("globex")["inserted"] == deltas["globex"]["delta"]
     assert_mirrors(tenants, other, "globex")
 
 
-def test_a_field_that_only_one_database_has_is_null_for_the_other(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
+def test_field_of_only_one_database_is_null_for_the_other(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     made = add_field(erp, "res.partner", "x_tier", "integer")
     try:
         erp.pg.psql("update res_partner set x_tier = id * 7", dbname=erp.dbname)
@@ -915,7 +924,7 @@ def test_a_field_that_only_one_database_has_is_null_for_the_other(tenants: Supab
         assert "x_tier" in assert_mirrors(tenants, erp, "acme").fields
         assert "x_tier" not in assert_mirrors(tenants, other, "globex").fields
         assert tenants.row("select count(x_tier) from public.partners where tenant = 'globex'") == {"count": 0}
-        # A third has the columns of the first, and of its fields those that it names.
+        # A third mirror has the first mirror's columns, and reads only the fields that it names.
         tenants.server(other.url, name="third", dbname=other.dbname)
         options = {"target": "public.partners", "server": "third", "name": "initech", "constants": {"tenant": "initech"}}
         with pytest.raises(psycopg.errors.UndefinedColumn, match="x_tier"):
@@ -927,7 +936,7 @@ def test_a_field_that_only_one_database_has_is_null_for_the_other(tenants: Supab
         erp.rpc("ir.model.fields", "unlink", [made])
 
 
-def test_a_dropped_tenant_leaves_its_rows_and_the_other_mirror(tenants: Supabase, erp: Odoo) -> None:
+def test_dropped_mirror_keeps_its_rows_in_a_shared_table(tenants: Supabase, erp: Odoo) -> None:
     with pytest.raises(psycopg.errors.ObjectInUse):
         tenants.rows("select ipai.drop_mirror('globex', drop_table => true)")
     tenants.rows("select ipai.drop_mirror('globex')")
@@ -939,7 +948,7 @@ def test_a_dropped_tenant_leaves_its_rows_and_the_other_mirror(tenants: Supabase
     assert tenants.row("select to_regclass('public.partners')") == {"to_regclass": None}
 
 
-def test_constants_of_any_type_tell_rows_apart(connected: Supabase, erp: Odoo) -> None:
+def test_constants_of_any_type_separate_the_rows(connected: Supabase, erp: Odoo) -> None:
     for number in (1, 2):
         constants = {"tenant": number, "is_test": number == 2, "Region": "é 'quoted'"}
         connected.create_mirror(

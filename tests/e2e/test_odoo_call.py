@@ -1,4 +1,7 @@
-"""`ipai.odoo_call`, `ipai.odoo_models` and `ipai.odoo_fields`: Odoo asked from SQL, and a call that may change something never sent twice."""
+"""Tests `ipai.odoo_call`, `ipai.odoo_models` and `ipai.odoo_fields`.
+
+A call that may change something in Odoo must never be sent twice.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ CALL = "select ipai.odoo_call(%s, %s, %s, %s, %s) as result"
 
 @pytest.fixture(scope="module")
 def erp() -> Iterator[Odoo]:
-    """An Odoo of the file's own, with a few metrics and a user with few rights."""
+    """The file's own Odoo, with a few metrics and a user with few rights."""
     with Odoo() as odoo:
         generate_metrics(odoo, 200)
         odoo.create_user("clerk", "clerk password")
@@ -53,16 +56,16 @@ def call(
 
 
 def refused(supabase: Supabase, method: str, *args: Any, **options: Any) -> psycopg.errors.Diagnostic:
-    """The error that a call ends with."""
+    """Makes a call that must fail, and returns its error."""
     with pytest.raises(psycopg.Error) as error:
         call(supabase, method, *args, **options)
     return error.value.diag
 
 
-# Our own module -------------------------------------------------------------------------------------------------------------------------
+# Methods of the sample module ---------------------------------------------------------------------
 
 
-def test_the_methods_of_the_module_work_from_sql(connected: Supabase, erp: Odoo) -> None:
+def test_odoo_call_calls_the_methods_of_the_module(connected: Supabase, erp: Odoo) -> None:
     payload = {
         "name": "Made in SQL é 🎉",
         "code": "FROM_SQL",
@@ -88,7 +91,7 @@ def test_the_methods_of_the_module_work_from_sql(connected: Supabase, erp: Odoo)
     assert call(connected, "get_sync_stats") == json.loads(erp.pg.psql(counts, dbname=erp.dbname))
 
 
-def test_without_arguments_and_with_the_only_server(connected: Supabase, erp: Odoo) -> None:
+def test_arguments_and_the_only_server_can_be_omitted(connected: Supabase, erp: Odoo) -> None:
     stats = connected.row("select ipai.odoo_call('odoo', 'ipai.sample.metric', 'get_sync_stats') as stats")["stats"]
     assert stats["total"] >= 200
     assert call(connected, "get_sync_stats", server=None) == stats
@@ -99,7 +102,7 @@ def test_without_arguments_and_with_the_only_server(connected: Supabase, erp: Od
     assert refused(connected, "get_sync_stats", server="nope").sqlstate == "42704"
 
 
-def test_any_json_travels_both_ways(connected: Supabase, erp: Odoo) -> None:
+def test_json_values_are_sent_and_returned_unchanged(connected: Supabase, erp: Odoo) -> None:
     value = {
         "text": "ünï 東京 🎉 <&> ]]> \\ \" ' \t \n end ",
         "numbers": [0, -1, 2**31 - 1, -(2**31), 0.1, 1e22, -1e-7, 123456.789],
@@ -107,17 +110,17 @@ def test_any_json_travels_both_ways(connected: Supabase, erp: Odoo) -> None:
         "empty": ["", [], {}],
         "deep": {"er": [{"and": {"deeper": [1]}}]},
     }
-    # What is stored as JSON comes back as it went.
+    # The context is stored as JSON and returned unchanged.
     code = "action = {'back': env.context['value']}"
     model = erp.rpc("ir.model", "search", [("model", "=", "res.partner")])[0]
     action = erp.rpc("ir.actions.server", "create", {"name": "Echo", "model_id": model, "state": "code", "code": code})
     back = call(connected, "run", [action], model="ir.actions.server", context={"value": value})
     assert back == {"back": value}
-    # True is 1 in Python.
+    # In Python True equals 1, so the types are compared too.
     assert [type(flag) for flag in back["back"]["flags"]] == [bool, bool]
 
 
-def test_a_method_that_returns_none_is_a_warning_and_has_done_its_work_once(connected: Supabase, erp: Odoo) -> None:
+def test_method_that_returns_none_warns_and_runs_once(connected: Supabase, erp: Odoo) -> None:
     toggled = erp.rpc("res.partner", "create", [{"name": f"Toggled {i}"} for i in range(2)])
     connection = connected.connect()
     notices: list[tuple[str | None, ...]] = []
@@ -130,15 +133,16 @@ def test_a_method_that_returns_none_is_a_warning_and_has_done_its_work_once(conn
     assert kind == {"kind": "null"}
     assert [severity for severity, _, _ in notices] == ["WARNING", "WARNING"]
     assert "toggle_active" in (notices[0][1] or "") and notices[0][2]
-    # The first twice, the second once: had a call been repeated, it would be the other way round.
+    # The first record was toggled twice and the second once. A repeated call would reverse the
+    # states.
     states = erp.rpc("res.partner", "read", toggled, ["active"], load="")
     assert [state["active"] for state in states] == [True, False]
 
 
-# Errors ---------------------------------------------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------
 
 
-def test_what_odoo_refuses_is_told_as_what_it_is(connected: Supabase, erp: Odoo) -> None:
+def test_errors_of_odoo_have_specific_sqlstates(connected: Supabase, erp: Odoo) -> None:
     cases: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str]] = [
         ("get_metrcs", (), {}, "42883", "get_metrcs"),
         ("_search", ([],), {}, "42501", "_search"),
@@ -151,17 +155,17 @@ def test_what_odoo_refuses_is_told_as_what_it_is(connected: Supabase, erp: Odoo)
         ("get_metrics", (), {"no_such_argument": 1}, "38000", "no_such_argument"),
         ("search", ([],), {"model": "ir.model.inherit"}, "42501", "ir.model.inherit"),
     ]
-    for method, args, options, sqlstate, said in cases:
+    for method, args, options, sqlstate, text in cases:
         found = refused(connected, method, *args, **options)
-        told = (method, found.message_primary, found.message_detail)
-        assert (found.sqlstate, found.severity) == (sqlstate, "ERROR"), told
-        assert said in (found.message_primary or ""), told
-        # The message is the cause, not a traceback with paths of the server.
-        assert "Traceback" not in (found.message_primary or "") and "\n  File" not in (found.message_primary or ""), told
-        assert found.message_hint, told
+        context = (method, found.message_primary, found.message_detail)
+        assert (found.sqlstate, found.severity) == (sqlstate, "ERROR"), context
+        assert text in (found.message_primary or ""), context
+        # The message contains the cause, without a traceback or paths of the server.
+        assert "Traceback" not in (found.message_primary or "") and "\n  File" not in (found.message_primary or ""), context
+        assert found.message_hint, context
 
 
-def test_arguments_of_the_wrong_kind_are_refused_before_odoo_is_asked(supabase: Supabase) -> None:
+def test_odoo_call_refuses_invalid_arguments_before_any_request(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
         for arguments, sqlstate in (
@@ -180,7 +184,7 @@ def test_arguments_of_the_wrong_kind_are_refused_before_odoo_is_asked(supabase: 
         assert odoo.requests == []
 
 
-def test_what_xml_cannot_carry_is_refused_and_never_sent(supabase: Supabase) -> None:
+def test_text_that_xml_cannot_carry_is_refused(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
         for value in ("bell \x07", {"key \x01": 1}, ["\ufffe"]):
@@ -188,10 +192,10 @@ def test_what_xml_cannot_carry_is_refused_and_never_sent(supabase: Supabase) -> 
         assert odoo.received("create_from_payload") == []
 
 
-# Never twice ----------------------------------------------------------------------------------------------------------------------------
+# Calls are not repeated ---------------------------------------------------------------------------
 
-#: What can happen once the request may have arrived, and the SQLSTATE of it.
-MISHAPS: list[tuple[str, Behaviour, str]] = [
+#: Failures after which the request may have reached Odoo, and their SQLSTATE.
+LOST_RESPONSES: list[tuple[str, Behaviour, str]] = [
     ("the connection closes", close_connection, "08006"),
     ("the connection closes in the headers", close_within_headers, "08006"),
     ("the answer is cut", truncated(lambda body: len(body) // 2), "08006"),
@@ -211,10 +215,10 @@ MISHAPS: list[tuple[str, Behaviour, str]] = [
 
 
 @pytest.mark.parametrize("remembered", [False, True], ids=["first login", "remembered login"])
-def test_a_call_that_may_have_arrived_is_never_sent_again(supabase: Supabase, remembered: bool) -> None:
+def test_call_that_may_have_arrived_is_never_repeated(supabase: Supabase, remembered: bool) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url, timeout="2")
-        for what, behaviour, sqlstate in MISHAPS:
+        for what, behaviour, sqlstate in LOST_RESPONSES:
             supabase.rows("delete from ipai.odoo_logins")
             if remembered:
                 supabase.rows("insert into ipai.odoo_logins values (%s, 'odoo', 'admin', 2)", odoo.url)
@@ -228,17 +232,17 @@ def test_a_call_that_may_have_arrived_is_never_sent_again(supabase: Supabase, re
 
 
 @pytest.mark.parametrize("behaviour", [close_connection, never_respond, status(502)], ids=["closed", "silent", "502"])
-def test_a_call_whose_answer_is_lost_is_not_said_to_have_done_nothing(supabase: Supabase, behaviour: Behaviour) -> None:
+def test_error_of_a_lost_response_does_not_promise_safety(supabase: Supabase, behaviour: Behaviour) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url, timeout="2")
         odoo.on("action", behaviour)
         hint = refused(supabase, "action").message_hint or ""
         assert "othing was lost" not in hint and "sync" not in hint
-        # Who would call again has to look first.
+        # The hint tells the caller to check before repeating the call.
         assert hint
 
 
-def test_a_call_that_cannot_have_arrived_may_be_tried_again(supabase: Supabase) -> None:
+def test_call_is_retried_only_before_it_is_sent(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
         odoo.on("authenticate", status(503, retry_after=0), times=1)
@@ -247,7 +251,7 @@ def test_a_call_that_cannot_have_arrived_may_be_tried_again(supabase: Supabase) 
         assert (len(odoo.received("authenticate")), len(odoo.received("action"))) == (2, 1)
 
 
-def test_a_none_is_asked_for_once(supabase: Supabase) -> None:
+def test_method_that_returns_none_is_called_once(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
         odoo.on("action", recorded("fault_method_returns_none"))
@@ -255,7 +259,7 @@ def test_a_none_is_asked_for_once(supabase: Supabase) -> None:
         assert len(odoo.received("action")) == 1
 
 
-def test_a_cancelled_call_is_not_repeated(supabase: Supabase) -> None:
+def test_cancelled_call_is_not_repeated(supabase: Supabase) -> None:
     with FaultyOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
         odoo.on("action", never_respond)
@@ -270,8 +274,11 @@ def test_a_cancelled_call_is_not_repeated(supabase: Supabase) -> None:
 
 
 @pytest.fixture
-def counting(erp: Odoo) -> Iterator[int]:
-    """A server action that draws a number, which no rollback gives back, and then is denied access."""
+def counting_action(erp: Odoo) -> Iterator[int]:
+    """A server action that draws a number from a sequence, and is then denied access.
+
+    No rollback returns the number.
+    """
     sequence = erp.rpc("ir.sequence", "create", {"name": "Calls", "code": "calls", "implementation": "standard"})
     model = erp.rpc("ir.model", "search", [("model", "=", "res.partner")])[0]
     code = "env['ir.sequence'].next_by_code('calls')\nenv['res.users'].change_password('wrong', 'new password')"
@@ -280,7 +287,7 @@ def counting(erp: Odoo) -> Iterator[int]:
     erp.rpc("ir.sequence", "unlink", [sequence])
 
 
-def drawn(erp: Odoo) -> int:
+def drawn_numbers(erp: Odoo) -> int:
     (name,) = erp.pg.psql(
         "select 'ir_sequence_' || lpad(id::text, 3, '0') from ir_sequence where code = 'calls'", dbname=erp.dbname
     ).splitlines()
@@ -288,19 +295,19 @@ def drawn(erp: Odoo) -> int:
 
 
 @pytest.mark.parametrize("remembered", [False, True], ids=["first login", "remembered login"])
-def test_a_method_that_is_denied_access_ran_once(connected: Supabase, erp: Odoo, counting: int, remembered: bool) -> None:
+def test_method_that_is_denied_access_runs_once(connected: Supabase, erp: Odoo, counting_action: int, remembered: bool) -> None:
     if remembered:
         call(connected, "get_sync_stats")
         assert connected.row("select count(*) from ipai.odoo_logins") == {"count": 1}
-    found = refused(connected, "run", [counting], model="ir.actions.server")
-    assert drawn(erp) == 1
+    found = refused(connected, "run", [counting_action], model="ir.actions.server")
+    assert drawn_numbers(erp) == 1
     assert found.sqlstate == "42501" and found.message_hint
-    # The login is still good.
+    # The stored login stays valid.
     assert call(connected, "get_sync_stats")["total"] > 0
-    assert drawn(erp) == 1
+    assert drawn_numbers(erp) == 1
 
 
-def test_a_login_that_is_no_longer_right_is_renewed_before_the_call(connected: Supabase, erp: Odoo) -> None:
+def test_outdated_login_is_renewed_before_the_call(connected: Supabase, erp: Odoo) -> None:
     call(connected, "get_sync_stats")
     connected.rows("update ipai.odoo_logins set uid = 999999")
     before = int(erp.pg.psql("select count(*) from ipai_sample_metric", dbname=erp.dbname))
@@ -309,7 +316,7 @@ def test_a_login_that_is_no_longer_right_is_renewed_before_the_call(connected: S
     assert connected.row("select uid from ipai.odoo_logins") == {"uid": erp.uid("admin", "admin")}
 
 
-def test_a_wrong_password_is_told_and_nothing_is_called(supabase: Supabase, erp: Odoo) -> None:
+def test_wrong_password_fails_before_the_method(supabase: Supabase, erp: Odoo) -> None:
     supabase.server(erp.url, dbname=erp.dbname, password="wrong password")
     found = refused(supabase, "create_from_payload", {"name": "Never", "code": "NEVER", "unit": "count"})
     assert found.sqlstate == "28P01"
@@ -317,12 +324,12 @@ def test_a_wrong_password_is_told_and_nothing_is_called(supabase: Supabase, erp:
     assert erp.pg.psql("select count(*) from ipai_sample_metric where code = 'NEVER'", dbname=erp.dbname) == "0"
 
 
-# Who may -----------------------------------------------------------------------------------------------------------------------------------
+# Privileges ---------------------------------------------------------------------------------------
 
-DEFINING = ("odoo_call", "odoo_models", "odoo_fields", "create_mirror", "alter_mirror", "drop_mirror", "refresh_mirror")
+RESTRICTED_FUNCTIONS = ("odoo_call", "odoo_models", "odoo_fields", "create_mirror", "alter_mirror", "drop_mirror", "refresh_mirror")
 
 
-def test_only_the_owner_may_until_he_grants_it(connected: Supabase) -> None:
+def test_only_the_owner_can_execute_by_default(connected: Supabase) -> None:
     functions = connected.rows(
         """select proname::text as name, count(*) over (partition by proname) as variants, prosecdef as definer,
                   proconfig @> '{"search_path=pg_catalog, pg_temp"}' as safe,
@@ -331,9 +338,9 @@ def test_only_the_owner_may_until_he_grants_it(connected: Supabase) -> None:
                   has_function_privilege('postgres', p.oid, 'execute with grant option') as owner,
                   obj_description(p.oid) is not null as described
            from pg_proc p where pronamespace = 'ipai'::regnamespace and proname = any (%s)""",
-        list(DEFINING),
+        list(RESTRICTED_FUNCTIONS),
     )
-    assert {row["name"] for row in functions} == set(DEFINING)
+    assert {row["name"] for row in functions} == set(RESTRICTED_FUNCTIONS)
     for row in functions:
         assert (row["variants"], row["definer"], row["safe"], row["allowed"], row["owner"], row["described"]) == (
             1,
@@ -350,7 +357,7 @@ def test_only_the_owner_may_until_he_grants_it(connected: Supabase) -> None:
                 connection.execute(CALL, ["odoo", METRIC, "get_sync_stats", Jsonb([]), Jsonb({})])
 
 
-def test_whom_the_owner_grants_it_needs_the_server_too(connected: Supabase) -> None:
+def test_role_with_execute_also_needs_usage_on_the_server(connected: Supabase) -> None:
     connected.rows("grant execute on function ipai.odoo_call to service_role")
     try:
         with connected.connect("authenticator") as connection:
@@ -363,17 +370,17 @@ def test_whom_the_owner_grants_it_needs_the_server_too(connected: Supabase) -> N
             connected.rows("select vault.update_secret(id, 'clerk password') from vault.secrets where name = 'odoo_password'")
             row = connection.execute(CALL, arguments).fetchone()
             assert row and row["result"]["total"] > 0
-            # Odoo sees the user of the mapping.
+            # Odoo applies the rights of the user in the mapping.
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(CALL, ["odoo", "ir.cron", "search", Jsonb([[]]), Jsonb({})])
     finally:
         connected.rows("revoke execute on function ipai.odoo_call from service_role")
 
 
-# What there is -----------------------------------------------------------------------------------------------------------------------------
+# Models and fields --------------------------------------------------------------------------------
 
 
-def test_the_models_are_those_that_the_user_may_read(connected: Supabase, erp: Odoo) -> None:
+def test_odoo_models_returns_the_readable_models(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("res.currency")
     connected.create_mirror("res.currency", target="ipai.again")
     begun = time.monotonic()
@@ -391,28 +398,28 @@ def test_the_models_are_those_that_the_user_may_read(connected: Supabase, erp: O
     assert {row["model"]: row["mirrored_as"] for row in models if row["mirrored_as"]} == {"res.currency": ["again", "res_currency"]}
 
 
-def test_who_may_not_list_the_models_is_told_so(supabase: Supabase, erp: Odoo) -> None:
-    """Without Odoo's module web only administrators may."""
+def test_user_who_cannot_list_the_models_gets_an_error(supabase: Supabase, erp: Odoo) -> None:
+    """Without Odoo's module `web` only administrators can list the models."""
     supabase.server(erp.url, dbname=erp.dbname, user="clerk", password="clerk password")
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as error:
         supabase.rows("select model from ipai.odoo_models()")
     assert "ir.model" in (error.value.diag.message_primary or "") and error.value.diag.message_hint
-    # The fields of a model that he may read are his to see, and no others.
+    # The user sees exactly the fields that Odoo shows them.
     fields = {row["field"] for row in supabase.rows("select field from ipai.odoo_fields('odoo', 'res.users')")}
     assert fields == erp.rpc_as("clerk", "clerk password", "res.users", "fields_get", attributes=["type"]).keys()
 
 
 @pytest.mark.parametrize("model", ["res.partner", "res.users", "ir.cron", "ir.model.fields", "properties.base.definition", METRIC])
-def test_the_fields_are_odoos(connected: Supabase, erp: Odoo, model: str) -> None:
+def test_odoo_fields_returns_the_fields_of_odoo(connected: Supabase, erp: Odoo, model: str) -> None:
     fields = connected.rows("select * from ipai.odoo_fields(model => %s, server => null)", model)
     assert list(fields[0])[:2] == ["field", "label"] and len(fields[0]) == 9
     names = [row["field"] for row in fields]
     assert names == sorted(names)
-    theirs = erp.rpc(model, "fields_get")
-    assert set(names) == theirs.keys()
+    expected = erp.rpc(model, "fields_get")
+    assert set(names) == expected.keys()
     types = {"timestamp with time zone": "timestamptz"}
     for row in fields:
-        field = theirs[row["field"]]
+        field = expected[row["field"]]
         values = list(row.values())
         assert values[:6] == [row["field"], field["string"], field["type"], field["store"], field["required"], field.get("relation")]
         kind = "numeric" if field["type"] == "float" and field.get("digits") else COLUMN_TYPES[field["type"]]
@@ -422,7 +429,7 @@ def test_the_fields_are_odoos(connected: Supabase, erp: Odoo, model: str) -> Non
         assert row["mirrored_as"] == []
 
 
-def test_an_unknown_model_has_no_fields(connected: Supabase) -> None:
+def test_error_of_an_unknown_model_suggests_a_name(connected: Supabase) -> None:
     with pytest.raises(psycopg.errors.UndefinedObject) as error:
         connected.rows("select * from ipai.odoo_fields('odoo', 'res.partnr')")
     assert "res.partner" in (error.value.diag.message_hint or "")

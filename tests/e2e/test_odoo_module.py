@@ -1,6 +1,6 @@
-"""The Odoo module as other systems see it: its methods over XML-RPC and JSON-RPC, against a real Odoo.
+"""Tests the methods of the Odoo module over XML-RPC and JSON-RPC, with a real Odoo.
 
-What needs no network is tested by the module's own tests (addons/ipai/ipai_sample_metrics/tests).
+The module's own tests cover what needs no network (addons/ipai/ipai_sample_metrics/tests).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pytest
 from harness.odoo import MODEL, Odoo, generate_metrics
 
 RECORDED = Path(__file__).resolve().parents[1] / "corpus"
-LEAST = {"name": "Made", "code": "MADE", "unit": "count"}
+REQUIRED_VALUES = {"name": "Made", "code": "MADE", "unit": "count"}
 MANAGER = "ipai_sample_metrics.group_sample_metric_manager"
 
-#: A caller: method, positional and named arguments.
+#: Calls a method of the model with positional and named arguments.
 Call = Callable[..., Any]
 
 
 class Refused(Exception):
-    """Odoo's refusal: the kind of exception and the message that a person gets to read."""
+    """An error of Odoo: the class of its exception, and the message for the user."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ def over_json(odoo: Odoo) -> Call:
 
 @pytest.fixture(params=[over_xml, over_json])
 def call(request: pytest.FixtureRequest, odoo: Odoo) -> Call:
-    """Calls a method of the model as administrator, over each of the two protocols."""
+    """Calls a method of the model as administrator over XML-RPC or JSON-RPC."""
     return cast(Call, request.param(odoo))
 
 
@@ -86,27 +86,27 @@ def pages(call: Call, limit: int, **kwargs: Any) -> Iterator[list[dict[str, Any]
 
 
 def recorded(name: str) -> Any:
-    """The answer that an older version of the module gave, on a real Odoo 18."""
+    """Returns the response that an older version of the module gave in a real Odoo 18."""
     return xmlrpc.client.loads((RECORDED / "odoo18" / name).read_bytes())[0][0]
 
 
-def shape(rows: list[dict[str, Any]]) -> list[tuple[str, type]]:
+def keys_and_types(rows: list[dict[str, Any]]) -> list[tuple[str, type]]:
     return [(key, type(value)) for key, value in rows[0].items()]
 
 
 # The data contract
 
 
-def test_export_has_the_recorded_shape(odoo: Odoo, call: Call) -> None:
+def test_export_has_the_recorded_keys_and_types(odoo: Odoo, call: Call) -> None:
     partner = odoo.rpc("res.partner", "create", {"name": "A Brand"})
-    call("create_from_payload", {**LEAST, "brand_id": partner, "store_id": partner, "value": 1.5, "notes": "x"})
-    assert shape(call("export_to_supabase_payload")) == shape(recorded("export_to_supabase_payload_2.xml"))
+    call("create_from_payload", {**REQUIRED_VALUES, "brand_id": partner, "store_id": partner, "value": 1.5, "notes": "x"})
+    assert keys_and_types(call("export_to_supabase_payload")) == keys_and_types(recorded("export_to_supabase_payload_2.xml"))
 
 
-def test_get_metrics_has_the_recorded_shape(odoo: Odoo, call: Call) -> None:
+def test_get_metrics_has_the_recorded_keys_and_types(odoo: Odoo, call: Call) -> None:
     partner = odoo.rpc("res.partner", "create", {"name": "A Brand"})
-    call("create_from_payload", {**LEAST, "brand_id": partner, "store_id": partner, "value": 1.5})
-    assert shape(call("get_metrics")) == shape(recorded("get_metrics_limit3.xml"))
+    call("create_from_payload", {**REQUIRED_VALUES, "brand_id": partner, "store_id": partner, "value": 1.5})
+    assert keys_and_types(call("get_metrics")) == keys_and_types(recorded("get_metrics_limit3.xml"))
 
 
 def test_stats_have_the_recorded_keys(call: Call) -> None:
@@ -114,21 +114,21 @@ def test_stats_have_the_recorded_keys(call: Call) -> None:
     assert recorded("get_sync_stats.xml").keys() <= call("get_sync_stats").keys()
 
 
-def test_unset_is_false(odoo: Odoo, call: Call) -> None:
-    metric = call("create_from_payload", {**LEAST, "date": False})
-    # A caller inside Odoo's database can unset what the module always sets.
+def test_unset_values_are_false(odoo: Odoo, call: Call) -> None:
+    metric = call("create_from_payload", {**REQUIRED_VALUES, "date": False})
+    # SQL can unset values that the module always sets.
     sql(odoo, f"update ipai_sample_metric set value = null, active = null, is_alert = null where id = {metric}")
     unset = {"date": False, "brand_id": False, "store_id": False, "value": 0.0, "is_alert": False}
     [row] = call("export_to_supabase_payload")
-    assert row == {"odoo_id": metric, **LEAST, **unset, "notes": False, "active": False}
+    assert row == {"odoo_id": metric, **REQUIRED_VALUES, **unset, "notes": False, "active": False}
     [row] = call("get_metrics", [["id", "=", metric], ["active", "=", False]])
-    assert row == {"id": metric, **LEAST, **unset}
+    assert row == {"id": metric, **REQUIRED_VALUES, **unset}
     assert None not in row.values()
 
 
-def test_text_arrives_as_it_is(call: Call) -> None:
+def test_text_is_returned_unchanged(call: Call) -> None:
     text = '🎉 ☕ 日本語 <b>&amp; "x"</b> ]]> \t\\ é'
-    metric = call("create_from_payload", {**LEAST, "name": text, "notes": text})
+    metric = call("create_from_payload", {**REQUIRED_VALUES, "name": text, "notes": text})
     [row] = call("export_to_supabase_payload")
     assert (row["odoo_id"], row["name"], row["notes"]) == (metric, text, text)
 
@@ -136,7 +136,7 @@ def test_text_arrives_as_it_is(call: Call) -> None:
 # create_from_payload
 
 
-def test_create_with_everything(odoo: Odoo, call: Call) -> None:
+def test_create_accepts_every_key(odoo: Odoo, call: Call) -> None:
     partner = odoo.rpc("res.partner", "create", {"name": "A Brand"})
     payload = {
         "name": "Made",
@@ -153,9 +153,9 @@ def test_create_with_everything(odoo: Odoo, call: Call) -> None:
     assert call("export_to_supabase_payload") == [{"odoo_id": metric, "is_alert": True, **payload}]
 
 
-def test_create_accepts_nulls_of_json(odoo: Odoo) -> None:
+def test_create_accepts_json_nulls(odoo: Odoo) -> None:
     nothing = dict.fromkeys(["date", "brand_id", "store_id", "value", "notes", "active"])
-    over_json(odoo)("create_from_payload", {**LEAST, **nothing})
+    over_json(odoo)("create_from_payload", {**REQUIRED_VALUES, **nothing})
     [row] = over_json(odoo)("export_to_supabase_payload", since_date=None, limit=None, after_id=None)
     assert (row["date"], row["brand_id"], row["notes"], row["active"]) == (False, False, False, True)
 
@@ -164,16 +164,16 @@ def test_create_accepts_nulls_of_json(odoo: Odoo) -> None:
     ("payload", "message"),
     [
         ({"name": "Made"}, "Missing: code, unit."),
-        ({**LEAST, "vaule": 1}, "Unknown keys: vaule."),
-        ({**LEAST, "unit": "bogus"}, "unit must be one of percent, count, amount, not 'bogus'."),
-        ({**LEAST, "date": "06.01.2026"}, "date must be a date 'YYYY-MM-DD', not '06.01.2026'."),
-        ({**LEAST, "brand_id": 2**31 - 1}, "brand_id must be the id of an existing partner"),
-        ({**LEAST, "value": "many"}, "value must be a number, not 'many'."),
-        ({**LEAST, "code": "lower case"}, "Invalid code 'lower case'"),
-        ({**LEAST, "value": float("inf")}, "must be a finite number"),
+        ({**REQUIRED_VALUES, "vaule": 1}, "Unknown keys: vaule."),
+        ({**REQUIRED_VALUES, "unit": "bogus"}, "unit must be one of percent, count, amount, not 'bogus'."),
+        ({**REQUIRED_VALUES, "date": "06.01.2026"}, "date must be a date 'YYYY-MM-DD', not '06.01.2026'."),
+        ({**REQUIRED_VALUES, "brand_id": 2**31 - 1}, "brand_id must be the id of an existing partner"),
+        ({**REQUIRED_VALUES, "value": "many"}, "value must be a number, not 'many'."),
+        ({**REQUIRED_VALUES, "code": "lower case"}, "Invalid code 'lower case'"),
+        ({**REQUIRED_VALUES, "value": float("inf")}, "must be a finite number"),
     ],
 )
-def test_create_explains_what_is_wrong(odoo: Odoo, call: Call, payload: dict[str, Any], message: str) -> None:
+def test_create_explains_invalid_payloads(odoo: Odoo, call: Call, payload: dict[str, Any], message: str) -> None:
     with pytest.raises(Refused) as refused:
         call("create_from_payload", payload)
     assert message in str(refused.value)
@@ -183,12 +183,12 @@ def test_create_explains_what_is_wrong(odoo: Odoo, call: Call, payload: dict[str
 
 
 @pytest.mark.parametrize("zone", ["Asia/Manila", "Pacific/Kiritimati", "Pacific/Niue"])
-def test_date_is_today_where_the_user_is(odoo: Odoo, zone: str) -> None:
+def test_default_date_is_today_in_the_users_time_zone(odoo: Odoo, zone: str) -> None:
     login = f"user of {zone}"
     odoo.create_user(login, "a password", groups=[MANAGER], tz=zone)
-    # Midnight may pass between the call and our look at the clock.
+    # Midnight may pass between the call and the reading of the clock.
     days = {datetime.now(ZoneInfo(zone)).date().isoformat()}
-    odoo.rpc_as(login, "a password", MODEL, "create_from_payload", LEAST)
+    odoo.rpc_as(login, "a password", MODEL, "create_from_payload", REQUIRED_VALUES)
     days.add(datetime.now(ZoneInfo(zone)).date().isoformat())
     [row] = odoo.rpc(MODEL, "export_to_supabase_payload")
     assert row["date"] in days
@@ -198,7 +198,7 @@ def test_date_is_today_where_the_user_is(odoo: Odoo, zone: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [400, 2499, 2500, 5000])
-def test_export_pages_to_the_end(odoo: Odoo, call: Call, metrics: None, limit: int) -> None:
+def test_export_returns_every_record_in_pages(odoo: Odoo, call: Call, metrics: None, limit: int) -> None:
     rows = [row for page in pages(call, limit) for row in page]
     assert [row["odoo_id"] for row in rows] == ids(odoo)
     assert not any(None in row.values() for row in rows)
@@ -207,17 +207,17 @@ def test_export_pages_to_the_end(odoo: Odoo, call: Call, metrics: None, limit: i
     assert [row["odoo_id"] for row in rows if not row["date"]] == ids(odoo, "date is null")
 
 
-def test_export_pages_while_metrics_change(odoo: Odoo, call: Call, metrics: None) -> None:
+def test_export_is_complete_while_metrics_change(odoo: Odoo, call: Call, metrics: None) -> None:
     expected, seen = ids(odoo), []
     for page in pages(call, 500, since_date="2020-01-01"):
         seen += [row["odoo_id"] for row in page]
-        # A changed metric neither comes again nor pushes another one out.
+        # A changed metric is not returned again, and no other one is omitted.
         odoo.rpc(MODEL, "write", [seen[0], seen[-1], expected[-1]], {"value": 42.0})
     assert seen == expected
 
 
-def test_export_since(odoo: Odoo, call: Call) -> None:
-    before, after = (call("create_from_payload", LEAST) for _ in range(2))
+def test_export_since_a_moment(odoo: Odoo, call: Call) -> None:
+    before, after = (call("create_from_payload", REQUIRED_VALUES) for _ in range(2))
     sql(odoo, f"update ipai_sample_metric set write_date = '2026-01-05 23:59:59.9' where id = {before}")
     sql(odoo, f"update ipai_sample_metric set write_date = '2026-01-06 00:00:00.1' where id = {after}")
 
@@ -240,14 +240,14 @@ def test_export_since(odoo: Odoo, call: Call) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"since_date": "yesterday"}, {"since_date": "2026-02-30"}, {"since_date": 20260106}])
-def test_export_says_which_moments_it_takes(call: Call, arguments: dict[str, Any]) -> None:
+def test_export_refuses_invalid_moments(call: Call, arguments: dict[str, Any]) -> None:
     with pytest.raises(Refused, match="Valid values are a date 'YYYY-MM-DD'") as refused:
         call("export_to_supabase_payload", **arguments)
     assert refused.value.kind == "UserError"
 
 
 @pytest.mark.parametrize("limit", [0, -5, 50_001, 1.5, "many", True])
-def test_limits_are_checked(call: Call, limit: Any) -> None:
+def test_invalid_limits_are_refused(call: Call, limit: Any) -> None:
     for method in ("export_to_supabase_payload", "get_metrics"):
         with pytest.raises(Refused, match="limit must be a whole number from 1 to 50000") as refused:
             call(method, limit=limit)
@@ -256,7 +256,7 @@ def test_limits_are_checked(call: Call, limit: Any) -> None:
 
 def test_deleted_partner_is_unset(odoo: Odoo, call: Call) -> None:
     partner = odoo.rpc("res.partner", "create", {"name": "A Brand"})
-    call("create_from_payload", {**LEAST, "brand_id": partner})
+    call("create_from_payload", {**REQUIRED_VALUES, "brand_id": partner})
     odoo.rpc("res.partner", "unlink", [partner])
     assert [row["brand_id"] for row in call("export_to_supabase_payload")] == [False]
 
@@ -278,7 +278,7 @@ def test_get_metrics_filters(odoo: Odoo, call: Call, metrics: None) -> None:
     assert refused.value.kind == "UserError"
 
 
-def test_stats_count_archived_too(odoo: Odoo, call: Call, metrics: None) -> None:
+def test_stats_include_archived_metrics(odoo: Odoo, call: Call, metrics: None) -> None:
     [expected] = sql(
         odoo,
         """select count(*), count(*) filter (where active), count(*) filter (where not active), count(*) filter (where is_alert)
@@ -288,16 +288,16 @@ def test_stats_count_archived_too(odoo: Odoo, call: Call, metrics: None) -> None
     assert [stats[key] for key in ("total", "active", "archived", "alerts")] == [int(count) for count in expected.split("|")]
 
 
-# The generated metrics, which other tests build upon
+# The generated metrics, which other tests use
 
 
-def test_generated_metrics_are_as_odoo_makes_them(odoo: Odoo, metrics: None) -> None:
+def test_generated_metrics_equal_those_that_odoo_creates(odoo: Odoo, metrics: None) -> None:
     alerts = ids(odoo, "is_alert")
-    # Odoo computes the alerts again when a value is written.
+    # Odoo recomputes the alerts when a value is written.
     for percent in odoo.rpc(MODEL, "search_read", [("unit", "=", "percent")], ["value"], context={"active_test": False}, limit=200):
         odoo.rpc(MODEL, "write", [percent["id"]], {"value": percent["value"]})
     assert ids(odoo, "is_alert") == alerts
-    next_id = odoo.rpc(MODEL, "create_from_payload", LEAST)
+    next_id = odoo.rpc(MODEL, "create_from_payload", REQUIRED_VALUES)
     assert next_id == ids(odoo)[-1] > ids(odoo)[-2]
     [stamped] = sql(odoo, "select count(*) from ipai_sample_metric where create_date is null or write_date is null or create_uid is null")
     assert stamped == "0"
@@ -318,7 +318,7 @@ def test_demo_records() -> None:
 
 
 def test_users_read_and_managers_write(odoo: Odoo) -> None:
-    metric = odoo.rpc(MODEL, "create_from_payload", LEAST)
+    metric = odoo.rpc(MODEL, "create_from_payload", REQUIRED_VALUES)
     odoo.create_user("reader", "a password")
     odoo.create_user("manager", "a password", groups=[MANAGER])
 
@@ -328,19 +328,28 @@ def test_users_read_and_managers_write(odoo: Odoo) -> None:
     assert call("reader", "export_to_supabase_payload")[0]["odoo_id"] == metric
     assert call("reader", "get_metrics")[0]["id"] == metric
     assert call("reader", "get_sync_stats")["total"] == 1
-    writes: list[tuple[str, list[Any]]] = [("create_from_payload", [LEAST]), ("write", [[metric], {"value": 1}]), ("unlink", [[metric]])]
+    writes: list[tuple[str, list[Any]]] = [
+        ("create_from_payload", [REQUIRED_VALUES]),
+        ("write", [[metric], {"value": 1}]),
+        ("unlink", [[metric]]),
+    ]
     for method, args in writes:
         with pytest.raises(xmlrpc.client.Fault) as refused:
             call("reader", method, *args)
         assert refused.value.faultCode == 4
-    assert call("manager", "create_from_payload", LEAST) > metric
+    assert call("manager", "create_from_payload", REQUIRED_VALUES) > metric
     assert call("manager", "write", [metric], {"value": 1.0}) and call("manager", "unlink", [metric])
 
 
 def test_portal_users_see_nothing(odoo: Odoo) -> None:
-    odoo.rpc(MODEL, "create_from_payload", LEAST)
+    odoo.rpc(MODEL, "create_from_payload", REQUIRED_VALUES)
     odoo.create_user("visitor", "a password", groups=["base.group_portal"])
-    for method, args in [("export_to_supabase_payload", []), ("get_metrics", []), ("get_sync_stats", []), ("create_from_payload", [LEAST])]:
+    for method, args in [
+        ("export_to_supabase_payload", []),
+        ("get_metrics", []),
+        ("get_sync_stats", []),
+        ("create_from_payload", [REQUIRED_VALUES]),
+    ]:
         with pytest.raises(xmlrpc.client.Fault) as refused:
             odoo.rpc_as("visitor", "a password", MODEL, method, *args)
         assert refused.value.faultCode == 4

@@ -1,10 +1,10 @@
-"""Who may do what, object by object, and whom the extension trusts: nobody who can plant something where names are looked up.
+"""Tests the privileges of every role on every object, and that planted objects are not called.
 
-`privileges.golden` is a reviewed file. After a change of privileges that is meant:
+`privileges.golden` is a reviewed file. After an intended change of privileges, run
 
     UPDATE_GOLDEN=1 python -m pytest tests/e2e/test_privileges.py -k golden
 
-writes it anew; read the difference line by line before it is committed.
+to rewrite it, and review each changed line before the commit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ r SELECT  a INSERT  w UPDATE  d DELETE  D TRUNCATE  x REFERENCES  t TRIGGER  U U
 
 """
 
-#: Letter and name of each privilege, by what has it.
+#: The privileges of each class of objects, and the letter of each privilege.
 PRIVILEGES = {
     "schema": ["USAGE", "CREATE"],
     "foreign_data_wrapper": ["USAGE"],
@@ -54,7 +54,8 @@ LETTERS = {
     **{"USAGE": "U", "CREATE": "C", "EXECUTE": "X"},
 }
 
-#: What is looked at: the class of has_..._privilege, its arguments after the role, how it is called here, its owner, and notes.
+#: Selects the objects: the class of has_..._privilege, its arguments after the role, the name, the
+#: owner and notes.
 OBJECTS = """
     select 1 as place, 'schema' as class, 'ipai' as object, null::smallint as attnum, 'schema ipai' as shown, nspowner::regrole::text as owner,
            '' as notes
@@ -90,7 +91,7 @@ OBJECTS = """
 
 
 def _privileges() -> str:
-    """An expression for what `role` may do with `o`, as letters."""
+    """Returns an SQL expression for the letters of the privileges that `role` has on `o`."""
     cases = []
     for kind, names in PRIVILEGES.items():
         call = f"has_{kind}_privilege(role, {'o.object' if kind in ('schema', 'foreign_data_wrapper', 'server') else 'o.object::oid'}"
@@ -105,8 +106,8 @@ def _privileges() -> str:
 
 
 @pytest.fixture
-def whole(supabase: Supabase) -> Iterator[Supabase]:
-    """With a server as the documentation makes it, a mirror as create_mirror leaves it, and one that is protected."""
+def documented(supabase: Supabase) -> Iterator[Supabase]:
+    """A database with a documented server, an unprotected mirror and a protected mirror."""
     with ScriptedOdoo([metric(1), metric(2)]) as odoo:
         supabase.server(odoo.url)
         supabase.rows("grant usage on foreign server odoo to service_role")
@@ -117,7 +118,7 @@ def whole(supabase: Supabase) -> Iterator[Supabase]:
 
 
 def lines(supabase: Supabase) -> list[list[str]]:
-    """A line an object: what it is, what each role may do, its owner, and notes."""
+    """Returns a row for each object: its name, each role's privileges, its owner and notes."""
     cells = ", ".join(f"(select {_privileges()} from (values ('{role}'::name)) r (role)) as {role}" for role in ROLES)
     with psycopg.connect(supabase.cluster.dsn(), row_factory=dict_row) as connection:
         connection.execute("set search_path = pg_catalog")
@@ -126,17 +127,17 @@ def lines(supabase: Supabase) -> list[list[str]]:
 
 
 def table(rows: list[list[str]]) -> str:
-    """As columns, without blanks at the end."""
+    """Formats the rows as aligned columns, without trailing blanks."""
     titles = ["object", "PUBLIC", *ROLES[1:], "owner", "notes"]
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
     return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in [titles, *rows])
 
 
-# The golden file, and what it must say whoever regenerates it -------------------------------------------------------------------------
+# The golden file, and properties that every version of it must have -------------------------------
 
 
-def test_privileges_are_those_of_the_golden_file(whole: Supabase) -> None:
-    found = HEAD + table(lines(whole))
+def test_privileges_match_the_golden_file(documented: Supabase) -> None:
+    found = HEAD + table(lines(documented))
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(found)
     assert found == GOLDEN.read_text(), (
@@ -144,7 +145,7 @@ def test_privileges_are_those_of_the_golden_file(whole: Supabase) -> None:
     )
 
 
-def test_every_kind_of_object_of_the_extension_is_looked_at(supabase: Supabase) -> None:
+def test_golden_file_covers_every_kind_of_object(supabase: Supabase) -> None:
     classes = supabase.rows(
         """select distinct classid::regclass::text as class from pg_depend
            where refclassid = 'pg_extension'::regclass and refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'
@@ -162,15 +163,25 @@ def test_every_kind_of_object_of_the_extension_is_looked_at(supabase: Supabase) 
     assert others == []
 
 
-def test_public_and_anon_have_nothing(whole: Supabase) -> None:
-    for shown, public, anon, *_, authenticator, _owner, _notes in lines(whole):
-        # PostgREST's own role can become the others, and may do nothing itself.
-        assert (shown, public, anon, authenticator) == (shown, "-", "-", "-")
+def test_public_and_anon_have_no_privileges(documented: Supabase) -> None:
+    for name, public, anon, *_, authenticator, _owner, _notes in lines(documented):
+        # PostgREST's login role can switch to the other roles, and has no privileges itself.
+        assert (name, public, anon, authenticator) == (name, "-", "-", "-")
 
 
-def test_a_signed_in_user_has_counts_claims_and_protected_mirrors(whole: Supabase) -> None:
-    may = {row[0]: row[3] for row in lines(whole) if row[3] != "-"}
-    counts = ["run", "mirror", "odoo_count", "odoo_active", "odoo_flagged", "mirror_count", "mirror_active", "mirror_flagged", "finished_at"]
+def test_authenticated_reads_only_counts_claims_and_protected_mirrors(documented: Supabase) -> None:
+    may = {row[0]: row[3] for row in lines(documented) if row[3] != "-"}
+    counts = [
+        "run",
+        "mirror",
+        "odoo_count",
+        "odoo_active",
+        "odoo_flagged",
+        "mirror_count",
+        "mirror_active",
+        "mirror_flagged",
+        "finished_at",
+    ]
     assert may == {
         "schema ipai": "U",
         "table ipai.ipai_sample_metrics": "r",
@@ -188,14 +199,14 @@ def test_a_signed_in_user_has_counts_claims_and_protected_mirrors(whole: Supabas
     }
 
 
-def test_what_users_of_the_api_read_is_under_row_level_security(whole: Supabase) -> None:
-    for row in lines(whole):
+def test_tables_readable_by_users_have_row_level_security(documented: Supabase) -> None:
+    for row in lines(documented):
         if row[0].startswith("table ") and " column " not in row[0] and row[3] != "-":
             assert row[-1] == "row-level security, policy for select to authenticated"
 
 
-def test_service_role_defines_and_grants_nothing(whole: Supabase) -> None:
-    may = {row[0]: row[4] for row in lines(whole)}
+def test_service_role_cannot_define_mirrors_or_grant_privileges(documented: Supabase) -> None:
+    may = {row[0]: row[4] for row in lines(documented)}
     assert not [shown for shown, letters in may.items() if "*" in letters or "C" in letters]
     assert may["table ipai.mirrors"] == "r" and may["foreign-data wrapper ipai_odoo"] == "-"
     for name in (
@@ -213,9 +224,12 @@ def test_service_role_defines_and_grants_nothing(whole: Supabase) -> None:
         assert (name, letters) == (name, "-")
 
 
-def test_privileges_do_not_depend_on_what_comes_first(whole: Supabase, extension_pg: Installation) -> None:
-    """The migrations before the extension, in a project that opens new tables to everybody by default: only the schema has another owner."""
-    usual = {row[0]: row for row in lines(whole)}
+def test_privileges_do_not_depend_on_the_installation_order(documented: Supabase, extension_pg: Installation) -> None:
+    """Applies the migrations before the extension, in a project that grants new tables by default.
+
+    Only the schema's owner may differ.
+    """
+    usual = {row[0]: row for row in lines(documented)}
     with postgres.supabase_cluster(extension_pg, auto_expose=True) as cluster:
         postgres.migrate(cluster)
         cluster.psql("create extension ipai_sync")
@@ -232,12 +246,12 @@ def test_privileges_do_not_depend_on_what_comes_first(whole: Supabase, extension
     assert usual.keys() - found.keys() == {"schema ipai", *made}
 
 
-# What functions and views are -----------------------------------------------------------------------------------------------------------
+# Properties of functions and views ----------------------------------------------------------------
 
 
-def test_no_function_is_a_definers_and_all_but_run_sync_have_a_fixed_search_path(whole: Supabase) -> None:
-    """Those of the migration and of mirrors as well."""
-    functions = whole.rows(
+def test_functions_are_no_security_definers_and_fix_their_search_path(documented: Supabase) -> None:
+    """Includes the functions of the migrations and of mirrors."""
+    functions = documented.rows(
         """select proname::text as name, prosecdef as definer, (select s from unnest(proconfig) s where s like 'search_path=%%') as path
            from pg_proc where pronamespace = 'ipai'::regnamespace"""
     )
@@ -247,19 +261,19 @@ def test_no_function_is_a_definers_and_all_but_run_sync_have_a_fixed_search_path
     assert [row["name"] for row in functions if row["path"] != "search_path=pg_catalog, pg_temp"] == ["run_sync"]
 
 
-def test_every_view_reads_as_whoever_asks(supabase: Supabase) -> None:
+def test_every_view_is_a_security_invoker(supabase: Supabase) -> None:
     views = supabase.rows("select relname, reloptions from pg_class where relnamespace = 'ipai'::regnamespace and relkind = 'v'")
     assert len(views) == 5
     assert not [view for view in views if view["reloptions"] != ["security_invoker=on"]]
     assert not supabase.rows("select from pg_class where relnamespace = 'ipai'::regnamespace and relkind = 'm'")
 
 
-def test_a_signed_in_user_reads_counts_and_no_errors(whole: Supabase) -> None:
-    whole.rows(
+def test_authenticated_reads_counts_but_no_errors(documented: Supabase) -> None:
+    documented.rows(
         "insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message) values ('protected', 'full', 'failed', now(), '08006', 'secret')"
     )
-    whole.sync("protected")
-    session = whole.connect("authenticator")
+    documented.sync("protected")
+    session = documented.connect("authenticator")
     execute(session, "set role authenticated")
     (counted,) = execute(session, "select * from ipai.sync_count_delta where mirror = 'protected'")
     assert (counted["odoo_total"], counted["mirror_total"], counted["verdict"]) == (2, 2, "ok")
@@ -279,19 +293,19 @@ def test_a_signed_in_user_reads_counts_and_no_errors(whole: Supabase) -> None:
             execute(session, statement)
 
 
-# A hostile Odoo -----------------------------------------------------------------------------------------------------------------------------
+# A hostile Odoo -----------------------------------------------------------------------------------
 
-#: Ends whatever it may be pasted into.
+#: SQL that would escape from any quoting around it.
 EVIL = (
     """x'; drop table public.victim; --"; drop table public.victim; --$$; drop table public.victim; --\\'; drop table public.victim; --"""
 )
 
-#: The same, of a length that a column may have.
+#: The same within the length limit of a column's name.
 EVIL_NAME = """x'";drop table public.victim;--"""
 
 
 class HostileOdoo(ScriptedOdoo):
-    """One that sends SQL for labels, helps, values and the names of fields."""
+    """An Odoo that sends SQL as labels, helps, values and field names."""
 
     def answer(self, request: Request) -> bytes:
         body = super().answer(request)
@@ -302,7 +316,7 @@ class HostileOdoo(ScriptedOdoo):
         return xmlrpc.client.dumps(({**evil, EVIL_NAME: evil["name"]},), methodresponse=True).encode()
 
 
-def test_what_a_hostile_odoo_sends_is_data(supabase: Supabase) -> None:
+def test_sql_from_a_hostile_odoo_is_not_executed(supabase: Supabase) -> None:
     with HostileOdoo([metric(1, name=EVIL, notes=EVIL, **{EVIL_NAME: EVIL})]) as odoo:
         supabase.server(odoo.url)
         supabase.rows("create table public.victim (id bigint)")
@@ -322,12 +336,12 @@ def test_what_a_hostile_odoo_sends_is_data(supabase: Supabase) -> None:
         assert supabase.rows("select * from public.victim") == []
 
 
-# What is not protected ----------------------------------------------------------------------------------------------------------------------
+# Documented limits of the protection --------------------------------------------------------------
 
 
 @pytest.fixture
 def stranger(supabase: Supabase) -> Iterator[Connection]:
-    """A role that was granted nothing."""
+    """A session of a role without any granted privilege."""
     supabase.cluster.psql("create role stranger login")
     session = supabase.connect("stranger")
     yield session
@@ -335,59 +349,75 @@ def stranger(supabase: Supabase) -> Iterator[Connection]:
     supabase.cluster.psql("drop role stranger")
 
 
-def test_everybody_reads_the_options_of_a_server(whole: Supabase, stranger: Connection) -> None:
-    """Hence none of them may be secret. Who has mappings is seen, too, and not what is in them."""
+def test_every_role_reads_the_options_of_a_server(documented: Supabase, stranger: Connection) -> None:
+    """An option of a server must not be secret.
+
+    Every role sees who has a user mapping, but not its options.
+    """
     (server,) = execute(stranger, "select srvoptions from pg_foreign_server")
     assert "dbname=odoo" in server["srvoptions"]
     assert execute(stranger, "select usename, umoptions from pg_user_mappings") == [{"usename": "postgres", "umoptions": None}]
 
 
-def test_whoever_listens_hears_no_errors(whole: Supabase, stranger: Connection) -> None:
-    """Postgres has no privilege for LISTEN: whoever has a session hears which mirror fails, and not why. (Users of the API have none.)"""
+def test_notifications_contain_no_error_messages(documented: Supabase, stranger: Connection) -> None:
+    """Postgres has no privilege for LISTEN.
+
+    Every session can receive the names of failing mirrors, but not the errors. Users of the API
+    have no session.
+    """
     execute(stranger, "listen ipai_sync_alerts")
-    whole.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    documented.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
-        whole.rows("call ipai.run_sync('protected')")
-    (heard,) = stranger.notifies(timeout=5, stop_after=1)
-    assert json.loads(heard.payload) == {"raised": [{"mirror": "protected", "kind": "failing", "severity": 1}], "cleared": []}
-    assert "127.0.0.1:9" in whole.row("select message from ipai.sync_alerts where mirror = 'protected'")["message"]
+        documented.rows("call ipai.run_sync('protected')")
+    (notification,) = stranger.notifies(timeout=5, stop_after=1)
+    assert json.loads(notification.payload) == {"raised": [{"mirror": "protected", "kind": "failing", "severity": 1}], "cleared": []}
+    assert "127.0.0.1:9" in documented.row("select message from ipai.sync_alerts where mirror = 'protected'")["message"]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(stranger, "select * from ipai.sync_alerts")
 
 
-def test_whoever_syncs_runs_what_the_tables_owner_made(whole: Supabase) -> None:
-    """As with every write into a table of somebody else. Hence: the owner syncs, not a superuser."""
-    whole.rows(
+def test_syncing_role_runs_triggers_of_the_table_owner(documented: Supabase) -> None:
+    """A trigger runs with the rights of the role that writes, as for any table.
+
+    Therefore the table's owner should sync, not a superuser.
+    """
+    documented.rows(
         """create function ipai.note() returns trigger language plpgsql as
                $$ begin new.name := current_user; return new; end $$;
            create trigger note before insert on ipai.unprotected for each row execute function ipai.note()"""
     )
     try:
-        whole.cluster.psql("create user mapping for supabase_admin server odoo options (user 'admin', password_secret 'odoo_password')")
-        whole.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
-        assert whole.rows("select distinct name from ipai.unprotected") == [{"name": "supabase_admin"}]
+        documented.cluster.psql(
+            "create user mapping for supabase_admin server odoo options (user 'admin', password_secret 'odoo_password')"
+        )
+        documented.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
+        assert documented.rows("select distinct name from ipai.unprotected") == [{"name": "supabase_admin"}]
     finally:
-        whole.rows("drop function ipai.note() cascade")
+        documented.rows("drop function ipai.note() cascade")
 
 
-def test_a_superuser_trusts_whoever_may_create_in_the_schema(whole: Supabase) -> None:
-    """As everywhere: a function for the type that is given goes before one for a type that it is converted to."""
-    whole.rows("create function ipai.odoo_version(name) returns text language sql as 'select current_user::text'")
+def test_superuser_can_call_functions_planted_in_the_schema(documented: Supabase) -> None:
+    """Postgres prefers a function for the exact argument type.
+
+    This holds for every schema in which another role can create functions.
+    """
+    documented.rows("create function ipai.odoo_version(name) returns text language sql as 'select current_user::text'")
     try:
         version = "select ipai.odoo_version({}) as version from pg_foreign_server"
-        assert whole.row(version.format("srvname"), user="supabase_admin") == {"version": "supabase_admin"}
-        assert whole.row(version.format("srvname::text"))["version"].startswith("19")
+        assert documented.row(version.format("srvname"), user="supabase_admin") == {"version": "supabase_admin"}
+        assert documented.row(version.format("srvname::text"))["version"].startswith("19")
     finally:
-        whole.rows("drop function ipai.odoo_version(name)")
+        documented.rows("drop function ipai.odoo_version(name)")
 
 
-# Planted objects --------------------------------------------------------------------------------------------------------------------------
+# Planted functions, operators, types and relations ------------------------------------------------
 
-#: What tells is in the server's log, which no rollback takes back.
-MARK = "called what was planted"
+#: Planted objects write this to the server's log, which survives a rollback.
+PLANTED_MARK = "called what was planted"
 
-#: By a user who may create in `public`: namesakes of all that could be looked up there. Whatever is called tells, and gives null.
-PLANT = """
+#: Planted by a role that may create in `public`: namesakes of everything that could be looked up. A
+#: planted object reports its call and returns null.
+PLANTED_OBJECTS = """
     create function public.tell(what text) returns boolean language plpgsql set search_path = pg_catalog as
         $$ begin raise warning 'called what was planted: %', what; return true; end $$;
     create function public.plant(what text) returns void language plpgsql set search_path = pg_catalog as
@@ -442,7 +472,7 @@ PLANT = """
     create cast (text as public.mine) with function public.to_mine as implicit;
 """
 
-#: Every function that people call, in this order, with a mirror in a schema of the caller's own.
+#: Calls every function that users call, in this order, with a mirror in the caller's own schema.
 CALLS = f"""
     select ipai.odoo_version()
     select * from ipai.odoo_models()
@@ -482,39 +512,51 @@ CALLS = f"""
     select ipai.drop_mirror('planted', true)
 """
 
-#: Functions that others call, of which each call above may be one, and the wrapper's own.
+#: The wrapper's validator, and functions that only the functions above call.
 CALLED_BY_OTHERS = {
-    *("has_cron", "require_cron", "require_mirror", "schedule_interval", "cron_gap", "register_sample_metrics", "has_vault", "create_claims_helpers"),
+    *(
+        "has_cron",
+        "require_cron",
+        "require_mirror",
+        "schedule_interval",
+        "cron_gap",
+        "register_sample_metrics",
+        "has_vault",
+        "create_claims_helpers",
+    ),
     *("mirror_tables", "password_state", "ipai_odoo_validator"),
 }
 
 
 @pytest.fixture(scope="module")
 def planted(extension_pg: Installation) -> Iterator[Supabase]:
-    """A cluster of its own, in whose `public` mallory may create, as in a database that comes from before PostgreSQL 15."""
+    """A cluster in whose `public` the role mallory has planted objects.
+
+    mallory may create there, as in a database from before PostgreSQL 15.
+    """
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
         supabase = Supabase(cluster)
         cluster.psql("create role mallory login; grant usage, create on schema public to mallory")
-        # What the tests do besides is not to be caught.
+        # The superuser's own statements in the tests must not call planted objects.
         cluster.psql("alter role supabase_admin set search_path = pg_catalog")
-        cluster.psql("set search_path = pg_catalog;" + PLANT, user="mallory")
+        cluster.psql("set search_path = pg_catalog;" + PLANTED_OBJECTS, user="mallory")
         yield supabase
 
 
-def told(planted: Supabase, after: int) -> list[str]:
-    """What was called, by the server's log from a place on."""
+def planted_calls(planted: Supabase, after: int) -> list[str]:
+    """Returns the planted objects that were called after this position of the server's log."""
     with open(planted.cluster.log, errors="replace") as log:
         log.seek(after)
-        return re.findall(rf"{MARK}: (.*)", log.read())
+        return re.findall(rf"{PLANTED_MARK}: (.*)", log.read())
 
 
-def length(planted: Supabase) -> int:
+def log_size(planted: Supabase) -> int:
     return planted.cluster.log.stat().st_size
 
 
-def test_the_calls_are_of_every_function(supabase: Supabase) -> None:
+def test_calls_include_every_function_of_the_extension(supabase: Supabase) -> None:
     there = supabase.rows(
         """select proname::text as name from pg_proc join pg_depend on objid = pg_proc.oid and classid = 'pg_proc'::regclass and deptype = 'e'
            where refobjid = (select oid from pg_extension where extname = 'ipai_sync')"""
@@ -522,8 +564,8 @@ def test_the_calls_are_of_every_function(supabase: Supabase) -> None:
     assert {row["name"] for row in there} - CALLED_BY_OTHERS == set(re.findall(r"ipai\.(\w+)\(", CALLS))
 
 
-def test_what_is_planted_tells(planted: Supabase) -> None:
-    """Else the next test would prove nothing."""
+def test_planted_objects_report_their_calls(planted: Supabase) -> None:
+    """Proves that the planted objects would be noticed in the next tests."""
     counts = planted.row(
         """select (select count(*) from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace) as functions,
                   (select count(*) from pg_catalog.pg_operator where oprnamespace = 'public'::regnamespace) as operators,
@@ -542,11 +584,11 @@ def test_what_is_planted_tells(planted: Supabase) -> None:
         (hostile, "select 'a'::text", "type text"),
         (hostile, "select name from pg_class", "relation pg_class"),
     ):
-        before = length(planted)
+        before = log_size(planted)
         with psycopg.connect(planted.cluster.dsn(user="postgres"), autocommit=True) as connection:
             connection.execute(f"set search_path = {path}".encode())
             connection.execute(statement.encode())
-        assert what in told(planted, before), statement
+        assert what in planted_calls(planted, before), statement
 
 
 def run_all(session: Connection, statements: list[str]) -> None:
@@ -559,28 +601,28 @@ def run_all(session: Connection, statements: list[str]) -> None:
 
 @pytest.mark.parametrize("path", ['"$user", public, extensions', "public, pg_catalog", "public, pg_catalog, pg_temp, ipai, vault, cron"])
 @pytest.mark.parametrize("user", ["postgres", "supabase_admin"])
-def test_what_a_hostile_user_plants_in_public_is_never_called(planted: Supabase, path: str, user: str) -> None:
+def test_objects_planted_in_public_are_never_called(planted: Supabase, path: str, user: str) -> None:
     with ScriptedOdoo([metric(number) for number in range(1, 6)]) as odoo:
         odoo.on("action", returning(7))
         planted.server(odoo.url)
         planted.cluster.psql(f"create schema own authorization {user}")
         statements = [line.strip() for line in CALLS.strip().splitlines()]
         if user != "postgres":
-            # The claims' functions are those of postgres, who ran the migrations: a superuser does not call them.
+            # The migrations ran as postgres, and a superuser does not call its claims functions.
             statements = [statement for statement in statements if "protect_mirror" not in statement]
             planted.cluster.psql(f"create user mapping for {user} server odoo options (user 'admin', password_secret 'odoo_password')")
         session = planted.connect(user)
         execute(session, f"set search_path = {path}")
-        before = length(planted)
+        before = log_size(planted)
         try:
             run_all(session, statements)
-            assert told(planted, before) == []
+            assert planted_calls(planted, before) == []
         finally:
             planted.reset()
             planted.cluster.psql("drop schema own cascade")
 
 
-def test_policies_call_nothing_that_is_planted(planted: Supabase) -> None:
+def test_policies_call_no_planted_objects(planted: Supabase) -> None:
     with ScriptedOdoo([metric(1), metric(2, brand_id=7), metric(3, brand_id=8)]) as odoo:
         planted.server(odoo.url)
         planted.sync("sample_metrics")
@@ -589,18 +631,18 @@ def test_policies_call_nothing_that_is_planted(planted: Supabase) -> None:
         execute(session, """set request.jwt.claims = '{"app_metadata": {"ipai_brand_ids": [7]}}'""")
         for path in ('"$user", public, extensions', "public, pg_catalog"):
             execute(session, f"set search_path = {path}")
-            before = length(planted)
+            before = log_size(planted)
             assert {row["odoo_id"] for row in execute(session, "select odoo_id from ipai.ipai_sample_metrics")} == {1, 2}
             execute(session, "select * from ipai.sync_count_delta")
             execute(session, "select * from ipai.sample_metrics_count_delta")
-            assert told(planted, before) == []
+            assert planted_calls(planted, before) == []
         planted.reset()
 
 
-# The page -----------------------------------------------------------------------------------------------------------------------------------
+# The page -----------------------------------------------------------------------------------------
 
 
-def test_the_page_names_tests_that_there_are() -> None:
+def test_tests_named_by_the_page_exist() -> None:
     written = SECURITY.read_text()
     named = set(re.findall(r"`(test_\w+)(?:\.py)?`", written))
     files = list(Path(__file__).parents[1].glob("*/test_*.py"))
@@ -609,7 +651,7 @@ def test_the_page_names_tests_that_there_are() -> None:
     assert named <= there
 
 
-def test_the_page_s_way_to_take_the_counts_away(supabase: Supabase) -> None:
+def test_page_revokes_the_counts(supabase: Supabase) -> None:
     (statement,) = re.findall(r"^ *(revoke .*;)$", SECURITY.read_text(), re.MULTILINE)
     session = supabase.connect("supabase_admin")
     execute(session, "begin")

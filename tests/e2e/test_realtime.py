@@ -1,6 +1,7 @@
-"""What Supabase Realtime gets to see of the mirror: the changes in the publication `supabase_realtime`, and who is told of them.
+"""Tests which changes of the mirror Supabase Realtime receives and sends to which users.
 
-There is no Realtime server here. The slots are read with the options it uses, and it is the database that answers its question about a row.
+No Realtime server runs. The tests read replication slots with Realtime's options and run the query
+with which Realtime checks a row's visibility.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ RECORDS: list[Record] = [
     *(metric(odoo_id, value=odoo_id / 3) for odoo_id in range(6, 26)),
 ]
 
-#: A change as a test looks at it: what was done, the row after it, and what is told of the row before it.
+#: A change: the action, the new row, and the columns of the old row.
 Change = tuple[str, dict[str, Any] | None, dict[str, Any] | None]
 
 
-# Reading a slot -------------------------------------------------------------------------------------------------------------------------
+# Reading a slot -----------------------------------------------------------------------------------
 
 
 class Wal2Json:
-    """As Realtime reads its slot: its tables and actions are those of the publication."""
+    """Reads a slot as Realtime does, with the tables and actions of the publication."""
 
     plugin = "wal2json"
 
@@ -66,7 +67,7 @@ class Wal2Json:
     @staticmethod
     def _change(change: dict[str, Any]) -> Change:
         assert (change["schema"], change["table"]) == ("ipai", "ipai_sample_metrics")
-        # Without a primary key Realtime sends an error in place of the row.
+        # Without a primary key Realtime sends an error instead of the row.
         assert [column["name"] for column in change["pk"]] == ["id"]
         new, old = (
             {column["name"]: column["value"] for column in change[part]} if part in change else None for part in ("columns", "identity")
@@ -75,7 +76,7 @@ class Wal2Json:
 
 
 class PgOutput:
-    """As a subscriber does, and everything else that reads a publication: Postgres's own protocol."""
+    """Reads a slot with Postgres's own protocol, as a logical subscriber does."""
 
     plugin = "pgoutput"
 
@@ -100,7 +101,7 @@ class PgOutput:
                     found.append(("insert", message.row(names), None))
                 case "U":
                     names = columns[message.number("I")]
-                    # The old row is there where its identity changed, or is all of it.
+                    # The old row is present if its identity changed, or if the identity is full.
                     old = message.row(names) if (kind := message.char()) in "KO" else None
                     assert kind == "N" or message.char() == "N"
                     found.append(("update", message.row(names), old))
@@ -108,7 +109,7 @@ class PgOutput:
                     names = columns[message.number("I")]
                     kind = message.char()
                     old = message.row(names)
-                    # K: of the key's columns alone there is something to tell.
+                    # K: only the key's columns have values.
                     found.append(("delete", None, {"id": old["id"]} if kind == "K" else old))
                     assert kind == "O" or {name for name, value in old.items() if value is not None} == {"id"}
                 case other:
@@ -129,16 +130,16 @@ class _Message:
         return self._take(1).decode()
 
     def number(self, form: str) -> int:
-        """I: 4 bytes, H: 2 bytes."""
+        """Reads an integer. Form I has 4 bytes, form H 2 bytes."""
         return int(struct.unpack(f">{form}", self._take(struct.calcsize(form)))[0])
 
     def text(self) -> str:
         return self._take(self._data.index(b"\0", self._at) - self._at + 1)[:-1].decode()
 
     def column(self) -> str:
-        self._take(1)  # whether it is of the key
+        self._take(1)  # the flag of a key column
         name = self.text()
-        self._take(8)  # type and its modifier
+        self._take(8)  # type and type modifier
         return name
 
     def row(self, names: list[str]) -> dict[str, Any]:
@@ -156,23 +157,23 @@ class _Message:
 
 
 class Slot:
-    """A replication slot that begins now, and goes with its connection, as Realtime's does."""
+    """A temporary replication slot, which ends with its connection, like Realtime's."""
 
     def __init__(self, supabase: Supabase, reader: type[Wal2Json] | type[PgOutput]) -> None:
         self._reader = reader
         self._connection = supabase.connect(user="supabase_admin")
-        # Newer minor versions load only plugins that this setting lists.
+        # Newer minor versions load only the plugins in this setting.
         self._connection.execute(
             "select set_config(name, 'pgoutput, wal2json', false) from pg_settings where name = 'output_plugin_libraries'"
         )
         self._connection.execute("select pg_create_logical_replication_slot('test', %s, true)", (reader.plugin,))
 
     def changes(self) -> list[Change]:
-        """Those since the last call."""
+        """Returns the changes since the last call."""
         return self._reader.read(self._connection)
 
 
-# Fixtures -------------------------------------------------------------------------------------------------------------------------------
+# Fixtures -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def erp() -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """A mirror in step with Odoo, read in several pages."""
+    """A mirror that equals Odoo after a sync of several pages."""
     supabase.server(erp.url)
     supabase.register(page_size=10)
     assert supabase.row(SYNC)["inserted"] == len(RECORDS)
@@ -196,7 +197,7 @@ def slot(request: pytest.FixtureRequest, mirrored: Supabase) -> Slot:
 
 
 @contextmanager
-def whole_identity(supabase: Supabase) -> Iterator[None]:
+def full_replica_identity(supabase: Supabase) -> Iterator[None]:
     supabase.rows(f"alter table {TABLE} replica identity full")
     try:
         yield
@@ -209,23 +210,23 @@ def odoo_ids(changes: list[Change]) -> list[tuple[str, int]]:
 
 
 def number(supabase: Supabase, odoo_id: int) -> int:
-    """The mirror's own number of a row."""
+    """Returns the mirror's own id of a row."""
     return int(supabase.row(f"select id from {TABLE} where odoo_id = %s", odoo_id)["id"])
 
 
-# One change for each changed row --------------------------------------------------------------------------------------------------------
+# One change for each changed row ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", [Wal2Json, PgOutput])
-def test_a_first_sync_is_one_insertion_a_row(supabase: Supabase, erp: FaultyOdoo, reader: type[Wal2Json] | type[PgOutput]) -> None:
+def test_first_sync_sends_one_insert_per_row(supabase: Supabase, erp: FaultyOdoo, reader: type[Wal2Json] | type[PgOutput]) -> None:
     supabase.server(erp.url)
     slot = Slot(supabase, reader)
     assert supabase.run()["inserted"] == len(RECORDS)
     assert odoo_ids(slot.changes()) == [("insert", record["id"]) for record in RECORDS]
 
 
-def test_each_changed_row_is_one_change(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
-    gone = {number(mirrored, 3), number(mirrored, 25)}
+def test_each_changed_row_sends_one_change(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+    deleted_ids = {number(mirrored, 3), number(mirrored, 25)}
     erp.records = [
         metric(1, name="Renamed"),
         *RECORDS[1:2],
@@ -240,11 +241,11 @@ def test_each_changed_row_is_one_change(mirrored: Supabase, erp: FaultyOdoo, slo
     changes = slot.changes()
     assert odoo_ids(changes) == [("insert", 26), ("insert", 27), ("update", 1), ("update", 11)]
     deleted = [old for action, _, old in changes if action == "delete"]
-    assert {int(old["id"]) for old in deleted if old} == gone and len(changes) == 6
+    assert {int(old["id"]) for old in deleted if old} == deleted_ids and len(changes) == 6
     assert slot.changes() == []
 
 
-def test_a_change_holds_the_whole_row(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_change_contains_the_whole_row(mirrored: Supabase, erp: FaultyOdoo) -> None:
     slot = Slot(mirrored, Wal2Json)
     erp.records = [metric(1, date=False, value=0.1 + 0.2, notes="über ☕"), *RECORDS[1:]]
     mirrored.row(SYNC)
@@ -258,14 +259,14 @@ def test_a_change_holds_the_whole_row(mirrored: Supabase, erp: FaultyOdoo) -> No
 
 
 @pytest.mark.parametrize("mode", ["full", "reconcile", "incremental"])
-def test_a_sync_that_finds_nothing_changed_sends_nothing(mirrored: Supabase, slot: Slot, mode: str) -> None:
+def test_sync_without_changes_sends_nothing(mirrored: Supabase, slot: Slot, mode: str) -> None:
     run = mirrored.run(f"'sample_metrics', '{mode}'")
     assert (run["state"], run["inserted"], run["updated"], run["deleted"]) == ("succeeded", 0, 0, 0)
     assert mirrored.row(SYNC)["unchanged"] == len(RECORDS)
     assert slot.changes() == []
 
 
-def test_a_sync_that_is_rolled_back_sends_nothing(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+def test_rolled_back_sync_sends_nothing(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
     erp.records = [metric(1, name="Renamed"), *RECORDS[2:], metric(26)]
     connection = mirrored.connect()
     connection.execute("begin")
@@ -274,7 +275,7 @@ def test_a_sync_that_is_rolled_back_sends_nothing(mirrored: Supabase, erp: Fault
     assert slot.changes() == []
 
 
-def test_a_sync_that_fails_sends_nothing(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+def test_failed_sync_sends_nothing(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
     erp.records = [metric(record["id"], name="Renamed") for record in RECORDS]
     erp.on("search_read", lambda exchange: exchange.send(200, {}, exchange.answer()), times=1)
     erp.on("search_read", fault(4, "You may not read this"))
@@ -283,8 +284,8 @@ def test_a_sync_that_fails_sends_nothing(mirrored: Supabase, erp: FaultyOdoo, sl
     assert slot.changes() == []
 
 
-def test_a_run_that_fails_later_sends_the_pages_it_kept(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
-    """run_sync commits each page: what stays in the table is told, once, and the rest when it comes."""
+def test_failed_run_sends_its_committed_pages(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+    """The first run sends its committed page, and the next run the other pages."""
     erp.records = [metric(record["id"], name="Renamed") for record in RECORDS]
     erp.on("search_read", lambda exchange: exchange.send(200, {}, exchange.answer()), times=1)
     erp.on("search_read", fault(4, "You may not read this"))
@@ -296,29 +297,29 @@ def test_a_run_that_fails_later_sends_the_pages_it_kept(mirrored: Supabase, erp:
     assert odoo_ids(slot.changes()) == [("update", odoo_id) for odoo_id in range(11, 26)]
 
 
-# What the row before a change tells -----------------------------------------------------------------------------------------------------
+# The columns of the old row -----------------------------------------------------------------------
 
 
-def test_of_a_deleted_row_its_number_is_told_and_no_more(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
-    gone = number(mirrored, 2)
+def test_deletion_sends_only_the_id(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+    deleted_id = number(mirrored, 2)
     erp.records = [record for record in RECORDS if record["id"] != 2]
     mirrored.row(SYNC)
     ((action, new, old),) = slot.changes()
-    assert (action, new, {name: int(value) for name, value in (old or {}).items()}) == ("delete", None, {"id": gone})
+    assert (action, new, {name: int(value) for name, value in (old or {}).items()}) == ("delete", None, {"id": deleted_id})
 
 
-def test_of_a_row_before_its_update_its_number_is_told_and_no_more(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+def test_update_sends_only_the_id_of_the_old_row(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
     erp.records = [metric(2, brand_id=8, notes="of brand 8 now"), *(record for record in RECORDS if record["id"] != 2)]
     mirrored.row(SYNC)
     ((_, new, old),) = slot.changes()
     assert new and (new["odoo_id"], new["notes"]) in ((2, "of brand 8 now"), ("2", "of brand 8 now"))
-    # pgoutput is silent where the key stays the same.
+    # pgoutput sends no old row if the key is unchanged.
     assert old in (None, {"id": number(mirrored, 2)})
 
 
-def test_with_a_whole_replica_identity_all_of_the_row_before_is_told(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
+def test_replica_identity_full_sends_the_whole_old_row(mirrored: Supabase, erp: FaultyOdoo, slot: Slot) -> None:
     erp.records = [metric(3, brand_id=7), *(record for record in RECORDS if record["id"] not in (2, 3))]
-    with whole_identity(mirrored):
+    with full_replica_identity(mirrored):
         mirrored.row(SYNC)
         changes = {action: old for action, _, old in slot.changes()}
     deleted, updated = changes["delete"], changes["update"]
@@ -326,22 +327,25 @@ def test_with_a_whole_replica_identity_all_of_the_row_before_is_told(mirrored: S
     assert updated and (int(updated["odoo_id"]), int(updated["brand_id"])) == (3, 8)
 
 
-def test_the_table_is_one_of_whose_deletions_realtime_sends_the_key_alone(supabase: Supabase) -> None:
-    """It sends more where row-level security is off, or the replica identity is another."""
+def test_table_lets_realtime_send_only_keys_of_deletions(supabase: Supabase) -> None:
+    """Realtime sends more columns if row-level security is off or the replica identity differs."""
     row = supabase.row("select relreplident::text as identity, relrowsecurity as secured from pg_class where oid = %s::regclass", TABLE)
     assert row == {"identity": "d", "secured": True}
 
 
-# Who is told ----------------------------------------------------------------------------------------------------------------------------
+# Recipients of a change ---------------------------------------------------------------------------
 
 
 class Realtime:
-    """Its question about a row, asked as it asks: a prepared query by primary key, as the subscriber's role, with its claims."""
+    """Checks a row's visibility as Realtime does.
+
+    This is a prepared query by primary key, with the subscriber's role and claims.
+    """
 
     def __init__(self, supabase: Supabase) -> None:
         self._connection = supabase.connect(user="supabase_admin")
 
-    def tells(self, row: int, claims: object, role: str = "authenticated") -> bool:
+    def can_see(self, row: int, claims: object, role: str = "authenticated") -> bool:
         with self._connection.transaction():
             self._connection.execute(f"prepare walrus_rls_stmt as select exists (select 1 from {TABLE} where id = '{row}') as visible")
             try:
@@ -350,7 +354,7 @@ class Realtime:
                 )
                 answer = self._connection.execute("execute walrus_rls_stmt").fetchone()
             finally:
-                # A failure has the transaction, and with it the role, undone before.
+                # After an error the rollback has already reset the role.
                 if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
                     self._connection.execute("reset role")
                     self._connection.execute("deallocate walrus_rls_stmt")
@@ -369,62 +373,62 @@ NOTHING = claims()
 SUBSCRIBERS = {"brand 7": BRAND_7, "brand 8": BRAND_8, "store 3": STORE_3, "nothing": NOTHING}
 
 
-def told(supabase: Supabase, odoo_id: int) -> set[str]:
-    """The subscribers that Realtime tells of a change of this row."""
+def recipients(supabase: Supabase, odoo_id: int) -> set[str]:
+    """Returns the subscribers to which Realtime sends a change of this row."""
     realtime = Realtime(supabase)
     row = number(supabase, odoo_id)
-    return {name for name, subscriber in SUBSCRIBERS.items() if realtime.tells(row, subscriber)}
+    return {name for name, subscriber in SUBSCRIBERS.items() if realtime.can_see(row, subscriber)}
 
 
-def test_a_change_is_told_to_those_who_may_see_the_row(mirrored: Supabase) -> None:
-    assert told(mirrored, 1) == set(SUBSCRIBERS)
-    assert told(mirrored, 2) == {"brand 7"}
-    assert told(mirrored, 3) == {"brand 8"}
-    assert told(mirrored, 4) == {"store 3"}
-    assert told(mirrored, 5) == set()
+def test_change_is_sent_to_users_who_see_the_row(mirrored: Supabase) -> None:
+    assert recipients(mirrored, 1) == set(SUBSCRIBERS)
+    assert recipients(mirrored, 2) == {"brand 7"}
+    assert recipients(mirrored, 3) == {"brand 8"}
+    assert recipients(mirrored, 4) == {"store 3"}
+    assert recipients(mirrored, 5) == set()
 
 
-def test_whoever_may_no_longer_see_a_row_is_not_told(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_change_is_not_sent_to_users_who_lose_the_row(mirrored: Supabase, erp: FaultyOdoo) -> None:
     slot = Slot(mirrored, Wal2Json)
     others = [record for record in RECORDS if record["id"] not in (1, 2)]
     erp.records = [metric(1, active=False), metric(2, brand_id=8), *others]
     mirrored.row(SYNC)
     assert odoo_ids(slot.changes()) == [("update", 1), ("update", 2)]
-    assert (told(mirrored, 1), told(mirrored, 2)) == (set(), {"brand 8"})
+    assert (recipients(mirrored, 1), recipients(mirrored, 2)) == (set(), {"brand 8"})
 
 
-def test_with_a_whole_replica_identity_a_row_that_moves_shows_what_it_was(mirrored: Supabase, erp: FaultyOdoo) -> None:
-    """Why the docs say to leave it."""
-    with whole_identity(mirrored):
+def test_replica_identity_full_reveals_old_values_to_other_tenants(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    """The documentation advises against replica identity full for this reason."""
+    with full_replica_identity(mirrored):
         slot = Slot(mirrored, Wal2Json)
         erp.records = [metric(2, brand_id=8), *(record for record in RECORDS if record["id"] != 2)]
         mirrored.row(SYNC)
         ((_, _, old),) = slot.changes()
         assert old and (old["brand_id"], old["notes"]) == (7, "of brand 7")
-        assert told(mirrored, 2) == {"brand 8"}
+        assert recipients(mirrored, 2) == {"brand 8"}
 
 
-def test_malformed_claims_show_nothing_more_and_never_fail(mirrored: Supabase) -> None:
+def test_malformed_claims_reveal_nothing_and_never_fail(mirrored: Supabase) -> None:
     realtime = Realtime(mirrored)
-    common, theirs = number(mirrored, 1), number(mirrored, 2)
+    common, private = number(mirrored, 1), number(mirrored, 2)
     cases: tuple[object, ...] = (
         *(None, 7, "text", [], {}, {"app_metadata": None}, {"app_metadata": "*"}, {"app_metadata": [7]}),
         *(claims(ipai_brand_ids=wrong) for wrong in (None, 7, "7", {"*": 1}, [[7]], ["7"], [7.5], [2**70], True, "\0")),
         {"user_metadata": {"ipai_brand_ids": "*"}},
     )
     for malformed in cases:
-        assert realtime.tells(common, malformed) and not realtime.tells(theirs, malformed), malformed
+        assert realtime.can_see(common, malformed) and not realtime.can_see(private, malformed), malformed
 
 
-def test_anon_cannot_be_told_and_the_service_role_is_told_everything(mirrored: Supabase) -> None:
+def test_service_role_receives_every_change_and_anon_receives_none(mirrored: Supabase) -> None:
     realtime = Realtime(mirrored)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        realtime.tells(number(mirrored, 1), {"role": "anon"}, role="anon")
-    assert Realtime(mirrored).tells(number(mirrored, 5), {"role": "service_role"}, role="service_role")
+        realtime.can_see(number(mirrored, 1), {"role": "anon"}, role="anon")
+    assert Realtime(mirrored).can_see(number(mirrored, 5), {"role": "service_role"}, role="service_role")
 
 
-def test_subscribers_may_select_the_key_and_every_column(supabase: Supabase) -> None:
-    """Otherwise Realtime sends `Error 401: Unauthorized`, or leaves columns out."""
+def test_subscribers_can_select_every_column(supabase: Supabase) -> None:
+    """Otherwise Realtime sends `Error 401: Unauthorized` or omits columns."""
     hidden = supabase.rows(
         """select attname from pg_attribute
            where attrelid = %s::regclass and attnum > 0 and not has_column_privilege('authenticated', attrelid, attnum, 'select')""",
@@ -434,7 +438,7 @@ def test_subscribers_may_select_the_key_and_every_column(supabase: Supabase) -> 
     assert not supabase.row("select has_any_column_privilege('anon', %s, 'select') as anon", TABLE)["anon"]
 
 
-# The publication ------------------------------------------------------------------------------------------------------------------------
+# The publication ----------------------------------------------------------------------------------
 
 
 def published(supabase: Supabase) -> list[str]:
@@ -444,11 +448,11 @@ def published(supabase: Supabase) -> list[str]:
     return [row["name"] for row in found]
 
 
-def test_the_publication_has_the_mirror_and_nothing_of_the_extension(supabase: Supabase) -> None:
+def test_publication_contains_only_the_mirror(supabase: Supabase) -> None:
     assert published(supabase) == [TABLE]
 
 
-def test_the_migration_adds_the_table_where_it_is_not_and_may_run_again(supabase: Supabase) -> None:
+def test_migration_adds_the_table_to_the_publication_and_is_repeatable(supabase: Supabase) -> None:
     supabase.rows(f"alter publication supabase_realtime drop table {TABLE}")
     for _ in range(2):
         for migration in MIGRATIONS:
@@ -456,7 +460,7 @@ def test_the_migration_adds_the_table_where_it_is_not_and_may_run_again(supabase
         assert published(supabase) == [TABLE]
 
 
-def test_a_publication_of_all_tables_is_left_as_it_is(supabase: Supabase) -> None:
+def test_migration_keeps_a_publication_of_all_tables(supabase: Supabase) -> None:
     try:
         supabase.cluster.psql("drop publication supabase_realtime; create publication supabase_realtime for all tables")
         for migration in MIGRATIONS:
@@ -467,11 +471,11 @@ def test_a_publication_of_all_tables_is_left_as_it_is(supabase: Supabase) -> Non
         supabase.rows(f"create publication supabase_realtime for table {TABLE}")
 
 
-# The page -------------------------------------------------------------------------------------------------------------------------------
+# The page -----------------------------------------------------------------------------------------
 
 
-def test_the_page_states_what_is_tested_here() -> None:
-    """Each statement of the page has its test above: a change of one is to be a change of both."""
+def test_every_statement_of_the_page_is_tested() -> None:
+    """A change of a statement on the page requires a change of its test above."""
     _, _, section = PAGE.read_text().partition("\n## Realtime\n")
     stated = re.findall(r"^- \*\*(.+?)\*\*", section, re.MULTILINE)
     assert stated == [

@@ -1,4 +1,7 @@
-"""Records that the mirror's table does not take: named, with their field where that is known, and nothing else is lost."""
+"""Tests records that the mirror's table refuses.
+
+The error names the record and, if known, the field. The committed pages stay.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ TRIGGER = f"""
     end $$;
     create trigger picky before insert on {TABLE} for each row execute function public.picky();
 """
-#: What the table is made to demand, the SQLSTATE, and what the error says.
-DEMANDS = {
+#: Statements that make the table refuse record 15, the SQLSTATE, and the message of the error.
+REFUSALS = {
     "a check": (
         f"alter table {TABLE} add constraint small check (value < 15 or value > 15)",
         "23514",
@@ -67,9 +70,9 @@ def connected(supabase: Supabase, erp: FaultyOdoo) -> Iterator[Supabase]:
     )
 
 
-@pytest.mark.parametrize("demand", DEMANDS)
-def test_the_record_is_named_and_the_next_run_goes_on(connected: Supabase, erp: FaultyOdoo, demand: str) -> None:
-    made, sqlstate, message = DEMANDS[demand]
+@pytest.mark.parametrize("demand", REFUSALS)
+def test_error_names_the_refused_record_and_field(connected: Supabase, erp: FaultyOdoo, demand: str) -> None:
+    made, sqlstate, message = REFUSALS[demand]
     connected.cluster.psql(f"{made};", user="postgres")
     with pytest.raises(psycopg.Error) as refused:
         connected.rows("call ipai.run_sync('sample_metrics')")
@@ -77,16 +80,16 @@ def test_the_record_is_named_and_the_next_run_goes_on(connected: Supabase, erp: 
     assert "Correct the record in Odoo" in str(refused.value.diag.message_hint)
     run = connected.last_run()
     assert (run["state"], run["sqlstate"], run["message"], run["position"]) == ("failed", sqlstate, message, 10)
-    # The page before is there, and nothing of this one.
+    # The page before was committed, and this page was rolled back.
     assert [row["odoo_id"] for row in connected.mirror()] == list(range(1, 11))
     erp.records[14].update(notes="there", value=16.0, code="METRIC", name="Metric of Odoo", write_date="2026-01-06 08:00:00")
     assert connected.run()["mirror_count"] == 30
     assert connected.resumed_run()["fetched"] == 20
 
 
-@pytest.mark.parametrize("demand", DEMANDS)
-def test_a_run_in_a_transaction_says_the_same_and_keeps_nothing(connected: Supabase, demand: str) -> None:
-    made, sqlstate, message = DEMANDS[demand]
+@pytest.mark.parametrize("demand", REFUSALS)
+def test_sync_in_a_transaction_has_the_same_error(connected: Supabase, demand: str) -> None:
+    made, sqlstate, message = REFUSALS[demand]
     connected.cluster.psql(f"{made};", user="postgres")
     with pytest.raises(psycopg.Error) as refused:
         connected.rows("select * from ipai.sync_mirror('sample_metrics')")
@@ -94,7 +97,7 @@ def test_a_run_in_a_transaction_says_the_same_and_keeps_nothing(connected: Supab
     assert connected.mirror() == []
 
 
-def test_records_that_are_only_refused_together_keep_the_error_of_postgres(connected: Supabase) -> None:
+def test_error_of_a_whole_page_is_that_of_postgres(connected: Supabase) -> None:
     connected.cluster.psql(
         f"""
         create function public.picky() returns trigger language plpgsql as $$

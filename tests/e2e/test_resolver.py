@@ -1,4 +1,7 @@
-"""A name lookup that hangs: nothing can end the system's resolver, so whoever cancels must not have to wait for it."""
+"""Tests a name lookup that hangs.
+
+The system's resolver cannot be interrupted, so a cancel must not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ from support.supabase import Supabase
 
 SECTION = Section("Name lookups")
 SYNC = "select * from ipai.sync_sample_metrics()"
-#: Seconds that the resolver hangs.
-HANGS = 5
+#: Seconds until the lookup returns.
+LOOKUP_SECONDS = 5
 NAME = "odoo.hangs.invalid"
 
-#: What stands before the C library's function, for this name only.
+#: Replaces the C library's function for this name.
 RESOLVER = f"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -42,7 +45,7 @@ RESOLVER = f"""
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {{
     if (name && strcmp(name, "{NAME}") == 0) {{
-        sleep({HANGS});
+        sleep({LOOKUP_SECONDS});
         return EAI_AGAIN;
     }}
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
@@ -52,8 +55,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 
 
 @pytest.fixture(scope="module")
-def hanging(extension_pg: Installation) -> Iterator[Supabase]:
-    """A cluster whose backends wait for the lookup of one name."""
+def slow_lookup(extension_pg: Installation) -> Iterator[Supabase]:
+    """A cluster whose backends hang in the lookup of one name."""
     shell.apt_install("gcc", "libc6-dev")
     directory = paths.run_dir()
     library = directory / "resolver.so"
@@ -69,14 +72,14 @@ def hanging(extension_pg: Installation) -> Iterator[Supabase]:
 
 
 @pytest.fixture
-def erp(hanging: Supabase) -> Iterator[FaultyOdoo]:
-    """Well, and not what the server names: that is a name whose lookup hangs."""
+def erp(slow_lookup: Supabase) -> Iterator[FaultyOdoo]:
+    """A scripted Odoo. The server's url has the name whose lookup hangs instead."""
     with FaultyOdoo([metric(1), metric(2)]) as server:
-        hanging.server(server.url)
-        hanging.row(SYNC)
-        hanging.rows(f"alter server odoo options (set url 'https://{NAME}')")
+        slow_lookup.server(server.url)
+        slow_lookup.row(SYNC)
+        slow_lookup.rows(f"alter server odoo options (set url 'https://{NAME}')")
         yield server
-        hanging.reset()
+        slow_lookup.reset()
 
 
 def cancel(supabase: Supabase, connection: Connection) -> None:
@@ -94,15 +97,15 @@ def looks_up(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("what", "end", "sqlstate"), [("cancelled", cancel, "57014"), ("terminated", terminate, "57P01")], ids=["cancel", "terminate"]
 )
-def test_an_end_does_not_wait_for_the_resolver(
-    hanging: Supabase, erp: FaultyOdoo, what: str, end: Callable[[Supabase, Connection], None], sqlstate: str
+def test_cancel_and_termination_do_not_wait_for_the_resolver(
+    slow_lookup: Supabase, erp: FaultyOdoo, what: str, end: Callable[[Supabase, Connection], None], sqlstate: str
 ) -> None:
-    connection = hanging.connect()
+    connection = slow_lookup.connect()
     pid = connection.info.backend_pid
-    with SECTION.trial(f"a name lookup that hangs, {what}") as trial, running_statement(hanging, connection, SYNC) as call:
+    with SECTION.trial(f"a name lookup that hangs, {what}") as trial, running_statement(slow_lookup, connection, SYNC) as call:
         shell.wait_until(lambda: looks_up(pid), "the lookup", seconds=10, every=0.01)
         trial.restart_clock()
-        end(hanging, connection)
+        end(slow_lookup, connection)
         error = statement_error(call)
         assert error.sqlstate == sqlstate
         took = time.monotonic()
@@ -110,28 +113,28 @@ def test_an_end_does_not_wait_for_the_resolver(
             shell.wait_until(lambda: not is_alive(pid), "the backend's end", seconds=PROMPT_SECONDS)
             trial.record_outcome("57P01: the backend ends")
             return
-        # The kernel lists a thread a moment longer than it lives.
+        # The kernel lists a thread for a short time after its end.
         shell.wait_until(lambda: not {FETCHER, NETWORK} & {*Resources.of(pid).threads}, "our threads' end", seconds=1, every=0.01)
         assert looks_up(pid)
         trial.record_outcome("57014: the lookup's thread ends with the resolver's time-out")
-    # It goes by itself, and the session works meanwhile as well as then.
-    hanging.rows(f"alter server odoo options (set url '{erp.url}')")
+    # The thread ends by itself. The session works before and after that.
+    slow_lookup.rows(f"alter server odoo options (set url '{erp.url}')")
     row = connection.execute(SYNC).fetchone()
     assert row and row["delta"] == 0
-    shell.wait_until(lambda: not looks_up(pid), "the lookup's end", seconds=HANGS + PROMPT_SECONDS)
-    assert time.monotonic() - took < HANGS + PROMPT_SECONDS
+    shell.wait_until(lambda: not looks_up(pid), "the lookup's end", seconds=LOOKUP_SECONDS + PROMPT_SECONDS)
+    assert time.monotonic() - took < LOOKUP_SECONDS + PROMPT_SECONDS
     assert idle_resources(pid).threads == ["postgres"]
 
 
-def test_a_name_that_is_not_found_in_time_is_told(hanging: Supabase, erp: FaultyOdoo) -> None:
-    hanging.rows("alter server odoo options (add connect_timeout '1')")
+def test_slow_lookup_exceeds_connect_timeout(slow_lookup: Supabase, erp: FaultyOdoo) -> None:
+    slow_lookup.rows("alter server odoo options (add connect_timeout '1')")
     with SECTION.trial("a name lookup that takes longer than connect_timeout") as trial:
         with pytest.raises(psycopg.OperationalError) as caught:
-            hanging.row(SYNC)
+            slow_lookup.row(SYNC)
         trial.record_outcome(caught.value)
         assert caught.value.sqlstate == "08001"
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

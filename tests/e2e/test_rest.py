@@ -1,6 +1,6 @@
-"""The mirror through the API: a real PostgREST, asked with tokens of dashboard users, of nobody, and of the service role.
+"""Tests access to the mirror through a real PostgREST with tokens of users and the service role.
 
-The blocks of docs/how-to/dashboard-queries.md run unchanged, with the real supabase-js.
+Also runs the blocks of docs/how-to/dashboard-queries.md unchanged, with the real supabase-js.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = paths.PROJECT / "docs/how-to/dashboard-queries.md"
 TABLE = "/ipai_sample_metrics"
 SYNC = "/rpc/sync_sample_metrics"
 
-#: Of the Odoo user. No answer may hold it.
+#: The Odoo user's password. No response may contain it.
 PASSWORD = "hush-4711"
 
 CODES = ("SHELF_AVAILABILITY", "STORE_SALES", "FOOTFALL")
@@ -36,7 +36,10 @@ STORES = (False, False, 3, 4)
 
 
 def records() -> list[Record]:
-    """48 metrics: of every code with every brand and store, one in five undated, several on each day, a few archived or alerts."""
+    """Returns 48 metrics: every code with every brand and store.
+
+    One in five has no date, several share a day, and a few are archived or alerts.
+    """
     return [
         metric(
             100 + n,
@@ -58,7 +61,7 @@ def records() -> list[Record]:
 RECORDS = records()
 ACTIVE = [record for record in RECORDS if record["active"]]
 COMMON = [record for record in ACTIVE if not record["brand_id"] and not record["store_id"]]
-#: Of a user who sees every brand and every store.
+#: app_metadata of a user who sees every brand and every store.
 EVERYTHING: dict[str, Any] = {"ipai_brand_ids": "*", "ipai_store_ids": "*"}
 
 
@@ -66,7 +69,7 @@ def ids(found: list[Record]) -> list[int]:
     return sorted(record["id"] for record in found)
 
 
-# The API --------------------------------------------------------------------------------------------------------------------------------
+# The API ------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -82,12 +85,12 @@ class Answer:
 
     @property
     def ids(self) -> list[int]:
-        """Odoo's ids, in order of their numbers."""
+        """The sorted ids in Odoo."""
         return sorted(row["odoo_id"] for row in self.rows)
 
     @property
     def range(self) -> str:
-        """Such as `0-9/40`: first and last row, and how many there are, where that was asked for."""
+        """Content-Range, such as `0-9/40`: first row, last row, and the count if requested."""
         return self.headers["Content-Range"]
 
     @property
@@ -96,14 +99,14 @@ class Answer:
 
 
 class Caller:
-    """Somebody with this token, or with none."""
+    """A client of the API with this token, or without a token."""
 
     def __init__(self, api: PostgREST, token: str | None) -> None:
         self._api = api
         self.token = token
 
     def __call__(self, method: str, path: str, body: object = None, /, **headers: str) -> Answer:
-        """`headers` by their names with underscores."""
+        """Sends a request. The names of `headers` have underscores instead of hyphens."""
         sent = {"Accept-Profile": "ipai", "Content-Profile": "ipai", "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token is not None:
@@ -117,7 +120,7 @@ class Caller:
             connection.close()
 
     def get(self, headers: dict[str, str] | None = None, /, **query: str) -> Answer:
-        """Reads the metrics; `query` is PostgREST's."""
+        """Reads the metrics with PostgREST's query parameters."""
         return self("GET", f"{TABLE}?{urlencode(query)}", **(headers or {}))
 
 
@@ -132,7 +135,7 @@ def api(_supabase: Supabase) -> Iterator[PostgREST]:
 
 @pytest.fixture(autouse=True)
 def _logged(api: PostgREST) -> Iterator[None]:
-    """What PostgREST logs during a test is shown if it fails."""
+    """Prints PostgREST's log of each test; pytest shows it if the test fails."""
     before = api.log.stat().st_size
     yield
     print(api.log.read_bytes()[before:].decode(errors="replace"))
@@ -146,7 +149,7 @@ def erp() -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """A mirror in step with Odoo."""
+    """A mirror that equals Odoo."""
     supabase.server(erp.url, password=PASSWORD)
     assert supabase.row("select * from ipai.sync_sample_metrics()")["inserted"] == len(RECORDS)
     return supabase
@@ -154,25 +157,25 @@ def mirrored(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
 
 @pytest.fixture
 def user(api: PostgREST) -> Callable[[object], Caller]:
-    """A signed-in user, whose token has this app_metadata."""
+    """Returns a function that creates a signed-in user with this app_metadata."""
     return lambda app_metadata: Caller(api, api.token(app_metadata=app_metadata))
 
 
 @pytest.fixture
 def manager(user: Callable[[object], Caller], mirrored: Supabase) -> Caller:
-    """A user who sees everything, over a mirror in step."""
+    """A user who sees every row of a mirror that equals Odoo."""
     return user(EVERYTHING)
 
 
 @pytest.fixture
 def service(api: PostgREST, mirrored: Supabase) -> Caller:
-    """The service role, with a login to Odoo of its own."""
+    """The service role, with its own user mapping for Odoo."""
     mirrored.rows("grant usage on foreign server odoo to service_role")
     mirrored.rows("create user mapping for service_role server odoo options (user 'admin', password_secret 'odoo_password')")
     return Caller(api, api.token("service_role"))
 
 
-# Reading --------------------------------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------
 
 
 def test_a_row_has_every_column_in_its_json_type(manager: Caller) -> None:
@@ -204,7 +207,7 @@ FILTERS: dict[str, tuple[dict[str, str], Callable[[Record], bool]]] = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_filters(manager: Caller, name: str) -> None:
+def test_filters_return_the_matching_rows(manager: Caller, name: str) -> None:
     query, holds = FILTERS[name]
     expected = [record for record in ACTIVE if holds(record)]
     assert bool(expected) == (name != "archived")
@@ -214,7 +217,7 @@ def test_filters(manager: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize("descending", [True, False])
-def test_undated_rows_can_be_last_in_either_order(manager: Caller, descending: bool) -> None:
+def test_nullslast_sorts_undated_rows_last_in_both_directions(manager: Caller, descending: bool) -> None:
     order = f"date.{'desc' if descending else 'asc'}.nullslast,odoo_id"
     dates = [row["date"] for row in manager.get(select="date", order=order).rows]
     dated = sorted((record["date"] for record in ACTIVE if record["date"]), reverse=descending)
@@ -222,12 +225,12 @@ def test_undated_rows_can_be_last_in_either_order(manager: Caller, descending: b
     assert None in dates
 
 
-def test_undated_rows_are_first_in_descending_order_unless_it_says_otherwise(manager: Caller) -> None:
+def test_undated_rows_are_first_in_descending_order_by_default(manager: Caller) -> None:
     assert manager.get(select="date", order="date.desc", limit="1").rows == [{"date": None}]
 
 
 @pytest.mark.parametrize("way", ["Range", "limit and offset"])
-def test_pages_have_every_row_once_and_the_number_of_all(manager: Caller, way: str) -> None:
+def test_pages_contain_every_row_once_and_the_total(manager: Caller, way: str) -> None:
     order = {"select": "odoo_id,date", "order": "date.desc.nullslast,id"}
     whole = manager.get(**order).rows
     paged = []
@@ -242,70 +245,70 @@ def test_pages_have_every_row_once_and_the_number_of_all(manager: Caller, way: s
     assert paged == whole and len(whole) == len(ACTIVE)
 
 
-def test_beyond_the_last_page_there_is_nothing(manager: Caller) -> None:
+def test_offset_after_the_last_row_returns_no_rows(manager: Caller) -> None:
     answer = manager.get(COUNT, offset="1000")
     assert answer.problem == (416, "PGRST103") and answer.range == f"*/{len(ACTIVE)}"
-    # Without a count PostgREST does not know that it is too far.
+    # Without a count PostgREST does not know the number of rows.
     assert manager.get(offset="1000").rows == []
 
 
-def test_a_count_alone(manager: Caller) -> None:
+def test_head_request_returns_only_the_count(manager: Caller) -> None:
     answer = manager("HEAD", f"{TABLE}?is_alert=is.true", **COUNT)
     assert (answer.status, answer.text) == (200, "")
     assert answer.range.endswith(f"/{len([record for record in ACTIVE if record['is_alert']])}")
 
 
-def test_an_answer_is_cut_at_max_rows_and_the_count_is_not(supabase: Supabase, manager: Caller) -> None:
+def test_max_rows_limits_the_rows_but_not_the_count(supabase: Supabase, manager: Caller) -> None:
     with PostgREST(supabase.cluster, db_max_rows=10) as limited:
         answer = Caller(limited, manager.token).get(COUNT, order="id")
         assert len(answer.rows) == 10 and answer.range == f"0-9/{len(ACTIVE)}"
 
 
-def test_a_misspelt_column_is_an_error_with_its_name(manager: Caller) -> None:
+def test_error_names_the_unknown_column(manager: Caller) -> None:
     answer = manager.get(select="odoo_id,valeu")
     assert answer.problem == (400, "42703") and "valeu" in answer.text
 
 
-# Who may read ---------------------------------------------------------------------------------------------------------------------------
+# Access -------------------------------------------------------------------------------------------
 
 
 def unsigned(api: PostgREST) -> str:
-    """A token that says itself that nobody signed it."""
+    """Returns a token that declares itself unsigned."""
     _, payload, _ = api.token("service_role").split(".")
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
     return f"{header}.{payload}."
 
 
-STRANGERS: dict[str, tuple[Callable[[PostgREST], str | None], tuple[int, str]]] = {
+UNAUTHORIZED: dict[str, tuple[Callable[[PostgREST], str | None], tuple[int, str]]] = {
     "without a token": (lambda api: None, (401, "42501")),
     "with the anon key": (lambda api: api.token("anon"), (401, "42501")),
     "with the anon key and claims": (lambda api: api.token("anon", app_metadata=EVERYTHING), (401, "42501")),
     "after it expired": (lambda api: api.token(lasts=-60), (401, "PGRST301")),
     "of another project": (lambda api: api.token("service_role", secret="another secret, of the right length"), (401, "PGRST301")),
     "unsigned": (unsigned, (401, "PGRST301")),
-    "that is none": (lambda api: "eyJ", (401, "PGRST301")),
+    "malformed": (lambda api: "eyJ", (401, "PGRST301")),
     "of the owner": (lambda api: api.token("postgres"), (403, "42501")),
     "of a superuser": (lambda api: api.token("supabase_admin"), (403, "42501")),
-    "of a role that there is not": (lambda api: api.token("nobody"), (400, "22023")),
+    "of an unknown role": (lambda api: api.token("nobody"), (400, "22023")),
 }
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-def test_strangers_read_nothing(api: PostgREST, mirrored: Supabase, name: str) -> None:
-    token, refusal = STRANGERS[name]
-    stranger = Caller(api, token(api))
-    assert stranger.get().problem == refusal
-    assert stranger("HEAD", TABLE, **COUNT).status == refusal[0]
-    assert stranger("GET", "/sync_status").problem == refusal
-    assert stranger("POST", SYNC, {}).problem == refusal
+@pytest.mark.parametrize("name", UNAUTHORIZED)
+def test_unauthorized_callers_read_nothing(api: PostgREST, mirrored: Supabase, name: str) -> None:
+    token, refusal = UNAUTHORIZED[name]
+    caller = Caller(api, token(api))
+    assert caller.get().problem == refusal
+    assert caller("HEAD", TABLE, **COUNT).status == refusal[0]
+    assert caller("GET", "/sync_status").problem == refusal
+    assert caller("POST", SYNC, {}).problem == refusal
 
 
-def test_no_other_schema_is_shown(manager: Caller) -> None:
+def test_other_schemas_are_not_exposed(manager: Caller) -> None:
     for schema in ("auth", "vault", "cron", "extensions"):
         assert manager("GET", "/users", Accept_Profile=schema).problem == (406, "PGRST106")
 
 
-def test_a_user_reads_neither_runs_nor_what_is_mirrored(manager: Caller) -> None:
+def test_users_read_neither_runs_nor_mirror_definitions(manager: Caller) -> None:
     for name in ("mirrors", "run_log", "odoo_logins", "sync_runs"):
         assert manager("GET", f"/{name}").problem == (403, "42501")
 
@@ -320,28 +323,28 @@ TENANTS: dict[str, tuple[dict[str, object], Callable[[Record], bool]]] = {
     "every store": ({"ipai_store_ids": "*"}, lambda r: bool(r["store_id"])),
     "every brand, in a list": ({"ipai_brand_ids": [1, "*"]}, lambda r: bool(r["brand_id"])),
     "everything": (EVERYTHING, lambda r: True),
-    "a brand that there is not": ({"ipai_brand_ids": [99]}, lambda r: False),
+    "an unknown brand": ({"ipai_brand_ids": [99]}, lambda r: False),
 }
 
 
 @pytest.mark.parametrize("name", TENANTS)
-def test_a_tenant_sees_its_rows_only(user: Callable[[object], Caller], mirrored: Supabase, name: str) -> None:
+def test_tenant_reads_only_its_rows(user: Callable[[object], Caller], mirrored: Supabase, name: str) -> None:
     app_metadata, holds = TENANTS[name]
     expected = [record for record in ACTIVE if record in COMMON or holds(record)]
     answer = user(app_metadata).get(COUNT, select="odoo_id")
     assert answer.ids == ids(expected)
-    # What cannot be seen is not counted.
+    # Invisible rows are not counted.
     assert answer.range.endswith(f"/{len(expected)}")
 
 
-def test_a_tenant_gets_no_other_row_by_asking_for_it(user: Callable[[object], Caller], mirrored: Supabase) -> None:
+def test_filter_does_not_reveal_rows_of_other_tenants(user: Callable[[object], Caller], mirrored: Supabase) -> None:
     tenant = user({"ipai_brand_ids": [7]})
-    theirs = next(record["id"] for record in ACTIVE if record["brand_id"] == 8 and not record["store_id"])
-    assert tenant.get(odoo_id=f"eq.{theirs}").rows == []
+    hidden_id = next(record["id"] for record in ACTIVE if record["brand_id"] == 8 and not record["store_id"])
+    assert tenant.get(odoo_id=f"eq.{hidden_id}").rows == []
     assert tenant.get(COUNT, brand_id="eq.8", select="odoo_id", limit="1").range == "*/0"
 
 
-#: app_metadata that grants nothing beyond the rows for everyone, however it came to be like that.
+#: Malformed app_metadata, which grants only the rows that every user sees.
 MALFORMED: dict[str, object] = {
     "null": None,
     "a text": '{"ipai_brand_ids": "*"}',
@@ -366,34 +369,34 @@ MALFORMED: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_claims_show_nothing_more_and_never_fail(user: Callable[[object], Caller], mirrored: Supabase, name: str) -> None:
+def test_malformed_claims_reveal_nothing_and_never_fail(user: Callable[[object], Caller], mirrored: Supabase, name: str) -> None:
     assert user(MALFORMED[name]).get(select="odoo_id").ids == ids(COMMON)
 
 
-def test_what_a_user_can_write_into_a_token_does_not_count(api: PostgREST, mirrored: Supabase) -> None:
+def test_claims_outside_app_metadata_are_ignored(api: PostgREST, mirrored: Supabase) -> None:
     token = api.token(user_metadata=EVERYTHING, **EVERYTHING)
     assert Caller(api, token).get(select="odoo_id").ids == ids(COMMON)
 
 
-def test_a_malformed_claim_does_not_spoil_the_other(user: Callable[[object], Caller], mirrored: Supabase) -> None:
+def test_valid_claim_applies_beside_a_malformed_claim(user: Callable[[object], Caller], mirrored: Supabase) -> None:
     expected = [record for record in ACTIVE if record in COMMON or record["store_id"] == 3]
     caller = user({"ipai_brand_ids": {"7": 7}, "ipai_store_ids": ["x", 3, None, 4.5]})
     assert caller.get(select="odoo_id").ids == ids(expected)
 
 
-def test_a_long_list_counts_to_its_end(user: Callable[[object], Caller], mirrored: Supabase) -> None:
+def test_last_id_of_a_long_claim_applies(user: Callable[[object], Caller], mirrored: Supabase) -> None:
     expected = [record for record in ACTIVE if record in COMMON or record["brand_id"] == 7]
     assert user({"ipai_brand_ids": [*range(1_000, 4_000), 7]}).get(select="odoo_id").ids == ids(expected)
 
 
-def test_one_caller_s_claims_do_not_stay_for_the_next(user: Callable[[object], Caller], mirrored: Supabase) -> None:
-    """PostgREST's connections are shared."""
+def test_claims_do_not_apply_to_the_next_request(user: Callable[[object], Caller], mirrored: Supabase) -> None:
+    """Requests of different users share PostgREST's connections."""
     for _ in range(20):
         assert len(user(EVERYTHING).get(select="id").rows) == len(ACTIVE)
         assert len(user({}).get(select="id").rows) == len(COMMON)
 
 
-# Writing --------------------------------------------------------------------------------------------------------------------------------
+# Writing ------------------------------------------------------------------------------------------
 
 ROW = {"name": "Mine", "code": "MINE", "unit": "count"}
 WRITES: dict[str, tuple[str, str, object, dict[str, str]]] = {
@@ -409,7 +412,7 @@ WRITES: dict[str, tuple[str, str, object, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_nobody_writes(manager: Caller, api: PostgREST, mirrored: Supabase, name: str) -> None:
+def test_users_cannot_write(manager: Caller, api: PostgREST, mirrored: Supabase, name: str) -> None:
     method, path, body, headers = WRITES[name]
     before = mirrored.rows("select xmin::text, xmax::text, * from ipai.ipai_sample_metrics order by id")
     assert manager(method, path, body, **headers).problem == (403, "42501")
@@ -417,20 +420,20 @@ def test_nobody_writes(manager: Caller, api: PostgREST, mirrored: Supabase, name
     assert mirrored.rows("select xmin::text, xmax::text, * from ipai.ipai_sample_metrics order by id") == before
 
 
-def test_the_service_role_keeps_local_rows(service: Caller, mirrored: Supabase) -> None:
+def test_service_role_writes_local_rows_that_syncs_keep(service: Caller, mirrored: Supabase) -> None:
     assert service("POST", TABLE, ROW).status == 201
     assert service("PATCH", f"{TABLE}?code=eq.MINE", {"value": 3}).status == 204
     assert [row["value"] for row in service.get(code="eq.MINE").rows] == [3]
-    # No sync touches it.
+    # A sync does not change or delete local rows.
     assert service("POST", SYNC, {}).rows[0]["deleted"] == 0
     assert service("DELETE", f"{TABLE}?code=eq.MINE").status == 204
     assert len(service.get(select="id").rows) == len(RECORDS)
 
 
-# Syncing --------------------------------------------------------------------------------------------------------------------------------
+# Syncing ------------------------------------------------------------------------------------------
 
 
-def test_the_service_role_syncs_and_gets_the_report(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
+def test_service_role_syncs_and_receives_the_report(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
     erp.records = [{**erp.records[0], "name": "Renamed"}, *erp.records[2:], metric(200)]
     ((report),) = service("POST", SYNC, {}).rows
     assert 0 < report.pop("seconds") < 60
@@ -442,7 +445,7 @@ def test_the_service_role_syncs_and_gets_the_report(service: Caller, erp: Faulty
     assert [row["odoo_id"] for row in mirrored.mirror("odoo_id")] == ids(erp.records)
 
 
-def test_arguments_go_by_name_and_the_report_may_be_one_object(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
+def test_sync_takes_named_arguments_and_can_return_one_object(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
     single = {"Accept": "application/vnd.pgrst.object+json"}
     report = json.loads(service("POST", SYNC, {"dry_run": True}, **single).text)
     assert (report["run"], report["dry_run"], report["unchanged"]) == (None, True, 48)
@@ -452,19 +455,19 @@ def test_arguments_go_by_name_and_the_report_may_be_one_object(service: Caller, 
     assert (report["mode"], report["unchanged"]) == ("full", 48)
 
 
-def test_a_sync_is_not_made_by_looking(service: Caller, mirrored: Supabase) -> None:
-    """PostgREST runs GET in a transaction that may only read."""
+def test_get_request_cannot_sync(service: Caller, mirrored: Supabase) -> None:
+    """PostgREST runs GET in a read-only transaction."""
     runs = mirrored.rows("select run from ipai.run_log")
     assert service("GET", SYNC).problem == (405, "25006")
     assert mirrored.rows("select run from ipai.run_log") == runs
 
 
-def test_errors_arrive_with_message_and_hint(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
+def test_errors_contain_message_and_hint(service: Caller, erp: FaultyOdoo, mirrored: Supabase) -> None:
     def failed(status: int, code: str, message: str) -> None:
         answer = service("POST", SYNC, {})
         assert answer.problem == (status, code)
-        told = json.loads(answer.text)
-        assert message in told["message"] and told["hint"]
+        result = json.loads(answer.text)
+        assert message in result["message"] and result["hint"]
         assert PASSWORD not in answer.text
 
     erp.on("search_read", fault(4, "Sorry, you are not allowed to access this"))
@@ -477,7 +480,7 @@ def test_errors_arrive_with_message_and_hint(service: Caller, erp: FaultyOdoo, m
     assert len(mirrored.mirror()) == len(RECORDS)
 
 
-def test_nobody_else_calls_anything_of_the_extension(api: PostgREST, manager: Caller, mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_other_roles_cannot_call_functions_of_the_extension(api: PostgREST, manager: Caller, mirrored: Supabase, erp: FaultyOdoo) -> None:
     functions = mirrored.rows(
         """select oid::regprocedure::text as signature, proname as name, prokind as kind, coalesce(proargnames[:pronargs], '{}') as arguments,
                   array(select role from unnest('{anon,authenticated}'::text[]) role where has_function_privilege(role, oid, 'execute')) as callers
@@ -493,7 +496,7 @@ def test_nobody_else_calls_anything_of_the_extension(api: PostgREST, manager: Ca
         path = f"/rpc/{function['name']}"
         arguments = dict.fromkeys(function["arguments"])
         status, code = manager("POST", path, arguments).problem
-        # Procedures and trigger functions are not in the API at all.
+        # PostgREST does not expose procedures and trigger functions.
         assert (status, code) in {(403, "42501"), (404, "PGRST202")}, path
         assert Caller(api, None)("POST", path, arguments).problem in {(401, "42501"), (404, "PGRST202")}, path
     for name in ("sync_sample_metrics", "sync_mirror", "sync_now", "refresh_counts"):
@@ -504,22 +507,22 @@ def test_nobody_else_calls_anything_of_the_extension(api: PostgREST, manager: Ca
     assert erp.requests == []
 
 
-def test_run_sync_is_not_in_the_api(service: Caller) -> None:
+def test_api_does_not_expose_run_sync(service: Caller) -> None:
     assert service("POST", "/rpc/run_sync", {"mirror": "sample_metrics"}).problem == (404, "PGRST202")
 
 
-# Time -----------------------------------------------------------------------------------------------------------------------------------
+# Time ---------------------------------------------------------------------------------------------
 
 SYNC_FUNCTIONS = {
     "sync_sample_metrics": "ipai.sync_sample_metrics(date, integer, boolean)",
     "sync_mirror": "ipai.sync_mirror(text, timestamptz, integer, boolean, double precision)",
 }
-ALLOWED = "55s"
+SYNC_TIMEOUT = "55s"
 
 
 @contextmanager
-def changed(supabase: Supabase, change: str, back: str) -> Iterator[None]:
-    """With one statement made, and another afterwards, both as superuser."""
+def temporarily_changed(supabase: Supabase, change: str, back: str) -> Iterator[None]:
+    """Runs `change` before the block and `back` after it, both as superuser."""
     supabase.cluster.psql(change)
     try:
         yield
@@ -527,29 +530,29 @@ def changed(supabase: Supabase, change: str, back: str) -> Iterator[None]:
         supabase.cluster.psql(back)
 
 
-def test_both_sync_functions_carry_their_own_timeout(supabase: Supabase) -> None:
+def test_both_sync_functions_set_their_own_timeout(supabase: Supabase) -> None:
     for signature in SYNC_FUNCTIONS.values():
         settings = supabase.row("select proconfig from pg_proc where oid = %s::regprocedure", signature)["proconfig"]
-        assert f"statement_timeout={ALLOWED}" in settings
+        assert f"statement_timeout={SYNC_TIMEOUT}" in settings
 
 
 @pytest.mark.parametrize("name", SYNC_FUNCTIONS)
-def test_a_sync_may_take_longer_than_other_calls(supabase: Supabase, service: Caller, erp: FaultyOdoo, name: str) -> None:
-    """What the API's 8 s are to 55 s, 300 ms are to them here."""
+def test_sync_may_take_longer_than_other_calls(supabase: Supabase, service: Caller, erp: FaultyOdoo, name: str) -> None:
+    """The API's limit of 8 seconds is scaled to 0.3 seconds, and the response takes 1 second."""
     limit = "alter role authenticator set statement_timeout = '{}'"
-    with changed(supabase, limit.format("300ms"), limit.format("8s")), PostgREST(supabase.cluster) as hurried:
-        caller = Caller(hurried, service.token)
-        erp.on("search_read", later := _Later(1.0), times=1)
+    with temporarily_changed(supabase, limit.format("300ms"), limit.format("8s")), PostgREST(supabase.cluster) as short_limit:
+        caller = Caller(short_limit, service.token)
+        erp.on("search_read", delayed_answer := _Delayed(1.0), times=1)
         assert caller("POST", f"/rpc/{name}", {"mirror": "sample_metrics"} if name == "sync_mirror" else {}).rows[0]["unchanged"] == 48
-        assert later.answered
-        # Other functions are cut.
-        erp.on("search_count", _Later(1.0))
+        assert delayed_answer.answered
+        # Other functions keep the API's time limit.
+        erp.on("search_count", _Delayed(1.0))
         assert caller("POST", "/rpc/refresh_counts", {"mirror": "sample_metrics"}).problem == (500, "57014")
     erp.clear_faults()
 
 
-class _Later:
-    """Answers well, some seconds later."""
+class _Delayed:
+    """Responds normally after a delay, and records that it did."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -562,7 +565,7 @@ class _Later:
 
 
 @pytest.mark.parametrize("name", SYNC_FUNCTIONS)
-def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supabase, service: Caller, erp: FaultyOdoo, name: str) -> None:
+def test_sync_that_times_out_rolls_back_without_losing_data(supabase: Supabase, service: Caller, erp: FaultyOdoo, name: str) -> None:
     signature = SYNC_FUNCTIONS[name]
     arguments = {"mirror": "sample_metrics"} if name == "sync_mirror" else {}
     alter = f"alter function {signature} set statement_timeout = "
@@ -570,9 +573,9 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
     before = supabase.rows("select xmin::text, * from ipai.ipai_sample_metrics order by id")
     runs = supabase.rows("select * from ipai.run_log order by run")
     erp.records = [{**record, "name": f"{record['name']} again"} for record in erp.records[:40]]
-    with changed(supabase, f"{alter}'1s'", f"{alter}'{ALLOWED}'"), PostgREST(supabase.cluster) as strict:
+    with temporarily_changed(supabase, f"{alter}'1s'", f"{alter}'{SYNC_TIMEOUT}'"), PostgREST(supabase.cluster) as strict:
         caller = Caller(strict, service.token)
-        # The first pages are in the table already, the fourth never comes.
+        # The sync has received the first pages; the fourth never arrives.
         erp.requests.clear()
         for _ in range(3):
             erp.on("search_read", lambda exchange: exchange.send(200, {}, exchange.answer()), times=1)
@@ -583,22 +586,22 @@ def test_a_sync_that_outlives_its_time_says_so_and_loses_nothing(supabase: Supab
         assert len(erp.received("search_read")) >= 4
         assert supabase.rows("select xmin::text, * from ipai.ipai_sample_metrics order by id") == before
         assert supabase.rows("select * from ipai.run_log order by run") == runs
-        # Nothing waits any more, and nothing is locked.
+        # The sync has closed its request and holds no locks.
         shell.wait_until(lambda: erp.connections == 0, "the request given up", seconds=2)
         erp.clear_faults()
         (report,) = caller("POST", f"/rpc/{name}", arguments).rows
         assert (report["updated"], report["deleted"], report["delta"]) == (40, 8, 0)
     assert [row["odoo_id"] for row in supabase.mirror("odoo_id")] == ids(erp.records)
     settings = supabase.row("select proconfig from pg_proc where oid = %s::regprocedure", signature)["proconfig"]
-    assert f"statement_timeout={ALLOWED}" in settings
+    assert f"statement_timeout={SYNC_TIMEOUT}" in settings
 
 
-# The page -------------------------------------------------------------------------------------------------------------------------------
+# The page -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of the page."""
+    """A fenced code block of the page."""
 
     section: str
     language: str
@@ -623,18 +626,21 @@ def block(section: str, language: str = "js") -> str:
     return found
 
 
-#: Tells, as JSON, what a block leaves in those of these variables that it has.
-TELL = "".join(f"{name}: typeof {name} === 'undefined' ? undefined : {name}, " for name in ("data", "count", "error", "rows"))
-TELL = f"console.log(JSON.stringify({{ {TELL}}}))"
+#: Prints the block's variables of these names as JSON.
+PRINT_VARIABLES = "".join(f"{name}: typeof {name} === 'undefined' ? undefined : {name}, " for name in ("data", "count", "error", "rows"))
+PRINT_VARIABLES = f"console.log(JSON.stringify({{ {PRINT_VARIABLES}}}))"
 
 
 @pytest.fixture
 def script(api: PostgREST, manager: Caller) -> Callable[..., dict[str, Any]]:
-    """Runs the page's client, and its block of a section after it; returns what the block leaves in its variables."""
+    """Returns a function that runs the page's client and the block of a section.
 
-    def run(section: str, *, app_metadata: object = EVERYTHING, over: PostgREST = api, tell: str = TELL) -> dict[str, Any]:
+    The function returns the variables that the block has set.
+    """
+
+    def run(section: str, *, app_metadata: object = EVERYTHING, over: PostgREST = api, output: str = PRINT_VARIABLES) -> dict[str, Any]:
         printed = run_script(
-            f"{block('The client')}\n{block(section)}\n{tell}",
+            f"{block('The client')}\n{block(section)}\n{output}",
             SUPABASE_URL=over.url,
             SUPABASE_ANON_KEY=api.token("anon"),
             SUPABASE_SERVICE_ROLE_KEY=api.token("service_role"),
@@ -657,14 +663,14 @@ SHELVES = [record for record in ACTIVE if record["code"] == "SHELF_AVAILABILITY"
 
 @pytest.fixture
 def shelves(mirrored: Supabase) -> list[Record]:
-    """Newest first, undated last, those of a day by the mirror's own number."""
+    """Orders by date, newest first and undated last, then by the mirror's own id."""
     number = {row["odoo_id"]: row["id"] for row in mirrored.mirror("odoo_id, id")}
     found = sorted(SHELVES, key=lambda record: number[record["id"]])
     dated = [record for record in found if record["date"]]
     return sorted(dated, key=lambda record: record["date"], reverse=True) + [record for record in found if not record["date"]]
 
 
-def test_every_block_of_the_page_has_a_test() -> None:
+def test_every_block_of_the_page_is_tested() -> None:
     assert {block.section for block in blocks() if block.language == "js"} == {
         *("The client", "One metric over time", "Pages, with the total", "Everything", "How many", "Sync from a server", "Realtime")
     }
@@ -672,64 +678,67 @@ def test_every_block_of_the_page_has_a_test() -> None:
     assert len([block for block in blocks() if block.language == "sql"]) == 3
 
 
-def test_the_page_s_metric_over_time(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
-    told = script("One metric over time")
-    assert told == {"data": [shown(record) for record in shelves], "error": None}
-    assert told["data"][0]["date"] and not told["data"][-1]["date"]
+def test_page_reads_one_metric_over_time(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
+    result = script("One metric over time")
+    assert result == {"data": [shown(record) for record in shelves], "error": None}
+    assert result["data"][0]["date"] and not result["data"][-1]["date"]
 
 
-def test_the_page_s_metric_of_a_tenant(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
-    told = script("One metric over time", app_metadata={"ipai_brand_ids": [7]})
-    assert told["data"] == [shown(record) for record in shelves if record in COMMON or record["brand_id"] == 7]
+def test_page_reads_only_metrics_of_the_tenant(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
+    result = script("One metric over time", app_metadata={"ipai_brand_ids": [7]})
+    assert result["data"] == [shown(record) for record in shelves if record in COMMON or record["brand_id"] == 7]
 
 
-def test_the_page_s_pages(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
-    told = script("Pages, with the total")
-    assert told["error"] is None and told["count"] == len(shelves) > 10
-    assert [row["odoo_id"] for row in told["data"]] == [record["id"] for record in shelves[5:10]]
+def test_page_reads_one_page_with_the_total(script: Callable[..., dict[str, Any]], shelves: list[Record]) -> None:
+    result = script("Pages, with the total")
+    assert result["error"] is None and result["count"] == len(shelves) > 10
+    assert [row["odoo_id"] for row in result["data"]] == [record["id"] for record in shelves[5:10]]
 
 
-def test_the_page_s_way_to_everything(script: Callable[..., dict[str, Any]], supabase: Supabase) -> None:
+def test_page_reads_all_rows_beyond_max_rows(script: Callable[..., dict[str, Any]], supabase: Supabase) -> None:
     with PostgREST(supabase.cluster, db_max_rows=7) as limited:
         rows = script("Everything", over=limited)["rows"]
     whole = supabase.rows("select id, code, date::text, value from ipai.ipai_sample_metrics where active order by id")
     assert rows == whole and len(rows) == len(ACTIVE)
 
 
-def test_the_page_s_number_of_alerts(script: Callable[..., dict[str, Any]]) -> None:
-    told = script("How many")
-    assert told["count"] == len([record for record in ACTIVE if record["is_alert"] and record["date"]]) > 0
-    assert told["error"] is None
+def test_page_counts_the_alerts(script: Callable[..., dict[str, Any]]) -> None:
+    result = script("How many")
+    assert result["count"] == len([record for record in ACTIVE if record["is_alert"] and record["date"]]) > 0
+    assert result["error"] is None
 
 
-def test_the_page_s_sync(script: Callable[..., dict[str, Any]], mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_page_syncs_from_a_server(script: Callable[..., dict[str, Any]], mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("select vault.create_secret(%s, 'odoo_api_key')", PASSWORD)
     mirrored.rows(block("Sync from a server", "sql").replace("api@example.com", "admin").partition(";")[0])
     refused = script("Sync from a server")
     assert refused["data"] is None and "user mapping" in refused["error"]["message"] and refused["error"]["hint"]
     mirrored.rows(block("Sync from a server", "sql").replace("api@example.com", "admin").partition(";")[2])
-    told = script("Sync from a server")
-    assert told["error"] is None
-    assert (told["data"]["mode"], told["data"]["unchanged"], told["data"]["delta"]) == ("since", 48, 0)
+    result = script("Sync from a server")
+    assert result["error"] is None
+    assert (result["data"]["mode"], result["data"]["unchanged"], result["data"]["delta"]) == ("since", 48, 0)
     report = re.search(r"the run's report: (.*?)\.", PAGE.read_text(), re.DOTALL)
-    assert report and set(re.findall(r"`(\w+)`", report[1])) <= set(told["data"])
+    assert report and set(re.findall(r"`(\w+)`", report[1])) <= set(result["data"])
 
 
-def test_the_page_s_subscription_asks_for_the_table(script: Callable[..., dict[str, Any]], supabase: Supabase) -> None:
-    """As far as it goes without a Realtime server: the library takes it, and the table it names is published."""
-    told = script("Realtime", tell="console.log(JSON.stringify(channel.bindings.postgres_changes[0].filter)); process.exit()")
-    assert told == {"event": "*", "schema": "ipai", "table": "ipai_sample_metrics"}
+def test_page_subscribes_to_the_published_table(script: Callable[..., dict[str, Any]], supabase: Supabase) -> None:
+    """Without a Realtime server, checks that supabase-js accepts the subscription.
+
+    The table that the subscription names must be published.
+    """
+    result = script("Realtime", output="console.log(JSON.stringify(channel.bindings.postgres_changes[0].filter)); process.exit()")
+    assert result == {"event": "*", "schema": "ipai", "table": "ipai_sample_metrics"}
     assert supabase.rows(
         "select pubname from pg_publication_tables where pubname = 'supabase_realtime' and (schemaname, tablename) = (%s, %s)",
-        *(told["schema"], told["table"]),
+        *(result["schema"], result["table"]),
     )
 
 
-def test_the_page_s_way_to_show_the_schema(supabase: Supabase, manager: Caller) -> None:
-    # On Supabase an extension, supautils, lets `postgres` set it.
+def test_page_exposes_the_schema(supabase: Supabase, manager: Caller) -> None:
+    # On Supabase the extension supautils allows `postgres` to set the parameter.
     allowed = 'grant set on parameter "pgrst.db_schemas" to postgres'
     back = 'alter role authenticator reset pgrst.db_schemas; revoke set on parameter "pgrst.db_schemas" from postgres'
-    with changed(supabase, allowed, back), PostgREST(supabase.cluster, db_schemas="public") as hiding:
+    with temporarily_changed(supabase, allowed, back), PostgREST(supabase.cluster, db_schemas="public") as hiding:
         caller = Caller(hiding, manager.token)
         assert caller.get().problem == (406, "PGRST106")
         supabase.cluster.psql(block("Once: expose the schema", "sql"), user="postgres")
@@ -737,7 +746,7 @@ def test_the_page_s_way_to_show_the_schema(supabase: Supabase, manager: Caller) 
         assert len(caller.get(select="id").rows) == len(ACTIVE)
 
 
-def test_the_page_s_way_to_list_a_user_s_brands(supabase: Supabase, api: PostgREST, mirrored: Supabase) -> None:
+def test_page_lists_the_brands_of_a_user(supabase: Supabase, api: PostgREST, mirrored: Supabase) -> None:
     supabase.rows(
         """insert into auth.users (id, email, raw_app_meta_data)
            values (gen_random_uuid(), 'ana@example.com', '{"provider": "email"}'), (gen_random_uuid(), 'ben@example.com', '{}')"""
@@ -752,22 +761,24 @@ def test_the_page_s_way_to_list_a_user_s_brands(supabase: Supabase, api: PostgRE
     assert Caller(api, api.token(**ana)).get(select="odoo_id").ids == ids(expected)
 
 
-def test_the_page_s_claims_are_read(api: PostgREST, mirrored: Supabase) -> None:
+def test_page_shows_valid_claims(api: PostgREST, mirrored: Supabase) -> None:
     token = api.token(**json.loads(block("What a user needs", "json")))
     expected = [record for record in ACTIVE if record in COMMON or record["brand_id"] or record["store_id"]]
     assert Caller(api, token).get(select="odoo_id").ids == ids(expected)
 
 
-def test_a_script_without_a_user_s_token_reads_nothing(api: PostgREST, mirrored: Supabase) -> None:
+def test_script_without_a_user_token_reads_nothing(api: PostgREST, mirrored: Supabase) -> None:
     printed = run_script(
-        f"{block('The client')}\n{block('One metric over time')}\n{TELL}", SUPABASE_URL=api.url, SUPABASE_ANON_KEY=api.token("anon")
+        f"{block('The client')}\n{block('One metric over time')}\n{PRINT_VARIABLES}",
+        SUPABASE_URL=api.url,
+        SUPABASE_ANON_KEY=api.token("anon"),
     )
-    told = json.loads(printed.splitlines()[-1])
-    assert told["data"] is None and told["error"]["code"] == "42501"
+    result = json.loads(printed.splitlines()[-1])
+    assert result["data"] is None and result["error"]["code"] == "42501"
 
 
-def test_what_is_outside_of_the_rest_api_is_not_there(api: PostgREST) -> None:
-    """The way of supabase-js to PostgREST adds nothing of its own."""
+def test_client_proxy_provides_only_the_rest_api(api: PostgREST) -> None:
+    """The test client's proxy to PostgREST provides no other endpoints."""
     port = int(api.url.rpartition(":")[2])
     for path, status in (("/", 404), ("/auth/v1/token", 404), (f"{PREFIX}{TABLE}", 401)):
         connection = http.client.HTTPConnection(api.host, port, timeout=10)

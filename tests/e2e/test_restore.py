@@ -1,4 +1,4 @@
-"""A dump restored on another server goes on where the first one stopped."""
+"""Tests that a dump restored on another server continues with its cursors and schedules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from support.supabase import Supabase
 
 PRELOADED = {"shared_preload_libraries": "pg_cron", "cron.database_name": "postgres", "cron.host": Cluster.host}
 
-#: What must be the same before and after.
-KEPT = {
+#: Queries whose results must be equal before and after.
+RESTORED = {
     "mirrors": "select * from ipai.mirrors order by name",
     "runs": "select * from ipai.run_log order by run",
     "rows": "select * from ipai.res_currency order by odoo_id",
@@ -22,7 +22,7 @@ KEPT = {
 }
 
 
-def test_a_restored_database_goes_on_with_its_mirrors_cursors_and_schedules(
+def test_restored_database_keeps_mirrors_cursors_and_schedules(
     supabase: Supabase, odoo: Odoo, extension_pg: Installation, tmp_path: Path
 ) -> None:
     supabase.server(odoo.url, dbname=odoo.dbname)
@@ -30,7 +30,7 @@ def test_a_restored_database_goes_on_with_its_mirrors_cursors_and_schedules(
     supabase.rows("select ipai.schedule_sync('res_currency', '0 3 * * *')")
     supabase.rows("call ipai.run_sync('res_currency')")
     supabase.run()
-    before = {name: supabase.cluster.psql(sql) for name, sql in KEPT.items()}
+    before = {name: supabase.cluster.psql(sql) for name, sql in RESTORED.items()}
     assert all(before.values())
     cursor = supabase.row("select cursor from ipai.mirror_state where mirror = 'res_currency'")["cursor"]
     last = supabase.row("select max(run) as run from ipai.run_log")["run"]
@@ -43,14 +43,14 @@ def test_a_restored_database_goes_on_with_its_mirrors_cursors_and_schedules(
     source = supabase.cluster
     roles.write_text(tool("pg_dumpall", "-d", source.dsn(), "--roles-only"))
     tool("pg_dump", "-d", source.dsn(), "-Fc", "-f", dump)
-    # Its own superuser is there already, as on any new server.
+    # The new server already has its superuser.
     lines = [line for line in roles.read_text().splitlines() if line != "CREATE ROLE supabase_admin;"]
     roles.write_text("\n".join(lines))
     with Cluster(extension_pg, superuser="supabase_admin", settings=PRELOADED) as target:
         target.psql_file(roles)
-        # pg_cron was in the first server's shared_preload_libraries, and is in this one's.
+        # Both servers have pg_cron in shared_preload_libraries.
         tool("pg_restore", "-d", target.dsn(), "--exit-on-error", dump)
-        assert {name: target.psql(sql) for name, sql in KEPT.items()} == before
+        assert {name: target.psql(sql) for name, sql in RESTORED.items()} == before
 
         target.psql("delete from cron.job")
         made = target.psql("select mirror, schedule from ipai.restore_schedules()", user="postgres")
@@ -67,9 +67,7 @@ def test_a_restored_database_goes_on_with_its_mirrors_cursors_and_schedules(
         assert target.psql(f"select symbol from ipai.res_currency where odoo_id = {currency}") == "PhP"
 
 
-def test_dropping_the_extension_leaves_made_tables_with_triggers_and_policies(
-    supabase: Supabase, odoo: Odoo, extension_pg: Installation
-) -> None:
+def test_created_tables_keep_triggers_and_policies(supabase: Supabase, odoo: Odoo, extension_pg: Installation) -> None:
     supabase.server(odoo.url, dbname=odoo.dbname)
     connection = supabase.connect(user="supabase_admin")
     with connection.transaction(force_rollback=True):

@@ -1,4 +1,4 @@
-"""However a run ends, what it committed stays, how it ended is on record, and the next one goes on where it stopped."""
+"""Tests interrupted runs: committed pages stay, the end is logged, and the next call resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.sessions import Connection, idle_resources, is_alive, running_state
 from support.supabase import Supabase
 
 CALL = "call ipai.run_sync('sample_metrics')"
-#: Five pages of two records each, of which two are committed before the run is stopped.
+#: Five pages of two records each. Two pages are committed before the interruption.
 RECORDS = [metric(number, write_date=f"2026-01-05 08:00:{number:02}") for number in range(1, 11)]
 COMMITTED = [1, 2, 3, 4]
 
@@ -33,13 +33,13 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-def let_two_pages_through(erp: FaultyOdoo, then: Callable[[Exchange], None], page: str = "search_read") -> None:
+def respond_to_two_pages(erp: FaultyOdoo, then: Callable[[Exchange], None], page: str = "search_read") -> None:
     erp.on(page, respond_normally, times=2)
     erp.on(page, then)
 
 
-def stalled(supabase: Supabase) -> dict[str, Any]:
-    """The row of the run that has committed two pages and waits for the third."""
+def wait_for_two_pages(supabase: Supabase) -> dict[str, Any]:
+    """Waits until the current run has committed two pages, and returns its row."""
 
     def reached() -> bool:
         return any(run["pages"] == 2 for run in supabase.rows("select pages from ipai.sync_runs where state = 'running'"))
@@ -52,35 +52,39 @@ def mirrored(supabase: Supabase) -> list[int]:
     return [row["odoo_id"] for row in supabase.mirror("odoo_id")]
 
 
-def logged(supabase: Supabase, run: int) -> dict[str, Any]:
+def logged_run(supabase: Supabase, run: int) -> dict[str, Any]:
     return supabase.row("select * from ipai.run_log where run = %s", run)
 
 
-def go_on(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connection: Connection | None = None) -> None:
-    """The next run reads what is left, and only that. The one that follows finds that no record was written meanwhile."""
+def assert_resumes(supabase: Supabase, erp: FaultyOdoo, stopped: dict[str, Any], connection: Connection | None = None) -> None:
+    """Resumes the run: it must read only the remaining records.
+
+    The follow-up run finds no record that was written meanwhile.
+    """
     erp.clear_faults()
     erp.requests.clear()
     (connection or supabase.connect()).execute(CALL)
     run = supabase.resumed_run()
     assert (run["state"], run["resumes"], run["fetched"], run["inserted"]) == ("succeeded", stopped["run"], 6, 6)
     assert (run["odoo_count"], run["mirror_count"], run["position"]) == (10, 10, 10)
-    # What the first run knew of Odoo's clock holds on: records written since then are for the one that follows.
+    # A resumed run keeps the first run's value of Odoo's clock, so the follow-up run reads later
+    # changes.
     assert run["odoo_clock"] == stopped["odoo_clock"]
-    followed = supabase.last_run()
-    assert (followed["inserted"], followed["updated"], followed["deleted"]) == (0, 0, 0)
+    follow_up = supabase.last_run()
+    assert (follow_up["inserted"], follow_up["updated"], follow_up["deleted"]) == (0, 0, 0)
     assert [term for term in erp.received("search_read")[0].domain if term[0] == "id"] == [["id", ">", 4]]
     assert mirrored(supabase) == list(range(1, 11))
 
 
-# Pages --------------------------------------------------------------------------------------------------------------------------------
+# Pages --------------------------------------------------------------------------------------------
 
 
-def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_committed_pages_and_progress_are_visible_during_a_run(supabase: Supabase, erp: FaultyOdoo) -> None:
     gate = threading.Event()
-    let_two_pages_through(erp, blocked_until(gate))
+    respond_to_two_pages(erp, blocked_until(gate))
     connection = supabase.connect()
     with running_statement(supabase, connection, CALL) as call:
-        run = stalled(supabase)
+        run = wait_for_two_pages(supabase)
         assert mirrored(supabase) == COMMITTED
         assert (run["mode"], run["pid"], run["resumes"], run["bound"]) == ("full", connection.info.backend_pid, None, None)
         assert (run["position"], run["fetched"], run["inserted"], run["total"]) == (4, 4, 4, 10)
@@ -95,44 +99,48 @@ def test_others_see_each_page_and_how_far_the_run_is_while_it_runs(supabase: Sup
     assert supabase.row("select cursor from ipai.mirror_state") == {"cursor": run["cursor_after"]}
 
 
-# A killed backend ---------------------------------------------------------------------------------------------------------------------
+# A killed backend ---------------------------------------------------------------------------------
 
 
-def test_a_killed_first_load_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
-    let_two_pages_through(erp, never_respond)
+def test_killed_first_run_is_dead_and_resumed(supabase: Supabase, erp: FaultyOdoo) -> None:
+    respond_to_two_pages(erp, never_respond)
     connection = supabase.connect()
     with running_statement(supabase, connection, CALL) as call:
-        stopped = stalled(supabase)
-        before = logged(supabase, stopped["run"])
+        stopped = wait_for_two_pages(supabase)
+        before = logged_run(supabase, stopped["run"])
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
     wait_for_recovery(supabase)
     assert mirrored(supabase) == COMMITTED
     assert supabase.last_run() == {**stopped, "state": "dead"}
-    go_on(supabase, erp, stopped)
-    # Only a run itself changes its row.
-    assert logged(supabase, stopped["run"]) == before
+    assert_resumes(supabase, erp, stopped)
+    # The killed run's row is unchanged; the view derives the state `dead`.
+    assert logged_run(supabase, stopped["run"]) == before
     assert before["state"] == "running"
 
 
-def test_a_terminated_run_is_shown_dead_and_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
-    let_two_pages_through(erp, never_respond)
+def test_terminated_run_is_dead_and_resumed(supabase: Supabase, erp: FaultyOdoo) -> None:
+    respond_to_two_pages(erp, never_respond)
     connection = supabase.connect()
     with running_statement(supabase, connection, CALL) as call:
-        stopped = stalled(supabase)
+        stopped = wait_for_two_pages(supabase)
         supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
         assert statement_error(call).sqlstate == "57P01"
     shell.wait_until(lambda: not is_alive(stopped["pid"]), "the backend's end", seconds=5)
     assert supabase.last_run()["state"] == "dead"
-    go_on(supabase, erp, stopped)
+    assert_resumes(supabase, erp, stopped)
 
 
-# Errors -------------------------------------------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Ending:
-    """A way in which a run ends after two pages: what Odoo does, what is done then, and what is raised and recorded."""
+class Interruption:
+    """An interruption after two pages.
+
+    The third response of Odoo, the statement executed then, and the error that is raised and
+    logged.
+    """
 
     third_page: Callable[[Exchange], None]
     sqlstate: str
@@ -142,40 +150,40 @@ class Ending:
     setting: str | None = None
 
 
-ENDINGS = {
-    "a cancel": Ending(never_respond, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"),
-    "statement_timeout": Ending(
+INTERRUPTIONS = {
+    "a cancel": Interruption(
+        never_respond, "57014", "canceling statement due to user request", "cancelled", then="select pg_cancel_backend(%s)"
+    ),
+    "statement_timeout": Interruption(
         never_respond, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
     ),
-    "no more access": Ending(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
-    "another password": Ending(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
-    "a page of HTML": Ending(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
-    "a client error": Ending(status(404), "08P01", "Odoo answered HTTP status 404"),
+    "no more access": Interruption(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
+    "another password": Interruption(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
+    "a page of HTML": Interruption(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
+    "a client error": Interruption(status(404), "08P01", "Odoo answered HTTP status 404"),
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with(
-    supabase: Supabase, erp: FaultyOdoo, ending: Ending
-) -> None:
+@pytest.mark.parametrize("interruption", INTERRUPTIONS.values(), ids=INTERRUPTIONS.keys())
+def test_interrupted_run_is_logged_released_and_resumed(supabase: Supabase, erp: FaultyOdoo, interruption: Interruption) -> None:
     connection = supabase.connect()
     pid = connection.info.backend_pid
-    # Everything that a session loads once is there.
+    # The session has loaded the library.
     connection.execute("select ipai.odoo_version()")
     before = idle_resources(pid)
-    let_two_pages_through(erp, ending.third_page)
-    if ending.setting:
-        connection.execute(f"set {ending.setting}")
+    respond_to_two_pages(erp, interruption.third_page)
+    if interruption.setting:
+        connection.execute(f"set {interruption.setting}")
     with running_statement(supabase, connection, CALL) as call:
-        if ending.then:
-            stalled(supabase)
-            supabase.row(ending.then, pid)
+        if interruption.then:
+            wait_for_two_pages(supabase)
+            supabase.row(interruption.then, pid)
         error = statement_error(call, 10)
     wait_for_release(before, pid)
-    assert error.sqlstate == ending.sqlstate
-    assert (error.diag.message_primary or "").startswith(ending.message)
+    assert error.sqlstate == interruption.sqlstate
+    assert (error.diag.message_primary or "").startswith(interruption.message)
     run = supabase.last_run()
-    assert (run["state"], run["sqlstate"], run["message"]) == (ending.state, ending.sqlstate, error.diag.message_primary)
+    assert (run["state"], run["sqlstate"], run["message"]) == (interruption.state, interruption.sqlstate, error.diag.message_primary)
     assert (run["detail"], run["hint"]) == (error.diag.message_detail, error.diag.message_hint)
     assert run["finished_at"] > run["started_at"]
     assert (run["pages"], run["position"], run["fetched"], run["inserted"]) == (2, 4, 4, 4)
@@ -183,12 +191,12 @@ def test_a_run_that_ends_badly_says_so_leaves_nothing_behind_and_is_gone_on_with
     assert mirrored(supabase) == COMMITTED
     assert supabase.rows("select * from pg_locks where locktype = 'advisory'") == []
     connection.execute("reset statement_timeout")
-    go_on(supabase, erp, run, connection)
+    assert_resumes(supabase, erp, run, connection)
     wait_for_release(before, pid)
 
 
 def test_timeout_in_this_database_fails_the_run_and_releases_its_lock(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """While the run compares ids, another session locks the table."""
+    """Another session locks the table while the run compares ids."""
     gate = threading.Event()
     erp.on("search", blocked_until(gate))
     connection = supabase.connect()
@@ -207,7 +215,7 @@ def test_timeout_in_this_database_fails_the_run_and_releases_its_lock(supabase: 
     assert supabase.run()["state"] == "succeeded"
 
 
-def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_refused_page_is_rolled_back_without_the_others(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("alter table ipai.ipai_sample_metrics add constraint not_six check (odoo_id <> 6)")
     try:
         with pytest.raises(psycopg.errors.CheckViolation) as raised:
@@ -217,12 +225,12 @@ def test_a_page_that_the_table_refuses_is_rolled_back_alone(supabase: Supabase, 
     run = supabase.last_run()
     assert (run["state"], run["sqlstate"], run["position"], run["pages"]) == ("failed", "23514", 4, 2)
     assert run["message"] == raised.value.diag.message_primary
-    # Record 5, of the same page, went with it.
+    # Record 5 of the same page was rolled back too.
     assert mirrored(supabase) == COMMITTED
-    go_on(supabase, erp, run)
+    assert_resumes(supabase, erp, run)
 
 
-def test_many_failures_in_one_session_leave_no_more_than_one(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_repeated_failures_in_one_session_leak_nothing(supabase: Supabase, erp: FaultyOdoo) -> None:
     connection = supabase.connect()
     connection.execute("select ipai.odoo_version()")
     before = idle_resources(connection.info.backend_pid)
@@ -238,7 +246,7 @@ def test_many_failures_in_one_session_leave_no_more_than_one(supabase: Supabase,
     assert supabase.last_run()["mirror_count"] == 10
 
 
-def test_a_run_that_failed_again_and_again_is_still_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_repeatedly_failed_run_is_resumed(supabase: Supabase, erp: FaultyOdoo) -> None:
     for pages in (1, 2, 3, 4):
         erp.clear_faults()
         erp.requests.clear()
@@ -253,12 +261,12 @@ def test_a_run_that_failed_again_and_again_is_still_gone_on_with(supabase: Supab
     assert (run["fetched"], run["resumes"], run["mirror_count"]) == (2, 4, 10)
 
 
-# What a resumed run keeps, and what it does not -------------------------------------------------------------------------------------------
+# What a resumed run keeps -------------------------------------------------------------------------
 
 
 def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo, page: str = "search_read") -> dict[str, Any]:
-    # Not a fault of Odoo: for one of those the addon would be given up.
-    let_two_pages_through(erp, status(500), page)
+    # A fault would make the run continue without the addon.
+    respond_to_two_pages(erp, status(500), page)
     with pytest.raises(psycopg.errors.ConnectionFailure, match="HTTP status 500"):
         supabase.rows(CALL)
     erp.clear_faults()
@@ -267,10 +275,11 @@ def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo, page: str = "searc
 
 
 @pytest.mark.parametrize("addon", [False, True])
-def test_what_is_written_behind_a_stopped_run_arrives_with_the_call_that_goes_on(supabase: Supabase, erp: FaultyOdoo, addon: bool) -> None:
+def test_resuming_call_copies_changes_to_earlier_pages(supabase: Supabase, erp: FaultyOdoo, addon: bool) -> None:
     erp.addon = addon
     stopped = stop_after_two_pages(supabase, erp, "export" if addon else "search_read")
-    # Written after the first run began, whose clock the second one keeps.
+    # The write_date is after the start of the first run, whose value of Odoo's clock the resumed
+    # run keeps.
     written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
     erp.records = [metric(1, name="edited meanwhile", write_date=written), *RECORDS[1:]]
     assert supabase.run()["updated"] == 1
@@ -279,12 +288,12 @@ def test_what_is_written_behind_a_stopped_run_arrives_with_the_call_that_goes_on
     assert supabase.mirror("name")[0] == {"name": "edited meanwhile"}
 
 
-def test_where_no_record_tells_when_it_was_written_nothing_follows(supabase: Supabase) -> None:
+def test_model_without_write_date_needs_no_follow_up_run(supabase: Supabase) -> None:
     with ScriptedOdoo(RECORDS) as erp:
         erp.missing_fields = {"write_date"}
         supabase.server(erp.url)
         supabase.rows(create_statement("undated", "undated", fields="name", more=", page_size => 2"))
-        let_two_pages_through(erp, recorded("fault_access_error_read_portal"))
+        respond_to_two_pages(erp, recorded("fault_access_error_read_portal"))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             supabase.rows("call ipai.run_sync('undated')")
         stopped = supabase.last_run("undated")
@@ -295,13 +304,16 @@ def test_where_no_record_tells_when_it_was_written_nothing_follows(supabase: Sup
         assert (run["state"], run["resumes"], run["mode"], run["fetched"]) == ("succeeded", stopped["run"], "full", 6)
 
 
-def test_calls_that_are_cut_again_and_again_come_to_an_end(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """As where a scheduler allows too little time: each comes four pages further, also among those that were written meanwhile."""
+def test_repeatedly_interrupted_calls_finish(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """A scheduler's time limit interrupts every call after four more pages.
+
+    This includes pages of records that were written meanwhile.
+    """
     supabase.rows("select ipai.alter_mirror('sample_metrics', overlap => '0 s')")
     stopped = stop_after_two_pages(supabase, erp)
     written = stopped["odoo_clock"].strftime("%Y-%m-%d %H:%M:%S")
     erp.records = [{**record, "name": "edited", "write_date": written} for record in RECORDS]
-    # Whatever is written from now on is newer.
+    # Later writes have a newer write_date.
     shell.wait_until(lambda: datetime.now(UTC) - stopped["odoo_clock"] > timedelta(seconds=2), "a newer second", seconds=5)
     for _ in range(10):
         erp.clear_faults()
@@ -324,7 +336,7 @@ def test_calls_that_are_cut_again_and_again_come_to_an_end(supabase: Supabase, e
     assert supabase.rows("select distinct name from ipai.ipai_sample_metrics") == [{"name": "edited"}]
 
 
-def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_resumed_incremental_run_keeps_its_lower_bound(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.run()
     erp.records = [{**record, "name": "renamed", "write_date": "2026-01-06 09:00:00"} for record in RECORDS]
     stopped = stop_after_two_pages(supabase, erp)
@@ -335,7 +347,7 @@ def test_an_incremental_run_keeps_its_bound_when_it_is_gone_on_with(supabase: Su
     assert {row["name"] for row in supabase.mirror("name")} == {"renamed"}
 
 
-def test_mode_full_begins_anew(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_mode_full_does_not_resume(supabase: Supabase, erp: FaultyOdoo) -> None:
     stop_after_two_pages(supabase, erp)
     run = supabase.run("'sample_metrics', 'full'")
     assert (run["resumes"], run["fetched"], run["unchanged"], run["inserted"]) == (None, 10, 4, 6)
@@ -344,7 +356,7 @@ def test_mode_full_begins_anew(supabase: Supabase, erp: FaultyOdoo) -> None:
 @pytest.mark.parametrize(
     "change", ["""domain = '[["id", "<", 9]]'""", "lang = 'fr_FR'", "company_ids = '{1}'"], ids=["domain", "language", "companies"]
 )
-def test_a_run_of_another_shape_is_not_gone_on_with(supabase: Supabase, erp: FaultyOdoo, change: str) -> None:
+def test_run_with_another_fingerprint_is_not_resumed(supabase: Supabase, erp: FaultyOdoo, change: str) -> None:
     stop_after_two_pages(supabase, erp)
     erp.records = RECORDS[:8]
     supabase.rows(f"update ipai.mirrors set {change}")
@@ -353,7 +365,7 @@ def test_a_run_of_another_shape_is_not_gone_on_with(supabase: Supabase, erp: Fau
     assert (run["mode"], run["resumes"], run["fetched"], run["mirror_count"]) == ("full", None, 8, 8)
 
 
-def test_another_shape_makes_the_next_run_full(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_changed_fingerprint_makes_the_next_run_full(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.run()
     supabase.rows("update ipai.mirrors set lang = 'fr_FR'")
     run = supabase.run("'sample_metrics', 'incremental'")
@@ -361,17 +373,17 @@ def test_another_shape_makes_the_next_run_full(supabase: Supabase, erp: FaultyOd
     assert supabase.run()["mode"] == "incremental"
 
 
-def test_a_complete_run_is_not_gone_on_with(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_run_is_not_resumed_after_a_complete_sync(supabase: Supabase, erp: FaultyOdoo) -> None:
     stop_after_two_pages(supabase, erp)
     supabase.rows("select * from ipai.sync_sample_metrics()")
     assert supabase.run()["resumes"] is None
 
 
-# Refused ------------------------------------------------------------------------------------------------------------------------------
+# Refused deletions --------------------------------------------------------------------------------
 
 
-def test_a_refused_run_brings_what_is_new_and_so_does_the_next_one(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """Nothing is deleted, but what Odoo does show goes on arriving for as long as nobody has decided."""
+def test_refused_runs_copy_new_and_changed_records(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """A refused run deletes nothing, but it copies new and changed records."""
     erp.records = [metric(number) for number in range(1, 302)]
     supabase.rows("update ipai.mirrors set page_size = 100")
     supabase.run()

@@ -1,4 +1,4 @@
-"""`call ipai.run_sync(...)`: whatever happened in Odoo, after the next run the mirror equals Odoo's own table."""
+"""Tests `call ipai.run_sync(...)`: after a run the mirror equals Odoo's table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ PAGE = 100
 
 @pytest.fixture
 def registered(supabase: Supabase, erp: Odoo) -> Supabase:
-    """An empty mirror, of metrics that were written minute by minute in the past: few are within the overlap of the last one."""
+    """An empty mirror of metrics whose write_dates are one minute apart and in the past.
+
+    Few of them are within the overlap window of the last one.
+    """
     sql(erp, "update ipai_sample_metric set write_date = timestamp '2025-01-01' + id * interval '1 minute'")
     supabase.server(erp.url, dbname=erp.dbname)
     supabase.register(page_size=PAGE)
@@ -34,7 +37,7 @@ def registered(supabase: Supabase, erp: Odoo) -> Supabase:
 
 @pytest.fixture
 def mirrored(registered: Supabase, erp: Odoo) -> Supabase:
-    """A mirror in step with Odoo."""
+    """A mirror that equals Odoo."""
     run = registered.run()
     assert (run["mode"], run["state"]) == ("full", "succeeded")
     assert_equal(registered, erp)
@@ -42,7 +45,7 @@ def mirrored(registered: Supabase, erp: Odoo) -> Supabase:
 
 
 def incremental(supabase: Supabase) -> dict[str, Any]:
-    """The next run, which reads a few records only."""
+    """Runs the mirror; the run must be incremental and read few records."""
     run = supabase.run()
     assert (run["state"], run["mode"], run["odoo_count"]) == ("succeeded", "incremental", run["mirror_count"])
     assert run["fetched"] < ROWS / 10
@@ -50,7 +53,7 @@ def incremental(supabase: Supabase) -> dict[str, Any]:
 
 
 def until_position(supabase: Supabase, position: int) -> dict[str, Any]:
-    """The row of the run under way, once it has committed everything up to this id."""
+    """Waits until the current run has committed every row up to this id, and returns its row."""
 
     def reached() -> bool:
         return bool(supabase.rows("select 1 from ipai.run_log where state = 'running' and position >= %s", position))
@@ -59,10 +62,10 @@ def until_position(supabase: Supabase, position: int) -> dict[str, Any]:
     return supabase.last_run()
 
 
-# After anything -----------------------------------------------------------------------------------------------------------------------
+# Changes in Odoo ----------------------------------------------------------------------------------
 
 
-def test_a_first_run_brings_every_record(registered: Supabase, erp: Odoo) -> None:
+def test_first_run_reads_every_record(registered: Supabase, erp: Odoo) -> None:
     run = registered.run()
     assert_equal(registered, erp)
     total = len(odoo_rows(erp))
@@ -74,11 +77,12 @@ def test_a_first_run_brings_every_record(registered: Supabase, erp: Odoo) -> Non
     assert run["cursor_after"] == run["newest"] < run["odoo_clock"]
 
 
-def test_a_run_with_nothing_new_reads_the_overlap_once_it_is_over_one_record_and_touches_nothing(mirrored: Supabase, erp: Odoo) -> None:
+def test_run_without_changes_reads_the_overlap_window_only_once(mirrored: Supabase, erp: Odoo) -> None:
     before = mirrored.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
-    # As a run leaves it that began less than the overlap after the newest record.
+    # A run that begins within the overlap window of the newest record leaves settled_id null.
     mirrored.rows("update ipai.mirror_state set settled_id = null")
-    # Ten minutes, a record a minute, both ends included; they are long over, so that the next run knows what it needs.
+    # The overlap window of ten minutes has elapsed and holds 11 records, one for each minute. The
+    # next run knows that it needs only the newest one.
     for records in (11, 1, 1):
         run = incremental(mirrored)
         assert (run["fetched"], run["unchanged"]) == (records, records)
@@ -87,45 +91,48 @@ def test_a_run_with_nothing_new_reads_the_overlap_once_it_is_over_one_record_and
     assert_equal(mirrored, erp)
 
 
-def test_another_overlap_is_looked_at_again(mirrored: Supabase) -> None:
+def test_changed_overlap_is_read_again(mirrored: Supabase) -> None:
     assert incremental(mirrored)["fetched"] == 1
     mirrored.row("select ipai.alter_mirror('sample_metrics', overlap => '20 minutes')")
     assert [incremental(mirrored)["fetched"] for _ in range(2)] == [21, 1]
 
 
-def test_edits_archiving_deletions_and_new_records_arrive_with_one_run(mirrored: Supabase, erp: Odoo) -> None:
-    # Apart from one another, and low ids among them.
-    edited, archived, gone = ids(erp, "active", 5), ids(erp, "active and id > 300", 3), ids(erp, "id % 199 = 0", 10)
+def test_one_run_copies_edits_archiving_deletions_and_new_records(mirrored: Supabase, erp: Odoo) -> None:
+    # The edited records are not adjacent, and some have low ids.
+    edited, archived, deleted = ids(erp, "active", 5), ids(erp, "active and id > 300", 3), ids(erp, "id % 199 = 0", 10)
     revived = ids(erp, "not active and id > 500", 2)
     erp.rpc(MODEL, "write", edited, {"value": 99.5, "unit": "percent", "notes": "über <b>&amp;</b> \r\n 🚀"})
     erp.rpc(MODEL, "write", archived, {"active": False})
     erp.rpc(MODEL, "write", revived, {"active": True})
-    erp.rpc(MODEL, "unlink", gone)
+    erp.rpc(MODEL, "unlink", deleted)
     erp.rpc(MODEL, "create", {"name": "New", "code": "NEW", "value": 1, "unit": "count"})
     run = incremental(mirrored)
-    assert (run["inserted"], run["updated"], run["deleted"]) == (1, 10, len(gone))
+    assert (run["inserted"], run["updated"], run["deleted"]) == (1, 10, len(deleted))
     assert_equal(mirrored, erp)
     assert mirrored.row("select verdict, delta from ipai.sample_metrics_count_delta") == {"verdict": "ok", "delta": 0}
 
 
-def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
-    """A transaction that began before the last run and commits after it: an older write_date and a lower id."""
-    with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
-        late.execute(
+def test_record_committed_late_is_copied(mirrored: Supabase, erp: Odoo) -> None:
+    """The transaction began before the last run and commits after it.
+
+    Its records have an older write_date, and one a lower id.
+    """
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as transaction:
+        transaction.execute(
             """insert into ipai_sample_metric
                    (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
                values ('Late', 'LATE', '2026-01-06', 5, 'percent', true, true, 1, 1, now() at time zone 'UTC', now() at time zone 'UTC')"""
         )
         edited = ids(erp, "active and id < 1000", 1)
-        late.execute(
+        transaction.execute(
             "update ipai_sample_metric set name = 'Late edit', write_date = now() at time zone 'UTC' where id = any (%s)", [edited]
         )
-        # In another second, so that the write dates differ as Odoo shows them.
+        # Odoo shows write_dates in whole seconds, so the newer record needs a later second.
         time.sleep(1.1)
         newer = erp.rpc(MODEL, "create", {"name": "Newer", "code": "NEWER", "value": 1, "unit": "count"})
         cursor = incremental(mirrored)["cursor_after"]
         assert mirrored.rows("select 1 from ipai.ipai_sample_metrics where code = 'LATE'") == []
-        late.commit()
+        transaction.commit()
     run = incremental(mirrored)
     (row,) = mirrored.rows("select odoo_id from ipai.ipai_sample_metrics where code = 'LATE'")
     assert row["odoo_id"] < newer
@@ -134,7 +141,7 @@ def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
     assert_equal(mirrored, erp)
 
 
-def test_a_low_id_edited_while_a_run_reads_high_ones_arrives_with_the_next_run(registered: Supabase, erp: Odoo) -> None:
+def test_edit_behind_a_running_run_is_copied_by_the_next(registered: Supabase, erp: Odoo) -> None:
     edited = ids(erp, "active", 2)
     assert max(edited) < PAGE
     with running_statement(registered, registered.connect(), CALL) as call:
@@ -142,15 +149,15 @@ def test_a_low_id_edited_while_a_run_reads_high_ones_arrives_with_the_next_run(r
         erp.rpc(MODEL, "write", edited, {"name": "edited meanwhile"})
         assert registered.last_run()["state"] == "running"
         call.result(timeout=60)
-    # It had been read already.
-    assert [theirs[:2] for theirs, _ in differences(registered, erp)] == [(number, "edited meanwhile") for number in edited]
+    # The run had read these records before their edit.
+    assert [record[:2] for record, _ in differences(registered, erp)] == [(number, "edited meanwhile") for number in edited]
     run = incremental(registered)
     assert run["updated"] == len(edited)
     assert_equal(registered, erp)
 
 
-def test_records_of_one_second_arrive_over_a_page_boundary_and_after_the_cursor(mirrored: Supabase, erp: Odoo) -> None:
-    # Without an overlap nothing but `>=` finds what was written in the cursor's own second.
+def test_records_of_one_second_are_copied_across_pages_and_runs(mirrored: Supabase, erp: Odoo) -> None:
+    # Without an overlap only `>=` finds records of the cursor's own second.
     mirrored.rows("update ipai.mirrors set overlap = '0'")
     write = "update ipai_sample_metric set name = name || '!', write_date = timestamp '2026-01-05 08:00:00' + {} * interval '1 us'"
     sql(erp, write.format("id") + f" where id <= {2 * PAGE + 25}")
@@ -158,22 +165,22 @@ def test_records_of_one_second_arrive_over_a_page_boundary_and_after_the_cursor(
     assert (run["mode"], run["pages"] >= 3, run["updated"] > 2 * PAGE) == ("incremental", True, True)
     assert run["cursor_after"] == datetime.fromisoformat("2026-01-05T08:00:00+00:00")
     assert_equal(mirrored, erp)
-    # The run before was not that late.
+    # As if the run before had begun too early to settle the record.
     mirrored.rows("update ipai.mirror_state set settled_id = null")
     sql(erp, write.format("(999000 + id)") + f" where id between {PAGE - 5} and {PAGE + 5}")
     assert mirrored.run()["updated"] == 11
     assert_equal(mirrored, erp)
 
 
-def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Supabase, erp: Odoo) -> None:
-    """Odoo clears the field in its table and bumps no write_date."""
+def test_full_run_copies_the_deletion_of_a_brand_partner(mirrored: Supabase, erp: Odoo) -> None:
+    """Odoo clears the field in its table without a change of write_date."""
 
     def delete_brand(name: str) -> list[int]:
         brand = erp.rpc("res.partner", "create", {"name": name})
         edited = ids(erp, "active", 4)
         erp.rpc(MODEL, "write", edited, {"brand_id": brand})
         incremental(mirrored)
-        # Behind the overlap, as after an hour.
+        # Before the overlap window.
         sql(erp, f"update ipai_sample_metric set write_date = '2025-01-01' where brand_id = {brand}")
         mirrored.run("'sample_metrics', 'full'")
         assert_equal(mirrored, erp)
@@ -182,7 +189,7 @@ def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Su
 
     edited = delete_brand("Brand to be deleted")
     assert incremental(mirrored)["updated"] == 0
-    assert [theirs[0] for theirs, _ in differences(mirrored, erp)] == edited
+    assert [record[0] for record, _ in differences(mirrored, erp)] == edited
     run = mirrored.run("'sample_metrics', 'full'")
     assert (run["mode"], run["updated"]) == ("full", 4)
     assert_equal(mirrored, erp)
@@ -194,9 +201,9 @@ def test_a_deleted_brand_partner_arrives_with_the_next_full_compare(mirrored: Su
     assert_equal(mirrored, erp)
 
 
-def test_reconcile_finds_what_equal_counts_hide(mirrored: Supabase, erp: Odoo) -> None:
-    (gone,) = ids(erp, "active and id > 700", 1)
-    erp.rpc(MODEL, "unlink", [gone])
+def test_reconcile_detects_changes_that_equal_counts_hide(mirrored: Supabase, erp: Odoo) -> None:
+    (deleted,) = ids(erp, "active and id > 700", 1)
+    erp.rpc(MODEL, "unlink", [deleted])
     sql(
         erp,
         """insert into ipai_sample_metric (name, code, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
@@ -209,7 +216,7 @@ def test_reconcile_finds_what_equal_counts_hide(mirrored: Supabase, erp: Odoo) -
     assert_equal(mirrored, erp)
 
 
-def test_a_write_date_in_the_future_does_not_blind_the_mirror(mirrored: Supabase, erp: Odoo) -> None:
+def test_write_date_in_the_future_does_not_stop_later_changes(mirrored: Supabase, erp: Odoo) -> None:
     future, edited = ids(erp, "active", 2)
     sql(erp, f"update ipai_sample_metric set name = 'From the future', write_date = '2061-01-01' where id = {future}")
     run = incremental(mirrored)
@@ -218,13 +225,13 @@ def test_a_write_date_in_the_future_does_not_blind_the_mirror(mirrored: Supabase
     erp.rpc(MODEL, "write", [edited], {"name": "From today"})
     assert incremental(mirrored)["updated"] == 1
     assert_equal(mirrored, erp)
-    # And once it is put right.
+    # The same after a correction of the write_date.
     erp.rpc(MODEL, "write", [future], {"name": "From today, too"})
     assert incremental(mirrored)["updated"] == 1
     assert_equal(mirrored, erp)
 
 
-def test_a_restored_database_is_noticed_and_read_completely(mirrored: Supabase, erp: Odoo) -> None:
+def test_restored_odoo_database_is_detected_and_read_completely(mirrored: Supabase, erp: Odoo) -> None:
     edited, archived = ids(erp, "active and id < 1000", 5), ids(erp, "active and id > 900", 2)
     sql(erp, "create table backup as select * from ipai_sample_metric")
     erp.rpc(MODEL, "write", edited, {"name": "lost by the restore"})
@@ -250,12 +257,12 @@ def test_a_restored_database_is_noticed_and_read_completely(mirrored: Supabase, 
     assert incremental(mirrored)["updated"] == 0
 
 
-# Deletions that need a person -----------------------------------------------------------------------------------------------------------
+# Refused deletions --------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def hide(erp: Odoo) -> Iterator[Callable[[str], None]]:
-    """Gives a function that makes a record rule of this domain."""
+    """Returns a function that creates a record rule with this domain."""
     rules: list[int] = []
 
     def make(domain: str) -> None:
@@ -268,7 +275,7 @@ def hide(erp: Odoo) -> Iterator[Callable[[str], None]]:
             erp.rpc("ir.rule", "unlink", [rule])
 
 
-def test_a_third_that_vanishes_from_the_users_sight_is_not_deleted(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
+def test_records_hidden_by_a_record_rule_are_not_deleted(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
     before = mirrored.mirror()
     hide("[('unit', '!=', 'percent')]")
     hidden = int(erp.pg.psql("select count(*) from ipai_sample_metric where unit = 'percent'", dbname=erp.dbname))
@@ -284,16 +291,14 @@ def test_a_third_that_vanishes_from_the_users_sight_is_not_deleted(mirrored: Sup
     assert (run["state"], run["sqlstate"], run["message"], run["deleted"]) == ("refused", "55000", diag.message_primary, 0)
     assert (run["hint"], run["detail"]) == (diag.message_hint, diag.message_detail)
     assert run["finished_at"] and run["cursor_after"] is None
-    # What the hint says, word by word.
+    # Following the hint resolves the refusal.
     mirrored.rows(documented)
     run = mirrored.last_run()
     assert (run["state"], run["deleted"], run["odoo_count"] - run["mirror_count"]) == ("succeeded", hidden, 0)
     assert len(mirrored.mirror("odoo_id")) == len(before) - hidden
 
 
-def test_a_third_that_comes_into_sight_again_leaves_the_mirror_as_it_was(
-    mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]
-) -> None:
+def test_records_visible_again_leave_the_mirror_unchanged(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
     hide("[('unit', '!=', 'percent')]")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         mirrored.run()
@@ -304,7 +309,7 @@ def test_a_third_that_comes_into_sight_again_leaves_the_mirror_as_it_was(
     assert_equal(mirrored, erp)
 
 
-def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
+def test_another_odoo_user_who_sees_less_deletes_nothing(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
     few = ids(erp, "active and id > 400", 3)
     hide(f"[('id', 'not in', {few})] if user.login == 'reader' else [(1, '=', 1)]")
     erp.create_user("reader", "reader password")
@@ -318,16 +323,16 @@ def test_another_odoo_user_who_sees_less_deletes_nothing_by_himself(mirrored: Su
     assert_equal(mirrored, erp)
     mirrored.rows("call ipai.run_sync('sample_metrics', max_delete_ratio => 1)")
     assert mirrored.last_run()["deleted"] == len(few)
-    assert [theirs[0] for theirs, _ in differences(mirrored, erp)] == few
-    # From now on it is his mirror.
+    assert [record[0] for record, _ in differences(mirrored, erp)] == few
+    # Further deletions of this user are within the limit.
     erp.rpc(MODEL, "unlink", edited)
     assert mirrored.run()["deleted"] == len(edited)
 
 
-# A killed backend ---------------------------------------------------------------------------------------------------------------------
+# A killed backend ---------------------------------------------------------------------------------
 
 
-def test_a_first_load_killed_in_the_middle_goes_on_and_ends_equal(registered: Supabase, erp: Odoo) -> None:
+def test_killed_first_run_is_resumed(registered: Supabase, erp: Odoo) -> None:
     connection = registered.connect()
     with running_statement(registered, connection, CALL) as call:
         until_position(registered, 5 * PAGE)
@@ -345,7 +350,7 @@ def test_a_first_load_killed_in_the_middle_goes_on_and_ends_equal(registered: Su
     assert incremental(registered)["resumes"] is None
 
 
-# Scripted: what it asks of Odoo ---------------------------------------------------------------------------------------------------------
+# Requests to a scripted Odoo ----------------------------------------------------------------------
 
 RECORDS = [metric(number) for number in range(1, 6)]
 
@@ -357,28 +362,29 @@ def scripted(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-def test_run_with_nothing_new_costs_one_page_and_three_counts(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_run_without_changes_needs_one_page_and_three_counts(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.run()
     before = supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at")
     cases: list[tuple[str, int, list[Any]]] = [
-        # Ten minutes before the greatest write date.
+        # The overlap window: ten minutes before the newest write_date.
         ("null", 5, [["write_date", ">=", "2026-01-05 07:50:00"]]),
-        # When they are over: behind it, and one that tells that the database is the same still.
+        # After the window has elapsed: newer records, and the newest one to detect a restored
+        # database.
         ("settled_id", 1, ["|", ["id", "in", [5]], ["write_date", ">=", "2026-01-05 08:00:01"]]),
     ]
-    for settled, fetched, asked in cases:
+    for settled, fetched, domain in cases:
         supabase.rows(f"update ipai.mirror_state set settled_id = {settled}")
         scripted.requests.clear()
         run = supabase.run()
         assert (run["mode"], run["fetched"], run["unchanged"]) == ("incremental", fetched, fetched)
         assert [request.method for request in scripted.requests] == ["search_read", *["search_count"] * 3]
         (request,) = scripted.received("search_read")
-        assert request.domain == [["id", ">", 0], *asked]
+        assert request.domain == [["id", ">", 0], *domain]
     assert supabase.mirror("id, xmin::text, xmax::text, ctid::text, updated_at") == before
 
 
-def test_modes(supabase: Supabase, scripted: FaultyOdoo) -> None:
-    """Every name, by position and by name; null is auto."""
+def test_run_sync_accepts_every_mode(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """Tests every mode, by position and by name. Null means auto."""
     assert supabase.run("'sample_metrics', 'auto'")["mode"] == "full"
     for arguments, mode in {
         "'sample_metrics'": "incremental",
@@ -393,9 +399,9 @@ def test_modes(supabase: Supabase, scripted: FaultyOdoo) -> None:
 
 
 @pytest.mark.slow
-def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOdoo) -> None:
-    """The next window is asked for while one is compared, and what is missing in it is read."""
-    many, gone, missing = 130_000, {7, 49_999, 70_001, 129_999}, {2, 50_001, 100_001, 100_002, 130_001}
+def test_reconcile_reads_many_ids_in_windows(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """The run requests the next window while it compares one, and reads the missing records."""
+    many, deleted, missing = 130_000, {7, 49_999, 70_001, 129_999}, {2, 50_001, 100_001, 100_002, 130_001}
     supabase.run()
     supabase.rows(
         "insert into ipai.ipai_sample_metrics (odoo_id, name, code, date, value, unit)"
@@ -405,20 +411,20 @@ def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOd
         list(missing),
     )
     supabase.rows("delete from ipai.ipai_sample_metrics where odoo_id = 2")
-    # So many holes that counting would take more calls than the windows.
-    scripted.records = [metric(number) for number in range(1, many + 2) if number % 10 and number not in gone]
+    # Counting the gaps would need more calls than reading the windows.
+    scripted.records = [metric(number) for number in range(1, many + 2) if number % 10 and number not in deleted]
     ids = [record["id"] for record in scripted.records]
-    # The second window does not come at once.
+    # The first request of the second window fails.
     scripted.on("search", respond_normally, times=1)
     scripted.on("search", status(503), times=1)
     scripted.requests.clear()
     run = supabase.run("'sample_metrics', 'reconcile'")
-    assert (run["inserted"], run["updated"], run["deleted"], run["odoo_count"]) == (len(missing), 0, len(gone), len(ids))
+    assert (run["inserted"], run["updated"], run["deleted"], run["odoo_count"]) == (len(missing), 0, len(deleted), len(ids))
     assert supabase.row("select count(*) as rows, sum(odoo_id) as ids from ipai.ipai_sample_metrics") == {"rows": len(ids), "ids": sum(ids)}
     windows = [request.domain[0][2] for request in scripted.received("search")]
-    # In order, the second again, and an empty one after the last.
+    # The windows are in order, the second one is repeated, and the last one is empty.
     assert windows == [0, ids[49_999], ids[49_999], ids[99_999], ids[-1]]
-    # An error of a window that was asked for ahead is the run's.
+    # An error of a window requested in advance fails the run.
     scripted.on("search", respond_normally, times=1)
     scripted.on("search", close_connection)
     with pytest.raises(psycopg.Error) as raised:
@@ -426,15 +432,15 @@ def test_a_compare_of_many_ids_in_windows(supabase: Supabase, scripted: FaultyOd
     assert raised.value.sqlstate == "08006"
     scripted.clear_faults()
     supabase.run("'sample_metrics', 'reconcile'")
-    # It goes on behind what that one had read.
+    # The run resumes after the records that the failed run has read.
     assert supabase.resumed_run()["fetched"] == 0
 
 
-def test_incremental_reads_everything_where_nothing_was_read_before(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_incremental_first_run_is_full(supabase: Supabase, scripted: FaultyOdoo) -> None:
     assert supabase.run("'sample_metrics', 'incremental'")["mode"] == "full"
 
 
-def test_auto_reads_everything_when_that_is_due(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_auto_is_full_when_a_full_run_is_due(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.run()
     assert supabase.run()["mode"] == "incremental"
     supabase.rows("update ipai.mirrors set reconcile_every = '10 milliseconds'")
@@ -442,7 +448,7 @@ def test_auto_reads_everything_when_that_is_due(supabase: Supabase, scripted: Fa
     assert supabase.run()["mode"] == "full"
 
 
-def test_a_sync_in_a_transaction_leaves_a_cursor_for_the_next_run(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_sync_in_a_transaction_sets_the_cursor(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.rows("select * from ipai.sync_sample_metrics()")
     assert supabase.run()["mode"] == "incremental"
 
@@ -460,7 +466,7 @@ def test_a_sync_in_a_transaction_leaves_a_cursor_for_the_next_run(supabase: Supa
         ("''", "42704", 'mirror "" does not exist'),
     ],
 )
-def test_arguments_that_are_refused(supabase: Supabase, scripted: FaultyOdoo, arguments: str, sqlstate: str, message: str) -> None:
+def test_run_sync_refuses_invalid_arguments(supabase: Supabase, scripted: FaultyOdoo, arguments: str, sqlstate: str, message: str) -> None:
     with pytest.raises(psycopg.Error) as raised:
         supabase.rows(f"call ipai.run_sync({arguments})")
     assert raised.value.sqlstate == sqlstate
@@ -470,7 +476,7 @@ def test_arguments_that_are_refused(supabase: Supabase, scripted: FaultyOdoo, ar
     assert supabase.rows("select 1 from ipai.run_log") == []
 
 
-# Where it cannot commit -----------------------------------------------------------------------------------------------------------------
+# Callers that cannot commit -----------------------------------------------------------------------
 
 CANNOT_COMMIT = {
     "a transaction block": f"begin; {CALL}",
@@ -486,7 +492,7 @@ CANNOT_COMMIT = {
 
 
 @pytest.mark.parametrize("statement", CANNOT_COMMIT.values(), ids=CANNOT_COMMIT.keys())
-def test_where_it_cannot_commit_it_says_so_before_any_request(supabase: Supabase, scripted: FaultyOdoo, statement: str) -> None:
+def test_run_sync_that_cannot_commit_fails_before_any_request(supabase: Supabase, scripted: FaultyOdoo, statement: str) -> None:
     supabase.register()
     connection = supabase.connect()
     connection.execute(
@@ -500,14 +506,14 @@ def test_where_it_cannot_commit_it_says_so_before_any_request(supabase: Supabase
     assert raised.value.sqlstate == "2D000"
     assert scripted.requests == []
     assert supabase.rows("select 1 from ipai.run_log") == []
-    # The session is as good as before, and holds no lock.
+    # The session is usable and holds no lock.
     assert supabase.rows("select 1 from pg_locks where locktype = 'advisory'") == []
     connection.execute(CALL)
     assert supabase.last_run()["state"] == "succeeded"
 
 
-def test_a_block_of_its_own_may_call_it(supabase: Supabase, scripted: FaultyOdoo) -> None:
-    """Postgres lets such a block commit."""
+def test_outermost_do_block_can_call_run_sync(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """Postgres lets an outermost DO block commit."""
     supabase.register(page_size=2)
     supabase.rows(f"do $$ begin {CALL}; {CALL}; end $$")
     runs = supabase.rows("select mode, state, mirror_count from ipai.sync_runs order by run")
@@ -519,7 +525,7 @@ def test_a_block_of_its_own_may_call_it(supabase: Supabase, scripted: FaultyOdoo
     assert supabase.rows("select 1 from pg_locks where locktype = 'advisory'") == []
 
 
-def test_the_refusal_says_what_to_do(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_hint_explains_how_to_call_run_sync(supabase: Supabase, scripted: FaultyOdoo) -> None:
     with pytest.raises(psycopg.errors.InvalidTransactionTermination) as raised:
         supabase.rows(f"begin; {CALL}")
     assert "run_sync" in (raised.value.diag.message_primary or "")
@@ -527,11 +533,11 @@ def test_the_refusal_says_what_to_do(supabase: Supabase, scripted: FaultyOdoo) -
     assert "ipai.sync_mirror()" in (raised.value.diag.message_hint or "")
 
 
-# Which mirrors --------------------------------------------------------------------------------------------------------------------------
+# Selection of mirrors -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", ["", "null", "mode => 'full'"])
-def test_without_a_name_every_enabled_mirror_runs(supabase: Supabase, scripted: FaultyOdoo, arguments: str) -> None:
+def test_run_sync_without_a_name_runs_every_enabled_mirror(supabase: Supabase, scripted: FaultyOdoo, arguments: str) -> None:
     supabase.register()
     other = supabase.add_mirror("other")
     disabled = supabase.add_mirror("disabled", enabled=False)
@@ -539,24 +545,24 @@ def test_without_a_name_every_enabled_mirror_runs(supabase: Supabase, scripted: 
     assert [row["mirror"] for row in supabase.rows("select mirror from ipai.sync_runs order by run")] == ["other", "sample_metrics"]
     assert supabase.row(f"select count(*) from {other}")["count"] == len(supabase.mirror()) == 5
     assert supabase.row(f"select count(*) from {disabled}") == {"count": 0}
-    # By its name a disabled one runs.
+    # A disabled mirror runs if the caller names it.
     supabase.rows("call ipai.run_sync('disabled')")
     assert supabase.row(f"select count(*) from {disabled}") == {"count": 5}
 
 
-def test_without_any_mirror_the_built_in_one_registers_itself(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_run_sync_registers_the_built_in_mirror_if_none_exists(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.rows("call ipai.run_sync()")
     assert supabase.last_run()["mirror_count"] == 5
 
 
-def test_where_all_mirrors_are_disabled_nothing_runs(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_run_sync_runs_nothing_if_every_mirror_is_disabled(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register(enabled=False)
     supabase.rows("call ipai.run_sync()")
     assert scripted.requests == []
     assert supabase.rows("select 1 from ipai.run_log") == []
 
 
-def test_one_mirror_that_fails_does_not_stop_the_others(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_failed_mirror_does_not_stop_the_others(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
     supabase.add_mirror("aaa")
     supabase.add_mirror("zzz")
@@ -573,7 +579,7 @@ def test_one_mirror_that_fails_does_not_stop_the_others(supabase: Supabase, scri
     ]
 
 
-def test_a_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
     supabase.add_mirror("aaa")
     scripted.on("search_read", never_respond)
@@ -585,24 +591,24 @@ def test_a_cancel_ends_the_whole_call(supabase: Supabase, scripted: FaultyOdoo) 
     assert [(run["mirror"], run["state"]) for run in supabase.rows("select * from ipai.sync_runs")] == [("aaa", "cancelled")]
 
 
-# Two at once --------------------------------------------------------------------------------------------------------------------------
+# Concurrent runs ----------------------------------------------------------------------------------
 
 
-def test_of_two_runs_at_once_one_works_and_the_other_says_so_at_once(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_second_concurrent_run_fails_immediately(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
     scripted.on("search_read", never_respond)
     connection = supabase.connect()
     with running_statement(supabase, connection, CALL) as call:
         shell.wait_until(lambda: bool(scripted.received("search_read")), "the run waiting for Odoo", seconds=10)
-        asked = len(scripted.requests)
+        requests = len(scripted.requests)
         for statement in (CALL, "call ipai.run_sync()", "select * from ipai.sync_sample_metrics()"):
             began = time.monotonic()
             with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
                 supabase.rows(statement)
             assert time.monotonic() - began < PROMPT_SECONDS
             assert refused.value.sqlstate == "55P03"
-        # Neither Odoo nor the log of runs was bothered.
-        assert len(scripted.requests) == asked
+        # The refused calls sent no request and logged no run.
+        assert len(scripted.requests) == requests
         assert supabase.row("select count(*), min(state) as state from ipai.sync_runs") == {"count": 1, "state": "running"}
         supabase.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
         statement_error(call)
@@ -623,10 +629,10 @@ def test_runs_of_two_mirrors_do_not_wait_for_each_other(supabase: Supabase, scri
         statement_error(call)
 
 
-# Who may --------------------------------------------------------------------------------------------------------------------------------
+# Privileges ---------------------------------------------------------------------------------------
 
 
-def test_service_role_runs_mirrors_and_users_of_the_api_do_not(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_service_role_runs_mirrors_but_other_api_roles_cannot(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.rows("create user mapping for public server odoo options (user 'admin', password_secret 'odoo_password')")
     supabase.rows("grant usage on foreign server odoo to service_role")
     connection = supabase.connect()
@@ -639,7 +645,7 @@ def test_service_role_runs_mirrors_and_users_of_the_api_do_not(supabase: Supabas
             connection.execute(CALL)
 
 
-def test_service_role_may_not_say_what_is_mirrored(supabase: Supabase, scripted: FaultyOdoo) -> None:
+def test_service_role_cannot_change_mirror_definitions(supabase: Supabase, scripted: FaultyOdoo) -> None:
     supabase.register()
     connection = supabase.connect()
     connection.execute("set role service_role")
@@ -654,11 +660,11 @@ def test_service_role_may_not_say_what_is_mirrored(supabase: Supabase, scripted:
             connection.execute(statement)
 
 
-# The log of runs ------------------------------------------------------------------------------------------------------------------------
+# The run log --------------------------------------------------------------------------------------
 
 
-def test_runs_of_long_ago_are_forgotten_but_for_those_that_count(supabase: Supabase, scripted: FaultyOdoo) -> None:
-    """The last full run decides when the next one is due."""
+def test_old_runs_are_deleted_except_the_last_full_run(supabase: Supabase, scripted: FaultyOdoo) -> None:
+    """The last full run stays, because it determines when the next one is due."""
 
     def age(days: int) -> None:
         shift = f"started_at = started_at - interval '{days} days', finished_at = finished_at - interval '{days} days'"
@@ -677,7 +683,7 @@ def test_runs_of_long_ago_are_forgotten_but_for_those_that_count(supabase: Supab
     age(2)
     last = supabase.run("'sample_metrics', 'incremental'")["run"]
     assert [row["run"] for row in supabase.rows("select run from ipai.run_log order by run")] == [full, kept, last]
-    # A shorter time. Runs of other mirrors keep theirs.
+    # keep_runs applies only to the mirror that it is set for.
     supabase.add_mirror("other")
     supabase.rows("select ipai.alter_mirror('sample_metrics', keep_runs => '1 day')")
     supabase.rows("call ipai.run_sync('other')")
@@ -687,7 +693,7 @@ def test_runs_of_long_ago_are_forgotten_but_for_those_that_count(supabase: Supab
     assert supabase.row("select count(*) from ipai.run_log where run = %s", full) == {"count": 1}
 
 
-def test_no_password_is_ever_in_the_log(supabase: Supabase) -> None:
+def test_run_log_never_contains_the_password(supabase: Supabase) -> None:
     password = "Geheim-§-123"
     with FaultyOdoo(RECORDS, password=password) as server:
         supabase.server(server.url, password=password)

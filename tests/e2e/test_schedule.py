@@ -1,4 +1,4 @@
-"""Scheduling over pg_cron: runs that begin by themselves, and errors that say what to do."""
+"""Tests scheduling with pg_cron."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.supabase import Supabase
 
 JOBS = "select jobid, jobname, schedule, command, database, username, active from cron.job order by jobname"
 PASSWORD = "Geheim-§-123"
-#: A minute may have just begun, and runs take their time.
+#: Seconds until the end of a run that starts at the next full minute.
 A_MINUTE = 90
 
 
@@ -28,19 +28,19 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
         yield server
 
 
-# What happens within a minute -------------------------------------------------------------------------------------------------------------
+# Runs of pg_cron ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Minute:
-    """What was found after pg_cron had run three jobs: one that works, one that fails, one of sync_now."""
+class CronResults:
+    """The results of three jobs of pg_cron: a successful run, a failed run, and sync_now."""
 
     created: int
     mirror: list[dict[str, Any]]
     runs: dict[str, dict[str, Any]]
-    #: pg_cron's own record of each job's last run, by mirror.
+    #: The last run of each job according to pg_cron, by mirror.
     details: dict[str, dict[str, Any]]
-    #: The job of sync_now, before its run and after.
+    #: The job of sync_now before and after its run.
     once_before: list[dict[str, Any]]
     once_after: list[dict[str, Any]]
     once_runs: int
@@ -48,8 +48,8 @@ class Minute:
 
 
 @pytest.fixture(scope="module")
-def minute(_supabase: Supabase, odoo: Odoo) -> Minute:
-    """All of it at once, because pg_cron begins on the minute only."""
+def cron_results(_supabase: Supabase, odoo: Odoo) -> CronResults:
+    """Waits for all jobs at once, because pg_cron starts them only at full minutes."""
     supabase = _supabase
     slow = FaultyOdoo([metric(number) for number in range(1, 9)])
     slow.on("search_read", delayed(0.8))
@@ -63,17 +63,17 @@ def minute(_supabase: Supabase, odoo: Odoo) -> Minute:
             supabase.run()
             supabase.add_mirror("failing", server="failing")
             supabase.add_mirror("once", server="slow")
-            # Six seconds, in which pg_cron sees that the job is gone.
+            # The run takes six seconds, in which pg_cron could repeat the job.
             supabase.rows("update ipai.mirrors set page_size = 1 where name = 'once'")
             created = odoo.rpc(MODEL, "create", {"name": "Picked up by itself", "code": "CRON", "value": 1, "unit": "count"})
             supabase.rows("select ipai.schedule_sync('sample_metrics', '* * * * *'), ipai.schedule_sync('failing', '* * * * *')")
             supabase.rows("select ipai.sync_now('once')")
-            return observed(supabase, created)
+            return collect_results(supabase, created)
     finally:
         supabase.reset()
 
 
-def observed(supabase: Supabase, created: int) -> Minute:
+def collect_results(supabase: Supabase, created: int) -> CronResults:
     once = f"select * from ({JOBS}) as jobs where jobname = 'ipai_sync now once'"
     once_before = supabase.rows(once)
 
@@ -88,13 +88,13 @@ def observed(supabase: Supabase, created: int) -> Minute:
     shell.wait_until(lambda: supabase.rows(mirror, created), "the change in Odoo", seconds=A_MINUTE)
     details: dict[str, dict[str, Any]] = {}
 
-    def detailed() -> bool:
+    def is_recorded() -> bool:
         for row in supabase.rows("select * from cron.job_run_details where status in ('succeeded', 'failed') order by runid desc"):
             details[row["command"].split("'")[1]] = row
         return {"sample_metrics", "failing", "once"} <= details.keys()
 
-    shell.wait_until(detailed, "pg_cron's record of the runs", seconds=10)
-    return Minute(
+    shell.wait_until(is_recorded, "pg_cron's record of the runs", seconds=10)
+    return CronResults(
         created=created,
         mirror=supabase.rows(mirror, created),
         runs={name: supabase.last_run(name) for name in ("sample_metrics", "failing", "once")},
@@ -106,37 +106,37 @@ def observed(supabase: Supabase, created: int) -> Minute:
     )
 
 
-def test_a_change_in_odoo_arrives_by_itself(minute: Minute) -> None:
-    assert minute.mirror == [{"odoo_id": minute.created, "name": "Picked up by itself"}]
-    run = minute.runs["sample_metrics"]
+def test_scheduled_run_copies_a_change_in_odoo(cron_results: CronResults) -> None:
+    assert cron_results.mirror == [{"odoo_id": cron_results.created, "name": "Picked up by itself"}]
+    run = cron_results.runs["sample_metrics"]
     assert (run["mode"], run["state"], run["odoo_count"] - run["mirror_count"]) == ("incremental", "succeeded", 0)
-    assert minute.details["sample_metrics"]["status"] == "succeeded"
-    assert minute.details["sample_metrics"]["username"] == "postgres"
+    assert cron_results.details["sample_metrics"]["status"] == "succeeded"
+    assert cron_results.details["sample_metrics"]["username"] == "postgres"
 
 
-def test_a_failing_run_shows_in_both_logs_with_the_same_error(minute: Minute) -> None:
-    run, detail = minute.runs["failing"], minute.details["failing"]
+def test_failed_scheduled_run_logs_its_error_twice(cron_results: CronResults) -> None:
+    run, detail = cron_results.runs["failing"], cron_results.details["failing"]
     assert (run["state"], run["sqlstate"], run["message"]) == ("failed", "28P01", "Odoo authentication failed")
     assert detail["status"] == "failed"
     for text in (run["message"], run["detail"], run["hint"]):
         assert text in detail["return_message"]
-    assert PASSWORD not in minute.everything
+    assert PASSWORD not in cron_results.everything
 
 
-def test_sync_now_runs_once_to_its_end_and_its_job_is_gone(minute: Minute) -> None:
-    (job,) = minute.once_before
+def test_sync_now_runs_once_and_removes_its_job(cron_results: CronResults) -> None:
+    (job,) = cron_results.once_before
     assert (job["command"], job["username"]) == ("call ipai.run_sync('once')", "postgres")
-    assert minute.once_after == []
-    run = minute.runs["once"]
+    assert cron_results.once_after == []
+    run = cron_results.runs["once"]
     assert (run["state"], run["message"], run["mirror_count"]) == ("succeeded", None, 8)
-    assert minute.once_runs == 1
-    assert minute.details["once"]["status"] == "succeeded"
+    assert cron_results.once_runs == 1
+    assert cron_results.details["once"]["status"] == "succeeded"
 
 
-# Schedules ----------------------------------------------------------------------------------------------------------------------------
+# Schedules ----------------------------------------------------------------------------------------
 
 
-def test_a_schedule_is_a_job_of_pg_cron(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_schedule_sync_creates_a_job_of_pg_cron(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
     job = supabase.row("select ipai.schedule_sync('sample_metrics', '*/15 * * * *') as job")["job"]
     assert supabase.rows(JOBS) == [
@@ -147,43 +147,43 @@ def test_a_schedule_is_a_job_of_pg_cron(supabase: Supabase, erp: FaultyOdoo) -> 
     ]
 
 
-def test_scheduling_again_changes_the_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_second_schedule_sync_changes_the_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
     first = supabase.row("select ipai.schedule_sync('sample_metrics', '*/15 * * * *') as job")
     assert supabase.row("select ipai.schedule_sync('sample_metrics', '7 3 * * *') as job") == first
     (job,) = supabase.rows(JOBS)
     assert job["schedule"] == "7 3 * * *"
 
 
-KEPT = "select name as mirror, schedule, scheduled_at = now() as now from ipai.mirrors order by name"
+STORED_SCHEDULES = "select name as mirror, schedule, scheduled_at = now() as now from ipai.mirrors order by name"
 
 
-def test_a_schedule_is_kept_with_its_mirror(supabase: Supabase, erp: FaultyOdoo) -> None:
-    # The built-in mirror is registered by it.
+def test_schedule_is_stored_with_its_mirror(supabase: Supabase, erp: FaultyOdoo) -> None:
+    # The call also registers the built-in mirror.
     connection = supabase.connect()
     for schedule in ("*/15 * * * *", "@daily"):
         with connection.transaction():
             connection.execute("select ipai.schedule_sync('sample_metrics', %s)", [schedule])
-            assert connection.execute(KEPT).fetchall() == [{"mirror": "sample_metrics", "schedule": schedule, "now": True}]
+            assert connection.execute(STORED_SCHEDULES).fetchall() == [{"mirror": "sample_metrics", "schedule": schedule, "now": True}]
     supabase.add_mirror("other")
     supabase.rows("select ipai.schedule_sync('other', '@weekly'), ipai.unschedule_sync('sample_metrics')")
-    assert supabase.rows(KEPT) == [
+    assert supabase.rows(STORED_SCHEDULES) == [
         {"mirror": "other", "schedule": "@weekly", "now": False},
         {"mirror": "sample_metrics", "schedule": None, "now": None},
     ]
 
 
-def test_a_schedule_that_is_not_taken_is_not_kept(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_refused_schedule_keeps_the_previous_one(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
     refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', 'now and then')")
     refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', '0 0 31 2 *')")
-    assert supabase.row(KEPT)["schedule"] == "@daily"
+    assert supabase.row(STORED_SCHEDULES)["schedule"] == "@daily"
     (job,) = supabase.rows(JOBS)
     assert job["schedule"] == "@daily"
 
 
-def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """After a restore: pg_cron's jobs are not in the dump."""
+def test_restore_schedules_creates_the_missing_jobs(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """A dump does not contain pg_cron's jobs."""
     supabase.register()
     for name in ("it''s", "unscheduled"):
         supabase.add_mirror(name.replace("'", ""))
@@ -197,23 +197,23 @@ def test_one_call_makes_the_jobs_again(supabase: Supabase, erp: FaultyOdoo) -> N
     again = supabase.rows(JOBS)
     assert [row["job"] for row in restored] == [job["jobid"] for job in again]
     assert [{**job, "jobid": None} for job in again] == [{**job, "jobid": None} for job in jobs]
-    # The one that was still there stayed; none is late for what it could not do.
+    # The remaining job was kept. No mirror is late because of the missing jobs.
     assert again[0] == jobs[0]
     assert supabase.rows("select mirror from ipai.sync_status where late") == []
 
 
-def test_schedules_belong_to_whoever_made_them(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """Their jobs run as that role, and no other one sees them."""
+def test_schedules_belong_to_the_role_that_created_them(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """The jobs run as the role that scheduled them, and other roles do not see them."""
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
-    kept = supabase.rows(KEPT)
+    before = supabase.rows(STORED_SCHEDULES)
     other = supabase.cluster.superuser
     assert supabase.rows("select * from ipai.restore_schedules()", user=other) == []
     assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done", user=other) == {"done": False}
-    assert supabase.rows(KEPT) == kept
+    assert supabase.rows(STORED_SCHEDULES) == before
     assert [job["username"] for job in supabase.rows(JOBS, user=other)] == ["postgres"]
 
 
-def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_refused_schedule_does_not_stop_restoring_the_others(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
     supabase.add_mirror("a_first")
     supabase.rows("select ipai.schedule_sync(name, '@daily') from ipai.mirrors")
@@ -225,7 +225,7 @@ def test_a_schedule_that_is_refused_keeps_no_other_from_being_made_again(supabas
     assert second["job"]
 
 
-def test_a_lost_job_can_be_unscheduled(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_mirror_without_its_job_can_be_unscheduled(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@daily')")
     supabase.rows("select cron.unschedule(jobid) from cron.job")
     assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": True}
@@ -233,12 +233,12 @@ def test_a_lost_job_can_be_unscheduled(supabase: Supabase, erp: FaultyOdoo) -> N
     assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": False}
 
 
-def test_a_run_when_the_server_starts_is_never_due(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_schedule_at_reboot_is_never_due(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@reboot')")
     assert supabase.row("select schedule, next_due, late from ipai.sync_status") == {"schedule": "@reboot", "next_due": None, "late": False}
 
 
-def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_each_mirror_has_its_own_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.register()
     supabase.add_mirror("other")
     supabase.rows("update ipai.mirrors set name = 'it''s' where name = 'other'")
@@ -252,7 +252,7 @@ def test_each_mirror_has_a_schedule_of_its_own(supabase: Supabase, erp: FaultyOd
     assert [row["jobname"] for row in supabase.rows(JOBS)] == ["ipai_sync sample_metrics"]
 
 
-def test_unscheduling_takes_a_waiting_sync_now_too_and_says_whether_there_was_anything(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_unschedule_sync_also_removes_a_waiting_sync_now(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select cron.schedule('ipai_sync_report', '0 0 * * *', 'select 1')")
     supabase.rows("select ipai.schedule_sync('sample_metrics', '0 0 1 1 *'), ipai.sync_now('sample_metrics')")
     assert len(supabase.rows(JOBS)) == 3
@@ -263,26 +263,26 @@ def test_unscheduling_takes_a_waiting_sync_now_too_and_says_whether_there_was_an
     assert supabase.row("select ipai.unschedule_sync('nope') as done") == {"done": False}
 
 
-def test_any_run_takes_a_waiting_sync_now_away(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_run_removes_a_waiting_sync_now(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select ipai.sync_now('sample_metrics'), ipai.sync_now('sample_metrics')")
     assert [row["jobname"] for row in supabase.rows(JOBS)] == ["ipai_sync now sample_metrics"]
     supabase.run()
     assert supabase.rows(JOBS) == []
 
 
-def test_a_sync_now_that_cannot_begin_is_not_tried_for_ever(supabase: Supabase) -> None:
-    """Without any server there is no run to record, but the job must go all the same."""
+def test_sync_now_without_a_server_removes_its_job(supabase: Supabase) -> None:
+    """Without a server no run is logged, but the job must be removed."""
     supabase.rows("select ipai.sync_now('sample_metrics')")
     with pytest.raises(psycopg.Error):
         supabase.rows("call ipai.run_sync('sample_metrics')")
     assert supabase.rows(JOBS) == []
 
 
-# What is refused ----------------------------------------------------------------------------------------------------------------------
+# Refused calls ------------------------------------------------------------------------------------
 
 
 def refusal(connection: psycopg.Connection[Any], statement: str) -> tuple[str | None, str, str]:
-    """SQLSTATE, message and hint of the error by which the statement fails."""
+    """Runs a statement that must fail, and returns SQLSTATE, message and hint."""
     with pytest.raises(psycopg.Error) as raised:
         connection.execute(statement)
     diag = raised.value.diag
@@ -290,7 +290,7 @@ def refusal(connection: psycopg.Connection[Any], statement: str) -> tuple[str | 
 
 
 @pytest.mark.parametrize("schedule", ["every day", "", "61 * * * *", "* * * *", "* * * * * * *", "*/15 * * * *; drop table x"])
-def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+def test_invalid_schedule_is_refused_immediately(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
     assert error == (
         "22023",
@@ -301,45 +301,45 @@ def test_a_bad_schedule_is_refused_when_it_is_typed(supabase: Supabase, erp: Fau
 
 
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 feb *"])
-def test_a_schedule_that_never_comes_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+def test_schedule_that_is_never_due_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.schedule_sync('sample_metrics', '{schedule}')")
     assert error[:2] == ("22023", f'the schedule "{schedule}" has no run')
     assert supabase.rows(JOBS) == []
 
 
-def test_a_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_null_schedule_is_refused(supabase: Supabase, erp: FaultyOdoo) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), "select ipai.schedule_sync('sample_metrics', null)")
     assert (sqlstate, message) == ("22023", "schedule must not be null")
     assert "*/15 * * * *" in hint
 
 
 @pytest.mark.parametrize("call", ["schedule_sync('nope', '* * * * *')", "expect_sync('nope', '* * * * *')", "sync_now('nope')"])
-def test_a_mirror_that_does_not_exist_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
+def test_scheduling_an_unknown_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     error = refusal(supabase.connect(), f"select ipai.{call}")
     assert error == ("42704", 'mirror "nope" does not exist', "Use the name of a mirror: sample_metrics.")
     assert supabase.rows(JOBS) == []
 
 
 @pytest.mark.parametrize("call", ["schedule_sync(null, '* * * * *')", "sync_now(null)"])
-def test_a_null_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
+def test_scheduling_a_null_mirror_is_refused(supabase: Supabase, erp: FaultyOdoo, call: str) -> None:
     assert refusal(supabase.connect(), f"select ipai.{call}")[0] in ("22023", "42704")
     assert supabase.rows(JOBS) == []
 
 
-# Another scheduler ---------------------------------------------------------------------------------------------------------------------
+# Another scheduler --------------------------------------------------------------------------------
 
 
-def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOdoo) -> None:
-    """It is kept, of a mirror that is not registered yet as well; pg_cron does nothing."""
+def test_expect_sync_stores_the_schedule_of_another_scheduler(supabase: Supabase, erp: FaultyOdoo) -> None:
+    """The schedule is stored, also for a mirror that is not registered yet. pg_cron gets no job."""
     stored = "select schedule, scheduled_by, scheduled_at is not null as since from ipai.mirrors"
     assert supabase.row("select ipai.expect_sync('sample_metrics', '*/15 * * * *') > now() as due") == {"due": True}
     assert supabase.row(stored) == {"schedule": "*/15 * * * *", "scheduled_by": None, "since": True}
     assert supabase.rows(JOBS) == []
-    # Nothing that a restore would have to make, or a role could take away.
+    # restore_schedules and unschedule_sync do not affect the stored schedule.
     assert supabase.rows("select * from ipai.restore_schedules()") == []
     assert supabase.row("select ipai.unschedule_sync('sample_metrics') as done") == {"done": False}
     assert supabase.row(stored)["schedule"] == "*/15 * * * *"
-    # pg_cron takes over, and one scheduler is enough.
+    # A schedule of pg_cron replaces the expectation.
     supabase.rows("select ipai.schedule_sync('sample_metrics', '@hourly')")
     sqlstate, message, hint = refusal(supabase.connect(), "select ipai.expect_sync('sample_metrics', '@daily')")
     assert (sqlstate, message) == ("55006", 'mirror "sample_metrics" has a schedule of pg_cron')
@@ -354,7 +354,7 @@ def test_what_is_expected_of_another_scheduler(supabase: Supabase, erp: FaultyOd
 @pytest.mark.parametrize(
     "schedule", ["every day", "", "61 * * * *", "* * * *", "* * * * * * *", "*/15 * * * *; drop table x", "0 0 31 2 *", "@reboot"]
 )
-def test_what_cannot_be_expected_is_refused(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
+def test_expect_sync_refuses_invalid_schedules(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), f"select ipai.expect_sync('sample_metrics', '{schedule}')")
     assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is invalid or has no run')
     assert "*/15 * * * *" in hint
@@ -369,7 +369,7 @@ CALLS = (
 )
 
 
-def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> None:
+def test_error_without_pg_cron_explains_how_to_install_it(supabase: Supabase) -> None:
     supabase.cluster.psql("create database elsewhere")
     try:
         supabase.cluster.psql("create extension ipai_sync", dbname="elsewhere")
@@ -378,7 +378,7 @@ def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> Non
                 sqlstate, message, hint = refusal(connection, f"select ipai.{call}")
                 assert (sqlstate, message) == ("42704", "pg_cron is not installed in this database")
                 assert hint.startswith("create extension pg_cron;")
-            # Another scheduler needs none.
+            # expect_sync does not need pg_cron.
             connection.execute(
                 """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
                    values ('t', 's', 'x', 'public', 't', '[]', 100, 0.2)"""
@@ -389,7 +389,7 @@ def test_without_pg_cron_the_error_says_how_to_get_it(supabase: Supabase) -> Non
         supabase.cluster.psql("drop database elsewhere")
 
 
-def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_api_roles_cannot_schedule(supabase: Supabase, erp: FaultyOdoo) -> None:
     for role in ("anon", "authenticated", "service_role"):
         connection = supabase.connect()
         connection.execute(f"set role {role}")
@@ -397,7 +397,7 @@ def test_api_roles_may_not_schedule(supabase: Supabase, erp: FaultyOdoo) -> None
             assert refusal(connection, f"select ipai.{call}")[0] == "42501"
 
 
-def test_a_role_that_may_not_use_pg_cron_is_told_so(supabase: Supabase, erp: FaultyOdoo) -> None:
+def test_role_without_access_to_pg_cron_gets_an_error(supabase: Supabase, erp: FaultyOdoo) -> None:
     signatures = (
         "ipai.schedule_sync(text, text), ipai.unschedule_sync(text), ipai.sync_now(text), ipai.restore_schedules(), "
         "ipai.require_cron(), ipai.has_cron(), ipai.require_mirror(text)"

@@ -1,4 +1,7 @@
-"""Schedulers other than pg_cron: the command of the GitHub Actions workflow, and those of docs/how-to/schedulers.md, as each scheduler runs them."""
+"""Tests schedulers other than pg_cron.
+
+Each scheduler's command comes from the GitHub Actions workflow or from docs/how-to/schedulers.md.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,21 @@ WORKFLOW = paths.PROJECT / "examples/github-actions/sync-odoo.yml"
 PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
 
 ROLE = "odoo_sync"
-#: Each sign that has a meaning in an address.
+#: Contains every character with a meaning in an address.
 PASSWORD = "p@ss:w/rd?100%#x"
 ODOO_PASSWORD = "odoo-secret-4711"
 SECRETS = (PASSWORD, quote(PASSWORD, safe=""), ODOO_PASSWORD)
 
 
 def section(title: str) -> list[str]:
-    """The fenced blocks of a section of the page."""
+    """Returns the fenced blocks of a section of the page."""
     (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def database(extension_pg: Installation) -> Iterator[Supabase]:
-    """A database that wants a password of the scheduler's role, which is made as the page says."""
+    """A database that requires a password for the page's role of the scheduler."""
     with postgres.supabase_cluster(extension_pg) as cluster:
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)
@@ -59,7 +62,7 @@ def odoo_in_vault(supabase: Supabase, url: str) -> None:
 
 @pytest.fixture
 def odoo(database: Supabase) -> Iterator[FaultyOdoo]:
-    """The Odoo that the server leads to, with three records; the mirror is registered and empty."""
+    """A scripted Odoo with three records, and a registered, empty mirror."""
     with FaultyOdoo([metric(1), metric(2), metric(3)], login="api@example.com", password=ODOO_PASSWORD) as odoo:
         database.rows(f"alter server odoo options (set url '{odoo.url}')")
         database.cluster.psql("truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins")
@@ -72,7 +75,7 @@ def address(database: Supabase, *, password: str = PASSWORD, port: int | None = 
     return f"postgresql://{ROLE}:{quote(password, safe='')}@{host}/postgres?sslmode=disable"
 
 
-# GitHub Actions -------------------------------------------------------------------------------------------------------------------------
+# GitHub Actions -----------------------------------------------------------------------------------
 
 
 def workflow() -> dict[Any, Any]:
@@ -80,23 +83,26 @@ def workflow() -> dict[Any, Any]:
 
 
 def step() -> dict[str, Any]:
-    """The one step of the one job."""
+    """Returns the only step of the only job."""
     (job,) = workflow()["jobs"].values()
     (found,) = job["steps"]
     return cast(dict[str, Any], found)
 
 
-def run_step(database: Supabase, secret: str | None, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Runs the step's command as GitHub does, with the environment that the workflow gives it; `changed`: parts of it to be replaced."""
+def run_step(database: Supabase, secret: str | None, **replacements: str) -> subprocess.CompletedProcess[str]:
+    """Runs the step's command as GitHub does, with the workflow's environment.
+
+    `replacements` replaces parts of the command.
+    """
     environment = {name: value.replace("${{ secrets.DATABASE_URL }}", secret or "") for name, value in step()["env"].items()}
     assert "${{" not in "".join(environment.values())
     command = step()["run"]
-    for old, new in changed.items():
+    for old, new in replacements.items():
         assert old in command
         command = command.replace(old, new)
     script = paths.run_dir() / "step.sh"
     script.write_text(command)
-    # Nothing of ours: a secret that is not set is an empty variable.
+    # Only the workflow's environment: a secret that is not set is an empty variable.
     return subprocess.run(
         ["bash", "-e", script],
         env={"PATH": f"{database.cluster.installation.bindir}:/usr/bin:/bin", "HOME": str(script.parent), **environment},
@@ -110,8 +116,8 @@ def assert_no_secret(output: str) -> None:
     assert not [secret for secret in SECRETS if secret in output]
 
 
-def test_the_workflow_runs_every_quarter_of_an_hour_and_by_hand() -> None:
-    # YAML 1.1 takes the key `on` for a truth value.
+def test_workflow_runs_every_quarter_hour_and_on_demand() -> None:
+    # YAML 1.1 reads the key `on` as a boolean.
     triggers = workflow()[True]
     assert set(triggers) == {"schedule", "workflow_dispatch"}
     (schedule,) = triggers["schedule"]
@@ -121,25 +127,25 @@ def test_the_workflow_runs_every_quarter_of_an_hour_and_by_hand() -> None:
     assert rest == "* * * *"
 
 
-def test_the_workflow_may_do_nothing_and_does_nothing_in_a_fork() -> None:
+def test_workflow_has_no_permissions_and_skips_forks() -> None:
     (job,) = workflow()["jobs"].values()
     assert workflow()["permissions"] == {}
     assert "permissions" not in job
-    # Variables of a repository are not copied into forks.
+    # GitHub does not copy variables of a repository into forks.
     assert job["if"] == "vars.SYNC_ODOO == 'true'"
     assert not [step for step in job["steps"] if "uses" in step]
-    # An expression in a command would be pasted into it as it is.
+    # GitHub would insert the expression's value into the command without quoting.
     assert "${{" not in step()["run"]
 
 
-def test_runs_do_not_overlap_and_end_before_github_ends_them() -> None:
+def test_workflow_runs_do_not_overlap_or_exceed_github_limits() -> None:
     (job,) = workflow()["jobs"].values()
     assert workflow()["concurrency"] == {"group": "sync-odoo", "cancel-in-progress": False}
     (minutes,) = re.findall(r"set statement_timeout = '(\d+)min'", step()["run"])
     assert 15 < int(minutes) < job["timeout-minutes"]
 
 
-def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_step_runs_the_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
     done = run_step(database, address(database))
     assert done.returncode == 0, done.stdout
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3]
@@ -150,7 +156,7 @@ def test_the_step_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
     assert [row["odoo_id"] for row in database.mirror()] == [1, 2, 3, 4]
 
 
-def test_a_scheduler_that_stays_away_is_told(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_missing_scheduler_raises_an_alert(database: Supabase, odoo: FaultyOdoo) -> None:
     (expect,) = section("Detect missed runs")
     assert run_step(database, address(database)).returncode == 0
     database.cluster.psql(expect, user="postgres")
@@ -163,7 +169,7 @@ def test_a_scheduler_that_stays_away_is_told(database: Supabase, odoo: FaultyOdo
     assert database.rows("select kind from ipai.sync_alerts") == []
 
 
-def test_the_step_fails_with_the_error_when_odoo_is_down(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_step_shows_the_error_if_odoo_is_down(database: Supabase, odoo: FaultyOdoo) -> None:
     database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     done = run_step(database, address(database))
     assert done.returncode != 0
@@ -171,14 +177,14 @@ def test_the_step_fails_with_the_error_when_odoo_is_down(database: Supabase, odo
     assert_no_secret(done.stdout)
 
 
-def test_the_step_says_that_a_mirror_must_be_there(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_step_shows_the_error_of_a_missing_mirror(database: Supabase, odoo: FaultyOdoo) -> None:
     database.cluster.psql("truncate ipai.mirrors")
     done = run_step(database, address(database))
     assert done.returncode != 0
     assert 'mirror "sample_metrics" is not registered, and this role may not register it' in done.stdout
 
 
-def test_the_step_fails_with_the_error_when_odoo_refuses_the_password(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_step_shows_the_error_of_a_refused_password(database: Supabase, odoo: FaultyOdoo) -> None:
     odoo.password = "another"
     done = run_step(database, address(database))
     assert done.returncode != 0
@@ -186,7 +192,7 @@ def test_the_step_fails_with_the_error_when_odoo_refuses_the_password(database: 
     assert_no_secret(done.stdout)
 
 
-def test_the_step_fails_with_the_error_when_the_database_is_not_reached(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_step_shows_the_error_of_an_unreachable_database(database: Supabase, odoo: FaultyOdoo) -> None:
     for wrong, message in (
         (address(database, password=PASSWORD + "!"), "password authentication failed"),
         (address(database, port=9), "Connection refused"),
@@ -211,7 +217,7 @@ def test_the_step_fails_with_the_error_when_the_database_is_not_reached(database
         "host=127.0.0.1 user=odoo_sync password=hunter2",
     ],
 )
-def test_the_step_shows_nothing_of_an_address_that_psql_cannot_read(database: Supabase, secret: str | None) -> None:
+def test_step_does_not_print_an_invalid_address(database: Supabase, secret: str | None) -> None:
     done = run_step(database, secret)
     assert done.returncode == 1
     assert done.stdout.startswith("::error::The secret DATABASE_URL is missing or not of the form ")
@@ -219,18 +225,18 @@ def test_the_step_shows_nothing_of_an_address_that_psql_cannot_read(database: Su
     assert "hun" not in done.stdout and "ter2" not in done.stdout
 
 
-def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_run_that_times_out_is_resumed_by_the_next(database: Supabase, odoo: FaultyOdoo) -> None:
     database.rows("update ipai.mirrors set page_size = 2")
     pages: list[int] = []
 
-    def second_page_never_comes(exchange: Any) -> None:
+    def stall_second_page(exchange: Any) -> None:
         pages.append(len(pages))
         if len(pages) == 1:
             exchange.send(200, {}, exchange.answer())
         else:
             never_respond(exchange)
 
-    odoo.on("search_read", second_page_never_comes)
+    odoo.on("search_read", stall_second_page)
     done = run_step(database, address(database), **{"25min": "2s"})
     assert done.returncode != 0
     assert "canceling statement due to statement timeout" in done.stdout
@@ -241,17 +247,17 @@ def test_a_run_that_takes_too_long_ends_and_the_next_goes_on(database: Supabase,
     assert database.resumed_run()["inserted"] == 1
 
 
-# n8n ------------------------------------------------------------------------------------------------------------------------------------
+# n8n ----------------------------------------------------------------------------------------------
 
 
-def test_n8n_sends_the_query_alone(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_query_of_n8n_works_alone(database: Supabase, odoo: FaultyOdoo) -> None:
     (query,) = section("n8n")
     with psycopg.connect(address(database), autocommit=True) as connection:
         connection.execute(query)
     assert len(database.mirror()) == 3
 
 
-def test_n8n_in_a_transaction_is_refused(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_query_of_n8n_in_a_transaction_is_refused(database: Supabase, odoo: FaultyOdoo) -> None:
     (query,) = section("n8n")
     for autocommit, sent in ((False, query), (True, f"{query};{query}")):
         with psycopg.connect(address(database), autocommit=autocommit) as connection, pytest.raises(psycopg.Error) as refused:
@@ -260,12 +266,12 @@ def test_n8n_in_a_transaction_is_refused(database: Supabase, odoo: FaultyOdoo) -
     assert not database.mirror()
 
 
-# cron -----------------------------------------------------------------------------------------------------------------------------------
+# cron ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def home(database: Supabase) -> Path:
-    """A home with the page's files, for this database."""
+    """Creates a home directory with the page's files for this database."""
     home = paths.run_dir()
     service, passwords, _ = section("cron")
     for old, new in (
@@ -277,7 +283,7 @@ def home(database: Supabase) -> Path:
         service = service.replace(old, new)
     (home / ".pg_service.conf").write_text(service)
     passwords = passwords.replace("db.example.com:5432", f"{database.cluster.host}:{database.cluster.port}")
-    # A colon and a backslash have a meaning there.
+    # In .pgpass a colon and a backslash must be escaped.
     (home / ".pgpass").write_text(passwords.replace("a long random password", PASSWORD.replace(":", "\\:")))
     (home / ".pgpass").chmod(0o600)
     return home
@@ -288,7 +294,7 @@ def run_cron_line(database: Supabase, home: Path) -> subprocess.CompletedProcess
     line = section("cron")[-1].strip()
     schedule, command = line[: len("*/15 * * * *")], line[len("*/15 * * * *") :]
     assert schedule == "*/15 * * * *"
-    # cron takes it for the end of the line.
+    # cron would treat it as a newline.
     assert "%" not in command and "\n" not in command
     return subprocess.run(
         ["/bin/sh", "-c", command],
@@ -298,13 +304,13 @@ def run_cron_line(database: Supabase, home: Path) -> subprocess.CompletedProcess
     )
 
 
-def test_cron_is_silent_when_all_is_well(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+def test_cron_prints_nothing_after_a_successful_run(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
     done = run_cron_line(database, home)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(database.mirror()) == 3
 
 
-def test_cron_mails_the_error(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+def test_cron_prints_the_error(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
     database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
     done = run_cron_line(database, home)
     assert done.returncode != 0
@@ -312,7 +318,7 @@ def test_cron_mails_the_error(database: Supabase, odoo: FaultyOdoo, home: Path) 
     assert_no_secret(done.stdout + done.stderr)
 
 
-def test_cron_skips_a_run_while_one_is_under_way(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
+def test_cron_skips_a_run_while_another_is_running(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
     with open(home / ".odoo_sync.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         done = run_cron_line(database, home)
@@ -320,10 +326,10 @@ def test_cron_skips_a_run_while_one_is_under_way(database: Supabase, odoo: Fault
     assert not odoo.requests
 
 
-# The role -------------------------------------------------------------------------------------------------------------------------------
+# Privileges of the role ---------------------------------------------------------------------------
 
 
-def test_the_role_syncs_and_defines_nothing(database: Supabase, odoo: FaultyOdoo) -> None:
+def test_role_syncs_but_cannot_define_mirrors(database: Supabase, odoo: FaultyOdoo) -> None:
     with psycopg.connect(address(database), autocommit=True) as connection:
         assert connection.execute("select current_user::text, session_user::text").fetchone() == ("service_role", ROLE)
         for forbidden in (
@@ -336,7 +342,7 @@ def test_the_role_syncs_and_defines_nothing(database: Supabase, odoo: FaultyOdoo
                 connection.execute(forbidden)
 
 
-def test_the_first_block_of_the_page_is_what_they_all_send() -> None:
+def test_every_scheduler_sends_the_first_block_of_the_page() -> None:
     first = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
     assert first.strip() == "call ipai.run_sync();"
     for command in (step()["run"], *section("n8n"), section("cron")[-1]):

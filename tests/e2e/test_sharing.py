@@ -1,5 +1,8 @@
-"""Mirrors that share a table leave each other's rows alone, definitions wait for one another, and what could not be told apart later is
-refused."""
+"""Tests mirrors that share a table, and concurrent definitions.
+
+A run must not write rows of other mirrors. Definitions that would make mirrors indistinguishable
+are refused.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ from support.supabase import Supabase
 def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
     with ScriptedOdoo([metric(number) for number in range(1, 6)]) as server:
         supabase.server(server.url)
-        # Else the first login would make the second of two sessions wait.
+        # Without a stored login the second of two sessions would wait for the first login.
         supabase.rows("insert into ipai.odoo_logins values (%s, 'odoo', 'admin', %s)", server.url, UID)
         yield server
 
 
 def names(supabase: Supabase) -> list[str]:
-    """The mirrors that there are."""
+    """Returns the names of all mirrors."""
     return [row["name"] for row in supabase.rows("select name from ipai.mirrors order by 1")]
 
 
@@ -34,144 +37,147 @@ def exists(supabase: Supabase, table: str) -> bool:
     return bool(supabase.row("select to_regclass(%s) is not null as found", table)["found"])
 
 
-# Definitions at the same time ---------------------------------------------------------------------------------------------------------
+# Concurrent definitions ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def fresh(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[Supabase]:
-    """With a schema `shared` that has no mirror yet, and so no trigger function."""
+def new_schema(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[Supabase]:
+    """A new schema `shared` without a mirror, and so without the trigger function."""
     supabase.rows("create schema shared")
     yield supabase
     supabase.rows("drop schema shared cascade")
 
 
-def test_a_name_goes_to_the_first_of_two(fresh: Supabase) -> None:
-    first = fresh.connect()
+def test_second_concurrent_mirror_of_a_name_is_refused(new_schema: Supabase) -> None:
+    first = new_schema.connect()
     with first.transaction():
         execute(first, create_statement("metrics", "shared.one", more=", page_size => 7, lang => 'fr_FR'"))
         second = create_statement("metrics", "shared.two", more=", page_size => 9, lang => 'de_DE'")
-        with blocked_statement(fresh, second, first) as call:
+        with blocked_statement(new_schema, second, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.DuplicateObject), error
     assert error.diag.message_primary == 'mirror "metrics" already exists'
     assert error.diag.message_hint
-    assert fresh.rows("select name, target_table::text, page_size, lang from ipai.mirrors") == [
+    assert new_schema.rows("select name, target_table::text, page_size, lang from ipai.mirrors") == [
         {"name": "metrics", "target_table": "one", "page_size": 7, "lang": "fr_FR"}
     ]
-    assert (exists(fresh, "shared.one"), exists(fresh, "shared.two")) == (True, False)
+    assert (exists(new_schema, "shared.one"), exists(new_schema, "shared.two")) == (True, False)
 
 
-def test_a_name_that_is_given_back_goes_to_the_second(fresh: Supabase) -> None:
-    first = fresh.connect()
+def test_name_is_free_after_a_concurrent_rollback(new_schema: Supabase) -> None:
+    first = new_schema.connect()
     with first.transaction():
         execute(first, create_statement("metrics", "shared.one"))
-        with blocked_statement(fresh, create_statement("metrics", "shared.two", more=", page_size => 9"), first) as call:
+        with blocked_statement(new_schema, create_statement("metrics", "shared.two", more=", page_size => 9"), first) as call:
             execute(first, "rollback")
             call.result(timeout=10)
-    assert fresh.rows("select name, target_table::text, page_size from ipai.mirrors") == [
+    assert new_schema.rows("select name, target_table::text, page_size from ipai.mirrors") == [
         {"name": "metrics", "target_table": "two", "page_size": 9}
     ]
-    assert (exists(fresh, "shared.one"), exists(fresh, "shared.two")) == (False, True)
-    assert fresh.sync("metrics")["inserted"] == 5
+    assert (exists(new_schema, "shared.one"), exists(new_schema, "shared.two")) == (False, True)
+    assert new_schema.sync("metrics")["inserted"] == 5
 
 
 @pytest.mark.parametrize("constants", [False, True], ids=["without constants", "with constants"])
-def test_a_table_goes_to_the_first_of_two(fresh: Supabase, constants: bool) -> None:
+def test_second_concurrent_mirror_of_a_new_table_is_refused(new_schema: Supabase, constants: bool) -> None:
     def of(tenant: str) -> str:
         return f""", constants => '{{"tenant": "{tenant}"}}'""" if constants else ""
 
-    first = fresh.connect()
+    first = new_schema.connect()
     second = create_statement("second", "shared.metrics", fields="name,code", more=of("globex"))
     with first.transaction():
         execute(first, create_statement("first", "shared.metrics", more=of("acme")))
-        with blocked_statement(fresh, second, first) as call:
+        with blocked_statement(new_schema, second, first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.Error), error
     assert (error.sqlstate, error.diag.severity) == ("42P07" if constants else "22023", "ERROR")
     assert "shared.metrics" in (error.diag.message_primary or "") and error.diag.message_hint
-    assert names(fresh) == ["first"]
-    columns = fresh.rows("select attname::text as name from pg_attribute where attrelid = 'shared.metrics'::regclass and attnum > 0")
+    assert names(new_schema) == ["first"]
+    columns = new_schema.rows("select attname::text as name from pg_attribute where attrelid = 'shared.metrics'::regclass and attnum > 0")
     own = ["odoo_id", "name", "write_date", "inserted_at", "updated_at"]
     assert [column["name"] for column in columns] == ["tenant"] * constants + own
     if constants:
-        # Now that the table is there, it is shared like any other.
-        fresh.rows(create_statement("second", "shared.metrics", more=of("globex")))
-        assert names(fresh) == ["first", "second"]
+        # The table exists now, so the mirror can share it.
+        new_schema.rows(create_statement("second", "shared.metrics", more=of("globex")))
+        assert names(new_schema) == ["first", "second"]
 
 
-def test_the_first_mirrors_of_a_schema_are_made_one_after_the_other(fresh: Supabase) -> None:
-    first = fresh.connect()
+def test_concurrent_first_mirrors_of_a_schema_share_its_function(new_schema: Supabase) -> None:
+    first = new_schema.connect()
     with first.transaction():
         execute(first, create_statement("first", "shared.first"))
-        with blocked_statement(fresh, create_statement("second", "shared.second"), first) as call:
+        with blocked_statement(new_schema, create_statement("second", "shared.second"), first) as call:
             execute(first, "commit")
             call.result(timeout=10)
     for name in ("first", "second"):
-        assert fresh.sync(name)["inserted"] == 5
-    functions = fresh.rows("select count(*) from pg_proc where pronamespace = 'shared'::regnamespace")
+        assert new_schema.sync(name)["inserted"] == 5
+    functions = new_schema.rows("select count(*) from pg_proc where pronamespace = 'shared'::regnamespace")
     assert functions == [{"count": 1}]
 
 
-def test_nobody_waits_for_a_definition_that_waits_for_odoo(fresh: Supabase, erp: ScriptedOdoo) -> None:
+def test_definition_waiting_for_odoo_blocks_no_other_definition(new_schema: Supabase, erp: ScriptedOdoo) -> None:
     erp.on("search_count", never_respond, times=1)
-    with running_statement(fresh, fresh.connect(), create_statement("slow", "shared.slow")) as slow:
+    with running_statement(new_schema, new_schema.connect(), create_statement("slow", "shared.slow")) as slow:
         shell.wait_until(lambda: erp.received("search_count"), "the question", seconds=10, every=0.02)
-        fresh.rows(create_statement("quick", "shared.quick"))
-        assert names(fresh) == ["quick"] and not slow.done()
+        new_schema.rows(create_statement("quick", "shared.quick"))
+        assert names(new_schema) == ["quick"] and not slow.done()
 
 
-# Dropping, meanwhile --------------------------------------------------------------------------------------------------------------------
+# Concurrent drops ---------------------------------------------------------------------------------
 
 ACME, GLOBEX = """, constants => '{"tenant": "acme"}'""", """, constants => '{"tenant": "globex"}'"""
 
 
-def test_a_table_that_another_session_begins_to_share_is_not_dropped(fresh: Supabase) -> None:
-    fresh.rows(create_statement("acme", "shared.metrics", more=ACME))
-    fresh.sync("acme")
-    second = fresh.connect()
+def test_table_shared_by_a_concurrent_definition_is_not_dropped(new_schema: Supabase) -> None:
+    new_schema.rows(create_statement("acme", "shared.metrics", more=ACME))
+    new_schema.sync("acme")
+    second = new_schema.connect()
     with second.transaction():
         execute(second, create_statement("globex", "shared.metrics", more=GLOBEX))
-        with blocked_statement(fresh, "select ipai.drop_mirror('acme', true)", second) as call:
+        with blocked_statement(new_schema, "select ipai.drop_mirror('acme', true)", second) as call:
             execute(second, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.ObjectInUse), error
     assert "globex" in (error.diag.message_primary or "") and error.diag.message_hint
-    assert names(fresh) == ["acme", "globex"]
-    assert fresh.row("select count(*) from shared.metrics") == {"count": 5}
+    assert names(new_schema) == ["acme", "globex"]
+    assert new_schema.row("select count(*) from shared.metrics") == {"count": 5}
     for name in ("acme", "globex"):
-        fresh.sync(name)
+        new_schema.sync(name)
 
 
-def test_a_table_that_another_session_drops_is_not_shared(fresh: Supabase) -> None:
-    fresh.rows(create_statement("acme", "shared.metrics", more=ACME))
-    first = fresh.connect()
+def test_table_dropped_by_another_session_cannot_be_shared(new_schema: Supabase) -> None:
+    new_schema.rows(create_statement("acme", "shared.metrics", more=ACME))
+    first = new_schema.connect()
     with first.transaction():
         execute(first, "select ipai.drop_mirror('acme', true)")
-        with blocked_statement(fresh, create_statement("globex", "shared.metrics", more=GLOBEX), first) as call:
+        with blocked_statement(new_schema, create_statement("globex", "shared.metrics", more=GLOBEX), first) as call:
             execute(first, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.Error) and error.sqlstate == "42P07" and error.diag.message_hint, error
-    assert names(fresh) == [] and not exists(fresh, "shared.metrics")
+    assert names(new_schema) == [] and not exists(new_schema, "shared.metrics")
 
 
-def test_a_mirror_that_is_dropped_before_a_sync_has_its_lock_stays_dropped(fresh: Supabase, erp: ScriptedOdoo) -> None:
-    """Held up where it looks for the password: after it knows the mirror, and before it has the lock."""
-    fresh.rows(create_statement("metrics", "shared.metrics"))
-    keeper = fresh.connect(user="supabase_admin")
-    with keeper.transaction():
-        execute(keeper, "lock table vault.secrets in access exclusive mode")
-        with blocked_statement(fresh, "select * from ipai.sync_mirror('metrics')", keeper) as call:
-            fresh.rows("select ipai.drop_mirror('metrics')")
-            execute(keeper, "commit")
+def test_mirror_dropped_before_a_sync_locks_it_stays_dropped(new_schema: Supabase, erp: ScriptedOdoo) -> None:
+    """The sync waits while it reads the password.
+
+    It has read the mirror's definition, but not locked the mirror.
+    """
+    new_schema.rows(create_statement("metrics", "shared.metrics"))
+    blocker = new_schema.connect(user="supabase_admin")
+    with blocker.transaction():
+        execute(blocker, "lock table vault.secrets in access exclusive mode")
+        with blocked_statement(new_schema, "select * from ipai.sync_mirror('metrics')", blocker) as call:
+            new_schema.rows("select ipai.drop_mirror('metrics')")
+            execute(blocker, "commit")
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.UndefinedObject), error
-    assert fresh.rows("select from ipai.mirrors union all select from ipai.run_log") == []
-    assert fresh.rows("select from shared.metrics") == []
+    assert new_schema.rows("select from ipai.mirrors union all select from ipai.run_log") == []
+    assert new_schema.rows("select from shared.metrics") == []
 
 
-# Constants ------------------------------------------------------------------------------------------------------------------------------
+# Constants ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -201,15 +207,13 @@ def citext(supabase: Supabase) -> Iterator[None]:
         *("varchar(3)", "char(3)", "bpchar", "name", "inet", "extensions.citext"),
     ],
 )
-def test_a_column_whose_values_have_several_spellings_tells_no_mirrors_apart(
-    supabase: Supabase, erp: ScriptedOdoo, citext: None, kind: str
-) -> None:
+def test_constant_of_an_ambiguous_type_is_refused(supabase: Supabase, erp: ScriptedOdoo, citext: None, kind: str) -> None:
     supabase.rows(f"create table public.metrics (tenant {kind}, odoo_id bigint, name text, unique (tenant, odoo_id))")
-    asked, before = len(erp.requests), catalog_snapshot(supabase)
+    requests, before = len(erp.requests), catalog_snapshot(supabase)
     found = expect_error(supabase, create_statement("metrics", "public.metrics", fields="name", more=ACME + ", columns => '{}'"))
     assert (found.sqlstate, found.message_hint is not None) == ("22023", True), found.message_primary
     assert "tenant" in (found.message_primary or "")
-    assert catalog_snapshot(supabase) == before and len(erp.requests) == asked
+    assert catalog_snapshot(supabase) == before and len(erp.requests) == requests
 
 
 @pytest.mark.parametrize(
@@ -231,7 +235,7 @@ def test_a_column_whose_values_have_several_spellings_tells_no_mirrors_apart(
         ("varchar", '"acme"', '"acme"', '"acme "'),
     ],
 )
-def test_two_spellings_of_one_constant_are_one(supabase: Supabase, erp: ScriptedOdoo, kind: str, one: str, same: str, other: str) -> None:
+def test_spellings_of_one_constant_are_equal(supabase: Supabase, erp: ScriptedOdoo, kind: str, one: str, same: str, other: str) -> None:
     supabase.rows(f"create table public.metrics (tenant {kind}, odoo_id bigint, name text, unique (tenant, odoo_id))")
 
     def into(name: str, constant: str) -> str:
@@ -250,7 +254,7 @@ def test_two_spellings_of_one_constant_are_one(supabase: Supabase, erp: Scripted
     assert supabase.row("select count(*), count(distinct tenant) as tenants from public.metrics") == {"count": 10, "tenants": 2}
 
 
-def test_a_new_tables_number_has_one_spelling(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_numeric_constants_of_a_new_table_are_compared_as_numbers(supabase: Supabase, erp: ScriptedOdoo) -> None:
     def of(year: str) -> str:
         return f""", constants => '{{"year": {year}}}'"""
 
@@ -263,8 +267,8 @@ def test_a_new_tables_number_has_one_spelling(supabase: Supabase, erp: ScriptedO
     ]
 
 
-def test_constants_are_the_same_columns_in_whichever_order_they_are_kept(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    """jsonb has the shorter name first."""
+def test_order_of_constants_does_not_matter(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """jsonb sorts shorter names first."""
     for year in (2024, 2025, 2026):
         more = f""", constants => '{{"year": {year}, "tenant": "acme", "is_test": false}}'"""
         supabase.rows(create_statement(f"of {year}", "public.metrics", more=more))
@@ -278,7 +282,7 @@ def test_constants_are_the_same_columns_in_whichever_order_they_are_kept(supabas
 
 @pytest.fixture
 def tenants(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[tuple[ScriptedOdoo, ScriptedOdoo]]:
-    """Two Odoo databases that have fed one table: the second has more records, the same ids among them."""
+    """Two Odoo databases that feed one table. The second has more records, and the same ids."""
     with ScriptedOdoo([metric(number, name=f"Theirs {number}", is_alert=True) for number in range(1, 9)]) as other:
         supabase.server(other.url, name="other")
         for name, server, constants in (("acme", "odoo", ACME), ("globex", "other", GLOBEX)):
@@ -294,45 +298,45 @@ def tenants(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[tuple[ScriptedOdo
 
 
 def versions(supabase: Supabase, tenant: str) -> list[dict[str, Any]]:
-    """A tenant's rows, and what shows that nobody has written them since."""
+    """Returns a tenant's rows with their row versions."""
     return supabase.rows(
         "select *, xmin::text as xmin, xmax::text as xmax, ctid::text as ctid from public.metrics where tenant = %s order by odoo_id",
         tenant,
     )
 
 
-def test_the_rows_of_tenants_are_their_own_whatever_runs(supabase: Supabase, tenants: tuple[ScriptedOdoo, ScriptedOdoo]) -> None:
+def test_runs_write_only_rows_of_their_tenant(supabase: Supabase, tenants: tuple[ScriptedOdoo, ScriptedOdoo]) -> None:
     erp, _ = tenants
     globex = versions(supabase, "globex")
     assert [row["odoo_id"] for row in globex] == list(range(1, 9))
     state = "select m::text from ipai.mirrors m where name = 'globex' union all select r::text from ipai.run_log r where mirror = 'globex'"
-    known = supabase.rows(state)
+    other_state = supabase.rows(state)
     steps: list[tuple[str, Callable[[], None], tuple[int, int, int]]] = [
         ("full", lambda: None, (0, 0, 0)),
         ("incremental", lambda: erp.records.append(metric(6, name="New", write_date="2026-01-06 08:00:00")), (1, 0, 0)),
         ("incremental", lambda: change(erp, 2, name="Changed", write_date="2026-01-06 09:00:00"), (0, 1, 0)),
-        # Equal counts in the table would hide it.
+        # The counts of the whole table would be equal.
         ("incremental", lambda: remove(erp, 3), (0, 0, 1)),
         ("reconcile", lambda: remove(erp, 5), (0, 0, 1)),
         ("full", lambda: remove(erp, 1), (0, 0, 1)),
         ("full", lambda: erp.records.clear(), (0, 0, 3)),
     ]
-    for mode, happen, expected in steps:
-        happen()
+    for mode, change_odoo, expected in steps:
+        change_odoo()
         run = supabase.sync("acme", mode)
         assert (run["mode"], run["inserted"], run["updated"], run["deleted"]) == (mode, *expected)
         assert counts(supabase, run) == (len(erp.records), len(erp.records), 0)
-        ours = [(row["odoo_id"], row["name"]) for row in versions(supabase, "acme")]
-        assert ours == sorted((record["id"], record["name"]) for record in erp.records)
+        found = [(row["odoo_id"], row["name"]) for row in versions(supabase, "acme")]
+        assert found == sorted((record["id"], record["name"]) for record in erp.records)
         assert versions(supabase, "globex") == globex
     report = supabase.row("select * from ipai.sync_mirror('acme')")
     assert (report["deleted"], report["mirror_count"]) == (0, 0)
     assert versions(supabase, "globex") == globex
-    assert supabase.rows(state) == known
+    assert supabase.rows(state) == other_state
 
 
 def counts(supabase: Supabase, run: dict[str, Any]) -> tuple[int, ...]:
-    """What a run counted: Odoo's records, the mirror's rows, those that are alerts."""
+    """Returns a run's counts: Odoo's records, the mirror's rows, and the rows with an alert."""
     row = supabase.row("select odoo_count, mirror_count, mirror_flagged from ipai.run_log where run = %s", run["run"])
     return tuple(row.values())
 
@@ -346,7 +350,7 @@ def remove(erp: ScriptedOdoo, number: int) -> None:
     erp.records = [record for record in erp.records if record["id"] != number]
 
 
-def test_tenants_are_counted_apart(supabase: Supabase, tenants: tuple[ScriptedOdoo, ScriptedOdoo]) -> None:
+def test_tenants_are_counted_separately(supabase: Supabase, tenants: tuple[ScriptedOdoo, ScriptedOdoo]) -> None:
     supabase.rows("delete from public.metrics where tenant = 'globex' and odoo_id > 6")
     counts = {row["mirror"]: row for row in supabase.rows("select * from ipai.refresh_counts()")}
     assert {name: (row["odoo_total"], row["mirror_total"], row["delta"]) for name, row in counts.items()} == {
@@ -359,10 +363,10 @@ def test_tenants_are_counted_apart(supabase: Supabase, tenants: tuple[ScriptedOd
     assert versions(supabase, "acme") == acme
 
 
-# Inheritance ----------------------------------------------------------------------------------------------------------------------------
+# Inheritance --------------------------------------------------------------------------------------
 
 
-def test_a_table_that_inherits_from_a_mirror_keeps_its_rows(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_run_keeps_rows_of_a_child_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create table public.parent (odoo_id bigint unique, name text, is_alert boolean, write_date timestamptz)")
     supabase.rows("create table public.child (unique (odoo_id)) inherits (public.parent)")
     with ScriptedOdoo([metric(number, name=f"Child {number}", is_alert=True) for number in range(4, 14)]) as other:
@@ -376,7 +380,7 @@ def test_a_table_that_inherits_from_a_mirror_keeps_its_rows(supabase: Supabase, 
         assert len(child) == 10
         for mode, deleted in (("full", 0), ("full", 0), ("reconcile", 0), ("incremental", 1)):
             if deleted:
-                # An id that the child has too.
+                # The child table also has a row with this id.
                 remove(erp, 4)
             run = supabase.sync("parent", mode)
             assert (run["mode"], run["deleted"], *counts(supabase, run)) == (mode, deleted, 5 - deleted, 5 - deleted, 0)
@@ -387,12 +391,12 @@ def test_a_table_that_inherits_from_a_mirror_keeps_its_rows(supabase: Supabase, 
         assert supabase.rows(rows.format("child")) == child
 
 
-# Names --------------------------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 
 REFERENCE = "ipai.ipai_sample_metrics"
 
 
-def test_the_mirror_into_the_reference_table_has_its_name(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_mirror_of_the_reference_table_is_named_sample_metrics(supabase: Supabase, erp: ScriptedOdoo) -> None:
     made = supabase.create_mirror(MODEL, target=REFERENCE, columns={})
     assert {row["mirror"] for row in made} == {"sample_metrics"} and {row["target"] for row in made} == {REFERENCE}
     report = supabase.row("select * from ipai.sync_sample_metrics()")
@@ -400,7 +404,7 @@ def test_the_mirror_into_the_reference_table_has_its_name(supabase: Supabase, er
     assert names(supabase) == ["sample_metrics"]
 
 
-def test_the_name_of_the_reference_mirror_is_for_no_other_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_name_sample_metrics_is_reserved_for_the_reference_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
     before = catalog_snapshot(supabase)
     for arguments in ("'public.metrics', name => 'sample_metrics'", "'public.sample_metrics'", "'sample_metrics'"):
         found = expect_error(supabase, f"select * from ipai.create_mirror('{MODEL}', {arguments}, fields => '{{name}}')")
@@ -408,7 +412,7 @@ def test_the_name_of_the_reference_mirror_is_for_no_other_table(supabase: Supaba
     assert catalog_snapshot(supabase) == before
 
 
-def test_the_reference_table_mirrored_by_another_name_is_said_to_be(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_error_names_the_mirror_of_the_reference_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.create_mirror(MODEL, target=REFERENCE, name="it's m", columns={})
     for statement in (
         "select * from ipai.sync_sample_metrics()",
@@ -425,13 +429,13 @@ def test_the_reference_table_mirrored_by_another_name_is_said_to_be(supabase: Su
         assert "select ipai.drop_mirror('it''s m');" in (found.message_hint or "")
         assert names(supabase) == ["it's m"]
     assert supabase.mirror() == []
-    # What the hint says.
+    # Following the hint resolves the error.
     supabase.rows("select ipai.drop_mirror('it''s m')")
     assert supabase.row("select * from ipai.sync_sample_metrics()")["mirror_count"] == 5
 
 
 @pytest.mark.parametrize("target", ["x" * 64, f"public.{'x' * 64}", f"{'x' * 64}.metrics", f'public."{"ä" * 32}"'])
-def test_a_name_that_postgres_would_cut_is_refused(supabase: Supabase, erp: ScriptedOdoo, target: str) -> None:
+def test_name_that_postgres_would_truncate_is_refused(supabase: Supabase, erp: ScriptedOdoo, target: str) -> None:
     before = catalog_snapshot(supabase)
     for more in ("", ", columns => '{}'"):
         found = expect_error(supabase, create_statement("metrics", target, more=more))
@@ -439,13 +443,13 @@ def test_a_name_that_postgres_would_cut_is_refused(supabase: Supabase, erp: Scri
         assert catalog_snapshot(supabase) == before
 
 
-def test_the_longest_name_is_one(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_longest_name_is_accepted(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows(create_statement("metrics", f"public.{'x' * 63}"))
     assert supabase.sync("metrics")["inserted"] == 5
     assert supabase.row(f"select count(*) from public.{'x' * 63}") == {"count": 5}
 
 
-def test_a_text_of_a_limited_length_is_no_column_of_a_mirror(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_text_column_with_a_limited_length_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create table public.metrics (odoo_id bigint unique, name varchar(5), notes varchar)")
     before = catalog_snapshot(supabase)
     found = expect_error(supabase, create_statement("metrics", "public.metrics", fields="name", more=", columns => '{}'"))
@@ -454,11 +458,11 @@ def test_a_text_of_a_limited_length_is_no_column_of_a_mirror(supabase: Supabase,
     assert catalog_snapshot(supabase) == before
     supabase.rows(create_statement("metrics", "public.metrics", fields="notes", more=", columns => '{}'"))
     assert supabase.sync("metrics")["inserted"] == 5
-    # Nor by the way of a field that is added.
+    # A field cannot be added with this column either.
     assert expect_error(supabase, "select * from ipai.refresh_mirror('metrics', '{name}')").sqlstate == "22023"
 
 
-def test_the_only_server_need_not_be_named(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_only_server_can_be_omitted(supabase: Supabase, erp: ScriptedOdoo) -> None:
     erp.on("fields_get", recorded("fields_get_partner"))
     fields = supabase.rows("select * from ipai.odoo_fields(model => 'res.partner')")
     assert {"name", "email", "category_id"} <= {row["field"] for row in fields}
@@ -466,16 +470,16 @@ def test_the_only_server_need_not_be_named(supabase: Supabase, erp: ScriptedOdoo
     assert expect_error(supabase, "select * from ipai.odoo_fields()").sqlstate == "22023"
 
 
-# JSON -----------------------------------------------------------------------------------------------------------------------------------
+# JSON ---------------------------------------------------------------------------------------------
 
-#: What jsonb holds, and no double does; and what is too deep.
+#: Values that jsonb accepts: a number beyond a double, and lists that are nested too deeply.
 UNREADABLE = {"1e400": "1e400", "200 lists": "[" * 200 + "]" * 200}
 
 
 @pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_json_that_cannot_be_read_is_refused(supabase: Supabase, erp: ScriptedOdoo, value: str) -> None:
+def test_unreadable_json_is_refused(supabase: Supabase, erp: ScriptedOdoo, value: str) -> None:
     supabase.rows(create_statement("metrics", "public.metrics"))
-    before, asked = catalog_snapshot(supabase), len(erp.requests)
+    before, requests = catalog_snapshot(supabase), len(erp.requests)
     connection = supabase.connect()
     for statement in (
         create_statement("more", "public.more", more=""", domain => '[["value", "=", {}]]'"""),
@@ -485,7 +489,7 @@ def test_json_that_cannot_be_read_is_refused(supabase: Supabase, erp: ScriptedOd
         "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', args => '[{}]')",
         """select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', kwargs => '{{"value": {}}}')""",
     ):
-        # The braces of the fields are no place for the value.
+        # The braces of the field list are escaped before the value is inserted.
         sql = statement.replace("{name,write_date}", "{{name,write_date}}").format(value)
         with pytest.raises(psycopg.Error) as error:
             execute(connection, sql)
@@ -494,10 +498,10 @@ def test_json_that_cannot_be_read_is_refused(supabase: Supabase, erp: ScriptedOd
         assert diag.message_hint
         assert execute(connection, "select 1 as one") == [{"one": 1}]
     assert catalog_snapshot(supabase) == before
-    assert len(erp.requests) == asked
+    assert len(erp.requests) == requests
 
 
-def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_json_within_the_limits_is_sent(supabase: Supabase, erp: ScriptedOdoo) -> None:
     erp.on("action", returning(True))
     deep = "[" * 60 + "]" * 60
     supabase.rows(f"""select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action', '[1e300, {deep}]')""")
@@ -506,7 +510,7 @@ def test_json_within_the_limits_arrives(supabase: Supabase, erp: ScriptedOdoo) -
     assert str(request.args[1]) == deep
 
 
-def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_second_concurrent_mirror_in_another_schema_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     with first.transaction():
         execute(first, create_statement("metrics", "ipai.one", more=", page_size => 7"))
@@ -517,7 +521,7 @@ def test_a_name_goes_to_the_first_of_two_in_schemas_of_their_own(supabase: Supab
     assert supabase.row("select to_regclass('public.two') as found") == {"found": None}
 
 
-def test_the_reference_mirror_is_registered_once(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_concurrent_registration_of_the_reference_mirror(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     register = "select ipai.alter_mirror('sample_metrics', 'odoo')"
     with first.transaction():
@@ -528,7 +532,7 @@ def test_the_reference_mirror_is_registered_once(supabase: Supabase, erp: Script
     assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate == "42710"), error
 
 
-def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_existing_name_invisible_to_an_old_snapshot_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     second = supabase.connect()
     execute(second, "begin isolation level repeatable read")
     execute(second, "select 1 from ipai.mirrors")
@@ -538,7 +542,7 @@ def test_a_name_that_an_old_snapshot_does_not_show(supabase: Supabase, erp: Scri
     assert error.value.sqlstate in ("42710", "40001"), error.value
 
 
-def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_constant_with_a_nondeterministic_collation_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
     try:
         supabase.rows("create table public.t (tenant text collate public.ci, odoo_id bigint, name text, unique (tenant, odoo_id))")
@@ -550,7 +554,7 @@ def test_a_text_that_is_equal_to_another_is_no_constant(supabase: Supabase, erp:
         supabase.rows("drop table public.t; drop collation public.ci")
 
 
-def test_the_trigger_function_of_a_fresh_schema_is_for_nobody(supabase: Supabase, erp: ScriptedOdoo) -> None:
+def test_new_trigger_function_is_not_executable_by_anon(supabase: Supabase, erp: ScriptedOdoo) -> None:
     supabase.rows("create schema shared")
     try:
         supabase.rows(create_statement("metrics", "shared.metrics"))

@@ -1,9 +1,11 @@
-"""A seeded random life of a real Odoo and its mirror: whatever happens, the mirror holds only what was in Odoo, and ends up equal.
+"""Tests random operations on a real Odoo and its mirror.
 
     scripts/test --slow simulation    thousands of operations, as scripts/nightly does
 
-People create, write, archive and delete, also partners; transactions stay open and commit late; runs of all kinds are cut by a proxy,
-cancelled and killed. The seed decides what is done, but not how runs and edits meet: the same seed is the same life, at other moments.
+The mirror may contain only rows that were in Odoo, and must equal Odoo at the end. Users create,
+write, archive and delete records and partners; transactions commit late; a proxy interrupts runs,
+and runs are cancelled and killed. The seed determines the operations, but not their timing relative
+to the runs.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from support.reliability import Section
 from support.sessions import wait_for_recovery
 from support.supabase import Supabase
 
-SECTION = Section("A random life")
+SECTION = Section("Random operations")
 
 OPERATIONS, LONG = 320, 5_000
-#: Operations until everything calms down once.
-SPELL = 80
+#: Operations between two checks at rest.
+CHECK_INTERVAL = 80
 METRICS = 400
 
-#: What was ever in Odoo: each version that was committed, by a trigger in Odoo's own database.
+#: Records every committed version of a record, by a trigger in Odoo's database.
 HISTORY = """
     create table if not exists history (like ipai_sample_metric);
     truncate history;
@@ -45,7 +47,8 @@ HISTORY = """
     grant insert on history to odoo;
 """
 
-#: Errors by which a run may end here: the network's, a cancel, the server going down, another run under way, Postgres not there.
+#: Errors that a run may have: network errors, a cancel, a shutdown, a concurrent run, and an
+#: unavailable Postgres.
 EXPECTED = {"08001", "08006", "57014", "57P01", "57P02", "57P03", "55P03", None}
 
 
@@ -56,7 +59,7 @@ def erp() -> Iterator[Odoo]:
         yield odoo
 
 
-class Life:
+class Simulation:
     def __init__(self, supabase: Supabase, erp: Odoo, proxy: Proxy, seed: int) -> None:
         self.supabase = supabase
         self.erp = erp
@@ -66,13 +69,13 @@ class Life:
         self.ended: Counter[str] = Counter()
         self._history: set[tuple[Any, ...]] = set()
         self._odoo = psycopg.connect(erp.pg.dsn(erp.dbname), autocommit=True)
-        #: Transactions that are open, and the records that they have changed.
+        #: Open transactions, and the ids of the records that they have changed.
         self._open: dict[psycopg.Connection[Any], list[int]] = {}
         self._executor = ThreadPoolExecutor(1)
         self._run: Future[str | None] | None = None
         self._pid = 0
         self._number = 0
-        #: Whether a partner was deleted since everything was at rest.
+        #: Whether a partner was deleted since the last check at rest.
         self._unnoticed = False
 
     def close(self) -> None:
@@ -82,13 +85,13 @@ class Life:
             self.cancel()
         self._executor.shutdown()
 
-    # Odoo's people
+    # Operations in Odoo
 
     def ids(self, *domain: Any) -> list[int]:
         return cast(list[int], self.erp.rpc(MODEL, "search", list(domain), context={"active_test": False}))
 
     def some(self, *domain: Any) -> list[int]:
-        # What an open transaction has changed would be waited for.
+        # A write to a record of an open transaction would wait.
         locked = [number for numbers in self._open.values() for number in numbers]
         ids = self.ids(("id", "not in", locked), *domain)
         return sorted(self.chance.sample(ids, min(len(ids), self.chance.randint(1, 4))))
@@ -118,7 +121,10 @@ class Life:
         self._of(self.some(), "unlink")
 
     def delete_partner(self) -> None:
-        """Odoo's database unsets the brand of its metrics, and no write_date changes."""
+        """Deletes a partner.
+
+        Odoo's database unsets the brand of its metrics, without a change of write_date.
+        """
         self._unnoticed = True
         partner = self.erp.rpc("res.partner", "create", {"name": "Brand for a while", "is_company": True})
         self._of(self.some(), "write", {"brand_id": partner})
@@ -132,11 +138,14 @@ class Life:
             self.erp.rpc(MODEL, method, ids, *args)
 
     def begin_late(self) -> None:
-        """A transaction that writes now, as of now, and commits later: as Odoo's own do, whose write_date is when they began."""
+        """Begins a transaction that writes now and commits later.
+
+        Odoo's own transactions also set write_date to their start.
+        """
         if len(self._open) >= 3:
             return self.commit_late()
         connection = psycopg.connect(self.erp.pg.dsn(self.erp.dbname))
-        # Whom others have locked is left alone: nobody waits here.
+        # Locked records are skipped, so the statement does not wait.
         number = f"Late {self._number}-{len(self._open)}"
         changed = connection.execute(
             """update ipai_sample_metric set name = %s || id, write_date = now() at time zone 'UTC'
@@ -158,10 +167,10 @@ class Life:
             connection.rollback() if self.chance.random() < 0.2 else connection.commit()
             connection.close()
 
-    # The mirror's
+    # Operations on the mirror
 
     def start(self, mode: str | None = None) -> None:
-        """A run begins, unless one is under way."""
+        """Starts a run, unless one is running."""
         if self._run and not self._run.done():
             return
         self.take()
@@ -186,7 +195,7 @@ class Life:
         return "well"
 
     def take(self) -> None:
-        """The end of the run before, which may have been any of those that are expected."""
+        """Records the outcome of the previous run, which may be any expected error."""
         if self._run:
             self.ended[str(self._run.result(timeout=120))] += 1
             self._run = None
@@ -216,31 +225,31 @@ class Life:
                 return
             wait_for_recovery(self.supabase)
 
-    # What must hold
+    # Checks
 
     def check(self) -> None:
-        """No row is in the mirror that was never in Odoo."""
+        """Checks that each row equals a committed version of its record in Odoo."""
         try:
-            ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
+            found = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         except psycopg.OperationalError:
             wait_for_recovery(self.supabase)
-            ours = self.supabase.mirror(f"odoo_id, {COLUMNS}")
-        rows = {tuple(row.values()) for row in ours}
+            found = self.supabase.mirror(f"odoo_id, {COLUMNS}")
+        rows = {tuple(row.values()) for row in found}
         if rows <= self._history:
             return
-        # Only what was committed is seen, in the order of no sequence: all of it.
+        # Reads the whole history, because it has no order by commit.
         self._history = {tuple(row) for row in self._odoo.execute(ODOO_ROWS.replace("from ipai_sample_metric", "from history"))}
         never = rows - self._history
         assert not never, sorted(never)[:3]
 
     def calm(self) -> None:
-        """Everything comes to rest; one run makes both equal."""
+        """Ends all transactions; one run must make the mirror equal to Odoo."""
         self.proxy.faults = 0
         self.take()
         while self._open:
             self.commit_late()
         self.check()
-        # What changes no write_date only a run that reads everything finds.
+        # Only a full run detects changes without a new write_date.
         mode = "full" if self._unnoticed else "reconcile"
         self._unnoticed = False
         self.supabase.rows(f"call ipai.run_sync('sample_metrics', '{mode}')")
@@ -265,7 +274,7 @@ class Life:
             self.kill: 1,
         }
         for number in range(operations):
-            if number % SPELL == 0:
+            if number % CHECK_INTERVAL == 0:
                 self.calm()
                 self.proxy.faults = self.chance.choice([0.05, 0.15, 0.3])
             (operation,) = self.chance.choices(list(weights), list(weights.values()))
@@ -277,30 +286,32 @@ class Life:
 
 @pytest.mark.parametrize("addon", [False, True], ids=["plain", "addon"])
 @pytest.mark.parametrize("operations", [OPERATIONS, pytest.param(LONG, marks=pytest.mark.slow)])
-def test_a_random_life(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest, operations: int, addon: bool) -> None:
+def test_random_operations_leave_the_mirror_equal(
+    supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest, operations: int, addon: bool
+) -> None:
     seed = request.config.getoption("--seed")
     seed = random.randrange(10**6) if seed is None else seed
-    # Shown where the test fails.
+    # pytest shows it if the test fails.
     print(f"--seed {seed}")
     with (
         Proxy(erp.port, seed) as proxy,
         SECTION.trial(
-            f"a random life, {'with the addon' if addon else 'without the addon'}{', long' if operations == LONG else ''}"
+            f"random operations, {'with the addon' if addon else 'without the addon'}{', long' if operations == LONG else ''}"
         ) as trial,
     ):
         supabase.server(proxy.url, **({} if addon else {"addon": "false"}))
         supabase.register(page_size=50)
-        life = Life(supabase, erp, proxy, seed)
+        simulation = Simulation(supabase, erp, proxy, seed)
         try:
-            life.live(operations)
+            simulation.live(operations)
         finally:
-            life.close()
-            print(f"operations {dict(life.done)}\nruns {dict(life.ended)}\nconnections {proxy.outcomes}")
-        trial.record_outcome("the mirror holds only what was in Odoo; at rest, one run makes it equal")
-    assert sum(life.done.values()) == operations
-    assert life.ended["well"] and len(life.ended) > 1
+            simulation.close()
+            print(f"operations {dict(simulation.done)}\nruns {dict(simulation.ended)}\nconnections {proxy.outcomes}")
+        trial.record_outcome("the mirror contains only rows that were in Odoo; at the end one run makes it equal")
+    assert sum(simulation.done.values()) == operations
+    assert simulation.ended["well"] and len(simulation.ended) > 1
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

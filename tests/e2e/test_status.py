@@ -1,4 +1,4 @@
-"""Whether a mirror is well (ipai.sync_status), what somebody should act on (ipai.sync_alerts), and how he hears of it (NOTIFY)."""
+"""Tests `ipai.sync_status`, `ipai.sync_alerts` and the notifications of changed alerts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.supabase import Supabase
 CALL = "call ipai.run_sync('sample_metrics')"
 RECORDS = [metric(1), metric(2), metric(3, active=False), metric(4)]
 DENIED = recorded("fault_access_error_read_portal")
-#: Of a schedule that pg_cron does not come to while a test runs.
+#: A schedule that is not due while a test runs.
 NEW_YEAR = "0 0 1 1 *"
 
 
@@ -34,14 +34,14 @@ def erp(supabase: Supabase) -> Iterator[FaultyOdoo]:
 
 @pytest.fixture
 def registered(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
-    """A mirror that has never run."""
+    """Registers a mirror that has never run."""
     supabase.register()
     return supabase
 
 
 @pytest.fixture
 def mirrored(registered: Supabase) -> Supabase:
-    """A mirror in step with Odoo, which nothing is wrong with."""
+    """Registers a mirror whose rows equal Odoo's records, without any alert."""
     registered.run()
     assert alerts(registered) == []
     return registered
@@ -52,12 +52,12 @@ def status(supabase: Supabase, mirror: str = "sample_metrics") -> dict[str, Any]
 
 
 def alerts(supabase: Supabase) -> list[str]:
-    """The kinds of alerts there are, in order."""
+    """Returns the kinds of the current alerts, in order."""
     return [row["kind"] for row in supabase.rows("select kind from ipai.sync_alerts")]
 
 
 def alert(supabase: Supabase, kind: str) -> dict[str, Any]:
-    """The one alert there is."""
+    """Returns the only alert, which must have this kind."""
     row = supabase.row("select * from ipai.sync_alerts")
     assert (row["kind"], row["mirror"]) == (kind, "sample_metrics")
     assert row["message"] and row["hint"]
@@ -70,22 +70,22 @@ def set_option(supabase: Supabase, **options: object) -> None:
 
 
 def fail(supabase: Supabase) -> dict[str, Any]:
-    """Lets a run fail, and returns its row."""
+    """Makes a run fail, and returns its row of the run log."""
     with pytest.raises(psycopg.Error):
         supabase.run()
     return supabase.last_run()
 
 
 def age(supabase: Supabase, by: str) -> None:
-    """Makes everything that has happened so far this much older."""
+    """Moves all recorded times into the past by this interval."""
     supabase.rows("update ipai.run_log set started_at = started_at - %s::interval, finished_at = finished_at - %s::interval", by, by)
     supabase.rows("update ipai.mirrors set created_at = created_at - %s::interval, scheduled_at = scheduled_at - %s::interval", by, by)
 
 
-# Status -------------------------------------------------------------------------------------------------------------------------------
+# Status -------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_that_never_ran(registered: Supabase) -> None:
+def test_status_of_a_mirror_that_never_ran(registered: Supabase) -> None:
     row = status(registered)
     assert {name: row.pop(name) for name in ("mirror", "server", "model", "target", "enabled", "state", "failures", "late")} == {
         **{"mirror": "sample_metrics", "server": "odoo", "model": "ipai.sample.metric", "target": "ipai.ipai_sample_metrics"},
@@ -94,14 +94,14 @@ def test_a_mirror_that_never_ran(registered: Supabase) -> None:
     assert set(row.values()) == {None}
 
 
-def test_a_mirror_that_is_well(mirrored: Supabase) -> None:
+def test_status_of_a_healthy_mirror(mirrored: Supabase) -> None:
     row, run = status(mirrored), mirrored.last_run()
     assert (row["state"], row["last_success"], row["rows"], row["delta"]) == ("ok", run["finished_at"], 4, 0)
     assert timedelta(0) < row["age"] < timedelta(minutes=1)
     assert (row["failures"], row["last_error"], row["run"], row["progress"]) == (0, None, None, None)
 
 
-def test_a_run_under_way_shows_how_far_it_is(registered: Supabase, erp: FaultyOdoo) -> None:
+def test_status_shows_progress_of_a_running_run(registered: Supabase, erp: FaultyOdoo) -> None:
     set_option(registered, page_size=1)
     gate = threading.Event()
     erp.on("search_read", respond_normally, times=2)
@@ -127,22 +127,22 @@ def test_a_disabled_mirror_raises_no_alert(registered: Supabase, erp: FaultyOdoo
 
 
 @pytest.mark.parametrize(("sync", "counts"), [("", True), ("'2026-01-01'", False), ("max_rows => 1", False), ("dry_run => true", False)])
-def test_a_sync_in_a_transaction_is_a_success_if_it_brought_everything(registered: Supabase, sync: str, counts: bool) -> None:
+def test_complete_sync_in_a_transaction_counts_as_success(registered: Supabase, sync: str, counts: bool) -> None:
     registered.rows(f"select * from ipai.sync_sample_metrics({sync})")
     row = status(registered)
     assert (row["state"], row["last_success"] is not None) == (("ok", True) if counts else ("never", False))
 
 
-def test_counting_is_no_run(registered: Supabase) -> None:
+def test_counting_does_not_count_as_a_run(registered: Supabase) -> None:
     registered.rows("select * from ipai.refresh_counts('sample_metrics')")
     row = status(registered)
     assert (row["state"], row["last_success"], row["rows"], row["delta"]) == ("never", None, 0, 4)
 
 
-# Failing ------------------------------------------------------------------------------------------------------------------------------
+# Failing ------------------------------------------------------------------------------------------
 
 
-def test_failed_runs_are_an_alert_until_one_succeeds(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_failed_runs_raise_an_alert_until_a_run_succeeds(mirrored: Supabase, erp: FaultyOdoo) -> None:
     success = status(mirrored)["last_success"]
     erp.on("search_read", DENIED)
     first, second = fail(mirrored), fail(mirrored)
@@ -152,10 +152,10 @@ def test_failed_runs_are_an_alert_until_one_succeeds(mirrored: Supabase, erp: Fa
         *(second["run"], second["message"], second["sqlstate"]),
         second["finished_at"],
     )
-    told = alert(mirrored, "failing")
-    assert (told["severity"], told["since"]) == (1, first["finished_at"])
-    assert told["message"] == f"the last 2 runs failed; last error: {second['message']}"
-    assert (second["hint"] or "") in told["hint"]
+    current = alert(mirrored, "failing")
+    assert (current["severity"], current["since"]) == (1, first["finished_at"])
+    assert current["message"] == f"the last 2 runs failed; last error: {second['message']}"
+    assert (second["hint"] or "") in current["hint"]
     erp.clear_faults()
     mirrored.run()
     row = status(mirrored)
@@ -166,7 +166,7 @@ def test_failed_runs_are_an_alert_until_one_succeeds(mirrored: Supabase, erp: Fa
     assert alerts(mirrored) == []
 
 
-def test_some_failures_may_be_usual(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_max_failures_suppresses_the_failing_alert(mirrored: Supabase, erp: FaultyOdoo) -> None:
     set_option(mirrored, max_failures=1)
     erp.on("search_read", DENIED)
     fail(mirrored)
@@ -177,7 +177,7 @@ def test_some_failures_may_be_usual(mirrored: Supabase, erp: FaultyOdoo) -> None
     assert alerts(mirrored) == []
 
 
-def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_cancelled_run_does_not_change_the_failure_count(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_read", DENIED, times=1)
     failed = fail(mirrored)
     erp.requests.clear()
@@ -196,7 +196,7 @@ def test_a_cancelled_run_neither_counts_nor_ends_the_row_of_failures(mirrored: S
     assert (status(mirrored)["failures"], alerts(mirrored)) == (0, [])
 
 
-def test_a_killed_run_has_failed(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_killed_run_counts_as_failed(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.requests.clear()
     erp.on("search_read", never_respond, times=1)
     with running_statement(mirrored, mirrored.connect(), CALL) as call:
@@ -212,10 +212,10 @@ def test_a_killed_run_has_failed(mirrored: Supabase, erp: FaultyOdoo) -> None:
     assert (status(mirrored)["state"], alerts(mirrored)) == ("ok", [])
 
 
-# Refused ------------------------------------------------------------------------------------------------------------------------------
+# Refused ------------------------------------------------------------------------------------------
 
 
-def test_a_refused_deletion_is_an_alert_of_its_own_whose_hint_clears_it(registered: Supabase, erp: FaultyOdoo) -> None:
+def test_hint_of_a_refused_deletion_clears_its_alert(registered: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(number) for number in range(1, 301)]
     registered.run()
     erp.records = erp.records[:150]
@@ -223,63 +223,63 @@ def test_a_refused_deletion_is_an_alert_of_its_own_whose_hint_clears_it(register
     assert refused["state"] == "refused"
     row = status(registered)
     assert (row["state"], row["failures"], row["last_sqlstate"]) == ("failing", 1, "55000")
-    told = alert(registered, "refused")
-    assert (told["message"], told["hint"], told["since"]) == (refused["message"], refused["hint"], refused["finished_at"])
-    # Whatever comes last is what somebody must act on.
+    current = alert(registered, "refused")
+    assert (current["message"], current["hint"], current["since"]) == (refused["message"], refused["hint"], refused["finished_at"])
+    # The alert reports the failure of the last run.
     erp.on("search_read", DENIED, times=1)
     fail(registered)
     assert alerts(registered) == ["failing"]
     fail(registered)
     assert alert(registered, "refused")["since"] == refused["finished_at"]
     documented = "call ipai.run_sync('sample_metrics', max_delete_ratio => 1)"
-    assert documented in told["hint"]
+    assert documented in current["hint"]
     registered.rows(documented)
     assert (status(registered)["state"], alerts(registered)) == ("ok", [])
 
 
-# Late ---------------------------------------------------------------------------------------------------------------------------------
+# Late ---------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_does_not_come_is_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_scheduled_run_that_does_not_start_is_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     row = status(mirrored)
     assert (row["state"], row["schedule"], row["late"]) == ("ok", NEW_YEAR, False)
     kept = mirrored.row("select scheduled_at, max_age from ipai.mirrors")
-    # One of the next years is a leap year or is not: both fit into the interval.
+    # The interval contains a leap day or not, depending on the year of the test.
     assert kept["max_age"] in (timedelta(days=365), timedelta(days=366))
     assert row["next_due"] == kept["scheduled_at"] + kept["max_age"]
-    # More than a year later.
+    # The schedule's interval of at most 366 days has passed.
     age(mirrored, "367 days")
     row = status(mirrored)
     assert (row["state"], row["late"]) == ("late", True)
-    told = alert(mirrored, "late")
-    assert (told["severity"], told["since"]) == (2, row["next_due"])
-    assert NEW_YEAR in told["message"]
+    current = alert(mirrored, "late")
+    assert (current["severity"], current["since"]) == (2, row["next_due"])
+    assert NEW_YEAR in current["message"]
     for call in ("call ipai.run_sync('sample_metrics');", "select * from ipai.restore_schedules();"):
-        assert call in told["hint"]
+        assert call in current["hint"]
     mirrored.run()
     assert (status(mirrored)["state"], alerts(mirrored)) == ("ok", [])
 
 
-def test_a_run_of_another_scheduler_that_does_not_come_is_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_expected_run_of_another_scheduler_is_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
     due = mirrored.row("select ipai.expect_sync('sample_metrics', %s) as due", NEW_YEAR)["due"]
     row = status(mirrored)
     assert (row["state"], row["schedule"], row["next_due"]) == ("ok", NEW_YEAR, due)
     assert mirrored.rows("select from cron.job") == []
     age(mirrored, "367 days")
-    told = alert(mirrored, "late")
-    assert NEW_YEAR in told["message"] and "call ipai.run_sync('sample_metrics');" in told["hint"]
-    assert "cron.job_run_details" not in told["hint"] and "restore_schedules" not in told["hint"]
+    current = alert(mirrored, "late")
+    assert NEW_YEAR in current["message"] and "call ipai.run_sync('sample_metrics');" in current["hint"]
+    assert "cron.job_run_details" not in current["hint"] and "restore_schedules" not in current["hint"]
     mirrored.run()
     assert (status(mirrored)["state"], alerts(mirrored)) == ("ok", [])
-    # No more of it.
+    # A null schedule removes the expectation.
     age(mirrored, "367 days")
     assert alerts(mirrored) == ["late"]
     assert mirrored.row("select ipai.expect_sync('sample_metrics', null) as due") == {"due": None}
     assert (status(mirrored)["schedule"], alerts(mirrored)) == (None, [])
 
 
-def test_how_late_is_late_can_be_said(mirrored: Supabase) -> None:
+def test_late_after_sets_the_tolerated_delay(mirrored: Supabase) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     set_option(mirrored, late_after="368 days")
@@ -290,11 +290,11 @@ def test_how_late_is_late_can_be_said(mirrored: Supabase) -> None:
     assert (status(mirrored)["late"], alerts(mirrored)) == (True, ["late"])
 
 
-def test_neither_without_a_schedule_nor_while_it_runs_is_a_mirror_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_unscheduled_running_and_disabled_mirrors_are_not_late(mirrored: Supabase, erp: FaultyOdoo) -> None:
     age(mirrored, "367 days")
     assert (status(mirrored)["next_due"], status(mirrored)["late"]) == (None, False)
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
-    # It begins to count when it is scheduled.
+    # The interval starts when the mirror is scheduled.
     assert not status(mirrored)["late"]
     age(mirrored, "367 days")
     assert status(mirrored)["late"]
@@ -314,16 +314,16 @@ def test_neither_without_a_schedule_nor_while_it_runs_is_a_mirror_late(mirrored:
     assert (status(mirrored)["next_due"], alerts(mirrored)) == (None, [])
 
 
-def test_a_schedule_that_is_none_hurts_nobody(mirrored: Supabase) -> None:
-    """Whatever somebody wrote into the table: the views show the other mirrors."""
+def test_invalid_schedule_does_not_break_the_views(mirrored: Supabase) -> None:
+    """An invalid schedule in the table does not break the views for other mirrors."""
     mirrored.add_mirror("other")
     mirrored.rows("update ipai.mirrors set schedule = 'every day', scheduled_at = now() - interval '1 year' where name = 'other'")
     assert (status(mirrored, "other")["next_due"], status(mirrored, "other")["late"]) == (None, False)
     assert alerts(mirrored) == []
 
 
-def test_a_mirror_without_a_schedule_is_late_by_its_max_age(mirrored: Supabase) -> None:
-    """Whatever runs it: the database need not know the scheduler."""
+def test_mirror_without_a_schedule_is_late_after_max_age(mirrored: Supabase) -> None:
+    """A mirror can be late without a schedule that the database knows."""
     mirrored.rows("update ipai.mirrors set max_age = '1 hour'")
     assert (status(mirrored)["schedule"], status(mirrored)["late"], alerts(mirrored)) == (None, False, [])
     age(mirrored, "74 minutes")
@@ -334,12 +334,12 @@ def test_a_mirror_without_a_schedule_is_late_by_its_max_age(mirrored: Supabase) 
 
 
 @pytest.mark.parametrize("max_age", ["0", "-1 hour", "101 years"])
-def test_a_max_age_out_of_range_is_refused(mirrored: Supabase, max_age: str) -> None:
+def test_max_age_out_of_range_is_refused(mirrored: Supabase, max_age: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         mirrored.rows("update ipai.mirrors set max_age = %s::interval", max_age)
 
 
-#: Schedules with the longest interval between two of their runs.
+#: Schedules, and the longest interval between two of their runs.
 INTERVALS = [
     ("* * * * *", timedelta(minutes=1)),
     ("*/15 * * * *", timedelta(minutes=15)),
@@ -353,13 +353,13 @@ INTERVALS = [
     ("0 3,4 * * *", timedelta(hours=23)),
     ("@Daily", timedelta(days=1)),
     ("@weekly", timedelta(days=7)),
-    # From Friday to Monday.
+    # From Friday to Monday, in whole days.
     ("* 9-17 * * 1-5", timedelta(days=3)),
     ("0 0 * * mon,WED", timedelta(days=5)),
     ("0 0 * * 0-7", timedelta(days=1)),
     ("0 12 1 * *", timedelta(days=31)),
     ("0 12 $ * *", timedelta(days=31)),
-    # Either day is enough.
+    # cron runs if either the day of the month or the weekday matches.
     ("0 12 1 * 1", timedelta(days=7)),
     ("0 0 1 jan-dec/3 *", timedelta(days=93)),
     ("0 0 29 2 *", timedelta(days=372)),
@@ -373,16 +373,16 @@ def test_longest_interval_of_a_schedule(supabase: Supabase) -> None:
     assert found == INTERVALS
 
 
-# Never --------------------------------------------------------------------------------------------------------------------------------
+# Never --------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_that_nobody_runs_is_an_alert(registered: Supabase, erp: FaultyOdoo) -> None:
+def test_mirror_that_never_runs_raises_an_alert(registered: Supabase, erp: FaultyOdoo) -> None:
     assert alerts(registered) == []
     age(registered, "16 minutes")
-    told = alert(registered, "never")
-    assert told["since"] == registered.row("select created_at from ipai.mirrors")["created_at"]
-    assert "call ipai.run_sync('sample_metrics');" in told["hint"]
-    # Another is being brought into step for the first time.
+    current = alert(registered, "never")
+    assert current["since"] == registered.row("select created_at from ipai.mirrors")["created_at"]
+    assert "call ipai.run_sync('sample_metrics');" in current["hint"]
+    # The first run is in progress.
     gate = threading.Event()
     erp.on("search_read", blocked_until(gate))
     with running_statement(registered, registered.connect(), CALL) as call:
@@ -393,37 +393,37 @@ def test_a_mirror_that_nobody_runs_is_an_alert(registered: Supabase, erp: Faulty
     assert alerts(registered) == []
 
 
-def test_a_first_run_that_fails_is_a_failure_only(registered: Supabase, erp: FaultyOdoo) -> None:
+def test_failed_first_run_raises_only_the_failing_alert(registered: Supabase, erp: FaultyOdoo) -> None:
     age(registered, "1 day")
     erp.on("search_read", DENIED)
     fail(registered)
     assert alerts(registered) == ["failing"]
-    # Where that is no alert, that it never ran still is.
+    # `max_failures` suppresses the alert `failing`, so the mirror has the alert `never` again.
     set_option(registered, max_failures=1)
     assert alerts(registered) == ["never"]
 
 
-# Delta --------------------------------------------------------------------------------------------------------------------------------
+# Delta --------------------------------------------------------------------------------------------
 
 
-def test_counts_that_differ_are_an_alert_until_they_agree(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_count_delta_raises_an_alert_until_counts_agree(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = RECORDS[:2]
     mirrored.rows("select * from ipai.refresh_counts('sample_metrics')")
     assert (status(mirrored)["rows"], status(mirrored)["delta"]) == (4, -2)
-    told = alert(mirrored, "delta")
-    assert told["message"] == "Odoo has 2 records, the mirror has 4 rows"
-    assert told["since"] == mirrored.row("select checked_at from ipai.sync_count_delta")["checked_at"]
+    current = alert(mirrored, "delta")
+    assert current["message"] == "Odoo has 2 records, the mirror has 4 rows"
+    assert current["since"] == mirrored.row("select checked_at from ipai.sync_count_delta")["checked_at"]
     set_option(mirrored, max_delta=2)
     assert alerts(mirrored) == []
     set_option(mirrored, max_delta=1)
     assert alerts(mirrored) == ["delta"]
-    # What the hint says, word by word.
-    assert told["hint"] == "call ipai.run_sync('sample_metrics', 'reconcile');"
-    mirrored.rows(told["hint"])
+    # The hint is a statement that resolves the alert.
+    assert current["hint"] == "call ipai.run_sync('sample_metrics', 'reconcile');"
+    mirrored.rows(current["hint"])
     assert alerts(mirrored) == []
 
 
-# Drift --------------------------------------------------------------------------------------------------------------------------------
+# Drift --------------------------------------------------------------------------------------------
 
 TYPES = {
     **dict.fromkeys(("name", "code"), "char"),
@@ -434,36 +434,36 @@ TYPES = {
 
 
 def fields(exchange: Exchange, **changes: str | None) -> None:
-    """Answers fields_get with these fields of another type, or (None) without them."""
+    """Responds to fields_get with changed types. A field with type None is missing."""
     types = {name: kind for name, kind in {**TYPES, **changes}.items() if kind}
     answer = {name: {"type": kind, "string": name, "store": True, "required": False, "readonly": False} for name, kind in types.items()}
     exchange.send(200, {}, xmlrpc.client.dumps((answer,), methodresponse=True).encode())
 
 
-def test_fields_that_are_gone_or_changed_are_an_alert_until_they_are_back(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_field_drift_raises_an_alert_until_the_fields_return(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.on("fields_get", lambda exchange: fields(exchange, notes=None, date="char"))
     mirrored.run("'sample_metrics', 'full'")
-    told = alert(mirrored, "drift")
-    assert 'Odoo no longer has field "notes"' in told["message"]
-    assert 'field "date" now has type char' in told["message"]
-    assert "select * from ipai.refresh_mirror('sample_metrics');" in told["hint"]
+    current = alert(mirrored, "drift")
+    assert 'Odoo no longer has field "notes"' in current["message"]
+    assert 'field "date" now has type char' in current["message"]
+    assert "select * from ipai.refresh_mirror('sample_metrics');" in current["hint"]
     erp.clear_faults()
     erp.on("fields_get", fields)
     mirrored.run("'sample_metrics', 'full'")
     assert alerts(mirrored) == []
 
 
-# Flagged ------------------------------------------------------------------------------------------------------------------------------
+# Flagged ------------------------------------------------------------------------------------------
 
 
-def test_unusually_many_flagged_rows_are_an_alert(registered: Supabase, erp: FaultyOdoo) -> None:
+def test_many_flagged_rows_raise_an_alert(registered: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(number, is_alert=number <= 4) for number in range(1, 13)]
     registered.run()
-    told = alert(registered, "flagged")
-    assert told["message"] == "is_alert is true in 4 of 12 rows; the threshold is 25.0 %"
-    look, silence = told["hint"].removeprefix("Look at the rows: ").split(" To raise the threshold: ")
+    current = alert(registered, "flagged")
+    assert current["message"] == "is_alert is true in 4 of 12 rows; the threshold is 25.0 %"
+    look, silence = current["hint"].removeprefix("Look at the rows: ").split(" To raise the threshold: ")
     assert len(registered.rows(look)) == 4
-    # What the hint says, word by word.
+    # The hint is a statement that resolves the alert.
     registered.rows(silence)
     assert registered.row("select max_flagged_ratio from ipai.mirrors") == {"max_flagged_ratio": 0.4}
     assert alerts(registered) == []
@@ -475,8 +475,8 @@ def test_unusually_many_flagged_rows_are_an_alert(registered: Supabase, erp: Fau
     assert alerts(registered) == []
 
 
-def test_a_few_rows_say_nothing_about_what_is_usual(registered: Supabase, erp: FaultyOdoo) -> None:
-    # Archived rows count like the others.
+def test_flagged_alert_requires_at_least_ten_rows(registered: Supabase, erp: FaultyOdoo) -> None:
+    # Archived rows count too.
     erp.records = [metric(number, is_alert=True, active=number < 5) for number in range(1, 10)]
     registered.run()
     assert alerts(registered) == []
@@ -487,11 +487,11 @@ def test_a_few_rows_say_nothing_about_what_is_usual(registered: Supabase, erp: F
     assert alerts(registered) == []
 
 
-# All of them --------------------------------------------------------------------------------------------------------------------------
+# Order of the alerts ------------------------------------------------------------------------------
 
 
-def test_the_worst_comes_first(mirrored: Supabase) -> None:
-    """One mirror has everything at once that can be, others have the rest."""
+def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
+    """One mirror has several alerts, and other mirrors have the remaining kinds."""
     for name in ("refused", "never"):
         mirrored.add_mirror(name)
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
@@ -515,20 +515,20 @@ def test_the_worst_comes_first(mirrored: Supabase) -> None:
     ]
 
 
-# NOTIFY -------------------------------------------------------------------------------------------------------------------------------
+# NOTIFY -------------------------------------------------------------------------------------------
 
 NOTIFY = "select ipai.notify_alerts() as changes"
 
 
 class Listener:
-    """A session that listens to the alerts."""
+    """A session that listens for the notifications of alerts."""
 
     def __init__(self, supabase: Supabase) -> None:
         self.connection = supabase.connect()
         self.connection.execute("listen ipai_sync_alerts")
 
     def received(self) -> list[dict[str, Any]]:
-        """What has come until now."""
+        """Returns the payloads received since the last call."""
         payloads = [notify.payload for notify in self.connection.notifies(timeout=0.2)]
         assert all(len(payload.encode()) < 7_900 for payload in payloads)
         return [json.loads(payload) for payload in payloads]
@@ -539,14 +539,14 @@ def listener(mirrored: Supabase) -> Listener:
     return Listener(mirrored)
 
 
-def test_a_run_tells_what_it_changes(mirrored: Supabase, erp: FaultyOdoo, listener: Listener) -> None:
+def test_run_notifies_the_alerts_that_it_changes(mirrored: Supabase, erp: FaultyOdoo, listener: Listener) -> None:
     mirrored.run()
     assert listener.received() == []
     erp.on("search_read", DENIED)
     fail(mirrored)
     raised = {"mirror": "sample_metrics", "kind": "failing", "severity": 1}
     assert listener.received() == [{"raised": [raised], "cleared": []}]
-    # It is told once.
+    # An alert that stays raised is not notified again.
     fail(mirrored)
     assert mirrored.row(NOTIFY) == {"changes": 0}
     assert listener.received() == []
@@ -555,14 +555,14 @@ def test_a_run_tells_what_it_changes(mirrored: Supabase, erp: FaultyOdoo, listen
     assert listener.received() == [{"raised": [], "cleared": [{"mirror": "sample_metrics", "kind": "failing"}]}]
 
 
-def test_what_only_time_brings_is_told_by_a_call(mirrored: Supabase, listener: Listener) -> None:
+def test_notify_alerts_notifies_alerts_that_time_raised(mirrored: Supabase, listener: Listener) -> None:
     mirrored.add_mirror("never")
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     assert mirrored.row(NOTIFY) == {"changes": 2}
     (payload,) = listener.received()
     assert [(change["mirror"], change["kind"]) for change in payload["raised"]] == [("sample_metrics", "late"), ("never", "never")]
-    # What changes within a mirror is told, and no more.
+    # Only the changed alerts are notified.
     mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
     mirrored.rows("select ipai.unschedule_sync('sample_metrics')")
     assert mirrored.row(NOTIFY) == {"changes": 2}
@@ -571,17 +571,17 @@ def test_what_only_time_brings_is_told_by_a_call(mirrored: Supabase, listener: L
     assert payload["cleared"] == [{"mirror": "sample_metrics", "kind": "late"}]
 
 
-def test_a_sync_in_a_transaction_tells_nothing(mirrored: Supabase, erp: FaultyOdoo, listener: Listener) -> None:
+def test_sync_in_a_transaction_does_not_notify(mirrored: Supabase, erp: FaultyOdoo, listener: Listener) -> None:
     erp.on("search_read", DENIED, times=1)
     fail(mirrored)
     assert len(listener.received()) == 1
     mirrored.rows("select * from ipai.sync_sample_metrics()")
     assert (alerts(mirrored), listener.received()) == ([], [])
-    # The next call does.
+    # The next call of notify_alerts notifies the change.
     assert mirrored.row(NOTIFY) == {"changes": 1}
 
 
-def test_what_is_rolled_back_was_not_told(mirrored: Supabase, listener: Listener) -> None:
+def test_rolled_back_notification_is_sent_by_the_next_call(mirrored: Supabase, listener: Listener) -> None:
     mirrored.add_mirror("never")
     age(mirrored, "1 day")
     connection = mirrored.connect()
@@ -592,7 +592,7 @@ def test_what_is_rolled_back_was_not_told(mirrored: Supabase, listener: Listener
     assert len(listener.received()) == 1
 
 
-def test_a_mirror_that_somebody_works_on_is_told_of_later(mirrored: Supabase, listener: Listener) -> None:
+def test_alerts_of_a_locked_mirror_are_notified_later(mirrored: Supabase, listener: Listener) -> None:
     for name in ("one", "two"):
         mirrored.add_mirror(name)
     age(mirrored, "1 day")
@@ -607,8 +607,8 @@ def test_a_mirror_that_somebody_works_on_is_told_of_later(mirrored: Supabase, li
     assert [change["mirror"] for change in payload["raised"]] == ["one"]
 
 
-def plant(supabase: Supabase, mirrors: int, name: str, message: str = "x") -> None:
-    """Mirrors, each with a run that failed."""
+def add_failed_mirrors(supabase: Supabase, mirrors: int, name: str, message: str = "x") -> None:
+    """Creates mirrors, each with one failed run."""
     supabase.rows(
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
            select %s || n, 'odoo', 'ipai.sample.metric', 'ipai', 't' || n, '[]', 100, 0.2 from generate_series(1, %s) n""",
@@ -621,16 +621,16 @@ def plant(supabase: Supabase, mirrors: int, name: str, message: str = "x") -> No
     )
 
 
-def test_a_payload_has_room_for_many(mirrored: Supabase, listener: Listener) -> None:
-    plant(mirrored, 50, "m", "ä" * 200)
+def test_one_payload_holds_fifty_alerts(mirrored: Supabase, listener: Listener) -> None:
+    add_failed_mirrors(mirrored, 50, "m", "ä" * 200)
     assert mirrored.row(NOTIFY) == {"changes": 50}
     (payload,) = listener.received()
     assert len(payload["raised"]) == 50
     assert payload["raised"][0] == {"mirror": "m1", "kind": "failing", "severity": 1}
 
 
-def test_a_payload_that_is_too_long_counts(mirrored: Supabase, listener: Listener) -> None:
-    plant(mirrored, 200, "a mirror with a rather long name ")
+def test_long_payload_is_replaced_by_counts(mirrored: Supabase, listener: Listener) -> None:
+    add_failed_mirrors(mirrored, 200, "a mirror with a rather long name ")
     assert mirrored.row(NOTIFY) == {"changes": 200}
     assert listener.received() == [{"truncated": True, "counts": {"raised": 200, "cleared": 0}}]
     mirrored.rows("delete from ipai.run_log where mirror like 'a mirror%%'")
@@ -638,17 +638,18 @@ def test_a_payload_that_is_too_long_counts(mirrored: Supabase, listener: Listene
     assert listener.received() == [{"truncated": True, "counts": {"raised": 0, "cleared": 200}}]
 
 
-#: Raises when an alert is kept: at once, or like a full queue of NOTIFY at the commit.
-POISON = {
-    "at once": "create trigger poison before update of alerts on ipai.mirror_state for each row execute function public.poison()",
-    "at the commit": """create constraint trigger poison after update of alerts on ipai.mirror_state deferrable initially deferred
+#: Triggers that raise when alerts are stored: immediately, or at commit as a full NOTIFY queue
+#: does.
+RAISING_TRIGGERS = {
+    "immediately": "create trigger poison before update of alerts on ipai.mirror_state for each row execute function public.poison()",
+    "at commit": """create constraint trigger poison after update of alerts on ipai.mirror_state deferrable initially deferred
                         for each row execute function public.poison()""",
 }
 
 
 @contextmanager
-def poisoned(supabase: Supabase, body: str, trigger: str) -> Iterator[None]:
-    """While this lasts, the trigger's function does this."""
+def raising_trigger(supabase: Supabase, body: str, trigger: str) -> Iterator[None]:
+    """Creates the trigger, whose function has this body, for the duration of the block."""
     supabase.cluster.psql(f"create function public.poison() returns trigger language plpgsql as $$ begin {body} end $$; {trigger}")
     try:
         yield
@@ -656,8 +657,8 @@ def poisoned(supabase: Supabase, body: str, trigger: str) -> Iterator[None]:
         supabase.cluster.psql("drop function public.poison() cascade")
 
 
-@pytest.mark.parametrize("trigger", POISON.values(), ids=POISON.keys())
-def test_what_cannot_be_told_fails_no_sync(mirrored: Supabase, erp: FaultyOdoo, listener: Listener, trigger: str) -> None:
+@pytest.mark.parametrize("trigger", RAISING_TRIGGERS.values(), ids=RAISING_TRIGGERS.keys())
+def test_failed_notification_does_not_fail_a_run(mirrored: Supabase, erp: FaultyOdoo, listener: Listener, trigger: str) -> None:
     erp.records = RECORDS[2:]
     mirrored.rows("select * from ipai.refresh_counts('sample_metrics')")
     assert mirrored.row(NOTIFY) == {"changes": 1}
@@ -665,28 +666,28 @@ def test_what_cannot_be_told_fails_no_sync(mirrored: Supabase, erp: FaultyOdoo, 
     connection = mirrored.connect()
     warnings: list[str] = []
     connection.add_notice_handler(lambda notice: warnings.append(f"{notice.severity}: {notice.message_primary}"))
-    with poisoned(mirrored, "raise 'no more room';", trigger):
+    with raising_trigger(mirrored, "raise 'no more room';", trigger):
         connection.execute(CALL)
         run = mirrored.last_run()
         assert (run["state"], run["odoo_count"], run["mirror_count"]) == ("succeeded", 2, 2)
         assert warnings == ["WARNING: listeners were not notified of changed alerts: no more room"]
-        # Nor does it hide why a run failed, and the session works on.
+        # A failed notification does not replace the run's own error, and the session stays usable.
         erp.on("search_read", DENIED, times=1)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(CALL)
         assert (mirrored.last_run()["state"], len(warnings)) == ("failed", 2)
         assert listener.received() == []
     assert mirrored.rows("select 1 from pg_locks where locktype = 'advisory'") == []
-    # It is told by the next call.
+    # The next call notifies the changes.
     assert mirrored.row(NOTIFY) == {"changes": 2}
     (payload,) = listener.received()
     assert ([change["kind"] for change in payload["raised"]], [change["kind"] for change in payload["cleared"]]) == (["failing"], ["delta"])
 
 
-def test_cancel_during_the_notification_ends_the_call(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_cancel_during_the_notification_cancels_the_call(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.on("search_read", DENIED, times=1)
     with (
-        poisoned(mirrored, "perform pg_sleep(30); return new;", POISON["at once"]),
+        raising_trigger(mirrored, "perform pg_sleep(30); return new;", RAISING_TRIGGERS["immediately"]),
         running_statement(mirrored, mirrored.connect(), "call ipai.run_sync()") as call,
     ):
         cancel = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
@@ -695,7 +696,7 @@ def test_cancel_during_the_notification_ends_the_call(mirrored: Supabase, erp: F
     assert mirrored.rows("select mirror, state from ipai.sync_runs where run > 1") == [{"mirror": "sample_metrics", "state": "failed"}]
 
 
-# Who may look -------------------------------------------------------------------------------------------------------------------------
+# Privileges ---------------------------------------------------------------------------------------
 
 
 def as_role(supabase: Supabase, role: str) -> Connection:
@@ -704,7 +705,7 @@ def as_role(supabase: Supabase, role: str) -> Connection:
     return connection
 
 
-def test_service_role_may_look_and_tell(mirrored: Supabase, listener: Listener) -> None:
+def test_service_role_reads_the_views_and_notifies(mirrored: Supabase, listener: Listener) -> None:
     mirrored.add_mirror("never")
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
@@ -718,14 +719,14 @@ def test_service_role_may_look_and_tell(mirrored: Supabase, listener: Listener) 
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_the_other_api_roles_may_not(mirrored: Supabase, role: str) -> None:
+def test_other_api_roles_neither_read_the_views_nor_notify(mirrored: Supabase, role: str) -> None:
     connection = as_role(mirrored, role)
     for statement in ("select * from ipai.sync_status", "select * from ipai.sync_alerts", NOTIFY):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
 
 
-def test_the_views_give_nobody_more_than_he_may_see(mirrored: Supabase) -> None:
+def test_views_check_the_privileges_of_the_caller(mirrored: Supabase) -> None:
     mirrored.rows("grant usage on schema ipai to authenticated; grant select on ipai.sync_status, ipai.sync_alerts to authenticated")
     try:
         connection = as_role(mirrored, "authenticated")
@@ -736,16 +737,20 @@ def test_the_views_give_nobody_more_than_he_may_see(mirrored: Supabase) -> None:
         mirrored.rows("revoke select on ipai.sync_status, ipai.sync_alerts from authenticated")
 
 
-# Many mirrors and runs ----------------------------------------------------------------------------------------------------------------
+# Many mirrors and runs ----------------------------------------------------------------------------
 
 MIRRORS, RUNS = 50, 2_000
-#: 50 mirrors, each with some lookups of some blocks; and the failures of two of them, a block each at most.
+#: Upper limits of the blocks read: some for each of 50 mirrors, and one for each failure of two.
 BLOCKS = {"sync_count_delta": 500, "sample_metrics_count_delta": 50, "sync_status": 7_000, "sync_alerts": 7_000}
 
 
 @pytest.fixture(scope="module")
-def crowd(_supabase: Supabase) -> Iterator[Supabase]:
-    """100,000 runs. Mirror m1 has failed 1,999 times since its only success, m2 each time; m3 was killed 100 times and runs no more."""
+def many_runs(_supabase: Supabase) -> Iterator[Supabase]:
+    """Creates 50 mirrors with up to 2,000 runs each.
+
+    Mirror m1 has failed 1,999 times since its only success, m2 every time. m3 was killed 100 times
+    and has not run since.
+    """
     supabase = _supabase
     supabase.rows(
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, schedule,
@@ -771,7 +776,7 @@ def crowd(_supabase: Supabase) -> Iterator[Supabase]:
            order by n, m""",
         *(RUNS, MIRRORS),
     )
-    # The runs of a table that has just been restored, say: nothing is known of it yet.
+    # The run log has no statistics yet, as after a restore.
     yield supabase
     supabase.reset()
 
@@ -783,28 +788,28 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def blocks_read(supabase: Supabase, view: str) -> int:
-    """Blocks that reading the view takes, which must not read every run."""
+    """Returns the blocks that a query of the view reads. It must not scan the whole run log."""
     row = supabase.row(f"explain (analyze, buffers, format json) select * from ipai.{view}")
     plan = row["QUERY PLAN"][0]["Plan"]
     read = [node["Node Type"] for node in nodes(plan) if node.get("Relation Name") == "run_log"]
     assert read
     assert "Seq Scan" not in read
-    # Compiling it would take longer than running it.
+    # JIT compilation would take longer than the query.
     assert "JIT" not in row["QUERY PLAN"][0]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 @pytest.mark.parametrize("known", ["nothing known", "analyzed", "vacuumed"])
-def test_the_views_stay_quick(crowd: Supabase, known: str) -> None:
+def test_views_do_not_scan_the_whole_run_log(many_runs: Supabase, known: str) -> None:
     if known != "nothing known":
-        crowd.cluster.psql("vacuum analyze ipai.run_log, ipai.mirrors" if known == "vacuumed" else "analyze ipai.run_log, ipai.mirrors")
-    read = {view: blocks_read(crowd, view) for view in BLOCKS}
+        many_runs.cluster.psql("vacuum analyze ipai.run_log, ipai.mirrors" if known == "vacuumed" else "analyze ipai.run_log, ipai.mirrors")
+    read = {view: blocks_read(many_runs, view) for view in BLOCKS}
     assert all(read[view] < BLOCKS[view] for view in BLOCKS), read
-    assert crowd.row("select state, failures, last_success is not null as once from ipai.sync_status where mirror = 'm1'") == {
+    assert many_runs.row("select state, failures, last_success is not null as once from ipai.sync_status where mirror = 'm1'") == {
         **{"state": "failing", "failures": RUNS - 1, "once": True},
     }
-    assert crowd.row("select state, failures, last_success from ipai.sync_status where mirror = 'm2'") == {
+    assert many_runs.row("select state, failures, last_success from ipai.sync_status where mirror = 'm2'") == {
         **{"state": "failing", "failures": RUNS, "last_success": None},
     }
-    assert status(crowd, "m3")["failures"] == 100
-    assert status(crowd, "m4")["state"] == "ok"
+    assert status(many_runs, "m3")["failures"] == 100
+    assert status(many_runs, "m4")["state"] == "ok"

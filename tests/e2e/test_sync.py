@@ -1,4 +1,4 @@
-"""The main job: after a sync the mirror equals Odoo's own table, row by row, whatever happened in Odoo before."""
+"""Tests that the mirror equals Odoo's table after a sync, row by row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.supabase import ROWS, Supabase
 
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A mirror in step with Odoo."""
+    """A mirror that equals Odoo."""
     supabase.server(erp.url, dbname=erp.dbname)
     sync(supabase)
     assert_equal(supabase, erp)
@@ -25,8 +25,8 @@ def sync(supabase: Supabase, arguments: str = "") -> dict[str, Any]:
     return supabase.row(f"select * from ipai.sync_sample_metrics({arguments})")
 
 
-def test_the_generated_metrics_have_every_awkward_value(erp: Odoo) -> None:
-    """Otherwise the comparisons below would prove less than they seem to."""
+def test_generated_metrics_contain_every_special_value(erp: Odoo) -> None:
+    """The comparisons below are meaningful only with these values."""
     (counts,) = erp.pg.psql(
         rf"""select count(*) filter (where date is null) > 0, count(*) filter (where brand_id is null) > 0,
                    count(*) filter (where store_id is null) > 0, count(*) filter (where notes is null) > 0,
@@ -40,7 +40,7 @@ def test_the_generated_metrics_have_every_awkward_value(erp: Odoo) -> None:
     assert counts == "|".join("t" * 10)
 
 
-def test_a_first_sync_brings_every_record(supabase: Supabase, erp: Odoo) -> None:
+def test_first_sync_copies_every_record(supabase: Supabase, erp: Odoo) -> None:
     supabase.server(erp.url, dbname=erp.dbname)
     report = sync(supabase)
     assert_equal(supabase, erp)
@@ -50,7 +50,7 @@ def test_a_first_sync_brings_every_record(supabase: Supabase, erp: Odoo) -> None
     assert supabase.row("select count(*) filter (where not active) > 0 as archived from ipai.ipai_sample_metrics")["archived"]
 
 
-def test_a_second_sync_finds_everything_unchanged(mirrored: Supabase) -> None:
+def test_second_sync_writes_no_row(mirrored: Supabase) -> None:
     before = mirrored.mirror("xmin::text, xmax::text, ctid::text, updated_at, id")
     report = sync(mirrored)
     assert (report["inserted"], report["updated"], report["deleted"]) == (0, 0, 0)
@@ -58,7 +58,7 @@ def test_a_second_sync_finds_everything_unchanged(mirrored: Supabase) -> None:
     assert mirrored.mirror("xmin::text, xmax::text, ctid::text, updated_at, id") == before
 
 
-def test_edits_arrive_and_touch_nothing_else(mirrored: Supabase, erp: Odoo) -> None:
+def test_sync_updates_only_edited_rows(mirrored: Supabase, erp: Odoo) -> None:
     edited = ids(erp, "active and unit = 'percent'", 7)
     erp.rpc(MODEL, "write", edited, {"value": 99.5, "notes": "über <b>&amp;</b> \n 🚀"})
     report = sync(mirrored)
@@ -68,7 +68,7 @@ def test_edits_arrive_and_touch_nothing_else(mirrored: Supabase, erp: Odoo) -> N
     assert row == {"value": 99.5, "is_alert": True, "notes": "über <b>&amp;</b> \n 🚀"}
 
 
-def test_values_that_become_unset_become_null(mirrored: Supabase, erp: Odoo) -> None:
+def test_unset_values_become_null(mirrored: Supabase, erp: Odoo) -> None:
     (edited,) = ids(erp, "date is not null and brand_id is not null and store_id is not null and notes is not null", 1)
     erp.rpc(MODEL, "write", [edited], {"date": False, "brand_id": False, "store_id": False, "notes": False})
     assert sync(mirrored)["updated"] == 1
@@ -77,7 +77,7 @@ def test_values_that_become_unset_become_null(mirrored: Supabase, erp: Odoo) -> 
     assert_equal(mirrored, erp)
 
 
-def test_archiving_and_unarchiving_arrive(mirrored: Supabase, erp: Odoo) -> None:
+def test_sync_copies_archiving_and_unarchiving(mirrored: Supabase, erp: Odoo) -> None:
     archived, revived = ids(erp, "active", 3), ids(erp, "not active", 2)
     erp.rpc(MODEL, "write", archived, {"active": False})
     erp.rpc(MODEL, "write", revived, {"active": True})
@@ -87,16 +87,16 @@ def test_archiving_and_unarchiving_arrive(mirrored: Supabase, erp: Odoo) -> None
     assert_equal(mirrored, erp)
 
 
-def test_deleted_records_disappear(mirrored: Supabase, erp: Odoo) -> None:
-    gone = ids(erp, "id % 199 = 0", 10)
-    erp.rpc(MODEL, "unlink", gone)
+def test_sync_deletes_rows_of_deleted_records(mirrored: Supabase, erp: Odoo) -> None:
+    deleted = ids(erp, "id % 199 = 0", 10)
+    erp.rpc(MODEL, "unlink", deleted)
     report = sync(mirrored)
-    assert (report["deleted"], report["delta"]) == (len(gone), 0)
+    assert (report["deleted"], report["delta"]) == (len(deleted), 0)
     assert_equal(mirrored, erp)
 
 
-def test_a_deleted_brand_partner_leaves_its_metrics_without_a_brand(mirrored: Supabase, erp: Odoo) -> None:
-    """Odoo clears the field in its table and bumps no write_date: only a full compare sees it."""
+def test_full_sync_unsets_a_deleted_brand(mirrored: Supabase, erp: Odoo) -> None:
+    """Odoo clears the field without a change of write_date, so only a full run detects it."""
     brand = erp.rpc("res.partner", "create", {"name": "Brand to be deleted"})
     edited = ids(erp, "active", 4)
     erp.rpc(MODEL, "write", edited, {"brand_id": brand})
@@ -108,10 +108,13 @@ def test_a_deleted_brand_partner_leaves_its_metrics_without_a_brand(mirrored: Su
     assert_equal(mirrored, erp)
 
 
-def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
-    """A transaction that began before the last sync and commits after it: an older write_date and a lower id."""
-    with psycopg.connect(erp.pg.dsn(erp.dbname)) as late:
-        late.execute(
+def test_record_committed_late_is_copied(mirrored: Supabase, erp: Odoo) -> None:
+    """The transaction began before the last sync and commits after it.
+
+    Its record has an older write_date and a lower id.
+    """
+    with psycopg.connect(erp.pg.dsn(erp.dbname)) as transaction:
+        transaction.execute(
             """insert into ipai_sample_metric
                    (name, code, date, value, unit, active, is_alert, create_uid, write_uid, create_date, write_date)
                values ('Late', 'LATE', '2026-01-06', 5, 'percent', true, true, 1, 1, now() at time zone 'UTC', now() at time zone 'UTC')"""
@@ -119,7 +122,7 @@ def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
         newer = erp.rpc(MODEL, "create", {"name": "Newer", "code": "NEWER", "value": 1, "unit": "count"})
         sync(mirrored)
         assert mirrored.rows("select from ipai.ipai_sample_metrics where code = 'LATE'") == []
-        late.commit()
+        transaction.commit()
     report = sync(mirrored)
     row = mirrored.row("select odoo_id from ipai.ipai_sample_metrics where code = 'LATE'")
     assert row["odoo_id"] < newer
@@ -127,7 +130,7 @@ def test_a_record_committed_late_arrives(mirrored: Supabase, erp: Odoo) -> None:
     assert_equal(mirrored, erp)
 
 
-def test_since_reads_only_what_was_written_since(mirrored: Supabase, erp: Odoo) -> None:
+def test_since_reads_only_later_records(mirrored: Supabase, erp: Odoo) -> None:
     sql(erp, "update ipai_sample_metric set write_date = '2025-06-01 00:00:00'")
     edited = ids(erp, "active", 3)
     erp.rpc(MODEL, "write", edited, {"value": 42})
@@ -147,21 +150,21 @@ def test_since_means_midnight_utc_in_any_time_zone(mirrored: Supabase, erp: Odoo
     assert report and report["fetched"] == 1
 
 
-def test_since_also_finds_deletions_and_what_the_mirror_lacks(mirrored: Supabase, erp: Odoo) -> None:
+def test_since_reconciles_deleted_and_missing_records(mirrored: Supabase, erp: Odoo) -> None:
     sql(erp, "update ipai_sample_metric set write_date = '2025-06-01 00:00:00'")
-    (gone,) = ids(erp, "active", 1)
-    erp.rpc(MODEL, "unlink", [gone])
-    lacking = ids(erp, "not active", 2)
-    mirrored.rows("delete from ipai.ipai_sample_metrics where odoo_id = any (%s)", lacking)
+    (deleted,) = ids(erp, "active", 1)
+    erp.rpc(MODEL, "unlink", [deleted])
+    missing = ids(erp, "not active", 2)
+    mirrored.rows("delete from ipai.ipai_sample_metrics where odoo_id = any (%s)", missing)
     report = sync(mirrored, "'2026-01-06'")
     assert (report["inserted"], report["deleted"], report["delta"]) == (2, 1, 0)
     assert_equal(mirrored, erp)
 
 
-def test_a_dry_run_tells_what_would_happen(mirrored: Supabase, erp: Odoo) -> None:
-    edited, gone = ids(erp, "active", 2), ids(erp, "not active", 3)
+def test_dry_run_predicts_the_changes(mirrored: Supabase, erp: Odoo) -> None:
+    edited, deleted = ids(erp, "active", 2), ids(erp, "not active", 3)
     erp.rpc(MODEL, "write", edited, {"value": 77.25})
-    erp.rpc(MODEL, "unlink", gone)
+    erp.rpc(MODEL, "unlink", deleted)
     erp.rpc(MODEL, "create", {"name": "New", "code": "NEW", "value": 1, "unit": "count"})
     before = mirrored.mirror()
     report = sync(mirrored, "dry_run => true")
@@ -172,15 +175,15 @@ def test_a_dry_run_tells_what_would_happen(mirrored: Supabase, erp: Odoo) -> Non
     assert_equal(mirrored, erp)
 
 
-def test_max_rows_reads_no_more_and_deletes_nothing(mirrored: Supabase, erp: Odoo) -> None:
-    gone = ids(erp, "active", 1)
-    erp.rpc(MODEL, "unlink", gone)
+def test_max_rows_limits_the_records_and_deletes_nothing(mirrored: Supabase, erp: Odoo) -> None:
+    deleted = ids(erp, "active", 1)
+    erp.rpc(MODEL, "unlink", deleted)
     report = sync(mirrored, "max_rows => 123")
     assert (report["fetched"], report["deleted"], report["delta"]) == (123, 0, -1)
     assert sync(mirrored)["deleted"] == 1
 
 
-def test_local_rows_are_never_touched(mirrored: Supabase, erp: Odoo) -> None:
+def test_sync_keeps_local_rows(mirrored: Supabase, erp: Odoo) -> None:
     mirrored.rows("insert into ipai.ipai_sample_metrics (name, code, value, unit) values ('Local', 'LOCAL', 1, 'count') returning id")
     report = sync(mirrored)
     assert (report["deleted"], report["delta"]) == (0, 0)
@@ -188,7 +191,7 @@ def test_local_rows_are_never_touched(mirrored: Supabase, erp: Odoo) -> None:
     assert_equal(mirrored, erp)
 
 
-def test_a_mass_deletion_is_refused_and_goes_through_when_allowed(mirrored: Supabase, erp: Odoo) -> None:
+def test_mass_deletion_requires_permission(mirrored: Supabase, erp: Odoo) -> None:
     sql(erp, "delete from ipai_sample_metric where id % 3 = 0")
     before = mirrored.mirror("odoo_id")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:

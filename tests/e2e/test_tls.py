@@ -1,4 +1,7 @@
-"""Certificates, in real handshakes: only what a trusted authority has signed for this host, now, is talked to."""
+"""Tests certificates in real TLS handshakes.
+
+Only a valid certificate of a trusted authority for this host is accepted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ PASSWORD = "hunter2-Zq9"
 
 
 class Authority:
-    """A private certificate authority, in a folder."""
+    """A private certificate authority in a folder."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self.certificate, self._key = folder / f"{name}.pem", folder / f"{name}.key"
@@ -35,7 +38,7 @@ class Authority:
     def sign(
         self, name: str, *, host: str = "IP:127.0.0.1", begin: str = "20200101000000Z", end: str = "20991231235959Z"
     ) -> tuple[Path, Path]:
-        """Certificate and key of a server."""
+        """Returns the certificate and key of a new server."""
         certificate, key, request = (self._folder / f"{name}.{kind}" for kind in ("pem", "key", "csr"))
         openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"),
@@ -43,7 +46,7 @@ class Authority:
         )
         database, settings, extensions = (self._folder / f"{name}.{kind}" for kind in ("db", "cnf", "ext"))
         database.touch()
-        # Only this command of openssl takes dates.
+        # Only the subcommand `ca` of openssl accepts dates.
         settings.write_text(
             f"[ca]\ndefault_ca = own\n[own]\ndatabase = {database}\nnew_certs_dir = {self._folder}\nrand_serial = yes\n"
             "default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n"
@@ -64,36 +67,36 @@ def openssl(*arguments: str | Path) -> None:
 class Case:
     certificate: tuple[Path, Path]
     trusted: Path | None
-    #: What the error's DETAIL says; None where the run completes.
+    #: A part of the error's DETAIL, or None if the run succeeds.
     detail: str | None
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     folder = tmp_path_factory.mktemp("certificates")
-    ours, other = Authority(folder), Authority(folder, "other")
+    trusted, other = Authority(folder), Authority(folder, "other")
     own = folder / "own.pem", folder / "own.key"
     openssl(
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=erp"),
         *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", own[1], "-out", own[0]),
     )
-    right = ours.sign("right")
+    right = trusted.sign("right")
     return {
-        "of a private authority, which ca_cert has": Case(right, ours.certificate, None),
-        "of a private authority that nobody knows": Case(right, None, "UnknownIssuer"),
-        "of another authority than ca_cert has": Case(other.sign("others"), ours.certificate, "UnknownIssuer"),
+        "of the private authority in ca_cert": Case(right, trusted.certificate, None),
+        "of an unknown private authority": Case(right, None, "UnknownIssuer"),
+        "of another authority than that in ca_cert": Case(other.sign("others"), trusted.certificate, "UnknownIssuer"),
         "self-signed": Case(own, None, "invalid peer certificate"),
-        "expired": Case(ours.sign("expired", end="20210101000000Z"), ours.certificate, "expired"),
-        "not valid yet": Case(ours.sign("early", begin="20900101000000Z"), ours.certificate, "not valid yet"),
-        "for another host": Case(ours.sign("elsewhere", host="DNS:erp.example.com"), ours.certificate, "not valid for name"),
-        "for another address": Case(ours.sign("address", host="IP:127.0.0.2"), ours.certificate, "not valid for name"),
+        "expired": Case(trusted.sign("expired", end="20210101000000Z"), trusted.certificate, "expired"),
+        "not valid yet": Case(trusted.sign("early", begin="20900101000000Z"), trusted.certificate, "not valid yet"),
+        "for another host": Case(trusted.sign("elsewhere", host="DNS:erp.example.com"), trusted.certificate, "not valid for name"),
+        "for another address": Case(trusted.sign("address", host="IP:127.0.0.2"), trusted.certificate, "not valid for name"),
     }
 
 
 NAMES = [
-    "of a private authority, which ca_cert has",
-    "of a private authority that nobody knows",
-    "of another authority than ca_cert has",
+    "of the private authority in ca_cert",
+    "of an unknown private authority",
+    "of another authority than that in ca_cert",
     "self-signed",
     "expired",
     "not valid yet",
@@ -108,7 +111,7 @@ def named(request: pytest.FixtureRequest, cases: dict[str, Case]) -> Iterator[tu
     yield request.param, cases[request.param]
 
 
-def test_a_certificate(supabase: Supabase, named: tuple[str, Case]) -> None:
+def test_only_valid_certificates_are_accepted(supabase: Supabase, named: tuple[str, Case]) -> None:
     name, case = named
     with FaultyOdoo([metric(1)], password=PASSWORD, tls=case.certificate) as erp:
         options = {"ca_cert": case.trusted.read_text()} if case.trusted else {}
@@ -126,11 +129,11 @@ def test_a_certificate(supabase: Supabase, named: tuple[str, Case]) -> None:
         assert case.detail in str(diag.message_detail), diag.message_detail
         assert "ca_cert" in str(diag.message_hint)
         assert PASSWORD not in str(raised.value)
-        # Nobody was told anything, and it was not tried again.
+        # The run sent no request and did not retry.
         assert erp.requests == []
         assert supabase.mirror() == []
 
 
 @pytest.mark.whole_file
-def test_the_page_shows_what_was_found() -> None:
+def test_page_matches_the_recorded_outcomes() -> None:
     SECTION.compare()

@@ -1,4 +1,4 @@
-"""A time-out and a cancel are told apart where the server speaks another language than English."""
+"""Tests timeouts and cancels on a server whose messages are not in English."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCALE = "de_DE.UTF-8"
 
 @pytest.fixture(scope="module")
 def german(extension_pg: Installation) -> Iterator[Supabase]:
-    """A cluster whose messages are German."""
+    """A cluster with German messages."""
     shell.apt_install("locales")
     copy = postgres.Installation.default().relocated("german", under=paths.run_dir())
     extension.copy(extension_pg, copy)
@@ -45,7 +45,7 @@ def erp(german: Supabase) -> Iterator[FaultyOdoo]:
     german.reset()
 
 
-def test_timeout_fails_the_run_whatever_the_language(german: Supabase, erp: FaultyOdoo) -> None:
+def test_timeout_fails_the_run_in_every_language(german: Supabase, erp: FaultyOdoo) -> None:
     connection = german.connect()
     connection.execute("set statement_timeout = '1s'")
     with pytest.raises(psycopg.errors.QueryCanceled) as raised:
@@ -55,7 +55,7 @@ def test_timeout_fails_the_run_whatever_the_language(german: Supabase, erp: Faul
     assert (run["state"], run["sqlstate"], run["message"]) == ("failed", "57014", raised.value.diag.message_primary)
 
 
-def test_cancel_is_recorded_as_such_whatever_the_language(german: Supabase, erp: FaultyOdoo) -> None:
+def test_cancel_is_recorded_in_every_language(german: Supabase, erp: FaultyOdoo) -> None:
     connection = german.connect()
     with running_statement(german, connection, CALL) as call:
         shell.wait_until(lambda: bool(erp.received("search_read")), "the run waiting for Odoo", seconds=10)
@@ -64,7 +64,7 @@ def test_cancel_is_recorded_as_such_whatever_the_language(german: Supabase, erp:
     assert german.last_run()["state"] == "cancelled"
 
 
-def test_timeout_of_a_function_has_a_hint_whatever_the_language(german: Supabase, erp: FaultyOdoo) -> None:
+def test_timeout_of_a_function_has_a_hint_in_every_language(german: Supabase, erp: FaultyOdoo) -> None:
     connection = german.connect()
     connection.execute("set statement_timeout = '1s'")
     with pytest.raises(psycopg.errors.QueryCanceled) as raised:

@@ -1,5 +1,7 @@
-"""What other roles put into the database is not trusted, a role can do what it was granted with those grants alone, and a library that is
-newer than the SQL says so."""
+"""Tests that objects of other roles are not trusted, and that granted privileges suffice.
+
+Also tests the error of a library that is newer than the extension's SQL objects.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,10 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
         yield server
 
 
-# Planted objects ----------------------------------------------------------------------------------------------------------------------
+# Planted objects ----------------------------------------------------------------------------------
 
-#: What looks like pg_cron, and notes whoever uses it.
-LIKE_CRON = """
+#: Creates a namesake of pg_cron that records every role that uses it.
+PLANTED_CRON = """
     create table public.used_by (who text);
     grant insert on public.used_by to public;
     create schema cron;
@@ -50,7 +52,7 @@ LIKE_CRON = """
 
 @pytest.fixture(scope="module")
 def cluster(extension_pg: Installation) -> Iterator[Cluster]:
-    """A cluster in which an earlier version can be installed too."""
+    """A cluster in which an earlier version of the extension can be installed."""
     installation = extension_pg.relocated("trust", under=paths.run_dir())
     extension.copy(extension_pg, installation)
     earlier.install(installation)
@@ -60,7 +62,7 @@ def cluster(extension_pg: Installation) -> Iterator[Cluster]:
 
 @pytest.fixture
 def plain(cluster: Cluster) -> Iterator[Connection]:
-    """A superuser in a database without pg_cron, which belongs to postgres."""
+    """A superuser's session in a database without pg_cron, which the role postgres owns."""
     cluster.psql("create database plain template template0 owner postgres")
     try:
         with psycopg.connect(cluster.dsn("plain"), autocommit=True, row_factory=dict_row) as connection:
@@ -76,14 +78,14 @@ def error_of(session: Connection, sql: str) -> psycopg.errors.Diagnostic:
 
 
 def connect_to(session: Connection, odoo: FaultyOdoo) -> None:
-    """A server and the superuser's mapping; there is no Vault."""
+    """Creates a server and the superuser's user mapping with a plain password."""
     execute(session, f"create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname 'odoo')")
     execute(session, "create user mapping for current_user server odoo options (user 'admin', password 'admin')")
 
 
-def test_a_table_that_is_only_called_like_pg_crons_is_not_read(cluster: Cluster, plain: Connection) -> None:
-    """By the superuser neither, for whom a view of postgres could do anything."""
-    cluster.psql(LIKE_CRON, dbname="plain", user="postgres")
+def test_planted_cron_table_is_not_read(cluster: Cluster, plain: Connection) -> None:
+    """A view of postgres that a superuser reads could run any code as the superuser."""
+    cluster.psql(PLANTED_CRON, dbname="plain", user="postgres")
     execute(plain, "create extension ipai_sync")
     assert execute(plain, "select ipai.has_cron() as has") == [{"has": False}]
     used_by = "select who from public.used_by"
@@ -103,12 +105,12 @@ def test_a_table_that_is_only_called_like_pg_crons_is_not_read(cluster: Cluster,
             found = error_of(plain, f"select * from ipai.{call}")
             assert (call, found.sqlstate, found.message_primary) == (call, "42704", "pg_cron is not installed in this database")
             assert found.message_hint and execute(plain, used_by) == []
-    # Whoever reads it is noted.
+    # The planted view records an explicit read.
     execute(plain, "select * from cron.job")
     assert execute(plain, used_by) == [{"who": "supabase_admin"}]
 
 
-def test_pg_cron_itself_is_known_to_whoever_may_use_it(supabase: Supabase) -> None:
+def test_has_cron_requires_usage_of_pg_cron(supabase: Supabase) -> None:
     has = "select ipai.has_cron() as has"
     assert supabase.row(has) == {"has": True}
     connection = supabase.connect()
@@ -118,7 +120,7 @@ def test_pg_cron_itself_is_known_to_whoever_may_use_it(supabase: Supabase) -> No
 
 @pytest.fixture
 def shared(supabase: Supabase) -> Iterator[Supabase]:
-    """With a schema `shared`, in which mallory may create things, too."""
+    """A database with a schema `shared` in which mallory can create objects."""
     supabase.cluster.psql(
         """create role mallory login;
            create schema shared authorization postgres;
@@ -129,16 +131,16 @@ def shared(supabase: Supabase) -> Iterator[Supabase]:
 
 
 @pytest.mark.parametrize("definer", ["", "security definer"])
-def test_another_roles_trigger_function_is_not_used(shared: Supabase, erp: ScriptedOdoo, definer: str) -> None:
-    plant = f"create function shared.keep_updated_at() returns trigger language plpgsql {definer} as 'begin return new; end'"
-    shared.rows(plant, user="mallory")
+def test_trigger_function_of_another_role_is_not_used(shared: Supabase, erp: ScriptedOdoo, definer: str) -> None:
+    planted = f"create function shared.keep_updated_at() returns trigger language plpgsql {definer} as 'begin return new; end'"
+    shared.rows(planted, user="mallory")
     shared.rows("grant execute on function shared.keep_updated_at() to public", user="mallory")
     before = catalog_snapshot(shared)
     found = expect_error(shared, create_statement("metrics", "shared.metrics"))
     assert (found.sqlstate, found.message_primary) == ("42501", "function shared.keep_updated_at() belongs to another role")
     assert found.message_hint
     assert catalog_snapshot(shared) == before
-    # Without it there is one of our own, which the next mirror uses too.
+    # Without it create_mirror creates the function, and the next mirror uses it too.
     shared.rows("drop function shared.keep_updated_at()")
     for name in ("metrics", "again"):
         shared.rows(create_statement(name, f"shared.{name}"))
@@ -149,9 +151,9 @@ def test_another_roles_trigger_function_is_not_used(shared: Supabase, erp: Scrip
     assert owners == [{"owner": "postgres"}]
 
 
-# Versions apart -------------------------------------------------------------------------------------------------------------------------
+# Different versions of library and SQL objects ----------------------------------------------------
 
-#: What the earlier version has.
+#: Functions of the earlier version.
 CALLS = [
     "call ipai.run_sync()",
     "select * from ipai.sync_mirror('m')",
@@ -165,7 +167,7 @@ CALLS = [
 ]
 
 
-def test_a_library_that_is_newer_than_the_sql_says_so(plain: Connection) -> None:
+def test_newer_library_asks_for_an_update(plain: Connection) -> None:
     execute(plain, f"create extension ipai_sync version '{earlier.EARLIER}'")
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
@@ -183,14 +185,14 @@ def test_a_library_that_is_newer_than_the_sql_says_so(plain: Connection) -> None
         assert odoo.requests == []
         assert execute(plain, "select name from ipai.mirrors") == [{"name": "m"}]
         assert execute(plain, "select from ipai.run_log") == []
-        # What the hint says, word by word.
+        # Following the hint resolves the error.
         execute(plain, (found.message_hint or "").partition("): ")[2])
         execute(plain, "call ipai.run_sync('m')")
         assert execute(plain, "select odoo_id, name from public.t") == [{"odoo_id": 1, "name": "Metric 1"}]
 
 
 @pytest.mark.parametrize("call", ["call ipai.run_sync('sample_metrics')", "select ipai.alter_mirror('sample_metrics', 'odoo')"])
-def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(plain: Connection, call: str) -> None:
+def test_newer_library_asks_for_an_update_before_the_first_mirror(plain: Connection, call: str) -> None:
     execute(plain, f"create extension ipai_sync version '{earlier.EARLIER}'")
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
@@ -199,7 +201,7 @@ def test_a_library_that_is_newer_than_the_sql_says_so_before_the_first_mirror(pl
         assert "alter extension ipai_sync update;" in (found.message_hint or "")
 
 
-# Calls that may change something --------------------------------------------------------------------------------------------------------
+# Calls that may change something ------------------------------------------------------------------
 
 CALL = "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result"
 
@@ -209,7 +211,7 @@ CALL = "select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result"
     [close_connection, truncated(lambda body: len(body) // 2), status(502), never_respond],
     ids=["closed", "cut", "502", "timeout"],
 )
-def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supabase, behaviour: Behaviour) -> None:
+def test_error_of_a_lost_response_warns_of_possible_execution(supabase: Supabase, behaviour: Behaviour) -> None:
     with FaultyOdoo() as odoo:
         supabase.server(odoo.url, timeout="1")
         odoo.on("action", behaviour)
@@ -218,7 +220,7 @@ def test_who_does_not_hear_what_became_of_a_call_is_told_to_look(supabase: Supab
         assert len(odoo.received("action")) == 1
 
 
-def test_who_did_not_reach_odoo_is_not_told_to_look(supabase: Supabase) -> None:
+def test_error_of_an_unsent_call_does_not_warn(supabase: Supabase) -> None:
     with FaultyOdoo() as odoo:
         supabase.server(odoo.url, timeout="1")
         odoo.on("authenticate", never_respond)
@@ -229,7 +231,7 @@ def test_who_did_not_reach_odoo_is_not_told_to_look(supabase: Supabase) -> None:
 
 @pytest.fixture
 def caller(supabase: Supabase) -> Iterator[FaultyOdoo]:
-    """An Odoo that role `caller` may call, and nothing else."""
+    """An Odoo that the role `caller` may call, without further privileges."""
     with FaultyOdoo() as odoo:
         odoo.on("action", returning(7))
         supabase.server(odoo.url)
@@ -239,7 +241,7 @@ def caller(supabase: Supabase) -> Iterator[FaultyOdoo]:
         supabase.rows("grant usage on foreign server odoo to caller")
         supabase.rows("create user mapping for caller server odoo options (user 'admin', password 'admin')")
         yield odoo
-        # What postgres granted only postgres takes back.
+        # Only postgres can revoke what postgres has granted.
         supabase.rows("revoke all on schema ipai from caller")
         supabase.rows("revoke all on function ipai.odoo_call from caller")
         supabase.rows("revoke all on ipai.odoo_logins from caller")
@@ -247,14 +249,14 @@ def caller(supabase: Supabase) -> Iterator[FaultyOdoo]:
         supabase.cluster.psql("drop role caller")
 
 
-#: Who calls, and what he may do with the logins that are remembered.
+#: Roles, and their privileges on the stored logins.
 CALLERS = [("caller", ""), ("caller", "select"), ("caller", "select, insert, update"), ("postgres", "all")]
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["first login", "remembered login"])
 @pytest.mark.parametrize("transaction", ["read write", "read only"])
 @pytest.mark.parametrize(("user", "privileges"), CALLERS, ids=[f"{user} {privileges}".strip() for user, privileges in CALLERS])
-def test_a_call_needs_no_more_than_execute_and_usage(
+def test_odoo_call_needs_only_execute_and_usage(
     supabase: Supabase, caller: FaultyOdoo, user: str, privileges: str, transaction: str, known: bool
 ) -> None:
     if user == "caller" and privileges:
@@ -271,6 +273,6 @@ def test_a_call_needs_no_more_than_execute_and_usage(
     assert len(caller.received("action")) == 1
 
 
-def test_a_caller_who_may_write_logins_and_not_read_them(supabase: Supabase, caller: FaultyOdoo) -> None:
+def test_odoo_call_works_without_select_on_logins(supabase: Supabase, caller: FaultyOdoo) -> None:
     supabase.rows("grant insert, update on ipai.odoo_logins to caller")
     assert supabase.rows("select ipai.odoo_call('odoo', 'ipai.sample.metric', 'action') as result", user="caller") == [{"result": 7}]

@@ -1,4 +1,4 @@
-"""What a sync leaves alone: unchanged rows, whatever a dry run looks at, and rows outside of what was asked for."""
+"""Tests that a sync writes only changed rows, and that dry runs write nothing."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def connected(supabase: Supabase, erp: FaultyOdoo) -> Supabase:
 
 @pytest.fixture
 def mirrored(connected: Supabase) -> Supabase:
-    """A mirror in step with Odoo."""
+    """A mirror that equals Odoo."""
     assert connected.row(SYNC)["inserted"] == len(RECORDS)
     return connected
 
 
 def state(supabase: Supabase) -> dict[str, Any]:
-    """Everything of the mirror that a write of any kind, or a row lock, would change."""
+    """Returns everything that any write or row lock in the mirror would change."""
     rows = supabase.rows(f"select id, odoo_id, xmin::text, xmax::text, ctid::text, updated_at from {TABLE} order by id")
     return {"rows": rows, "sequence": supabase.row(f"select last_value, is_called from {TABLE}_id_seq")}
 
 
-# Unchanged ----------------------------------------------------------------------------------------------------------------------------
+# Unchanged ----------------------------------------------------------------------------------------
 
 
-def test_a_sync_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Supabase) -> None:
+def test_sync_without_changes_writes_no_row(mirrored: Supabase) -> None:
     mirrored.rows(f"insert into {TABLE} (name, code, unit) values ('local', 'LOCAL', 'count')")
     before = state(mirrored)
     run = mirrored.row(SYNC)
@@ -64,14 +64,14 @@ def test_a_sync_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Su
     assert state(mirrored) == before
 
 
-def test_a_sync_since_a_date_that_changes_nothing_touches_no_row_and_takes_no_id(mirrored: Supabase) -> None:
+def test_sync_since_a_date_without_changes_writes_no_row(mirrored: Supabase) -> None:
     before = state(mirrored)
     run = mirrored.row("select * from ipai.sync_sample_metrics('2026-01-06')")
     assert (run["fetched"], run["unchanged"], run["inserted"], run["updated"], run["deleted"]) == (3, 3, 0, 0, 0)
     assert state(mirrored) == before
 
 
-def test_a_sync_of_a_real_odoo_that_changes_nothing_touches_no_row_and_takes_no_id(supabase: Supabase, odoo: Odoo) -> None:
+def test_sync_of_a_real_odoo_without_changes_writes_no_row(supabase: Supabase, odoo: Odoo) -> None:
     generate_metrics(odoo, 2_000)
     supabase.server(odoo.url, dbname=odoo.dbname)
     records = supabase.row(SYNC)["fetched"]
@@ -82,7 +82,7 @@ def test_a_sync_of_a_real_odoo_that_changes_nothing_touches_no_row_and_takes_no_
     assert state(supabase) == before
 
 
-def test_one_changed_record_touches_its_row_only(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_changed_record_updates_only_its_row(mirrored: Supabase, erp: FaultyOdoo) -> None:
     before = {row["odoo_id"]: row for row in state(mirrored)["rows"]}
     erp.records[0] = metric(1, value=42.0)
     run = mirrored.row(SYNC)
@@ -91,7 +91,7 @@ def test_one_changed_record_touches_its_row_only(mirrored: Supabase, erp: Faulty
     assert [odoo_id for odoo_id in after if after[odoo_id] != before[odoo_id]] == [1]
 
 
-def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wal(mirrored: Supabase) -> None:
+def test_sync_without_changes_writes_only_the_run_log(mirrored: Supabase) -> None:
     connection = mirrored.connect()
     names = {
         row["filenode"]: row["name"]
@@ -99,7 +99,7 @@ def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wa
     }
 
     def position() -> str:
-        # Written, not only inserted: pg_waldump reads the files.
+        # The flush position, because pg_waldump reads the files.
         row = connection.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchone()
         assert row
         return cast(str, row["lsn"])
@@ -110,7 +110,8 @@ def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wa
         row = connection.execute("select pg_current_xact_id()::xid::text as xid").fetchone()
         assert row
     records = wal(mirrored, start, position())
-    # Other processes write to the WAL now and then; what our transaction did bears its number, pruning and the like the relation's.
+    # Other processes also write WAL. Records of the transaction have its id; records of page
+    # pruning have the relation's file node.
     touched = {names.get(node, node) for xid, nodes in records if xid == row["xid"] for node in nodes}
     indexes = {"run_log_pkey", *(f"run_log_{name}_idx" for name in ("run", "full", "counts", "complete", "open"))}
     assert touched == {"run_log"} | indexes | (touched & {"run_log_run_seq"})
@@ -119,7 +120,7 @@ def test_a_sync_that_changes_nothing_writes_only_the_record_of_its_run_to_the_wa
 
 
 def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]:
-    """The WAL's records between two positions: number of the transaction, file nodes."""
+    """Returns the transaction id and the file nodes of each WAL record between two positions."""
     cluster = supabase.cluster
     program = cluster.installation.bindir / "pg_waldump"
     dump = shell.run(
@@ -127,7 +128,7 @@ def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]
     ).stdout
     records = []
     for line in dump.splitlines():
-        # It also tells where the first whole record begins.
+        # pg_waldump also prints the position of the first complete record.
         if not line.startswith("rmgr:"):
             continue
         xid = re.search(r"\btx: +(\d+)", line)
@@ -137,14 +138,14 @@ def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]
     return records
 
 
-# Dry runs -----------------------------------------------------------------------------------------------------------------------------
+# Dry runs -----------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_of_a_first_sync_counts_and_writes_nothing_at_all(connected: Supabase) -> None:
+def test_first_dry_run_counts_without_writing(connected: Supabase) -> None:
     connection = connected.connect()
     before = state(connected)
     with connection.transaction():
-        # Nothing that writes can pass here.
+        # A write would fail in this transaction.
         connection.execute("set transaction read only")
         run = connection.execute("select * from ipai.sync_sample_metrics(dry_run => true)").fetchone()
         assigned = connection.execute("select pg_current_xact_id_if_assigned() as xid").fetchone()
@@ -157,20 +158,20 @@ def test_a_dry_run_of_a_first_sync_counts_and_writes_nothing_at_all(connected: S
         assert connected.rows(f"select * from ipai.{table}") == []
 
 
-def test_a_dry_run_tells_what_a_sync_would_do_and_does_not_do_it(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_dry_run_reports_the_changes_without_making_them(mirrored: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(1, name="renamed"), *RECORDS[1:4], metric(9)]
     before = state(mirrored)
-    told = mirrored.row("select * from ipai.sync_sample_metrics(dry_run => true)")
+    predicted = mirrored.row("select * from ipai.sync_sample_metrics(dry_run => true)")
     assert state(mirrored) == before
-    done = mirrored.row(SYNC)
+    actual = mirrored.row(SYNC)
     counts = ("fetched", "inserted", "updated", "unchanged", "deleted")
-    assert [told[name] for name in counts] == [5, 1, 1, 3, 1]
-    assert [done[name] for name in counts] == [5, 1, 1, 3, 1]
-    assert (told["delta"], done["delta"]) == (0, 0)
+    assert [predicted[name] for name in counts] == [5, 1, 1, 3, 1]
+    assert [actual[name] for name in counts] == [5, 1, 1, 3, 1]
+    assert (predicted["delta"], actual["delta"]) == (0, 0)
 
 
-def test_whether_it_is_a_dry_run_must_be_said(connected: Supabase, erp: FaultyOdoo) -> None:
-    """A variable that is unset by mistake must not make it a real run."""
+def test_dry_run_must_not_be_null(connected: Supabase, erp: FaultyOdoo) -> None:
+    """A null variable must not turn a dry run into a real one."""
     for statement in (
         "select * from ipai.sync_sample_metrics(dry_run => null)",
         "select * from ipai.sync_mirror('sample_metrics', null, null, null)",
@@ -183,33 +184,33 @@ def test_whether_it_is_a_dry_run_must_be_said(connected: Supabase, erp: FaultyOd
     assert connected.rows("select * from ipai.run_log") == []
 
 
-def test_a_dry_run_does_not_wait_for_a_sync_of_the_same_mirror(mirrored: Supabase) -> None:
+def test_dry_run_does_not_wait_for_a_sync(mirrored: Supabase) -> None:
     other = mirrored.connect()
     with other.transaction():
         other.execute(SYNC)
         assert mirrored.row("select * from ipai.sync_sample_metrics(dry_run => true)")["unchanged"] == 5
 
 
-def test_a_dry_run_warns_of_deletions_that_a_sync_would_refuse(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_dry_run_warns_of_refused_deletions(connected: Supabase, erp: FaultyOdoo) -> None:
     erp.records = [metric(odoo_id) for odoo_id in range(1, 202)]
     connected.row(SYNC)
     erp.records = erp.records[:100]
     connection = connected.connect()
-    notices = collected(connection)
+    notices = collect_notices(connection)
     run = connection.execute("select * from ipai.sync_sample_metrics(dry_run => true)").fetchone()
     assert run and run["deleted"] == 101
     assert notices == [("WARNING", "a real run would refuse to delete 101 rows: 100 are allowed")]
 
 
-def collected(connection: psycopg.Connection[Any]) -> list[tuple[str | None, str | None]]:
-    """The connection's notices from now on: severity and message."""
+def collect_notices(connection: psycopg.Connection[Any]) -> list[tuple[str | None, str | None]]:
+    """Collects severity and message of the connection's later notices."""
     notices: list[tuple[str | None, str | None]] = []
-    # Read at once: psycopg frees a notice after its handlers.
+    # psycopg frees a notice after its handlers have run.
     connection.add_notice_handler(lambda notice: notices.append((notice.severity_nonlocalized, notice.message_primary)))
     return notices
 
 
-# Parts --------------------------------------------------------------------------------------------------------------------------------
+# Partial syncs ------------------------------------------------------------------------------------
 
 
 def test_max_rows_reads_the_first_records_and_deletes_nothing(mirrored: Supabase, erp: FaultyOdoo) -> None:
@@ -234,7 +235,7 @@ def test_max_rows_above_the_page_size_reads_several_pages(mirrored: Supabase, er
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Manila", "America/Los_Angeles"])
-def test_since_means_midnight_utc_whatever_the_session_thinks(mirrored: Supabase, erp: FaultyOdoo, zone: str) -> None:
+def test_since_means_midnight_utc_in_every_time_zone(mirrored: Supabase, erp: FaultyOdoo, zone: str) -> None:
     connection = mirrored.connect(options=f"-c timezone={zone}")
     cursor = mirrored.row("select cursor from ipai.mirror_state")
     erp.requests.clear()
@@ -246,18 +247,19 @@ def test_since_means_midnight_utc_whatever_the_session_thinks(mirrored: Supabase
     assert recorded["bound"] == datetime.fromisoformat("2026-01-06T00:00:00+00:00")
 
 
-def test_since_finds_what_was_created_and_deleted_too_where_the_counts_differ(mirrored: Supabase, erp: FaultyOdoo) -> None:
-    # An older write date than asked for: committed late, by a transaction that had begun before.
+def test_sync_since_a_date_reconciles_ids_if_counts_differ(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    # The records have an older write_date: their transactions began before the date and committed
+    # late.
     erp.records = [*RECORDS[1:], metric(6), metric(7)]
     run = mirrored.row("select * from ipai.sync_sample_metrics('2026-01-06')")
     assert (run["inserted"], run["deleted"], run["delta"]) == (2, 1, 0)
     assert [row["odoo_id"] for row in mirrored.mirror("odoo_id")] == [2, 3, 5, 6, 7, 8]
 
 
-# What is told -------------------------------------------------------------------------------------------------------------------------
+# Reports ------------------------------------------------------------------------------------------
 
 
-def test_a_sync_gives_one_row_of_figures(connected: Supabase, erp: FaultyOdoo) -> None:
+def test_sync_returns_one_row_with_its_counts(connected: Supabase, erp: FaultyOdoo) -> None:
     connection = connected.connect()
     cursor = connection.execute(SYNC)
     types = connected.rows("select oid, typname from pg_type where typnamespace = 'pg_catalog'::regnamespace")
@@ -285,15 +287,15 @@ def test_a_sync_gives_one_row_of_figures(connected: Supabase, erp: FaultyOdoo) -
         **{"fetched": 5, "inserted": 5, "updated": 0, "unchanged": 0, "deleted": 0, "odoo_count": 5, "mirror_count": 5, "delta": 0},
     }
     assert cursor.fetchone() is None
-    # Archived records are asked for, pages go by id, and a bare id is wanted of a many2one.
-    # The second request finds that there are no more.
+    # The request includes archived records, uses keyset pagination, and reads bare ids for
+    # many2one. The second request returns no more records.
     request, end = erp.received("search_read")
     assert end.domain == [["id", ">", 8]]
     assert (request.domain, request.kwargs["order"], request.kwargs["load"]) == ([["id", ">", 0]], "id", "")
     assert request.kwargs["context"] == {"active_test": False}
 
 
-def test_the_log_of_runs_has_the_same_figures(mirrored: Supabase) -> None:
+def test_run_log_has_the_same_counts(mirrored: Supabase) -> None:
     run = mirrored.row(SYNC)
     logged = mirrored.row("select * from ipai.sync_runs where run = %s", run["run"])
     same = ("run", "mirror", "mode", "fetched", "inserted", "updated", "unchanged", "deleted", "odoo_count", "mirror_count")
@@ -302,7 +304,7 @@ def test_the_log_of_runs_has_the_same_figures(mirrored: Supabase) -> None:
     assert logged["started_at"] < logged["finished_at"]
 
 
-def test_a_sync_rolled_back_leaves_nothing(connected: Supabase) -> None:
+def test_rolled_back_sync_leaves_nothing(connected: Supabase) -> None:
     connection = connected.connect()
     connection.execute("begin")
     connection.execute(SYNC)
@@ -312,20 +314,20 @@ def test_a_sync_rolled_back_leaves_nothing(connected: Supabase) -> None:
         assert connected.rows(f"select * from ipai.{table}") == []
 
 
-def test_a_long_sync_tells_its_progress(mirrored: Supabase, erp: FaultyOdoo) -> None:
+def test_long_sync_reports_its_progress(mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("update ipai.mirrors set page_size = 2")
-    # Pages are announced two seconds apart at the soonest.
+    # Progress notices are at least two seconds apart.
     erp.on("search_read", delayed(2.1), times=1)
     connection = mirrored.connect()
-    notices = collected(connection)
+    notices = collect_notices(connection)
     connection.execute(SYNC)
     ((severity, message),) = notices
     assert severity == "NOTICE" and message
     assert re.fullmatch(r"sample_metrics: 2 of 5 rows \(40 %\), 1 rows/s, about 3 s left", message)
 
 
-def test_a_short_sync_tells_nothing(mirrored: Supabase) -> None:
+def test_short_sync_reports_no_progress(mirrored: Supabase) -> None:
     connection = mirrored.connect()
-    notices = collected(connection)
+    notices = collect_notices(connection)
     connection.execute(SYNC)
     assert notices == []

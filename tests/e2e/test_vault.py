@@ -1,5 +1,7 @@
-"""The password of Odoo: kept in Supabase Vault, read at the time of the call, and to be found nowhere else. And where it can be found, if it
-is typed into a statement or kept in the mapping itself."""
+"""Tests that Odoo's password is stored only in Supabase Vault and read at the time of a call.
+
+Also tests where the password appears if it is typed into a statement or stored in the user mapping.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ SET = "select ipai.set_odoo_password(%s, %s) as name"
 
 @dataclass(frozen=True)
 class Problem:
-    """What an error says."""
+    """The SQLSTATE, message and hint of an error."""
 
     sqlstate: str
     message: str
@@ -55,7 +57,10 @@ def problem(session: Connection, statement: str, *args: str | None) -> Problem:
 
 @pytest.fixture(scope="module")
 def _vaulted(extension_pg: Installation) -> Iterator[Supabase]:
-    """A cluster that counts statements, those inside functions too, and otherwise logs as Postgres does by default."""
+    """A cluster that records all statements in pg_stat_statements, also those inside functions.
+
+    Its log settings are Postgres's defaults.
+    """
     preload = "pg_cron,pg_stat_statements"
     settings = {"shared_preload_libraries": preload, "cron.database_name": "postgres", "pg_stat_statements.track": "all"}
     with postgres.supabase_cluster(extension_pg, settings=settings) as cluster:
@@ -72,7 +77,7 @@ def vaulted(_vaulted: Supabase) -> Iterator[Supabase]:
 
 
 class GuardedOdoo(ScriptedOdoo):
-    """One that wants the right password before it answers anything."""
+    """An Odoo that checks the password before every response."""
 
     def answer(self, request: Request) -> bytes:
         if request.model and (request.user, request.password) != (UID, self.password):
@@ -96,7 +101,7 @@ def connected(vaulted: Supabase, erp: ScriptedOdoo) -> Supabase:
 
 @pytest.fixture
 def plain(vaulted: Supabase) -> Iterator[Connection]:
-    """A superuser in a database without Vault, which belongs to postgres."""
+    """A superuser's session in a database without Vault, which the role postgres owns."""
     cluster = vaulted.cluster
     cluster.psql("create database plain template template0 owner postgres")
     try:
@@ -107,11 +112,11 @@ def plain(vaulted: Supabase) -> Iterator[Connection]:
         cluster.psql("drop database plain with (force)")
 
 
-# At the time of the call ------------------------------------------------------------------------------------------------------------------
+# Passwords are read at the time of the call -------------------------------------------------------
 
 
-def test_a_changed_secret_counts_from_the_next_call_on(connected: Supabase, erp: ScriptedOdoo) -> None:
-    """In the session that has used the old one, too."""
+def test_changed_secret_applies_to_the_next_call(connected: Supabase, erp: ScriptedOdoo) -> None:
+    """The change also applies to a session that has used the old secret."""
     session = connected.connect()
     for call in CALLS:
         execute(session, call)
@@ -130,7 +135,7 @@ def test_a_changed_secret_counts_from_the_next_call_on(connected: Supabase, erp:
     assert connected.row("select count(*) from vault.secrets") == {"count": 1}
 
 
-def test_the_name_of_the_secret_counts_from_the_next_call_on(connected: Supabase, erp: ScriptedOdoo) -> None:
+def test_changed_secret_name_applies_to_the_next_call(connected: Supabase, erp: ScriptedOdoo) -> None:
     connected.rows("select vault.create_secret(%s, 'another')", ANOTHER)
     session = connected.connect()
     execute(session, CALLS[0])
@@ -139,11 +144,11 @@ def test_the_name_of_the_secret_counts_from_the_next_call_on(connected: Supabase
     execute(session, CALLS[0])
 
 
-# Three errors -------------------------------------------------------------------------------------------------------------------------------
+# Errors of missing and unreadable secrets ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_secret_that_vault_does_not_have(connected: Supabase, erp: ScriptedOdoo, call: str) -> None:
+def test_error_names_the_missing_secret(connected: Supabase, erp: ScriptedOdoo, call: str) -> None:
     connected.rows("alter user mapping for postgres server odoo options (set password_secret 'mistyped')")
     erp.requests.clear()
     found = problem(connected.connect(), call)
@@ -153,13 +158,13 @@ def test_a_secret_that_vault_does_not_have(connected: Supabase, erp: ScriptedOdo
     assert erp.requests == []
 
 
-def test_an_empty_secret_is_none(connected: Supabase) -> None:
+def test_empty_secret_is_treated_as_missing(connected: Supabase) -> None:
     connected.rows("select vault.update_secret(id, '') from vault.secrets")
     assert problem(connected.connect(), CALLS[0]).message == 'Vault has no secret named "odoo_password"'
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_role_that_may_not_read_vault(connected: Supabase, erp: ScriptedOdoo, call: str) -> None:
+def test_role_without_access_to_vault_gets_an_error(connected: Supabase, erp: ScriptedOdoo, call: str) -> None:
     connected.cluster.psql("create role syncer login bypassrls")
     session = connected.connect("syncer")
     try:
@@ -195,7 +200,7 @@ def test_a_role_that_may_not_read_vault(connected: Supabase, erp: ScriptedOdoo, 
         )
 
 
-def test_a_database_without_vault(plain: Connection, erp: ScriptedOdoo) -> None:
+def test_password_secret_requires_vault(plain: Connection, erp: ScriptedOdoo) -> None:
     execute(plain, f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     execute(plain, "create user mapping for current_user server odoo options (user 'admin', password_secret 'odoo_password')")
     without = Problem(
@@ -213,8 +218,8 @@ def test_a_database_without_vault(plain: Connection, erp: ScriptedOdoo) -> None:
     assert erp.requests == []
 
 
-#: What looks like Vault, and notes whoever reads it, in the server's log.
-LIKE_VAULT = """
+#: Creates a namesake of Vault that writes every reader's name to the server's log.
+PLANTED_VAULT = """
     create schema vault;
     grant usage on schema vault to public;
     create function vault.tell() returns boolean language plpgsql as $$ begin raise warning 'told by %', current_user; return true; end $$;
@@ -226,9 +231,12 @@ LIKE_VAULT = """
 """
 
 
-def test_a_planted_vault_is_not_read_by_a_superuser(vaulted: Supabase, plain: Connection, erp: ScriptedOdoo) -> None:
-    """Its view would be evaluated as whoever reads it; set_odoo_password would hand it the password."""
-    vaulted.cluster.psql(LIKE_VAULT, dbname="plain", user="postgres")
+def test_planted_vault_is_not_read_by_a_superuser(vaulted: Supabase, plain: Connection, erp: ScriptedOdoo) -> None:
+    """A superuser's query would evaluate the planted view.
+
+    set_odoo_password would pass the password to the planted function.
+    """
+    vaulted.cluster.psql(PLANTED_VAULT, dbname="plain", user="postgres")
     execute(plain, f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     execute(plain, "create user mapping for current_user server odoo options (user 'admin', password_secret 'odoo_password')")
     execute(plain, "create table public.t (odoo_id bigint unique, name text)")
@@ -243,12 +251,12 @@ def test_a_planted_vault_is_not_read_by_a_superuser(vaulted: Supabase, plain: Co
     assert problem(plain, SET, "odoo", PASSWORD).message == "Supabase Vault is not installed in this database"
     execute(plain, "select * from ipai.doctor()")
     assert "told by" not in vaulted.cluster.log.read_text(errors="replace")[before:]
-    # It tells, where it is read.
+    # The planted view reports an explicit read.
     execute(plain, "select * from vault.decrypted_secrets")
     assert "told by supabase_admin" in vaulted.cluster.log.read_text(errors="replace")
 
 
-# set_odoo_password ------------------------------------------------------------------------------------------------------------------------
+# set_odoo_password --------------------------------------------------------------------------------
 
 
 def test_set_odoo_password_creates_and_updates(vaulted: Supabase, erp: ScriptedOdoo) -> None:
@@ -262,7 +270,7 @@ def test_set_odoo_password_creates_and_updates(vaulted: Supabase, erp: ScriptedO
     vaulted.rows("select * from ipai.check_connection('odoo')")
 
 
-def test_set_odoo_password_is_about_ones_own_mapping_before_that_of_public(connected: Supabase) -> None:
+def test_set_odoo_password_prefers_the_callers_mapping_to_public(connected: Supabase) -> None:
     connected.rows("create user mapping for public server odoo options (user 'admin', password_secret 'for_all')")
     assert connected.row(SET, "odoo", ANOTHER) == {"name": "odoo_password"}
     connected.rows("drop user mapping for postgres server odoo")
@@ -270,7 +278,7 @@ def test_set_odoo_password_is_about_ones_own_mapping_before_that_of_public(conne
     connected.rows("select * from ipai.check_connection('odoo')")
 
 
-def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) -> None:
+def test_set_odoo_password_refuses_invalid_arguments(connected: Supabase, erp: ScriptedOdoo) -> None:
     session = connected.connect()
     secrets = connected.rows("select * from vault.secrets")
     empty = Problem("22023", "the secret must not be empty", "Pass the password or an API key of the Odoo user.")
@@ -293,7 +301,7 @@ def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) 
     in_clear = problem(session, SET, "odoo", PASSWORD)
     assert (in_clear.sqlstate, in_clear.message) == ("22023", 'the user mapping for server "odoo" has no option password_secret')
     assert connected.rows("select * from vault.secrets") == secrets
-    # What the hints say leads to one that works.
+    # Following the hints resolves the errors.
     execute(session, in_clear.hint.removesuffix(" Then repeat this call."))
     assert connected.row(SET, "odoo", PASSWORD) == {"name": "odoo_odoo"}
     execute(session, CALLS[0])
@@ -303,13 +311,13 @@ def test_what_set_odoo_password_refuses(connected: Supabase, erp: ScriptedOdoo) 
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-def test_users_of_the_api_do_not_set_passwords(connected: Supabase, role: str) -> None:
+def test_api_roles_cannot_set_passwords(connected: Supabase, role: str) -> None:
     session = connected.connect("authenticator")
     execute(session, f"set role {role}")
     assert problem(session, SET, "odoo", ANOTHER).sqlstate == "42501"
 
 
-def test_who_may_call_it_and_not_read_vault_sets_nothing(connected: Supabase) -> None:
+def test_set_odoo_password_requires_access_to_vault(connected: Supabase) -> None:
     connected.cluster.psql("create role setter login")
     try:
         connected.rows(
@@ -327,35 +335,42 @@ def test_who_may_call_it_and_not_read_vault_sets_nothing(connected: Supabase) ->
         connected.cluster.psql("drop owned by setter; drop role setter")
 
 
-# Nowhere else -----------------------------------------------------------------------------------------------------------------------------
+# The password is stored nowhere else --------------------------------------------------------------
 
 
-def shown(secret: str) -> list[str]:
-    """How a secret may be written: in clear, as the Vault of the tests keeps it, as HTTP, and as bytea shows it."""
+def encodings(secret: str) -> list[str]:
+    """Returns a secret in clear, in base64 as the tests' Vault stores it, and in hex as bytea."""
     encoded = secret.encode()
     return [secret, base64.b64encode(encoded).decode(), encoded.hex()]
 
 
 def written_in(text: str, *secrets: str) -> list[str]:
-    return [form for secret in secrets for form in shown(secret) if form in text]
+    return [form for secret in secrets for form in encodings(secret) if form in text]
 
 
-def use(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    """All that has to do with the password, well and badly; as clients do it, who send values apart from the statement."""
+def use_password(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """Uses the password in successful and failing calls.
+
+    Values are parameters of the statements, as clients send them.
+    """
     session = supabase.connect()
     execute(session, "set client_min_messages = debug5")
     session.execute(b"select vault.create_secret(%s, 'odoo_password')", [ANOTHER])
     execute(session, f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     execute(session, "create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
-    told: list[object] = []
+    diagnostics: list[object] = []
     session.add_notice_handler(
-        lambda diagnostic: told.append([getattr(diagnostic, name) for name in dir(diagnostic) if name.startswith(("message", "context"))])
+        lambda diagnostic: diagnostics.append(
+            [getattr(diagnostic, name) for name in dir(diagnostic) if name.startswith(("message", "context"))]
+        )
     )
     execute(session, "select ipai.alter_mirror('sample_metrics', 'odoo')")
     for call in CALLS:
         with pytest.raises(psycopg.errors.InvalidPassword) as refused:
             execute(session, call)
-        told.append([getattr(refused.value.diag, name) for name in dir(refused.value.diag) if name.startswith(("message", "context"))])
+        diagnostics.append(
+            [getattr(refused.value.diag, name) for name in dir(refused.value.diag) if name.startswith(("message", "context"))]
+        )
     session.execute(b"select ipai.set_odoo_password(%s, %s)", ["odoo", PASSWORD])
     for call in CALLS:
         execute(session, call)
@@ -363,12 +378,12 @@ def use(supabase: Supabase, erp: ScriptedOdoo) -> None:
     for call in CALLS:
         assert problem(session, call).sqlstate == "42704"
     execute(session, "alter user mapping for postgres server odoo options (set password_secret 'odoo_password')")
-    # One that is refused.
+    # An unknown server is refused.
     assert problem(session, SET, "elsewhere", PASSWORD).sqlstate == "42704"
     execute(session, create_statement("another", "ipai.another"))
     execute(session, "call ipai.run_sync()")
     execute(session, "select * from ipai.doctor()")
-    assert written_in(str(told), PASSWORD, ANOTHER) == []
+    assert written_in(str(diagnostics), PASSWORD, ANOTHER) == []
 
 
 def dump(supabase: Supabase, *options: str) -> str:
@@ -376,10 +391,10 @@ def dump(supabase: Supabase, *options: str) -> str:
     return shell.run([program, "-d", supabase.cluster.dsn(), *options], capture=True, env=postgres.client_environment()).stdout
 
 
-def test_the_password_is_nowhere_but_in_vault(vaulted: Supabase, erp: ScriptedOdoo) -> None:
+def test_password_is_stored_only_in_vault(vaulted: Supabase, erp: ScriptedOdoo) -> None:
     assert vaulted.rows("show log_statement") == [{"log_statement": "none"}]
     assert vaulted.rows("show log_min_error_statement") == [{"log_min_error_statement": "error"}]
-    use(vaulted, erp)
+    use_password(vaulted, erp)
     places = {
         "server log": vaulted.cluster.log.read_text(errors="replace"),
         "dump of the extension's tables": dump(vaulted, "-t", "ipai.*", "--data-only"),
@@ -393,7 +408,7 @@ def test_the_password_is_nowhere_but_in_vault(vaulted: Supabase, erp: ScriptedOd
     ):
         places[relation["name"]] = str(vaulted.rows(f"select r::text from {relation['name']} r", user="supabase_admin"))
     assert {place: written_in(text, PASSWORD, ANOTHER) for place, text in places.items()} == {place: [] for place in places}
-    # They are what they are said to be.
+    # Checks that each place has the expected content.
     assert "Odoo authentication failed" in places["server log"] and "Odoo authentication failed" in places["ipai.run_log"]
     assert "COPY ipai.run_log" in places["dump of the extension's tables"] and "CREATE USER MAPPING" in places["whole dump"]
     assert "ipai.set_odoo_password($" in places["statistics"] and "decrypted_secret from vault" in places["statistics"]
@@ -401,8 +416,8 @@ def test_the_password_is_nowhere_but_in_vault(vaulted: Supabase, erp: ScriptedOd
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role", "authenticator", "another"])
-def test_other_roles_do_not_see_the_options_of_a_mapping(connected: Supabase, role: str) -> None:
-    """Not even the name of the secret, nor the login; and no password that is kept there in clear."""
+def test_other_roles_do_not_see_user_mapping_options(connected: Supabase, role: str) -> None:
+    """The options are hidden completely, including the login and the secret's name."""
     connected.cluster.psql("create role another; grant another to postgres")
     try:
         connected.rows("grant usage on foreign server odoo to public")
@@ -420,25 +435,28 @@ def test_other_roles_do_not_see_the_options_of_a_mapping(connected: Supabase, ro
         connected.cluster.psql("drop server odoo cascade; drop role another")
 
 
-# What is not protected ----------------------------------------------------------------------------------------------------------------------
+# Documented limits of the protection --------------------------------------------------------------
 
 
 def in_statistics(supabase: Supabase) -> str:
     return str(supabase.rows("select query from extensions.pg_stat_statements", user="supabase_admin"))
 
 
-def test_a_password_in_the_mapping_is_in_dumps_and_statistics(vaulted: Supabase, erp: ScriptedOdoo) -> None:
-    """What password_secret is for."""
+def test_password_in_the_mapping_appears_in_dumps_and_statistics(vaulted: Supabase, erp: ScriptedOdoo) -> None:
+    """The option password_secret avoids this."""
     vaulted.rows(f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     vaulted.rows(f"create user mapping for postgres server odoo options (user 'admin', password '{PASSWORD}')")
     assert PASSWORD in dump(vaulted, "--schema-only")
     assert PASSWORD in in_statistics(vaulted)
-    # The dump of the extension's tables has no mappings.
+    # A dump of the extension's tables contains no user mappings.
     assert written_in(dump(vaulted, "-t", "ipai.*"), PASSWORD) == []
 
 
-def test_a_password_that_is_typed_into_a_statement_is_logged_with_it(connected: Supabase) -> None:
-    """By default: statements that fail. By log_statement: all."""
+def test_password_typed_into_a_statement_is_logged(connected: Supabase) -> None:
+    """By default Postgres logs failed statements.
+
+    With log_statement = all it logs every statement.
+    """
     session = connected.connect()
     call = sql.SQL("select ipai.set_odoo_password({}, {})")
     start = connected.cluster.log.stat().st_size
@@ -458,21 +476,21 @@ def test_a_password_that_is_typed_into_a_statement_is_logged_with_it(connected: 
     assert "typed and well" not in logged
     assert "typed and refused" in logged and "typed and all is logged" in logged
     assert "a parameter of postgres" not in logged and "a parameter of supabase_admin" in logged
-    # It is in the statistics in no case: constants of a query are not kept.
+    # Statistics never contain constants of a query.
     assert "typed and" not in in_statistics(connected)
 
 
-def test_whoever_owns_the_server_gets_the_password_of_those_who_use_it(connected: Supabase, erp: ScriptedOdoo) -> None:
-    """He says where it is sent."""
-    with ScriptedOdoo() as his:
-        his.password = PASSWORD
-        connected.rows(f"alter server odoo options (set url '{his.url}')")
+def test_server_owner_can_receive_the_passwords_of_users(connected: Supabase, erp: ScriptedOdoo) -> None:
+    """The server's owner chooses the address that receives the password."""
+    with ScriptedOdoo() as other_odoo:
+        other_odoo.password = PASSWORD
+        connected.rows(f"alter server odoo options (set url '{other_odoo.url}')")
         connected.rows("select * from ipai.check_connection('odoo')")
-        assert {request.password for request in his.requests if request.password} == {PASSWORD}
+        assert {request.password for request in other_odoo.requests if request.password} == {PASSWORD}
 
 
 def test_service_role_can_read_vault(connected: Supabase) -> None:
-    """Supabase lets it read Vault."""
+    """Supabase grants service_role the right to read Vault."""
     session = connected.connect("authenticator")
     execute(session, "set role service_role")
     assert execute(session, "select decrypted_secret from vault.decrypted_secrets") == [{"decrypted_secret": PASSWORD}]
