@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::retry::Policy;
 use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted, field};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
 use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
 
@@ -118,7 +118,9 @@ fn lost(cause: &str) -> Error {
 }
 
 fn refused() -> Error {
-    Error::Authentication { login: "api@example.com".into() }
+    Error::user(SqlState::InvalidPassword, "Odoo authentication failed")
+        .with_detail("User \"api@example.com\" was refused.")
+        .with_hint("Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.")
 }
 
 /// The request that logs in.
@@ -192,7 +194,12 @@ fn remembered_uid_needs_no_login() {
 #[test]
 fn failed_logins_name_their_cause() {
     let not_a_uid = || Error::Malformed { cause: "authenticate did not answer with a user id".into() };
-    let unknown_database = || Error::UnknownDatabase { dbname: "odoo_core".into() };
+    let unknown_database = || {
+        Error::user(SqlState::UndefinedDatabase, "Odoo has no database \"odoo_core\"").with_hint(
+            "Set the dbname option of the server to the name of Odoo's database, as its login page or database \
+             manager shows it.",
+        )
+    };
     for (answer, error) in [
         (result(false), refused()),
         (recorded("odoo18/authenticate_wrong_password.xml"), refused()),
@@ -298,9 +305,9 @@ fn login_and_call_have_separate_retries() {
 
 #[test]
 fn last_failure_is_reported() {
-    let timeout = Err(Failure { error: Error::Timeout { seconds: 60 }, resend: Resend::Never });
+    let timeout = Err(Failure { error: Error::Timeout(60), resend: Resend::Never });
     let (mut client, log) = client(Some(5), vec![failure(Resend::Always), timeout]);
-    assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Timeout { seconds: 60 }));
+    assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Timeout(60)));
     assert_eq!(posts(&log), 2);
 }
 
@@ -462,7 +469,7 @@ fn ids_and_counts_are_read_within_the_scope() {
 fn fields_and_version_are_read() {
     let answers = vec![recorded("odoo19/version.xml"), recorded("odoo19/fields_get.xml")];
     let (mut client, log) = client(Some(5), answers);
-    assert_eq!(client.version().unwrap().server_version, "19.0");
+    assert_eq!(client.version().unwrap(), "19.0");
     let fields = client.fields("ipai.sample.metric", &["name".into()]).unwrap();
     let named = |name| fields.iter().find(|field| field.name == name).unwrap();
     assert!(fields.windows(2).all(|pair| pair[0].name < pair[1].name));

@@ -48,7 +48,7 @@ pub fn among(ranges: &[(i64, i64)]) -> Vec<Term> {
 
 /// The term for exactly these records.
 pub fn one_of(ids: &[i64]) -> Term {
-    term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
+    term("id", "in", Value::from_iter(ids.iter().copied()))
 }
 
 #[cfg(test)]

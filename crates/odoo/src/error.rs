@@ -18,60 +18,21 @@ pub enum Error {
     /// An error that the user can correct. Code acts only on its SQLSTATE.
     #[error("{}", .0.message)]
     User(Box<UserError>),
-    /// No connection to Odoo.
-    #[error("could not connect to Odoo at {url}")]
-    Connect {
-        /// Address of Odoo, without secrets.
-        url: String,
-        /// The cause, as the system or TLS reports it.
-        cause: String,
-        /// The next action.
-        hint: String,
-    },
-    /// Odoo answered with a redirect, which the client does not follow.
-    #[error("Odoo at {url} redirects to another address")]
-    Redirect {
-        /// Address of Odoo, without secrets.
-        url: String,
-        /// The new address, without secrets.
-        location: String,
-    },
     /// The connection broke during an exchange.
     #[error("the connection to Odoo failed: {cause}")]
     Connection {
         /// The cause, as the system reports it.
         cause: String,
     },
-    /// No complete answer within the time limit.
-    #[error("Odoo did not answer within {seconds} s")]
-    Timeout {
-        /// The time limit in seconds.
-        seconds: u64,
-    },
+    /// No complete answer within the time limit in seconds.
+    #[error("Odoo did not answer within {0} s")]
+    Timeout(u64),
     /// An answer with a status other than 200.
-    #[error("Odoo answered HTTP status {status}")]
-    HttpStatus {
-        /// The status code.
-        status: u16,
-    },
-    /// Odoo refused the credentials.
-    #[error("Odoo authentication failed")]
-    Authentication {
-        /// Login of the user.
-        login: String,
-    },
-    /// Odoo has no such database.
-    #[error("Odoo has no database \"{dbname}\"")]
-    UnknownDatabase {
-        /// Name of the database.
-        dbname: String,
-    },
-    /// The Odoo user lacks a right.
-    #[error("Odoo denies access: {message}")]
-    OdooAccess {
-        /// Odoo's message.
-        message: String,
-    },
+    #[error("Odoo answered HTTP status {0}")]
+    HttpStatus(u16),
+    /// The Odoo user lacks a right. Holds Odoo's message.
+    #[error("Odoo denies access: {0}")]
+    OdooAccess(String),
     /// Odoo has no such model.
     #[error("Odoo has no model \"{model}\"")]
     UnknownModel {
@@ -127,14 +88,6 @@ pub enum Error {
         limit: String,
         /// The next action.
         hint: String,
-    },
-    /// A request contains a character that XML cannot carry.
-    #[error("{argument} contains the character U+{character:04X}, which XML-RPC cannot carry")]
-    Unencodable {
-        /// Path of the argument.
-        argument: String,
-        /// The code point.
-        character: u32,
     },
     /// A value of Odoo does not fit into its column.
     #[error("value of {model} id {id} field \"{field}\" does not fit: {cause}")]
@@ -286,22 +239,16 @@ impl Error {
     pub fn sqlstate(&self) -> &str {
         match self {
             Error::User(error) => error.sqlstate.code(),
-            Error::Connect { .. } | Error::Redirect { .. } => "08001",
-            Error::Connection { .. } | Error::Timeout { .. } | Error::ClientGone => "08006",
-            Error::HttpStatus { status } => match status {
-                429 | 500.. => "08006",
-                _ => "08P01",
-            },
-            Error::Authentication { .. } => "28P01",
-            Error::UnknownDatabase { .. } => "3D000",
-            Error::OdooAccess { .. } => "42501",
+            Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) | Error::ClientGone => {
+                "08006"
+            }
+            Error::HttpStatus(_) | Error::Malformed { .. } => "08P01",
+            Error::OdooAccess(_) => "42501",
             Error::UnknownModel { .. } => "42704",
             Error::UnknownField { .. } => "42703",
             Error::UnknownMethod { .. } => "42883",
             Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
-            Error::Malformed { .. } => "08P01",
             Error::Limit { .. } => "54000",
-            Error::Unencodable { .. } => "22021",
             Error::Value { .. } => "22000",
             Error::Busy { .. } => "55P03",
             Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
@@ -318,18 +265,18 @@ impl Error {
 
     /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
-        match self {
-            Error::Postgres(error) => error.timed_out,
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.is_timeout(),
-            _ => false,
-        }
+        self.postgres().is_some_and(|error| error.timed_out)
     }
 
     /// Name of the constraint that Postgres reports as violated.
     pub fn constraint(&self) -> Option<&str> {
+        self.postgres()?.constraint.as_deref()
+    }
+
+    fn postgres(&self) -> Option<&PostgresError> {
         match self {
-            Error::Postgres(error) => error.constraint.as_deref(),
-            Error::Record { cause: error, .. } => error.constraint(),
+            Error::Postgres(error) => Some(error),
+            Error::Record { cause, .. } => cause.postgres(),
             _ => None,
         }
     }

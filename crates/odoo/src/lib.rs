@@ -21,7 +21,7 @@ mod transport;
 pub mod xmlrpc;
 
 pub use account::Account;
-pub use client::{Client, Safety, Version};
+pub use client::{Client, Safety};
 pub use database::Database;
 pub use field::Field;
 pub use scope::{Scope, Wanted};

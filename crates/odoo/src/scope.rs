@@ -20,7 +20,7 @@ pub struct Scope {
 impl Scope {
     /// The mirror's domain after the terms of a request.
     pub(super) fn domain(&self, terms: impl IntoIterator<Item = Value>) -> Value {
-        Value::Array(terms.into_iter().chain(self.domain.iter().cloned()).collect())
+        terms.into_iter().chain(self.domain.iter().cloned()).collect()
     }
 
     /// The context of every request. `active_test` makes Odoo include archived records.
@@ -30,8 +30,7 @@ impl Scope {
             context.push(("lang".to_owned(), lang.as_str().into()));
         }
         if !self.company_ids.is_empty() {
-            let ids = self.company_ids.iter().map(|id| Value::Int(*id)).collect();
-            context.push(("allowed_company_ids".to_owned(), Value::Array(ids)));
+            context.push(("allowed_company_ids".to_owned(), self.company_ids.iter().copied().collect()));
         }
         Value::Struct(context)
     }

@@ -19,6 +19,7 @@ mod encode_tests;
 #[cfg(test)]
 mod value_tests;
 
+pub(crate) use answer::over_limit;
 pub use answer::{Answer, Fault, FaultCode, Limits};
 pub use decode::{RowVisitor, decode, decode_ids, decode_rows};
 pub use encode::encode_call;

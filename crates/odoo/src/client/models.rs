@@ -1,6 +1,6 @@
 //! Reads which models and fields Odoo has.
 
-use super::{Client, Safety, unexpected};
+use super::{Client, Safety, kwargs, names, unexpected};
 use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
 use crate::{Field, Transport, domain, field};
@@ -8,51 +8,36 @@ use crate::{Field, Transport, domain, field};
 impl<T: Transport> Client<T> {
     /// Reads the fields of a model that the user may read, sorted by name.
     ///
-    /// `names` restricts the answer to these fields. An empty list means all fields.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
-    pub fn fields(&mut self, model: &str, names: &[String]) -> Result<Vec<Field>> {
-        let attributes = field::ATTRIBUTES.iter().map(|name| (*name).into()).collect();
-        let mut kwargs = vec![("attributes".to_owned(), Value::Array(attributes))];
-        if !names.is_empty() {
-            let names = names.iter().map(|name| name.as_str().into()).collect();
-            kwargs.push(("allfields".to_owned(), Value::Array(names)));
+    /// `only` restricts the answer to these fields. An empty list means all fields.
+    pub fn fields(&mut self, model: &str, only: &[String]) -> Result<Vec<Field>> {
+        let mut arguments = kwargs([("attributes", Value::from_iter(field::ATTRIBUTES))]);
+        if !only.is_empty() {
+            arguments.extend(kwargs([("allfields", names(only))]));
         }
-        match self.call(model, "fields_get", Vec::new(), kwargs, Safety::Harmless)? {
-            Value::Struct(fields) => {
-                let mut fields: Vec<Field> =
-                    fields.into_iter().map(|(name, attributes)| Field::read(name, &attributes)).collect();
-                fields.sort_by(|one, other| one.name.cmp(&other.name));
-                Ok(fields)
-            }
-            _ => Err(unexpected("fields_get", "a struct of fields")),
-        }
+        let answer = self.call(model, "fields_get", Vec::new(), arguments, Safety::Harmless)?;
+        let fields = answer.as_struct().ok_or_else(|| unexpected("fields_get", "a struct of fields"))?;
+        let mut fields: Vec<Field> = fields.iter().map(|(name, attributes)| Field::read(name, attributes)).collect();
+        fields.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(fields)
     }
 
     /// Lists the models that the user may read, with their labels, sorted by name.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
     pub fn models(&mut self) -> Result<Vec<(String, String)>> {
         // Only administrators may read ir.model. Odoo's web client uses a method that every user
         // may call.
-        let (method, label) = ("get_available_models", "display_name");
+        let method = "get_available_models";
         let (answer, label) = match self.call("ir.model", method, Vec::new(), Vec::new(), Safety::Harmless) {
             Err(Error::UnknownMethod { .. }) => {
-                let domain = Value::Array(vec![domain::term("transient", "=", false)]);
-                let fields = ("fields".to_owned(), Value::Array(vec!["model".into(), "name".into()]));
-                let answer = self.call("ir.model", "search_read", vec![domain], vec![fields], Safety::Harmless)?;
-                (answer, "name")
+                let domain = Value::from_iter([domain::term("transient", "=", false)]);
+                let fields = kwargs([("fields", Value::from_iter(["model", "name"]))]);
+                (self.call("ir.model", "search_read", vec![domain], fields, Safety::Harmless)?, "name")
             }
-            answer => (answer?, label),
+            answer => (answer?, "display_name"),
         };
-        let models = answer.as_array().map(|models| {
-            let named = |model: &Value, member| model.get(member).and_then(Value::as_str).map(str::to_owned);
-            let models = models.iter().map(|model| Some((named(model, "model")?, named(model, label)?)));
-            models.collect::<Option<Vec<_>>>()
-        });
-        let mut models = models.flatten().ok_or_else(|| unexpected(method, "a list of models"))?;
+        let named = |model: &Value, member| Some(model.get(member)?.as_str()?.to_owned());
+        let read = |model: &Value| Some((named(model, "model")?, named(model, label)?));
+        let models = answer.as_array().and_then(|models| models.iter().map(read).collect::<Option<Vec<_>>>());
+        let mut models = models.ok_or_else(|| unexpected(method, "a list of models"))?;
         models.sort();
         Ok(models)
     }

@@ -21,6 +21,14 @@ pub enum SqlState {
     ObjectInUse,
     /// `42501`: the role lacks a privilege.
     InsufficientPrivilege,
+    /// `08001`: no connection to Odoo.
+    ConnectionRefused,
+    /// `28P01`: Odoo refuses the credentials.
+    InvalidPassword,
+    /// `3D000`: Odoo has no such database.
+    UndefinedDatabase,
+    /// `22021`: XML cannot carry the character.
+    InvalidCharacter,
 }
 
 impl SqlState {
@@ -36,6 +44,10 @@ impl SqlState {
             SqlState::DuplicateTable => "42P07",
             SqlState::ObjectInUse => "55006",
             SqlState::InsufficientPrivilege => "42501",
+            SqlState::ConnectionRefused => "08001",
+            SqlState::InvalidPassword => "28P01",
+            SqlState::UndefinedDatabase => "3D000",
+            SqlState::InvalidCharacter => "22021",
         }
     }
 }

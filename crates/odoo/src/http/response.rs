@@ -1,11 +1,11 @@
 //! Reads responses of HTTP within limits.
 
-use super::endpoint::{Endpoint, shown};
 use super::failure::failure;
-use crate::error::Error;
+use super::{Endpoint, shown};
+use crate::error::{Error, SqlState};
 use crate::{Failure, Reply, Resend};
-use chrono::{DateTime, Utc};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use chrono::DateTime;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,9 @@ pub(super) async fn read(
         return Err(Failure::never(Error::Malformed { cause: "it is an HTML page".to_owned() }));
     }
     let too_large = || {
+        let limit = format!("{} MB for one answer", MAX_ANSWER >> 20);
         Failure::never(Error::Limit {
-            limit: format!("{} MB for one answer", MAX_ANSWER >> 20),
+            limit,
             hint: "Lower the page size of the mirror, or leave out large fields.".to_owned(),
         })
     };
@@ -35,45 +36,36 @@ pub(super) async fn read(
     if announced > MAX_ANSWER as u64 {
         return Err(too_large());
     }
-    let date = text(response.headers(), &DATE)
-        .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
-        .map(|date| date.with_timezone(&Utc));
+    let date = text(response.headers(), &DATE).and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc()));
     let mut body = Vec::with_capacity(announced as usize);
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => return Err(too_large()),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => {
-                let took = began.elapsed();
-                return Ok(Reply { date, body, took });
-            }
-            Err(error) => return Err(failure(&error, endpoint)),
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, endpoint))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(too_large());
         }
+        body.extend_from_slice(&chunk);
     }
+    Ok(Reply { date, body, took: began.elapsed() })
 }
 
 /// The failure for a status other than 200. It does not contain the body, which Odoo did not write.
 fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Failure {
     if status.is_redirection() {
         let location = text(headers, &LOCATION).and_then(|location| endpoint.url.join(location).ok());
-        return Failure {
-            error: Error::Redirect {
-                url: shown(&endpoint.url),
-                location: location.map_or("the new address".to_owned(), |url| shown(&url)),
-            },
-            resend: Resend::Never,
-        };
+        let location = location.map_or("the new address".to_owned(), |url| shown(&url));
+        let message = format!("Odoo at {} redirects to another address", shown(&endpoint.url));
+        return Failure::never(Error::user(SqlState::ConnectionRefused, message).with_hint(format!(
+            "If {location} is the right address, set it as the url option of the server. Redirects are not followed, \
+             because the request contains the password."
+        )));
     }
     let after = text(headers, &RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-    Failure {
-        error: Error::HttpStatus { status: status.as_u16() },
-        resend: match status.as_u16() {
-            429 | 502..=504 => Resend::IfHarmless { after },
-            _ => Resend::Never,
-        },
-    }
+    let resend = match status.as_u16() {
+        429 | 502..=504 => Resend::IfHarmless { after },
+        _ => Resend::Never,
+    };
+    Failure { error: Error::HttpStatus(status.as_u16()), resend }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

@@ -8,9 +8,6 @@ use std::sync::Arc;
 /// The TLS configuration, which trusts Mozilla's certificate authorities and a private one.
 ///
 /// Mozilla's are built in, because the database server may not have a store of its own.
-///
-/// # Errors
-/// An error for the user if `ca_cert` is not a certificate in PEM form.
 pub(super) fn config(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = ca_cert {
@@ -30,8 +27,7 @@ pub(super) fn config(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
 /// # Errors
 /// An error for the user if the text does not contain a certificate.
 pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match certificates {
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<std::result::Result<Vec<_>, _>>() {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(bad_ca()),
     }

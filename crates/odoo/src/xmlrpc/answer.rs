@@ -1,5 +1,7 @@
 //! Defines the answer of Odoo to one call: a result or a fault, within limits.
 
+use crate::error::Error;
+
 /// Limits on the resources that decoding one answer may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +16,15 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { max_depth: 64, max_bytes: 256 << 20 }
     }
+}
+
+/// The error for an answer of more than `max_bytes` bytes.
+pub(crate) fn over_limit(max_bytes: usize) -> Error {
+    let limit = match max_bytes.is_multiple_of(1 << 20) {
+        true => format!("{} MiB", max_bytes >> 20),
+        false => format!("{max_bytes} bytes"),
+    };
+    Error::Limit { limit, hint: "Lower the page size of the mirror, or mirror fewer fields.".to_owned() }
 }
 
 /// Upper bound of [`Limits::max_depth`]: more than any answer needs, and safe for the stack.

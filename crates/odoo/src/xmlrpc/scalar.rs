@@ -32,27 +32,20 @@ impl<'a> Scalar<'a> {
     /// # Errors
     /// The problem with the text, if it is not of the element's type.
     pub(super) fn of(tag: Tag, text: Cow<'a, str>) -> std::result::Result<Self, &'static str> {
+        // XML counts fewer characters as white space than Rust.
+        let trimmed = || text.trim_matches([' ', '\t', '\n', '\r']);
         match tag {
             Tag::String => Ok(Scalar::String(text)),
-            Tag::Int => match trim(&text).parse() {
-                Ok(integer) => Ok(Scalar::Int(integer)),
-                Err(_) => Err("an integer is invalid or exceeds 64 bits"),
-            },
-            Tag::Boolean => match trim(&text) {
-                "0" => Ok(Scalar::Bool(false)),
-                "1" => Ok(Scalar::Bool(true)),
-                _ => Err("a boolean is neither 0 nor 1"),
-            },
-            Tag::Double => match trim(&text).parse() {
-                Ok(double) => Ok(Scalar::Double(double)),
-                Err(_) => Err("a double is not a number"),
-            },
+            Tag::Int => trimmed().parse().map(Scalar::Int).map_err(|_| "an integer is invalid or exceeds 64 bits"),
+            Tag::Boolean if trimmed() == "0" => Ok(Scalar::Bool(false)),
+            Tag::Boolean if trimmed() == "1" => Ok(Scalar::Bool(true)),
+            Tag::Boolean => Err("a boolean is neither 0 nor 1"),
+            Tag::Double => trimmed().parse().map(Scalar::Double).map_err(|_| "a double is not a number"),
             Tag::DateTime => Ok(Scalar::DateTime(text)),
             Tag::Base64 => {
                 // Python wraps base64 at 76 characters.
                 let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                let bytes = BASE64_STANDARD.decode(digits);
-                bytes.map(Scalar::Base64).map_err(|_| "base64 cannot be decoded")
+                BASE64_STANDARD.decode(digits).map(Scalar::Base64).map_err(|_| "base64 cannot be decoded")
             }
             _ => Err("a value has a type that XML-RPC does not define"),
         }
@@ -87,9 +80,4 @@ impl From<Value> for Scalar<'_> {
             tree @ (Value::Array(_) | Value::Struct(_)) => Scalar::Tree(tree),
         }
     }
-}
-
-/// Removes the characters that XML counts as white space from both ends.
-fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\n', '\r'])
 }

@@ -1,7 +1,7 @@
 //! Defines values of XML-RPC and converts them from and to JSON.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Number, Value as Json};
 
 /// One value of XML-RPC.
 ///
@@ -32,54 +32,41 @@ pub enum Value {
 impl Value {
     /// A member of a struct. Of members with the same name it returns the last, as Python does.
     pub fn get(&self, member: &str) -> Option<&Value> {
-        let (_, value) = self.as_struct()?.iter().rev().find(|(name, _)| name == member)?;
-        Some(value)
+        Some(&self.as_struct()?.iter().rev().find(|(name, _)| name == member)?.1)
     }
 
     /// The integer, if it is one.
     pub fn as_i64(&self) -> Option<i64> {
-        match self {
-            Value::Int(integer) => Some(*integer),
-            _ => None,
-        }
+        let Value::Int(integer) = self else { return None };
+        Some(*integer)
     }
 
     /// The text, if it is a string.
     pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
+        let Value::String(text) = self else { return None };
+        Some(text)
     }
 
     /// The boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
-        match self {
-            Value::Bool(boolean) => Some(*boolean),
-            _ => None,
-        }
+        let Value::Bool(boolean) = self else { return None };
+        Some(*boolean)
     }
 
     /// The elements, if it is an array.
     pub fn as_array(&self) -> Option<&[Value]> {
-        match self {
-            Value::Array(elements) => Some(elements),
-            _ => None,
-        }
+        let Value::Array(elements) = self else { return None };
+        Some(elements)
     }
 
     /// The members, if it is a struct.
     pub fn as_struct(&self) -> Option<&[(String, Value)]> {
-        match self {
-            Value::Struct(members) => Some(members),
-            _ => None,
-        }
+        let Value::Struct(members) = self else { return None };
+        Some(members)
     }
 
-    /// Converts the value to JSON.
-    ///
-    /// Values that JSON cannot express become strings: NaN and infinities in the notation of
-    /// Postgres, binary data in base64.
+    /// Converts the value to JSON. Values that JSON cannot express become strings: NaN and
+    /// infinities in the notation of Postgres, binary data in base64.
     pub fn to_json(&self) -> Json {
         match self {
             Value::Nil => Json::Null,
@@ -94,10 +81,7 @@ impl Value {
             Value::String(text) | Value::DateTime(text) => Json::from(text.as_str()),
             Value::Base64(bytes) => Json::String(BASE64_STANDARD.encode(bytes)),
             Value::Array(elements) => elements.iter().map(Value::to_json).collect(),
-            Value::Struct(members) => {
-                let members = members.iter().map(|(name, value)| (name.clone(), value.to_json()));
-                Json::Object(members.collect::<Map<_, _>>())
-            }
+            Value::Struct(members) => members.iter().map(|(name, value)| (name.as_str(), value.to_json())).collect(),
         }
     }
 
@@ -111,7 +95,7 @@ impl Value {
                 None => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(text) => Value::String(text),
-            Json::Array(elements) => Value::Array(elements.into_iter().map(Value::from_json).collect()),
+            Json::Array(elements) => elements.into_iter().map(Value::from_json).collect(),
             Json::Object(members) => {
                 let members = members.into_iter().map(|(name, value)| (name, Value::from_json(value)));
                 Value::Struct(members.collect())
@@ -144,14 +128,9 @@ impl From<i64> for Value {
     }
 }
 
-impl From<f64> for Value {
-    fn from(double: f64) -> Self {
-        Value::Double(double)
-    }
-}
-
-impl From<Vec<Value>> for Value {
-    fn from(elements: Vec<Value>) -> Self {
-        Value::Array(elements)
+/// Makes an array.
+impl<T: Into<Value>> FromIterator<T> for Value {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
+        Value::Array(elements.into_iter().map(T::into).collect())
     }
 }
