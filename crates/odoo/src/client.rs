@@ -86,11 +86,6 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// The uid of the user, as Odoo last returned or accepted it.
-    pub fn uid(&self) -> Option<i64> {
-        self.known.uid
-    }
-
     /// Size of the last answer in bytes after decompression.
     pub fn received(&self) -> usize {
         self.received
@@ -99,11 +94,6 @@ impl<T: Transport> Client<T> {
     /// Duration from the last request to the end of its answer.
     pub fn took(&self) -> Duration {
         self.took
-    }
-
-    /// Odoo's clock at its first answer, from the `Date` header.
-    pub fn first_date(&self) -> Option<DateTime<Utc>> {
-        self.first_date.get().copied()
     }
 
     /// Reads the version of Odoo, for example `19.0` or `18.0-20250702`, without a login.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
@@ -177,10 +178,10 @@ fn posts(log: &Log) -> usize {
 #[test]
 fn only_the_first_call_logs_in() {
     let (mut client, log) = client(None, vec![result(7), result("a"), result("b")]);
-    assert_eq!(client.uid(), None);
+    assert_eq!(client.server_info().uid, None);
     assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
     assert_eq!(ping(&mut client, Safety::Once), Ok("b".into()));
-    assert_eq!(client.uid(), Some(7));
+    assert_eq!(client.server_info().uid, Some(7));
     assert_eq!(*log.borrow(), [login(), pinged(7), pinged(7)]);
 }
 
@@ -214,7 +215,7 @@ fn failed_logins_name_their_cause() {
     ] {
         let (mut client, log) = client(None, vec![answer]);
         assert_eq!(ping(&mut client, Safety::Harmless), Err(error));
-        assert_eq!((client.uid(), posts(&log)), (None, 1));
+        assert_eq!((client.server_info().uid, posts(&log)), (None, 1));
     }
 }
 
@@ -229,7 +230,7 @@ fn stale_uid_is_replaced_by_one_login() {
     ] {
         let (mut client, log) = client(Some(5), vec![stale, result(8), result("a")]);
         assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
-        assert_eq!(client.uid(), Some(8));
+        assert_eq!(client.server_info().uid, Some(8));
         assert_eq!(*log.borrow(), [pinged(5), login(), pinged(8)]);
     }
 }
@@ -254,7 +255,7 @@ fn fault_about_another_user_causes_no_login() {
     let missing = "Record does not exist or has been deleted.\n(Record: res.users(99,), User: 5)";
     let (mut client, log) = client(Some(5), vec![fault(2, missing)]);
     assert_eq!(ping(&mut client, Safety::Once).unwrap_err().sqlstate(), "38000");
-    assert_eq!((posts(&log), client.uid()), (1, Some(5)));
+    assert_eq!((posts(&log), client.server_info().uid), (1, Some(5)));
 }
 
 #[test]
@@ -351,12 +352,14 @@ fn first_answer_sets_odoos_clock() {
         answer.map(|reply| Reply { date: Some(at(second)), ..reply })
     };
     let answers = vec![failure(Resend::Always), dated(1, result(7)), dated(2, result("a")), dated(3, result("b"))];
-    let (mut client, _) = client(None, answers);
-    assert_eq!(client.first_date(), None);
+    let script = Script { answers: answers.into(), log: Log::default(), pause: Ok(()) };
+    let clock = Arc::default();
+    let mut client = Client::new(script, account(), RETRIES, ServerInfo::default(), Arc::clone(&clock));
+    assert_eq!(clock.get(), None);
     ping(&mut client, Safety::Harmless).unwrap();
-    assert_eq!(client.first_date(), Some(at(1)));
+    assert_eq!(clock.get(), Some(&at(1)));
     ping(&mut client, Safety::Harmless).unwrap();
-    assert_eq!(client.first_date(), Some(at(1)));
+    assert_eq!(clock.get(), Some(&at(1)));
 }
 
 /// A scope with all options of a mirror.

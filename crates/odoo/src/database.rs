@@ -17,11 +17,6 @@ pub struct Database {
 }
 
 impl Database {
-    /// Whether the other database is certainly a different one.
-    pub fn is_other_than(&self, other: &Database) -> bool {
-        self.is_same_as(other) == Some(false)
-    }
-
     /// Compares the uuids, or else the companies. `None` if neither is known of both databases.
     pub fn is_same_as(&self, other: &Database) -> Option<bool> {
         let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());

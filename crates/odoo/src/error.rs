@@ -11,13 +11,9 @@ pub use sqlstate::SqlState;
 /// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error. Errors that code acts on have variants of their own, and [`Error::User`] is for
-/// others.
+/// An error. Errors that code acts on have variants of their own, and [`Error::user`] makes others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An error that the user can correct. Code acts only on its SQLSTATE.
-    #[error("{}", .0.message)]
-    User(Box<UserError>),
     /// The connection broke during an exchange.
     #[error("the connection to Odoo failed: {cause}")]
     Connection {
@@ -161,7 +157,7 @@ pub enum Error {
         /// Number of mirrors that were to run.
         total: usize,
     },
-    /// An error of Postgres.
+    /// An error of Postgres, or one that the user can correct. Code acts only on its SQLSTATE.
     #[error("{}", .0.message)]
     Postgres(Box<PostgresError>),
     /// The client of the session disconnected.
@@ -178,21 +174,8 @@ pub enum Error {
     },
 }
 
-/// The content of [`Error::User`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserError {
-    /// The SQLSTATE.
-    pub sqlstate: SqlState,
-    /// What happened.
-    pub message: String,
-    /// The facts.
-    pub detail: Option<String>,
-    /// The next action.
-    pub hint: Option<String>,
-}
-
-/// The content of [`Error::Postgres`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error with the parts that Postgres reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PostgresError {
     /// The SQLSTATE, five characters.
     pub sqlstate: String,
@@ -211,20 +194,24 @@ pub struct PostgresError {
 impl Error {
     /// An error that the user can correct. The message says what happened.
     pub fn user(sqlstate: SqlState, message: impl Into<String>) -> Self {
-        Error::User(Box::new(UserError { sqlstate, message: message.into(), detail: None, hint: None }))
+        Error::Postgres(Box::new(PostgresError {
+            sqlstate: sqlstate.code().to_owned(),
+            message: message.into(),
+            ..PostgresError::default()
+        }))
     }
 
-    /// Adds a DETAIL to an [`Error::User`].
+    /// Sets the DETAIL of an [`Error::user`].
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        if let Error::User(error) = &mut self {
+        if let Error::Postgres(error) = &mut self {
             error.detail = Some(detail.into());
         }
         self
     }
 
-    /// Adds a HINT to an [`Error::User`].
+    /// Sets the HINT of an [`Error::user`].
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        if let Error::User(error) = &mut self {
+        if let Error::Postgres(error) = &mut self {
             error.hint = Some(hint.into());
         }
         self
@@ -238,7 +225,6 @@ impl Error {
     /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> &str {
         match self {
-            Error::User(error) => error.sqlstate.code(),
             Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) | Error::ClientGone => {
                 "08006"
             }

@@ -32,19 +32,19 @@ pub const ATTRIBUTES: [&str; 8] = ["type", "string", "help", "store", "required"
 impl Field {
     /// Reads one member of the answer. Odoo omits attributes that a type does not have, and sends
     /// `false` for unset ones.
-    pub fn read(name: &str, attributes: &Value) -> Field {
+    pub fn read(name: String, attributes: &Value) -> Field {
         let text = |attribute| Some(attributes.get(attribute)?.as_str()?.to_owned()).filter(|text| !text.is_empty());
         let flag = |attribute| attributes.get(attribute).and_then(Value::as_bool).unwrap_or(false);
         Field {
-            name: name.to_owned(),
             kind: text("type").unwrap_or_default(),
-            label: text("string").unwrap_or_else(|| name.to_owned()),
+            label: text("string").unwrap_or_else(|| name.clone()),
             help: text("help"),
             stored: flag("store"),
             required: flag("required"),
             readonly: flag("readonly"),
             relation: text("relation"),
             has_digits: attributes.get("digits").and_then(Value::as_array).is_some(),
+            name,
         }
     }
 }

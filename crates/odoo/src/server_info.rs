@@ -5,7 +5,7 @@
 /// The facts may be outdated, so they prove nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// The uid that Odoo returned for the login.
+    /// The uid of the user, as Odoo last returned or accepted it.
     pub uid: Option<i64>,
     /// Whether Odoo has the addon.
     pub addon: Addon,

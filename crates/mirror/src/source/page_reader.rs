@@ -21,9 +21,9 @@ pub(super) struct Reading {
 impl Reading {
     /// Refuses another database than the mirror's, as far as it is known which one this is.
     pub fn refuse_other_database(&self, client: &Client<Http>) -> Result<()> {
-        match client.database().is_other_than(&self.filled_from) {
-            true => Err(Error::OtherDatabase { mirror: self.mirror.name.clone() }),
-            false => Ok(()),
+        match client.database().is_same_as(&self.filled_from) {
+            Some(false) => Err(Error::OtherDatabase { mirror: self.mirror.name.clone() }),
+            _ => Ok(()),
         }
     }
 

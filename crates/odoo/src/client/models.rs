@@ -16,7 +16,8 @@ impl<T: Transport> Client<T> {
         }
         let answer = self.call(model, "fields_get", Vec::new(), arguments, Safety::Harmless)?;
         let fields = answer.as_struct().ok_or_else(|| unexpected("fields_get", "a struct of fields"))?;
-        let mut fields: Vec<Field> = fields.iter().map(|(name, attributes)| Field::read(name, attributes)).collect();
+        let mut fields: Vec<Field> =
+            fields.iter().map(|(name, attributes)| Field::read(name.clone(), attributes)).collect();
         fields.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(fields)
     }

@@ -6,7 +6,6 @@ impl Error {
     /// The DETAIL: facts in addition to the message.
     pub fn detail(&self) -> Option<String> {
         let detail = match self {
-            Error::User(error) => return error.detail.clone(),
             Error::Postgres(error) => return error.detail.clone(),
             Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => return error.detail(),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
@@ -35,7 +34,6 @@ impl Error {
     /// The HINT: the next action.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Error::User(error) => return error.hint.clone(),
             Error::Postgres(error) => return error.hint.clone(),
             Error::ClientGone | Error::Cancelled => return None,
             Error::Limit { hint, .. } => hint,

@@ -128,6 +128,12 @@ impl From<i64> for Value {
     }
 }
 
+impl From<f64> for Value {
+    fn from(double: f64) -> Self {
+        Value::Double(double)
+    }
+}
+
 /// Makes an array.
 impl<T: Into<Value>> FromIterator<T> for Value {
     fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
