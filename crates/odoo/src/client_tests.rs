@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
+use super::domain::{after, one_of};
 use super::retry::Policy;
 use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted, field};
 use crate::error::{Error, Result, SqlState};
@@ -156,10 +157,6 @@ fn ping(client: &mut Client<Script>, safety: Safety) -> Result<Value> {
 
 fn pinged(uid: i64) -> Asked {
     execute(uid, "m", "ping", list([]), record(&[]))
-}
-
-fn after(id: i64, limit: u64) -> Wanted {
-    Wanted { since: None, also: None, after: id, limit }
 }
 
 fn pauses(log: &Log) -> Vec<Duration> {
@@ -420,7 +417,7 @@ fn page_request_has_keyset_order_archived_records_and_bare_ids() {
         let answer = list([record(&[("id", 42.into())])]);
         let (mut client, log) = client(Some(5), vec![result(answer)]);
         let wanted = Wanted { since, also, after: 41, limit: 500 };
-        let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
+        let rows = client.search_read(&scope, &fields, wanted.terms(), Some(wanted.limit), Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),
@@ -438,7 +435,7 @@ fn page_request_has_keyset_order_archived_records_and_bare_ids() {
 fn records_by_id_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([]))]);
     let fields = ["name".to_owned()];
-    let rows = client.search_read_ids(&wide_scope(), &fields, &[4, 9], Rows::default);
+    let rows = client.search_read(&wide_scope(), &fields, [one_of(&[4, 9])], None, Rows::default);
     assert_eq!(rows, Ok(Rows::default()));
     let domain = [vec![term("id", "in", list([4.into(), 9.into()]))], wide_scope().domain].concat();
     let kwargs = record(&[
@@ -454,7 +451,7 @@ fn records_by_id_are_read_within_the_scope() {
 #[test]
 fn ids_and_counts_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([5.into(), 7.into()])), result(12)]);
-    assert_eq!(client.search(&wide_scope(), &after(4, 50_000)), Ok(vec![5, 7]));
+    assert_eq!(client.search(&wide_scope(), [after(4)], Some(50_000)), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
     let domain = [vec![term("id", ">", 4)], wide_scope().domain].concat();
     let kwargs = record(&[("order", "id".into()), ("limit", 50_000.into()), ("context", wide_context())]);
@@ -498,11 +495,11 @@ fn fields_and_version_are_read() {
 fn answers_of_an_unexpected_form_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
-    let ids: Ask = |client| client.search(&scope(), &after(0, 10)).map(drop);
+    let ids: Ask = |client| client.search(&scope(), [after(0)], Some(10)).map(drop);
     let fields: Ask = |client| client.fields("m", &[]).map(drop);
     let models: Ask = |client| client.models().map(drop);
     let version: Ask = |client| client.version().map(drop);
-    let rows: Ask = |client| client.search_read_ids(&scope(), &[], &[1], Rows::default).map(drop);
+    let rows: Ask = |client| client.search_read(&scope(), &[], [one_of(&[1])], None, Rows::default).map(drop);
     for (ask, answer) in [
         (count, result(-1)),
         (count, result("12")),
@@ -533,7 +530,7 @@ fn damaged_answer_gives_no_page() {
     // The last byte is a line break.
     for length in (0..body.len() - 1).step_by(97).chain([body.len() - 2]) {
         let (mut client, log) = client(Some(5), vec![reply(&body[..length])]);
-        let page = client.search_read_ids(&scope(), &[], &[1], Rows::default);
+        let page = client.search_read(&scope(), &[], [one_of(&[1])], None, Rows::default);
         assert!(matches!(page, Err(Error::Malformed { .. })), "after {length} bytes");
         assert_eq!(posts(&log), 1);
     }
@@ -545,7 +542,7 @@ fn each_attempt_fills_a_new_page() {
     let answers = vec![fault(3, "Access Denied"), result(7), rows()];
     let (mut client, _) = client(Some(5), answers);
     let mut pages = 0;
-    let page = client.search_read_ids(&scope(), &[], &[1], || {
+    let page = client.search_read(&scope(), &[], [one_of(&[1])], None, || {
         pages += 1;
         Rows::default()
     });
@@ -614,7 +611,7 @@ fn call_once_never_repeats_the_method() {
 fn records_are_read_by_id_with_archived_ones_in_lists() {
     let answers = vec![result(list([4.into(), 9.into()])), result(list([record(&[("id", 4.into())])]))];
     let (mut client, log) = client(Some(5), answers);
-    assert_eq!(client.search_among(&wide_scope(), &[4, 9, 11]), Ok(vec![4, 9]));
+    assert_eq!(client.search(&wide_scope(), [one_of(&[4, 9, 11])], None), Ok(vec![4, 9]));
     let rows = client.read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default).unwrap();
     assert_eq!(rows.0, [[Value::Int(4)]]);
     let domain = [vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))], wide_scope().domain].concat();

@@ -13,9 +13,6 @@ const SERVER_OPTIONS: [&str; 8] =
     ["addon", "allow_insecure", "ca_cert", "connect_timeout", "dbname", "proxy", "timeout", "url"];
 const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
 
-const DEFAULT_CONNECT_TIMEOUT: u64 = 10;
-const DEFAULT_TIMEOUT: u64 = 120;
-
 /// The options of a foreign server. None is secret, because every role may read them in the
 /// catalog.
 #[derive(Debug, Clone)]
@@ -76,8 +73,8 @@ impl ServerOptions {
             dbname: required(pairs, "dbname", "Set it to the name of Odoo's database.")?.to_owned(),
             endpoint: Endpoint {
                 url,
-                connect_timeout: seconds(pairs, "connect_timeout", DEFAULT_CONNECT_TIMEOUT, 300)?,
-                timeout: seconds(pairs, "timeout", DEFAULT_TIMEOUT, 3_600)?,
+                connect_timeout: seconds(pairs, "connect_timeout", 10, 300)?,
+                timeout: seconds(pairs, "timeout", 120, 3_600)?,
                 proxy: value(pairs, "proxy").map(proxy_url).transpose()?,
                 ca_cert: value(pairs, "ca_cert").map(str::to_owned),
             },
@@ -194,6 +191,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Parses a time limit from 1 to `most` seconds.
 fn seconds(pairs: &[Pair], name: &str, default: u64, most: u64) -> Result<Duration> {
     let Some(text) = value(pairs, name) else { return Ok(Duration::from_secs(default)) };
     let seconds = text.trim().parse().ok().filter(|seconds| (1..=most).contains(seconds));

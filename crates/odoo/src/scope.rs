@@ -51,7 +51,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// The terms of a domain that select the page.
-    pub(super) fn terms(&self) -> impl Iterator<Item = Value> {
+    pub fn terms(&self) -> impl Iterator<Item = Value> {
         let since = self.since.map(|since| match self.also {
             None => vec![domain::written_since(since)],
             Some(id) => vec!["|".into(), domain::one_of(&[id]), domain::written_since(since)],

@@ -120,18 +120,18 @@ impl<'c> PageReader<'c> {
         let scope = &reading.mirror.scope;
         let wanted = Wanted { since: self.scan.since, also: self.scan.also, after: self.after, limit };
         let page = || reading.page(wanted.after, wanted.limit);
-        let exported = self.client.by_addon(|client| client.export(scope, fields, &wanted, page()))?;
+        let exported = self.client.by_addon(|client| client.export(scope, fields, wanted.terms(), limit, page()))?;
         let page = match exported {
             Some(page) => page.finish(),
             None if reading.mirror.has_lists() => {
-                let ids = self.client.search(scope, &wanted)?;
+                let ids = self.client.search(scope, wanted.terms(), Some(limit))?;
                 return Ok(Answer {
                     page: read_listed(self.client, reading, fields, wanted.after, &ids)?,
                     records: ids.len() as u64,
                     last: ids.last().copied().unwrap_or(wanted.after),
                 });
             }
-            None => self.client.search_read(scope, fields, &wanted, page)?.finish(),
+            None => self.client.search_read(scope, fields, wanted.terms(), Some(limit), page)?.finish(),
         };
         Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(wanted.after), page })
     }
@@ -197,11 +197,11 @@ fn plausible(counted: u64) -> u64 {
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
     let (mirror, fields) = (&reading.mirror, reading.mirror.wanted_fields());
     if mirror.has_lists() {
-        let ids = client.search_among(&mirror.scope, ids)?;
+        let ids = client.search(&mirror.scope, [domain::one_of(ids)], None)?;
         return read_listed(client, reading, &fields, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
-    let page = client.search_read_ids(&mirror.scope, &fields, ids, page)?.finish();
+    let page = client.search_read(&mirror.scope, &fields, [domain::one_of(ids)], None, page)?.finish();
     require_subset(&page, ids)?;
     Ok(page)
 }

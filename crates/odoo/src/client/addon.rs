@@ -4,9 +4,10 @@
 //! client can read the same data without it.
 
 use super::{Client, Safety, kwargs, names, number, unexpected};
+use crate::domain::Term;
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
-use crate::{Addon, Scope, ServerInfo, Transport, Wanted, bulk_page, domain};
+use crate::{Addon, Scope, ServerInfo, Transport, bulk_page, domain};
 
 /// The addon's model.
 const MODEL: &str = "ipai.sync";
@@ -76,31 +77,26 @@ impl<T: Transport> Client<T> {
         self.database.uuid = None;
     }
 
+    /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
+    pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
+        Ok(self.export(scope, &["id".to_owned()], domain::among(ranges), limit, Ids::default())?.ids)
+    }
+
     /// Reads one bulk page in keyset order into `page`.
     ///
     /// The values are those of [`Client::search_read`], but lists of ids include archived records.
     ///
     /// # Errors
     /// The errors of [`Client::call`] and those of the page.
-    pub fn export<V: RowVisitor>(&mut self, scope: &Scope, fields: &[String], wanted: &Wanted, page: V) -> Result<V> {
-        self.export_domain(scope, names(fields), scope.domain(wanted.terms()), wanted.limit, page)
-    }
-
-    /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
-    pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
-        let domain = scope.domain(domain::among(ranges));
-        Ok(self.export_domain(scope, Value::from_iter(["id"]), domain, limit, Ids::default())?.ids)
-    }
-
-    fn export_domain<V: RowVisitor>(
+    pub fn export<V: RowVisitor>(
         &mut self,
         scope: &Scope,
-        fields: Value,
-        domain: Value,
+        fields: &[String],
+        terms: impl IntoIterator<Item = Term>,
         limit: u64,
         mut page: V,
     ) -> Result<V> {
-        let args = vec![scope.model.as_str().into(), domain, fields, number(limit)];
+        let args = vec![scope.model.as_str().into(), scope.domain(terms), names(fields), number(limit)];
         let answer = self.call(MODEL, "export", args, kwargs([("context", scope.context())]), Safety::Harmless)?;
         let text = answer.as_str().ok_or_else(|| unexpected("export", "a text"))?;
         let received = bulk_page::decode_rows(text, self.limits.max_bytes, &mut page)?;

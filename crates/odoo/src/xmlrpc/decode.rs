@@ -10,21 +10,13 @@ use crate::error::Result;
 /// A receiver of the rows of an answer.
 ///
 /// The decoder passes on rows while it reads the document. If decoding fails later, the receiver
-/// must discard all of them.
+/// must discard all of them. An error of the receiver ends the decoding, which returns it.
 pub trait RowVisitor {
-    /// The column of a member, or `None` to skip it.
-    ///
-    /// The decoder calls this for each member of each row, so it must be fast.
+    /// The column of a member, or `None` to skip it. Called for each member of each row.
     fn column(&mut self, member: &str) -> Option<usize>;
     /// Receives one value of the current row.
-    ///
-    /// # Errors
-    /// An error ends the decoding, which returns it.
     fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()>;
     /// Ends the current row.
-    ///
-    /// # Errors
-    /// An error ends the decoding, which returns it.
     fn end_row(&mut self) -> Result<()>;
 }
 
