@@ -97,31 +97,9 @@ pub enum Error {
         /// The problem, without the value.
         cause: String,
     },
-    /// The mirror's table refuses a record.
-    #[error("record {id} of {model} does not fit into the mirror{}: {cause}", of_field(.field))]
-    Record {
-        /// Name of the model.
-        model: String,
-        /// Id of the record.
-        id: i64,
-        /// Name of the field whose value the table refuses, if known.
-        field: Option<String>,
-        /// The error of Postgres.
-        cause: Box<Error>,
-    },
     /// A call failed after the client sent it, and the client must not repeat it.
     #[error("{0}")]
     MayHaveHappened(Box<Error>),
-    /// The library and the SQL objects have different versions.
-    #[error(
-        "the library of ipai_sync has version {library}, but the extension in this database has version {installed}"
-    )]
-    Outdated {
-        /// Version of the library.
-        library: String,
-        /// Version of the extension.
-        installed: String,
-    },
     /// Another session holds the lock of the mirror.
     #[error("mirror \"{mirror}\" is in use: another session syncs or changes it")]
     Busy {
@@ -237,8 +215,8 @@ impl Error {
             Error::Limit { .. } => "54000",
             Error::Value { .. } => "22000",
             Error::Busy { .. } => "55P03",
-            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
+            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } => "55000",
+            Error::MayHaveHappened(error) => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
             Error::MultipleMirrorsFailed { failures, .. } => {
@@ -251,25 +229,14 @@ impl Error {
 
     /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
-        self.postgres().is_some_and(|error| error.timed_out)
+        matches!(self, Error::Postgres(error) if error.timed_out)
     }
 
     /// Name of the constraint that Postgres reports as violated.
     pub fn constraint(&self) -> Option<&str> {
-        self.postgres()?.constraint.as_deref()
+        let Error::Postgres(error) = self else { return None };
+        error.constraint.as_deref()
     }
-
-    fn postgres(&self) -> Option<&PostgresError> {
-        match self {
-            Error::Postgres(error) => Some(error),
-            Error::Record { cause, .. } => cause.postgres(),
-            _ => None,
-        }
-    }
-}
-
-fn of_field(field: &Option<String>) -> String {
-    field.as_ref().map_or_else(String::new, |field| format!(", field \"{field}\""))
 }
 
 fn names(failures: &[(String, Error)]) -> String {

@@ -7,7 +7,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         let detail = match self {
             Error::Postgres(error) => return error.detail.clone(),
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => return error.detail(),
+            Error::MayHaveHappened(error) => return error.detail(),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
             Error::MultipleMirrorsFailed { failures, .. } => {
                 let line = |(mirror, error): &(String, Error)| format!("{mirror}: {error} ({})", error.sqlstate());
@@ -86,14 +86,8 @@ impl Error {
                  the server is the address of Odoo itself and not of a login page or portal."
             }
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.",
-            Error::Record { .. } => {
-                "Correct the record in Odoo, or change the types, constraints or triggers of the mirror's table."
-            }
             Error::Busy { .. } => "Wait until the other session has finished, then try again.",
             Error::MayHaveHappened(_) => "Odoo may have executed the call. Check in Odoo before you repeat it.",
-            Error::Outdated { .. } => {
-                "Run as a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;"
-            }
             Error::RefusedDeletion { mirror, .. } => {
                 return Some(format!(
                     "If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', max_delete_ratio => \

@@ -19,6 +19,8 @@ pub enum SqlState {
     DuplicateTable,
     /// `55006`: another object depends on it or another session uses it.
     ObjectInUse,
+    /// `55000`: the object is not in the state that the statement needs.
+    ObjectNotInState,
     /// `42501`: the role lacks a privilege.
     InsufficientPrivilege,
     /// `08001`: no connection to Odoo.
@@ -43,6 +45,7 @@ impl SqlState {
             SqlState::DuplicateObject => "42710",
             SqlState::DuplicateTable => "42P07",
             SqlState::ObjectInUse => "55006",
+            SqlState::ObjectNotInState => "55000",
             SqlState::InsufficientPrivilege => "42501",
             SqlState::ConnectionRefused => "08001",
             SqlState::InvalidPassword => "28P01",
