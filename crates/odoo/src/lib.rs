@@ -3,10 +3,8 @@
 //! This crate depends neither on Postgres nor on mirrors. [`Transport`] hides the network, so tests
 //! run without a server.
 
-mod account;
 mod bulk_page;
 mod client;
-mod database;
 pub mod domain;
 pub mod error;
 mod fault;
@@ -14,18 +12,16 @@ mod field;
 pub mod http;
 pub mod options;
 pub mod retry;
-mod scope;
 pub mod secret;
 mod server_info;
 mod transport;
 pub mod xmlrpc;
 
-pub use account::Account;
 pub use client::{Client, Safety};
-pub use database::Database;
+pub use domain::{Scope, Wanted};
 pub use field::Field;
-pub use scope::{Scope, Wanted};
-pub use server_info::{Addon, ServerInfo};
+pub use secret::Account;
+pub use server_info::{Addon, Database, ServerInfo};
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Decodes the answer of Odoo, a `methodResponse` document, into a tree, rows or ids.
 
-use super::answer::{Answer, Limits};
 use super::parser::Parser;
-use super::scalar::Scalar;
 use super::tag::Tag;
-use super::value::Value;
+use super::{Answer, Limits, Scalar, Value};
 use crate::error::Result;
 
 /// A receiver of the rows of an answer.

@@ -4,7 +4,7 @@
 //! reads everything else: entities, types that are rare in records, other white space and malformed
 //! text.
 
-use super::scalar::Scalar;
+use super::Scalar;
 use super::tag::Tag;
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;

@@ -11,11 +11,8 @@
 //! The body may be the login page of another site. Errors therefore contain only names from XML-RPC
 //! and positions, and no text of the body.
 
-use super::answer::{DEEPEST, Fault, FaultCode, Limits, over_limit};
-use super::fast_path;
-use super::scalar::Scalar;
 use super::tag::Tag;
-use super::value::Value;
+use super::{DEEPEST, Fault, FaultCode, Limits, Scalar, Value, fast_path, over_limit};
 use crate::error::{Error, Result};
 use quick_xml::errors::{IllFormedError, SyntaxError};
 use quick_xml::escape::resolve_xml_entity;
