@@ -50,8 +50,7 @@ pub struct Received {
 /// Decodes a page of at most `max_bytes` bytes and passes each row to the visitor.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the page is damaged, [`Error::Limit`] if it is too large, and the errors
-/// of the visitor.
+/// [`Error::Malformed`], [`Error::Limit`] if the page is too large, and those of the visitor.
 pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor: &mut V) -> Result<Received> {
     let mut lines = Lines::open(page, max_bytes);
     let header = lines.next()?.ok_or_else(|| malformed("it is empty"))?;

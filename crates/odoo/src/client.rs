@@ -5,8 +5,10 @@ mod identity;
 mod models;
 mod records;
 
+pub use models::Field;
+
 use crate::error::{Error, Result, SqlState};
-use crate::fault::{self, Called, Meaning};
+use crate::fault::{self, Meaning};
 use crate::retry::Policy;
 use crate::xmlrpc::{self, Answer, Limits, Value, encode_call};
 use crate::{Account, Database, Failure, Reply, Resend, ServerInfo, Transport};
@@ -31,8 +33,8 @@ type Kwargs = Vec<(String, Value)>;
 
 /// A client of one Odoo database.
 ///
-/// Methods that read from Odoo return the errors of [`Client::call`], and an [`Error::Malformed`]
-/// for an answer of an unexpected form.
+/// Methods that ask Odoo fail if the exchange fails, if Odoo refuses the login (SQLSTATE 28P01) or
+/// answers with a fault, and with [`Error::Malformed`] for an answer of an unexpected form.
 pub struct Client<T> {
     transport: T,
     account: Account,
@@ -58,10 +60,8 @@ pub struct Client<T> {
 }
 
 impl<T: Transport> Client<T> {
-    /// Makes a client.
-    ///
-    /// `known` is what an earlier client found out about the server, which saves calls. The client
-    /// sets `first_date` to Odoo's clock at the first answer. Clients of one run share it.
+    /// Makes a client. `known` is what an earlier client found out about the server, which saves
+    /// calls. The client sets `first_date` to Odoo's clock at the first answer.
     pub fn new(
         transport: T,
         account: Account,
@@ -104,9 +104,6 @@ impl<T: Transport> Client<T> {
     }
 
     /// Logs in and returns the uid. Odoo needs about 0.4 seconds to hash the password.
-    ///
-    /// # Errors
-    /// SQLSTATE 28P01 if Odoo refuses the credentials, or a failed exchange.
     pub fn authenticate(&mut self) -> Result<i64> {
         let params = [
             ("dbname", &self.account.dbname.as_str().into()),
@@ -128,7 +125,7 @@ impl<T: Transport> Client<T> {
     fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
         let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless)?;
         xmlrpc::decode(&reply.body, &self.limits)?.map_err(|fault| {
-            match fault::read(&fault, &self.account, &Called { model: "", method, uid: None }) {
+            match fault::read(&fault, &self.account, "", method, None) {
                 Meaning::Error(error) => error,
                 Meaning::StaleLogin(_) => self.refused(),
             }
@@ -136,9 +133,6 @@ impl<T: Transport> Client<T> {
     }
 
     /// Calls a method of a model and returns its result as a tree.
-    ///
-    /// # Errors
-    /// A failed exchange, a fault of Odoo, or an answer of an unexpected form.
     pub fn call(
         &mut self,
         model: &str,
@@ -154,8 +148,7 @@ impl<T: Transport> Client<T> {
     /// method completed with a Python `None`, which XML-RPC cannot carry.
     ///
     /// # Errors
-    /// [`Error::MayHaveHappened`] if Odoo may have completed the call, and the errors of
-    /// [`Client::call`] otherwise.
+    /// [`Error::MayHaveHappened`] if Odoo may have completed the call.
     pub fn call_once(&mut self, model: &str, method: &str, args: Vec<Value>, kwargs: Kwargs) -> Result<Option<Value>> {
         self.prove_login()?;
         match self.call(model, method, args, kwargs, Safety::Once) {
@@ -172,9 +165,8 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Verifies the login once, before a call that must not be repeated.
-    ///
-    /// After such a call, a refused login cannot be distinguished from a refused method.
+    /// Verifies the login once, before a call that must not be repeated: after it, a refused login
+    /// cannot be distinguished from a refused method.
     pub fn prove_login(&mut self) -> Result<()> {
         if self.known.uid.is_none() {
             self.authenticate()?;
@@ -221,8 +213,7 @@ impl<T: Transport> Client<T> {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
-            let called = Called { model, method, uid: Some(uid) };
-            match fault::read(&fault, &self.account, &called) {
+            match fault::read(&fault, &self.account, model, method, Some(uid)) {
                 Meaning::Error(error) => return Err(error),
                 // `call_once` has verified the login, so the method itself refused.
                 Meaning::StaleLogin(error) if safety == Safety::Once => return Err(error),

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::domain::{after, one_of};
 use super::retry::Policy;
-use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted, field};
+use super::{Account, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted};
 use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
 use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
@@ -479,7 +479,7 @@ fn fields_and_version_are_read() {
     let name = named("name");
     assert_eq!((name.kind.as_str(), name.label.as_str(), name.required), ("char", "Name", true));
     assert_eq!((named("display_name").stored, named("id").readonly), (false, true));
-    let attributes = field::ATTRIBUTES.map(Value::from);
+    let attributes = Field::ATTRIBUTES.map(Value::from);
     let kwargs = record(&[("attributes", list(attributes)), ("allfields", list(["name".into()]))]);
     assert_eq!(
         *log.borrow(),

@@ -6,22 +6,11 @@ use crate::Account;
 use crate::error::{Error, SqlState};
 use crate::xmlrpc::{Fault, FaultCode};
 
-/// The call that caused a fault.
-pub struct Called<'a> {
-    /// Name of the model.
-    pub model: &'a str,
-    /// Name of the method.
-    pub method: &'a str,
-    /// The uid of the caller, unless the call needs no login.
-    pub uid: Option<i64>,
-}
-
 /// The meaning of a fault.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The remembered uid may be outdated, so the client logs in again.
-    ///
-    /// If the login is valid, the method itself refused the call with this error.
+    /// The remembered uid may be outdated, so the client logs in again. If the login is valid, the
+    /// method itself refused the call with this error.
     StaleLogin(Error),
     /// An error for the user.
     Error(Error),
@@ -30,19 +19,21 @@ pub enum Meaning {
 /// Largest part of a traceback in DETAIL, in characters.
 const TRACEBACK: usize = 2_000;
 
-/// Determines the meaning of a fault. The password is removed from all texts.
-pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
+/// Determines the meaning of a fault of this method. The password is removed from all texts.
+///
+/// `uid` is the user who called, unless the method needs no login.
+pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
     let text = account.redact(fault.string.trim());
     match &fault.code {
         FaultCode::Int(3) => Meaning::StaleLogin(denied(&text)),
         FaultCode::Text(code) if code == "AccessDenied" => Meaning::StaleLogin(denied(&text)),
-        FaultCode::Int(2) if names_user(&text, called.uid) => Meaning::StaleLogin(refused(&text)),
+        FaultCode::Int(2) if names_user(&text, uid) => Meaning::StaleLogin(refused(&text)),
         FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => {
-            Meaning::Error(Error::UnknownModel { model: called.model.to_owned(), near: Vec::new() })
+            Meaning::Error(Error::UnknownModel { model: model.to_owned(), near: Vec::new() })
         }
         FaultCode::Int(2) => Meaning::Error(refused(&text)),
         FaultCode::Int(4) => Meaning::Error(denied(&text)),
-        _ => Meaning::Error(read_traceback(&text, account, called)),
+        _ => Meaning::Error(read_traceback(&text, account, model, method)),
     }
 }
 
@@ -61,15 +52,14 @@ fn first_paragraph(text: &str) -> (String, &str) {
     (first.trim().replace('\n', " "), rest.trim())
 }
 
-/// Whether a fault names the caller's own record in Python's notation: `res.users(7,)`.
-///
-/// A fault that names another user concerns the arguments of the call.
+/// Whether a fault names the caller's own record in Python's notation, `res.users(7,)`. One that
+/// names another user concerns the arguments of the call.
 fn names_user(text: &str, uid: Option<i64>) -> bool {
     uid.is_some_and(|uid| text.contains(&format!("res.users({uid},")) || text.contains(&format!("res.users({uid})")))
 }
 
 /// Reads fault 1, a complete Python traceback that ends with the cause.
-fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
+fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> Error {
     let end = end_of_traceback(text);
     let first = end.lines().next().unwrap_or("no text").trim();
     let (exception, cause) = first.split_once(": ").unwrap_or(("", first));
@@ -85,23 +75,22 @@ fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
         let message = "it cannot connect to its database server".to_owned();
         return Error::OdooFault { message, traceback: String::new() };
     }
-    if let Some(field) = invalid_field(cause, called.model) {
-        return Error::UnknownField { model: called.model.to_owned(), field, near: Vec::new() };
+    if let Some(field) = invalid_field(cause, model) {
+        return Error::UnknownField { model: model.to_owned(), field, near: Vec::new() };
     }
     // Odoo raises this while it writes the answer, after it committed the transaction. The same
     // text from within the method is an ordinary error.
     if cause.starts_with("cannot marshal None") && !text.contains(", in dispatch_rpc") {
-        return Error::NoneReturned { model: called.model.to_owned(), method: called.method.to_owned() };
+        return Error::NoneReturned { model: model.to_owned(), method: method.to_owned() };
     }
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {
-        return Error::UnknownMethod { model: called.model.to_owned(), method: called.method.to_owned() };
+        return Error::UnknownMethod { model: model.to_owned(), method: method.to_owned() };
     }
     Error::OdooFault { message: first.to_owned(), traceback: tail(text) }
 }
 
-/// The exception and its message, which may have many lines.
-///
-/// They follow the last frame, whose lines are all indented. Without frames it is the last line.
+/// The exception and its message, which may have many lines. They follow the last frame, whose lines
+/// are all indented. Without frames it is the last line.
 fn end_of_traceback(text: &str) -> &str {
     let (mut begins, mut in_frame, mut last, mut position) = (None, false, 0, 0);
     for line in text.split_inclusive('\n') {

@@ -1,17 +1,15 @@
 //! Implements [`Transport`] over reqwest and rustls, with time limits, a size limit and
 //! cancellation.
 
-mod failure;
 mod response;
-mod tls;
-
-pub use tls::certificates;
 
 use crate::error::{Error, Result, SqlState};
 use crate::{Failure, Reply, Transport};
-use failure::{LookupError, failure};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
+use response::{LookupError, failure};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,7 +118,7 @@ impl Transport for Http {
 /// Makes the HTTP client. It follows no redirects, because the request contains the password.
 fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::config(endpoint.ca_cert.as_deref())?)
+        .tls_backend_preconfigured(tls(endpoint.ca_cert.as_deref())?)
         .dns_resolver(Arc::new(SystemResolver))
         .user_agent(concat!("ipai_sync/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -135,6 +133,38 @@ fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
         })?);
     }
     builder.build().map_err(|error| Error::internal("cannot set up the HTTP client", &error))
+}
+
+/// The TLS configuration, which trusts Mozilla's certificate authorities and a private one. Mozilla's
+/// are built in, because the database server may not have a store of its own.
+fn tls(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = ca_cert {
+        for certificate in certificates(pem)? {
+            roots.add(certificate).map_err(|_| bad_ca())?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::internal("cannot set up TLS", &error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Parses the certificates in a PEM text.
+///
+/// # Errors
+/// An error for the user if the text contains no certificate.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<std::result::Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(bad_ca()),
+    }
+}
+
+fn bad_ca() -> Error {
+    Error::user(SqlState::InvalidParameter, "ca_cert is not a certificate in PEM form")
+        .with_hint("Set it to the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, not to a path.")
 }
 
 /// The system's resolver. It blocks, so tokio runs it on a thread of its pool, which ends when the

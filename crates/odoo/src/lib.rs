@@ -8,7 +8,6 @@ mod client;
 pub mod domain;
 pub mod error;
 mod fault;
-mod field;
 pub mod http;
 pub mod options;
 pub mod retry;
@@ -17,9 +16,8 @@ mod server_info;
 mod transport;
 pub mod xmlrpc;
 
-pub use client::{Client, Safety};
+pub use client::{Client, Field, Safety};
 pub use domain::{Scope, Wanted};
-pub use field::Field;
 pub use secret::Account;
 pub use server_info::{Addon, Database, ServerInfo};
 pub use transport::{Failure, Reply, Resend, Transport};

@@ -83,10 +83,7 @@ impl ServerOptions {
 }
 
 impl UserOptions {
-    /// Parses the options of a user mapping.
-    ///
-    /// # Errors
-    /// An error for the user if an option is unknown, missing, repeated or invalid.
+    /// Parses the options of a user mapping. Fails like [`ServerOptions::parse`].
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &USER_OPTIONS, "user mapping")?;
         let password = match (value(pairs, "password"), value(pairs, "password_secret")) {
@@ -106,8 +103,11 @@ const URL_HINT: &str = "Set it to the address of Odoo without a path, such as ht
 const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API \
                              key of the Odoo user, or password.";
 
-/// Refuses options that do not exist or are repeated.
-fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
+/// Refuses options that do not exist or are repeated. `what` is the kind of the object.
+///
+/// # Errors
+/// An error for the user if there is such an option.
+pub fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
             let hint = match names {
@@ -121,14 +121,6 @@ fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Refuses all options, for objects that have none: the wrapper itself and foreign tables.
-///
-/// # Errors
-/// An error for the user if there is an option.
-pub fn none_allowed(pairs: &[Pair], what: &str) -> Result<()> {
-    known(pairs, &[], what)
 }
 
 fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {

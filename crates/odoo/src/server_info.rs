@@ -3,9 +3,8 @@
 
 use chrono::NaiveDateTime;
 
-/// Facts about an Odoo server that an earlier client found out, which save calls.
-///
-/// The facts may be outdated, so they prove nothing.
+/// Facts about an Odoo server that an earlier client found out, which save calls. They may be
+/// outdated, so they prove nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerInfo {
     /// The uid of the user, as Odoo last returned or accepted it.
@@ -30,16 +29,13 @@ pub enum Addon {
     Unwanted,
 }
 
-/// The identity of an Odoo database, as far as Odoo reports it.
-///
-/// A database that was restored in place keeps both values.
+/// The identity of an Odoo database, as far as Odoo reports it. A database that was restored in place
+/// keeps both values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Database {
     /// `database.uuid`. Only the addon reports it, because ordinary users cannot read it.
     pub uuid: Option<String>,
-    /// Creation date of company 1 (UTC), which most internal users can read.
-    ///
-    /// A copy of a database keeps it.
+    /// Creation date of company 1 (UTC), which most internal users can read. A copy keeps it.
     pub company: Option<NaiveDateTime>,
 }
 

@@ -7,7 +7,6 @@ mod decode;
 mod encode;
 mod fast_path;
 mod parser;
-mod tag;
 mod value;
 
 #[cfg(test)]

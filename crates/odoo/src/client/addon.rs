@@ -49,10 +49,7 @@ impl<T: Transport> Client<T> {
     /// Runs `work` if the client uses the addon, and returns `None` if it does not.
     ///
     /// If `work` fails for a reason that concerns the addon, the client stops using the addon and
-    /// returns `None` as well.
-    ///
-    /// # Errors
-    /// Errors of `work` that would also occur without the addon, such as a lost connection.
+    /// returns `None` as well. It returns errors that would also occur without the addon.
     pub fn by_addon<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<Option<R>> {
         if !self.has_addon() {
             return Ok(None);
@@ -82,12 +79,8 @@ impl<T: Transport> Client<T> {
         Ok(self.export(scope, &["id".to_owned()], domain::among(ranges), limit, Ids::default())?.ids)
     }
 
-    /// Reads one bulk page in keyset order into `page`.
-    ///
-    /// The values are those of [`Client::search_read`], but lists of ids include archived records.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`] and those of the page.
+    /// Reads one bulk page in keyset order into `page`. The values are those of
+    /// [`Client::search_read`], but lists of ids include archived records.
     pub fn export<V: RowVisitor>(
         &mut self,
         scope: &Scope,

@@ -12,9 +12,8 @@ impl<T: Transport> Client<T> {
         &self.database
     }
 
-    /// Reads the identity of the database, as far as the user may read it.
-    ///
-    /// The first call sends two small requests, and later ones none.
+    /// Reads the identity of the database, as far as the user may read it. The first call sends two
+    /// small requests, and later ones none.
     pub fn identify(&mut self) -> Result<&Database> {
         if !self.identified {
             self.look_for_addon()?;

@@ -31,9 +31,6 @@ impl<T: Transport> Client<T> {
 
     /// Reads the first `limit` records of a scope with further terms, in keyset order. `page` makes
     /// an empty page for each attempt.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`] and those of the page.
     pub fn search_read<V: RowVisitor>(
         &mut self,
         scope: &Scope,
@@ -58,9 +55,6 @@ impl<T: Transport> Client<T> {
     ///
     /// Lists of ids include archived records, unlike with `search_read`: that method drops
     /// `active_test` from the context before it reads.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`] and those of the page.
     pub fn read<V: RowVisitor>(
         &mut self,
         scope: &Scope,

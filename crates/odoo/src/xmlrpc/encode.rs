@@ -1,6 +1,5 @@
-//! Encodes a request as a `methodCall` document.
-//!
-//! The document is the one that Python's `xmlrpc.client` writes, without the line breaks.
+//! Encodes a request as the `methodCall` document that Python's `xmlrpc.client` writes, without the
+//! line breaks.
 
 use super::value::Value;
 use crate::error::{Error, Result, SqlState};
@@ -25,9 +24,8 @@ pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
     Ok(xml)
 }
 
-/// A character that XML cannot carry.
-///
-/// The path grows from the inside out while the error is returned, so valid values cost nothing.
+/// A character that XML cannot carry. The path grows from the inside out while the error is returned,
+/// so valid values cost nothing.
 struct Refusal {
     path: String,
     character: char,

@@ -5,7 +5,7 @@
 //! text.
 
 use super::Scalar;
-use super::tag::Tag;
+use super::parser::Tag;
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 

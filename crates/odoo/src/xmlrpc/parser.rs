@@ -11,7 +11,6 @@
 //! The body may be the login page of another site. Errors therefore contain only names from XML-RPC
 //! and positions, and no text of the body.
 
-use super::tag::Tag;
 use super::{DEEPEST, Fault, FaultCode, Limits, Scalar, Value, fast_path, over_limit};
 use crate::error::{Error, Result};
 use quick_xml::errors::{IllFormedError, SyntaxError};
@@ -21,9 +20,8 @@ use quick_xml::{Error as XmlError, Reader};
 use std::borrow::Cow;
 use std::io::BufRead;
 
-/// A parser over one document. Each method starts where the previous one ended.
-///
-/// quick-xml compares the name of each end tag with its start tag, and checks that text is UTF-8.
+/// A parser over one document. Each method starts where the previous one ended. quick-xml compares the
+/// name of each end tag with its start tag, and checks that text is UTF-8.
 pub(super) struct Parser<'a> {
     reader: Reader<&'a [u8]>,
     body: &'a [u8],
@@ -299,4 +297,68 @@ fn resolve(reference: &BytesRef<'_>) -> Option<char> {
 
 fn is_space(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+/// An element of XML-RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    MethodResponse,
+    Params,
+    Param,
+    Fault,
+    Value,
+    Array,
+    Data,
+    Struct,
+    Member,
+    Name,
+    Int,
+    Double,
+    Boolean,
+    String,
+    DateTime,
+    Base64,
+    Nil,
+    Unknown,
+}
+
+impl Tag {
+    /// The element with this name, with the synonyms of integer and double types.
+    pub(super) fn of(name: &str) -> Tag {
+        match name {
+            "value" => Tag::Value,
+            "member" => Tag::Member,
+            "name" => Tag::Name,
+            "string" => Tag::String,
+            "int" | "i4" | "i8" | "i1" | "i2" | "i64" | "ex:i8" | "biginteger" => Tag::Int,
+            "boolean" => Tag::Boolean,
+            "double" | "float" => Tag::Double,
+            "struct" => Tag::Struct,
+            "array" => Tag::Array,
+            "data" => Tag::Data,
+            "nil" | "ex:nil" => Tag::Nil,
+            "dateTime.iso8601" => Tag::DateTime,
+            "base64" => Tag::Base64,
+            "methodResponse" => Tag::MethodResponse,
+            "params" => Tag::Params,
+            "param" => Tag::Param,
+            "fault" => Tag::Fault,
+            _ => Tag::Unknown,
+        }
+    }
+
+    /// The text of the error for a missing element.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Tag::MethodResponse => "the document does not begin with <methodResponse>",
+            Tag::Param => "expected <param>",
+            Tag::Value => "expected <value>",
+            Tag::Array => "expected <array>",
+            Tag::Data => "expected <data>",
+            Tag::Struct => "expected <struct>",
+            Tag::Member => "expected <member>",
+            Tag::Name => "expected <name>",
+            _ => "expected another element",
+        }
+    }
 }

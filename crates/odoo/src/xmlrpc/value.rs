@@ -1,14 +1,12 @@
 //! Defines values of XML-RPC, as trees and as the decoder hands them over, and converts them.
 
-use super::tag::Tag;
+use super::parser::Tag;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Number, Value as Json};
 use std::borrow::Cow;
 
-/// One value of XML-RPC.
-///
-/// A struct is a list of members and not a map. A list keeps the order of the document, and
-/// building it needs no hashing.
+/// One value of XML-RPC. A struct is a list of members and not a map, which keeps the order of the
+/// document and needs no hashing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `<nil/>`. Odoo accepts it in a request and never sends it.
@@ -106,35 +104,17 @@ impl Value {
     }
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Value::String(text.into())
-    }
+macro_rules! from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Value::$variant(value.into())
+            }
+        }
+    )*};
 }
 
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Value::String(text)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(boolean: bool) -> Self {
-        Value::Bool(boolean)
-    }
-}
-
-impl From<i64> for Value {
-    fn from(integer: i64) -> Self {
-        Value::Int(integer)
-    }
-}
-
-impl From<f64> for Value {
-    fn from(double: f64) -> Self {
-        Value::Double(double)
-    }
-}
+from!(&str => String, String => String, bool => Bool, i64 => Int, f64 => Double);
 
 /// Makes an array.
 impl<T: Into<Value>> FromIterator<T> for Value {
@@ -165,10 +145,7 @@ pub enum Scalar<'a> {
 }
 
 impl<'a> Scalar<'a> {
-    /// Parses the text of a type element.
-    ///
-    /// # Errors
-    /// The problem with the text, if it is not of the element's type.
+    /// Parses the text of a type element. The error is the problem with the text.
     pub(super) fn of(tag: Tag, text: Cow<'a, str>) -> std::result::Result<Self, &'static str> {
         // XML counts fewer characters as white space than Rust.
         let trimmed = || text.trim_matches([' ', '\t', '\n', '\r']);
