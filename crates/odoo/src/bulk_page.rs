@@ -99,11 +99,8 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
         Type::Text => {
             let text = unescape(cell)?;
             // Almost no text has characters to remove.
-            Scalar::String(if text.bytes().any(|byte| is_left_out(byte.into())) {
-                without_control(&text).into()
-            } else {
-                text
-            })
+            let is_damaged = text.bytes().any(|byte| is_left_out(byte.into()));
+            Scalar::String(if is_damaged { without_control(&text).into() } else { text })
         }
         Type::Json if cell.len() > LARGEST_JSON => return Err(unreadable("a document of at most 4 MiB")),
         Type::Json => {
@@ -158,9 +155,11 @@ fn unescape(cell: &str) -> Result<Cow<'_, str>> {
     Ok(Cow::Owned(text))
 }
 
+type Inflated<'a> = ZlibDecoder<DecoderReader<'a, GeneralPurpose, &'a [u8]>>;
+
 /// Reads the text of a page line by line, so that only one line is in memory.
 struct Lines<'a> {
-    text: BufReader<Take<ZlibDecoder<DecoderReader<'a, GeneralPurpose, &'a [u8]>>>>,
+    text: BufReader<Take<Inflated<'a>>>,
     line: Vec<u8>,
     max_bytes: usize,
 }

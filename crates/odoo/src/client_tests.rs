@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
-use super::domain::{after, one_of};
+use super::domain::{after, one_of, page};
 use super::retry::Policy;
-use super::{Account, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted};
+use super::{Account, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport};
 use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
 use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
@@ -416,8 +416,7 @@ fn page_request_has_keyset_order_archived_records_and_bare_ids() {
     ] {
         let answer = list([record(&[("id", 42.into())])]);
         let (mut client, log) = client(Some(5), vec![result(answer)]);
-        let wanted = Wanted { since, also, after: 41, limit: 500 };
-        let rows = client.search_read(&scope, &fields, wanted.terms(), Some(wanted.limit), Rows::default).unwrap();
+        let rows = client.search_read(&scope, &fields, page(41, since, also), Some(500), Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),

@@ -1,5 +1,4 @@
-//! Builds domains and contexts of Odoo. A domain has terms and operators in prefix notation, with an
-//! implicit AND.
+//! Builds contexts and domains of Odoo: terms and operators in prefix notation, joined by AND.
 
 use crate::xmlrpc::Value;
 use chrono::NaiveDateTime;
@@ -52,6 +51,18 @@ pub fn one_of(ids: &[i64]) -> Term {
     term("id", "in", Value::from_iter(ids.iter().copied()))
 }
 
+/// The terms for records after the id `last` that were written since a moment (UTC), or that have
+/// the id `also`.
+pub fn page(last: i64, since: Option<NaiveDateTime>, also: Option<i64>) -> Vec<Term> {
+    let mut terms = vec![after(last)];
+    match (since, also) {
+        (Some(since), Some(id)) => terms.extend(["|".into(), one_of(&[id]), written_since(since)]),
+        (Some(since), None) => terms.push(written_since(since)),
+        (None, _) => {}
+    }
+    terms
+}
+
 /// The records of one model that a mirror reads.
 #[derive(Debug, Clone)]
 pub struct Scope {
@@ -81,30 +92,6 @@ impl Scope {
             context.push(("allowed_company_ids".to_owned(), self.company_ids.iter().copied().collect()));
         }
         Value::Struct(context)
-    }
-}
-
-/// A request for one page of records in keyset order.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// Lower bound of the write date (UTC), or `None` for records of any age.
-    pub since: Option<NaiveDateTime>,
-    /// Id of a record to read regardless of its write date.
-    pub also: Option<i64>,
-    /// Only records with a greater id.
-    pub after: i64,
-    /// Largest number of records.
-    pub limit: u64,
-}
-
-impl Wanted {
-    /// The terms of a domain that select the page.
-    pub fn terms(&self) -> impl Iterator<Item = Value> {
-        let since = self.since.map(|since| match self.also {
-            None => vec![written_since(since)],
-            Some(id) => vec!["|".into(), one_of(&[id]), written_since(since)],
-        });
-        std::iter::once(after(self.after)).chain(since.into_iter().flatten())
     }
 }
 

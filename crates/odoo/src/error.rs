@@ -198,9 +198,8 @@ impl Error {
     /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> &str {
         match self {
-            Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) | Error::ClientGone => {
-                "08006"
-            }
+            Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) => "08006",
+            Error::ClientGone => "08006",
             Error::HttpStatus(_) | Error::Malformed { .. } => "08P01",
             Error::OdooAccess(_) => "42501",
             Error::UnknownModel { .. } => "42704",

@@ -89,8 +89,8 @@ fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> E
     Error::OdooFault { message: first.to_owned(), traceback: tail(text) }
 }
 
-/// The exception and its message, which may have many lines. They follow the last frame, whose lines
-/// are all indented. Without frames it is the last line.
+/// The exception and its message, which may have many lines. They follow the last frame, whose
+/// lines are all indented. Without frames it is the last line.
 fn end_of_traceback(text: &str) -> &str {
     let (mut begins, mut in_frame, mut last, mut position) = (None, false, 0, 0);
     for line in text.split_inclusive('\n') {

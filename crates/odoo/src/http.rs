@@ -135,8 +135,8 @@ fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
     builder.build().map_err(|error| Error::internal("cannot set up the HTTP client", &error))
 }
 
-/// The TLS configuration, which trusts Mozilla's certificate authorities and a private one. Mozilla's
-/// are built in, because the database server may not have a store of its own.
+/// The TLS configuration, which trusts Mozilla's certificate authorities and a private one.
+/// Mozilla's are built in, because the database server may not have a store of its own.
 fn tls(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = ca_cert {

@@ -17,7 +17,7 @@ mod transport;
 pub mod xmlrpc;
 
 pub use client::{Client, Field, Safety};
-pub use domain::{Scope, Wanted};
+pub use domain::Scope;
 pub use secret::Account;
 pub use server_info::{Addon, Database, ServerInfo};
 pub use transport::{Failure, Reply, Resend, Transport};

@@ -30,12 +30,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// Credentials for one Odoo database, from the foreign server and the user mapping.
 #[derive(Debug, Clone)]
 pub struct Account {

@@ -1,5 +1,5 @@
-//! Defines what is known about an Odoo server, and the identity of its database. Another database at
-//! the same address has other records under the same ids.
+//! Defines what is known about an Odoo server, and the identity of its database. Another database
+//! at the same address has other records under the same ids.
 
 use chrono::NaiveDateTime;
 
@@ -29,8 +29,8 @@ pub enum Addon {
     Unwanted,
 }
 
-/// The identity of an Odoo database, as far as Odoo reports it. A database that was restored in place
-/// keeps both values.
+/// The identity of an Odoo database, as far as Odoo reports it. A database that was restored in
+/// place keeps both values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Database {
     /// `database.uuid`. Only the addon reports it, because ordinary users cannot read it.

@@ -57,8 +57,7 @@ impl<T: Transport> Client<T> {
         match work(self) {
             Err(error) if concerns_addon(&error) => {
                 if matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. }) {
-                    self.known.addon = Addon::Missing;
-                    self.known.uuid = None;
+                    (self.known.addon, self.known.uuid) = (Addon::Missing, None);
                 }
                 self.give_up_addon(error);
                 Ok(None)

@@ -15,7 +15,7 @@ impl<T: Transport> Client<T> {
         count.ok_or_else(|| unexpected("search_count", "a number of records"))
     }
 
-    /// Lists the ids of the first `limit` records of a scope with further terms, in ascending order.
+    /// Lists the ids of the first `limit` records of a scope with further terms, ascending.
     pub fn search(
         &mut self,
         scope: &Scope,

@@ -25,8 +25,8 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<Answer<Value>> {
     read_answer(body, limits, |parser| Ok(parser.value(0)?.into()))
 }
 
-/// Decodes an array of structs (the answer of `search_read`) and passes each row to the visitor. Fails
-/// like [`decode`], and with the errors of the visitor.
+/// Decodes an array of structs (the answer of `search_read`) and passes each row to the visitor.
+/// Fails like [`decode`], and with the errors of the visitor.
 pub fn decode_rows<V: RowVisitor + ?Sized>(body: &[u8], limits: &Limits, visitor: &mut V) -> Result<Answer<()>> {
     read_answer(body, limits, |parser| {
         parser.array(|parser| {
@@ -71,8 +71,8 @@ pub fn decode_ids(body: &[u8], limits: &Limits) -> Result<Answer<Vec<i64>>> {
     })
 }
 
-/// Reads a `methodResponse` from its first byte to its last. `read` reads the result after `<value>`,
-/// through `</value>`.
+/// Reads a `methodResponse` from its first byte to its last. `read` reads the result after
+/// `<value>`, through `</value>`.
 fn read_answer<'a, T>(
     body: &'a [u8],
     limits: &Limits,

@@ -24,8 +24,8 @@ pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
     Ok(xml)
 }
 
-/// A character that XML cannot carry. The path grows from the inside out while the error is returned,
-/// so valid values cost nothing.
+/// A character that XML cannot carry. The path grows from the inside out while the error is
+/// returned, so valid values cost nothing.
 struct Refusal {
     path: String,
     character: char,

@@ -20,8 +20,8 @@ use quick_xml::{Error as XmlError, Reader};
 use std::borrow::Cow;
 use std::io::BufRead;
 
-/// A parser over one document. Each method starts where the previous one ended. quick-xml compares the
-/// name of each end tag with its start tag, and checks that text is UTF-8.
+/// A parser over one document. Each method starts where the previous one ended. quick-xml compares
+/// the name of each end tag with its start tag, and checks that text is UTF-8.
 pub(super) struct Parser<'a> {
     reader: Reader<&'a [u8]>,
     body: &'a [u8],
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the text up to the next tag, and that tag as `tag` does. Text in one piece is borrowed.
+    /// Reads the text up to the next tag, and that tag. Text in one piece is borrowed.
     fn text_and_tag(&mut self) -> Result<(Cow<'a, str>, Option<Tag>)> {
         let mut text = Cow::Borrowed("");
         loop {
