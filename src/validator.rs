@@ -2,7 +2,7 @@
 
 use super::report::or_raise;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::options::{Pair, ServerOptions, UserOptions, none_allowed};
+use ipai_odoo::options::{Pair, ServerOptions, UserOptions, known};
 use pgrx::prelude::*;
 
 /// Postgres calls it with all options of an object, as `name=value`, and the catalog of the object.
@@ -17,8 +17,8 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
     match catalog {
         pg_sys::ForeignServerRelationId => ServerOptions::parse(&pairs).map(|_| ()),
         pg_sys::UserMappingRelationId => UserOptions::parse(&pairs).map(|_| ()),
-        pg_sys::ForeignTableRelationId => none_allowed(&pairs, "foreign table"),
-        _ => none_allowed(&pairs, "foreign-data wrapper"),
+        pg_sys::ForeignTableRelationId => known(&pairs, &[], "foreign table"),
+        _ => known(&pairs, &[], "foreign-data wrapper"),
     }
 }
 

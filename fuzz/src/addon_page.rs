@@ -5,7 +5,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use ipai_mirror::PageBuilder;
-use ipai_odoo::Wanted;
+use ipai_odoo::domain::after;
 use std::io::Write;
 
 /// Decodes the input as a page of the addon.
@@ -28,9 +28,8 @@ pub fn run(data: &[u8]) {
     );
     let mirror = mirror(false);
     let fields: Vec<String> = mirror.fields.iter().map(|map| map.field.clone()).collect();
-    let wanted = Wanted { since: None, also: None, after: 0, limit: 1_000 };
     let page = PageBuilder::new(&mirror, 0, 1_000);
-    match client(body.into_bytes()).export(&mirror.scope, &fields, &wanted, page) {
+    match client(body.into_bytes()).export(&mirror.scope, &fields, [after(0)], 1_000, page) {
         Ok(page) => check_page(&page.finish()),
         Err(error) => check_error(&error),
     }

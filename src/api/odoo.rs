@@ -31,7 +31,7 @@ fn version_of(server: Option<String>) -> Result<String> {
     let session = &mut SpiSession::of_function();
     let connection = open(session, server)?;
     let fetcher = connection.fresh_fetcher(session)?;
-    Ok(fetcher.run(|client| client.version())?.server_version)
+    fetcher.run(|client| client.version())
 }
 
 type Check = (
@@ -95,7 +95,7 @@ fn check(server: Option<String>) -> Result<Vec<Check>> {
             connection.server.clone(),
             connection.url(),
             connection.account.dbname.clone(),
-            version.server_version.clone(),
+            version.clone(),
             known.addon == Addon::Present,
             connection.account.login.clone(),
             uid,

@@ -6,7 +6,8 @@
 //! XML-RPC.
 
 use crate::error::{Error, Result};
-use crate::xmlrpc::{RowVisitor, Scalar, Value};
+use crate::xmlrpc::{RowVisitor, Scalar, Value, over_limit};
+use base64::engine::GeneralPurpose;
 use base64::prelude::BASE64_STANDARD;
 use base64::read::DecoderReader;
 use flate2::read::ZlibDecoder;
@@ -49,14 +50,12 @@ pub struct Received {
 /// Decodes a page of at most `max_bytes` bytes and passes each row to the visitor.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the page is damaged, [`Error::Limit`] if it is too large, and the errors
-/// of the visitor.
+/// [`Error::Malformed`], [`Error::Limit`] if the page is too large, and those of the visitor.
 pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor: &mut V) -> Result<Received> {
     let mut lines = Lines::open(page, max_bytes);
-    let header: Header = match lines.next()? {
-        Some(line) => serde_json::from_str(line).map_err(|_| malformed("its first line does not name the columns"))?,
-        None => return Err(malformed("it is empty")),
-    };
+    let header = lines.next()?.ok_or_else(|| malformed("it is empty"))?;
+    let header: Header =
+        serde_json::from_str(header).map_err(|_| malformed("its first line does not name the columns"))?;
     let columns: Vec<(Option<usize>, Type)> =
         header.columns.iter().map(|(name, kind)| (visitor.column(name), *kind)).collect();
     let mut rows = 0_u64;
@@ -65,8 +64,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor
             if count.parse() != Ok(rows) {
                 return Err(malformed("its number of rows differs from the number in its last line"));
             }
-            let bytes = lines.end()?;
-            return Ok(Received { bytes, uuid: header.uuid });
+            return Ok(Received { bytes: lines.end()?, uuid: header.uuid });
         }
         let mut cells = line.split('\t');
         for (column, kind) in &columns {
@@ -95,39 +93,30 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
     Ok(match kind {
         Type::Integer => Scalar::Int(cell.parse().map_err(|_| unreadable("a whole number"))?),
         Type::Double => Scalar::Double(cell.parse().map_err(|_| unreadable("a number"))?),
-        Type::Boolean => match cell {
-            "t" => Scalar::Bool(true),
-            "f" => Scalar::Bool(false),
-            _ => return Err(unreadable("a boolean")),
-        },
-        Type::Text => Scalar::String(text(cell)?),
+        Type::Boolean if cell == "t" => Scalar::Bool(true),
+        Type::Boolean if cell == "f" => Scalar::Bool(false),
+        Type::Boolean => return Err(unreadable("a boolean")),
+        Type::Text => {
+            let text = unescape(cell)?;
+            // Almost no text has characters to remove.
+            let is_damaged = text.bytes().any(|byte| is_left_out(byte.into()));
+            Scalar::String(if is_damaged { without_control(&text).into() } else { text })
+        }
+        Type::Json if cell.len() > LARGEST_JSON => return Err(unreadable("a document of at most 4 MiB")),
         Type::Json => {
-            if cell.len() > LARGEST_JSON {
-                return Err(unreadable("a document of at most 4 MiB"));
-            }
-            let json = unescape(cell)?;
-            let json: Json = serde_json::from_str(&json).map_err(|_| unreadable("JSON"))?;
+            let json = serde_json::from_str(&unescape(cell)?).map_err(|_| unreadable("JSON"))?;
             Scalar::from(Value::from_json(carried(json)))
         }
     })
 }
 
-/// The text of a cell without the characters that XML cannot carry, which Odoo removes as well.
-fn text(cell: &str) -> Result<Cow<'_, str>> {
-    let text = unescape(cell)?;
-    Ok(match text.bytes().any(is_left_out) {
-        true => Cow::Owned(without_control(&text)),
-        false => text,
-    })
-}
-
-fn is_left_out(byte: u8) -> bool {
-    byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')
+/// The control characters that XML cannot carry, which Odoo removes as well.
+fn is_left_out(character: char) -> bool {
+    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
 }
 
 fn without_control(text: &str) -> String {
-    let carried = |c: &char| u8::try_from(*c).map_or(true, |byte| !is_left_out(byte));
-    text.chars().filter(carried).collect()
+    text.replace(is_left_out, "")
 }
 
 /// Removes these characters from every text in a document.
@@ -144,9 +133,7 @@ fn carried(json: Json) -> Json {
 
 /// Resolves the backslash escapes of COPY's text format.
 fn unescape(cell: &str) -> Result<Cow<'_, str>> {
-    let Some(first) = cell.find('\\') else {
-        return Ok(Cow::Borrowed(cell));
-    };
+    let Some(first) = cell.find('\\') else { return Ok(Cow::Borrowed(cell)) };
     let mut text = String::with_capacity(cell.len());
     text.push_str(&cell[..first]);
     let mut rest = cell[first..].chars();
@@ -162,13 +149,13 @@ fn unescape(cell: &str) -> Result<Cow<'_, str>> {
                 Some('\\') => '\\',
                 _ => return Err(malformed("a backslash that COPY does not write")),
             },
-            c => c,
+            _ => c,
         });
     }
     Ok(Cow::Owned(text))
 }
 
-type Inflated<'a> = ZlibDecoder<DecoderReader<'a, base64::engine::GeneralPurpose, &'a [u8]>>;
+type Inflated<'a> = ZlibDecoder<DecoderReader<'a, GeneralPurpose, &'a [u8]>>;
 
 /// Reads the text of a page line by line, so that only one line is in memory.
 struct Lines<'a> {
@@ -183,22 +170,17 @@ const BUFFER: usize = 64 << 10;
 impl<'a> Lines<'a> {
     fn open(page: &'a str, max_bytes: usize) -> Self {
         let inflated = ZlibDecoder::new(DecoderReader::new(page.as_bytes(), &BASE64_STANDARD));
-        Lines {
-            text: BufReader::with_capacity(BUFFER, inflated.take(max_bytes as u64 + 1)),
-            line: Vec::new(),
-            max_bytes,
-        }
+        let text = BufReader::with_capacity(BUFFER, inflated.take(max_bytes as u64 + 1));
+        Lines { text, line: Vec::new(), max_bytes }
     }
 
     /// The next line without its end, or `None` after the last one.
     fn next(&mut self) -> Result<Option<&str>> {
         self.line.clear();
         self.text.read_until(b'\n', &mut self.line).map_err(|_| malformed("it cannot be decompressed"))?;
-        if self.line.last() == Some(&b'\n') {
-            self.line.pop();
-        } else {
+        if self.line.pop_if(|byte| *byte == b'\n').is_none() {
             return match self.text.get_ref().limit() {
-                0 => Err(self.too_large()),
+                0 => Err(over_limit(self.max_bytes)),
                 _ if self.line.is_empty() => Ok(None),
                 _ => Err(malformed("its last line has no end")),
             };
@@ -206,8 +188,7 @@ impl<'a> Lines<'a> {
         if self.line.contains(&0) {
             return Err(malformed("it contains a NUL character"));
         }
-        let line = std::str::from_utf8(&self.line).map_err(|_| malformed("it is not UTF-8"))?;
-        Ok(Some(line))
+        std::str::from_utf8(&self.line).map(Some).map_err(|_| malformed("it is not UTF-8"))
     }
 
     /// Checks that nothing follows, and returns the size of the text. zlib has verified its
@@ -216,13 +197,6 @@ impl<'a> Lines<'a> {
         match self.next()? {
             None => Ok(self.max_bytes + 1 - self.text.get_ref().limit() as usize),
             Some(_) => Err(malformed("something follows its end")),
-        }
-    }
-
-    fn too_large(&self) -> Error {
-        Error::Limit {
-            limit: format!("{} MiB", self.max_bytes >> 20),
-            hint: "Lower the page size of the mirror, or mirror fewer fields.".to_owned(),
         }
     }
 }

@@ -84,7 +84,7 @@ fn values_equal_those_of_search_read() {
         ("j", "[3, 1]", Value::Array(vec![3.into(), 1.into()])),
         ("j", "\"text\"", "text".into()),
         ("j", "{\"a\": [1.5, null, \"x\\\\u0007\\\\ny\"]}", {
-            let list = vec![1.5.into(), Value::Nil, "x\ny".into()];
+            let list = vec![Value::Double(1.5), Value::Nil, "x\ny".into()];
             Value::Struct(vec![("a".to_owned(), Value::Array(list))])
         }),
     ] {

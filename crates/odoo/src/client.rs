@@ -5,8 +5,10 @@ mod identity;
 mod models;
 mod records;
 
-use crate::error::{Error, Result};
-use crate::fault::{self, Called, Meaning};
+pub use models::Field;
+
+use crate::error::{Error, Result, SqlState};
+use crate::fault::{self, Meaning};
 use crate::retry::Policy;
 use crate::xmlrpc::{self, Answer, Limits, Value, encode_call};
 use crate::{Account, Database, Failure, Reply, Resend, ServerInfo, Transport};
@@ -26,14 +28,13 @@ pub enum Safety {
     Once,
 }
 
-/// The version of an Odoo server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// For example `19.0` or `18.0-20250702`.
-    pub server_version: String,
-}
+/// Arguments with their names.
+type Kwargs = Vec<(String, Value)>;
 
 /// A client of one Odoo database.
+///
+/// Methods that ask Odoo fail if the exchange fails, if Odoo refuses the login (SQLSTATE 28P01) or
+/// answers with a fault, and with [`Error::Malformed`] for an answer of an unexpected form.
 pub struct Client<T> {
     transport: T,
     account: Account,
@@ -59,10 +60,8 @@ pub struct Client<T> {
 }
 
 impl<T: Transport> Client<T> {
-    /// Makes a client.
-    ///
-    /// `known` is what an earlier client found out about the server, which saves calls. The client
-    /// sets `first_date` to Odoo's clock at the first answer. Clients of one run share it.
+    /// Makes a client. `known` is what an earlier client found out about the server, which saves
+    /// calls. The client sets `first_date` to Odoo's clock at the first answer.
     pub fn new(
         transport: T,
         account: Account,
@@ -87,11 +86,6 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// The uid of the user, as Odoo last returned or accepted it.
-    pub fn uid(&self) -> Option<i64> {
-        self.known.uid
-    }
-
     /// Size of the last answer in bytes after decompression.
     pub fn received(&self) -> usize {
         self.received
@@ -102,36 +96,22 @@ impl<T: Transport> Client<T> {
         self.took
     }
 
-    /// Odoo's clock at its first answer, from the `Date` header.
-    pub fn first_date(&self) -> Option<DateTime<Utc>> {
-        self.first_date.get().copied()
-    }
-
-    /// Reads the version of Odoo, without a login.
-    ///
-    /// # Errors
-    /// A failed exchange, or an answer of an unexpected form.
-    pub fn version(&mut self) -> Result<Version> {
-        let answer = self.send(COMMON, encode_call("version", &[])?, Safety::Harmless)?;
-        let version = self.understand(xmlrpc::decode(&answer.body, &self.limits)?, "", "version")?;
-        match version.get("server_version").and_then(Value::as_str) {
-            Some(server_version) => Ok(Version { server_version: server_version.to_owned() }),
-            None => Err(unexpected("version", "a struct with server_version")),
-        }
+    /// Reads the version of Odoo, for example `19.0` or `18.0-20250702`, without a login.
+    pub fn version(&mut self) -> Result<String> {
+        let version = self.call_common("version", &[])?;
+        let version = version.get("server_version").and_then(Value::as_str).map(str::to_owned);
+        version.ok_or_else(|| unexpected("version", "a struct with server_version"))
     }
 
     /// Logs in and returns the uid. Odoo needs about 0.4 seconds to hash the password.
-    ///
-    /// # Errors
-    /// [`Error::Authentication`] if Odoo refuses the credentials, or a failed exchange.
     pub fn authenticate(&mut self) -> Result<i64> {
-        let (dbname, login) = (self.account.dbname.as_str().into(), self.account.login.as_str().into());
-        let password = self.account.password.reveal().into();
-        let agent = Value::Struct(Vec::new());
-        let params = [("dbname", &dbname), ("user", &login), ("password", &password), ("user agent", &agent)];
-        let request = encode_call("authenticate", &params)?;
-        let answer = self.send(COMMON, request, Safety::Harmless)?;
-        match self.understand(xmlrpc::decode(&answer.body, &self.limits)?, "", "authenticate")? {
+        let params = [
+            ("dbname", &self.account.dbname.as_str().into()),
+            ("user", &self.account.login.as_str().into()),
+            ("password", &self.account.password.reveal().into()),
+            ("user agent", &Value::Struct(Vec::new())),
+        ];
+        match self.call_common("authenticate", &params)? {
             Value::Int(uid) if uid > 0 => {
                 self.known.uid = Some(uid);
                 Ok(uid)
@@ -141,44 +121,43 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// Calls a method that needs no login.
+    fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
+        let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless)?;
+        xmlrpc::decode(&reply.body, &self.limits)?.map_err(|fault| {
+            match fault::read(&fault, &self.account, "", method, None) {
+                Meaning::Error(error) => error,
+                Meaning::StaleLogin(_) => self.refused(),
+            }
+        })
+    }
+
     /// Calls a method of a model and returns its result as a tree.
-    ///
-    /// # Errors
-    /// A failed exchange, a fault of Odoo, or an answer of an unexpected form.
     pub fn call(
         &mut self,
         model: &str,
         method: &str,
         args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
+        kwargs: Kwargs,
         safety: Safety,
     ) -> Result<Value> {
-        self.execute_kw(model, method, args, kwargs, safety, |client, body| xmlrpc::decode(body, &client.limits))
+        self.execute_kw(model, method, args, kwargs, safety, xmlrpc::decode)
     }
 
-    /// Calls a method that may change data, and sends the call once.
-    ///
-    /// It returns `None` if the method completed and its result contains a Python `None`, which
-    /// XML-RPC cannot carry.
+    /// Calls a method that may change data, and sends the call once. The result is `None` if the
+    /// method completed with a Python `None`, which XML-RPC cannot carry.
     ///
     /// # Errors
-    /// [`Error::MayHaveHappened`] if Odoo may have completed the call, and the errors of
-    /// [`Client::call`] otherwise.
-    pub fn call_once(
-        &mut self,
-        model: &str,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
-    ) -> Result<Option<Value>> {
+    /// [`Error::MayHaveHappened`] if Odoo may have completed the call.
+    pub fn call_once(&mut self, model: &str, method: &str, args: Vec<Value>, kwargs: Kwargs) -> Result<Option<Value>> {
         self.prove_login()?;
         match self.call(model, method, args, kwargs, Safety::Once) {
             Ok(value) => Ok(Some(value)),
             Err(Error::NoneReturned { .. }) => Ok(None),
             Err(
                 error @ (Error::Connection { .. }
-                | Error::Timeout { .. }
-                | Error::HttpStatus { .. }
+                | Error::Timeout(_)
+                | Error::HttpStatus(_)
                 | Error::Malformed { .. }
                 | Error::Limit { .. }),
             ) => Err(Error::MayHaveHappened(Box::new(error))),
@@ -186,19 +165,15 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Verifies the login once, before a call that must not be repeated.
-    ///
-    /// After such a call, a refused login cannot be distinguished from a refused method.
-    ///
-    /// # Errors
-    /// [`Error::Authentication`] if Odoo refuses the credentials, or a failed exchange.
+    /// Verifies the login once, before a call that must not be repeated: after it, a refused login
+    /// cannot be distinguished from a refused method.
     pub fn prove_login(&mut self) -> Result<()> {
         if self.known.uid.is_none() {
             self.authenticate()?;
         } else if !self.proven {
             // Odoo checks the login first, so any other fault means that it accepted the login.
             match self.call("res.users", "context_get", Vec::new(), Vec::new(), Safety::Harmless) {
-                Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess { .. } | Error::NoneReturned { .. }) => {}
+                Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess(_) | Error::NoneReturned { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -206,16 +181,15 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    /// Calls a method and decodes its answer. If the uid is stale, logs in and sends the call
-    /// again.
+    /// Calls a method and decodes its answer. If the uid is stale, logs in and calls again.
     fn execute_kw<R>(
         &mut self,
         model: &str,
         method: &str,
         args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
+        kwargs: Kwargs,
         safety: Safety,
-        mut decode: impl FnMut(&mut Self, &[u8]) -> Result<Answer<R>>,
+        mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
     ) -> Result<R> {
         let (args, kwargs) = (Value::Array(args), Value::Struct(kwargs));
         let mut fresh_login = self.known.uid.is_none();
@@ -224,15 +198,22 @@ impl<T: Transport> Client<T> {
                 Some(uid) => uid,
                 None => self.authenticate()?,
             };
-            let request = self.encode_execute_kw(uid, model, method, &args, &kwargs)?;
-            let reply = self.send(OBJECT, request, safety)?;
+            let params = [
+                ("dbname", &self.account.dbname.as_str().into()),
+                ("uid", &uid.into()),
+                ("password", &self.account.password.reveal().into()),
+                ("model", &model.into()),
+                ("method", &method.into()),
+                ("args", &args),
+                ("kwargs", &kwargs),
+            ];
+            let reply = self.send(OBJECT, encode_call("execute_kw", &params)?, safety)?;
             (self.received, self.took) = (reply.body.len(), reply.took);
-            let fault = match decode(self, &reply.body)? {
+            let fault = match decode(&reply.body, &self.limits)? {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
-            let called = Called { model, method, uid: Some(uid) };
-            match fault::read(&fault, &self.account, &called) {
+            match fault::read(&fault, &self.account, model, method, Some(uid)) {
                 Meaning::Error(error) => return Err(error),
                 // `call_once` has verified the login, so the method itself refused.
                 Meaning::StaleLogin(error) if safety == Safety::Once => return Err(error),
@@ -245,29 +226,14 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    fn encode_execute_kw(&self, uid: i64, model: &str, method: &str, args: &Value, kwargs: &Value) -> Result<String> {
-        let params = [
-            ("dbname", &self.account.dbname.as_str().into()),
-            ("uid", &Value::Int(uid)),
-            ("password", &self.account.password.reveal().into()),
-            ("model", &model.into()),
-            ("method", &method.into()),
-            ("args", args),
-            ("kwargs", kwargs),
-        ];
-        encode_call("execute_kw", &params)
-    }
-
     /// Sends a request, with retries, until Odoo answers with status 200 or a retry cannot help.
     fn send(&mut self, path: &str, request: String, safety: Safety) -> Result<Reply> {
         let mut retry = 0;
         loop {
             let Failure { error, resend } = match self.transport.post(path, request.clone()) {
                 Ok(reply) => {
-                    if let Some(date) = reply.date {
-                        // `set` fails after the first answer, whose date is kept.
-                        let _ = self.first_date.set(date);
-                    }
+                    // `set` fails after the first answer, whose date is kept.
+                    let _ = reply.date.map(|date| self.first_date.set(date));
                     return Ok(reply);
                 }
                 Err(failure) => failure,
@@ -277,33 +243,29 @@ impl<T: Transport> Client<T> {
                 (Resend::IfHarmless { after }, Safety::Harmless) => after,
                 _ => return Err(error),
             };
-            match self.retries.pause(retry, after, fastrand::f64()) {
-                Some(pause) => self.transport.pause(pause)?,
-                None => return Err(error),
-            }
+            let pause = self.retries.pause(retry, after, fastrand::f64()).ok_or(error)?;
+            self.transport.pause(pause)?;
             retry += 1;
         }
     }
 
-    /// Turns a fault of a call without a login into an error.
-    fn understand<R>(&self, answer: Answer<R>, model: &str, method: &str) -> Result<R> {
-        answer.map_err(|fault| {
-            let called = Called { model, method, uid: None };
-            match fault::read(&fault, &self.account, &called) {
-                Meaning::Error(error) => error,
-                Meaning::StaleLogin(_) => self.refused(),
-            }
-        })
-    }
-
     fn refused(&self) -> Error {
-        Error::Authentication { login: self.account.login.clone() }
+        Error::user(SqlState::InvalidPassword, "Odoo authentication failed")
+            .with_detail(format!("User \"{}\" was refused.", self.account.login))
+            .with_hint(
+                "Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.",
+            )
     }
+}
+
+/// Makes arguments with these names.
+fn kwargs<const N: usize>(arguments: [(&str, Value); N]) -> Kwargs {
+    arguments.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// Names of fields as an array.
 fn names(fields: &[String]) -> Value {
-    Value::Array(fields.iter().map(|field| field.as_str().into()).collect())
+    fields.iter().map(String::as_str).collect()
 }
 
 /// A count as an integer of XML-RPC.

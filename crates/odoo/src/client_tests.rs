@@ -5,13 +5,15 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
+use super::domain::{after, one_of, page};
 use super::retry::Policy;
-use super::{Account, Client, Failure, Reply, Resend, Safety, Scope, ServerInfo, Transport, Wanted, field};
-use crate::error::{Error, Result};
+use super::{Account, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport};
+use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
 use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
 
@@ -118,7 +120,9 @@ fn lost(cause: &str) -> Error {
 }
 
 fn refused() -> Error {
-    Error::Authentication { login: "api@example.com".into() }
+    Error::user(SqlState::InvalidPassword, "Odoo authentication failed")
+        .with_detail("User \"api@example.com\" was refused.")
+        .with_hint("Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.")
 }
 
 /// The request that logs in.
@@ -155,10 +159,6 @@ fn pinged(uid: i64) -> Asked {
     execute(uid, "m", "ping", list([]), record(&[]))
 }
 
-fn after(id: i64, limit: u64) -> Wanted {
-    Wanted { since: None, also: None, after: id, limit }
-}
-
 fn pauses(log: &Log) -> Vec<Duration> {
     let pause = |asked: &Asked| match asked {
         Asked::Pause(pause) => Some(*pause),
@@ -175,10 +175,10 @@ fn posts(log: &Log) -> usize {
 #[test]
 fn only_the_first_call_logs_in() {
     let (mut client, log) = client(None, vec![result(7), result("a"), result("b")]);
-    assert_eq!(client.uid(), None);
+    assert_eq!(client.server_info().uid, None);
     assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
     assert_eq!(ping(&mut client, Safety::Once), Ok("b".into()));
-    assert_eq!(client.uid(), Some(7));
+    assert_eq!(client.server_info().uid, Some(7));
     assert_eq!(*log.borrow(), [login(), pinged(7), pinged(7)]);
 }
 
@@ -192,7 +192,12 @@ fn remembered_uid_needs_no_login() {
 #[test]
 fn failed_logins_name_their_cause() {
     let not_a_uid = || Error::Malformed { cause: "authenticate did not answer with a user id".into() };
-    let unknown_database = || Error::UnknownDatabase { dbname: "odoo_core".into() };
+    let unknown_database = || {
+        Error::user(SqlState::UndefinedDatabase, "Odoo has no database \"odoo_core\"").with_hint(
+            "Set the dbname option of the server to the name of Odoo's database, as its login page or database \
+             manager shows it.",
+        )
+    };
     for (answer, error) in [
         (result(false), refused()),
         (recorded("odoo18/authenticate_wrong_password.xml"), refused()),
@@ -207,7 +212,7 @@ fn failed_logins_name_their_cause() {
     ] {
         let (mut client, log) = client(None, vec![answer]);
         assert_eq!(ping(&mut client, Safety::Harmless), Err(error));
-        assert_eq!((client.uid(), posts(&log)), (None, 1));
+        assert_eq!((client.server_info().uid, posts(&log)), (None, 1));
     }
 }
 
@@ -222,7 +227,7 @@ fn stale_uid_is_replaced_by_one_login() {
     ] {
         let (mut client, log) = client(Some(5), vec![stale, result(8), result("a")]);
         assert_eq!(ping(&mut client, Safety::Harmless), Ok("a".into()));
-        assert_eq!(client.uid(), Some(8));
+        assert_eq!(client.server_info().uid, Some(8));
         assert_eq!(*log.borrow(), [pinged(5), login(), pinged(8)]);
     }
 }
@@ -247,7 +252,7 @@ fn fault_about_another_user_causes_no_login() {
     let missing = "Record does not exist or has been deleted.\n(Record: res.users(99,), User: 5)";
     let (mut client, log) = client(Some(5), vec![fault(2, missing)]);
     assert_eq!(ping(&mut client, Safety::Once).unwrap_err().sqlstate(), "38000");
-    assert_eq!((posts(&log), client.uid()), (1, Some(5)));
+    assert_eq!((posts(&log), client.server_info().uid), (1, Some(5)));
 }
 
 #[test]
@@ -298,9 +303,9 @@ fn login_and_call_have_separate_retries() {
 
 #[test]
 fn last_failure_is_reported() {
-    let timeout = Err(Failure { error: Error::Timeout { seconds: 60 }, resend: Resend::Never });
+    let timeout = Err(Failure { error: Error::Timeout(60), resend: Resend::Never });
     let (mut client, log) = client(Some(5), vec![failure(Resend::Always), timeout]);
-    assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Timeout { seconds: 60 }));
+    assert_eq!(ping(&mut client, Safety::Harmless), Err(Error::Timeout(60)));
     assert_eq!(posts(&log), 2);
 }
 
@@ -344,12 +349,14 @@ fn first_answer_sets_odoos_clock() {
         answer.map(|reply| Reply { date: Some(at(second)), ..reply })
     };
     let answers = vec![failure(Resend::Always), dated(1, result(7)), dated(2, result("a")), dated(3, result("b"))];
-    let (mut client, _) = client(None, answers);
-    assert_eq!(client.first_date(), None);
+    let script = Script { answers: answers.into(), log: Log::default(), pause: Ok(()) };
+    let clock = Arc::default();
+    let mut client = Client::new(script, account(), RETRIES, ServerInfo::default(), Arc::clone(&clock));
+    assert_eq!(clock.get(), None);
     ping(&mut client, Safety::Harmless).unwrap();
-    assert_eq!(client.first_date(), Some(at(1)));
+    assert_eq!(clock.get(), Some(&at(1)));
     ping(&mut client, Safety::Harmless).unwrap();
-    assert_eq!(client.first_date(), Some(at(1)));
+    assert_eq!(clock.get(), Some(&at(1)));
 }
 
 /// A scope with all options of a mirror.
@@ -409,8 +416,7 @@ fn page_request_has_keyset_order_archived_records_and_bare_ids() {
     ] {
         let answer = list([record(&[("id", 42.into())])]);
         let (mut client, log) = client(Some(5), vec![result(answer)]);
-        let wanted = Wanted { since, also, after: 41, limit: 500 };
-        let rows = client.search_read(&scope, &fields, &wanted, Rows::default).unwrap();
+        let rows = client.search_read(&scope, &fields, page(41, since, also), Some(500), Rows::default).unwrap();
         assert_eq!(rows.0, [[Value::Int(42)]]);
         let kwargs = record(&[
             ("fields", list(["name".into(), "write_date".into()])),
@@ -428,7 +434,7 @@ fn page_request_has_keyset_order_archived_records_and_bare_ids() {
 fn records_by_id_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([]))]);
     let fields = ["name".to_owned()];
-    let rows = client.search_read_ids(&wide_scope(), &fields, &[4, 9], Rows::default);
+    let rows = client.search_read(&wide_scope(), &fields, [one_of(&[4, 9])], None, Rows::default);
     assert_eq!(rows, Ok(Rows::default()));
     let domain = [vec![term("id", "in", list([4.into(), 9.into()]))], wide_scope().domain].concat();
     let kwargs = record(&[
@@ -444,7 +450,7 @@ fn records_by_id_are_read_within_the_scope() {
 #[test]
 fn ids_and_counts_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([5.into(), 7.into()])), result(12)]);
-    assert_eq!(client.search(&wide_scope(), &after(4, 50_000)), Ok(vec![5, 7]));
+    assert_eq!(client.search(&wide_scope(), [after(4)], Some(50_000)), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
     let domain = [vec![term("id", ">", 4)], wide_scope().domain].concat();
     let kwargs = record(&[("order", "id".into()), ("limit", 50_000.into()), ("context", wide_context())]);
@@ -462,7 +468,7 @@ fn ids_and_counts_are_read_within_the_scope() {
 fn fields_and_version_are_read() {
     let answers = vec![recorded("odoo19/version.xml"), recorded("odoo19/fields_get.xml")];
     let (mut client, log) = client(Some(5), answers);
-    assert_eq!(client.version().unwrap().server_version, "19.0");
+    assert_eq!(client.version().unwrap(), "19.0");
     let fields = client.fields("ipai.sample.metric", &["name".into()]).unwrap();
     let named = |name| fields.iter().find(|field| field.name == name).unwrap();
     assert!(fields.windows(2).all(|pair| pair[0].name < pair[1].name));
@@ -472,7 +478,7 @@ fn fields_and_version_are_read() {
     let name = named("name");
     assert_eq!((name.kind.as_str(), name.label.as_str(), name.required), ("char", "Name", true));
     assert_eq!((named("display_name").stored, named("id").readonly), (false, true));
-    let attributes = field::ATTRIBUTES.map(Value::from);
+    let attributes = Field::ATTRIBUTES.map(Value::from);
     let kwargs = record(&[("attributes", list(attributes)), ("allfields", list(["name".into()]))]);
     assert_eq!(
         *log.borrow(),
@@ -488,11 +494,11 @@ fn fields_and_version_are_read() {
 fn answers_of_an_unexpected_form_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
-    let ids: Ask = |client| client.search(&scope(), &after(0, 10)).map(drop);
+    let ids: Ask = |client| client.search(&scope(), [after(0)], Some(10)).map(drop);
     let fields: Ask = |client| client.fields("m", &[]).map(drop);
     let models: Ask = |client| client.models().map(drop);
     let version: Ask = |client| client.version().map(drop);
-    let rows: Ask = |client| client.search_read_ids(&scope(), &[], &[1], Rows::default).map(drop);
+    let rows: Ask = |client| client.search_read(&scope(), &[], [one_of(&[1])], None, Rows::default).map(drop);
     for (ask, answer) in [
         (count, result(-1)),
         (count, result("12")),
@@ -523,7 +529,7 @@ fn damaged_answer_gives_no_page() {
     // The last byte is a line break.
     for length in (0..body.len() - 1).step_by(97).chain([body.len() - 2]) {
         let (mut client, log) = client(Some(5), vec![reply(&body[..length])]);
-        let page = client.search_read_ids(&scope(), &[], &[1], Rows::default);
+        let page = client.search_read(&scope(), &[], [one_of(&[1])], None, Rows::default);
         assert!(matches!(page, Err(Error::Malformed { .. })), "after {length} bytes");
         assert_eq!(posts(&log), 1);
     }
@@ -535,7 +541,7 @@ fn each_attempt_fills_a_new_page() {
     let answers = vec![fault(3, "Access Denied"), result(7), rows()];
     let (mut client, _) = client(Some(5), answers);
     let mut pages = 0;
-    let page = client.search_read_ids(&scope(), &[], &[1], || {
+    let page = client.search_read(&scope(), &[], [one_of(&[1])], None, || {
         pages += 1;
         Rows::default()
     });
@@ -604,7 +610,7 @@ fn call_once_never_repeats_the_method() {
 fn records_are_read_by_id_with_archived_ones_in_lists() {
     let answers = vec![result(list([4.into(), 9.into()])), result(list([record(&[("id", 4.into())])]))];
     let (mut client, log) = client(Some(5), answers);
-    assert_eq!(client.search_among(&wide_scope(), &[4, 9, 11]), Ok(vec![4, 9]));
+    assert_eq!(client.search(&wide_scope(), [one_of(&[4, 9, 11])], None), Ok(vec![4, 9]));
     let rows = client.read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default).unwrap();
     assert_eq!(rows.0, [[Value::Int(4)]]);
     let domain = [vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))], wide_scope().domain].concat();

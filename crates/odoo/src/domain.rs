@@ -1,4 +1,4 @@
-//! Builds search domains of Odoo: terms and operators in prefix notation, with an implicit AND.
+//! Builds contexts and domains of Odoo: terms and operators in prefix notation, joined by AND.
 
 use crate::xmlrpc::Value;
 use chrono::NaiveDateTime;
@@ -48,30 +48,53 @@ pub fn among(ranges: &[(i64, i64)]) -> Vec<Term> {
 
 /// The term for exactly these records.
 pub fn one_of(ids: &[i64]) -> Term {
-    term("id", "in", Value::Array(ids.iter().map(|id| Value::Int(*id)).collect()))
+    term("id", "in", Value::from_iter(ids.iter().copied()))
+}
+
+/// The terms for records after the id `last` that were written since a moment (UTC), or that have
+/// the id `also`.
+pub fn page(last: i64, since: Option<NaiveDateTime>, also: Option<i64>) -> Vec<Term> {
+    let mut terms = vec![after(last)];
+    match (since, also) {
+        (Some(since), Some(id)) => terms.extend(["|".into(), one_of(&[id]), written_since(since)]),
+        (Some(since), None) => terms.push(written_since(since)),
+        (None, _) => {}
+    }
+    terms
+}
+
+/// The records of one model that a mirror reads.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Name of the model, such as `res.partner`.
+    pub model: String,
+    /// The mirror's own domain, which restricts every request.
+    pub domain: Vec<Value>,
+    /// Language of translated values. `None` is Odoo's source language.
+    pub lang: Option<String>,
+    /// `allowed_company_ids`. An empty list is the user's default company.
+    pub company_ids: Vec<i64>,
+}
+
+impl Scope {
+    /// The mirror's domain after the terms of a request.
+    pub(super) fn domain(&self, terms: impl IntoIterator<Item = Value>) -> Value {
+        terms.into_iter().chain(self.domain.iter().cloned()).collect()
+    }
+
+    /// The context of every request. `active_test` makes Odoo include archived records.
+    pub(super) fn context(&self) -> Value {
+        let mut context = vec![("active_test".to_owned(), Value::Bool(false))];
+        if let Some(lang) = &self.lang {
+            context.push(("lang".to_owned(), lang.as_str().into()));
+        }
+        if !self.company_ids.is_empty() {
+            context.push(("allowed_company_ids".to_owned(), self.company_ids.iter().copied().collect()));
+        }
+        Value::Struct(context)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::NaiveDate;
-
-    #[test]
-    fn ranges_are_joined_with_or_in_prefix_notation() {
-        let (or, and) = (Value::from("|"), Value::from("&"));
-        assert_eq!(among(&[(0, i64::MAX)]), [after(0)]);
-        assert_eq!(among(&[(1, 20)]), [and.clone(), after(1), upto(20)]);
-        let expected = [or.clone(), or, and.clone(), after(1), upto(20), and, after(50), upto(70), after(70)];
-        assert_eq!(among(&[(1, 20), (50, 70), (70, GREATEST_ID)]), expected);
-    }
-
-    #[test]
-    fn moment_is_truncated_to_seconds() -> Result<(), Box<dyn std::error::Error>> {
-        let moment = NaiveDate::from_ymd_opt(2026, 1, 6)
-            .and_then(|day| day.and_hms_micro_opt(23, 59, 59, 999_999))
-            .ok_or("no such moment")?;
-        let expected = Value::Array(vec!["write_date".into(), ">=".into(), "2026-01-06 23:59:59".into()]);
-        assert_eq!(written_since(moment), expected);
-        Ok(())
-    }
-}
+#[path = "domain_tests.rs"]
+mod tests;

@@ -3,75 +3,27 @@
 //! The message says what happened, DETAIL has the facts, and HINT names the next action. No error
 //! may contain a secret, or the text of an answer that is not XML-RPC.
 
-mod hint;
-mod sqlstate;
-
-pub use sqlstate::SqlState;
-
 /// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error. Errors that code acts on have variants of their own, and [`Error::User`] is for
-/// others.
+/// An error. Errors that code acts on have variants of their own, and [`Error::user`] makes others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An error that the user can correct. Code acts only on its SQLSTATE.
-    #[error("{}", .0.message)]
-    User(Box<UserError>),
-    /// No connection to Odoo.
-    #[error("could not connect to Odoo at {url}")]
-    Connect {
-        /// Address of Odoo, without secrets.
-        url: String,
-        /// The cause, as the system or TLS reports it.
-        cause: String,
-        /// The next action.
-        hint: String,
-    },
-    /// Odoo answered with a redirect, which the client does not follow.
-    #[error("Odoo at {url} redirects to another address")]
-    Redirect {
-        /// Address of Odoo, without secrets.
-        url: String,
-        /// The new address, without secrets.
-        location: String,
-    },
     /// The connection broke during an exchange.
     #[error("the connection to Odoo failed: {cause}")]
     Connection {
         /// The cause, as the system reports it.
         cause: String,
     },
-    /// No complete answer within the time limit.
-    #[error("Odoo did not answer within {seconds} s")]
-    Timeout {
-        /// The time limit in seconds.
-        seconds: u64,
-    },
+    /// No complete answer within the time limit in seconds.
+    #[error("Odoo did not answer within {0} s")]
+    Timeout(u64),
     /// An answer with a status other than 200.
-    #[error("Odoo answered HTTP status {status}")]
-    HttpStatus {
-        /// The status code.
-        status: u16,
-    },
-    /// Odoo refused the credentials.
-    #[error("Odoo authentication failed")]
-    Authentication {
-        /// Login of the user.
-        login: String,
-    },
-    /// Odoo has no such database.
-    #[error("Odoo has no database \"{dbname}\"")]
-    UnknownDatabase {
-        /// Name of the database.
-        dbname: String,
-    },
-    /// The Odoo user lacks a right.
-    #[error("Odoo denies access: {message}")]
-    OdooAccess {
-        /// Odoo's message.
-        message: String,
-    },
+    #[error("Odoo answered HTTP status {0}")]
+    HttpStatus(u16),
+    /// The Odoo user lacks a right. Holds Odoo's message.
+    #[error("Odoo denies access: {0}")]
+    OdooAccess(String),
     /// Odoo has no such model.
     #[error("Odoo has no model \"{model}\"")]
     UnknownModel {
@@ -128,14 +80,6 @@ pub enum Error {
         /// The next action.
         hint: String,
     },
-    /// A request contains a character that XML cannot carry.
-    #[error("{argument} contains the character U+{character:04X}, which XML-RPC cannot carry")]
-    Unencodable {
-        /// Path of the argument.
-        argument: String,
-        /// The code point.
-        character: u32,
-    },
     /// A value of Odoo does not fit into its column.
     #[error("value of {model} id {id} field \"{field}\" does not fit: {cause}")]
     Value {
@@ -148,31 +92,9 @@ pub enum Error {
         /// The problem, without the value.
         cause: String,
     },
-    /// The mirror's table refuses a record.
-    #[error("record {id} of {model} does not fit into the mirror{}: {cause}", of_field(.field))]
-    Record {
-        /// Name of the model.
-        model: String,
-        /// Id of the record.
-        id: i64,
-        /// Name of the field whose value the table refuses, if known.
-        field: Option<String>,
-        /// The error of Postgres.
-        cause: Box<Error>,
-    },
     /// A call failed after the client sent it, and the client must not repeat it.
     #[error("{0}")]
     MayHaveHappened(Box<Error>),
-    /// The library and the SQL objects have different versions.
-    #[error(
-        "the library of ipai_sync has version {library}, but the extension in this database has version {installed}"
-    )]
-    Outdated {
-        /// Version of the library.
-        library: String,
-        /// Version of the extension.
-        installed: String,
-    },
     /// Another session holds the lock of the mirror.
     #[error("mirror \"{mirror}\" is in use: another session syncs or changes it")]
     Busy {
@@ -208,7 +130,7 @@ pub enum Error {
         /// Number of mirrors that were to run.
         total: usize,
     },
-    /// An error of Postgres.
+    /// An error of Postgres, or one that the user can correct. Code acts only on its SQLSTATE.
     #[error("{}", .0.message)]
     Postgres(Box<PostgresError>),
     /// The client of the session disconnected.
@@ -225,21 +147,8 @@ pub enum Error {
     },
 }
 
-/// The content of [`Error::User`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserError {
-    /// The SQLSTATE.
-    pub sqlstate: SqlState,
-    /// What happened.
-    pub message: String,
-    /// The facts.
-    pub detail: Option<String>,
-    /// The next action.
-    pub hint: Option<String>,
-}
-
-/// The content of [`Error::Postgres`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error with the parts that Postgres reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PostgresError {
     /// The SQLSTATE, five characters.
     pub sqlstate: String,
@@ -258,20 +167,24 @@ pub struct PostgresError {
 impl Error {
     /// An error that the user can correct. The message says what happened.
     pub fn user(sqlstate: SqlState, message: impl Into<String>) -> Self {
-        Error::User(Box::new(UserError { sqlstate, message: message.into(), detail: None, hint: None }))
+        Error::Postgres(Box::new(PostgresError {
+            sqlstate: sqlstate.code().to_owned(),
+            message: message.into(),
+            ..PostgresError::default()
+        }))
     }
 
-    /// Adds a DETAIL to an [`Error::User`].
+    /// Sets the DETAIL of an [`Error::user`].
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        if let Error::User(error) = &mut self {
+        if let Error::Postgres(error) = &mut self {
             error.detail = Some(detail.into());
         }
         self
     }
 
-    /// Adds a HINT to an [`Error::User`].
+    /// Sets the HINT of an [`Error::user`].
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        if let Error::User(error) = &mut self {
+        if let Error::Postgres(error) = &mut self {
             error.hint = Some(hint.into());
         }
         self
@@ -285,27 +198,19 @@ impl Error {
     /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> &str {
         match self {
-            Error::User(error) => error.sqlstate.code(),
-            Error::Connect { .. } | Error::Redirect { .. } => "08001",
-            Error::Connection { .. } | Error::Timeout { .. } | Error::ClientGone => "08006",
-            Error::HttpStatus { status } => match status {
-                429 | 500.. => "08006",
-                _ => "08P01",
-            },
-            Error::Authentication { .. } => "28P01",
-            Error::UnknownDatabase { .. } => "3D000",
-            Error::OdooAccess { .. } => "42501",
+            Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) => "08006",
+            Error::ClientGone => "08006",
+            Error::HttpStatus(_) | Error::Malformed { .. } => "08P01",
+            Error::OdooAccess(_) => "42501",
             Error::UnknownModel { .. } => "42704",
             Error::UnknownField { .. } => "42703",
             Error::UnknownMethod { .. } => "42883",
             Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
-            Error::Malformed { .. } => "08P01",
             Error::Limit { .. } => "54000",
-            Error::Unencodable { .. } => "22021",
             Error::Value { .. } => "22000",
             Error::Busy { .. } => "55P03",
-            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } | Error::Outdated { .. } => "55000",
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.sqlstate(),
+            Error::RefusedDeletion { .. } | Error::OtherDatabase { .. } => "55000",
+            Error::MayHaveHappened(error) => error.sqlstate(),
             Error::Cancelled => "57014",
             Error::InTransaction => "2D000",
             Error::MultipleMirrorsFailed { failures, .. } => {
@@ -316,29 +221,182 @@ impl Error {
         }
     }
 
+    /// The DETAIL: facts in addition to the message.
+    pub fn detail(&self) -> Option<String> {
+        let detail = match self {
+            Error::Postgres(error) => return error.detail.clone(),
+            Error::MayHaveHappened(error) => return error.detail(),
+            Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
+            Error::MultipleMirrorsFailed { failures, .. } => {
+                let line = |(mirror, error): &(String, Error)| format!("{mirror}: {error} ({})", error.sqlstate());
+                return Some(failures.iter().map(line).collect::<Vec<_>>().join("\n"));
+            }
+            Error::RefusedDeletion { allowed, .. } => {
+                return Some(format!(
+                    "Odoo no longer returns these records. One run may delete at most {allowed} rows."
+                ));
+            }
+            Error::InTransaction => {
+                "run_sync commits after each page. Functions, blocks with exception handlers and statements that are \
+                 sent together also run in a transaction."
+            }
+            Error::OtherDatabase { .. } => {
+                "The uuid of the database or the creation date of its first company differs. The same id may belong to \
+                 another record."
+            }
+            _ => return None,
+        };
+        Some(detail.to_owned())
+    }
+
+    /// The HINT: the next action.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::Postgres(error) => return error.hint.clone(),
+            Error::ClientGone | Error::Cancelled => return None,
+            Error::Limit { hint, .. } => hint,
+            Error::Connection { .. } => {
+                "Run the sync again. Nothing was lost. If the error persists, check Odoo's log and the proxy in front \
+                 of Odoo."
+            }
+            Error::Timeout(_) => {
+                "If Odoo is slow, raise the timeout option of the server or lower the page size of the mirror. Nothing \
+                 was lost."
+            }
+            Error::HttpStatus(401 | 403 | 407) => {
+                "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the request. Let it \
+                 pass requests to /xmlrpc/2/."
+            }
+            Error::HttpStatus(404 | 405) => {
+                "There is no XML-RPC at this address. Set the url option of the server to the address of Odoo without \
+                 a path, such as https://erp.example.com."
+            }
+            Error::HttpStatus(429 | 500..) => {
+                "Odoo or the proxy in front of it is overloaded or down. Run the sync again later. Nothing was lost."
+            }
+            Error::HttpStatus(_) => "Check that the url option of the server is the address of Odoo.",
+            Error::OdooAccess(message) if message.starts_with("Private methods") => {
+                "Call a method whose name does not start with an underscore, and that Odoo does not mark as private."
+            }
+            Error::OdooAccess(_) => "Give the Odoo user of the user mapping read access to this model.",
+            Error::UnknownModel { near, .. } | Error::UnknownField { near, .. } if !near.is_empty() => {
+                return Some(format!("Perhaps you mean {}.", near.join(" or ")));
+            }
+            Error::UnknownModel { .. } => {
+                "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
+            }
+            Error::UnknownField { .. } => {
+                "Check the spelling, and that the installed version of the Odoo module has the field."
+            }
+            Error::UnknownMethod { .. } => {
+                "Check the spelling, and that the installed version of the Odoo module has the method."
+            }
+            Error::OdooFault { .. } => "See Odoo's log for the complete error.",
+            Error::NoneReturned { method, .. } if method == "search_read" || method == "read" => {
+                "The value of a json field may contain null. Leave such fields out of the mirror: \
+                 ipai.refresh_mirror(..., drop_fields => '{...}')."
+            }
+            Error::NoneReturned { .. } => {
+                "Do not repeat the call: Odoo has executed the method, and only its result is lost."
+            }
+            Error::Malformed { .. } => {
+                "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check that the url option of \
+                 the server is the address of Odoo itself and not of a login page or portal."
+            }
+            Error::Value { .. } => "Correct the value in Odoo, or the type of the column.",
+            Error::Busy { .. } => "Wait until the other session has finished, then try again.",
+            Error::MayHaveHappened(_) => "Odoo may have executed the call. Check in Odoo before you repeat it.",
+            Error::RefusedDeletion { mirror, .. } => {
+                return Some(format!(
+                    "If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', max_delete_ratio => \
+                     1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1). Nothing was deleted."
+                ));
+            }
+            Error::OtherDatabase { mirror } => {
+                return Some(format!(
+                    "If the mirror should follow this database, run: call ipai.run_sync('{mirror}', 'full', \
+                     max_delete_ratio => 1). The run deletes rows that this database does not have. Nothing was changed."
+                ));
+            }
+            Error::InTransaction => {
+                "Send the call as the only statement, outside of a transaction: from psql, pg_cron or an editor page \
+                 with no other statement. Inside a transaction, use ipai.sync_mirror()."
+            }
+            Error::MultipleMirrorsFailed { failures, .. } => match failures.as_slice() {
+                [(_, only)] => return only.hint(),
+                _ => "See ipai.sync_runs for the complete error messages.",
+            },
+            Error::Internal { .. } => "Report this error.",
+        };
+        Some(hint.to_owned())
+    }
     /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
-        match self {
-            Error::Postgres(error) => error.timed_out,
-            Error::MayHaveHappened(error) | Error::Record { cause: error, .. } => error.is_timeout(),
-            _ => false,
-        }
+        matches!(self, Error::Postgres(error) if error.timed_out)
     }
 
     /// Name of the constraint that Postgres reports as violated.
     pub fn constraint(&self) -> Option<&str> {
-        match self {
-            Error::Postgres(error) => error.constraint.as_deref(),
-            Error::Record { cause: error, .. } => error.constraint(),
-            _ => None,
-        }
+        let Error::Postgres(error) = self else { return None };
+        error.constraint.as_deref()
     }
-}
-
-fn of_field(field: &Option<String>) -> String {
-    field.as_ref().map_or_else(String::new, |field| format!(", field \"{field}\""))
 }
 
 fn names(failures: &[(String, Error)]) -> String {
     failures.iter().map(|(mirror, _)| mirror.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The SQLSTATE of an error that the user can correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlState {
+    /// `22023`: the value of an argument or option is invalid.
+    InvalidParameter,
+    /// `HV00D`: the option does not exist.
+    InvalidOption,
+    /// `42704`: a server, mirror or other object does not exist.
+    UndefinedObject,
+    /// `42P01`: the table does not exist.
+    UndefinedTable,
+    /// `42703`: the column or field does not exist.
+    UndefinedColumn,
+    /// `42710`: an object of that name exists.
+    DuplicateObject,
+    /// `42P07`: a table of that name exists.
+    DuplicateTable,
+    /// `55006`: another object depends on it or another session uses it.
+    ObjectInUse,
+    /// `55000`: the object is not in the state that the statement needs.
+    ObjectNotInState,
+    /// `42501`: the role lacks a privilege.
+    InsufficientPrivilege,
+    /// `08001`: no connection to Odoo.
+    ConnectionRefused,
+    /// `28P01`: Odoo refuses the credentials.
+    InvalidPassword,
+    /// `3D000`: Odoo has no such database.
+    UndefinedDatabase,
+    /// `22021`: XML cannot carry the character.
+    InvalidCharacter,
+}
+
+impl SqlState {
+    /// The five characters of the code.
+    pub fn code(self) -> &'static str {
+        match self {
+            SqlState::InvalidParameter => "22023",
+            SqlState::InvalidOption => "HV00D",
+            SqlState::UndefinedObject => "42704",
+            SqlState::UndefinedTable => "42P01",
+            SqlState::UndefinedColumn => "42703",
+            SqlState::DuplicateObject => "42710",
+            SqlState::DuplicateTable => "42P07",
+            SqlState::ObjectInUse => "55006",
+            SqlState::ObjectNotInState => "55000",
+            SqlState::InsufficientPrivilege => "42501",
+            SqlState::ConnectionRefused => "08001",
+            SqlState::InvalidPassword => "28P01",
+            SqlState::UndefinedDatabase => "3D000",
+            SqlState::InvalidCharacter => "22021",
+        }
+    }
 }

@@ -3,25 +3,14 @@
 //! The texts are those of Odoo 18 and 19. `tests/corpus` contains recorded examples.
 
 use crate::Account;
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 use crate::xmlrpc::{Fault, FaultCode};
-
-/// The call that caused a fault.
-pub struct Called<'a> {
-    /// Name of the model.
-    pub model: &'a str,
-    /// Name of the method.
-    pub method: &'a str,
-    /// The uid of the caller, unless the call needs no login.
-    pub uid: Option<i64>,
-}
 
 /// The meaning of a fault.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The remembered uid may be outdated, so the client logs in again.
-    ///
-    /// If the login is valid, the method itself refused the call with this error.
+    /// The remembered uid may be outdated, so the client logs in again. If the login is valid, the
+    /// method itself refused the call with this error.
     StaleLogin(Error),
     /// An error for the user.
     Error(Error),
@@ -30,84 +19,88 @@ pub enum Meaning {
 /// Largest part of a traceback in DETAIL, in characters.
 const TRACEBACK: usize = 2_000;
 
-/// Determines the meaning of a fault. The password is removed from all texts.
-pub fn read(fault: &Fault, account: &Account, called: &Called<'_>) -> Meaning {
-    let text = account.redact(fault.string.trim());
-    let message = text.clone();
-    let error = match &fault.code {
-        FaultCode::Int(3) => return Meaning::StaleLogin(denied(&message)),
-        FaultCode::Text(code) if code == "AccessDenied" => return Meaning::StaleLogin(denied(&message)),
-        FaultCode::Int(2) if names_user(&text, called.uid) => return Meaning::StaleLogin(refused(&message)),
-        FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => {
-            Error::UnknownModel { model: called.model.to_owned(), near: Vec::new() }
-        }
-        FaultCode::Int(2) => refused(&message),
-        FaultCode::Int(4) => denied(&message),
-        _ => read_traceback(&text, account, called),
-    };
-    Meaning::Error(error)
-}
-
-fn denied(message: &str) -> Error {
-    Error::OdooAccess { message: first_paragraph(message) }
-}
-
-fn refused(message: &str) -> Error {
-    Error::OdooFault { message: first_paragraph(message), traceback: rest_after_first_paragraph(message) }
-}
-
-/// Whether a fault names the caller's own record in Python's notation: `res.users(7,)`.
+/// Determines the meaning of a fault of this method. The password is removed from all texts.
 ///
-/// A fault that names another user concerns the arguments of the call.
+/// `uid` is the user who called, unless the method needs no login.
+pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
+    let text = account.redact(fault.string.trim());
+    match &fault.code {
+        FaultCode::Int(3) => Meaning::StaleLogin(denied(&text)),
+        FaultCode::Text(code) if code == "AccessDenied" => Meaning::StaleLogin(denied(&text)),
+        FaultCode::Int(2) if names_user(&text, uid) => Meaning::StaleLogin(refused(&text)),
+        FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => {
+            Meaning::Error(Error::UnknownModel { model: model.to_owned(), near: Vec::new() })
+        }
+        FaultCode::Int(2) => Meaning::Error(refused(&text)),
+        FaultCode::Int(4) => Meaning::Error(denied(&text)),
+        _ => Meaning::Error(read_traceback(&text, account, model, method)),
+    }
+}
+
+fn denied(text: &str) -> Error {
+    Error::OdooAccess(first_paragraph(text).0)
+}
+
+fn refused(text: &str) -> Error {
+    let (message, rest) = first_paragraph(text);
+    Error::OdooFault { message, traceback: tail(rest) }
+}
+
+/// The first paragraph in one line, and the text after it.
+fn first_paragraph(text: &str) -> (String, &str) {
+    let (first, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    (first.trim().replace('\n', " "), rest.trim())
+}
+
+/// Whether a fault names the caller's own record in Python's notation, `res.users(7,)`. One that
+/// names another user concerns the arguments of the call.
 fn names_user(text: &str, uid: Option<i64>) -> bool {
     uid.is_some_and(|uid| text.contains(&format!("res.users({uid},")) || text.contains(&format!("res.users({uid})")))
 }
 
 /// Reads fault 1, a complete Python traceback that ends with the cause.
-fn read_traceback(text: &str, account: &Account, called: &Called<'_>) -> Error {
+fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> Error {
     let end = end_of_traceback(text);
     let first = end.lines().next().unwrap_or("no text").trim();
     let (exception, cause) = first.split_once(": ").unwrap_or(("", first));
     if exception.ends_with("OperationalError") {
         // Odoo's text contains host and port of its database server, which must not reach users.
-        return match end.contains("database \"") && end.trim_end().ends_with("does not exist") {
-            true => Error::UnknownDatabase { dbname: account.dbname.clone() },
-            false => Error::OdooFault {
-                message: "it cannot connect to its database server".to_owned(),
-                traceback: String::new(),
-            },
-        };
+        if end.contains("database \"") && end.trim_end().ends_with("does not exist") {
+            let message = format!("Odoo has no database \"{}\"", account.dbname);
+            return Error::user(SqlState::UndefinedDatabase, message).with_hint(
+                "Set the dbname option of the server to the name of Odoo's database, as its login page or database \
+                 manager shows it.",
+            );
+        }
+        let message = "it cannot connect to its database server".to_owned();
+        return Error::OdooFault { message, traceback: String::new() };
     }
-    if let Some(field) = invalid_field(cause, called.model) {
-        return Error::UnknownField { model: called.model.to_owned(), field, near: Vec::new() };
+    if let Some(field) = invalid_field(cause, model) {
+        return Error::UnknownField { model: model.to_owned(), field, near: Vec::new() };
     }
     // Odoo raises this while it writes the answer, after it committed the transaction. The same
     // text from within the method is an ordinary error.
     if cause.starts_with("cannot marshal None") && !text.contains(", in dispatch_rpc") {
-        return Error::NoneReturned { model: called.model.to_owned(), method: called.method.to_owned() };
+        return Error::NoneReturned { model: model.to_owned(), method: method.to_owned() };
     }
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {
-        return Error::UnknownMethod { model: called.model.to_owned(), method: called.method.to_owned() };
+        return Error::UnknownMethod { model: model.to_owned(), method: method.to_owned() };
     }
-    Error::OdooFault { message: first.to_owned(), traceback: tail(text, TRACEBACK) }
+    Error::OdooFault { message: first.to_owned(), traceback: tail(text) }
 }
 
-/// The exception and its message, which may have many lines.
-///
-/// They follow the last frame, whose lines are all indented. Of a text without frames it returns
-/// the last line.
+/// The exception and its message, which may have many lines. They follow the last frame, whose
+/// lines are all indented. Without frames it is the last line.
 fn end_of_traceback(text: &str) -> &str {
-    let mut begins = None;
-    let mut in_frame = false;
-    let mut last = 0;
-    let mut position = 0;
+    let (mut begins, mut in_frame, mut last, mut position) = (None, false, 0, 0);
     for line in text.split_inclusive('\n') {
+        let is_blank = line.trim().is_empty();
         if line.starts_with("  File \"") {
             (in_frame, begins) = (true, None);
-        } else if in_frame && !line.starts_with(' ') && !line.trim().is_empty() {
+        } else if in_frame && !line.starts_with(' ') && !is_blank {
             (in_frame, begins) = (false, Some(position));
         }
-        if !line.trim().is_empty() {
+        if !is_blank {
             last = position;
         }
         position += line.len();
@@ -115,10 +108,8 @@ fn end_of_traceback(text: &str) -> &str {
     &text[begins.unwrap_or(last)..]
 }
 
-/// The field in a message about an invalid field.
-///
-/// Odoo 19 writes `Invalid field 'x' on 'model'` and `Invalid field model.x in condition`. Odoo 18
-/// writes `Invalid field 'x' on model 'model'` and `Invalid field model.x in leaf`.
+/// The field in a message about an invalid field: `Invalid field 'x' on 'model'`, `Invalid field
+/// model.x in condition` (Odoo 19) or `in leaf` (Odoo 18).
 fn invalid_field(cause: &str, model: &str) -> Option<String> {
     let rest = cause.strip_prefix("Invalid field ")?;
     if let Some(quoted) = rest.strip_prefix('\'') {
@@ -128,17 +119,9 @@ fn invalid_field(cause: &str, model: &str) -> Option<String> {
     Some(path.strip_prefix(model).and_then(|path| path.strip_prefix('.')).unwrap_or(path).to_owned())
 }
 
-fn first_paragraph(text: &str) -> String {
-    text.split("\n\n").next().unwrap_or(text).trim().replace('\n', " ")
-}
-
-fn rest_after_first_paragraph(text: &str) -> String {
-    text.split_once("\n\n").map_or(String::new(), |(_, rest)| tail(rest.trim(), TRACEBACK))
-}
-
-/// The last `most` characters, because a traceback ends with its cause.
-fn tail(text: &str, most: usize) -> String {
-    match text.char_indices().nth_back(most.saturating_sub(1)) {
+/// The last characters, because a traceback ends with its cause.
+fn tail(text: &str) -> String {
+    match text.char_indices().nth_back(TRACEBACK - 1) {
         Some((from, _)) if from > 0 => format!("... {}", &text[from..]),
         _ => text.to_owned(),
     }

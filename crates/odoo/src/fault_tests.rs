@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Account;
-use super::fault::{Called, Meaning, read};
+use super::fault::{Meaning, read};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::xmlrpc::{Fault, FaultCode, Limits, decode};
@@ -36,8 +36,7 @@ fn fault(code: i64, string: &str) -> Fault {
 }
 
 fn meaning(fault: &Fault) -> Meaning {
-    let called = Called { model: "ipai.sample.metric", method: "search_read", uid: Some(7) };
-    read(fault, &account(), &called)
+    read(fault, &account(), "ipai.sample.metric", "search_read", Some(7))
 }
 
 fn error(fault: &Fault) -> Error {
@@ -342,8 +341,8 @@ fn only_the_callers_missing_record_makes_a_login_stale() {
     for other in ["70", "17", "8"] {
         assert_eq!(error(&fault(2, &missing(other))).sqlstate(), "38000", "{other}");
     }
-    let nobody = Called { model: "", method: "authenticate", uid: None };
-    assert!(!matches!(read(&fault(2, &missing("7")), &account(), &nobody), Meaning::StaleLogin(_)));
+    let nobody = read(&fault(2, &missing("7")), &account(), "", "authenticate", None);
+    assert!(!matches!(nobody, Meaning::StaleLogin(_)));
 }
 
 #[test]

@@ -1,25 +1,47 @@
 //! Implements [`Transport`] over reqwest and rustls, with time limits, a size limit and
 //! cancellation.
 
-mod endpoint;
-mod failure;
-mod resolver;
 mod response;
-mod tls;
-
-pub use endpoint::{Endpoint, shown};
-pub use tls::certificates;
 
 use crate::error::{Error, Result, SqlState};
 use crate::{Failure, Reply, Transport};
-use failure::failure;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
-use resolver::SystemResolver;
+use response::{LookupError, failure};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use url::Url;
+
+/// The address of an Odoo server and how to connect to it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Scheme, host and port.
+    pub url: Url,
+    /// Time limit for name lookup, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Time limit for one request and its answer.
+    pub timeout: Duration,
+    /// The proxy. The client never reads one from the environment.
+    pub proxy: Option<Url>,
+    /// A private certificate authority in PEM form, trusted in addition to the public ones.
+    pub ca_cert: Option<String>,
+}
+
+/// The URL without the parts that may contain a secret: user, password, query and fragment.
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // These fail only for URLs that cannot have a user or password.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
 
 /// A [`Transport`] over HTTP for one thread.
 pub struct Http {
@@ -48,9 +70,7 @@ impl Http {
 
     /// Runs `work` to its end, or until the caller cancels.
     fn block_on<R>(&mut self, work: impl Future<Output = R>) -> Result<R> {
-        let Some(runtime) = &self.runtime else {
-            return Err(Error::Cancelled);
-        };
+        let runtime = self.runtime.as_ref().ok_or(Error::Cancelled)?;
         runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -97,8 +117,8 @@ impl Transport for Http {
 
 /// Makes the HTTP client. It follows no redirects, because the request contains the password.
 fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::config(endpoint.ca_cert.as_deref())?)
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(endpoint.ca_cert.as_deref())?)
         .dns_resolver(Arc::new(SystemResolver))
         .user_agent(concat!("ipai_sync/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -106,16 +126,59 @@ fn client(endpoint: &Endpoint) -> Result<reqwest::Client> {
         .connect_timeout(endpoint.connect_timeout)
         .timeout(endpoint.timeout)
         .no_proxy();
-    let builder = match &endpoint.proxy {
-        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(|_| bad_proxy())?),
-        None => builder,
-    };
+    if let Some(proxy) = &endpoint.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(|_| {
+            Error::user(SqlState::InvalidParameter, "the proxy cannot be used")
+                .with_hint("Set it to an address such as http://proxy.example.com:3128.")
+        })?);
+    }
     builder.build().map_err(|error| Error::internal("cannot set up the HTTP client", &error))
 }
 
-fn bad_proxy() -> Error {
-    Error::user(SqlState::InvalidParameter, "the proxy cannot be used")
-        .with_hint("Set it to an address such as http://proxy.example.com:3128.")
+/// The TLS configuration, which trusts Mozilla's certificate authorities and a private one.
+/// Mozilla's are built in, because the database server may not have a store of its own.
+fn tls(ca_cert: Option<&str>) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = ca_cert {
+        for certificate in certificates(pem)? {
+            roots.add(certificate).map_err(|_| bad_ca())?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::internal("cannot set up TLS", &error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Parses the certificates in a PEM text.
+///
+/// # Errors
+/// An error for the user if the text contains no certificate.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<std::result::Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(bad_ca()),
+    }
+}
+
+fn bad_ca() -> Error {
+    Error::user(SqlState::InvalidParameter, "ca_cert is not a certificate in PEM form")
+        .with_hint("Set it to the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, not to a path.")
+}
+
+/// The system's resolver. It blocks, so tokio runs it on a thread of its pool, which ends when the
+/// resolver returns.
+struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // reqwest replaces port 0 with the port of the URL.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(LookupError)?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -3,29 +3,23 @@
 //! This crate depends neither on Postgres nor on mirrors. [`Transport`] hides the network, so tests
 //! run without a server.
 
-mod account;
 mod bulk_page;
 mod client;
-mod database;
 pub mod domain;
 pub mod error;
 mod fault;
-mod field;
 pub mod http;
 pub mod options;
 pub mod retry;
-mod scope;
 pub mod secret;
 mod server_info;
 mod transport;
 pub mod xmlrpc;
 
-pub use account::Account;
-pub use client::{Client, Safety, Version};
-pub use database::Database;
-pub use field::Field;
-pub use scope::{Scope, Wanted};
-pub use server_info::{Addon, ServerInfo};
+pub use client::{Client, Field, Safety};
+pub use domain::Scope;
+pub use secret::Account;
+pub use server_info::{Addon, Database, ServerInfo};
 pub use transport::{Failure, Reply, Resend, Transport};
 
 #[cfg(test)]

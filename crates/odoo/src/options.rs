@@ -6,16 +6,12 @@ use crate::error::{Error, Result, SqlState};
 use crate::http::{Endpoint, certificates};
 use crate::secret::Secret;
 use rustls::pki_types::ServerName;
-use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
 
 const SERVER_OPTIONS: [&str; 8] =
     ["addon", "allow_insecure", "ca_cert", "connect_timeout", "dbname", "proxy", "timeout", "url"];
 const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
-
-const DEFAULT_CONNECT_TIMEOUT: u64 = 10;
-const DEFAULT_TIMEOUT: u64 = 120;
 
 /// The options of a foreign server. None is secret, because every role may read them in the
 /// catalog.
@@ -57,20 +53,14 @@ impl ServerOptions {
     /// An error for the user if an option is unknown, missing, repeated or invalid.
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &SERVER_OPTIONS, "server")?;
-        let flag = |name: &str, default| match value(pairs, name) {
-            None => Ok(default),
-            Some(text) => boolean(text).ok_or_else(|| invalid(name, "Valid values are true and false.")),
-        };
+        let flag = |name, default| value(pairs, name).map_or(Ok(default), |text| boolean(name, text));
         let allow_insecure = flag("allow_insecure", false)?;
         let url = odoo_url(required(pairs, "url", URL_HINT)?)?;
         // A proxy resolves localhost to itself.
         let local = is_loopback(&url) && value(pairs, "proxy").is_none();
         if url.scheme() == "http" && !allow_insecure && !local {
-            return Err(Error::user(
-                SqlState::InvalidParameter,
-                "plain http would send the password in clear over the network",
-            )
-            .with_hint(
+            let message = "plain http would send the password in clear over the network";
+            return Err(Error::user(SqlState::InvalidParameter, message).with_hint(
                 "Use an https address. If the network between this database and Odoo is private and trusted, add the \
                  option allow_insecure 'true'.",
             ));
@@ -83,8 +73,8 @@ impl ServerOptions {
             dbname: required(pairs, "dbname", "Set it to the name of Odoo's database.")?.to_owned(),
             endpoint: Endpoint {
                 url,
-                connect_timeout: seconds(pairs, "connect_timeout", DEFAULT_CONNECT_TIMEOUT, 300)?,
-                timeout: seconds(pairs, "timeout", DEFAULT_TIMEOUT, 3_600)?,
+                connect_timeout: seconds(pairs, "connect_timeout", 10, 300)?,
+                timeout: seconds(pairs, "timeout", 120, 3_600)?,
                 proxy: value(pairs, "proxy").map(proxy_url).transpose()?,
                 ca_cert: value(pairs, "ca_cert").map(str::to_owned),
             },
@@ -93,19 +83,13 @@ impl ServerOptions {
 }
 
 impl UserOptions {
-    /// Parses the options of a user mapping.
-    ///
-    /// # Errors
-    /// An error for the user if an option is unknown, missing, repeated or invalid.
+    /// Parses the options of a user mapping. Fails like [`ServerOptions::parse`].
     pub fn parse(pairs: &[Pair]) -> Result<Self> {
         known(pairs, &USER_OPTIONS, "user mapping")?;
         let password = match (value(pairs, "password"), value(pairs, "password_secret")) {
             (Some(_), Some(_)) => {
-                return Err(Error::user(
-                    SqlState::InvalidParameter,
-                    "the options password and password_secret exclude each other",
-                )
-                .with_hint(PASSWORD_HINT.to_owned()));
+                let message = "the options password and password_secret exclude each other";
+                return Err(Error::user(SqlState::InvalidParameter, message).with_hint(PASSWORD_HINT));
             }
             (Some(password), None) if !password.is_empty() => PasswordOption::Plain(Secret::new(password.to_owned())),
             (None, Some(name)) if !name.is_empty() => PasswordOption::VaultSecret(name.to_owned()),
@@ -119,29 +103,24 @@ const URL_HINT: &str = "Set it to the address of Odoo without a path, such as ht
 const PASSWORD_HINT: &str = "Give either password_secret, the name of a Vault secret that holds the password or API \
                              key of the Odoo user, or password.";
 
-/// Refuses options that do not exist or are repeated.
-fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
+/// Refuses options that do not exist or are repeated. `what` is the kind of the object.
+///
+/// # Errors
+/// An error for the user if there is such an option.
+pub fn known(pairs: &[Pair], names: &[&str], what: &str) -> Result<()> {
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
-            return Err(Error::user(SqlState::InvalidOption, format!("invalid option \"{}\"", name.clone()))
-                .with_hint(match names {
-                    [] => format!("Remove it: a {what} has no options."),
-                    names => format!("Valid options for a {what} are: {}.", names.join(", ")),
-                }));
+            let hint = match names {
+                [] => format!("Remove it: a {what} has no options."),
+                names => format!("Valid options for a {what} are: {}.", names.join(", ")),
+            };
+            return Err(Error::user(SqlState::InvalidOption, format!("invalid option \"{name}\"")).with_hint(hint));
         }
-        if pairs.iter().skip(index + 1).any(|(other, _)| other == name) {
+        if pairs[index + 1..].iter().any(|(other, _)| other == name) {
             return Err(invalid(name, "Give it only once."));
         }
     }
     Ok(())
-}
-
-/// Refuses all options, for objects that have none: the wrapper itself and foreign tables.
-///
-/// # Errors
-/// An error for the user if there is an option.
-pub fn none_allowed(pairs: &[Pair], what: &str) -> Result<()> {
-    known(pairs, &[], what)
 }
 
 fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
@@ -153,18 +132,17 @@ fn required<'a>(pairs: &'a [Pair], name: &str, hint: &str) -> Result<&'a str> {
 }
 
 fn missing(name: &str, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, format!("the option {name} is missing")).with_hint(hint.to_owned())
+    Error::user(SqlState::InvalidParameter, format!("the option {name} is missing")).with_hint(hint)
 }
 
 /// The error for an invalid value. It omits the value, which may be a misplaced password.
 fn invalid(name: &str, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, format!("the value of the option {name} is not valid"))
-        .with_hint(hint.to_owned())
+    Error::user(SqlState::InvalidParameter, format!("the value of the option {name} is not valid")).with_hint(hint)
 }
 
 fn odoo_url(text: &str) -> Result<Url> {
     let url = Url::parse(text.trim()).map_err(|_| invalid("url", URL_HINT))?;
-    if !url.username().is_empty() || url.password().is_some() {
+    if has_user(&url) {
         return Err(invalid(
             "url",
             "Remove the user and password, because every role may read the options of a server. Set them in the user \
@@ -174,51 +152,51 @@ fn odoo_url(text: &str) -> Result<Url> {
     // A name that no certificate can have is not a valid host name.
     let named = url.host_str().is_some_and(|host| ServerName::try_from(host.trim_matches(['[', ']'])).is_ok());
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-    if !matches!(url.scheme(), "http" | "https") || !named || !bare {
-        return Err(invalid("url", URL_HINT));
-    }
-    Ok(url)
+    if is_http(&url) && named && bare { Ok(url) } else { Err(invalid("url", URL_HINT)) }
 }
 
 fn proxy_url(text: &str) -> Result<Url> {
-    let hint = "Set it to an address such as http://proxy.example.com:3128, without a user or password: every role may \
-                read the options of a server.";
-    let url = Url::parse(text.trim()).map_err(|_| invalid("proxy", hint))?;
-    let open = url.username().is_empty() && url.password().is_none();
-    match matches!(url.scheme(), "http" | "https") && url.host().is_some() && open {
-        true => Ok(url),
-        false => Err(invalid("proxy", hint)),
-    }
+    let url = Url::parse(text.trim()).ok().filter(|url| is_http(url) && url.host().is_some() && !has_user(url));
+    url.ok_or_else(|| {
+        invalid(
+            "proxy",
+            "Set it to an address such as http://proxy.example.com:3128, without a user or password: every role may \
+             read the options of a server.",
+        )
+    })
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
 }
 
+/// Parses a time limit from 1 to `most` seconds.
 fn seconds(pairs: &[Pair], name: &str, default: u64, most: u64) -> Result<Duration> {
-    let seconds = match value(pairs, name) {
-        None => default,
-        Some(text) => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|seconds| (1..=most).contains(seconds))
-            .ok_or_else(|| invalid(name, &format!("Set it to a number of seconds from 1 to {most}.")))?,
-    };
+    let Some(text) = value(pairs, name) else { return Ok(Duration::from_secs(default)) };
+    let seconds = text.trim().parse().ok().filter(|seconds| (1..=most).contains(seconds));
+    let seconds = seconds.ok_or_else(|| invalid(name, &format!("Set it to a number of seconds from 1 to {most}.")))?;
     Ok(Duration::from_secs(seconds))
 }
 
 /// Parses a boolean in the spellings that Postgres accepts.
-fn boolean(text: &str) -> Option<bool> {
+fn boolean(name: &str, text: &str) -> Result<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "1" => Some(true),
-        "false" | "off" | "no" | "0" => Some(false),
-        _ => None,
+        "true" | "on" | "yes" | "1" => Ok(true),
+        "false" | "off" | "no" | "0" => Ok(false),
+        _ => Err(invalid(name, "Valid values are true and false.")),
     }
 }
 

@@ -1,5 +1,6 @@
-//! Holds a secret so that it cannot be printed.
+//! Holds credentials so that they cannot be printed.
 
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// A secret. It is wiped from memory when it is dropped. Encoded requests that contain it are not.
@@ -23,26 +24,30 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
-impl std::fmt::Display for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
+/// Credentials for one Odoo database, from the foreign server and the user mapping.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Name of the database in Odoo.
+    pub dbname: String,
+    /// Login of the Odoo user, often an email address.
+    pub login: String,
+    /// Password or API key of the user. Odoo accepts both.
+    pub password: Secret,
+}
+
+impl Account {
+    /// Replaces the password in a text of Odoo, whose tracebacks may contain it.
+    pub fn redact(&self, text: &str) -> String {
+        if self.password.is_empty() { text.to_owned() } else { text.replace(self.password.reveal(), "***") }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secret_is_printed_as_asterisks() {
-        let secret = Secret::new("hunter2".into());
-        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
-        assert_eq!(secret.reveal(), "hunter2");
-    }
-}
+#[path = "secret_tests.rs"]
+mod tests;

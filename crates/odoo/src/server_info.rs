@@ -1,11 +1,13 @@
-//! Defines the facts about an Odoo server that are remembered between connections.
+//! Defines what is known about an Odoo server, and the identity of its database. Another database
+//! at the same address has other records under the same ids.
 
-/// Facts about an Odoo server that an earlier client found out, which save calls.
-///
-/// The facts may be outdated, so they prove nothing.
+use chrono::NaiveDateTime;
+
+/// Facts about an Odoo server that an earlier client found out, which save calls. They may be
+/// outdated, so they prove nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// The uid that Odoo returned for the login.
+    /// The uid of the user, as Odoo last returned or accepted it.
     pub uid: Option<i64>,
     /// Whether Odoo has the addon.
     pub addon: Addon,
@@ -26,3 +28,34 @@ pub enum Addon {
     /// The options of the server exclude its use.
     Unwanted,
 }
+
+/// The identity of an Odoo database, as far as Odoo reports it. A database that was restored in
+/// place keeps both values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Database {
+    /// `database.uuid`. Only the addon reports it, because ordinary users cannot read it.
+    pub uuid: Option<String>,
+    /// Creation date of company 1 (UTC), which most internal users can read. A copy keeps it.
+    pub company: Option<NaiveDateTime>,
+}
+
+impl Database {
+    /// Compares the uuids, or else the companies. `None` if neither is known of both databases.
+    pub fn is_same_as(&self, other: &Database) -> Option<bool> {
+        let uuids = self.uuid.as_ref().zip(other.uuid.as_ref());
+        let companies = self.company.zip(other.company);
+        uuids.map(|(uuid, other)| uuid == other).or(companies.map(|(company, other)| company == other))
+    }
+
+    /// Adds what Odoo has newly reported about the same database.
+    pub fn with(&self, reported: &Database) -> Database {
+        Database {
+            uuid: reported.uuid.clone().or_else(|| self.uuid.clone()),
+            company: reported.company.or(self.company),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod tests;

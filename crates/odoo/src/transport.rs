@@ -6,16 +6,11 @@ use std::time::Duration;
 
 /// Sends requests to an Odoo server, one at a time.
 pub trait Transport {
-    /// Posts `body` to `path` of the server and returns the complete answer of status 200.
-    ///
-    /// # Errors
-    /// A failure if there is no such answer, with the advice whether to send the request again.
+    /// Posts `body` to `path` of the server and returns the complete answer of status 200, or else
+    /// the advice whether to send the request again.
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
 
-    /// Waits before a retry.
-    ///
-    /// # Errors
-    /// An error ends the call, for example [`Error::Cancelled`].
+    /// Waits before a retry. An error, such as [`Error::Cancelled`], ends the call.
     fn pause(&mut self, pause: Duration) -> Result<(), Error>;
 }
 

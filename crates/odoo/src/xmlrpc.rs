@@ -3,13 +3,10 @@
 //! The decoder accepts only a complete, well-formed answer in the expected form. `parser` lists the
 //! few exceptions that real Odoo servers require.
 
-mod answer;
 mod decode;
 mod encode;
 mod fast_path;
 mod parser;
-mod scalar;
-mod tag;
 mod value;
 
 #[cfg(test)]
@@ -19,8 +16,57 @@ mod encode_tests;
 #[cfg(test)]
 mod value_tests;
 
-pub use answer::{Answer, Fault, FaultCode, Limits};
 pub use decode::{RowVisitor, decode, decode_ids, decode_rows};
 pub use encode::encode_call;
-pub use scalar::Scalar;
-pub use value::Value;
+pub use value::{Scalar, Value};
+
+use crate::error::Error;
+
+/// Limits on the resources that decoding one answer may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Deepest nesting of arrays and structs. The parser recurses, so it treats values above 128 as
+    /// 128.
+    pub max_depth: usize,
+    /// Largest size of the body, in bytes after decompression.
+    pub max_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_depth: 64, max_bytes: 256 << 20 }
+    }
+}
+
+/// The error for an answer of more than `max_bytes` bytes.
+pub(crate) fn over_limit(max_bytes: usize) -> Error {
+    let limit = match max_bytes.is_multiple_of(1 << 20) {
+        true => format!("{} MiB", max_bytes >> 20),
+        false => format!("{max_bytes} bytes"),
+    };
+    Error::Limit { limit, hint: "Lower the page size of the mirror, or mirror fewer fields.".to_owned() }
+}
+
+/// Upper bound of [`Limits::max_depth`]: more than any answer needs, and safe for the stack.
+const DEEPEST: usize = 128;
+
+/// An error that Odoo reports, with the code and text that Odoo sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of the error.
+    pub code: FaultCode,
+    /// The message. For an unexpected error it is a complete Python traceback.
+    pub string: String,
+}
+
+/// The `faultCode`: an integer from `/xmlrpc/2`, a text from `/xmlrpc/1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultCode {
+    /// An integer, as XML-RPC specifies.
+    Int(i64),
+    /// A text such as `AccessDenied`, or the last line of a traceback.
+    Text(String),
+}
+
+/// The content of a well-formed answer: a result or a fault.
+pub type Answer<T> = std::result::Result<T, Fault>;

@@ -142,7 +142,7 @@ impl Source for OdooSource {
             let exported = by_addon(client, |client| client.export_ids(scope, &ranges, IDS_PER_CALL))?;
             let ids = match exported {
                 Some(ids) => ids,
-                None => client.search_ranges(scope, &ranges, IDS_PER_CALL)?,
+                None => client.search(scope, domain::among(&ranges), Some(IDS_PER_CALL))?,
             };
             // A bulk page names its database.
             reading.refuse_other_database(client)?;

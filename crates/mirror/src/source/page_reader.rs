@@ -7,7 +7,7 @@ use crate::{Mirror, Page, PageBuilder};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
-use ipai_odoo::{Addon, Client, Database, Wanted, domain};
+use ipai_odoo::{Addon, Client, Database, domain};
 use std::sync::Arc;
 
 /// What is read, and from which database.
@@ -21,9 +21,9 @@ pub(super) struct Reading {
 impl Reading {
     /// Refuses another database than the mirror's, as far as it is known which one this is.
     pub fn refuse_other_database(&self, client: &Client<Http>) -> Result<()> {
-        match client.database().is_other_than(&self.filled_from) {
-            true => Err(Error::OtherDatabase { mirror: self.mirror.name.clone() }),
-            false => Ok(()),
+        match client.database().is_same_as(&self.filled_from) {
+            Some(false) => Err(Error::OtherDatabase { mirror: self.mirror.name.clone() }),
+            _ => Ok(()),
         }
     }
 
@@ -118,22 +118,23 @@ impl<'c> PageReader<'c> {
     fn fetch(&mut self, limit: u64) -> Result<Answer> {
         let (reading, fields) = (&self.reading, self.fields.as_slice());
         let scope = &reading.mirror.scope;
-        let wanted = Wanted { since: self.scan.since, also: self.scan.also, after: self.after, limit };
-        let page = || reading.page(wanted.after, wanted.limit);
-        let exported = self.client.by_addon(|client| client.export(scope, fields, &wanted, page()))?;
+        let after = self.after;
+        let terms = domain::page(after, self.scan.since, self.scan.also);
+        let page = || reading.page(after, limit);
+        let exported = self.client.by_addon(|client| client.export(scope, fields, terms.clone(), limit, page()))?;
         let page = match exported {
             Some(page) => page.finish(),
             None if reading.mirror.has_lists() => {
-                let ids = self.client.search(scope, &wanted)?;
+                let ids = self.client.search(scope, terms, Some(limit))?;
                 return Ok(Answer {
-                    page: read_listed(self.client, reading, fields, wanted.after, &ids)?,
+                    page: read_listed(self.client, reading, fields, after, &ids)?,
                     records: ids.len() as u64,
-                    last: ids.last().copied().unwrap_or(wanted.after),
+                    last: ids.last().copied().unwrap_or(after),
                 });
             }
-            None => self.client.search_read(scope, fields, &wanted, page)?.finish(),
+            None => self.client.search_read(scope, fields, terms, Some(limit), page)?.finish(),
         };
-        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(wanted.after), page })
+        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(after), page })
     }
 
     /// Refuses a page from another database.
@@ -197,11 +198,11 @@ fn plausible(counted: u64) -> u64 {
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
     let (mirror, fields) = (&reading.mirror, reading.mirror.wanted_fields());
     if mirror.has_lists() {
-        let ids = client.search_among(&mirror.scope, ids)?;
+        let ids = client.search(&mirror.scope, [domain::one_of(ids)], None)?;
         return read_listed(client, reading, &fields, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
-    let page = client.search_read_ids(&mirror.scope, &fields, ids, page)?.finish();
+    let page = client.search_read(&mirror.scope, &fields, [domain::one_of(ids)], None, page)?.finish();
     require_subset(&page, ids)?;
     Ok(page)
 }

@@ -219,12 +219,15 @@ impl Culprit<'_> {
     /// The error with the record and the field, as far as they can be found.
     fn name(mut self, error: Error, model: &str, fields: &[String]) -> Error {
         match self.find() {
-            Ok(Some((id, column, refusal))) => Error::Record {
-                model: model.to_owned(),
-                id,
-                field: column.map(|column| fields[column].clone()),
-                cause: Box::new(refusal),
-            },
+            Ok(Some((id, column, Error::Postgres(mut refusal)))) => {
+                let field = column.map_or_else(String::new, |column| format!(", field \"{}\"", fields[column]));
+                let cause = &refusal.message;
+                refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {cause}");
+                Error::Postgres(refusal).with_hint(
+                    "Correct the record in Odoo, or change the types, constraints or triggers of the mirror's table.",
+                )
+            }
+            Ok(Some((.., refusal))) => refusal,
             // The rows are refused only together.
             Ok(None) => error,
             Err(other) => other,

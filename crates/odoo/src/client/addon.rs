@@ -3,10 +3,11 @@
 //! The addon returns the same data as `search_read`, many times faster. If the addon fails, the
 //! client can read the same data without it.
 
-use super::{Client, Safety, names, number, unexpected};
+use super::{Client, Safety, kwargs, names, number, unexpected};
+use crate::domain::Term;
 use crate::error::{Error, Result};
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
-use crate::{Addon, Scope, ServerInfo, Transport, Wanted, bulk_page, domain};
+use crate::{Addon, Scope, ServerInfo, Transport, bulk_page, domain};
 
 /// The addon's model.
 const MODEL: &str = "ipai.sync";
@@ -30,9 +31,6 @@ impl<T: Transport> Client<T> {
     }
 
     /// Finds out whether Odoo has the addon, with one small call.
-    ///
-    /// # Errors
-    /// A failed exchange or a refused login.
     pub fn look_for_addon(&mut self) -> Result<()> {
         if self.known.addon == Addon::Unwanted {
             return Ok(());
@@ -42,23 +40,16 @@ impl<T: Transport> Client<T> {
             info => Some(info?),
         };
         let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
-        self.known.addon = match info {
-            Some(_) => Addon::Present,
-            None => Addon::Missing,
-        };
-        let uuid = info.as_ref().and_then(|info| info.get("uuid")?.as_str());
-        self.known.uuid = uuid.map(str::to_owned);
+        self.known.addon = if info.is_some() { Addon::Present } else { Addon::Missing };
+        self.known.uuid = info.and_then(|info| Some(info.get("uuid")?.as_str()?.to_owned()));
         self.database.uuid = self.known.uuid.clone();
         Ok(())
     }
 
-    /// Runs `work` if the client uses the addon.
+    /// Runs `work` if the client uses the addon, and returns `None` if it does not.
     ///
-    /// It returns `None` if it does not, or if `work` fails for a reason that concerns the addon.
-    /// In the second case the client stops using the addon.
-    ///
-    /// # Errors
-    /// Errors of `work` that would also occur without the addon, such as a lost connection.
+    /// If `work` fails for a reason that concerns the addon, the client stops using the addon and
+    /// returns `None` as well. It returns errors that would also occur without the addon.
     pub fn by_addon<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<Option<R>> {
         if !self.has_addon() {
             return Ok(None);
@@ -66,8 +57,7 @@ impl<T: Transport> Client<T> {
         match work(self) {
             Err(error) if concerns_addon(&error) => {
                 if matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. }) {
-                    self.known.addon = Addon::Missing;
-                    self.known.uuid = None;
+                    (self.known.addon, self.known.uuid) = (Addon::Missing, None);
                 }
                 self.give_up_addon(error);
                 Ok(None)
@@ -83,72 +73,45 @@ impl<T: Transport> Client<T> {
         self.database.uuid = None;
     }
 
-    /// Reads one bulk page in keyset order into `page`.
-    ///
-    /// The values are those of [`Client::search_read`], but lists of ids include archived records.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`] and those of the page.
-    pub fn export<V: RowVisitor>(&mut self, scope: &Scope, fields: &[String], wanted: &Wanted, page: V) -> Result<V> {
-        self.export_domain(scope, fields, scope.domain(wanted.terms()), wanted.limit, page)
+    /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
+    pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
+        Ok(self.export(scope, &["id".to_owned()], domain::among(ranges), limit, Ids::default())?.ids)
     }
 
-    fn export_domain<V: RowVisitor>(
+    /// Reads one bulk page in keyset order into `page`. The values are those of
+    /// [`Client::search_read`], but lists of ids include archived records.
+    pub fn export<V: RowVisitor>(
         &mut self,
         scope: &Scope,
         fields: &[String],
-        domain: Value,
+        terms: impl IntoIterator<Item = Term>,
         limit: u64,
         mut page: V,
     ) -> Result<V> {
-        let args = vec![scope.model.as_str().into(), domain, names(fields), number(limit)];
-        let max_bytes = self.limits.max_bytes;
-        match self.call(MODEL, "export", args, context(scope), Safety::Harmless)? {
-            Value::String(text) => {
-                let received = bulk_page::decode_rows(&text, max_bytes, &mut page)?;
-                self.received = received.bytes;
-                if received.uuid.is_some() {
-                    self.known.uuid = received.uuid;
-                    self.database.uuid = self.known.uuid.clone();
-                }
-                Ok(page)
-            }
-            _ => Err(unexpected("export", "a text")),
+        let args = vec![scope.model.as_str().into(), scope.domain(terms), names(fields), number(limit)];
+        let answer = self.call(MODEL, "export", args, kwargs([("context", scope.context())]), Safety::Harmless)?;
+        let text = answer.as_str().ok_or_else(|| unexpected("export", "a text"))?;
+        let received = bulk_page::decode_rows(text, self.limits.max_bytes, &mut page)?;
+        self.received = received.bytes;
+        if received.uuid.is_some() {
+            self.known.uuid = received.uuid;
+            self.database.uuid = self.known.uuid.clone();
         }
-    }
-
-    /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
-    pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
-        let (id, domain) = (["id".to_owned()], scope.domain(domain::among(ranges)));
-        Ok(self.export_domain(scope, &id, domain, limit, Ids::default())?.ids)
+        Ok(page)
     }
 
     /// Reads the digests of the id ranges `(bounds[0], bounds[1]]`, `(bounds[1], bounds[2]]` and so
-    /// on.
-    ///
-    /// A digest has the number of ids, their sum and the sum of their squares.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
+    /// on: the number of ids, their sum and the sum of their squares.
     pub fn digest(&mut self, scope: &Scope, bounds: &[i64]) -> Result<Vec<[i128; 3]>> {
         // Like every request for ids, the domain has a term about ids. Some models (ir.attachment)
         // return other records if it has none.
-        let ends = bounds.first().copied().map(domain::after).into_iter();
-        let ends = ends.chain(bounds.last().copied().map(domain::upto));
-        let args = vec![
-            scope.model.as_str().into(),
-            scope.domain(ends),
-            Value::Array(bounds.iter().map(|bound| Value::Int(*bound)).collect()),
-        ];
-        let answer = self.call(MODEL, "digest", args, context(scope), Safety::Harmless)?;
-        let digests = answer.as_array().map(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
-        match digests.flatten() {
-            Some(digests) if digests.len() + 1 == bounds.len() => Ok(digests),
-            _ => Err(unexpected("digest", "a list of digests")),
-        }
+        let ends = bounds.first().map(|id| domain::after(*id)).into_iter();
+        let ends = ends.chain(bounds.last().map(|id| domain::upto(*id)));
+        let args = vec![scope.model.as_str().into(), scope.domain(ends), bounds.iter().copied().collect()];
+        let answer = self.call(MODEL, "digest", args, kwargs([("context", scope.context())]), Safety::Harmless)?;
+        let digests = answer.as_array().and_then(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
+        let digests = digests.filter(|digests| digests.len() + 1 == bounds.len());
+        digests.ok_or_else(|| unexpected("digest", "a list of digests"))
     }
 }
 
@@ -165,38 +128,22 @@ impl RowVisitor for Ids {
     }
 
     fn value(&mut self, _column: usize, value: Scalar<'_>) -> Result<()> {
-        match value {
-            Scalar::Int(id) => {
-                self.ids.push(id);
-                Ok(())
-            }
-            _ => Err(unexpected("export", "ids")),
-        }
+        let Scalar::Int(id) = value else { return Err(unexpected("export", "ids")) };
+        self.ids.push(id);
+        Ok(())
     }
 
     fn end_row(&mut self) -> Result<()> {
         self.rows += 1;
-        match self.ids.len() == self.rows {
-            true => Ok(()),
-            false => Err(unexpected("export", "ids")),
-        }
+        if self.ids.len() == self.rows { Ok(()) } else { Err(unexpected("export", "ids")) }
     }
-}
-
-/// The kwargs of a call with the scope's context.
-fn context(scope: &Scope) -> Vec<(String, Value)> {
-    vec![("context".to_owned(), scope.context())]
 }
 
 /// Reads `[count, sum, squares]`. The sums are text, because they exceed the integers of XML-RPC.
 fn read_digest(range: &Value) -> Option<[i128; 3]> {
-    match range.as_array()? {
-        [count, sum, squares] => {
-            let count = u32::try_from(count.as_i64()?).ok()?;
-            Some([count.into(), sum.as_str()?.parse().ok()?, squares.as_str()?.parse().ok()?])
-        }
-        _ => None,
-    }
+    let [count, sum, squares] = range.as_array()? else { return None };
+    let count = u32::try_from(count.as_i64()?).ok()?;
+    Some([count.into(), sum.as_str()?.parse().ok()?, squares.as_str()?.parse().ok()?])
 }
 
 /// Whether an error concerns the addon. Errors of the network would also occur without it.
@@ -206,7 +153,7 @@ fn concerns_addon(error: &Error) -> bool {
         Error::UnknownModel { .. }
             | Error::UnknownMethod { .. }
             | Error::UnknownField { .. }
-            | Error::OdooAccess { .. }
+            | Error::OdooAccess(_)
             | Error::OdooFault { .. }
             | Error::NoneReturned { .. }
             | Error::Malformed { .. }

@@ -12,12 +12,8 @@ impl<T: Transport> Client<T> {
         &self.database
     }
 
-    /// Reads the identity of the database, as far as the user may read it.
-    ///
-    /// The first call sends two small requests, and later ones none.
-    ///
-    /// # Errors
-    /// A failed exchange or a refused login.
+    /// Reads the identity of the database, as far as the user may read it. The first call sends two
+    /// small requests, and later ones none.
     pub fn identify(&mut self) -> Result<&Database> {
         if !self.identified {
             self.look_for_addon()?;
@@ -28,25 +24,20 @@ impl<T: Transport> Client<T> {
     }
 
     /// Reads what is missing to compare the database with another one, usually nothing.
-    ///
-    /// # Errors
-    /// A failed exchange or a refused login.
     pub fn identify_for(&mut self, other: &Database) -> Result<()> {
-        match self.database.is_same_as(other).is_none() && other.company.is_some() {
-            true => self.read_company(),
-            false => Ok(()),
-        }
+        let is_missing = self.database.is_same_as(other).is_none() && other.company.is_some();
+        if is_missing { self.read_company() } else { Ok(()) }
     }
 
     fn read_company(&mut self) -> Result<()> {
         if self.company_asked {
             return Ok(());
         }
-        let args = vec![Value::Array(vec![Value::Int(1)]), Value::Array(vec!["create_date".into()])];
+        let args = vec![Value::from_iter([1]), Value::from_iter(["create_date"])];
         match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
             Ok(companies) => self.database.company = creation_date(&companies),
             // The user may not read the company.
-            Err(Error::OdooAccess { .. } | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
+            Err(Error::OdooAccess(_) | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
             Err(error) => return Err(error),
         }
         self.company_asked = true;
@@ -57,41 +48,14 @@ impl<T: Transport> Client<T> {
 /// The creation date of the only record in the answer of `read`.
 fn creation_date(companies: &Value) -> Option<NaiveDateTime> {
     const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
-    match companies.as_array()? {
-        [company] => {
-            let text = company.get("create_date")?.as_str()?;
-            let moment = NaiveDateTime::parse_from_str(text, FORMAT).ok()?;
-            // Only Odoo's own notation is accepted, without leap seconds: Postgres would return
-            // another value than it received.
-            (moment.format(FORMAT).to_string() == text && text.len() == 19 && moment.nanosecond() == 0)
-                .then_some(moment)
-        }
-        _ => None,
-    }
+    let [company] = companies.as_array()? else { return None };
+    let text = company.get("create_date")?.as_str()?;
+    let moment = NaiveDateTime::parse_from_str(text, FORMAT).ok()?;
+    // Only Odoo's own notation is accepted, without leap seconds: Postgres would return another
+    // value than it received.
+    (moment.format(FORMAT).to_string() == text && text.len() == 19 && moment.nanosecond() == 0).then_some(moment)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_dates_in_odoos_notation_are_accepted() {
-        let answer = |date: &str| {
-            let company = Value::Struct(vec![("create_date".to_owned(), date.into())]);
-            creation_date(&Value::Array(vec![company])).map(|moment| moment.to_string())
-        };
-        assert_eq!(answer("2026-01-06 10:00:00").as_deref(), Some("2026-01-06 10:00:00"));
-        for text in [
-            "",
-            "2026-01-06",
-            "2026-01-06 10:00:60",
-            "+12026-01-06 10:00:00",
-            "2026-1-6 10:00:00",
-            "2026-01-06 10:00:00.5",
-        ] {
-            assert_eq!(answer(text), None, "{text}");
-        }
-        assert_eq!(creation_date(&Value::Array(Vec::new())), None);
-        assert_eq!(creation_date(&Value::Bool(false)), None);
-    }
-}
+#[path = "identity_tests.rs"]
+mod tests;

@@ -1,59 +1,91 @@
 //! Reads which models and fields Odoo has.
 
-use super::{Client, Safety, unexpected};
+use super::{Client, Safety, kwargs, names, unexpected};
 use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
-use crate::{Field, Transport, domain, field};
+use crate::{Transport, domain};
 
 impl<T: Transport> Client<T> {
-    /// Reads the fields of a model that the user may read, sorted by name.
-    ///
-    /// `names` restricts the answer to these fields. An empty list means all fields.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
-    pub fn fields(&mut self, model: &str, names: &[String]) -> Result<Vec<Field>> {
-        let attributes = field::ATTRIBUTES.iter().map(|name| (*name).into()).collect();
-        let mut kwargs = vec![("attributes".to_owned(), Value::Array(attributes))];
-        if !names.is_empty() {
-            let names = names.iter().map(|name| name.as_str().into()).collect();
-            kwargs.push(("allfields".to_owned(), Value::Array(names)));
+    /// Reads those of these fields of a model that the user may read, sorted by name. An empty list
+    /// means all fields.
+    pub fn fields(&mut self, model: &str, only: &[String]) -> Result<Vec<Field>> {
+        let mut arguments = kwargs([("attributes", Value::from_iter(Field::ATTRIBUTES))]);
+        if !only.is_empty() {
+            arguments.extend(kwargs([("allfields", names(only))]));
         }
-        match self.call(model, "fields_get", Vec::new(), kwargs, Safety::Harmless)? {
-            Value::Struct(fields) => {
-                let mut fields: Vec<Field> =
-                    fields.into_iter().map(|(name, attributes)| Field::read(name, &attributes)).collect();
-                fields.sort_by(|one, other| one.name.cmp(&other.name));
-                Ok(fields)
-            }
-            _ => Err(unexpected("fields_get", "a struct of fields")),
-        }
+        let answer = self.call(model, "fields_get", Vec::new(), arguments, Safety::Harmless)?;
+        let fields = answer.as_struct().ok_or_else(|| unexpected("fields_get", "a struct of fields"))?;
+        let mut fields: Vec<Field> =
+            fields.iter().map(|(name, attributes)| Field::read(name.clone(), attributes)).collect();
+        fields.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(fields)
     }
 
     /// Lists the models that the user may read, with their labels, sorted by name.
-    ///
-    /// # Errors
-    /// The errors of [`Client::call`].
     pub fn models(&mut self) -> Result<Vec<(String, String)>> {
         // Only administrators may read ir.model. Odoo's web client uses a method that every user
         // may call.
-        let (method, label) = ("get_available_models", "display_name");
+        let method = "get_available_models";
         let (answer, label) = match self.call("ir.model", method, Vec::new(), Vec::new(), Safety::Harmless) {
             Err(Error::UnknownMethod { .. }) => {
-                let domain = Value::Array(vec![domain::term("transient", "=", false)]);
-                let fields = ("fields".to_owned(), Value::Array(vec!["model".into(), "name".into()]));
-                let answer = self.call("ir.model", "search_read", vec![domain], vec![fields], Safety::Harmless)?;
-                (answer, "name")
+                let domain = Value::from_iter([domain::term("transient", "=", false)]);
+                let fields = kwargs([("fields", Value::from_iter(["model", "name"]))]);
+                (self.call("ir.model", "search_read", vec![domain], fields, Safety::Harmless)?, "name")
             }
-            answer => (answer?, label),
+            answer => (answer?, "display_name"),
         };
-        let models = answer.as_array().map(|models| {
-            let named = |model: &Value, member| model.get(member).and_then(Value::as_str).map(str::to_owned);
-            let models = models.iter().map(|model| Some((named(model, "model")?, named(model, label)?)));
-            models.collect::<Option<Vec<_>>>()
-        });
-        let mut models = models.flatten().ok_or_else(|| unexpected(method, "a list of models"))?;
+        let named = |model: &Value, member| Some(model.get(member)?.as_str()?.to_owned());
+        let read = |model: &Value| Some((named(model, "model")?, named(model, label)?));
+        let models = answer.as_array().and_then(|models| models.iter().map(read).collect::<Option<Vec<_>>>());
+        let mut models = models.ok_or_else(|| unexpected(method, "a list of models"))?;
         models.sort();
         Ok(models)
+    }
+}
+
+/// One field of a model, with the attributes that a mirror needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Field {
+    /// Name of the field.
+    pub name: String,
+    /// Odoo's type, such as `char` or `many2one`.
+    pub kind: String,
+    /// Label in the language of the Odoo user.
+    pub label: String,
+    /// Help text in the language of the Odoo user.
+    pub help: Option<String>,
+    /// Whether Odoo stores the field in a column, so that reading it needs no computation.
+    pub stored: bool,
+    /// Whether every record must have a value.
+    pub required: bool,
+    /// Whether users cannot change the field.
+    pub readonly: bool,
+    /// Model to which a relational field points.
+    pub relation: Option<String>,
+    /// Whether a float field has a fixed number of digits.
+    pub has_digits: bool,
+}
+
+impl Field {
+    /// The attributes that [`Field::read`] needs. The answer with all of them is ten times larger.
+    pub(crate) const ATTRIBUTES: [&str; 8] =
+        ["type", "string", "help", "store", "required", "readonly", "relation", "digits"];
+
+    /// Reads one member of the answer. Odoo omits attributes that a type does not have, and sends
+    /// `false` for unset ones.
+    pub fn read(name: String, attributes: &Value) -> Field {
+        let text = |attribute| Some(attributes.get(attribute)?.as_str()?.to_owned()).filter(|text| !text.is_empty());
+        let flag = |attribute| attributes.get(attribute).and_then(Value::as_bool).unwrap_or(false);
+        Field {
+            kind: text("type").unwrap_or_default(),
+            label: text("string").unwrap_or_else(|| name.clone()),
+            help: text("help"),
+            stored: flag("store"),
+            required: flag("required"),
+            readonly: flag("readonly"),
+            relation: text("relation"),
+            has_digits: attributes.get("digits").and_then(Value::as_array).is_some(),
+            name,
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! Reads responses of HTTP within limits.
+//! Reads responses of HTTP within limits, and explains why an exchange failed.
 
-use super::endpoint::{Endpoint, shown};
-use super::failure::failure;
-use crate::error::Error;
+use super::{Endpoint, shown};
+use crate::error::{Error, SqlState};
 use crate::{Failure, Reply, Resend};
-use chrono::{DateTime, Utc};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use chrono::DateTime;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 /// Largest answer in bytes after decompression. A page of 5,000 metrics has 6 MB.
@@ -26,8 +26,9 @@ pub(super) async fn read(
         return Err(Failure::never(Error::Malformed { cause: "it is an HTML page".to_owned() }));
     }
     let too_large = || {
+        let limit = format!("{} MB for one answer", MAX_ANSWER >> 20);
         Failure::never(Error::Limit {
-            limit: format!("{} MB for one answer", MAX_ANSWER >> 20),
+            limit,
             hint: "Lower the page size of the mirror, or leave out large fields.".to_owned(),
         })
     };
@@ -35,45 +36,103 @@ pub(super) async fn read(
     if announced > MAX_ANSWER as u64 {
         return Err(too_large());
     }
-    let date = text(response.headers(), &DATE)
-        .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
-        .map(|date| date.with_timezone(&Utc));
+    let date = text(response.headers(), &DATE).and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc()));
     let mut body = Vec::with_capacity(announced as usize);
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => return Err(too_large()),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => {
-                let took = began.elapsed();
-                return Ok(Reply { date, body, took });
-            }
-            Err(error) => return Err(failure(&error, endpoint)),
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, endpoint))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(too_large());
         }
+        body.extend_from_slice(&chunk);
     }
+    Ok(Reply { date, body, took: began.elapsed() })
 }
 
 /// The failure for a status other than 200. It does not contain the body, which Odoo did not write.
 fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Failure {
     if status.is_redirection() {
         let location = text(headers, &LOCATION).and_then(|location| endpoint.url.join(location).ok());
-        return Failure {
-            error: Error::Redirect {
-                url: shown(&endpoint.url),
-                location: location.map_or("the new address".to_owned(), |url| shown(&url)),
-            },
-            resend: Resend::Never,
-        };
+        let location = location.map_or("the new address".to_owned(), |url| shown(&url));
+        let message = format!("Odoo at {} redirects to another address", shown(&endpoint.url));
+        return Failure::never(Error::user(SqlState::ConnectionRefused, message).with_hint(format!(
+            "If {location} is the right address, set it as the url option of the server. Redirects are not followed, \
+             because the request contains the password."
+        )));
     }
     let after = text(headers, &RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-    Failure {
-        error: Error::HttpStatus { status: status.as_u16() },
-        resend: match status.as_u16() {
-            429 | 502..=504 => Resend::IfHarmless { after },
-            _ => Resend::Never,
-        },
-    }
+    let resend = match status.as_u16() {
+        429 | 502..=504 => Resend::IfHarmless { after },
+        _ => Resend::Never,
+    };
+    Failure { error: Error::HttpStatus(status.as_u16()), resend }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// A failed name lookup, which the resolver puts among the causes of a failed exchange.
+#[derive(Debug, thiserror::Error)]
+#[error("name lookup failed")]
+pub(super) struct LookupError(#[source] pub io::Error);
+
+/// Turns an error of reqwest into a failure of the exchange.
+pub(super) fn failure(error: &reqwest::Error, endpoint: &Endpoint) -> Failure {
+    // The outer causes only repeat the address.
+    let cause = causes(error).last().map_or_else(String::new, |cause| cause.to_string());
+    if error.is_connect() {
+        let (hint, resend) = unreachable_hint(error);
+        let message = format!("could not connect to Odoo at {}", shown(&endpoint.url));
+        let error = Error::user(SqlState::ConnectionRefused, message).with_detail(cause).with_hint(hint);
+        return Failure { error, resend };
+    }
+    let error = match error.is_timeout() {
+        true => Error::Timeout(endpoint.timeout.as_secs()),
+        false => Error::Connection { cause },
+    };
+    Failure { error, resend: Resend::IfHarmless { after: None } }
+}
+
+/// The hint for a failed connection, and whether a retry can help.
+fn unreachable_hint(error: &reqwest::Error) -> (&'static str, Resend) {
+    const NO_TLS: &str = "Check that the port in the url option of the server speaks https.";
+    let (mut is_lookup, mut hung_up) = (false, false);
+    for cause in causes(error) {
+        match cause.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                let hint = "The certificate of the server is not trusted. If a private certificate authority issued \
+                            it, set the ca_cert option of the server to the certificate of that authority (PEM text).";
+                return (hint, Resend::Never);
+            }
+            Some(_) => return (NO_TLS, Resend::Never),
+            None => {}
+        }
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            hung_up |= matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
+        }
+        is_lookup |= cause.is::<LookupError>();
+    }
+    let hint = if error.is_timeout() {
+        "Check that the host is up, and that no firewall between this database server and Odoo blocks the port."
+    } else if is_lookup {
+        "Check the host name in the url option of the server, and that the database server can resolve it."
+    } else if hung_up {
+        NO_TLS
+    } else {
+        "Check host and port in the url option of the server, and that Odoo runs. The database server resolves the \
+         name: in a container, localhost is the container itself."
+    };
+    (hint, Resend::Always)
+}
+
+/// The error and its causes, outermost first.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        // An I/O error may carry another error, and its `source` skips that one.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        }
+    })
 }

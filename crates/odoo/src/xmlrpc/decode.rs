@@ -1,46 +1,32 @@
 //! Decodes the answer of Odoo, a `methodResponse` document, into a tree, rows or ids.
 
-use super::answer::{Answer, Limits};
-use super::parser::Parser;
-use super::scalar::Scalar;
-use super::tag::Tag;
-use super::value::Value;
+use super::parser::{Parser, Tag};
+use super::{Answer, Limits, Scalar, Value};
 use crate::error::Result;
 
 /// A receiver of the rows of an answer.
 ///
 /// The decoder passes on rows while it reads the document. If decoding fails later, the receiver
-/// must discard all of them.
+/// must discard all of them. An error of the receiver ends the decoding, which returns it.
 pub trait RowVisitor {
-    /// The column of a member, or `None` to skip it.
-    ///
-    /// The decoder calls this for each member of each row, so it must be fast.
+    /// The column of a member, or `None` to skip it. Called for each member of each row.
     fn column(&mut self, member: &str) -> Option<usize>;
     /// Receives one value of the current row.
-    ///
-    /// # Errors
-    /// An error ends the decoding, which returns it.
     fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()>;
     /// Ends the current row.
-    ///
-    /// # Errors
-    /// An error ends the decoding, which returns it.
     fn end_row(&mut self) -> Result<()>;
 }
 
 /// Decodes an answer into a tree of values. For pages of rows, `decode_rows` uses less memory.
 ///
 /// # Errors
-/// [`Error::Malformed`](crate::error::Error::Malformed) if the body is not one complete answer, and
-/// [`Error::Limit`](crate::error::Error::Limit) if it is too large.
+/// `Malformed` if the body is not one complete answer, and `Limit` if it is too large.
 pub fn decode(body: &[u8], limits: &Limits) -> Result<Answer<Value>> {
     read_answer(body, limits, |parser| Ok(parser.value(0)?.into()))
 }
 
 /// Decodes an array of structs (the answer of `search_read`) and passes each row to the visitor.
-///
-/// # Errors
-/// The same as of [`decode`], and those of the visitor.
+/// Fails like [`decode`], and with the errors of the visitor.
 pub fn decode_rows<V: RowVisitor + ?Sized>(body: &[u8], limits: &Limits, visitor: &mut V) -> Result<Answer<()>> {
     read_answer(body, limits, |parser| {
         parser.array(|parser| {
@@ -70,10 +56,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(body: &[u8], limits: &Limits, visitor
     })
 }
 
-/// Decodes an array of integers (the answer of `search`).
-///
-/// # Errors
-/// The same as of [`decode`].
+/// Decodes an array of integers (the answer of `search`). Fails like [`decode`].
 pub fn decode_ids(body: &[u8], limits: &Limits) -> Result<Answer<Vec<i64>>> {
     read_answer(body, limits, |parser| {
         let mut ids = Vec::new();
@@ -88,10 +71,8 @@ pub fn decode_ids(body: &[u8], limits: &Limits) -> Result<Answer<Vec<i64>>> {
     })
 }
 
-/// Reads a `methodResponse` from its first byte to its last.
-///
-/// `read` reads the result after `<value>`, through `</value>`. Faults have the same form for all
-/// methods, so this function reads them itself.
+/// Reads a `methodResponse` from its first byte to its last. `read` reads the result after
+/// `<value>`, through `</value>`.
 fn read_answer<'a, T>(
     body: &'a [u8],
     limits: &Limits,

@@ -160,7 +160,7 @@ fn arrays_and_structs_become_trees() {
     assert_eq!(value("<struct>\n</struct>"), Value::Struct(vec![]));
     let nested = "<array><data><value><struct><member><name>a</name><value><array><data><value>x</value></data></array>\
                   </value></member></struct></value><value><nil/></value></data></array>";
-    let inner = Value::Struct(vec![("a".into(), vec![Value::from("x")].into())]);
+    let inner = Value::Struct(vec![("a".into(), Value::from_iter(["x"]))]);
     assert_eq!(value(nested), Value::Array(vec![inner, Value::Nil]));
 }
 

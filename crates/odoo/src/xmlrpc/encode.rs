@@ -1,21 +1,20 @@
-//! Encodes a request as a `methodCall` document.
-//!
-//! The document is the one that Python's `xmlrpc.client` writes, without the line breaks.
+//! Encodes a request as the `methodCall` document that Python's `xmlrpc.client` writes, without the
+//! line breaks.
 
 use super::value::Value;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt::Write;
 
 /// Encodes a call of `method`. Each parameter has a name, which errors use.
 ///
 /// # Errors
-/// [`Error::Unencodable`] for a character that XML cannot carry. The text may be a password, so the
-/// error contains only the path to the value (`args[2].domain[0][2]`) and the code point.
+/// SQLSTATE 22021 for a character that XML cannot carry. The text may be a password, so the error
+/// contains only the path to the value (`args[2].domain[0][2]`) and the code point.
 pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
-    let mut xml = String::from("<?xml version='1.0'?><methodCall><methodName>");
-    write_text(&mut xml, method).map_err(|refusal| refusal.within("method"))?;
-    xml.push_str("</methodName><params>");
+    let mut xml = String::from("<?xml version='1.0'?><methodCall>");
+    write_escaped(&mut xml, "methodName", method).map_err(|refusal| refusal.within("method"))?;
+    xml.push_str("<params>");
     for (name, value) in params {
         xml.push_str("<param>");
         write_value(&mut xml, value).map_err(|refusal| refusal.within(name))?;
@@ -25,9 +24,8 @@ pub fn encode_call(method: &str, params: &[(&str, &Value)]) -> Result<String> {
     Ok(xml)
 }
 
-/// A character that XML cannot carry.
-///
-/// The path grows from the inside out while the error is returned, so valid values cost nothing.
+/// A character that XML cannot carry. The path grows from the inside out while the error is
+/// returned, so valid values cost nothing.
 struct Refusal {
     path: String,
     character: char,
@@ -39,7 +37,10 @@ impl Refusal {
     }
 
     fn within(self, argument: &str) -> Error {
-        Error::Unencodable { argument: format!("{argument}{}", self.path), character: self.character.into() }
+        let Refusal { path, character } = self;
+        let code = u32::from(character);
+        let message = format!("{argument}{path} contains the character U+{code:04X}, which XML-RPC cannot carry");
+        Error::user(SqlState::InvalidCharacter, message).with_hint("Remove the character.")
     }
 }
 
@@ -57,16 +58,8 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
         // Debug writes the shortest digits that read back as the same double. Python's float()
         // reads them, including `inf`.
         Value::Double(double) => write_unescaped(xml, "double", format_args!("{double:?}")),
-        Value::String(text) => {
-            xml.push_str("<string>");
-            write_text(xml, text)?;
-            xml.push_str("</string>");
-        }
-        Value::DateTime(text) => {
-            xml.push_str("<dateTime.iso8601>");
-            write_text(xml, text)?;
-            xml.push_str("</dateTime.iso8601>");
-        }
+        Value::String(text) => write_escaped(xml, "string", text)?,
+        Value::DateTime(text) => write_escaped(xml, "dateTime.iso8601", text)?,
         Value::Base64(bytes) => write_unescaped(xml, "base64", BASE64_STANDARD.encode(bytes)),
         Value::Array(elements) => {
             xml.push_str("<array><data>");
@@ -78,10 +71,9 @@ fn write_value(xml: &mut String, value: &Value) -> std::result::Result<(), Refus
         Value::Struct(members) => {
             xml.push_str("<struct>");
             for (name, value) in members {
-                xml.push_str("<member><name>");
+                xml.push_str("<member>");
                 // The name itself is invalid here, so it cannot be part of the path.
-                write_text(xml, name).map_err(|refusal| refusal.under(" (a member name)"))?;
-                xml.push_str("</name>");
+                write_escaped(xml, "name", name).map_err(|refusal| refusal.under(" (a member name)"))?;
                 write_value(xml, value).map_err(|refusal| refusal.under(&format!(".{name}")))?;
                 xml.push_str("</member>");
             }
@@ -98,7 +90,9 @@ fn write_unescaped(xml: &mut String, element: &str, content: impl std::fmt::Disp
     let _ = write!(xml, "<{element}>{content}</{element}>");
 }
 
-fn write_text(xml: &mut String, text: &str) -> std::result::Result<(), Refusal> {
+/// Writes an element with a text.
+fn write_escaped(xml: &mut String, element: &str, text: &str) -> std::result::Result<(), Refusal> {
+    let _ = write!(xml, "<{element}>");
     for character in text.chars() {
         match character {
             '&' => xml.push_str("&amp;"),
@@ -107,11 +101,10 @@ fn write_text(xml: &mut String, text: &str) -> std::result::Result<(), Refusal> 
             // XML parsers normalize line ends, so Odoo would receive a raw CR as LF.
             '\r' => xml.push_str("&#13;"),
             '\t' | '\n' => xml.push(character),
-            '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => {
-                return Err(Refusal { path: String::new(), character });
-            }
+            '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => return Err(Refusal { path: String::new(), character }),
             _ => xml.push(character),
         }
     }
+    let _ = write!(xml, "</{element}>");
     Ok(())
 }

@@ -4,8 +4,8 @@
 //! reads everything else: entities, types that are rare in records, other white space and malformed
 //! text.
 
-use super::scalar::Scalar;
-use super::tag::Tag;
+use super::Scalar;
+use super::parser::Tag;
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 

@@ -11,21 +11,17 @@
 //! The body may be the login page of another site. Errors therefore contain only names from XML-RPC
 //! and positions, and no text of the body.
 
-use super::answer::{DEEPEST, Fault, FaultCode, Limits};
-use super::fast_path;
-use super::scalar::Scalar;
-use super::tag::Tag;
-use super::value::Value;
+use super::{DEEPEST, Fault, FaultCode, Limits, Scalar, Value, fast_path, over_limit};
 use crate::error::{Error, Result};
 use quick_xml::errors::{IllFormedError, SyntaxError};
-use quick_xml::events::{BytesDecl, Event};
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::{BytesDecl, BytesRef, Event};
 use quick_xml::{Error as XmlError, Reader};
 use std::borrow::Cow;
 use std::io::BufRead;
 
-/// A parser over one document. Each method starts where the previous one ended.
-///
-/// quick-xml compares the name of each end tag with its start tag, and checks that text is UTF-8.
+/// A parser over one document. Each method starts where the previous one ended. quick-xml compares
+/// the name of each end tag with its start tag, and checks that text is UTF-8.
 pub(super) struct Parser<'a> {
     reader: Reader<&'a [u8]>,
     body: &'a [u8],
@@ -36,14 +32,7 @@ impl<'a> Parser<'a> {
     /// Checks the limits and reads the document up to and including `<methodResponse>`.
     pub(super) fn open(body: &'a [u8], limits: &Limits) -> Result<Parser<'a>> {
         if body.len() > limits.max_bytes {
-            return Err(Error::Limit {
-                limit: if limits.max_bytes.is_multiple_of(1 << 20) {
-                    format!("{} MiB", limits.max_bytes >> 20)
-                } else {
-                    format!("{} bytes", limits.max_bytes)
-                },
-                hint: "Lower the page size of the mirror, or mirror fewer fields.".into(),
-            });
+            return Err(over_limit(limits.max_bytes));
         }
         // Neither XML nor a Postgres text can hold NUL. One check here is cheaper than one per
         // value.
@@ -84,22 +73,22 @@ impl<'a> Parser<'a> {
 
     /// Reads the value after `<value>`, through `</value>`. `depth` arrays and structs enclose it.
     pub(super) fn value(&mut self, depth: usize) -> Result<Scalar<'a>> {
-        let value = match self.text_and_tag()? {
-            // A value without a type is a string, and includes its white space.
-            (text, None) => return Ok(Scalar::String(text)),
-            (text, Some(tag)) if is_space(&text) => match tag {
-                Tag::Array | Tag::Struct => Scalar::Tree(self.tree(tag, depth)?),
-                _ => self.scalar(tag)?,
-            },
-            _ => return Err(self.malformed("text before the type of a value")),
+        let (text, tag) = self.text_and_tag()?;
+        // A value without a type is a string, and includes its white space.
+        let Some(tag) = tag else { return Ok(Scalar::String(text)) };
+        if !is_space(&text) {
+            return Err(self.malformed("text before the type of a value"));
+        }
+        let value = match tag {
+            Tag::Array | Tag::Struct => Scalar::Tree(self.tree(tag, depth)?),
+            Tag::Nil => self.end().map(|()| Scalar::Nil)?,
+            _ => Scalar::of(tag, self.text()?).map_err(|cause| self.malformed(cause))?,
         };
         self.end()?;
         Ok(value)
     }
 
-    /// Reads an array or struct after its start tag, through its end tag.
-    ///
-    /// This is the only recursion, through `value`.
+    /// Reads an array or struct through its end tag. This is the only recursion, through `value`.
     fn tree(&mut self, tag: Tag, depth: usize) -> Result<Value> {
         if depth >= self.max_depth {
             return Err(malformed(format!("it is nested deeper than {}", self.max_depth)));
@@ -122,16 +111,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the content of a type element after its start tag, through its end tag.
-    fn scalar(&mut self, tag: Tag) -> Result<Scalar<'a>> {
-        if tag == Tag::Nil {
-            self.end()?;
-            return Ok(Scalar::Nil);
-        }
-        let text = self.text()?;
-        Scalar::of(tag, text).map_err(|cause| self.malformed(cause))
-    }
-
     /// Reads the next member of a struct through its end tag, if the fast path recognizes it.
     pub(super) fn fast_path_member(&mut self) -> Option<fast_path::Member<'a>> {
         let rest = *self.reader.get_ref();
@@ -144,9 +123,7 @@ impl<'a> Parser<'a> {
         Some(member)
     }
 
-    /// Reads a value that must be an array, through `</value>`.
-    ///
-    /// `element` reads each element through its own `</value>`.
+    /// Reads an array through `</value>`. `element` reads each element through its own `</value>`.
     pub(super) fn array(&mut self, element: impl FnMut(&mut Parser<'a>) -> Result<()>) -> Result<()> {
         self.expect(Tag::Array)?;
         self.array_content(element)?;
@@ -177,15 +154,12 @@ impl<'a> Parser<'a> {
             Some(Value::String(code)) => FaultCode::Text(code.clone()),
             _ => return Err(self.malformed("a fault has no faultCode")),
         };
-        match value.get("faultString") {
-            Some(Value::String(string)) => Ok(Fault { code, string: string.clone() }),
-            _ => Err(self.malformed("a fault has no faultString")),
-        }
+        let string = value.get("faultString").and_then(Value::as_str).map(str::to_owned);
+        Ok(Fault { code, string: string.ok_or_else(|| self.malformed("a fault has no faultString"))? })
     }
 
-    /// Reads the next tag: the element that it starts, or `None` for an end tag.
-    ///
-    /// Only white space may precede the tag.
+    /// Reads the next tag: the element that it starts, or `None` for an end tag. Only white space
+    /// may precede it.
     pub(super) fn tag(&mut self) -> Result<Option<Tag>> {
         loop {
             match self.read()? {
@@ -228,9 +202,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the text up to the next tag, and that tag as `tag` does.
-    ///
-    /// The text borrows from the body if it is in one piece.
+    /// Reads the text up to the next tag, and that tag. Text in one piece is borrowed.
     fn text_and_tag(&mut self) -> Result<(Cow<'a, str>, Option<Tag>)> {
         let mut text = Cow::Borrowed("");
         loop {
@@ -259,19 +231,19 @@ impl<'a> Parser<'a> {
     }
 
     fn read(&mut self) -> Result<Event<'a>> {
-        match self.reader.read_event() {
-            Ok(event) => Ok(event),
-            Err(error) => Err(self.not_xml(&error)),
-        }
+        self.reader.read_event().map_err(|error| self.not_xml(&error))
     }
 
     #[cold]
     fn not_xml(&self, error: &XmlError) -> Error {
         match error {
-            XmlError::Syntax(SyntaxError::InvalidBangMarkup) => self.malformed("it is not XML"),
             // The other syntax errors mean that the body ends before a closing character.
-            XmlError::Syntax(_) => self.truncated(),
-            XmlError::IllFormed(IllFormedError::UnclosedReference) if self.at_end() => self.truncated(),
+            XmlError::Syntax(syntax) if *syntax != SyntaxError::InvalidBangMarkup => self.truncated(),
+            XmlError::IllFormed(IllFormedError::UnclosedReference)
+                if self.reader.buffer_position() >= self.body.len() as u64 =>
+            {
+                self.truncated()
+            }
             XmlError::IllFormed(IllFormedError::UnclosedReference) => self.malformed("an & does not start an entity"),
             XmlError::IllFormed(_) => self.malformed("an end tag does not match its start tag"),
             XmlError::Encoding(_) => self.malformed("it is not UTF-8"),
@@ -287,10 +259,6 @@ impl<'a> Parser<'a> {
             Event::Eof => self.truncated(),
             _ => self.malformed("text between elements"),
         }
-    }
-
-    fn at_end(&self) -> bool {
-        self.reader.buffer_position() >= self.body.len() as u64
     }
 
     fn truncated(&self) -> Error {
@@ -309,40 +277,88 @@ fn malformed(cause: impl Into<String>) -> Error {
 
 /// Refuses encodings other than UTF-8 and ASCII, which the parser would misread.
 fn check_encoding(declaration: &BytesDecl<'_>) -> Result<()> {
-    let readable = match declaration.encoding() {
-        None => true,
-        Some(Ok(name)) => ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)),
-        Some(Err(_)) => false,
-    };
-    if readable { Ok(()) } else { Err(malformed("it declares an encoding other than UTF-8")) }
+    const READABLE: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(name)) if READABLE.iter().any(|known| name.eq_ignore_ascii_case(known)) => Ok(()),
+        Some(_) => Err(malformed("it declares an encoding other than UTF-8")),
+    }
 }
 
 /// Resolves `&...;`: the five entities of XML, and references to characters that XML allows.
-fn resolve(reference: &str) -> Option<char> {
-    let number = match reference {
-        "lt" => return Some('<'),
-        "gt" => return Some('>'),
-        "amp" => return Some('&'),
-        "quot" => return Some('"'),
-        "apos" => return Some('\''),
-        _ => reference.strip_prefix('#')?,
-    };
-    let (digits, radix) = match number.strip_prefix('x') {
-        Some(digits) => (digits, 16),
-        None => (number, 10),
-    };
-    // from_str_radix would accept a sign.
-    if !digits.chars().all(|digit| digit.is_digit(radix)) {
-        return None;
+fn resolve(reference: &BytesRef<'_>) -> Option<char> {
+    if let Some(entity) = resolve_xml_entity(reference) {
+        return entity.chars().next();
     }
-    let character = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
-    match character {
-        '\t' | '\n' | '\r' => Some(character),
-        '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => None,
-        _ => Some(character),
-    }
+    let character = reference.resolve_char_ref().ok()??;
+    let is_allowed = !matches!(character, '\0'..' ' | '\u{FFFE}' | '\u{FFFF}') || "\t\n\r".contains(character);
+    is_allowed.then_some(character)
 }
 
 fn is_space(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+/// An element of XML-RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    MethodResponse,
+    Params,
+    Param,
+    Fault,
+    Value,
+    Array,
+    Data,
+    Struct,
+    Member,
+    Name,
+    Int,
+    Double,
+    Boolean,
+    String,
+    DateTime,
+    Base64,
+    Nil,
+    Unknown,
+}
+
+impl Tag {
+    /// The element with this name, with the synonyms of integer and double types.
+    pub(super) fn of(name: &str) -> Tag {
+        match name {
+            "value" => Tag::Value,
+            "member" => Tag::Member,
+            "name" => Tag::Name,
+            "string" => Tag::String,
+            "int" | "i4" | "i8" | "i1" | "i2" | "i64" | "ex:i8" | "biginteger" => Tag::Int,
+            "boolean" => Tag::Boolean,
+            "double" | "float" => Tag::Double,
+            "struct" => Tag::Struct,
+            "array" => Tag::Array,
+            "data" => Tag::Data,
+            "nil" | "ex:nil" => Tag::Nil,
+            "dateTime.iso8601" => Tag::DateTime,
+            "base64" => Tag::Base64,
+            "methodResponse" => Tag::MethodResponse,
+            "params" => Tag::Params,
+            "param" => Tag::Param,
+            "fault" => Tag::Fault,
+            _ => Tag::Unknown,
+        }
+    }
+
+    /// The text of the error for a missing element.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Tag::MethodResponse => "the document does not begin with <methodResponse>",
+            Tag::Param => "expected <param>",
+            Tag::Value => "expected <value>",
+            Tag::Array => "expected <array>",
+            Tag::Data => "expected <data>",
+            Tag::Struct => "expected <struct>",
+            Tag::Member => "expected <member>",
+            Tag::Name => "expected <name>",
+            _ => "expected another element",
+        }
+    }
 }

@@ -38,8 +38,8 @@ fn accessors_return_only_values_of_their_type() {
         ("id".into(), 7.into()),
         ("name".into(), "x".into()),
         ("active".into(), true.into()),
-        ("tags".into(), vec![Value::Int(1)].into()),
-        ("value".into(), 0.5.into()),
+        ("tags".into(), Value::from_iter([1])),
+        ("value".into(), Value::Double(0.5)),
     ]);
     assert_eq!(value.get("id").and_then(Value::as_i64), Some(7));
     assert_eq!(value.get("name").and_then(Value::as_str), Some("x"));
