@@ -2,26 +2,27 @@
 //!
 //! The engine knows neither the network nor the database behind these two traits.
 
-mod cursor;
 mod deletion;
 mod planner;
 mod report;
 mod run;
 
-pub use cursor::SECOND;
 pub use deletion::Guard;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
 pub use report::{Counts, Mode, Position, Progress, Report, Tally};
 pub use run::{Plan, run};
 
 use crate::Page;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use ipai_odoo::error::Result;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod run_tests;
+
+/// The resolution of the times that Odoo shows.
+pub const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// Which records a run reads page by page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -26,14 +26,6 @@ impl Guard {
     pub fn allows(&self, rows: u64) -> u64 {
         self.always.max((rows as f64 * self.ratio.clamp(0.0, 1.0)).floor() as u64)
     }
-
-    fn check(&self, mirror: &str, absent: u64, total: u64) -> Result<()> {
-        let allowed = self.allows(total);
-        if absent <= allowed {
-            return Ok(());
-        }
-        Err(Error::RefusedDeletion { mirror: mirror.to_owned(), rows: absent, total, allowed })
-    }
 }
 
 /// How the ids of Odoo and of the mirror differ.
@@ -57,8 +49,11 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
         // ones.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
-        let rows = run.timed_sink(|sink| sink.count())?;
-        run.plan.guard.check(&run.plan.mirror, difference.absent.len() as u64, rows)?;
+        let total = run.timed_sink(|sink| sink.count())?;
+        let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
+        if rows > allowed {
+            return Err(Error::RefusedDeletion { mirror: run.plan.mirror.clone(), rows, total, allowed });
+        }
     }
     if !difference.absent.is_empty() {
         run.progress.deleted = run.timed_sink(|sink| sink.delete(&difference.absent))?;
@@ -74,31 +69,28 @@ const VERIFIED_PER_CALL: usize = 5_000;
 /// else by listing all ids.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
-    let (ranges, expected) = match differing_ranges(run, &mut difference)? {
-        Some((ranges, expected)) => (ranges, Some(expected)),
-        None => (vec![IdRange::ALL], None),
-    };
+    let (ranges, expected) = differing_ranges(run, &mut difference)?;
     compare_ids(run, ranges, expected, &mut difference)?;
     // Some models count records that `search` does not return. Delete a row only if `search_count`
     // also reports zero for its id.
-    let mut absent = Vec::with_capacity(difference.absent.len());
-    for ids in difference.absent.chunks(VERIFIED_PER_CALL) {
+    for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
         match run.timed_source(|source| source.count(Some(ids)))? {
-            0 => absent.extend_from_slice(ids),
+            0 => difference.absent.extend_from_slice(ids),
             counted => difference.records += counted,
         }
     }
-    difference.absent = absent;
     Ok(difference)
 }
 
-/// The ranges whose digests differ, and how many records Odoo has in them; `None` without digests.
-fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Option<(Vec<IdRange>, u64)>> {
+/// The ranges whose digests differ, and how many records Odoo has in them. Without digests, all ids
+/// and an unknown number.
+fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<(Vec<IdRange>, Option<u64>)> {
+    let everything = (vec![IdRange::ALL], None);
     let Some(ours) = run.timed_sink(|sink| sink.digest())? else {
-        return Ok(None);
+        return Ok(everything);
     };
     let Some(theirs) = run.timed_source(|source| source.digest(&ours.bounds))? else {
-        return Ok(None);
+        return Ok(everything);
     };
     let (mut ranges, mut expected) = (Vec::<IdRange>::new(), 0);
     for ((theirs, ours), bounds) in theirs.iter().zip(&ours.digests).zip(ours.bounds.windows(2)) {
@@ -112,25 +104,23 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Op
             _ => ranges.push(IdRange { after: bounds[0], upto: bounds[1] }),
         }
     }
-    Ok(Some((ranges, expected)))
+    Ok((ranges, Some(expected)))
 }
-
-/// Records that one call reads by id.
-const READ_PER_CALL: usize = 2_000;
 
 /// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has
 /// there, if that is known.
 fn compare_ids(
     run: &mut Run<'_>,
     ranges: Vec<IdRange>,
-    expected: Option<u64>,
+    mut expected: Option<u64>,
     difference: &mut Difference,
 ) -> Result<()> {
-    let mut theirs = SourceIds { ranges: ranges.clone(), window: Vec::new().into_iter().peekable(), expected };
-    let mut ours = SinkIds { ranges, window: Vec::new().into_iter().peekable() };
+    let (mut theirs, mut ours) = (Ids::new(ranges.clone()), Ids::new(ranges));
     let mut missing = Vec::new();
     loop {
-        match (theirs.peek(run)?, ours.peek(run)?) {
+        let record = theirs.peek(|ranges| list_records(run, ranges, &mut expected))?;
+        let row = ours.peek(|ranges| list_rows(run, ranges))?;
+        match (record, row) {
             (None, None) => break,
             (Some(record), Some(row)) if record == row => {
                 difference.records += 1;
@@ -154,57 +144,52 @@ fn compare_ids(
     read_missing(run, missing, difference)
 }
 
-type Window = std::iter::Peekable<std::vec::IntoIter<i64>>;
-
-/// The ids of Odoo in ascending order, one window at a time.
-struct SourceIds {
+/// The ids of one end in ascending order, one window at a time.
+struct Ids {
+    /// The ranges that are not listed yet.
     ranges: Vec<IdRange>,
-    window: Window,
-    /// The number of ids, if it is known and all may fit into one window.
-    expected: Option<u64>,
+    window: std::vec::IntoIter<i64>,
+}
+
+impl Ids {
+    fn new(ranges: Vec<IdRange>) -> Self {
+        Ids { ranges, window: Vec::new().into_iter() }
+    }
+
+    /// The next id, if there is one. `list` returns the next window, and removes it from the ranges.
+    fn peek(&mut self, mut list: impl FnMut(&mut Vec<IdRange>) -> Result<Vec<i64>>) -> Result<Option<i64>> {
+        while self.window.as_slice().is_empty() && !self.ranges.is_empty() {
+            self.window = list(&mut self.ranges)?.into_iter();
+        }
+        Ok(self.window.as_slice().first().copied())
+    }
 }
 
 /// Id ranges in one call, so that a request stays small.
 const RANGES_PER_CALL: usize = 200;
 
-impl SourceIds {
-    fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() {
-            let asked = self.ranges.len().min(RANGES_PER_CALL);
-            let ids = run.timed_source(|source| source.ids(&self.ranges[..asked]))?;
-            validate(&ids, &self.ranges[..asked])?;
-            // Unless one answer has all expected ids, only an empty one shows that none is left.
-            let is_complete = self.expected.take() == Some(ids.len() as u64) && asked == self.ranges.len();
-            match ids.last() {
-                _ if is_complete => self.ranges.clear(),
-                Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.drain(..asked)),
-            }
-            self.window = ids.into_iter().peekable();
-        }
-        Ok(self.window.peek().copied())
-    }
+/// Lists the first ids of Odoo in the ranges. `expected` is the number of all ids, if it is known
+/// and they may fit into one answer.
+fn list_records(run: &mut Run<'_>, ranges: &mut Vec<IdRange>, expected: &mut Option<u64>) -> Result<Vec<i64>> {
+    let asked = &ranges[..ranges.len().min(RANGES_PER_CALL)];
+    let ids = run.timed_source(|source| source.ids(asked))?;
+    validate(&ids, asked)?;
+    // Unless one answer has all expected ids, only an empty one shows that none is left.
+    let is_complete = expected.take() == Some(ids.len() as u64) && asked.len() == ranges.len();
+    let listed = match ids.last() {
+        Some(last) if !is_complete => *last,
+        _ => asked.last().map_or(i64::MAX, |range| range.upto),
+    };
+    skip_to(ranges, listed);
+    Ok(ids)
 }
 
-/// The ids of the mirror in ascending order, one window at a time.
-struct SinkIds {
-    ranges: Vec<IdRange>,
-    window: Window,
-}
-
-impl SinkIds {
-    fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() {
-            let range = self.ranges[0];
-            let ids = run.timed_sink(|sink| sink.ids(range))?;
-            match ids.last() {
-                Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.remove(0)),
-            }
-            self.window = ids.into_iter().peekable();
-        }
-        Ok(self.window.peek().copied())
-    }
+/// Lists the first ids of the mirror in the ranges.
+fn list_rows(run: &mut Run<'_>, ranges: &mut Vec<IdRange>) -> Result<Vec<i64>> {
+    let range = ranges[0];
+    let ids = run.timed_sink(|sink| sink.ids(range))?;
+    skip_to(ranges, ids.last().copied().unwrap_or(range.upto));
+    Ok(ids)
 }
 
 /// Removes the ids up to this one from the ranges.
@@ -222,7 +207,7 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
         let range = ranges.get(ranges.partition_point(|range| range.upto < *id));
         range.is_some_and(|range| range.contains(*id))
     };
-    let cause = if !ids.windows(2).all(|pair| pair[0] < pair[1]) {
+    let cause = if !ids.is_sorted_by(|one, other| one < other) {
         "the ids are not in ascending order"
     } else if !ids.iter().all(was_asked_for) {
         "there are other ids than those asked for"
@@ -232,16 +217,18 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
+/// Records that are read together.
+const READ_PER_CALL: usize = 2_000;
+
 fn read_missing(run: &mut Run<'_>, ids: Vec<i64>, difference: &mut Difference) -> Result<()> {
     difference.missing += ids.len() as u64;
     if run.plan.dry_run {
         return Ok(());
     }
-    let page_size = run.plan.page_size.max(1);
-    ids.chunks(page_size).try_for_each(|ids| read(run, ids))
+    ids.chunks(run.plan.page_size.max(1)).try_for_each(|ids| read(run, ids))
 }
 
-/// Reads records by id. An answer over the size limit is asked for again in halves.
+/// Reads records by id. An answer over the size limit is requested again in halves.
 fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
         Err(Error::Limit { .. }) if ids.len() > 1 => {
