@@ -42,29 +42,14 @@ impl Fetcher {
     pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: ServerInfo, tick: Tick) -> Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
-        let (ready, started) = sync_channel(1);
         let clock = Arc::new(OnceLock::new());
-        let shared = Arc::clone(&clock);
-        let work = move || {
-            let http = match Http::new(endpoint, cancelled) {
-                Ok(http) => http,
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                    return;
-                }
-            };
-            let mut client = Client::new(http, account, retries, known, shared);
-            let _ = ready.send(Ok(()));
-            for job in queue {
-                job(&mut client);
-            }
-        };
+        let http = Http::new(endpoint, cancelled)?;
+        let mut client = Client::new(http, account, retries, known, Arc::clone(&clock));
+        let work = move || queue.into_iter().for_each(|job| job(&mut client));
         let builder = std::thread::Builder::new().name("ipai_sync fetch".to_owned());
         let thread = with_signals_blocked(|| builder.spawn(work))
             .map_err(|error| Error::Internal { cause: format!("cannot start a thread: {error}") })?;
-        let fetcher = Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock };
-        fetcher.wait(&started)??;
-        Ok(fetcher)
+        Ok(Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock })
     }
 
     /// Runs `work` on the thread and waits for its result.
@@ -86,11 +71,8 @@ impl Fetcher {
 
     /// Queues a job on the thread.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(job)));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            _ => Err(ended()),
-        }
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        jobs.send(Box::new(job)).map_err(|_| ended())
     }
 
     /// Odoo's clock at its first answer, if it had one.

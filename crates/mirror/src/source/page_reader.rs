@@ -6,11 +6,11 @@ use crate::engine::{SECOND, Scan};
 use crate::{Mirror, Page, PageBuilder};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
-use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
 use ipai_odoo::{Addon, Client, Database, Wanted, domain};
 use std::sync::Arc;
 
 /// What is read, and from which database.
+#[derive(Clone)]
 pub(super) struct Reading {
     pub mirror: Arc<Mirror>,
     /// The database that the mirror was filled from. Any other is refused.
@@ -27,14 +27,14 @@ impl Reading {
         }
     }
 
-    /// The same. Asks Odoo once if nothing else shows which database it is.
+    /// Refuses another database. Asks Odoo once if nothing else shows which database it is.
     pub fn verify_database(&self, client: &mut Client<Http>) -> Result<()> {
         client.identify_for(&self.filled_from)?;
         self.refuse_other_database(client)
     }
 
-    fn page(&self, after: i64, most: u64) -> Stoppable<'_> {
-        Stoppable { page: PageBuilder::new(&self.mirror, after, most), stop: &self.stop }
+    fn page(&self, after: i64, most: u64) -> PageBuilder<'_> {
+        PageBuilder::new(&self.mirror, after, most).cancelled_by(&self.stop)
     }
 }
 
@@ -42,17 +42,15 @@ impl Reading {
 pub(super) struct PageReader<'c> {
     client: &'c mut Client<Http>,
     reading: Reading,
+    /// Its `after` moves: every record up to this id was read.
     scan: Scan,
     fields: Vec<String>,
     page_size: PageSize,
-    /// Every record up to this id was read.
-    after: i64,
-    /// Records that the scan may still read.
+    /// Records that the scan may still read; none after its end.
     left: u64,
     read: u64,
     /// Records after which Odoo is asked how many there are.
     checked_at: u64,
-    ended: bool,
 }
 
 /// One page, before it is sent.
@@ -61,7 +59,7 @@ struct Answer {
     /// Records that the call covered.
     records: u64,
     /// The last id that the call covered.
-    last: i64,
+    last: Option<i64>,
 }
 
 impl<'c> PageReader<'c> {
@@ -80,19 +78,17 @@ impl<'c> PageReader<'c> {
             scan,
             fields: reading.mirror.wanted_fields(),
             page_size: PageSize::new(reading.mirror.page_size),
-            after: scan.after,
             left: scan.limit.unwrap_or(u64::MAX),
             read: 0,
             checked_at: plausible(0),
-            ended: false,
             reading,
         })
     }
 
     /// The next page that is not empty; `None` after the last.
     pub fn next(&mut self) -> Result<Option<Page>> {
-        while !self.ended && self.left > 0 {
-            let limit = self.left.min(self.page_size.rows());
+        while self.left > 0 {
+            let limit = self.left.min(self.page_size.rows);
             let answer = match self.fetch(limit) {
                 Err(Error::Limit { .. }) if self.page_size.shrink() => continue,
                 Err(error @ Error::Limit { .. }) if self.client.has_addon() => {
@@ -103,11 +99,13 @@ impl<'c> PageReader<'c> {
             };
             self.page_size.adapt(self.client.received(), self.client.took());
             self.verify_database(&answer.page)?;
-            self.after = answer.last;
+            self.scan.after = answer.last.unwrap_or(self.scan.after);
             self.left = self.left.saturating_sub(answer.records);
             self.read += answer.records;
             self.check_number()?;
-            self.ended = self.is_end(answer.records, limit);
+            if self.is_end(answer.records, limit) {
+                self.left = 0;
+            }
             if !answer.page.is_empty() {
                 return Ok(Some(answer.page));
             }
@@ -118,22 +116,20 @@ impl<'c> PageReader<'c> {
     fn fetch(&mut self, limit: u64) -> Result<Answer> {
         let (reading, fields) = (&self.reading, self.fields.as_slice());
         let scope = &reading.mirror.scope;
-        let wanted = Wanted { since: self.scan.since, also: self.scan.also, after: self.after, limit };
-        let page = || reading.page(wanted.after, wanted.limit);
+        let Scan { since, also, after, .. } = self.scan;
+        let wanted = Wanted { since, also, after, limit };
+        let page = || reading.page(after, limit);
         let exported = self.client.by_addon(|client| client.export(scope, fields, &wanted, page()))?;
+        if exported.is_none() && reading.mirror.has_lists() {
+            let ids = self.client.search(scope, &wanted)?;
+            let page = read_listed(self.client, reading, fields, after, &ids)?;
+            return Ok(Answer { page, records: ids.len() as u64, last: ids.last().copied() });
+        }
         let page = match exported {
             Some(page) => page.finish(),
-            None if reading.mirror.has_lists() => {
-                let ids = self.client.search(scope, &wanted)?;
-                return Ok(Answer {
-                    page: read_listed(self.client, reading, fields, wanted.after, &ids)?,
-                    records: ids.len() as u64,
-                    last: ids.last().copied().unwrap_or(wanted.after),
-                });
-            }
             None => self.client.search_read(scope, fields, &wanted, page)?.finish(),
         };
-        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(wanted.after), page })
+        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied(), page })
     }
 
     /// Refuses a page from another database.
@@ -157,11 +153,10 @@ impl<'c> PageReader<'c> {
         if self.read <= self.checked_at {
             return Ok(());
         }
-        let counted = self.client.search_count(&self.reading.mirror.scope, everything())?;
+        let counted = self.client.search_count(&self.reading.mirror.scope, vec![everything()])?;
         if self.read > plausible(counted) {
-            return Err(Error::Malformed {
-                cause: format!("the pages brought far more records than the {counted} that Odoo counts"),
-            });
+            let cause = format!("the pages brought far more records than the {counted} that Odoo counts");
+            return Err(Error::Malformed { cause });
         }
         self.checked_at = plausible(counted).max(self.read.saturating_mul(2));
         Ok(())
@@ -176,15 +171,15 @@ impl<'c> PageReader<'c> {
         match self.scan.since {
             Some(_) => records < limit,
             // A larger page is less likely to be filtered to nothing.
-            None => records == 0 && (limit >= self.left.min(self.page_size.largest()) || !self.page_size.maximize()),
+            None => records == 0 && (limit >= self.left.min(self.page_size.most) || !self.page_size.maximize()),
         }
     }
 }
 
-/// A domain for all records. The term about ids is needed: without one, some models show other
-/// records (`ir.attachment`).
-pub(super) fn everything() -> Vec<domain::Term> {
-    vec![domain::after(0)]
+/// A term for all records. Without a term about ids, some models show other records
+/// (`ir.attachment`).
+pub(super) fn everything() -> domain::Term {
+    domain::after(0)
 }
 
 /// How many records a scan may read if Odoo counts so many: records arrive during a scan, and a
@@ -195,15 +190,13 @@ fn plausible(counted: u64) -> u64 {
 
 /// Reads the records with these ids that still exist.
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
-    let (mirror, fields) = (&reading.mirror, reading.mirror.wanted_fields());
-    if mirror.has_lists() {
-        let ids = client.search_among(&mirror.scope, ids)?;
+    let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
+    if reading.mirror.has_lists() {
+        let ids = client.search_among(scope, ids)?;
         return read_listed(client, reading, &fields, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
-    let page = client.search_read_ids(&mirror.scope, &fields, ids, page)?.finish();
-    require_subset(&page, ids)?;
-    Ok(page)
+    require_subset(client.search_read_ids(scope, &fields, ids, page)?.finish(), ids)
 }
 
 /// The second of two calls, for records with lists of ids: `search_read` omits archived records
@@ -216,47 +209,16 @@ fn read_listed(
     ids: &[i64],
 ) -> Result<Page> {
     let page = || reading.page(after, ids.len() as u64);
-    if ids.is_empty() {
-        return Ok(page().finish());
+    match ids.is_empty() {
+        true => Ok(page().finish()),
+        false => require_subset(client.read(&reading.mirror.scope, fields, ids, page)?.finish(), ids),
     }
-    let page = client.read(&reading.mirror.scope, fields, ids, page)?.finish();
-    require_subset(&page, ids)?;
-    Ok(page)
 }
 
 /// Refuses records that were not asked for. Both lists are in ascending order.
-fn require_subset(page: &Page, ids: &[i64]) -> Result<()> {
+fn require_subset(page: Page, ids: &[i64]) -> Result<Page> {
     match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
-        true => Ok(()),
+        true => Ok(page),
         false => Err(Error::Malformed { cause: "there are other records than those asked for".to_owned() }),
-    }
-}
-
-/// A page whose decoding stops when the run is cancelled: decoding may take a second or more.
-struct Stoppable<'a> {
-    page: PageBuilder<'a>,
-    stop: &'a Stop,
-}
-
-impl Stoppable<'_> {
-    fn finish(self) -> Page {
-        self.page.finish()
-    }
-}
-
-impl RowVisitor for Stoppable<'_> {
-    fn column(&mut self, member: &str) -> Option<usize> {
-        self.page.column(member)
-    }
-
-    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
-        self.page.value(column, value)
-    }
-
-    fn end_row(&mut self) -> Result<()> {
-        match *self.stop.borrow() {
-            true => Err(Error::Cancelled),
-            false => self.page.end_row(),
-        }
     }
 }
