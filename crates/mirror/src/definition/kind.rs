@@ -48,8 +48,7 @@ impl Kind {
         Kind::Bytea,
     ];
 
-    /// The type of the column that a mirror creates for a field, or `None` for an unknown type of
-    /// Odoo.
+    /// The type of a new column for a field, or `None` for an unknown type of Odoo.
     pub fn of(field: &Field) -> Option<Kind> {
         Some(match field.kind.as_str() {
             "char" | "text" | "html" | "selection" | "reference" => Kind::Text,
@@ -68,26 +67,18 @@ impl Kind {
         })
     }
 
-    /// Whether a column of this type can hold every value of the field.
-    ///
-    /// A table that the user made may have wider types than a mirror creates.
+    /// Whether a column of this type can hold every value of the field. Existing tables may have
+    /// wider types than a mirror creates.
     pub fn takes(self, field: &Field) -> bool {
-        let Some(made) = Kind::of(field) else {
-            return false;
-        };
-        self == made
-            || matches!(
-                (self, made),
-                (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer)
-                    | (Kind::Double, Kind::Numeric)
-                    | (Kind::Numeric, Kind::Double)
-                    | (Kind::Jsonb, _)
-            )
+        Kind::of(field).is_some_and(|made| match (self, made) {
+            (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer) => true,
+            (Kind::Double, Kind::Numeric) | (Kind::Numeric, Kind::Double) | (Kind::Jsonb, _) => true,
+            _ => self == made,
+        })
     }
 
-    /// The type of an existing column, by its name from `format_type`.
-    ///
-    /// `None` for types that change values. With such a type each run would find the rows changed.
+    /// The type of an existing column, by its name from `format_type`. `None` for types that change
+    /// values: each run would find the rows changed.
     pub fn of_column(format_type: &str) -> Option<Kind> {
         let name = match format_type {
             "timestamp with time zone" => "timestamptz",
