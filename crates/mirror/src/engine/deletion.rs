@@ -107,98 +107,75 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<(V
     Ok((ranges, Some(expected)))
 }
 
-/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has
-/// there, if that is known.
+/// Records that one call reads by id.
+const READ_PER_CALL: usize = 2_000;
+
+/// Compares the ids in these ranges, one window of Odoo's ids after the other, and reads the records
+/// that the mirror lacks. `expected` is the number of Odoo's ids, if it is known.
 fn compare_ids(
     run: &mut Run<'_>,
-    ranges: Vec<IdRange>,
+    mut ranges: Vec<IdRange>,
     mut expected: Option<u64>,
     difference: &mut Difference,
 ) -> Result<()> {
-    let (mut theirs, mut ours) = (Ids::new(ranges.clone()), Ids::new(ranges));
     let mut missing = Vec::new();
-    loop {
-        let record = theirs.peek(|ranges| list_records(run, ranges, &mut expected))?;
-        let row = ours.peek(|ranges| list_rows(run, ranges))?;
-        match (record, row) {
-            (None, None) => break,
-            (Some(record), Some(row)) if record == row => {
-                difference.records += 1;
-                theirs.window.next();
-                ours.window.next();
-            }
-            (Some(record), row) if row.is_none_or(|row| record < row) => {
-                difference.records += 1;
-                missing.push(record);
-                theirs.window.next();
-                if missing.len() == READ_PER_CALL {
-                    read_missing(run, std::mem::take(&mut missing), difference)?;
-                }
-            }
-            (_, row) => {
-                difference.absent.extend(row);
-                ours.window.next();
-            }
+    while !ranges.is_empty() {
+        let (listed, records) = list_records(run, &mut ranges, expected.take())?;
+        let rows = list_rows(run, listed)?;
+        difference.records += records.len() as u64;
+        difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
+        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
+        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
+            difference.missing += missing.len() as u64;
+            read_missing(run, &std::mem::take(&mut missing))?;
         }
     }
-    read_missing(run, missing, difference)
-}
-
-/// The ids of one end in ascending order, one window at a time.
-struct Ids {
-    /// The ranges that are not listed yet.
-    ranges: Vec<IdRange>,
-    window: std::vec::IntoIter<i64>,
-}
-
-impl Ids {
-    fn new(ranges: Vec<IdRange>) -> Self {
-        Ids { ranges, window: Vec::new().into_iter() }
-    }
-
-    /// The next id, if there is one. `list` returns the next window, and removes it from the ranges.
-    fn peek(&mut self, mut list: impl FnMut(&mut Vec<IdRange>) -> Result<Vec<i64>>) -> Result<Option<i64>> {
-        while self.window.as_slice().is_empty() && !self.ranges.is_empty() {
-            self.window = list(&mut self.ranges)?.into_iter();
-        }
-        Ok(self.window.as_slice().first().copied())
-    }
+    Ok(())
 }
 
 /// Id ranges in one call, so that a request stays small.
 const RANGES_PER_CALL: usize = 200;
 
-/// Lists the first ids of Odoo in the ranges. `expected` is the number of all ids, if it is known
-/// and they may fit into one answer.
-fn list_records(run: &mut Run<'_>, ranges: &mut Vec<IdRange>, expected: &mut Option<u64>) -> Result<Vec<i64>> {
+/// Lists a window of Odoo's ids in the ranges, and splits off the ranges that the window covers.
+fn list_records(
+    run: &mut Run<'_>,
+    ranges: &mut Vec<IdRange>,
+    expected: Option<u64>,
+) -> Result<(Vec<IdRange>, Vec<i64>)> {
     let asked = &ranges[..ranges.len().min(RANGES_PER_CALL)];
     let ids = run.timed_source(|source| source.ids(asked))?;
     validate(&ids, asked)?;
     // Unless one answer has all expected ids, only an empty one shows that none is left.
-    let is_complete = expected.take() == Some(ids.len() as u64) && asked.len() == ranges.len();
-    let listed = match ids.last() {
+    let is_complete = expected == Some(ids.len() as u64) && asked.len() == ranges.len();
+    let upto = match ids.last() {
         Some(last) if !is_complete => *last,
         _ => asked.last().map_or(i64::MAX, |range| range.upto),
     };
-    skip_to(ranges, listed);
-    Ok(ids)
+    Ok((split_off(ranges, upto), ids))
 }
 
-/// Lists the first ids of the mirror in the ranges.
-fn list_rows(run: &mut Run<'_>, ranges: &mut Vec<IdRange>) -> Result<Vec<i64>> {
-    let range = ranges[0];
-    let ids = run.timed_sink(|sink| sink.ids(range))?;
-    skip_to(ranges, ids.last().copied().unwrap_or(range.upto));
-    Ok(ids)
-}
-
-/// Removes the ids up to this one from the ranges.
-fn skip_to(ranges: &mut Vec<IdRange>, id: i64) {
-    let passed = ranges.partition_point(|range| range.upto <= id);
-    ranges.drain(..passed);
-    if let Some(first) = ranges.first_mut() {
-        first.after = first.after.max(id);
+/// Lists the mirror's ids in the ranges.
+fn list_rows(run: &mut Run<'_>, ranges: Vec<IdRange>) -> Result<Vec<i64>> {
+    let mut rows = Vec::new();
+    for mut range in ranges {
+        while range.after < range.upto {
+            let ids = run.timed_sink(|sink| sink.ids(range))?;
+            range.after = ids.last().copied().unwrap_or(range.upto);
+            rows.extend(ids);
+        }
     }
+    Ok(rows)
+}
+
+/// Removes the ids up to this one from the ranges, and returns their ranges.
+fn split_off(ranges: &mut Vec<IdRange>, id: i64) -> Vec<IdRange> {
+    let passed = ranges.partition_point(|range| range.upto <= id);
+    let mut removed: Vec<IdRange> = ranges.drain(..passed).collect();
+    if let Some(first) = ranges.first_mut().filter(|range| range.after < id) {
+        removed.push(IdRange { upto: id, ..*first });
+        first.after = id;
+    }
+    removed
 }
 
 /// Refuses ids that are not in ascending order or were not asked for.
@@ -217,15 +194,11 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
-/// Records that are read together.
-const READ_PER_CALL: usize = 2_000;
-
-fn read_missing(run: &mut Run<'_>, ids: Vec<i64>, difference: &mut Difference) -> Result<()> {
-    difference.missing += ids.len() as u64;
+fn read_missing(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
     if run.plan.dry_run {
         return Ok(());
     }
-    ids.chunks(run.plan.page_size.max(1)).try_for_each(|ids| read(run, ids))
+    ids.chunks(run.plan.page_size.clamp(1, READ_PER_CALL)).try_for_each(|ids| read(run, ids))
 }
 
 /// Reads records by id. An answer over the size limit is requested again in halves.

@@ -113,9 +113,7 @@ impl Run<'_> {
     }
 
     fn restart_as_full(&mut self) -> Result<()> {
-        self.progress.mode = Mode::Full;
-        self.progress.bound = None;
-        self.progress.position = Position::default();
+        self.progress = Progress { mode: Mode::Full, bound: None, position: Position::default(), ..self.progress };
         // A run that resumes this one must read everything.
         self.commit()?;
         self.sink.notice(&format!(

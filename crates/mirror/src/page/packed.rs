@@ -1,7 +1,5 @@
 //! Stores cells of variable length.
 
-use std::ops::Range;
-
 /// Texts or bytes of one column in one buffer, which needs few allocations per page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -35,11 +33,6 @@ impl Packed {
             begins = *end;
             cell.filter(|_| *is_set)
         })
-    }
-
-    /// The cells in a range.
-    pub fn part(&self, cells: Range<usize>) -> Self {
-        self.iter().skip(cells.start).take(cells.len()).collect()
     }
 }
 

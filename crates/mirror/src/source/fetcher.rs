@@ -24,17 +24,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// A client of Odoo on a thread of its own.
 pub struct Fetcher {
     jobs: Option<Sender<Job>>,
-    cancel: watch::Sender<bool>,
+    /// True once the thread must end.
+    pub(super) cancel: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     tick: Tick,
-    /// Odoo's clock at its first answer, set by the thread.
-    clock: Arc<OnceLock<DateTime<Utc>>>,
+    /// Odoo's clock at its first answer, if it had one.
+    pub(super) clock: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
-
-/// True once the thread must end.
-pub(super) type Stop = watch::Receiver<bool>;
 
 impl Fetcher {
     /// Starts the thread, without a connection. `known` is what earlier runs learned about the
@@ -64,20 +62,10 @@ impl Fetcher {
         self.wait(&result)?
     }
 
-    /// Shows a job whether it must stop.
-    pub(super) fn stop(&self) -> Stop {
-        self.cancel.subscribe()
-    }
-
     /// Queues a job on the thread.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(Box::new(job)).map_err(|_| ended())
-    }
-
-    /// Odoo's clock at its first answer, if it had one.
-    pub(super) fn clock(&self) -> Option<DateTime<Utc>> {
-        self.clock.get().copied()
     }
 
     /// Waits for a result of the thread.

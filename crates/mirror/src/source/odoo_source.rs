@@ -36,7 +36,7 @@ pub struct Findings {
 impl OdooSource {
     /// Refuses to read from another database than `filled_from`, if Odoo shows which one it is.
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>, filled_from: &Database) -> Self {
-        let reading = Reading { mirror, filled_from: filled_from.clone(), stop: fetcher.stop() };
+        let reading = Reading { mirror, filled_from: filled_from.clone(), cancelled: fetcher.cancel.subscribe() };
         OdooSource { pages: None, fetcher, reading }
     }
 
@@ -150,7 +150,7 @@ impl Source for OdooSource {
     }
 
     fn clock(&self) -> Option<DateTime<Utc>> {
-        self.fetcher.clock()
+        self.fetcher.clock.get().copied()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Reads the pages of a scan, one call (or two) a page, on the fetching thread.
 
-use super::fetcher::Stop;
 use super::page_size::PageSize;
 use crate::engine::{SECOND, Scan};
 use crate::{Mirror, Page, PageBuilder};
@@ -8,6 +7,7 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{Addon, Client, Database, Wanted, domain};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What is read, and from which database.
 #[derive(Clone)]
@@ -15,7 +15,8 @@ pub(super) struct Reading {
     pub mirror: Arc<Mirror>,
     /// The database that the mirror was filled from. Any other is refused.
     pub filled_from: Database,
-    pub stop: Stop,
+    /// True once the thread must end.
+    pub cancelled: watch::Receiver<bool>,
 }
 
 impl Reading {
@@ -34,7 +35,7 @@ impl Reading {
     }
 
     fn page(&self, after: i64, most: u64) -> PageBuilder<'_> {
-        PageBuilder::new(&self.mirror, after, most).cancelled_by(&self.stop)
+        PageBuilder::new(&self.mirror, after, most).cancelled_by(&self.cancelled)
     }
 }
 
@@ -44,7 +45,6 @@ pub(super) struct PageReader<'c> {
     reading: Reading,
     /// Its `after` moves: every record up to this id was read.
     scan: Scan,
-    fields: Vec<String>,
     page_size: PageSize,
     /// Records that the scan may still read; none after its end.
     left: u64,
@@ -76,7 +76,6 @@ impl<'c> PageReader<'c> {
         Ok(PageReader {
             client,
             scan,
-            fields: reading.mirror.wanted_fields(),
             page_size: PageSize::new(reading.mirror.page_size),
             left: scan.limit.unwrap_or(u64::MAX),
             read: 0,
@@ -114,20 +113,20 @@ impl<'c> PageReader<'c> {
     }
 
     fn fetch(&mut self, limit: u64) -> Result<Answer> {
-        let (reading, fields) = (&self.reading, self.fields.as_slice());
-        let scope = &reading.mirror.scope;
+        let reading = &self.reading;
+        let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
         let Scan { since, also, after, .. } = self.scan;
         let wanted = Wanted { since, also, after, limit };
         let page = || reading.page(after, limit);
-        let exported = self.client.by_addon(|client| client.export(scope, fields, &wanted, page()))?;
+        let exported = self.client.by_addon(|client| client.export(scope, &fields, &wanted, page()))?;
         if exported.is_none() && reading.mirror.has_lists() {
             let ids = self.client.search(scope, &wanted)?;
-            let page = read_listed(self.client, reading, fields, after, &ids)?;
+            let page = read_listed(self.client, reading, after, &ids)?;
             return Ok(Answer { page, records: ids.len() as u64, last: ids.last().copied() });
         }
         let page = match exported {
             Some(page) => page.finish(),
-            None => self.client.search_read(scope, fields, &wanted, page)?.finish(),
+            None => self.client.search_read(scope, &fields, &wanted, page)?.finish(),
         };
         Ok(Answer { records: page.len() as u64, last: page.ids.last().copied(), page })
     }
@@ -193,7 +192,7 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
     let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     if reading.mirror.has_lists() {
         let ids = client.search_among(scope, ids)?;
-        return read_listed(client, reading, &fields, i64::MIN, &ids);
+        return read_listed(client, reading, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
     require_subset(client.search_read_ids(scope, &fields, ids, page)?.finish(), ids)
@@ -201,17 +200,12 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
 
 /// The second of two calls, for records with lists of ids: `search_read` omits archived records
 /// from the lists.
-fn read_listed(
-    client: &mut Client<Http>,
-    reading: &Reading,
-    fields: &[String],
-    after: i64,
-    ids: &[i64],
-) -> Result<Page> {
+fn read_listed(client: &mut Client<Http>, reading: &Reading, after: i64, ids: &[i64]) -> Result<Page> {
+    let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     let page = || reading.page(after, ids.len() as u64);
     match ids.is_empty() {
         true => Ok(page().finish()),
-        false => require_subset(client.read(&reading.mirror.scope, fields, ids, page)?.finish(), ids),
+        false => require_subset(client.read(scope, &fields, ids, page)?.finish(), ids),
     }
 }
 
