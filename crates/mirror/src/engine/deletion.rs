@@ -62,15 +62,32 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     Ok(difference.records)
 }
 
+/// Records that one call reads by id.
+const READ_PER_CALL: usize = 2_000;
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests,
-/// else by listing all ids.
+/// Compares the ids of Odoo with those of the mirror, one window of Odoo's ids after the other, and
+/// reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
-    let (ranges, expected) = differing_ranges(run, &mut difference)?;
-    compare_ids(run, ranges, expected, &mut difference)?;
+    let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
+    let mut missing = Vec::new();
+    while !ranges.is_empty() {
+        let (listed, records) = list_records(run, &mut ranges, expected.take())?;
+        let rows = list_rows(run, listed)?;
+        difference.records += records.len() as u64;
+        difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
+        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
+        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
+            difference.missing += missing.len() as u64;
+            if !run.plan.dry_run {
+                let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
+                missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
+            }
+            missing.clear();
+        }
+    }
     // Some models count records that `search` does not return. Delete a row only if `search_count`
     // also reports zero for its id.
     for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
@@ -107,36 +124,11 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<(V
     Ok((ranges, Some(expected)))
 }
 
-/// Records that one call reads by id.
-const READ_PER_CALL: usize = 2_000;
-
-/// Compares the ids in these ranges, one window of Odoo's ids after the other, and reads the records
-/// that the mirror lacks. `expected` is the number of Odoo's ids, if it is known.
-fn compare_ids(
-    run: &mut Run<'_>,
-    mut ranges: Vec<IdRange>,
-    mut expected: Option<u64>,
-    difference: &mut Difference,
-) -> Result<()> {
-    let mut missing = Vec::new();
-    while !ranges.is_empty() {
-        let (listed, records) = list_records(run, &mut ranges, expected.take())?;
-        let rows = list_rows(run, listed)?;
-        difference.records += records.len() as u64;
-        difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
-        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
-        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
-            difference.missing += missing.len() as u64;
-            read_missing(run, &std::mem::take(&mut missing))?;
-        }
-    }
-    Ok(())
-}
-
 /// Id ranges in one call, so that a request stays small.
 const RANGES_PER_CALL: usize = 200;
 
 /// Lists a window of Odoo's ids in the ranges, and splits off the ranges that the window covers.
+/// `expected` is the number of ids in all ranges, if it is known.
 fn list_records(
     run: &mut Run<'_>,
     ranges: &mut Vec<IdRange>,
@@ -192,13 +184,6 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
         return Ok(());
     };
     Err(Error::Malformed { cause: cause.to_owned() })
-}
-
-fn read_missing(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
-    if run.plan.dry_run {
-        return Ok(());
-    }
-    ids.chunks(run.plan.page_size.clamp(1, READ_PER_CALL)).try_for_each(|ids| read(run, ids))
 }
 
 /// Reads records by id. An answer over the size limit is requested again in halves.

@@ -111,8 +111,7 @@ pub struct Report {
     pub complete: bool,
     /// The new cursor; `None` leaves the cursor where it is.
     pub cursor: Option<DateTime<Utc>>,
-    /// The record at the cursor, if no older change can arrive any more: see
-    /// [`super::State::settled`].
+    /// The new [`super::State::settled`].
     pub settled: Option<i64>,
 }
 

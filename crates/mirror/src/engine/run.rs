@@ -15,8 +15,7 @@ pub struct Plan {
     pub mirror: String,
     /// How the run finds changes.
     pub mode: Mode,
-    /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads
-    /// all.
+    /// The lower bound (UTC): the run reads records written at or after it; `None` reads all.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,

@@ -86,7 +86,7 @@ fn list(values: impl IntoIterator<Item = Value>) -> Value {
 
 #[test]
 fn unset_values_become_null() {
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.iter().copied() {
         for value in [Value::Nil, Value::Bool(false)] {
             let found = cell(kind, value.clone()).unwrap();
             let expected = match kind {
