@@ -60,7 +60,7 @@ impl Page {
     }
 }
 
-/// Columns for the decoder, beside those of the mirror's fields: the id, and a write date that is not
+/// Columns for the decoder beside the mirror's fields: the id, and a write date that is not
 /// mirrored.
 const ID: usize = usize::MAX;
 const WRITTEN: usize = usize::MAX - 1;
@@ -101,7 +101,7 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
-    /// Lets this value end the decoding, which may take a second or more, with [`Error::Cancelled`].
+    /// Ends the decoding with [`Error::Cancelled`] once this is true: it may take a second or more.
     pub(crate) fn cancelled_by(self, cancelled: &'a watch::Receiver<bool>) -> Self {
         PageBuilder { cancelled: Some(cancelled), ..self }
     }
