@@ -1,6 +1,5 @@
-//! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`].
-//!
-//! The engine knows neither the network nor the database behind these two traits.
+//! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`]. It knows
+//! neither the network nor the database behind these two traits.
 
 mod deletion;
 mod planner;
@@ -74,8 +73,7 @@ pub trait Source {
     /// empty only if no id is left in them; the caller asks again for the ids after the last one.
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>>;
 
-    /// Returns a digest of the ids between each pair of neighbours in `bounds`, or `None` if the
-    /// source cannot compute digests.
+    /// Returns a digest of the ids between neighbouring `bounds`, or `None` if the source cannot.
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
     /// Reads the records with these ids that still exist.

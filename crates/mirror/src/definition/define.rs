@@ -46,8 +46,7 @@ pub fn has_write_date(odoo: &[Field]) -> bool {
     odoo.iter().any(|field| field.name == WRITE_DATE && field.stored)
 }
 
-/// Determines the columns of a mirror of a model with these fields. An error if a field or column
-/// of the request cannot be mirrored.
+/// Determines the columns of a mirror of a model with these fields, or refuses the request.
 pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
         // Reports and other models on SQL views, whose ids may denote other rows in the next query.

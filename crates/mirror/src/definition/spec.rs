@@ -81,14 +81,12 @@ impl Mirror {
         Some(&map.column)
     }
 
-    /// Whether columns may hold lists of ids of other records. An existing table may have them as
-    /// JSON.
+    /// Whether columns may hold lists of ids, which an existing table may store as JSON.
     pub fn has_lists(&self) -> bool {
         self.fields.iter().any(|map| matches!(map.kind, Kind::BigintArray | Kind::Jsonb))
     }
 
-    /// The fields to read from Odoo: those of the columns, and the write date for the cursor. Odoo
-    /// always sends `id`.
+    /// The fields to request, with the write date for the cursor. Odoo always sends `id`.
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
         if self.has_write_date && !fields.iter().any(|field| field == WRITE_DATE) {

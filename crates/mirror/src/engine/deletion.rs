@@ -45,8 +45,7 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     let scanned = run.progress.inserted;
     let difference = compare(run)?;
     if run.plan.dry_run {
-        // A dry run wrote nothing: the records that its scan would insert are among the missing
-        // ones.
+        // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
         let total = run.timed_sink(|sink| sink.count())?;
@@ -99,8 +98,7 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
     Ok(difference)
 }
 
-/// The ranges whose digests differ, and how many records Odoo has in them. Without digests, all ids
-/// and an unknown number.
+/// The ranges whose digests differ, with Odoo's number of ids in them; all ids without digests.
 fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<(Vec<IdRange>, Option<u64>)> {
     let everything = (vec![IdRange::ALL], None);
     let Some(ours) = run.timed_sink(|sink| sink.digest())? else {

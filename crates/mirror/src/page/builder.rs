@@ -48,8 +48,7 @@ impl Page {
         }
     }
 
-    /// The same records with other cells in one column: those of the given records of another page,
-    /// or unset ones.
+    /// The same records with other cells in one column: those of another page's records, or unset.
     pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
         let mut page = self.clone();
         page.columns[column] = match other {
@@ -60,8 +59,7 @@ impl Page {
     }
 }
 
-/// Columns for the decoder beside the mirror's fields: the id, and a write date that is not
-/// mirrored.
+/// The decoder's columns for the id, and for a write date that is no field of the mirror.
 const ID: usize = usize::MAX;
 const WRITTEN: usize = usize::MAX - 1;
 

@@ -1,6 +1,4 @@
-//! Converts values of Odoo to cells of columns.
-//!
-//! Odoo sends `false` for an unset value of most types.
+//! Converts values of Odoo to cells of columns. Odoo sends `false` for most unset values.
 
 use super::Column;
 use base64::prelude::{BASE64_STANDARD, Engine};

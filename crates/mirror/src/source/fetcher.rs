@@ -1,5 +1,4 @@
-//! The fetching thread: talks to Odoo while the caller's thread writes, or waits and can be
-//! cancelled.
+//! The fetching thread: calls Odoo while the caller's thread writes, or waits and can be cancelled.
 //!
 //! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
 //! through a channel, and is joined when its handle is dropped, however the caller leaves. No
@@ -35,8 +34,7 @@ pub struct Fetcher {
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
 
 impl Fetcher {
-    /// Starts the thread, without a connection. `known` is what earlier runs learned about the
-    /// server.
+    /// Starts the thread, which connects with its first job. `known`: facts from earlier runs.
     pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: ServerInfo, tick: Tick) -> Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
@@ -73,9 +71,8 @@ impl Fetcher {
         loop {
             (self.tick)()?;
             match result.recv_timeout(TICK) {
-                Ok(result) => return Ok(result),
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+                Err(RecvTimeoutError::Timeout) => {}
+                result => return result.map_err(|_| ended()),
             }
         }
     }

@@ -16,8 +16,7 @@ const IDS_PER_CALL: u64 = 50_000;
 
 /// A mirror's records in Odoo.
 pub struct OdooSource {
-    // Before the fetcher, so that it is dropped first: that frees a thread that waits to hand over
-    // a page.
+    // Dropped before the fetcher, which frees a thread that waits to hand over a page.
     pages: Option<Receiver<Result<Option<Page>>>>,
     fetcher: Fetcher,
     reading: Reading,
@@ -61,12 +60,10 @@ impl OdooSource {
         let mirror = Arc::clone(&self.reading.mirror);
         let (sender, counts) = sync_channel(1);
         self.fetcher.submit(move |client| {
-            let count = |field: &String| {
-                let terms = vec![domain::after(0), domain::term(field, "=", true)];
-                client.search_count(&mirror.scope, terms)
-            };
+            let terms = |field: &String| vec![everything(), domain::term(field, "=", true)];
+            let counts = fields.iter().map(|field| client.search_count(&mirror.scope, terms(field)));
             // Sending fails if the caller no longer waits.
-            let _ = sender.send(fields.iter().map(count).collect::<Result<Vec<u64>>>());
+            let _ = sender.send(counts.collect::<Result<Vec<u64>>>());
         })?;
         let other = meanwhile()?;
         Ok((self.fetcher.wait(&counts)??, other))
@@ -154,8 +151,7 @@ impl Source for OdooSource {
     }
 }
 
-/// Calls the addon, and stops using it if its answer is over the size limit: a smaller answer
-/// cannot be asked for.
+/// Calls the addon, and stops using it if its answer, which cannot be divided, is over the limit.
 fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
     match client.by_addon(work) {
         Err(error @ Error::Limit { .. }) if client.has_addon() => {

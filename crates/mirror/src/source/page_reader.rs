@@ -53,15 +53,6 @@ pub(super) struct PageReader<'c> {
     checked_at: u64,
 }
 
-/// One page, before it is sent.
-struct Answer {
-    page: Page,
-    /// Records that the call covered.
-    records: u64,
-    /// The last id that the call covered.
-    last: Option<i64>,
-}
-
 impl<'c> PageReader<'c> {
     pub fn new(client: &'c mut Client<Http>, reading: Reading, scan: Scan) -> Result<Self> {
         let filled_as = reading.filled_from.uuid.as_ref();
@@ -88,7 +79,7 @@ impl<'c> PageReader<'c> {
     pub fn next(&mut self) -> Result<Option<Page>> {
         while self.left > 0 {
             let limit = self.left.min(self.page_size.rows);
-            let answer = match self.fetch(limit) {
+            let (page, covered) = match self.fetch(limit) {
                 Err(Error::Limit { .. }) if self.page_size.shrink() => continue,
                 Err(error @ Error::Limit { .. }) if self.client.has_addon() => {
                     self.client.give_up_addon(error);
@@ -97,38 +88,39 @@ impl<'c> PageReader<'c> {
                 answer => answer?,
             };
             self.page_size.adapt(self.client.received(), self.client.took());
-            self.verify_database(&answer.page)?;
-            self.scan.after = answer.last.unwrap_or(self.scan.after);
-            self.left = self.left.saturating_sub(answer.records);
-            self.read += answer.records;
+            self.verify_database(&page)?;
+            let records = covered.len() as u64;
+            self.scan.after = covered.last().copied().unwrap_or(self.scan.after);
+            self.left = self.left.saturating_sub(records);
+            self.read += records;
             self.check_number()?;
-            if self.is_end(answer.records, limit) {
+            if self.is_end(records, limit) {
                 self.left = 0;
             }
-            if !answer.page.is_empty() {
-                return Ok(Some(answer.page));
+            if !page.is_empty() {
+                return Ok(Some(page));
             }
         }
         Ok(None)
     }
 
-    fn fetch(&mut self, limit: u64) -> Result<Answer> {
+    /// Reads a page. Returns the ids that the call covered as well, also of records deleted since.
+    fn fetch(&mut self, limit: u64) -> Result<(Page, Vec<i64>)> {
         let reading = &self.reading;
         let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
         let Scan { since, also, after, .. } = self.scan;
         let wanted = Wanted { since, also, after, limit };
         let page = || reading.page(after, limit);
-        let exported = self.client.by_addon(|client| client.export(scope, &fields, &wanted, page()))?;
-        if exported.is_none() && reading.mirror.has_lists() {
-            let ids = self.client.search(scope, &wanted)?;
-            let page = read_listed(self.client, reading, after, &ids)?;
-            return Ok(Answer { page, records: ids.len() as u64, last: ids.last().copied() });
-        }
-        let page = match exported {
+        let page = match self.client.by_addon(|client| client.export(scope, &fields, &wanted, page()))? {
             Some(page) => page.finish(),
+            None if reading.mirror.has_lists() => {
+                let ids = self.client.search(scope, &wanted)?;
+                return Ok((read_listed(self.client, reading, after, &ids)?, ids));
+            }
             None => self.client.search_read(scope, &fields, &wanted, page)?.finish(),
         };
-        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied(), page })
+        let covered = page.ids.clone();
+        Ok((page, covered))
     }
 
     /// Refuses a page from another database.
@@ -146,8 +138,7 @@ impl<'c> PageReader<'c> {
         Ok(())
     }
 
-    /// Refuses pages without end: compares the number of records with Odoo's count from time to
-    /// time.
+    /// Refuses endless pages: compares the number of records with Odoo's count from time to time.
     fn check_number(&mut self) -> Result<()> {
         if self.read <= self.checked_at {
             return Ok(());
@@ -161,11 +152,10 @@ impl<'c> PageReader<'c> {
         Ok(())
     }
 
-    /// Whether a page with so many records was the last one.
-    ///
-    /// A model may filter records after Odoo applied the limit, so only an empty page is surely the
-    /// end. For an incremental scan that extra call would cost as much as the changes: it ends with
-    /// a short page, and the next full run finds what a short page hides.
+    /// Whether a page with this number of records was the last one. A model may filter records
+    /// after Odoo applied the limit, so only an empty page is surely the end. For an incremental
+    /// scan that extra call would cost as much as the changes: it ends with a short page, and the
+    /// next full run finds the records that a short page hides.
     fn is_end(&mut self, records: u64, limit: u64) -> bool {
         match self.scan.since {
             Some(_) => records < limit,
@@ -175,14 +165,13 @@ impl<'c> PageReader<'c> {
     }
 }
 
-/// A term for all records. Without a term about ids, some models show other records
-/// (`ir.attachment`).
+/// A term for all records. Some models (`ir.attachment`) show others without a term about ids.
 pub(super) fn everything() -> domain::Term {
     domain::after(0)
 }
 
-/// How many records a scan may read if Odoo counts so many: records arrive during a scan, and a
-/// model may count fewer than it shows.
+/// The most records of a plausible scan: records arrive during it, and a model may count fewer than
+/// it shows.
 fn plausible(counted: u64) -> u64 {
     counted.saturating_mul(2).saturating_add(20_000)
 }
@@ -198,8 +187,7 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
     require_subset(client.search_read_ids(scope, &fields, ids, page)?.finish(), ids)
 }
 
-/// The second of two calls, for records with lists of ids: `search_read` omits archived records
-/// from the lists.
+/// Reads listed records. Unlike `search_read`, `read` keeps archived records in lists of ids.
 fn read_listed(client: &mut Client<Http>, reading: &Reading, after: i64, ids: &[i64]) -> Result<Page> {
     let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     let page = || reading.page(after, ids.len() as u64);

@@ -42,8 +42,7 @@ impl PageSize {
         std::mem::replace(&mut self.rows, self.most) < self.most
     }
 
-    /// Halves the size after an answer that was over the size limit. Returns false at a single
-    /// record.
+    /// Halves the size after an answer over the size limit. Returns false at a single record.
     pub fn shrink(&mut self) -> bool {
         let could = self.rows > 1;
         self.rows = (self.rows / 2).max(1);
