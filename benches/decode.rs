@@ -61,7 +61,7 @@ fn field((name, kind): (&str, Kind)) -> FieldMap {
 fn mirror() -> Mirror {
     Mirror {
         name: "sample_metrics".to_owned(),
-        server: "odoo".to_owned(),
+        server: Some("odoo".to_owned()),
         target: Table { schema: "ipai".to_owned(), name: "ipai_sample_metrics".to_owned() },
         scope: Scope {
             model: "ipai.sample.metric".to_owned(),

@@ -23,7 +23,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
     let field = |(n, kind): (usize, &Kind)| FieldMap { field: format!("f{n}"), column: format!("f{n}"), kind: *kind };
     Mirror {
         name: "m".into(),
-        server: "s".into(),
+        server: Some("s".into()),
         target: Table { schema: "public".into(), name: "m".into() },
         scope: scope(),
         fields: Kind::ALL.iter().enumerate().map(field).collect(),

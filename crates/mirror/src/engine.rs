@@ -1,27 +1,27 @@
-//! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`].
-//!
-//! The engine knows neither the network nor the database behind these two traits.
+//! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`]. It knows
+//! neither the network nor the database behind these two traits.
 
-mod cursor;
 mod deletion;
 mod planner;
 mod report;
 mod run;
 
-pub use cursor::SECOND;
 pub use deletion::Guard;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
 pub use report::{Counts, Mode, Position, Progress, Report, Tally};
 pub use run::{Plan, run};
 
 use crate::Page;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use ipai_odoo::error::Result;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod run_tests;
+
+/// The resolution of the times that Odoo shows.
+pub const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// Which records a run reads page by page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,8 +73,7 @@ pub trait Source {
     /// empty only if no id is left in them; the caller asks again for the ids after the last one.
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>>;
 
-    /// Returns a digest of the ids between each pair of neighbours in `bounds`, or `None` if the
-    /// source cannot compute digests.
+    /// Returns a digest of the ids between neighbouring `bounds`, or `None` if the source cannot.
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
     /// Reads the records with these ids that still exist.

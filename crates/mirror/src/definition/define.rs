@@ -33,8 +33,7 @@ pub struct Defined {
     pub help: Option<String>,
 }
 
-/// Whether a mirror has the field by default. Fields that Odoo computes and large fields are
-/// omitted.
+/// Whether a mirror has the field by default. It omits fields that Odoo computes and large ones.
 pub fn by_default(field: &Field) -> bool {
     field.stored
         && field.name != "id"
@@ -47,77 +46,70 @@ pub fn has_write_date(odoo: &[Field]) -> bool {
     odoo.iter().any(|field| field.name == WRITE_DATE && field.stored)
 }
 
-/// Determines the columns of a mirror of a model with these fields.
-///
-/// # Errors
-/// An error for the user if a field or column of the request cannot be mirrored.
+/// Determines the columns of a mirror of a model with these fields, or refuses the request.
 pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
     if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
         // Reports and other models on SQL views, whose ids may denote other rows in the next query.
         return Err(invalid(
             format!("model \"{}\" cannot be mirrored: all its fields are read-only", request.model),
-            "Mirror the models from which this one is computed.".to_owned(),
+            "Mirror the models from which this one is computed.",
         ));
     }
-    let names = field_names(request, odoo)?;
-    for (field, _) in &request.columns {
-        if !names.contains(field) {
-            return Err(invalid(
-                format!("columns contains field \"{field}\", which is not mirrored"),
-                "Add it to fields, or remove it from columns.".to_owned(),
-            ));
-        }
+    let names = field_names(request, odoo);
+    if let Some((field, _)) = request.columns.iter().find(|(field, _)| !names.contains(field)) {
+        return Err(invalid(
+            format!("columns contains field \"{field}\", which is not mirrored"),
+            "Add it to fields, or remove it from columns.",
+        ));
     }
     let mut defined: Vec<Defined> = Vec::with_capacity(names.len());
     for name in &names {
         let one = column(request, odoo, name)?;
         if defined.iter().any(|other| other.map.field == one.map.field) {
-            return Err(invalid(format!("field \"{name}\" is named twice"), "Name each field once.".to_owned()));
+            return Err(invalid(format!("field \"{name}\" is named twice"), "Name each field once."));
         }
         if defined.iter().any(|other| other.map.column == one.map.column) {
             return Err(invalid(
                 format!("column \"{}\" is assigned to two fields", one.map.column),
-                "Map each field to a different column.".to_owned(),
+                "Map each field to a different column.",
             ));
         }
         defined.push(one);
     }
-    match defined.is_empty() {
-        true => Err(invalid(
-            "a mirror needs at least one field".to_owned(),
-            "Omit the argument fields to mirror all fields that Odoo stores.".to_owned(),
-        )),
-        false => Ok(defined),
+    if defined.is_empty() {
+        let hint = "Omit the argument fields to mirror all fields that Odoo stores.";
+        return Err(invalid("a mirror needs at least one field", hint));
     }
+    Ok(defined)
 }
 
 /// The names of the fields: those requested, else those with a column, else all that Odoo stores.
-fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<String>> {
-    let named = |wanted: &dyn Fn(&Field) -> bool| {
-        let fields = odoo.iter().filter(|field| by_default(field) && wanted(field));
-        fields.map(|field| field.name.clone()).collect()
-    };
-    Ok(match (&request.fields, &request.table) {
+fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
+    let default = odoo.iter().filter(|field| by_default(field)).map(|field| field.name.clone());
+    match (&request.fields, &request.table) {
         (Some(fields), _) => fields.clone(),
         (None, Some(_)) if !request.columns.is_empty() => {
             request.columns.iter().map(|(field, _)| field.clone()).collect()
         }
-        (None, Some(table)) => named(&|field| {
-            let exists = table.iter().any(|(column, _)| *column == field.name);
-            exists && !is_reserved(request, &field.name)
-        }),
-        (None, None) => named(&|_| true),
-    })
+        (None, Some(table)) => default
+            .filter(|name| table.iter().any(|(column, _)| column == name) && !is_reserved(request, name))
+            .collect(),
+        (None, None) => default.collect(),
+    }
 }
 
 /// The column for one field.
 fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
-    let field = find(&request.model, odoo, name)?;
+    if name == "id" {
+        return Err(invalid("field \"id\" is always mirrored, as column odoo_id", "Remove it from fields."));
+    }
+    let field = odoo.iter().find(|field| field.name == name).ok_or_else(|| Error::UnknownField {
+        model: request.model.clone(),
+        field: name.to_owned(),
+        near: nearest(name, odoo.iter().map(|field| field.name.as_str())),
+    })?;
     let made = Kind::of(field).ok_or_else(|| {
-        invalid(
-            format!("field \"{name}\" of type {} cannot be mirrored", field.kind),
-            "Leave the field out.".to_owned(),
-        )
+        invalid(format!("field \"{name}\" of type {} cannot be mirrored", field.kind), "Leave the field out.")
     })?;
     let mapped = request.columns.iter().find(|(other, _)| other == name);
     let column = mapped.map_or(name, |(_, column)| column.as_str());
@@ -144,40 +136,21 @@ fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined
     })
 }
 
-/// The field with this name.
-fn find<'a>(model: &str, odoo: &'a [Field], name: &str) -> Result<&'a Field> {
-    if name == "id" {
-        return Err(invalid(
-            "field \"id\" is always mirrored, as column odoo_id".to_owned(),
-            "Remove it from fields.".to_owned(),
-        ));
-    }
-    odoo.iter().find(|field| field.name == name).ok_or_else(|| Error::UnknownField {
-        model: model.to_owned(),
-        field: name.to_owned(),
-        near: nearest(name, odoo.iter().map(|field| field.name.as_str())),
-    })
-}
-
 /// The type of an existing column, which must be able to hold the field.
 fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind) -> Result<Kind> {
     let Some((_, format_type)) = table.iter().find(|(name, _)| name == column) else {
+        let message = format!("the table has no column \"{column}\" for field \"{}\"", field.name);
         let near = nearest(column, table.iter().map(|(name, _)| name.as_str()));
-        return Err(Error::user(
-            SqlState::UndefinedColumn,
-            format!("the table has no column \"{column}\" for field \"{}\"", field.name),
-        )
-        .with_hint(match near.is_empty() {
+        let hint = match near.is_empty() {
             true => format!("Add a column of type {}, or map the field to another column with columns.", made.sql()),
             false => format!("Map the field to another column with columns. Similar names are: {}.", near.join(", ")),
-        }));
+        };
+        return Err(Error::user(SqlState::UndefinedColumn, message).with_hint(hint));
     };
     Kind::of_column(format_type).filter(|kind| kind.takes(field)).ok_or_else(|| {
+        let (name, kind) = (&field.name, &field.kind);
         invalid(
-            format!(
-                "column \"{column}\" of type {format_type} cannot hold field \"{}\" of type {}",
-                field.name, field.kind
-            ),
+            format!("column \"{column}\" of type {format_type} cannot hold field \"{name}\" of type {kind}"),
             format!("Use a column of type {} without a length or scale.", made.sql()),
         )
     })
@@ -188,6 +161,6 @@ fn is_reserved(request: &MirrorRequest, column: &str) -> bool {
     OWN_COLUMNS.contains(&column) || request.constants.iter().any(|constant| constant.column == column)
 }
 
-fn invalid(message: String, hint: String) -> Error {
+fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Error {
     Error::user(SqlState::InvalidParameter, message).with_hint(hint)
 }

@@ -1,6 +1,4 @@
-//! Finds drift: mirrored fields that Odoo no longer has, or whose type changed.
-//!
-//! A run omits drifted fields and reads the others.
+//! Finds drift: mirrored fields that Odoo no longer has, or whose type changed. A run omits them.
 
 use super::FieldMap;
 use ipai_odoo::Field;

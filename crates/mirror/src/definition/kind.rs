@@ -3,53 +3,58 @@
 use ipai_odoo::Field;
 use serde::{Deserialize, Serialize};
 
-/// The type of a column, which also determines how values of Odoo are converted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// `text`, for char, text, html, selection and reference.
-    Text,
-    /// `integer`, for integer.
-    Integer,
-    /// `bigint`, for the id of many2one and many2one_reference.
-    Bigint,
-    /// `double precision`, for float without digits.
-    Double,
-    /// `numeric`, for monetary and float with digits.
-    Numeric,
-    /// `boolean`, for boolean.
-    Boolean,
-    /// `date`, for date.
-    Date,
-    /// `timestamptz`, for datetime, which Odoo stores in UTC.
-    Timestamptz,
-    /// `bigint[]`, for the sorted ids of many2many and one2many.
+/// Defines [`Kind`] from its variants and their names in SQL.
+macro_rules! kinds {
+    ($($(#[$attribute:meta])* $kind:ident => $sql:literal,)*) => {
+        /// The type of a column, which also determines how values of Odoo are converted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Kind {
+            $($(#[$attribute])* $kind,)*
+        }
+
+        impl Kind {
+            /// All types.
+            pub const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            /// The type's name in SQL.
+            pub fn sql(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $sql,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// For char, text, html, selection and reference.
+    Text => "text",
+    /// For integer.
+    Integer => "integer",
+    /// For the id of many2one and many2one_reference.
+    Bigint => "bigint",
+    /// For float without digits.
+    Double => "double precision",
+    /// For monetary and float with digits.
+    Numeric => "numeric",
+    /// For boolean.
+    Boolean => "boolean",
+    /// For date.
+    Date => "date",
+    /// For datetime, which Odoo stores in UTC.
+    Timestamptz => "timestamptz",
+    /// For the sorted ids of many2many and one2many.
     #[serde(rename = "bigint[]")]
-    BigintArray,
-    /// `jsonb`, for json and properties.
-    Jsonb,
-    /// `bytea`, for binary and image.
-    Bytea,
+    BigintArray => "bigint[]",
+    /// For json and properties.
+    Jsonb => "jsonb",
+    /// For binary and image.
+    Bytea => "bytea",
 }
 
 impl Kind {
-    /// All types.
-    pub const ALL: [Kind; 11] = [
-        Kind::Text,
-        Kind::Integer,
-        Kind::Bigint,
-        Kind::Double,
-        Kind::Numeric,
-        Kind::Boolean,
-        Kind::Date,
-        Kind::Timestamptz,
-        Kind::BigintArray,
-        Kind::Jsonb,
-        Kind::Bytea,
-    ];
-
-    /// The type of the column that a mirror creates for a field, or `None` for an unknown type of
-    /// Odoo.
+    /// The type of a new column for a field, or `None` for an unknown type of Odoo.
     pub fn of(field: &Field) -> Option<Kind> {
         Some(match field.kind.as_str() {
             "char" | "text" | "html" | "selection" | "reference" => Kind::Text,
@@ -68,49 +73,24 @@ impl Kind {
         })
     }
 
-    /// Whether a column of this type can hold every value of the field.
-    ///
-    /// A table that the user made may have wider types than a mirror creates.
+    /// Whether a column of this type can hold every value of the field. Existing tables may have
+    /// wider types than a mirror creates.
     pub fn takes(self, field: &Field) -> bool {
-        let Some(made) = Kind::of(field) else {
-            return false;
-        };
-        self == made
-            || matches!(
-                (self, made),
-                (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer)
-                    | (Kind::Double, Kind::Numeric)
-                    | (Kind::Numeric, Kind::Double)
-                    | (Kind::Jsonb, _)
-            )
+        Kind::of(field).is_some_and(|made| match (self, made) {
+            (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer) => true,
+            (Kind::Double, Kind::Numeric) | (Kind::Numeric, Kind::Double) | (Kind::Jsonb, _) => true,
+            _ => self == made,
+        })
     }
 
-    /// The type of an existing column, by its name from `format_type`.
-    ///
-    /// `None` for types that change values. With such a type each run would find the rows changed.
+    /// The type of an existing column, by its name from `format_type`. `None` for types that change
+    /// values: each run would find the rows changed.
     pub fn of_column(format_type: &str) -> Option<Kind> {
         let name = match format_type {
             "timestamp with time zone" => "timestamptz",
             "character varying" => "text",
             name => name,
         };
-        Kind::ALL.into_iter().find(|kind| kind.sql() == name)
-    }
-
-    /// The type's name in SQL.
-    pub fn sql(self) -> &'static str {
-        match self {
-            Kind::Text => "text",
-            Kind::Integer => "integer",
-            Kind::Bigint => "bigint",
-            Kind::Double => "double precision",
-            Kind::Numeric => "numeric",
-            Kind::Boolean => "boolean",
-            Kind::Date => "date",
-            Kind::Timestamptz => "timestamptz",
-            Kind::BigintArray => "bigint[]",
-            Kind::Jsonb => "jsonb",
-            Kind::Bytea => "bytea",
-        }
+        Kind::ALL.iter().copied().find(|kind| kind.sql() == name)
     }
 }

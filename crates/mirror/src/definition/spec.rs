@@ -1,8 +1,9 @@
 //! Defines a mirror: what a run reads from Odoo, and into which table.
 
-use super::{Drift, FieldMap, Kind};
+use super::{Drift, Kind};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result, SqlState};
+use serde::{Deserialize, Serialize};
 
 /// A table of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,18 @@ pub struct Table {
     pub schema: String,
     /// Name of the table.
     pub name: String,
+}
+
+/// A field of Odoo and the column that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldMap {
+    /// Name of the field in Odoo.
+    pub field: String,
+    /// Name of the column in the target table.
+    pub column: String,
+    /// Type of the column.
+    #[serde(rename = "type")]
+    pub kind: Kind,
 }
 
 /// A column that has the same value in all rows of a mirror.
@@ -37,9 +50,7 @@ pub struct Mirror {
     pub fields: Vec<FieldMap>,
     /// The drifted fields, which a run omits.
     pub drift: Vec<Drift>,
-    /// Columns with the same value in all rows of the mirror.
-    ///
-    /// They are part of the key, so that several mirrors can share a table.
+    /// Columns with the same value in all rows, part of the key: several mirrors can share a table.
     pub constants: Vec<Constant>,
     /// Whether the model has a write date.
     pub has_write_date: bool,
@@ -70,17 +81,12 @@ impl Mirror {
         Some(&map.column)
     }
 
-    /// Whether columns hold, or may hold, lists of ids of other records.
-    ///
-    /// A table that the user made may have such lists as JSON.
+    /// Whether columns may hold lists of ids, which an existing table may store as JSON.
     pub fn has_lists(&self) -> bool {
-        let list = |kind| matches!(kind, Kind::BigintArray | Kind::Jsonb);
-        self.fields.iter().any(|map| list(map.kind))
+        self.fields.iter().any(|map| matches!(map.kind, Kind::BigintArray | Kind::Jsonb))
     }
 
-    /// The fields to read from Odoo: those of the columns, and the write date for the cursor.
-    ///
-    /// Odoo always sends `id`.
+    /// The fields to request, with the write date for the cursor. Odoo always sends `id`.
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
         if self.has_write_date && !fields.iter().any(|field| field == WRITE_DATE) {
@@ -101,10 +107,8 @@ impl Mirror {
         self.drift.iter().filter(move |known| !again(known))
     }
 
-    /// Replaces the known drift with the drift that was found, and returns the old one.
-    ///
-    /// Fields that Odoo has again stay drifted unless the run reads all records. Only such a run
-    /// fills them in all rows.
+    /// Replaces the known drift with the drift that was found, and returns the old one. Fields that
+    /// Odoo has again stay drifted unless the run reads `all` records and fills them in all rows.
     pub fn drifts(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
         if !all {
             let back: Vec<Drift> = self.back(&found).cloned().collect();
@@ -113,20 +117,15 @@ impl Mirror {
         std::mem::replace(&mut self.drift, found)
     }
 
-    /// The mirror without its drifted fields.
-    ///
-    /// # Errors
-    /// An error for the user if no field is left.
+    /// The mirror without its drifted fields. An error if no field is left.
     pub fn readable(&self) -> Result<Mirror> {
         let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
-        match fields.is_empty() {
-            true => Err(Error::user(
-                SqlState::UndefinedColumn,
-                format!("Odoo no longer has any field of mirror \"{}\"", self.name),
-            )
-            .with_hint("Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror().")),
-            false => Ok(Mirror { fields, ..self.clone() }),
+        if fields.is_empty() {
+            let message = format!("Odoo no longer has any field of mirror \"{}\"", self.name);
+            return Err(Error::user(SqlState::UndefinedColumn, message)
+                .with_hint("Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror()."));
         }
+        Ok(Mirror { fields, ..self.clone() })
     }
 }
 

@@ -26,14 +26,6 @@ impl Guard {
     pub fn allows(&self, rows: u64) -> u64 {
         self.always.max((rows as f64 * self.ratio.clamp(0.0, 1.0)).floor() as u64)
     }
-
-    fn check(&self, mirror: &str, absent: u64, total: u64) -> Result<()> {
-        let allowed = self.allows(total);
-        if absent <= allowed {
-            return Ok(());
-        }
-        Err(Error::RefusedDeletion { mirror: mirror.to_owned(), rows: absent, total, allowed })
-    }
 }
 
 /// How the ids of Odoo and of the mirror differ.
@@ -53,12 +45,14 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     let scanned = run.progress.inserted;
     let difference = compare(run)?;
     if run.plan.dry_run {
-        // A dry run wrote nothing: the records that its scan would insert are among the missing
-        // ones.
+        // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
-        let rows = run.timed_sink(|sink| sink.count())?;
-        run.plan.guard.check(&run.plan.mirror, difference.absent.len() as u64, rows)?;
+        let total = run.timed_sink(|sink| sink.count())?;
+        let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
+        if rows > allowed {
+            return Err(Error::RefusedDeletion { mirror: run.plan.mirror.clone(), rows, total, allowed });
+        }
     }
     if !difference.absent.is_empty() {
         run.progress.deleted = run.timed_sink(|sink| sink.delete(&difference.absent))?;
@@ -67,38 +61,51 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     Ok(difference.records)
 }
 
+/// Records that one call reads by id.
+const READ_PER_CALL: usize = 2_000;
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, by digest where the source computes digests,
-/// else by listing all ids.
+/// Compares the ids of Odoo with those of the mirror, one window of Odoo's ids after the other, and
+/// reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
-    let (ranges, expected) = match differing_ranges(run, &mut difference)? {
-        Some((ranges, expected)) => (ranges, Some(expected)),
-        None => (vec![IdRange::ALL], None),
-    };
-    compare_ids(run, ranges, expected, &mut difference)?;
+    let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
+    let mut missing = Vec::new();
+    while !ranges.is_empty() {
+        let (listed, records) = list_records(run, &mut ranges, expected.take())?;
+        let rows = list_rows(run, listed)?;
+        difference.records += records.len() as u64;
+        difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
+        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
+        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
+            difference.missing += missing.len() as u64;
+            if !run.plan.dry_run {
+                let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
+                missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
+            }
+            missing.clear();
+        }
+    }
     // Some models count records that `search` does not return. Delete a row only if `search_count`
     // also reports zero for its id.
-    let mut absent = Vec::with_capacity(difference.absent.len());
-    for ids in difference.absent.chunks(VERIFIED_PER_CALL) {
+    for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
         match run.timed_source(|source| source.count(Some(ids)))? {
-            0 => absent.extend_from_slice(ids),
+            0 => difference.absent.extend_from_slice(ids),
             counted => difference.records += counted,
         }
     }
-    difference.absent = absent;
     Ok(difference)
 }
 
-/// The ranges whose digests differ, and how many records Odoo has in them; `None` without digests.
-fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Option<(Vec<IdRange>, u64)>> {
+/// The ranges whose digests differ, with Odoo's number of ids in them; all ids without digests.
+fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<(Vec<IdRange>, Option<u64>)> {
+    let everything = (vec![IdRange::ALL], None);
     let Some(ours) = run.timed_sink(|sink| sink.digest())? else {
-        return Ok(None);
+        return Ok(everything);
     };
     let Some(theirs) = run.timed_source(|source| source.digest(&ours.bounds))? else {
-        return Ok(None);
+        return Ok(everything);
     };
     let (mut ranges, mut expected) = (Vec::<IdRange>::new(), 0);
     for ((theirs, ours), bounds) in theirs.iter().zip(&ours.digests).zip(ours.bounds.windows(2)) {
@@ -112,108 +119,53 @@ fn differing_ranges(run: &mut Run<'_>, difference: &mut Difference) -> Result<Op
             _ => ranges.push(IdRange { after: bounds[0], upto: bounds[1] }),
         }
     }
-    Ok(Some((ranges, expected)))
-}
-
-/// Records that one call reads by id.
-const READ_PER_CALL: usize = 2_000;
-
-/// Merges the ids of both ends in these ranges. `expected` is the number of records that Odoo has
-/// there, if that is known.
-fn compare_ids(
-    run: &mut Run<'_>,
-    ranges: Vec<IdRange>,
-    expected: Option<u64>,
-    difference: &mut Difference,
-) -> Result<()> {
-    let mut theirs = SourceIds { ranges: ranges.clone(), window: Vec::new().into_iter().peekable(), expected };
-    let mut ours = SinkIds { ranges, window: Vec::new().into_iter().peekable() };
-    let mut missing = Vec::new();
-    loop {
-        match (theirs.peek(run)?, ours.peek(run)?) {
-            (None, None) => break,
-            (Some(record), Some(row)) if record == row => {
-                difference.records += 1;
-                theirs.window.next();
-                ours.window.next();
-            }
-            (Some(record), row) if row.is_none_or(|row| record < row) => {
-                difference.records += 1;
-                missing.push(record);
-                theirs.window.next();
-                if missing.len() == READ_PER_CALL {
-                    read_missing(run, std::mem::take(&mut missing), difference)?;
-                }
-            }
-            (_, row) => {
-                difference.absent.extend(row);
-                ours.window.next();
-            }
-        }
-    }
-    read_missing(run, missing, difference)
-}
-
-type Window = std::iter::Peekable<std::vec::IntoIter<i64>>;
-
-/// The ids of Odoo in ascending order, one window at a time.
-struct SourceIds {
-    ranges: Vec<IdRange>,
-    window: Window,
-    /// The number of ids, if it is known and all may fit into one window.
-    expected: Option<u64>,
+    Ok((ranges, Some(expected)))
 }
 
 /// Id ranges in one call, so that a request stays small.
 const RANGES_PER_CALL: usize = 200;
 
-impl SourceIds {
-    fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() {
-            let asked = self.ranges.len().min(RANGES_PER_CALL);
-            let ids = run.timed_source(|source| source.ids(&self.ranges[..asked]))?;
-            validate(&ids, &self.ranges[..asked])?;
-            // Unless one answer has all expected ids, only an empty one shows that none is left.
-            let is_complete = self.expected.take() == Some(ids.len() as u64) && asked == self.ranges.len();
-            match ids.last() {
-                _ if is_complete => self.ranges.clear(),
-                Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.drain(..asked)),
-            }
-            self.window = ids.into_iter().peekable();
-        }
-        Ok(self.window.peek().copied())
-    }
+/// Lists a window of Odoo's ids in the ranges, and splits off the ranges that the window covers.
+/// `expected` is the number of ids in all ranges, if it is known.
+fn list_records(
+    run: &mut Run<'_>,
+    ranges: &mut Vec<IdRange>,
+    expected: Option<u64>,
+) -> Result<(Vec<IdRange>, Vec<i64>)> {
+    let asked = &ranges[..ranges.len().min(RANGES_PER_CALL)];
+    let ids = run.timed_source(|source| source.ids(asked))?;
+    validate(&ids, asked)?;
+    // Unless one answer has all expected ids, only an empty one shows that none is left.
+    let is_complete = expected == Some(ids.len() as u64) && asked.len() == ranges.len();
+    let upto = match ids.last() {
+        Some(last) if !is_complete => *last,
+        _ => asked.last().map_or(i64::MAX, |range| range.upto),
+    };
+    Ok((split_off(ranges, upto), ids))
 }
 
-/// The ids of the mirror in ascending order, one window at a time.
-struct SinkIds {
-    ranges: Vec<IdRange>,
-    window: Window,
-}
-
-impl SinkIds {
-    fn peek(&mut self, run: &mut Run<'_>) -> Result<Option<i64>> {
-        while self.window.peek().is_none() && !self.ranges.is_empty() {
-            let range = self.ranges[0];
+/// Lists the mirror's ids in the ranges.
+fn list_rows(run: &mut Run<'_>, ranges: Vec<IdRange>) -> Result<Vec<i64>> {
+    let mut rows = Vec::new();
+    for mut range in ranges {
+        while range.after < range.upto {
             let ids = run.timed_sink(|sink| sink.ids(range))?;
-            match ids.last() {
-                Some(last) => skip_to(&mut self.ranges, *last),
-                None => drop(self.ranges.remove(0)),
-            }
-            self.window = ids.into_iter().peekable();
+            range.after = ids.last().copied().unwrap_or(range.upto);
+            rows.extend(ids);
         }
-        Ok(self.window.peek().copied())
     }
+    Ok(rows)
 }
 
-/// Removes the ids up to this one from the ranges.
-fn skip_to(ranges: &mut Vec<IdRange>, id: i64) {
+/// Removes the ids up to this one from the ranges, and returns their ranges.
+fn split_off(ranges: &mut Vec<IdRange>, id: i64) -> Vec<IdRange> {
     let passed = ranges.partition_point(|range| range.upto <= id);
-    ranges.drain(..passed);
-    if let Some(first) = ranges.first_mut() {
-        first.after = first.after.max(id);
+    let mut removed: Vec<IdRange> = ranges.drain(..passed).collect();
+    if let Some(first) = ranges.first_mut().filter(|range| range.after < id) {
+        removed.push(IdRange { upto: id, ..*first });
+        first.after = id;
     }
+    removed
 }
 
 /// Refuses ids that are not in ascending order or were not asked for.
@@ -222,7 +174,7 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
         let range = ranges.get(ranges.partition_point(|range| range.upto < *id));
         range.is_some_and(|range| range.contains(*id))
     };
-    let cause = if !ids.windows(2).all(|pair| pair[0] < pair[1]) {
+    let cause = if !ids.is_sorted_by(|one, other| one < other) {
         "the ids are not in ascending order"
     } else if !ids.iter().all(was_asked_for) {
         "there are other ids than those asked for"
@@ -232,16 +184,7 @@ fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
-fn read_missing(run: &mut Run<'_>, ids: Vec<i64>, difference: &mut Difference) -> Result<()> {
-    difference.missing += ids.len() as u64;
-    if run.plan.dry_run {
-        return Ok(());
-    }
-    let page_size = run.plan.page_size.max(1);
-    ids.chunks(page_size).try_for_each(|ids| read(run, ids))
-}
-
-/// Reads records by id. An answer over the size limit is asked for again in halves.
+/// Reads records by id. An answer over the size limit is requested again in halves.
 fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
         Err(Error::Limit { .. }) if ids.len() > 1 => {

@@ -12,13 +12,14 @@ fn guard_allows_100_rows_or_a_share() {
 }
 
 #[test]
-fn skipped_ids_leave_the_rest_of_their_range() {
+fn split_ids_leave_the_rest_of_their_range() {
     let range = |after, upto| IdRange { after, upto };
     let mut ranges = vec![range(0, 10), range(20, 30)];
-    skip_to(&mut ranges, 5);
+    assert_eq!(split_off(&mut ranges, 5), [range(0, 5)]);
     assert_eq!(ranges, [range(5, 10), range(20, 30)]);
-    skip_to(&mut ranges, 10);
+    assert_eq!(split_off(&mut ranges, 10), [range(5, 10)]);
     assert_eq!(ranges, [range(20, 30)]);
-    skip_to(&mut ranges, 30);
+    assert_eq!(split_off(&mut ranges, 15), []);
+    assert_eq!(split_off(&mut ranges, 30), [range(20, 30)]);
     assert_eq!(ranges, []);
 }

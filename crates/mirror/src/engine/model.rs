@@ -1,8 +1,8 @@
-//! An in-memory model of Odoo and of a mirror, as far as a sync sees them.
+//! An in-memory model of Odoo and of a mirror, with the properties that concern a sync.
 //!
 //! [`Odoo`] has the properties that make it hard to mirror: a write date is the start of its
-//! transaction and is shown in whole seconds, transactions commit late, ids are given before the
-//! commit, deletions leave no trace, some changes leave the write date alone, a backup may be
+//! transaction and is shown in whole seconds, transactions commit late, ids are assigned before the
+//! commit, deletions leave no trace, some changes do not set the write date, and a backup may be
 //! restored. [`Reader`] reads it page by page while it changes. [`Table`] is a sink that checks its
 //! arguments. [`Product`] keeps the state between scheduled runs.
 
@@ -82,7 +82,7 @@ pub struct Odoo {
     open: Vec<Transaction>,
     last_id: i64,
     /// Ids up to this one may be assigned again, because a backup was restored.
-    given_again: i64,
+    reassigned_upto: i64,
     /// The records of a backup, and its last id.
     backup: Option<(BTreeMap<i64, Record>, i64)>,
     changes: u64,
@@ -101,7 +101,7 @@ impl Odoo {
             records: BTreeMap::new(),
             open: Vec::new(),
             last_id: 0,
-            given_again: 0,
+            reassigned_upto: 0,
             backup: None,
             changes: 0,
             ever: HashSet::new(),
@@ -166,7 +166,7 @@ impl Odoo {
             Op::Backup => self.backup = Some((self.records.clone(), self.last_id)),
             Op::Restore => {
                 if let Some((records, last_id)) = self.backup.clone() {
-                    self.given_again = self.given_again.max(self.last_id);
+                    self.reassigned_upto = self.reassigned_upto.max(self.last_id);
                     (self.records, self.last_id) = (records, last_id);
                     self.open.clear();
                 }
@@ -549,7 +549,7 @@ impl Sink for Table {
         for id in ids {
             // Only a restored backup brings an id back, so its record must not exist.
             let odoo = self.odoo.borrow();
-            assert!(*id <= odoo.given_again || !odoo.records.contains_key(id), "{id} is in Odoo");
+            assert!(*id <= odoo.reassigned_upto || !odoo.records.contains_key(id), "{id} is in Odoo");
             assert!(self.rows.contains_key(id), "{id} is not in the mirror");
         }
         if !self.dry {

@@ -1,7 +1,6 @@
 //! Plans a scheduled run: its mode, its lower bound, and whether it resumes an interrupted run.
 
-use super::cursor::SECOND;
-use super::report::{Mode, Position, Report};
+use super::{Mode, Position, Report, SECOND};
 use chrono::{NaiveDateTime, TimeDelta};
 
 /// The mode that the caller asks for.
@@ -36,10 +35,9 @@ pub struct State {
     /// The cursor of the last complete run (UTC). `None` before the first run, and after a change
     /// of the mirror's fields, domain, language, companies or server.
     pub cursor: Option<NaiveDateTime>,
-    /// The record at the cursor, if the last complete run began after the overlap window of this
-    /// record. No transaction can write an older date any more, so a run reads this record and
-    /// newer ones. Without this, every run would read a bulk change again until something else is
-    /// written.
+    /// The record at the cursor, if no older change can arrive any more ([`Position::settled`]): a
+    /// run reads this record and newer ones. Without this, every run would read a bulk change again
+    /// until something else is written.
     pub settled: Option<i64>,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
@@ -81,7 +79,7 @@ pub struct Start {
 impl Start {
     /// The position from which the run reads.
     pub fn position(&self) -> Position {
-        self.resumed.map_or(Position::default(), |unfinished| unfinished.position)
+        self.resumed.map(|unfinished| unfinished.position).unwrap_or_default()
     }
 
     /// Whether to start an incremental run immediately. A resumed run skips ids that it read before
@@ -99,32 +97,28 @@ pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Star
     // An interrupted full run comes first: it may have started because Odoo's database was
     // restored, and the next write in Odoo would hide that from an incremental run.
     let owed = state.unfinished.is_some_and(|unfinished| unfinished.mode == Mode::Full);
-    let mode = match (requested, state.cursor) {
-        (Requested::Full, _) | (_, None) => Mode::Full,
-        _ if owed => Mode::Full,
-        (Requested::Auto, _) if due => Mode::Full,
-        (Requested::Auto | Requested::Incremental, _) => Mode::Incremental,
-        (Requested::Reconcile, _) => Mode::Reconcile,
+    let mode = match requested {
+        _ if owed || state.cursor.is_none() => Mode::Full,
+        Requested::Full => Mode::Full,
+        Requested::Auto if due => Mode::Full,
+        Requested::Auto | Requested::Incremental => Mode::Incremental,
+        Requested::Reconcile => Mode::Reconcile,
     };
     // A full run on request starts from the beginning.
     let resumed = state
         .unfinished
         .filter(|unfinished| requested != Requested::Full && unfinished.mode == mode && unfinished.position.id > 0);
-    let bound = match (mode, resumed) {
-        (_, Some(unfinished)) => unfinished.bound,
-        (Mode::Full, None) => None,
-        (_, None) => state.cursor.and_then(|cursor| match state.settled {
+    let bound = match resumed {
+        Some(unfinished) => unfinished.bound,
+        None if mode == Mode::Full => None,
+        None => state.cursor.and_then(|cursor| match state.settled {
             Some(_) => cursor.checked_add_signed(SECOND),
             None => cursor.checked_sub_signed(state.overlap),
         }),
     };
-    Start {
-        mode,
-        bound,
-        // Only if the lower bound is later than the cursor. A resumed run may have an earlier one.
-        also: state.settled.filter(|_| bound > state.cursor),
-        resumed,
-    }
+    // A resumed run may have a lower bound before the cursor. It reads that record anyway.
+    let also = state.settled.filter(|_| bound > state.cursor);
+    Start { mode, bound, also, resumed }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The modes, the progress and the report of a run.
 
+use super::SECOND;
 use crate::Newest;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use std::time::Duration;
 
 /// How a run finds changes.
@@ -33,16 +34,6 @@ impl Mode {
     pub fn from_name(name: &str) -> Option<Self> {
         [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since].into_iter().find(|mode| mode.name() == name)
     }
-
-    /// Whether the run compares all ids even if the counts agree.
-    pub(super) fn compares(self) -> bool {
-        matches!(self, Mode::Full | Mode::Reconcile)
-    }
-
-    /// Whether a complete run moves the cursor.
-    pub(super) fn moves_cursor(self) -> bool {
-        self != Mode::Since
-    }
 }
 
 /// How far a scan is. The next run resumes an interrupted run from here.
@@ -54,6 +45,23 @@ pub struct Position {
     pub began: Option<DateTime<Utc>>,
     /// The record with the newest write date so far; its id is 0 where only the time is known.
     pub newest: Option<Newest>,
+}
+
+impl Position {
+    /// The cursor after a complete run: the greatest write date seen, but never later than Odoo's
+    /// clock at the start of the run. A record written during the run may have been passed already,
+    /// and a write date in the future would hide changes from every later run. Never a local clock.
+    pub(super) fn cursor(&self) -> Option<DateTime<Utc>> {
+        Some(self.newest?.written.and_utc().min(self.began?))
+    }
+
+    /// The newest record, if the run began after its overlap window. Then everything written until
+    /// that record is committed and was read, and only newer changes can arrive. Odoo shows whole
+    /// seconds, so the second of the record must be over as well.
+    pub(super) fn settled(&self, overlap: TimeDelta) -> Option<i64> {
+        let newest = self.newest.filter(|newest| newest.id > 0)?;
+        (self.began?.naive_utc() - newest.written >= overlap.checked_add(&SECOND)?).then_some(newest.id)
+    }
 }
 
 /// The figures of a run in progress.
@@ -103,8 +111,7 @@ pub struct Report {
     pub complete: bool,
     /// The new cursor; `None` leaves the cursor where it is.
     pub cursor: Option<DateTime<Utc>>,
-    /// The record at the cursor, if no older change can arrive any more: see
-    /// [`super::State::settled`].
+    /// The new [`super::State::settled`].
     pub settled: Option<i64>,
 }
 
@@ -127,3 +134,7 @@ pub struct Counts {
     /// The mirror's counts.
     pub mirror: Tally,
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

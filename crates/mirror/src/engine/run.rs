@@ -2,7 +2,7 @@
 
 use super::deletion::{self, Guard};
 use super::report::{Mode, Progress, Report};
-use super::{Position, Scan, Sink, Source, cursor};
+use super::{Position, Scan, Sink, Source};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::error::Result;
@@ -15,8 +15,7 @@ pub struct Plan {
     pub mirror: String,
     /// How the run finds changes.
     pub mode: Mode,
-    /// The lower bound: only records written at or after this moment (UTC) are read; `None` reads
-    /// all.
+    /// The lower bound (UTC): the run reads records written at or after it; `None` reads all.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
@@ -46,28 +45,27 @@ impl Plan {
 
 /// Runs `plan`. Pages only upsert. Deletions come last, and only after a complete scan.
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
-    let mut run = Run::new(source, sink, plan);
+    let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
+    let mut run = Run { source, sink, plan, progress };
     run.scan()?;
     if plan.max_rows.is_some() {
         let odoo_count = run.timed_source(|source| source.count(None))?;
-        return run.report(odoo_count);
+        return run.report(odoo_count, false);
     }
     if run.database_was_restored() {
         run.restart_as_full()?;
         run.scan()?;
     }
-    if run.progress.mode.compares() {
-        let odoo_count = deletion::reconcile(&mut run)?;
-        return run.complete(odoo_count);
-    }
-    // Equal counts are no proof, but they are all that an incremental run pays for.
-    let odoo_count = run.timed_source(|source| source.count(None))?;
-    let mirror_count = run.timed_sink(|sink| sink.count())?;
-    let odoo_count = match odoo_count == mirror_count {
-        true => odoo_count,
-        false => deletion::reconcile(&mut run)?,
+    let counted = match run.progress.mode {
+        Mode::Full | Mode::Reconcile => None,
+        // Equal counts are no proof, but they are all that an incremental run pays for.
+        Mode::Incremental | Mode::Since => Some(run.timed_source(|source| source.count(None))?),
     };
-    run.complete(odoo_count)
+    let odoo_count = match counted {
+        Some(records) if records == run.timed_sink(|sink| sink.count())? => records,
+        _ => deletion::reconcile(&mut run)?,
+    };
+    run.report(odoo_count, true)
 }
 
 /// A run in progress.
@@ -78,12 +76,7 @@ pub(super) struct Run<'a> {
     pub(super) progress: Progress,
 }
 
-impl<'a> Run<'a> {
-    fn new(source: &'a mut dyn Source, sink: &'a mut dyn Sink, plan: &'a Plan) -> Self {
-        let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
-        Run { source, sink, plan, progress }
-    }
-
+impl Run<'_> {
     /// Reads pages from the position to the end.
     fn scan(&mut self) -> Result<()> {
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
@@ -113,15 +106,13 @@ impl<'a> Run<'a> {
     /// Whether Odoo lacks what an earlier run saw.
     fn database_was_restored(&self) -> bool {
         let newest = self.progress.position.newest.map(|newest| newest.written);
-        self.progress.mode.moves_cursor()
+        self.progress.mode != Mode::Since
             && self.progress.bound.is_some()
             && self.plan.cursor.is_some_and(|cursor| newest < Some(cursor))
     }
 
     fn restart_as_full(&mut self) -> Result<()> {
-        self.progress.mode = Mode::Full;
-        self.progress.bound = None;
-        self.progress.position = Position::default();
+        self.progress = Progress { mode: Mode::Full, bound: None, position: Position::default(), ..self.progress };
         // A run that resumes this one must read everything.
         self.commit()?;
         self.sink.notice(&format!(
@@ -166,20 +157,18 @@ impl<'a> Run<'a> {
         self.timed_sink(|sink| sink.commit(&progress))
     }
 
-    /// The report of a run that read everything that it planned to read.
-    fn complete(&mut self, odoo_count: u64) -> Result<Report> {
-        let mut report = self.report(odoo_count)?;
-        report.complete = true;
-        if self.progress.mode.moves_cursor() && !self.plan.dry_run {
-            let position = &self.progress.position;
-            report.cursor = cursor::after_run(position.newest, position.began);
-            report.settled = cursor::settled(position.newest, position.began, self.plan.overlap);
-        }
-        Ok(report)
-    }
-
-    fn report(&mut self, odoo_count: u64) -> Result<Report> {
+    /// The report. `complete`: the run read everything that it planned to read.
+    fn report(&mut self, odoo_count: u64, complete: bool) -> Result<Report> {
         let mirror_count = self.timed_sink(|sink| sink.count())?;
-        Ok(Report { progress: self.progress, odoo_count, mirror_count, complete: false, cursor: None, settled: None })
+        let moves_cursor = complete && self.progress.mode != Mode::Since && !self.plan.dry_run;
+        let reached = Some(self.progress.position).filter(|_| moves_cursor);
+        Ok(Report {
+            progress: self.progress,
+            odoo_count,
+            mirror_count,
+            complete,
+            cursor: reached.and_then(|position| position.cursor()),
+            settled: reached.and_then(|position| position.settled(self.plan.overlap)),
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of a run, between a model of Odoo that changes meanwhile and a table in memory.
+//! Tests of runs from a model of Odoo, which changes during the run, into a table in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use chrono::{NaiveDateTime, TimeDelta};
@@ -28,7 +28,7 @@ fn since(moment: NaiveDateTime) -> Plan {
     Plan { mode: Mode::Since, bound: Some(moment), ..full() }
 }
 
-/// Long before anything was written.
+/// A moment before every write date.
 fn always() -> NaiveDateTime {
     NaiveDateTime::default()
 }
@@ -50,7 +50,7 @@ fn apply(odoo: &Shared, ops: &[Op]) {
     }
 }
 
-/// Odoo with so many records, and a table that mirrors it.
+/// Odoo with this number of records, and a table that mirrors it.
 fn mirrored(records: usize) -> (Shared, Table) {
     let odoo = Odoo::with(records);
     let mut table = Table::new(&odoo);
@@ -70,7 +70,7 @@ fn counts(report: &Report) -> (u64, u64) {
 }
 
 #[test]
-fn a_full_run_fills_the_mirror() {
+fn full_run_fills_the_mirror() {
     let odoo = Odoo::with(10);
     let mut table = Table::new(&odoo);
     let report = sync(&odoo, &mut table, &full()).unwrap();
@@ -80,7 +80,7 @@ fn a_full_run_fills_the_mirror() {
 }
 
 #[test]
-fn a_second_full_run_touches_nothing() {
+fn second_full_run_touches_nothing() {
     let (odoo, mut table) = mirrored(10);
     let report = sync(&odoo, &mut table, &full()).unwrap();
     assert_eq!((figures(&report), counts(&report)), ((10, 0, 0, 10, 0), (10, 10)));
@@ -88,7 +88,7 @@ fn a_second_full_run_touches_nothing() {
 }
 
 #[test]
-fn a_full_run_brings_what_changed_and_touches_only_that() {
+fn full_run_writes_only_changed_rows() {
     let (odoo, mut table) = mirrored(10);
     let ops = [
         Op::Write(1),
@@ -108,7 +108,7 @@ fn a_full_run_brings_what_changed_and_touches_only_that() {
 }
 
 #[test]
-fn a_mirror_of_nothing_stays_empty() {
+fn mirror_of_an_empty_model_stays_empty() {
     let odoo = Odoo::with(0);
     let mut table = Table::new(&odoo);
     let report = sync(&odoo, &mut table, &full()).unwrap();
@@ -116,7 +116,7 @@ fn a_mirror_of_nothing_stays_empty() {
 }
 
 #[test]
-fn every_size_of_page_and_window_gives_the_same() {
+fn every_page_and_window_size_gives_the_same_rows() {
     for size in 0..=9 {
         let (odoo, mut table) = mirrored(8);
         apply(&odoo, &[Op::Delete(7), Op::Delete(0), Op::Write(3), Op::Create]);
@@ -129,7 +129,7 @@ fn every_size_of_page_and_window_gives_the_same() {
 }
 
 #[test]
-fn a_since_run_reads_only_what_was_written_since() {
+fn since_run_reads_only_records_written_since_the_bound() {
     let (odoo, mut table) = mirrored(10);
     let now = odoo.borrow().date().naive_utc();
     apply(&odoo, &[Op::Pass(5), Op::Write(2), Op::Touch(3), Op::Create]);
@@ -138,13 +138,13 @@ fn a_since_run_reads_only_what_was_written_since() {
     assert_eq!(table.rows, odoo.borrow().rows());
     assert_eq!((report.progress.mode, figures(&report), counts(&report)), (Mode::Since, (3, 1, 1, 1, 0), (11, 11)));
     assert_eq!(table.touched, [3, 11]);
-    // Nobody knows how many there will be, and equal counts make a compare of ids unnecessary.
+    // The number of records is not known before, and equal counts make a comparison unnecessary.
     assert_eq!(table.progress, [(3, None)]);
     assert_eq!(reader.calls, ["start", "next_page", "next_page", "count"]);
 }
 
 #[test]
-fn a_since_run_whose_counts_differ_compares_all_ids() {
+fn since_run_compares_all_ids_if_the_counts_differ() {
     let (odoo, mut table) = mirrored(10);
     let now = odoo.borrow().date().naive_utc();
     table.rows.remove(&4);
@@ -156,7 +156,7 @@ fn a_since_run_whose_counts_differ_compares_all_ids() {
 }
 
 #[test]
-fn equal_counts_satisfy_a_since_run_but_not_a_full_one() {
+fn equal_counts_satisfy_a_since_run_but_no_full_run() {
     let (odoo, mut table) = mirrored(10);
     let now = odoo.borrow().date().naive_utc() + TimeDelta::seconds(1);
     table.rows.remove(&4);
@@ -191,7 +191,7 @@ fn max_rows_reads_the_first_rows_and_deletes_nothing() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+fn dry_run_reports_the_changes_and_makes_none() {
     let now_plus = |odoo: &Shared| odoo.borrow().date().naive_utc();
     for is_full in [true, false] {
         let (odoo, mut table) = mirrored(10);
@@ -200,19 +200,19 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         let before = table.rows.clone();
         let plan = if is_full { full() } else { since(now) };
         let dry = Plan { dry_run: true, ..plan.clone() };
-        let told = sync(&odoo, &mut table, &dry).unwrap();
+        let expected = sync(&odoo, &mut table, &dry).unwrap();
         assert_eq!(table.rows, before);
         assert!(table.touched.is_empty() && table.deleted.is_empty());
-        assert_eq!((told.cursor, counts(&told)), (None, (12, 10)));
+        assert_eq!((expected.cursor, counts(&expected)), (None, (12, 10)));
         let done = sync(&odoo, &mut table, &plan).unwrap();
-        assert_eq!(figures(&told), figures(&done));
+        assert_eq!(figures(&expected), figures(&done));
         assert_eq!((done.progress.inserted, done.progress.updated, done.progress.deleted), (3, 1, 1));
         assert_eq!(table.rows, odoo.borrow().rows());
     }
 }
 
 #[test]
-fn a_dry_run_counts_what_a_since_run_would_find_missing() {
+fn dry_run_counts_missing_records_without_reading_them() {
     let (odoo, mut table) = mirrored(10);
     let now = odoo.borrow().date().naive_utc() + TimeDelta::seconds(1);
     for id in [2, 3, 9] {
@@ -220,22 +220,22 @@ fn a_dry_run_counts_what_a_since_run_would_find_missing() {
     }
     let dry = Plan { dry_run: true, ..since(now) };
     let mut reader = Reader::new(&odoo);
-    let told = sync_from(&mut reader, &mut table, &dry).unwrap();
-    assert_eq!(told.progress.inserted, 3);
-    // What is missing is counted, not read.
+    let expected = sync_from(&mut reader, &mut table, &dry).unwrap();
+    assert_eq!(expected.progress.inserted, 3);
+    // A dry run counts missing records without reading them.
     assert!(!reader.calls.contains(&"read"));
 }
 
 #[test]
-fn the_cursor_is_never_later_than_the_beginning_of_the_run() {
+fn cursor_is_never_later_than_the_start_of_the_run() {
     let (odoo, mut table) = mirrored(10);
     let began = odoo.borrow().date();
     let mut reader = Reader::new(&odoo);
-    // While the second page is read, much is written.
+    // Records are written while the run reads the second page.
     reader.between = vec![vec![], vec![], vec![Op::Pass(30), Op::Write(9), Op::Create]].into();
     let report = sync_from(&mut reader, &mut table, &full()).unwrap();
     assert_eq!(report.cursor, Some(began));
-    // And never later than what was read.
+    // Nor is the cursor later than the newest write date.
     apply(&odoo, &[Op::Pass(100)]);
     let newest = began + TimeDelta::seconds(30);
     let cursor = sync(&odoo, &mut table, &full()).unwrap().cursor.unwrap();
@@ -243,7 +243,7 @@ fn the_cursor_is_never_later_than_the_beginning_of_the_run() {
 }
 
 #[test]
-fn without_a_clock_nothing_written_meanwhile_moves_the_cursor() {
+fn cursor_without_a_clock_ignores_writes_during_the_run() {
     let (odoo, mut table) = mirrored(10);
     let mut reader = Reader::new(&odoo);
     reader.clock = false;
@@ -251,7 +251,7 @@ fn without_a_clock_nothing_written_meanwhile_moves_the_cursor() {
     let began = odoo.borrow().date();
     let cursor = sync_from(&mut reader, &mut table, &full()).unwrap().cursor.unwrap();
     assert!(cursor <= began, "{cursor}");
-    // Record 1 had been read before it was written, and is not lost.
+    // The run had read record 1 before the write. The next run reads it again.
     assert_ne!(table.rows, odoo.borrow().rows());
     sync(&odoo, &mut table, &since(cursor.naive_utc())).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
@@ -273,15 +273,15 @@ fn runs_with_an_argument_leave_the_cursor() {
     let some = Plan { max_rows: Some(99), ..full() };
     for plan in [dry, some, since(always())] {
         assert_eq!(sync(&odoo, &mut table, &plan).unwrap().cursor, None, "{plan:?}");
-        // Counts that differ make it compare all ids: still no cursor.
+        // The counts differ, so the run compares all ids. The cursor stays.
         table.rows.remove(&1);
         assert_eq!(sync(&odoo, &mut table, &plan).unwrap().cursor, None, "{plan:?}");
     }
 }
 
 #[test]
-fn more_deletions_than_allowed_are_refused_and_none_is_made() {
-    for (rows, gone, ratio, allowed) in [
+fn deletions_above_the_guard_are_refused_as_a_whole() {
+    for (rows, deleted, ratio, allowed) in [
         (300, 101, 0.2, Err(100)),
         (300, 100, 0.2, Ok(())),
         (1_000, 201, 0.2, Err(200)),
@@ -296,19 +296,23 @@ fn more_deletions_than_allowed_are_refused_and_none_is_made() {
             let odoo = Odoo::with(rows);
             let mut table = Table::new(&odoo);
             table.rows = odoo.borrow().rows();
-            apply(&odoo, &vec![Op::Delete(7); gone]);
+            apply(&odoo, &vec![Op::Delete(7); deleted]);
             let plan = Plan { guard: Guard::ratio(ratio), ..plan };
             let mut reader = Reader::new(&odoo);
             (reader.page_size, reader.window) = (500, 64);
             let result = sync_from(&mut reader, &mut table, &plan);
             match allowed {
                 Ok(()) => {
-                    assert_eq!(result.unwrap().progress.deleted, gone as u64);
+                    assert_eq!(result.unwrap().progress.deleted, deleted as u64);
                     assert_eq!(table.rows, odoo.borrow().rows());
                 }
                 Err(allowed) => {
-                    let refusal =
-                        Error::RefusedDeletion { mirror: "m".into(), rows: gone as u64, total: rows as u64, allowed };
+                    let refusal = Error::RefusedDeletion {
+                        mirror: "m".into(),
+                        rows: deleted as u64,
+                        total: rows as u64,
+                        allowed,
+                    };
                     assert_eq!(result, Err(refusal));
                     assert_eq!(table.rows.len(), rows);
                 }
@@ -318,18 +322,18 @@ fn more_deletions_than_allowed_are_refused_and_none_is_made() {
 }
 
 #[test]
-fn a_dry_run_counts_deletions_that_would_be_refused() {
+fn dry_run_counts_deletions_that_the_guard_would_refuse() {
     let odoo = Odoo::with(150);
     let mut table = Table::new(&odoo);
     table.rows = odoo.borrow().rows();
     apply(&odoo, &vec![Op::Delete(0); 150]);
     let dry = Plan { dry_run: true, ..full() };
-    let told = sync(&odoo, &mut table, &dry).unwrap();
-    assert_eq!((told.progress.deleted, table.rows.len()), (150, 150));
+    let expected = sync(&odoo, &mut table, &dry).unwrap();
+    assert_eq!((expected.progress.deleted, table.rows.len()), (150, 150));
 }
 
 #[test]
-fn ids_out_of_order_are_refused_and_nothing_is_deleted() {
+fn invalid_lists_of_ids_are_refused_and_nothing_is_deleted() {
     let tampers: [fn(Vec<i64>) -> Vec<i64>; 6] = [
         |mut ids| {
             ids.reverse();
@@ -339,7 +343,7 @@ fn ids_out_of_order_are_refused_and_nothing_is_deleted() {
         |ids| std::iter::once(0).chain(ids).collect(),
         |ids| std::iter::once(-5).chain(ids).collect(),
         |ids| ids.into_iter().chain([2]).collect(),
-        // The first window again and again.
+        // The first window every time.
         |_| vec![1, 2, 3, 4],
     ];
     for tamper in tampers {
@@ -356,7 +360,7 @@ fn ids_out_of_order_are_refused_and_nothing_is_deleted() {
 #[test]
 fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
     let tampers: [fn(Vec<i64>) -> Vec<i64>; 3] = [
-        // What a model does that filters the ids of a window after the cut.
+        // Some models filter the ids of a window after Odoo applied the limit.
         |ids| ids.into_iter().filter(|id| id % 3 != 0).collect(),
         |ids| ids.into_iter().skip(2).collect(),
         |_| Vec::new(),
@@ -370,19 +374,19 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
     }
 }
 
-/// Odoo and a mirror that is behind in every way.
+/// Odoo and a mirror that lacks changes of every kind.
 fn behind() -> (Shared, Table, NaiveDateTime) {
     let (odoo, mut table) = mirrored(12);
     let now = odoo.borrow().date().naive_utc();
     let ops = [Op::Pass(3), Op::Delete(1), Op::Delete(6), Op::Write(2), Op::Create, Op::Create];
     apply(&odoo, &ops);
-    // Odd, so that counts differ after a since run too.
+    // An odd number of differences, so that the counts differ after a since run as well.
     table.rows.remove(&5);
     (odoo, table, now)
 }
 
 #[test]
-fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
+fn failing_source_deletes_nothing_and_the_next_run_repairs_all() {
     for is_full in [true, false] {
         let mut failed = 0;
         for call in 1.. {
@@ -398,8 +402,7 @@ fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
             assert_eq!(result, Err(failure()), "call {call}");
             assert_eq!(table.deleted, Vec::<i64>::new(), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
-            // Counting finds as many as differ. Where one is too many and one is missing, only
-            // comparing all finds them.
+            // Equal counts can hide a missing and an absent row. Only a full run finds both.
             assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
             sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
@@ -409,7 +412,7 @@ fn a_source_that_fails_anywhere_deletes_nothing_and_the_next_run_mends_all() {
 }
 
 #[test]
-fn a_sink_that_fails_anywhere_loses_nothing() {
+fn failing_sink_loses_nothing() {
     for is_full in [true, false] {
         let mut failed = 0;
         for call in 1.. {
@@ -424,8 +427,7 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
             failed += 1;
             assert_eq!(result, Err(failure()), "call {call}");
             sync(&odoo, &mut table, &plan).unwrap();
-            // Counting finds as many as differ. Where one is too many and one is missing, only
-            // comparing all finds them.
+            // Equal counts can hide a missing and an absent row. Only a full run finds both.
             assert_eq!(table.rows.len(), odoo.borrow().rows().len(), "call {call}");
             sync(&odoo, &mut table, &full()).unwrap();
             assert_eq!(table.rows, odoo.borrow().rows(), "call {call}");
@@ -435,12 +437,12 @@ fn a_sink_that_fails_anywhere_loses_nothing() {
 }
 
 #[test]
-fn digests_find_what_differs_without_asking_for_all_ids() {
+fn digests_find_differences_without_a_list_of_all_ids() {
     for is_full in [true, false] {
         let (odoo, mut table) = mirrored(40);
         let plan = if is_full { full() } else { since(odoo.borrow().date().naive_utc()) };
         apply(&odoo, &[Op::Delete(1), Op::Delete(20), Op::Delete(20)]);
-        // As many are missing as are too many.
+        // As many rows are missing as are absent in Odoo.
         for id in [7, 8, 9] {
             table.rows.remove(&id);
         }
@@ -458,7 +460,7 @@ fn digests_find_what_differs_without_asking_for_all_ids() {
 }
 
 #[test]
-fn an_empty_mirror_and_an_empty_odoo_have_digests_too() {
+fn digests_work_with_an_empty_mirror_or_an_empty_odoo() {
     for (records, rows) in [(0, 0), (4, 0), (0, 4)] {
         let (odoo, mut table) = mirrored(4);
         if rows == 0 {
@@ -496,7 +498,7 @@ fn calls(reader: &Reader, name: &str) -> usize {
 #[test]
 fn listed_ids_show_missing_and_absent_rows_at_once() {
     let (odoo, mut table, mut reader) = large();
-    // As many of both, so that the counts agree.
+    // As many missing as absent rows, so that the counts agree.
     for id in [101, 103, 300] {
         apply(&odoo, &[Op::Delete(id)]);
         table.rows.remove(&(id as i64));
@@ -520,7 +522,7 @@ fn records_created_while_ids_are_listed_arrive() {
         reader.between =
             std::iter::repeat_n(Vec::new(), 5).chain([vec![Op::Create, Op::Create], vec![Op::Delete(3)]]).collect();
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
-        // The record that was deleted behind the list goes with the next run.
+        // The record was deleted after its id was listed. The next run deletes its row.
         assert_eq!(report.progress.inserted, 3, "{:?}", reader.calls);
         sync(&odoo, &mut table, &reconcile(&odoo)).unwrap();
         assert_eq!(table.rows, odoo.borrow().rows());
@@ -553,13 +555,13 @@ fn digest_with_many_differing_ranges_lists_them_in_few_calls() {
 }
 
 #[test]
-fn what_happens_behind_the_position_is_found_by_the_compare() {
+fn comparison_finds_changes_below_the_position() {
     let (odoo, mut table) = mirrored(9);
-    // Ids 10 and 11 are given, and a record above them is committed first.
+    // An open transaction has ids 10 and 11, and a record with a higher id is committed first.
     apply(&odoo, &[Op::Begin, Op::CreateWithin, Op::CreateWithin, Op::Create]);
     let mut reader = Reader::new(&odoo);
-    // count, three pages of 3, one of 1, the end, ids: 10 and 11 appear after 12 has been read, and
-    // 1 goes.
+    // The calls are: count, four pages, the end, ids. Before the list of ids, the transaction
+    // commits and record 1 is deleted.
     reader.between = vec![vec![]; 5].into();
     reader.between.push_back(vec![Op::Commit(0), Op::Delete(0)]);
     let report = sync_from(&mut reader, &mut table, &full()).unwrap();
@@ -569,7 +571,7 @@ fn what_happens_behind_the_position_is_found_by_the_compare() {
 }
 
 #[test]
-fn a_record_that_goes_before_it_is_read_is_no_error() {
+fn record_deleted_before_it_is_read_is_no_error() {
     let (odoo, mut table) = mirrored(3);
     table.rows.remove(&2);
     table.rows.remove(&3);
@@ -584,10 +586,10 @@ fn a_record_that_goes_before_it_is_read_is_no_error() {
 }
 
 #[test]
-fn a_record_that_goes_after_its_window_goes_with_the_next_run() {
+fn deletion_after_its_window_arrives_with_the_next_run() {
     let (odoo, mut table) = mirrored(6);
     let mut reader = Reader::new(&odoo);
-    // count, two pages, the end, the window of 1 to 4, the window of 5 and 6.
+    // The calls are: count, two pages, the end, the window of 1 to 4, the window of 5 and 6.
     reader.between = vec![vec![]; 5].into();
     reader.between.push_back(vec![Op::Delete(0)]);
     let report = sync_from(&mut reader, &mut table, &full()).unwrap();
@@ -597,7 +599,7 @@ fn a_record_that_goes_after_its_window_goes_with_the_next_run() {
 }
 
 #[test]
-fn a_change_that_commits_late_is_seen_within_the_overlap() {
+fn late_commit_within_the_overlap_is_read() {
     let (odoo, mut table) = mirrored(6);
     apply(&odoo, &[Op::Begin, Op::WriteWithin(0), Op::Pass(30), Op::Touch(5)]);
     let cursor = sync(&odoo, &mut table, &full()).unwrap().cursor.unwrap().naive_utc();
@@ -610,17 +612,17 @@ fn a_change_that_commits_late_is_seen_within_the_overlap() {
 }
 
 #[test]
-fn a_page_size_of_nothing_is_not_fatal() {
+fn page_size_zero_is_harmless() {
     let (odoo, mut table) = mirrored(6);
     table.rows.clear();
     let mut reader = Reader::new(&odoo);
     reader.page_size = 0;
-    // The scan brings nothing, the compare everything.
+    // The scan reads nothing; the comparison finds all records missing.
     sync_from(&mut reader, &mut table, &full()).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
 }
 
-/// Of a mirror that a full run has just filled.
+/// A mirror that a full run has just filled.
 fn product(records: usize) -> Product {
     let mut product = Product::new(&Odoo::with(records));
     product.sync(Requested::Auto);
@@ -629,7 +631,7 @@ fn product(records: usize) -> Product {
 }
 
 #[test]
-fn missing_records_that_are_too_large_together_are_read_apart() {
+fn missing_records_over_the_size_limit_are_read_in_halves() {
     for (room, read) in [(2, true), (1, true), (0, false)] {
         let (odoo, mut table) = mirrored(10);
         table.rows.retain(|id, _| *id > 3);
@@ -643,19 +645,18 @@ fn missing_records_that_are_too_large_together_are_read_apart() {
     }
 }
 
-/// Makes another minute of Odoo's day, longer than the overlap.
+/// Lets more time pass than the overlap window.
 fn later(product: &mut Product) {
     product.apply(&[Op::Pass(LONGEST.num_seconds() as u8 + 10)]);
 }
 
 #[test]
-fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
+fn auto_runs_full_first_and_incrementally_afterwards() {
     let odoo = Odoo::with(10);
     let mut product = Product::new(&odoo);
     let (start, report) = product.sync(Requested::Auto);
     assert_eq!((start.mode, start.bound, report.progress.mode), (Mode::Full, None, Mode::Full));
     let cursor = product.state.cursor.unwrap();
-    // The newest record.
     product.apply(&[Op::Pass(100), Op::Write(2), Op::Create]);
     let mut reader = Reader::new(&odoo);
     let (start, result) = product.run(&mut reader, Requested::Auto);
@@ -668,13 +669,13 @@ fn auto_reads_everything_first_and_then_what_was_written_since_the_cursor() {
     product.apply(&[Op::Pass(100), Op::Archive(4)]);
     let (_, report) = product.sync(Requested::Auto);
     assert_eq!((figures(&report), product.table.touched.as_slice()), ((3, 0, 1, 2, 0), &[5][..]));
-    // It is long since everything was read.
+    // A full run is due.
     product.apply(&[Op::Pass(200)]);
     assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Full);
 }
 
 #[test]
-fn a_bulk_change_is_read_again_only_as_long_as_the_overlap_demands() {
+fn bulk_change_is_reread_only_until_it_settles() {
     let mut product = product(10);
     product.apply(&[Op::Pass(100)]);
     product.apply(&(0..10).map(Op::Write).collect::<Vec<_>>());
@@ -683,8 +684,8 @@ fn a_bulk_change_is_read_again_only_as_long_as_the_overlap_demands() {
         assert!(product.is_equal() && product.table.notices.is_empty());
         report.progress.fetched
     };
-    // Within the overlap a transaction under way may commit as old a change; the run after it knows
-    // that none came.
+    // Within the overlap window, an open transaction may commit a change with an older write date.
+    // The first run after the window proves that none did.
     assert_eq!([read(&mut product), read(&mut product)], [10, 10]);
     later(&mut product);
     assert_eq!([read(&mut product), read(&mut product), read(&mut product)], [10, 1, 1]);
@@ -696,7 +697,7 @@ fn a_bulk_change_is_read_again_only_as_long_as_the_overlap_demands() {
 }
 
 #[test]
-fn a_database_that_is_older_than_what_has_settled_was_restored() {
+fn restored_database_is_detected_by_the_settled_record() {
     let mut product = product(10);
     product.apply(&[Op::Backup, Op::Pass(100), Op::Write(4)]);
     for _ in 0..2 {
@@ -708,12 +709,12 @@ fn a_database_that_is_older_than_what_has_settled_was_restored() {
     let (start, report) = product.sync(Requested::Incremental);
     assert_eq!((start.also, report.progress.mode), (Some(5), Mode::Full));
     assert!(product.is_equal());
-    // The full run knows at once that what it read has settled; the newest of them stands for it.
+    // The full run began after the overlap window of all records, so the newest one has settled.
     assert_eq!(product.state.settled, Some(10));
 }
 
 #[test]
-fn the_cursor_of_every_mode_is_never_later_than_the_beginning_of_the_run() {
+fn cursor_of_every_mode_is_never_later_than_the_start() {
     for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(10);
         product.apply(&[Op::Pass(100), Op::Touch(3)]);
@@ -721,14 +722,14 @@ fn the_cursor_of_every_mode_is_never_later_than_the_beginning_of_the_run() {
         product.apply(&[Op::Pass(5)]);
         let began = product.now();
         let mut reader = Reader::new(&product.odoo);
-        // After the first answers: 1 is behind what has been read already, 11 comes with this run.
+        // After the first answers, a record below the position is written and record 11 is created.
         reader.between = vec![vec![], vec![], vec![Op::Pass(30), Op::Write(0), Op::Create]].into();
         product.run(&mut reader, mode).1.unwrap();
         assert!(product.table.rows.contains_key(&11));
         assert_eq!(product.state.cursor, Some(began), "{mode:?}");
         product.sync(Requested::Incremental);
         assert!(product.is_equal(), "{mode:?}");
-        // Nor later than the newest record.
+        // Nor is the cursor later than the newest write date.
         product.apply(&[Op::Pass(200)]);
         product.sync(mode);
         assert!(product.state.cursor < Some(newest + TimeDelta::seconds(40)), "{mode:?}");
@@ -736,7 +737,7 @@ fn the_cursor_of_every_mode_is_never_later_than_the_beginning_of_the_run() {
 }
 
 #[test]
-fn without_a_clock_an_incremental_cursor_is_what_the_first_page_knew() {
+fn incremental_cursor_without_a_clock_comes_from_the_first_page() {
     let mut product = product(10);
     product.apply(&[Op::Pass(100), Op::Touch(0), Op::Touch(9), Op::Pass(20)]);
     let written = product.now();
@@ -750,7 +751,7 @@ fn without_a_clock_an_incremental_cursor_is_what_the_first_page_knew() {
 }
 
 #[test]
-fn a_run_that_sees_no_write_date_leaves_the_cursor_unset() {
+fn run_without_write_dates_leaves_the_cursor_unset() {
     let odoo = Odoo::with(2);
     apply(&odoo, &[Op::Forget(0), Op::Forget(1)]);
     let mut product = Product::new(&odoo);
@@ -762,20 +763,20 @@ fn a_run_that_sees_no_write_date_leaves_the_cursor_unset() {
 
 #[test]
 fn equal_counts_satisfy_an_incremental_run_but_no_reconcile() {
-    for (mode, sees) in [(Requested::Incremental, false), (Requested::Reconcile, true), (Requested::Full, true)] {
+    for (mode, finds) in [(Requested::Incremental, false), (Requested::Reconcile, true), (Requested::Full, true)] {
         let mut product = product(10);
-        // One that a transaction longer than the overlap created, and one deletion.
+        // A transaction longer than the overlap creates a record, and another record is deleted.
         product.apply(&[Op::Import, Op::Delete(4)]);
         let mut reader = Reader::new(&product.odoo);
         let report = product.run(&mut reader, mode).1.unwrap();
         assert_eq!(counts(&report), (10, 10));
-        assert_eq!((product.is_equal(), reader.calls.contains(&"ids")), (sees, sees), "{mode:?}");
-        assert_eq!(product.table.deleted, if sees { vec![5] } else { vec![] });
+        assert_eq!((product.is_equal(), reader.calls.contains(&"ids")), (finds, finds), "{mode:?}");
+        assert_eq!(product.table.deleted, if finds { vec![5] } else { vec![] });
     }
 }
 
 #[test]
-fn counts_that_differ_make_an_incremental_run_compare_all_ids() {
+fn incremental_run_compares_all_ids_if_the_counts_differ() {
     for op in [Op::Import, Op::Delete(4)] {
         let mut product = product(10);
         product.apply(&[op]);
@@ -786,12 +787,12 @@ fn counts_that_differ_make_an_incremental_run_compare_all_ids() {
 }
 
 #[test]
-fn what_bumps_no_write_date_is_found_by_full_runs_only() {
-    for (mode, sees) in [(Requested::Incremental, false), (Requested::Reconcile, false), (Requested::Full, true)] {
+fn only_full_runs_find_changes_without_a_write_date() {
+    for (mode, finds) in [(Requested::Incremental, false), (Requested::Reconcile, false), (Requested::Full, true)] {
         let mut product = product(200);
         product.apply(&[Op::Sql(1)]);
         product.sync(mode);
-        assert_eq!(product.is_equal(), sees, "{mode:?}");
+        assert_eq!(product.is_equal(), finds, "{mode:?}");
     }
 }
 
@@ -809,10 +810,10 @@ fn each_mode_touches_only_what_changed() {
 }
 
 #[test]
-fn a_late_commit_with_an_older_write_date_and_a_lower_id_arrives_with_the_next_incremental_run() {
+fn late_commit_arrives_with_the_next_incremental_run() {
     let mut product = product(6);
     later(&mut product);
-    // Id 7 and a change of 1 are given and not committed when 8 is read.
+    // Record 7 and a change of record 1 are not committed yet when the run reads record 8.
     product.apply(&[Op::Begin, Op::CreateWithin, Op::WriteWithin(0), Op::Pass(40), Op::Create]);
     product.sync(Requested::Incremental);
     assert_eq!(product.table.touched, [8]);
@@ -823,11 +824,11 @@ fn a_late_commit_with_an_older_write_date_and_a_lower_id_arrives_with_the_next_i
 }
 
 #[test]
-fn an_edit_of_a_low_id_behind_the_reading_position_arrives_with_the_next_incremental_run() {
+fn edit_below_the_position_arrives_with_the_next_incremental_run() {
     for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(12);
         let mut reader = Reader::new(&product.odoo);
-        // Before the third page: 2 has been read, 12 has not.
+        // Before the third page, when the run has read record 2 and not record 12.
         reader.between = vec![vec![]; 3].into();
         reader.between.push_back(vec![Op::Pass(20), Op::Write(1), Op::Write(11)]);
         product.run(&mut reader, mode).1.unwrap();
@@ -852,13 +853,13 @@ fn records_that_share_a_write_date_across_pages_all_arrive() {
 }
 
 #[test]
-fn no_overlap_is_needed_for_a_second_that_a_run_fell_into() {
+fn writes_in_the_second_of_the_cursor_need_no_overlap() {
     let mut product = product(4);
     product.state.overlap = TimeDelta::zero();
     product.apply(&[Op::Pass(100), Op::Write(0)]);
     let mut second = product.now();
     product.sync(Requested::Incremental);
-    // Several are written in the second of the cursor, before and after runs.
+    // Records are written in the second of the cursor, before and after runs.
     for _ in 0..20 {
         product.apply(&[Op::Write(0), Op::Create]);
         product.sync(Requested::Incremental);
@@ -869,7 +870,7 @@ fn no_overlap_is_needed_for_a_second_that_a_run_fell_into() {
 }
 
 #[test]
-fn a_write_date_in_the_future_does_not_blind_later_runs() {
+fn write_date_in_the_future_hides_no_later_change() {
     for mode in [Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(10);
         product.apply(&[Op::Pass(100), Op::Ahead(5)]);
@@ -881,19 +882,17 @@ fn a_write_date_in_the_future_does_not_blind_later_runs() {
         }
         product.sync(Requested::Incremental);
         assert!(product.is_equal(), "{mode:?}");
-        // Not everything is read for its sake: what was written in the overlap, and the one in the
-        // future.
+        // A run reads the records of the overlap window and the one in the future, not all records.
         later(&mut product);
         assert!(product.sync(Requested::Incremental).1.progress.fetched <= 4);
-        // When the clock is right again, so is the record.
+        // After the clock was corrected, a write corrects the write date.
         product.apply(&[Op::Write(5)]);
         product.sync(Requested::Incremental);
         assert!(product.is_equal() && product.table.notices.is_empty());
     }
 }
 
-/// Of a mirror that has followed Odoo for a while after a backup, and Odoo, where that has been
-/// restored.
+/// A mirror with changes made after a backup of Odoo, which was then restored.
 fn restored() -> Product {
     let mut product = product(10);
     product.apply(&[Op::Backup, Op::Pass(100), Op::Write(2), Op::Delete(4), Op::Create, Op::Create]);
@@ -904,9 +903,8 @@ fn restored() -> Product {
 }
 
 #[test]
-fn a_restored_database_is_noticed_and_read_from_the_beginning() {
-    // With the longer overlap the incremental run reads the last of the old records, before it
-    // knows.
+fn restored_database_is_read_from_the_beginning_with_a_notice() {
+    // With the longer overlap the incremental run reads old records before it detects the restore.
     for (overlap, read) in [(LONGEST, 0), (TimeDelta::seconds(106), 5)] {
         for mode in [Requested::Auto, Requested::Incremental, Requested::Reconcile] {
             let mut product = restored();
@@ -921,11 +919,11 @@ fn a_restored_database_is_noticed_and_read_from_the_beginning() {
                 matches!(notices, [notice] if notice.starts_with("m: ") && notice.contains("restored")),
                 "{notices:?}"
             );
-            // 3 is as it was, 5 is back, 11 and 12 never were.
+            // The backup has the old record 3, record 5, and neither 11 nor 12.
             assert_eq!(figures(&report), (10 + read, 1, 1, 8 + read, 2));
             assert_eq!(product.table.deleted, [11, 12]);
             assert!(product.state.cursor < cursor);
-            // Told once.
+            // The notice is shown once.
             product.apply(&[Op::Write(8), Op::Create]);
             let (_, report) = product.sync(mode);
             assert_eq!((report.progress.mode, product.is_equal()), (product_mode(mode), true));
@@ -942,7 +940,7 @@ fn product_mode(requested: Requested) -> Mode {
 }
 
 #[test]
-fn a_full_run_needs_no_notice_of_a_restored_database() {
+fn full_run_over_a_restored_database_shows_no_notice() {
     let mut product = restored();
     product.sync(Requested::Full);
     assert!(product.is_equal() && product.table.notices.is_empty());
@@ -951,7 +949,7 @@ fn a_full_run_needs_no_notice_of_a_restored_database() {
 }
 
 #[test]
-fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo_writes_again() {
+fn restored_database_is_read_after_a_killed_run() {
     let mut kills = 0;
     for call in 1.. {
         let mut product = restored();
@@ -961,12 +959,12 @@ fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo
         if product.run(&mut reader, Requested::Auto).1.is_ok() {
             break;
         }
-        // From now on Odoo has something newer than the cursor. Only where nothing had been noticed
-        // yet is it lost on us.
-        let noticed = !product.table.notices.is_empty();
+        // A record is now newer than the cursor. It hides the restore only from a run that did not
+        // detect it before it was killed.
+        let detected = !product.table.notices.is_empty();
         product.apply(&[Op::Write(8)]);
         let (start, report) = product.sync(Requested::Auto);
-        if noticed {
+        if detected {
             kills += 1;
             assert_eq!((start.mode, report.progress.mode), (Mode::Full, Mode::Full), "call {call}");
             product.sync(Requested::Auto);
@@ -977,7 +975,7 @@ fn a_restored_database_is_noticed_though_the_run_that_saw_it_was_killed_and_odoo
 }
 
 #[test]
-fn the_deletion_of_the_newest_record_leads_to_one_full_run_and_is_harmless() {
+fn deletion_of_the_newest_record_causes_one_full_run() {
     let mut product = product(10);
     product.apply(&[Op::Pass(100), Op::Create]);
     product.sync(Requested::Incremental);
@@ -990,7 +988,7 @@ fn the_deletion_of_the_newest_record_leads_to_one_full_run_and_is_harmless() {
 }
 
 #[test]
-fn an_odoo_that_has_lost_every_record_is_read_and_guarded_as_any_other() {
+fn loss_of_every_record_is_handled_as_any_deletion() {
     let mut product = product(5);
     product.apply(&vec![Op::Delete(0); 5]);
     for deleted in [5, 0] {
@@ -1003,11 +1001,11 @@ fn an_odoo_that_has_lost_every_record_is_read_and_guarded_as_any_other() {
 }
 
 #[test]
-fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arriving() {
+fn refused_deletion_lets_edits_arrive_until_it_is_allowed() {
     for mode in [Requested::Auto, Requested::Incremental, Requested::Reconcile, Requested::Full] {
         let mut product = product(400);
         product.apply(&[Op::Pass(100)]);
-        // 30 % vanish.
+        // 30 % of the records are deleted.
         product.apply(&vec![Op::Delete(50); 120]);
         let cursor = product.state.cursor;
         for _ in 0..3 {
@@ -1016,7 +1014,7 @@ fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arrivi
             (reader.page_size, reader.window) = (50, 50);
             let (start, result) = product.run(&mut reader, mode);
             assert!(matches!(result, Err(Error::RefusedDeletion { rows: 120, allowed: 100, .. })), "{result:?}");
-            // It had read everything that it was to read.
+            // The refused run had read all records, so there is nothing to resume.
             assert_eq!(start.resumed, None);
             assert_eq!(product.table.deleted, Vec::<i64>::new());
             let rows = &product.table.rows;
@@ -1032,10 +1030,10 @@ fn a_refused_deletion_deletes_nothing_until_it_is_allowed_and_edits_go_on_arrivi
     }
 }
 
-/// A product whose next run is of this mode and has a dozen calls to make.
+/// A product whose next run has this mode and makes a dozen calls.
 fn due(mode: Requested) -> Product {
     if mode == Requested::Full {
-        // A first load.
+        // The first run of a mirror.
         return Product::new(&Odoo::with(14));
     }
     let mut product = product(14);
@@ -1047,8 +1045,8 @@ fn due(mode: Requested) -> Product {
     product
 }
 
-/// Runs that are killed at every call to either end: what `check` sees of each, with the product,
-/// the clock before the run, and whether it wrote a page.
+/// Kills runs at every call to the source and to the sink. `check` receives the product, Odoo's
+/// clock before the run, and the position of the killed run.
 fn killed_everywhere(mode: Requested, mut check: impl FnMut(Product, NaiveDateTime, i64)) {
     for of_source in [true, false] {
         let (mut kills, mut with_pages) = (0, 0);
@@ -1074,7 +1072,7 @@ fn killed_everywhere(mode: Requested, mut check: impl FnMut(Product, NaiveDateTi
     }
 }
 
-/// A full run that is asked for by its name always begins anew; a first load is what `auto` does.
+/// The mode to request. A requested full run never resumes another run, so `auto` stands for it.
 fn scheduled(mode: Requested) -> Requested {
     match mode {
         Requested::Full => Requested::Auto,
@@ -1085,7 +1083,7 @@ fn scheduled(mode: Requested) -> Requested {
 const MODES: [Requested; 3] = [Requested::Full, Requested::Incremental, Requested::Reconcile];
 
 #[test]
-fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
+fn killed_run_is_resumed_at_its_position() {
     for mode in MODES {
         let fresh = due(mode).sync(scheduled(mode)).1.progress.fetched;
         killed_everywhere(mode, |mut product, began, position| {
@@ -1099,7 +1097,7 @@ fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
             } else {
                 assert_eq!((start.resumed, start.bound), (Some(unfinished), unfinished.bound));
                 assert!(report.progress.fetched < fresh, "{} {fresh}", report.progress.fetched);
-                // What had been committed is not written again.
+                // Committed rows are not written again.
                 assert!(product.table.touched.iter().all(|id| !before.contains_key(id) || *id > position));
                 assert!(product.state.cursor <= Some(began), "{:?} {began}", product.state.cursor);
             }
@@ -1108,10 +1106,10 @@ fn a_run_that_was_killed_anywhere_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn what_happened_while_no_run_was_alive_arrives_at_the_latest_with_the_next_one() {
+fn changes_between_a_killed_run_and_its_successor_arrive() {
     for mode in MODES {
         killed_everywhere(mode, |mut product, began, position| {
-            // Low and high ids, before and behind the position.
+            // Changes to ids below and above the position.
             product.apply(&[Op::Pass(50), Op::Write(0), Op::Archive(1), Op::Create, Op::Write(12), Op::Delete(3)]);
             product.apply(&[Op::Begin, Op::WriteWithin(2), Op::Pass(40)]);
             let (start, _) = product.sync(scheduled(mode));
@@ -1126,7 +1124,7 @@ fn what_happened_while_no_run_was_alive_arrives_at_the_latest_with_the_next_one(
 }
 
 #[test]
-fn a_run_that_is_killed_again_and_again_still_comes_to_its_end() {
+fn repeatedly_killed_run_still_completes() {
     for mode in MODES {
         let mut product = due(mode);
         let began = product.now();
@@ -1140,7 +1138,7 @@ fn a_run_that_is_killed_again_and_again_still_comes_to_its_end() {
             runs += 1;
             let unfinished = product.state.unfinished.unwrap();
             assert!(result.is_err() && runs < 10);
-            // One that fails before its first page forgets nothing.
+            // A run that fails before its first page keeps the position.
             let mut reader = Reader::new(&product.odoo);
             reader.fail_at = Some(1);
             assert!(product.run(&mut reader, scheduled(mode)).1.is_err());
@@ -1154,14 +1152,14 @@ fn a_run_that_is_killed_again_and_again_still_comes_to_its_end() {
         let (start, report) = product.sync(scheduled(mode));
         fetched += report.progress.fetched;
         assert!(start.resumed.is_some() && product.is_equal());
-        // Each record once, whatever the number of runs.
+        // Each record is read once, whatever the number of runs.
         assert!(fetched <= 15, "{fetched}");
         assert!(product.state.cursor <= Some(began));
     }
 }
 
 #[test]
-fn what_was_written_in_the_part_that_a_cut_run_had_passed_comes_with_the_run_that_follows() {
+fn follow_up_run_reads_changes_below_the_resumed_position() {
     let odoo = Odoo::with(12);
     let mut product = Product::new(&odoo);
     product.apply(&[Op::Pass(255)]);
@@ -1176,12 +1174,12 @@ fn what_was_written_in_the_part_that_a_cut_run_had_passed_comes_with_the_run_tha
     assert_eq!((report.progress.fetched, product.is_equal()), (12 - passed, false));
     let (start, report) = product.sync(Requested::Incremental);
     assert!(start.resumed.is_none() && !start.needs_follow_up(&report) && product.is_equal());
-    // It, and the record that stands at the cursor.
+    // That record, and the record at the cursor.
     assert_eq!((report.progress.fetched, report.progress.updated), (2, 1));
 }
 
 #[test]
-fn an_unfinished_full_run_that_auto_goes_on_with_is_ended_before_the_next_incremental_one() {
+fn auto_completes_an_interrupted_full_run_before_an_incremental_run() {
     let mut product = product(12);
     product.apply(&[Op::Pass(100), Op::Sql(10)]);
     let mut reader = Reader::new(&product.odoo);
@@ -1200,7 +1198,7 @@ enum Step {
     Run(Attempt),
 }
 
-/// A run, and what disturbs it.
+/// A run with the changes and failures during it.
 #[derive(Debug, Clone)]
 struct Attempt {
     kind: Kind,
@@ -1209,7 +1207,7 @@ struct Attempt {
     between: Vec<Vec<Op>>,
     source_fails: Option<usize>,
     sink_fails: Option<usize>,
-    /// Whether a failure undoes what was not committed; else the failed run keeps it.
+    /// Whether a failure rolls back what the run did not commit.
     killed: bool,
     clock: bool,
     digests: bool,
@@ -1219,14 +1217,14 @@ struct Attempt {
 enum Kind {
     /// `run_sync`.
     Scheduled(Requested),
-    /// The others are `sync_mirror`, in the transaction of its caller.
+    /// This one and the following: `sync_mirror`, in the transaction of its caller.
     Full,
     Since,
     Dry,
     Some(u64),
 }
 
-/// What anybody can do in Odoo.
+/// Changes that any Odoo user can make.
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => Just(Op::Create),
@@ -1243,7 +1241,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// And what only a compare of all ids finds; the clock may be wrong too.
+/// As [`op`], with records that only a comparison of ids finds, and a wrong clock.
 fn op_or_import() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => op(),
@@ -1252,7 +1250,7 @@ fn op_or_import() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// And what can be done behind its back.
+/// As [`op_or_import`], with changes by SQL.
 fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => op_or_import(),
@@ -1261,7 +1259,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// And what can be done to all of it, while no run is alive.
+/// As [`any_op`], with backups and restores, which happen between runs only.
 fn any_op_or_backup() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => any_op(),
@@ -1286,11 +1284,11 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value = Attempt> {
+fn attempt(op: impl Strategy<Value = Op>, clock_ratio: f64) -> impl Strategy<Value = Attempt> {
     let between = prop::collection::vec(prop::collection::vec(op, 0..4), 0..12);
     let fails = || prop::option::weighted(0.3, 1..20usize);
     let ends = (1..5usize, 1..5usize, fails(), fails());
-    let flags = (any::<bool>(), prop::bool::weighted(has_clock), any::<bool>());
+    let flags = (any::<bool>(), prop::bool::weighted(clock_ratio), any::<bool>());
     (kind(), between, ends, flags).prop_map(
         |(kind, between, (page_size, window, source_fails, sink_fails), (killed, clock, digests))| Attempt {
             kind,
@@ -1306,21 +1304,21 @@ fn attempt(op: impl Strategy<Value = Op>, has_clock: f64) -> impl Strategy<Value
     )
 }
 
-/// `between` happens while runs are reading, `alone` while none is. A part of the runs,
-/// `has_clock`, is told the time.
-fn history<A, B>(alone: fn() -> A, between: fn() -> B, has_clock: f64) -> impl Strategy<Value = Vec<Step>>
+/// `between` makes the changes during runs, `alone` those between runs. `clock_ratio` is the share
+/// of runs in which Odoo's answers have a `Date` header.
+fn history<A, B>(alone: fn() -> A, between: fn() -> B, clock_ratio: f64) -> impl Strategy<Value = Vec<Step>>
 where
     A: Strategy<Value = Op> + 'static,
     B: Strategy<Value = Op> + 'static,
 {
     let step = prop_oneof![
         3 => alone().prop_map(Step::Odoo),
-        1 => attempt(between(), has_clock).prop_map(Step::Run),
+        1 => attempt(between(), clock_ratio).prop_map(Step::Run),
     ];
     prop::collection::vec(step, 0..40)
 }
 
-/// Odoo and its mirror as a history leaves them.
+/// Odoo and its mirror after a history.
 struct World {
     product: Product,
 }
@@ -1419,7 +1417,7 @@ impl World {
         result
     }
 
-    /// A run that nothing disturbs, and what follows at once.
+    /// An undisturbed run, and its follow-up run if it needs one.
     fn sync(&mut self, requested: Requested) -> Report {
         let (start, report) = self.product.sync(requested);
         match start.needs_follow_up(&report) {
@@ -1443,23 +1441,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happened_a_full_run_makes_the_mirror_equal(history in history(any_op_or_backup, any_op, 0.8)) {
+    fn full_run_makes_the_mirror_equal_after_any_history(history in history(any_op_or_backup, any_op, 0.8)) {
         let mut world = World::after(&history);
         let report = world.sync(Requested::Full);
         world.assert_equal(&report);
     }
 
-    /// As long as all changes of records that there are go through Odoo.
+    /// Provided that every change of an existing record sets its write date.
     #[test]
-    fn whatever_happened_a_reconcile_makes_the_mirror_equal(history in history(op_or_import, op_or_import, 1.0)) {
+    fn reconcile_makes_the_mirror_equal_after_changes_through_odoo(history in history(op_or_import, op_or_import, 1.0)) {
         let mut world = World::after(&history);
         let report = world.sync(Requested::Reconcile);
         world.assert_equal(&report);
     }
 
-    /// As long as no transaction lasts longer than the overlap either.
+    /// Provided, in addition, that no transaction lasts longer than the overlap.
     #[test]
-    fn whatever_happened_an_incremental_run_makes_the_mirror_equal(history in history(op, op, 0.8)) {
+    fn incremental_run_makes_the_mirror_equal_after_short_transactions(history in history(op, op, 0.8)) {
         let mut world = World::after(&history);
         let report = world.sync(Requested::Incremental);
         world.assert_equal(&report);

@@ -6,6 +6,7 @@ use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
 use std::ops::Range;
+use tokio::sync::watch;
 
 /// Records in ascending order of their ids, with a column for each field of the mirror.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,9 +48,7 @@ impl Page {
         }
     }
 
-    /// The same records with other cells in one column.
-    ///
-    /// The cells are those of the given records of another page, or unset.
+    /// The same records with other cells in one column: those of another page's records, or unset.
     pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
         let mut page = self.clone();
         page.columns[column] = match other {
@@ -60,10 +59,9 @@ impl Page {
     }
 }
 
-/// Numbers of columns for the decoder: the id, a write date that is not mirrored, the first field.
-const ID: usize = 0;
-const WRITTEN: usize = 1;
-const FIRST_FIELD: usize = 2;
+/// The decoder's columns for the id, and for a write date that is no field of the mirror.
+const ID: usize = usize::MAX;
+const WRITTEN: usize = usize::MAX - 1;
 
 /// Fills a [`Page`] with rows, and refuses rows that do not match the request.
 pub struct PageBuilder<'a> {
@@ -72,16 +70,15 @@ pub struct PageBuilder<'a> {
     after: i64,
     /// Largest number of rows.
     most: u64,
+    /// Whether the caller no longer wants the page.
+    cancelled: Option<&'a watch::Receiver<bool>>,
     page: Page,
     id: Option<i64>,
-    /// The write date of the current row, if it is set.
-    written: Option<NaiveDateTime>,
-    /// Whether the current row has a write date, even an unset one.
-    has_written: bool,
+    /// The write date of the current row, if the row has one, even an unset one.
+    written: Option<Option<NaiveDateTime>>,
     write_date_field: Option<usize>,
-    /// The first value of the current row that does not fit, with its field.
-    ///
-    /// The error needs the id of the row, which may come later.
+    /// The first value of the current row that does not fit, with its field. The error needs the id
+    /// of the row, which may come later.
     misfit: Option<(usize, cell::Misfit)>,
 }
 
@@ -93,66 +90,54 @@ impl<'a> PageBuilder<'a> {
             mirror,
             after,
             most,
+            cancelled: None,
             page: Page { ids: Vec::new(), columns, newest: None },
             id: None,
             written: None,
-            has_written: false,
             write_date_field: mirror.fields.iter().position(|map| map.field == WRITE_DATE),
             misfit: None,
         }
+    }
+
+    /// Ends the decoding with [`Error::Cancelled`] once this is true: it may take a second or more.
+    pub(crate) fn cancelled_by(self, cancelled: &'a watch::Receiver<bool>) -> Self {
+        PageBuilder { cancelled: Some(cancelled), ..self }
     }
 
     /// The page of all complete rows.
     pub fn finish(self) -> Page {
         self.page
     }
-
-    fn saw_write_date(&mut self, value: &Scalar<'_>) -> std::result::Result<(), cell::Misfit> {
-        self.written = match value {
-            Scalar::Nil | Scalar::Bool(false) => None,
-            Scalar::String(text) => Some(cell::moment(text).ok_or_else(|| cell::misread("a date and time"))?),
-            other => return Err(cell::misfit(other, "a date and time")),
-        };
-        self.has_written = true;
-        Ok(())
-    }
 }
 
 impl RowVisitor for PageBuilder<'_> {
     fn column(&mut self, member: &str) -> Option<usize> {
-        match member {
-            "id" => Some(ID),
-            _ => match self.mirror.fields.iter().position(|map| map.field == member) {
-                Some(field) => Some(FIRST_FIELD + field),
-                None if member == WRITE_DATE => Some(WRITTEN),
-                None => None,
-            },
+        if member == "id" {
+            return Some(ID);
         }
+        let field = self.mirror.fields.iter().position(|map| map.field == member);
+        field.or((member == WRITE_DATE).then_some(WRITTEN))
     }
 
     fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
-        match column {
-            ID => match value {
-                Scalar::Int(id) if self.id.is_none() => self.id = Some(id),
-                Scalar::Int(_) => return Err(malformed("a row has two ids")),
-                _ => return Err(malformed("the id of a row is not a whole number")),
+        match (column, &value) {
+            (ID, Scalar::Int(_)) if self.id.is_some() => return Err(malformed("a row has two ids")),
+            (ID, Scalar::Int(id)) => self.id = Some(*id),
+            (ID, _) => return Err(malformed("the id of a row is not a whole number")),
+            (WRITTEN, value) => match cell::write_date(value) {
+                Ok(written) => self.written = Some(written),
+                Err(misfit) => return Err(malformed(&format!("write_date: {misfit}"))),
             },
-            WRITTEN => {
-                if let Err(misfit) = self.saw_write_date(&value) {
-                    return Err(malformed(&format!("write_date: {misfit}")));
-                }
-            }
-            column => {
-                let field = column - FIRST_FIELD;
-                let result = match self.write_date_field {
-                    Some(write_date) if write_date == field => self.saw_write_date(&value),
-                    _ => Ok(()),
-                };
+            (field, _) => {
                 let cells = &mut self.page.columns[field];
                 if cells.len() != self.page.ids.len() {
                     return Err(malformed("a row has the same field twice"));
                 }
-                if let Err(misfit) = result.and_then(|()| cell::push(cells, value)) {
+                let written = match self.write_date_field == Some(field) {
+                    true => cell::write_date(&value).map(|written| self.written = Some(written)),
+                    false => Ok(()),
+                };
+                if let Err(misfit) = written.and_then(|()| cell::push(cells, value)) {
                     cells.push_null();
                     self.misfit.get_or_insert((field, misfit));
                 }
@@ -162,30 +147,27 @@ impl RowVisitor for PageBuilder<'_> {
     }
 
     fn end_row(&mut self) -> Result<()> {
-        let Some(id) = self.id.take() else {
-            return Err(malformed("a row has no id"));
-        };
+        if self.cancelled.is_some_and(|cancelled| *cancelled.borrow()) {
+            return Err(Error::Cancelled);
+        }
+        let id = self.id.take().ok_or_else(|| malformed("a row has no id"))?;
         if let Some((field, cause)) = self.misfit.take() {
-            return Err(Error::Value {
-                model: self.mirror.scope.model.clone(),
-                id,
-                field: self.mirror.fields[field].field.clone(),
-                cause,
-            });
+            let (model, field) = (self.mirror.scope.model.clone(), self.mirror.fields[field].field.clone());
+            return Err(Error::Value { model, id, field, cause });
         }
         if id <= self.after {
             return Err(malformed("the rows are not in ascending order of the ids asked for"));
         }
         self.after = id;
         self.page.ids.push(id);
-        let newest = self.written.take().map(|written| Newest { written, id });
-        self.page.newest = self.page.newest.max(newest);
         let rows = self.page.ids.len();
         if rows as u64 > self.most {
             return Err(malformed("there are more rows than were asked for"));
         }
-        if !std::mem::take(&mut self.has_written) && self.mirror.has_write_date {
-            return Err(missing(WRITE_DATE));
+        match self.written.take() {
+            Some(written) => self.page.newest = self.page.newest.max(written.map(|written| Newest { written, id })),
+            None if self.mirror.has_write_date => return Err(missing(WRITE_DATE)),
+            None => {}
         }
         match self.page.columns.iter().position(|cells| cells.len() != rows) {
             Some(field) => Err(missing(&self.mirror.fields[field].field)),

@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::{Column, Newest, Packed, Page, PageBuilder};
-use crate::definition::sample_metrics;
-use crate::{FieldMap, Kind, Mirror};
+use crate::{FieldMap, Kind, Mirror, Table};
 use chrono::{NaiveDate, NaiveDateTime};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result};
@@ -14,8 +13,8 @@ use std::path::Path;
 pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
     Mirror {
         name: "m".into(),
-        server: "odoo".into(),
-        target: sample_metrics::target(),
+        server: Some("odoo".into()),
+        target: Table { schema: "ipai".into(), name: "m".into() },
         scope: Scope { model: "x.model".into(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields,
         constants: Vec::new(),
@@ -86,7 +85,7 @@ fn list(values: impl IntoIterator<Item = Value>) -> Value {
 
 #[test]
 fn unset_values_become_null() {
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.iter().copied() {
         for value in [Value::Nil, Value::Bool(false)] {
             let found = cell(kind, value.clone()).unwrap();
             let expected = match kind {
@@ -173,7 +172,7 @@ fn values_that_fit_become_cells() {
 }
 
 /// A text that no error may contain.
-const SECRET: &str = "tell nobody";
+const SECRET: &str = "a secret text";
 
 #[test]
 fn refused_values_are_not_shown() {
@@ -392,8 +391,25 @@ fn answer_without_rows_is_an_empty_page() {
     assert_eq!(page.columns, [Column::Integer(Vec::new())]);
 }
 
+/// The fields of the recorded model, whose columns have the same names.
+fn metric_fields() -> Vec<FieldMap> {
+    let fields = [
+        ("name", Kind::Text),
+        ("code", Kind::Text),
+        ("date", Kind::Date),
+        ("brand_id", Kind::Bigint),
+        ("store_id", Kind::Bigint),
+        ("value", Kind::Double),
+        ("unit", Kind::Text),
+        ("is_alert", Kind::Boolean),
+        ("notes", Kind::Text),
+        ("active", Kind::Boolean),
+    ];
+    fields.map(|(name, kind)| FieldMap { field: name.into(), column: name.into(), kind }).into()
+}
+
 fn sample_metrics() -> Mirror {
-    mirror(sample_metrics::fields())
+    mirror(metric_fields())
 }
 
 fn recorded(version: &str, name: &str) -> Vec<u8> {
@@ -437,7 +453,7 @@ fn recorded_records_become_equal_rows() {
             assert_eq!(page.len(), records.len(), "{version}/{name}");
             for (row, record) in records.iter().enumerate() {
                 assert_eq!(record.get("id"), Some(&Value::Int(page.ids[row])));
-                for (map, column) in sample_metrics::fields().iter().zip(&page.columns) {
+                for (map, column) in metric_fields().iter().zip(&page.columns) {
                     let expected = match record.get(&map.field).unwrap() {
                         Value::Array(pair) => pair[0].clone(),
                         Value::String(date) if map.field == "date" => Value::String(format!("{date:0>10}")),
@@ -456,7 +472,7 @@ fn recorded_records_become_equal_rows() {
 /// The only cell of a recorded record.
 fn recorded_cell(version: &str, name: &str, field: &str) -> Value {
     let page = page_of(&sample_metrics(), 0, 1, &recorded(version, name)).unwrap();
-    let index = sample_metrics::fields().iter().position(|map| map.field == field).unwrap();
+    let index = metric_fields().iter().position(|map| map.field == field).unwrap();
     sent(&page.columns[index], 0)
 }
 

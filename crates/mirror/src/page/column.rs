@@ -5,9 +5,51 @@ use crate::definition::Kind;
 use chrono::{NaiveDate, NaiveDateTime};
 use std::ops::Range;
 
-/// The cells of one column, one per row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Column {
+/// Defines [`Column`], whose variants are those of [`Kind`], and what all variants have in common.
+macro_rules! columns {
+    ($($(#[$doc:meta])* $kind:ident($cells:ty),)*) => {
+        /// The cells of one column, one per row.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Column {
+            $($(#[$doc])* $kind($cells),)*
+        }
+
+        impl Column {
+            /// An empty column of this type.
+            pub(super) fn new(kind: Kind) -> Self {
+                match kind {
+                    $(Kind::$kind => Column::$kind(<$cells>::default()),)*
+                }
+            }
+
+            /// Appends an unset cell.
+            pub(super) fn push_null(&mut self) {
+                match self {
+                    $(Column::$kind(cells) => cells.push(None),)*
+                }
+            }
+
+            /// Number of cells.
+            pub fn len(&self) -> usize {
+                match self {
+                    $(Column::$kind(cells) => cells.len(),)*
+                }
+            }
+
+            /// The cells in a range.
+            pub(super) fn part(&self, rows: Range<usize>) -> Self {
+                let (first, count) = (rows.start, rows.len());
+                match self {
+                    $(Column::$kind(cells) => {
+                        Column::$kind(cells.iter().skip(first).take(count).map(|cell| cell.to_owned()).collect())
+                    })*
+                }
+            }
+        }
+    };
+}
+
+columns! {
     /// UTF-8 text.
     Text(Packed),
     /// Integers of 32 bits.
@@ -33,85 +75,15 @@ pub enum Column {
 }
 
 impl Column {
-    /// An empty column of this type.
-    pub(super) fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Text => Column::Text(Packed::default()),
-            Kind::Integer => Column::Integer(Vec::new()),
-            Kind::Bigint => Column::Bigint(Vec::new()),
-            Kind::Double => Column::Double(Vec::new()),
-            Kind::Numeric => Column::Numeric(Packed::default()),
-            Kind::Boolean => Column::Boolean(Vec::new()),
-            Kind::Date => Column::Date(Vec::new()),
-            Kind::Timestamptz => Column::Timestamptz(Vec::new()),
-            Kind::BigintArray => Column::BigintArray(Packed::default()),
-            Kind::Jsonb => Column::Jsonb(Packed::default()),
-            Kind::Bytea => Column::Bytea(Packed::default()),
-        }
-    }
-
-    /// Appends an unset cell.
-    pub(super) fn push_null(&mut self) {
-        match self {
-            Column::Text(cells)
-            | Column::Numeric(cells)
-            | Column::BigintArray(cells)
-            | Column::Jsonb(cells)
-            | Column::Bytea(cells) => cells.push(None),
-            Column::Integer(cells) => cells.push(None),
-            Column::Bigint(cells) => cells.push(None),
-            Column::Double(cells) => cells.push(None),
-            Column::Boolean(cells) => cells.push(None),
-            Column::Date(cells) => cells.push(None),
-            Column::Timestamptz(cells) => cells.push(None),
-        }
-    }
-
-    /// Number of cells.
-    pub fn len(&self) -> usize {
-        match self {
-            Column::Text(cells)
-            | Column::Numeric(cells)
-            | Column::BigintArray(cells)
-            | Column::Jsonb(cells)
-            | Column::Bytea(cells) => cells.len(),
-            Column::Integer(cells) => cells.len(),
-            Column::Bigint(cells) => cells.len(),
-            Column::Double(cells) => cells.len(),
-            Column::Boolean(cells) => cells.len(),
-            Column::Date(cells) => cells.len(),
-            Column::Timestamptz(cells) => cells.len(),
-        }
-    }
-
     /// Whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The cells in a range.
-    pub(super) fn part(&self, rows: Range<usize>) -> Self {
-        match self {
-            Column::Text(cells) => Column::Text(cells.part(rows)),
-            Column::Integer(cells) => Column::Integer(cells[rows].to_vec()),
-            Column::Bigint(cells) => Column::Bigint(cells[rows].to_vec()),
-            Column::Double(cells) => Column::Double(cells[rows].to_vec()),
-            Column::Numeric(cells) => Column::Numeric(cells.part(rows)),
-            Column::Boolean(cells) => Column::Boolean(cells[rows].to_vec()),
-            Column::Date(cells) => Column::Date(cells[rows].to_vec()),
-            Column::Timestamptz(cells) => Column::Timestamptz(cells[rows].to_vec()),
-            Column::BigintArray(cells) => Column::BigintArray(cells.part(rows)),
-            Column::Jsonb(cells) => Column::Jsonb(cells.part(rows)),
-            Column::Bytea(cells) => Column::Bytea(cells.part(rows)),
-        }
-    }
-
     /// A column of the same type and length with unset cells.
     pub(super) fn unset(&self) -> Self {
         let mut column = self.part(0..0);
-        for _ in 0..self.len() {
-            column.push_null();
-        }
+        (0..self.len()).for_each(|_| column.push_null());
         column
     }
 }

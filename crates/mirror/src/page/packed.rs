@@ -1,7 +1,5 @@
 //! Stores cells of variable length.
 
-use std::ops::Range;
-
 /// Texts or bytes of one column in one buffer, which needs few allocations per page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -27,11 +25,6 @@ impl Packed {
         self.ends.is_empty()
     }
 
-    /// Size of all cells in bytes.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// The cells in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
         let mut begins = 0;
@@ -40,11 +33,6 @@ impl Packed {
             begins = *end;
             cell.filter(|_| *is_set)
         })
-    }
-
-    /// The cells in a range.
-    pub fn part(&self, cells: Range<usize>) -> Self {
-        self.iter().skip(cells.start).take(cells.len()).collect()
     }
 }
 
@@ -59,16 +47,5 @@ impl<T: AsRef<[u8]>> FromIterator<Option<T>> for Packed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_survive_a_round_trip() {
-        let cells = [Some("a"), None, Some(""), Some("\u{1F680}b")];
-        let packed: Packed = cells.into_iter().collect();
-        let back: Vec<_> = packed.iter().map(|cell| cell.and_then(|cell| std::str::from_utf8(cell).ok())).collect();
-        assert_eq!(back, cells);
-        assert_eq!((packed.len(), packed.size(), packed.is_empty()), (4, 6, false));
-        assert_ne!(packed, [Some("a"), Some(""), Some(""), Some("\u{1F680}b")].into_iter().collect());
-    }
-}
+#[path = "packed_tests.rs"]
+mod tests;

@@ -1,5 +1,4 @@
-//! The fetching thread: talks to Odoo while the caller's thread writes, or waits and can be
-//! cancelled.
+//! The fetching thread: calls Odoo while the caller's thread writes, or waits and can be cancelled.
 //!
 //! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
 //! through a channel, and is joined when its handle is dropped, however the caller leaves. No
@@ -24,47 +23,29 @@ const TICK: Duration = Duration::from_millis(100);
 /// A client of Odoo on a thread of its own.
 pub struct Fetcher {
     jobs: Option<Sender<Job>>,
-    cancel: watch::Sender<bool>,
+    /// True once the thread must end.
+    pub(super) cancel: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     tick: Tick,
-    /// Odoo's clock at its first answer, set by the thread.
-    clock: Arc<OnceLock<DateTime<Utc>>>,
+    /// Odoo's clock at its first answer, if it had one.
+    pub(super) clock: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Client<Http>) + Send>;
 
-/// True once the thread must end.
-pub(super) type Stop = watch::Receiver<bool>;
-
 impl Fetcher {
-    /// Starts the thread, without a connection. `known` is what earlier runs learned about the
-    /// server.
+    /// Starts the thread, which connects with its first job. `known`: facts from earlier runs.
     pub fn start(endpoint: Endpoint, account: Account, retries: Policy, known: ServerInfo, tick: Tick) -> Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (cancel, cancelled) = watch::channel(false);
-        let (ready, started) = sync_channel(1);
         let clock = Arc::new(OnceLock::new());
-        let shared = Arc::clone(&clock);
-        let work = move || {
-            let http = match Http::new(endpoint, cancelled) {
-                Ok(http) => http,
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                    return;
-                }
-            };
-            let mut client = Client::new(http, account, retries, known, shared);
-            let _ = ready.send(Ok(()));
-            for job in queue {
-                job(&mut client);
-            }
-        };
+        let http = Http::new(endpoint, cancelled)?;
+        let mut client = Client::new(http, account, retries, known, Arc::clone(&clock));
+        let work = move || queue.into_iter().for_each(|job| job(&mut client));
         let builder = std::thread::Builder::new().name("ipai_sync fetch".to_owned());
         let thread = with_signals_blocked(|| builder.spawn(work))
             .map_err(|error| Error::Internal { cause: format!("cannot start a thread: {error}") })?;
-        let fetcher = Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock };
-        fetcher.wait(&started)??;
-        Ok(fetcher)
+        Ok(Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock })
     }
 
     /// Runs `work` on the thread and waits for its result.
@@ -79,23 +60,10 @@ impl Fetcher {
         self.wait(&result)?
     }
 
-    /// Shows a job whether it must stop.
-    pub(super) fn stop(&self) -> Stop {
-        self.cancel.subscribe()
-    }
-
     /// Queues a job on the thread.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(job)));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            _ => Err(ended()),
-        }
-    }
-
-    /// Odoo's clock at its first answer, if it had one.
-    pub(super) fn clock(&self) -> Option<DateTime<Utc>> {
-        self.clock.get().copied()
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        jobs.send(Box::new(job)).map_err(|_| ended())
     }
 
     /// Waits for a result of the thread.
@@ -103,9 +71,8 @@ impl Fetcher {
         loop {
             (self.tick)()?;
             match result.recv_timeout(TICK) {
-                Ok(result) => return Ok(result),
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+                Err(RecvTimeoutError::Timeout) => {}
+                result => return result.map_err(|_| ended()),
             }
         }
     }

@@ -16,13 +16,10 @@ const IDS_PER_CALL: u64 = 50_000;
 
 /// A mirror's records in Odoo.
 pub struct OdooSource {
-    // Before the fetcher, so that it is dropped first: that frees a thread that waits to hand over
-    // a page.
-    pages: Option<Receiver<Result<Page>>>,
+    // Dropped before the fetcher, which frees a thread that waits to hand over a page.
+    pages: Option<Receiver<Result<Option<Page>>>>,
     fetcher: Fetcher,
-    mirror: Arc<Mirror>,
-    /// The database that the mirror was filled from. Any other is refused.
-    filled_from: Database,
+    reading: Reading,
 }
 
 /// What a run learned about the Odoo server.
@@ -38,7 +35,8 @@ pub struct Findings {
 impl OdooSource {
     /// Refuses to read from another database than `filled_from`, if Odoo shows which one it is.
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>, filled_from: &Database) -> Self {
-        OdooSource { pages: None, fetcher, mirror, filled_from: filled_from.clone() }
+        let reading = Reading { mirror, filled_from: filled_from.clone(), cancelled: fetcher.cancel.subscribe() };
+        OdooSource { pages: None, fetcher, reading }
     }
 
     /// What the run has learned about the server so far.
@@ -59,39 +57,25 @@ impl OdooSource {
         fields: Vec<String>,
         meanwhile: impl FnOnce() -> Result<R>,
     ) -> Result<(Vec<u64>, R)> {
-        let mirror = Arc::clone(&self.mirror);
+        let mirror = Arc::clone(&self.reading.mirror);
         let (sender, counts) = sync_channel(1);
         self.fetcher.submit(move |client| {
-            let count = |field: &String| {
-                let terms = vec![domain::after(0), domain::term(field, "=", true)];
-                client.search_count(&mirror.scope, terms)
-            };
+            let terms = |field: &String| vec![everything(), domain::term(field, "=", true)];
+            let counts = fields.iter().map(|field| client.search_count(&mirror.scope, terms(field)));
             // Sending fails if the caller no longer waits.
-            let _ = sender.send(fields.iter().map(count).collect::<Result<Vec<u64>>>());
+            let _ = sender.send(counts.collect::<Result<Vec<u64>>>());
         })?;
         let other = meanwhile()?;
         Ok((self.fetcher.wait(&counts)??, other))
     }
 
-    fn count_of(&mut self, terms: Vec<domain::Term>) -> Result<u64> {
-        let mirror = Arc::clone(&self.mirror);
-        self.fetcher.run(move |client| client.search_count(&mirror.scope, terms))
-    }
-
-    /// Runs `work` on the fetching thread, in the database that the mirror was filled from.
-    fn verified<R: Send + 'static>(
+    /// Runs `work` on the fetching thread.
+    fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Client<Http>, &Reading) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        let reading = self.reading();
-        self.fetcher.run(move |client| {
-            reading.verify_database(client)?;
-            work(client, &reading)
-        })
-    }
-
-    fn reading(&self) -> Reading {
-        Reading { mirror: Arc::clone(&self.mirror), filled_from: self.filled_from.clone(), stop: self.fetcher.stop() }
+        let reading = self.reading.clone();
+        self.fetcher.run(move |client| work(client, &reading))
     }
 }
 
@@ -100,15 +84,15 @@ impl Source for OdooSource {
         // Room for one page: one page waits here while the caller writes another and the thread
         // reads a third.
         let (sender, pages) = sync_channel(1);
-        let reading = self.reading();
+        let reading = self.reading.clone();
         self.fetcher.submit(move |client| {
             let mut reader = match PageReader::new(client, reading, scan) {
                 Ok(reader) => reader,
                 Err(error) => return drop(sender.send(Err(error))),
             };
             loop {
-                let page = reader.next().map(Option::unwrap_or_default);
-                let is_last = page.as_ref().map_or(true, Page::is_empty);
+                let page = reader.next();
+                let is_last = !matches!(page, Ok(Some(_)));
                 // Sending fails if the caller no longer waits.
                 if sender.send(page).is_err() || is_last {
                     return;
@@ -120,27 +104,23 @@ impl Source for OdooSource {
     }
 
     fn next_page(&mut self) -> Result<Option<Page>> {
-        let Some(pages) = &self.pages else {
-            return Ok(None);
-        };
-        let page = self.fetcher.wait(pages)??;
-        if page.is_empty() {
-            self.pages = None;
-            return Ok(None);
+        match &self.pages {
+            Some(pages) => self.fetcher.wait(pages)?,
+            None => Ok(None),
         }
-        Ok(Some(page))
     }
 
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64> {
-        self.count_of(ids.map_or_else(everything, |ids| vec![domain::one_of(ids)]))
+        let terms = vec![ids.map_or_else(everything, domain::one_of)];
+        self.run(move |client, reading| client.search_count(&reading.mirror.scope, terms))
     }
 
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>> {
         let ranges: Vec<(i64, i64)> = ranges.iter().map(|range| (range.after, range.upto)).collect();
-        self.verified(move |client, reading| {
+        self.run(move |client, reading| {
+            reading.verify_database(client)?;
             let scope = &reading.mirror.scope;
-            let exported = by_addon(client, |client| client.export_ids(scope, &ranges, IDS_PER_CALL))?;
-            let ids = match exported {
+            let ids = match by_addon(client, |client| client.export_ids(scope, &ranges, IDS_PER_CALL))? {
                 Some(ids) => ids,
                 None => client.search(scope, domain::among(&ranges), Some(IDS_PER_CALL))?,
             };
@@ -152,7 +132,8 @@ impl Source for OdooSource {
 
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>> {
         let bounds = bounds.to_vec();
-        let digests = self.verified(move |client, reading| {
+        let digests = self.run(move |client, reading| {
+            reading.verify_database(client)?;
             by_addon(client, |client| client.digest(&reading.mirror.scope, &bounds))
         })?;
         let digest =
@@ -161,17 +142,16 @@ impl Source for OdooSource {
     }
 
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
-        let (reading, ids) = (self.reading(), ids.to_vec());
-        self.fetcher.run(move |client| read_by_ids(client, &reading, &ids))
+        let ids = ids.to_vec();
+        self.run(move |client, reading| read_by_ids(client, reading, &ids))
     }
 
     fn clock(&self) -> Option<DateTime<Utc>> {
-        self.fetcher.clock()
+        self.fetcher.clock.get().copied()
     }
 }
 
-/// Calls the addon, and stops using it if its answer is over the size limit: a smaller answer
-/// cannot be asked for.
+/// Calls the addon, and stops using it if its answer, which cannot be divided, is over the limit.
 fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
     match client.by_addon(work) {
         Err(error @ Error::Limit { .. }) if client.has_addon() => {

@@ -1,21 +1,22 @@
 //! Reads the pages of a scan, one call (or two) a page, on the fetching thread.
 
-use super::fetcher::Stop;
 use super::page_size::PageSize;
 use crate::engine::{SECOND, Scan};
 use crate::{Mirror, Page, PageBuilder};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
-use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
 use ipai_odoo::{Addon, Client, Database, domain};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What is read, and from which database.
+#[derive(Clone)]
 pub(super) struct Reading {
     pub mirror: Arc<Mirror>,
     /// The database that the mirror was filled from. Any other is refused.
     pub filled_from: Database,
-    pub stop: Stop,
+    /// True once the thread must end.
+    pub cancelled: watch::Receiver<bool>,
 }
 
 impl Reading {
@@ -27,14 +28,14 @@ impl Reading {
         }
     }
 
-    /// The same. Asks Odoo once if nothing else shows which database it is.
+    /// Refuses another database. Asks Odoo once if nothing else shows which database it is.
     pub fn verify_database(&self, client: &mut Client<Http>) -> Result<()> {
         client.identify_for(&self.filled_from)?;
         self.refuse_other_database(client)
     }
 
-    fn page(&self, after: i64, most: u64) -> Stoppable<'_> {
-        Stoppable { page: PageBuilder::new(&self.mirror, after, most), stop: &self.stop }
+    fn page(&self, after: i64, most: u64) -> PageBuilder<'_> {
+        PageBuilder::new(&self.mirror, after, most).cancelled_by(&self.cancelled)
     }
 }
 
@@ -42,26 +43,14 @@ impl Reading {
 pub(super) struct PageReader<'c> {
     client: &'c mut Client<Http>,
     reading: Reading,
+    /// Its `after` moves: every record up to this id was read.
     scan: Scan,
-    fields: Vec<String>,
     page_size: PageSize,
-    /// Every record up to this id was read.
-    after: i64,
-    /// Records that the scan may still read.
+    /// Records that the scan may still read; none after its end.
     left: u64,
     read: u64,
     /// Records after which Odoo is asked how many there are.
     checked_at: u64,
-    ended: bool,
-}
-
-/// One page, before it is sent.
-struct Answer {
-    page: Page,
-    /// Records that the call covered.
-    records: u64,
-    /// The last id that the call covered.
-    last: i64,
 }
 
 impl<'c> PageReader<'c> {
@@ -78,22 +67,19 @@ impl<'c> PageReader<'c> {
         Ok(PageReader {
             client,
             scan,
-            fields: reading.mirror.wanted_fields(),
             page_size: PageSize::new(reading.mirror.page_size),
-            after: scan.after,
             left: scan.limit.unwrap_or(u64::MAX),
             read: 0,
             checked_at: plausible(0),
-            ended: false,
             reading,
         })
     }
 
     /// The next page that is not empty; `None` after the last.
     pub fn next(&mut self) -> Result<Option<Page>> {
-        while !self.ended && self.left > 0 {
-            let limit = self.left.min(self.page_size.rows());
-            let answer = match self.fetch(limit) {
+        while self.left > 0 {
+            let limit = self.left.min(self.page_size.rows);
+            let (page, covered) = match self.fetch(limit) {
                 Err(Error::Limit { .. }) if self.page_size.shrink() => continue,
                 Err(error @ Error::Limit { .. }) if self.client.has_addon() => {
                     self.client.give_up_addon(error);
@@ -102,39 +88,40 @@ impl<'c> PageReader<'c> {
                 answer => answer?,
             };
             self.page_size.adapt(self.client.received(), self.client.took());
-            self.verify_database(&answer.page)?;
-            self.after = answer.last;
-            self.left = self.left.saturating_sub(answer.records);
-            self.read += answer.records;
+            self.verify_database(&page)?;
+            let records = covered.len() as u64;
+            self.scan.after = covered.last().copied().unwrap_or(self.scan.after);
+            self.left = self.left.saturating_sub(records);
+            self.read += records;
             self.check_number()?;
-            self.ended = self.is_end(answer.records, limit);
-            if !answer.page.is_empty() {
-                return Ok(Some(answer.page));
+            if self.is_end(records, limit) {
+                self.left = 0;
+            }
+            if !page.is_empty() {
+                return Ok(Some(page));
             }
         }
         Ok(None)
     }
 
-    fn fetch(&mut self, limit: u64) -> Result<Answer> {
-        let (reading, fields) = (&self.reading, self.fields.as_slice());
-        let scope = &reading.mirror.scope;
-        let after = self.after;
+    /// Reads a page. Returns the ids that the call covered as well, also of records deleted since.
+    fn fetch(&mut self, limit: u64) -> Result<(Page, Vec<i64>)> {
+        let reading = &self.reading;
+        let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
+        let after = self.scan.after;
         let terms = domain::page(after, self.scan.since, self.scan.also);
         let page = || reading.page(after, limit);
-        let exported = self.client.by_addon(|client| client.export(scope, fields, terms.clone(), limit, page()))?;
+        let exported = self.client.by_addon(|client| client.export(scope, &fields, terms.clone(), limit, page()))?;
         let page = match exported {
             Some(page) => page.finish(),
             None if reading.mirror.has_lists() => {
                 let ids = self.client.search(scope, terms, Some(limit))?;
-                return Ok(Answer {
-                    page: read_listed(self.client, reading, fields, after, &ids)?,
-                    records: ids.len() as u64,
-                    last: ids.last().copied().unwrap_or(after),
-                });
+                return Ok((read_listed(self.client, reading, after, &ids)?, ids));
             }
-            None => self.client.search_read(scope, fields, terms, Some(limit), page)?.finish(),
+            None => self.client.search_read(scope, &fields, terms, Some(limit), page)?.finish(),
         };
-        Ok(Answer { records: page.len() as u64, last: page.ids.last().copied().unwrap_or(after), page })
+        let covered = page.ids.clone();
+        Ok((page, covered))
     }
 
     /// Refuses a page from another database.
@@ -152,112 +139,69 @@ impl<'c> PageReader<'c> {
         Ok(())
     }
 
-    /// Refuses pages without end: compares the number of records with Odoo's count from time to
-    /// time.
+    /// Refuses endless pages: compares the number of records with Odoo's count from time to time.
     fn check_number(&mut self) -> Result<()> {
         if self.read <= self.checked_at {
             return Ok(());
         }
-        let counted = self.client.search_count(&self.reading.mirror.scope, everything())?;
+        let counted = self.client.search_count(&self.reading.mirror.scope, vec![everything()])?;
         if self.read > plausible(counted) {
-            return Err(Error::Malformed {
-                cause: format!("the pages brought far more records than the {counted} that Odoo counts"),
-            });
+            let cause = format!("the pages brought far more records than the {counted} that Odoo counts");
+            return Err(Error::Malformed { cause });
         }
         self.checked_at = plausible(counted).max(self.read.saturating_mul(2));
         Ok(())
     }
 
-    /// Whether a page with so many records was the last one.
-    ///
-    /// A model may filter records after Odoo applied the limit, so only an empty page is surely the
-    /// end. For an incremental scan that extra call would cost as much as the changes: it ends with
-    /// a short page, and the next full run finds what a short page hides.
+    /// Whether a page with this number of records was the last one. A model may filter records
+    /// after Odoo applied the limit, so only an empty page is surely the end. For an incremental
+    /// scan that extra call would cost as much as the changes: it ends with a short page, and the
+    /// next full run finds the records that a short page hides.
     fn is_end(&mut self, records: u64, limit: u64) -> bool {
         match self.scan.since {
             Some(_) => records < limit,
             // A larger page is less likely to be filtered to nothing.
-            None => records == 0 && (limit >= self.left.min(self.page_size.largest()) || !self.page_size.maximize()),
+            None => records == 0 && (limit >= self.left.min(self.page_size.most) || !self.page_size.maximize()),
         }
     }
 }
 
-/// A domain for all records. The term about ids is needed: without one, some models show other
-/// records (`ir.attachment`).
-pub(super) fn everything() -> Vec<domain::Term> {
-    vec![domain::after(0)]
+/// A term for all records. Some models (`ir.attachment`) show others without a term about ids.
+pub(super) fn everything() -> domain::Term {
+    domain::after(0)
 }
 
-/// How many records a scan may read if Odoo counts so many: records arrive during a scan, and a
-/// model may count fewer than it shows.
+/// The most records of a plausible scan: records arrive during it, and a model may count fewer than
+/// it shows.
 fn plausible(counted: u64) -> u64 {
     counted.saturating_mul(2).saturating_add(20_000)
 }
 
 /// Reads the records with these ids that still exist.
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
-    let (mirror, fields) = (&reading.mirror, reading.mirror.wanted_fields());
-    if mirror.has_lists() {
-        let ids = client.search(&mirror.scope, [domain::one_of(ids)], None)?;
-        return read_listed(client, reading, &fields, i64::MIN, &ids);
+    let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
+    if reading.mirror.has_lists() {
+        let ids = client.search(scope, [domain::one_of(ids)], None)?;
+        return read_listed(client, reading, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
-    let page = client.search_read(&mirror.scope, &fields, [domain::one_of(ids)], None, page)?.finish();
-    require_subset(&page, ids)?;
-    Ok(page)
+    require_subset(client.search_read(scope, &fields, [domain::one_of(ids)], None, page)?.finish(), ids)
 }
 
-/// The second of two calls, for records with lists of ids: `search_read` omits archived records
-/// from the lists.
-fn read_listed(
-    client: &mut Client<Http>,
-    reading: &Reading,
-    fields: &[String],
-    after: i64,
-    ids: &[i64],
-) -> Result<Page> {
+/// Reads listed records. Unlike `search_read`, `read` keeps archived records in lists of ids.
+fn read_listed(client: &mut Client<Http>, reading: &Reading, after: i64, ids: &[i64]) -> Result<Page> {
+    let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     let page = || reading.page(after, ids.len() as u64);
-    if ids.is_empty() {
-        return Ok(page().finish());
+    match ids.is_empty() {
+        true => Ok(page().finish()),
+        false => require_subset(client.read(scope, &fields, ids, page)?.finish(), ids),
     }
-    let page = client.read(&reading.mirror.scope, fields, ids, page)?.finish();
-    require_subset(&page, ids)?;
-    Ok(page)
 }
 
 /// Refuses records that were not asked for. Both lists are in ascending order.
-fn require_subset(page: &Page, ids: &[i64]) -> Result<()> {
+fn require_subset(page: Page, ids: &[i64]) -> Result<Page> {
     match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
-        true => Ok(()),
+        true => Ok(page),
         false => Err(Error::Malformed { cause: "there are other records than those asked for".to_owned() }),
-    }
-}
-
-/// A page whose decoding stops when the run is cancelled: decoding may take a second or more.
-struct Stoppable<'a> {
-    page: PageBuilder<'a>,
-    stop: &'a Stop,
-}
-
-impl Stoppable<'_> {
-    fn finish(self) -> Page {
-        self.page.finish()
-    }
-}
-
-impl RowVisitor for Stoppable<'_> {
-    fn column(&mut self, member: &str) -> Option<usize> {
-        self.page.column(member)
-    }
-
-    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
-        self.page.value(column, value)
-    }
-
-    fn end_row(&mut self) -> Result<()> {
-        match *self.stop.borrow() {
-            true => Err(Error::Cancelled),
-            false => self.page.end_row(),
-        }
     }
 }

@@ -17,23 +17,16 @@ const GROWTH: f64 = 4.0;
 /// The size of the next page.
 #[derive(Debug)]
 pub struct PageSize {
-    most: u64,
-    rows: u64,
+    /// At most this many records per call.
+    pub most: u64,
+    /// Records of the next call.
+    pub rows: u64,
 }
 
 impl PageSize {
-    /// At most this many records per call.
     pub fn new(most: u32) -> Self {
         let most = u64::from(most).max(1);
         PageSize { most, rows: FIRST.min(most) }
-    }
-
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    pub fn largest(&self) -> u64 {
-        self.most
     }
 
     /// Adapts to the cost of an answer, however few records it had: a model may filter records, and
@@ -46,13 +39,10 @@ impl PageSize {
 
     /// Uses the largest size. Returns false if that was in use already.
     pub fn maximize(&mut self) -> bool {
-        let could = self.rows < self.most;
-        self.rows = self.most;
-        could
+        std::mem::replace(&mut self.rows, self.most) < self.most
     }
 
-    /// Halves the size after an answer that was over the size limit. Returns false at a single
-    /// record.
+    /// Halves the size after an answer over the size limit. Returns false at a single record.
     pub fn shrink(&mut self) -> bool {
         let could = self.rows > 1;
         self.rows = (self.rows / 2).max(1);

@@ -15,7 +15,7 @@ fn field(column: &str, kind: Kind) -> FieldMap {
 fn any() -> Mirror {
     Mirror {
         name: "any".to_owned(),
-        server: "any".to_owned(),
+        server: Some("any".to_owned()),
         target: Table { schema: "my schema".to_owned(), name: "t\"; drop table t; --".to_owned() },
         scope: Scope { model: "any".to_owned(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: Vec::new(),
