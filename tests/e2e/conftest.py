@@ -36,7 +36,12 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
 
 
 @pytest.fixture
-def supabase(_supabase: Supabase) -> Iterator[Supabase]:
-    """The cluster, reset to a new database after each test."""
+def supabase(_supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+    """The cluster, reset to a new database after each test.
+
+    It has the mirror sample_metrics, except for tests with the marker no_mirrors.
+    """
+    if request.node.get_closest_marker("no_mirrors") is None:
+        _supabase.rows("select ipai.register_sample_metrics()")
     yield _supabase
     _supabase.reset()

@@ -20,6 +20,8 @@ from support.comparison import assert_equal
 from support.model_comparison import assert_mirrors, compare
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.no_mirrors
+
 METRIC = "ipai.sample.metric"
 FRENCH = "fr_FR"
 

@@ -21,6 +21,8 @@ from support.faulty import Behaviour, blocked_until, metric, never_respond, reco
 from support.sessions import running_statement, statement_error
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.no_mirrors
+
 CALL = "call ipai.run_sync('metrics')"
 RECORDS = 10
 #: The rows of the two committed pages of an interrupted run; a page has two records.

@@ -41,7 +41,7 @@ def rows(supabase: Supabase) -> list[dict[str, object]]:
 
 def company(supabase: Supabase) -> str | None:
     at = "to_char(filled_company at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
-    created: str | None = supabase.row(f"select {at} as at from ipai.mirrors")["at"]
+    created: str | None = supabase.row(f"select {at} as at from ipai.mirror_state")["at"]
     return created
 
 

@@ -18,6 +18,8 @@ from harness.odoo import Odoo, generate_metrics
 from support.model_comparison import assert_mirrors, compare, table_of
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.no_mirrors
+
 METRIC = "ipai.sample.metric"
 #: A model created for these tests, with a field of every type that can be mirrored.
 EVERYTHING = "x_everything"

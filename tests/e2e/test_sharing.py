@@ -18,6 +18,8 @@ from support.faulty import MODEL, UID, metric, never_respond, recorded, returnin
 from support.sessions import running_statement
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.no_mirrors
+
 
 @pytest.fixture
 def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:

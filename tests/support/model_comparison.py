@@ -107,7 +107,11 @@ def compare(supabase: Supabase, erp: Odoo, mirror: str, *, where: str = "true") 
 
     where: the mirror's domain, as SQL over Odoo's table `r`
     """
-    registered = supabase.row("select *, target_schema::text, target_table::text from ipai.mirrors where name = %s", mirror)
+    registered = supabase.row(
+        """select m.*, s.drift, target_schema::text, target_table::text
+           from ipai.mirrors m join ipai.mirror_state s on s.mirror = m.name where m.name = %s""",
+        mirror,
+    )
     with psycopg.connect(erp.pg.dsn(erp.dbname), row_factory=dict_row) as odoo:
         fields = _fields(odoo, erp, supabase, registered)
         odoo_rows = _odoo_rows(odoo, registered["model"], fields, where)

@@ -85,7 +85,7 @@ begin
     -- Sunday is 0 and 7.
     return (
         with matches as (
-            select distinct case when highest = 6 then n % 7 else n end as n
+            select distinct case when highest = 6 and n = 7 then 0 else n end as n
             from unnest(found_ones) n
         ), gaps as (
             select coalesce(lead(n) over (order by n), min(n) over () + highest - lowest + 1) - n as gap
