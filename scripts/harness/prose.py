@@ -19,7 +19,7 @@ CHECKED = (
     *("*.md", ":!addons", ":!apps"),
     *("scripts", "addons/*.py", "tests/conftest.py", "tests/support", "tests/package"),
     *("sql", "migrations", "fuzz", "benches", "apps/scout-dashboard/src", "apps/scout-dashboard/tests"),
-    *("src", "crates/mirror"),
+    *("src", "crates/mirror", "crates/cli"),
 )
 
 #: A line and its number.
