@@ -3,7 +3,7 @@
 //! Each array is one allocation in the internal format of Postgres (`utils/array.h`). Building it
 //! element by element would copy each cell two more times.
 
-use super::time::{days, micros};
+use ipai_mirror::time::{days, micros};
 use ipai_mirror::{Column, Packed};
 use ipai_odoo::error::{Error, Result};
 use pgrx::datum::DatumWithOid;

@@ -13,6 +13,7 @@ pub mod run_mirror;
 pub mod session;
 pub mod source;
 pub mod store;
+pub mod time;
 
 pub use definition::{Constant, Drift, FieldMap, Kind, Mirror, Problem, Table};
 pub use page::{Column, Newest, Packed, Page, PageBuilder};

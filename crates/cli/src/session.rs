@@ -1,0 +1,234 @@
+//! [`Session`] over Postgres's wire protocol.
+//!
+//! `begin`, `savepoint` and `release` are sent together with the next statement, so they cost no
+//! round trip. A transaction begins with its first statement: after a commit nothing is open while
+//! a run waits for Odoo. Statements are not prepared, because a pooler may not support it.
+
+mod cancel;
+mod failure;
+mod param;
+mod row;
+
+use cancel::{Address, Canceller};
+use futures_util::TryStreamExt;
+use ipai_mirror::session::{Param, Session, Visitor, Work, internal};
+use ipai_mirror::source::Tick;
+use ipai_odoo::error::Result;
+use param::WireParam;
+use row::WireRow;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+
+/// Interval between two ticks.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a cancelled statement may take to end. After that the session drops the connection.
+const GRACE: Duration = Duration::from_millis(600);
+
+/// Begins a transaction. Its settings end with it: a pooler lends the same backend to other
+/// applications.
+const BEGIN: &str = "begin isolation level read committed read write;\
+                     set local search_path = pg_catalog, pg_temp;\
+                     set local statement_timeout = 0;\
+                     set local client_connection_check_interval = '1s';";
+
+/// A session of its own with the database that holds the mirrors. It commits.
+pub struct WireSession {
+    runtime: Runtime,
+    /// `None` once the connection was dropped.
+    link: Option<Link>,
+    tick: Tick,
+    /// Commands that are sent with the next statement.
+    ahead: String,
+    /// Whether a transaction may be open on the server.
+    is_open: bool,
+    /// Number of open savepoints.
+    depth: u32,
+    /// Number of statements that were sent.
+    sent: u64,
+}
+
+/// An established connection.
+struct Link {
+    client: Client,
+    canceller: Canceller,
+    /// Exchanges bytes with the server while the session waits.
+    exchange: JoinHandle<()>,
+}
+
+impl WireSession {
+    /// Connects. `tick` is called ten times a second while a statement runs; if it returns an
+    /// error, the statement is cancelled and fails with this error. It must return an error only
+    /// once for each signal, so that the end of a run can be recorded.
+    pub fn open(config: &Config, tick: Tick) -> Result<Self> {
+        let address = Address::of(config)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+        let link = runtime.block_on(async {
+            let (client, mut connection) = config.connect(NoTls).await.map_err(failure::of_connect)?;
+            let exchange = tokio::spawn(async move {
+                while let Some(Ok(message)) = poll_fn(|task| connection.poll_message(task)).await {
+                    if let AsyncMessage::Notice(notice) = message {
+                        show_notice(&notice);
+                    }
+                }
+            });
+            Ok(Link { canceller: Canceller::new(&client, address), client, exchange })
+        })?;
+        Ok(WireSession { runtime, link: Some(link), tick, ahead: String::new(), is_open: false, depth: 0, sent: 0 })
+    }
+
+    /// Sends a statement after the commands ahead of it, and visits its rows.
+    fn send(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        if !self.is_open {
+            ahead.insert_str(0, BEGIN);
+            self.is_open = true;
+        }
+        self.sent += 1;
+        let params: Vec<_> = params.iter().map(|param| WireParam(*param)).collect();
+        self.wait(async |client| {
+            let statement = client.query_typed_raw(sql, params.iter().map(|param| (param, param.kind())));
+            let rows = match ahead.is_empty() {
+                true => statement.await,
+                // Both are sent before either is answered. The first error is the cause of the
+                // second.
+                false => {
+                    let (begun, rows) = tokio::join!(biased; client.batch_execute(&ahead), statement);
+                    begun.and(rows)
+                }
+            };
+            let mut rows = pin!(rows.map_err(failure::of_statement)?);
+            let mut count = 0;
+            while let Some(row) = rows.try_next().await.map_err(failure::of_statement)? {
+                visit(&WireRow(row))?;
+                count += 1;
+            }
+            Ok(rows.rows_affected().unwrap_or(count))
+        })
+    }
+
+    /// Ends the transaction, if there is one.
+    fn end(&mut self, command: &str) -> Result<()> {
+        let commands = std::mem::take(&mut self.ahead) + command;
+        if self.is_open {
+            self.wait(async |client| client.batch_execute(&commands).await.map_err(failure::of_statement))?;
+            self.is_open = false;
+        }
+        Ok(())
+    }
+
+    /// Waits for an answer of the server, and ticks meanwhile.
+    fn wait<T>(&mut self, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
+        let Some(link) = &self.link else {
+            return Err(failure::lost("a cancelled statement did not end"));
+        };
+        let (result, has_ended) = self.runtime.block_on(async {
+            let mut work = pin!(work(&link.client));
+            loop {
+                if let Ok(result) = timeout(TICK, &mut work).await {
+                    return (result, true);
+                }
+                if let Err(stop) = (self.tick)() {
+                    let ended = timeout(GRACE, async { tokio::join!(link.canceller.send(), work) }).await;
+                    return (Err(stop), ended.is_ok());
+                }
+            }
+        });
+        if !has_ended {
+            // The server notices it by client_connection_check_interval.
+            self.hang_up(Duration::ZERO);
+        }
+        result
+    }
+
+    /// Closes the connection, at the latest after `patience`.
+    fn hang_up(&mut self, patience: Duration) {
+        if let Some(Link { client, mut exchange, .. }) = self.link.take() {
+            drop(client);
+            self.runtime.block_on(async {
+                if timeout(patience, &mut exchange).await.is_err() {
+                    exchange.abort();
+                    // It ends with the error that it was aborted.
+                    let _ = exchange.await;
+                }
+            });
+        }
+    }
+}
+
+impl Drop for WireSession {
+    fn drop(&mut self) {
+        self.hang_up(GRACE);
+    }
+}
+
+impl Session for WireSession {
+    fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
+        self.send(sql, params, visit)
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
+        self.send(sql, params, visit)
+    }
+
+    fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()> {
+        let name = format!("s{}", self.depth);
+        let (sent, ahead) = (self.sent, self.ahead.len());
+        self.ahead.push_str(&format!("savepoint {name};"));
+        self.depth += 1;
+        let result = work(self);
+        self.depth -= 1;
+        match &result {
+            Ok(()) => self.ahead.push_str(&format!("release {name};")),
+            // The server never received the savepoint.
+            Err(_) if self.sent == sent => self.ahead.truncate(ahead),
+            Err(_) => self.ahead = format!("rollback to {name};release {name};"),
+        }
+        result
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.end("commit")
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        self.ahead.clear();
+        self.end("rollback")
+    }
+
+    fn may_commit(&self) -> bool {
+        true
+    }
+
+    fn notice(&mut self, message: &str) {
+        show("NOTICE", message, None);
+    }
+
+    fn warning(&mut self, message: &str, hint: &str) {
+        show("WARNING", message, Some(hint));
+    }
+
+    fn ticker(&self) -> Tick {
+        self.tick
+    }
+}
+
+/// Shows what the server tells beside its answers, for example what a trigger raises.
+fn show_notice(notice: &DbError) {
+    // A rollback after a commit that failed has nothing to roll back.
+    if *notice.code() != SqlState::NO_ACTIVE_SQL_TRANSACTION {
+        show(notice.severity(), notice.message(), notice.hint());
+    }
+}
+
+fn show(level: &str, message: &str, hint: Option<&str>) {
+    eprintln!("{level}:  {message}");
+    if let Some(hint) = hint {
+        eprintln!("HINT:  {hint}");
+    }
+}
