@@ -55,23 +55,8 @@ def _database() -> Iterator[Supabase]:
 @pytest.fixture
 def database(_database: Supabase) -> Supabase:
     """A database with sql/core and without the extension, with an empty mirror."""
-    _database.cluster.psql("truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins")
-    fields = [
-        {"field": name, "column": name, "type": kind}
-        for kind, names in {
-            "text": ["name", "code", "unit", "notes"],
-            "date": ["date"],
-            "bigint": ["brand_id", "store_id"],
-            "double": ["value"],
-            "boolean": ["is_alert", "active"],
-        }.items()
-        for name in names
-    ]
-    _database.rows(
-        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, alert_field)
-           values (%s, 'odoo', %s, 'ipai', 'ipai_sample_metrics', %s, 500, 0.2, 'is_alert')""",
-        *(MIRROR, MODEL, json.dumps(fields)),
-    )
+    tables = "ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins"
+    _database.cluster.psql(f"truncate {tables}; select ipai.register_sample_metrics(); update ipai.mirrors set page_size = 500")
     return _database
 
 

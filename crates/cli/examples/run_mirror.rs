@@ -18,12 +18,12 @@ use std::time::SystemTime;
 struct Environment;
 
 impl Accounts for Environment {
-    fn open(&self, _: &mut dyn Session, server: &str) -> Result<Connection> {
+    fn open(&self, _: &mut dyn Session, server: Option<&str>, _: &str) -> Result<Connection> {
         let options = [("url", "ODOO_URL"), ("dbname", "ODOO_DB")];
         let pairs = options.map(|(option, name)| Ok((option.to_owned(), variable(name)?)));
         let options = ServerOptions::parse(&pairs.into_iter().collect::<Result<Vec<_>>>()?)?;
         Ok(Connection {
-            server: server.to_owned(),
+            server: server.unwrap_or_default().to_owned(),
             use_addon: options.addon,
             endpoint: options.endpoint,
             account: Account {
@@ -64,7 +64,6 @@ fn run() -> Result<Finished> {
         accounts: &Environment,
         guard: |work| work(),
         now: || DateTime::<Utc>::from(SystemTime::now()).naive_utc(),
-        keep_days: 30,
     };
     let request = RunRequest { scope: RunScope::Planned(requested), dry_run: false, max_delete_ratio: None };
     run_mirror(&mut host, &name, request)

@@ -130,7 +130,7 @@ fn page_of_every_kind() -> (Mirror, Vec<i64>, Vec<Column>) {
     });
     let mirror = Mirror {
         name: "kinds".to_owned(),
-        server: "odoo".to_owned(),
+        server: Some("odoo".to_owned()),
         target: Table { schema: "public".to_owned(), name: "kinds".to_owned() },
         scope: Scope { model: "x".to_owned(), domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: fields.collect(),
@@ -143,7 +143,7 @@ fn page_of_every_kind() -> (Mirror, Vec<i64>, Vec<Column>) {
     };
     let packed = |cells: [Option<&str>; 3]| cells.into_iter().collect::<Packed>();
     let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day);
-    let columns = Kind::ALL.map(|kind| match kind {
+    let columns = Kind::ALL.iter().map(|kind| match kind {
         Kind::Text => Column::Text(packed([Some("it's {\"a\",NULL} \\ 🚀"), None, Some("")])),
         Kind::Integer => Column::Integer(vec![Some(-1), None, Some(i32::MAX)]),
         Kind::Bigint => Column::Bigint(vec![Some(-1), None, Some(i64::MAX)]),
@@ -158,7 +158,7 @@ fn page_of_every_kind() -> (Mirror, Vec<i64>, Vec<Column>) {
         Kind::Jsonb => Column::Jsonb(packed([Some(r#"{"a": ["it's", null, 1.10]}"#), None, Some("[]")])),
         Kind::Bytea => Column::Bytea([Some(&b"\x00\xff'\\"[..]), None, Some(&b""[..])].into_iter().collect()),
     });
-    (mirror, vec![1, 2, 3], columns.to_vec())
+    (mirror, vec![1, 2, 3], columns.collect())
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn of_fixed<T: Copy, const N: usize>(
 
 /// Encodes texts or bytes.
 fn of_packed(cells: &Packed, element: &Type, out: &mut BytesMut) -> Encoded {
-    begin(element, cells.len(), cells.size(), out)?;
+    begin(element, cells.len(), cells.iter().flatten().map(<[u8]>::len).sum(), out)?;
     for cell in cells.iter() {
         put(cell, out)?;
     }
