@@ -1,7 +1,6 @@
 //! Finds Odoo's credentials in the foreign server, the user mapping and Vault, for the current
 //! user.
 
-use crate::version;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::session::Session;
 use ipai_mirror::store::servers;
@@ -19,7 +18,6 @@ impl Accounts for ServerAccounts {
     /// Looks up the server and the current user's mapping. Postgres's own lookup checks no
     /// privilege, so USAGE on the server is checked first.
     fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection> {
-        version::check(session)?;
         let server = &match server {
             Some(server) => server.to_owned(),
             None => servers::only_server(session, choose)?,

@@ -19,8 +19,6 @@ from harness.odoo import MODEL, MODULE, Odoo, generate_metrics
 from harness.postgres import Installation
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.no_mirrors
-
 PAGE = paths.PROJECT / "agents/custom_module_auditor.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 PARAMETERS = BLOCKS[0]

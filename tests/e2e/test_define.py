@@ -59,6 +59,11 @@ def refused(supabase: Supabase, sql: str, *args: Any, user: str = "postgres") ->
     return error.value.diag
 
 
+def drift(supabase: Supabase, mirror: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = supabase.row("select drift from ipai.mirror_state where mirror = %s", mirror)["drift"]
+    return found
+
+
 def registered(supabase: Supabase, mirror: str) -> dict[str, Any]:
     return supabase.row("select * from ipai.mirrors where name = %s", mirror)
 
@@ -133,7 +138,7 @@ def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odo
         connected.rows("grant usage, create on schema analysis to analyst; grant usage on schema ipai to analyst")
         connected.rows("grant usage on foreign server odoo to analyst")
         connected.rows("create user mapping for analyst server odoo options (user 'admin', password_secret 'odoo_password')")
-        connected.rows("grant select, insert, update, delete on ipai.mirrors, ipai.run_log, ipai.odoo_logins to analyst")
+        connected.rows("grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins to analyst")
         connected.rows("grant execute on routine ipai.create_mirror, ipai.run_sync, ipai.has_cron to analyst")
         connected.rows("select * from ipai.create_mirror('res.currency', 'analysis.currencies')", user="analyst")
         owner = connected.row("select relowner::regrole::text as owner from pg_class where oid = 'analysis.currencies'::regclass")
@@ -147,7 +152,7 @@ def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odo
     finally:
         # Only postgres can revoke what postgres has granted.
         connected.rows("revoke all on schema ipai from analyst")
-        connected.rows("revoke all on ipai.mirrors, ipai.run_log, ipai.odoo_logins from analyst")
+        connected.rows("revoke all on ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins from analyst")
         connected.rows("revoke all on routine ipai.create_mirror, ipai.run_sync, ipai.has_cron from analyst")
         connected.rows("drop schema analysis cascade")
         connected.rows("drop server odoo cascade")
@@ -441,9 +446,9 @@ def test_reference_table_can_be_created_by_create_mirror(connected: Supabase, er
     )
     explicit = registered(connected, "sample_metrics")
     connected.rows("delete from ipai.mirrors")
-    connected.rows("select ipai.alter_mirror('sample_metrics')")
+    connected.rows("select ipai.register_sample_metrics()")
     default = registered(connected, "sample_metrics")
-    for column in ("model", "target_schema", "target_table", "flag_field", "page_size", "max_delete_ratio", "constants", "has_write_date"):
+    for column in ("model", "target_schema", "target_table", "flag_field", "page_size", "max_delete_ratio", "constants"):
         assert default[column] == explicit[column]
     assert {entry["field"]: entry for entry in default["fields"]} == {entry["field"]: entry for entry in explicit["fields"]}
     assert connected.sync("sample_metrics")["updated"] == 0
@@ -900,7 +905,7 @@ def test_field_removed_from_odoo_does_not_stop_the_runs(metrics: Supabase, erp: 
     else:
         report = metrics.row("select * from ipai.sync_mirror('metrics')")
         assert (report["updated"], report["delta"]) == (3, 0)
-    assert registered(metrics, "metrics")["drift"] == [{"field": "x_score", "problem": "gone"}]
+    assert drift(metrics, "metrics") == [{"field": "x_score", "problem": "gone"}]
     (alert,) = alerts(metrics)
     assert alert["mirror"] == "metrics" and "x_score" in alert["message"] and "refresh_mirror" in alert["hint"]
     # The other fields are mirrored; the column keeps its values.
@@ -914,7 +919,7 @@ def test_field_removed_from_odoo_does_not_stop_the_runs(metrics: Supabase, erp: 
     # The field returns without values: the drift is cleared, and a full run reads all rows.
     field("x_score", "float")
     assert refresh(metrics) == {}
-    assert registered(metrics, "metrics")["drift"] == [] and alerts(metrics) == []
+    assert drift(metrics, "metrics") == [] and alerts(metrics) == []
     run = metrics.sync("metrics")
     assert (run["mode"], run["updated"]) == ("full", len(kept))
     assert_mirrors(metrics, erp, "metrics")
@@ -941,7 +946,7 @@ def test_full_run_detects_a_field_that_returned(metrics: Supabase, erp: Odoo, fi
     field("x_score", "float")
     erp.pg.psql("update ipai_sample_metric set x_score = id", dbname=erp.dbname)
     run = metrics.sync("metrics", "full")
-    assert registered(metrics, "metrics")["drift"] == [] and alerts(metrics) == []
+    assert drift(metrics, "metrics") == [] and alerts(metrics) == []
     assert run["updated"] == run["fetched"]
     assert_mirrors(metrics, erp, "metrics")
 
@@ -958,7 +963,7 @@ def test_field_with_a_changed_type_does_not_stop_the_runs(metrics: Supabase, erp
     erp.rpc(METRIC, "write", edited, {"x_score": "a word", "name": "after the type changed"})
     run = metrics.sync("metrics")
     assert run["updated"] == 3
-    assert registered(metrics, "metrics")["drift"] == [{"field": "x_score", "problem": "changed", "type": "char"}]
+    assert drift(metrics, "metrics") == [{"field": "x_score", "problem": "changed", "type": "char"}]
     (alert,) = alerts(metrics)
     assert "x_score" in alert["message"] and "char" in alert["message"]
     assert_mirrors_except(metrics, erp, "x_score")
@@ -980,7 +985,7 @@ def test_compatible_type_change_is_no_drift(metrics: Supabase, erp: Odoo, field:
     field("x_word", "text")
     erp.pg.psql("update ipai_sample_metric set x_word = 'text ' || id", dbname=erp.dbname)
     metrics.sync("metrics", "full")
-    assert registered(metrics, "metrics")["drift"] == []
+    assert drift(metrics, "metrics") == []
     assert_mirrors(metrics, erp, "metrics")
 
 
@@ -996,7 +1001,7 @@ def test_field_that_becomes_unreadable_is_drift(metrics: Supabase, erp: Odoo) ->
     metrics.rows("select vault.create_secret('clerk password', 'clerk_password')")
     metrics.rows("alter user mapping for postgres server odoo options (set user 'clerk', set password_secret 'clerk_password')")
     metrics.rows("call ipai.run_sync('res_users', 'full', max_delete_ratio => 1)")
-    assert {entry["field"] for entry in registered(metrics, "res_users")["drift"]} == hidden
+    assert {entry["field"] for entry in drift(metrics, "res_users")} == hidden
 
 
 def test_run_fails_if_odoo_has_none_of_the_fields(connected: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
@@ -1031,6 +1036,6 @@ def test_field_removed_during_a_run(metrics: Supabase, erp: Odoo, field: Callabl
     # The run either continues without the field or fails, and then the next run succeeds.
     metrics.rows("select ipai.alter_mirror('metrics', page_size => 5000)")
     metrics.sync("metrics", "full")
-    assert [entry["field"] for entry in registered(metrics, "metrics")["drift"]] == ["x_score"]
+    assert [entry["field"] for entry in drift(metrics, "metrics")] == ["x_score"]
     assert_mirrors_except(metrics, erp, "x_score")
     assert len(errors) <= 1

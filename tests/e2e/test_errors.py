@@ -501,7 +501,7 @@ def test_role_without_access_to_vault_gets_an_error(connected: Supabase) -> None
 
 def test_error_of_a_missing_table(connected: Supabase, erp: FaultyOdoo) -> None:
     error = failure_within(connected.connect(), "drop table ipai.ipai_sample_metrics", SYNC)
-    Problem("42P01", 'table "ipai.ipai_sample_metrics" does not exist', f"The migration {MIGRATION} creates it").check(error)
+    Problem("42P01", 'table "ipai.ipai_sample_metrics" does not exist', "Create it again, or drop the mirror.").check(error)
     assert erp.requests == []
 
 

@@ -362,7 +362,7 @@ INTERVALS = [
     # cron runs if either the day of the month or the weekday matches.
     ("0 12 1 * 1", timedelta(days=7)),
     ("0 0 1 jan-dec/3 *", timedelta(days=93)),
-    ("0 0 29 2 *", timedelta(days=372)),
+    ("0 0 29 2 *", timedelta(days=366)),
     *((invalid, None) for invalid in ("@reboot", "every day", "61 * * * *", "* * * * 8", "*/0 * * * *", "1/2 * * * *", "a b c d e")),
     *((invalid, None) for invalid in ("* * * *", "* * * * * *", "", "99999 days", "0 seconds", "1-,2 * * * *", None)),
 ]
@@ -610,8 +610,11 @@ def test_alerts_of_a_locked_mirror_are_notified_later(mirrored: Supabase, listen
 def add_failed_mirrors(supabase: Supabase, mirrors: int, name: str, message: str = "x") -> None:
     """Creates mirrors, each with one failed run."""
     supabase.rows(
-        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
-           select %s || n, 'odoo', 'ipai.sample.metric', 'ipai', 't' || n, '[]', 100, 0.2 from generate_series(1, %s) n""",
+        """with registered as (
+               insert into ipai.mirrors (name, model, target_schema, target_table, fields)
+               select %s || n, 'ipai.sample.metric', 'ipai', 't' || n, '[]' from generate_series(1, %s) n
+               returning name)
+           insert into ipai.mirror_state (mirror) select name from registered""",
         *(name, mirrors),
     )
     supabase.rows(

@@ -83,21 +83,12 @@ pub struct Finished {
 /// before the error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
     if !host.session.may_commit() {
-        // Everything that can fail in this database fails before the lock is taken and Odoo is
-        // asked.
-        let mirror = mirrors::load(host.session, name)?;
-        check_scope(&mirror, request.scope)?;
-        target::check(host.session, &mirror, request.dry_run)?;
-        host.accounts.of_mirror(host.session, &mirror)?;
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;
         }
         return Ok(run_locked(host, name, request)?.0);
     }
-    host.session.within(|session| {
-        mirrors::load(session, name)?;
-        lock::for_session(session, name)
-    })?;
+    host.session.within(|session| lock::for_session(session, name))?;
     let finished = host.guarded(|host| {
         let (finished, needs_follow_up) = run_locked(host, name, request)?;
         if !needs_follow_up {
@@ -180,6 +171,7 @@ impl Run {
     /// Loads the mirror, plans the run, and inserts its row.
     fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
         let mirror = mirrors::load(host.session, name)?;
+        check_scope(&mirror, request.scope)?;
         let stored = mirror_state::load(host.session, &mirror)?;
         let start = plan(request.scope, &stored.state, (host.now)());
         let number = match request.dry_run {

@@ -187,7 +187,7 @@ class IpaiSync(Competitor):
             create user mapping for postgres server {self.name}
                 options (user {literal(odoo.admin_user)}, password {literal(odoo.admin_password)});
             select ipai.create_mirror({literal(MODEL)}, {literal(self.table)}, fields => '{{{fields}}}', columns => '{{}}',
-                server => {literal(self.name)}, name => {literal(self.name)}, alert_field => 'is_alert');
+                server => {literal(self.name)}, name => {literal(self.name)}, flag_field => 'is_alert');
             """,
             user="postgres",
         )

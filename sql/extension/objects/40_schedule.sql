@@ -138,7 +138,7 @@ begin
         else least(days, weekdays)
     end;
     return case
-        when months > 1 then make_interval(days => 31 * months)
+        when months > 1 then make_interval(days => least(31 * months, 366))
         when day_gap > 1 then make_interval(days => day_gap)
         when hours > 1 then make_interval(hours => hours)
         when minutes > 1 then make_interval(mins => minutes)
