@@ -40,8 +40,9 @@ def test_core_has_no_function_of_the_library(cluster: Cluster) -> None:
 def test_views_report_the_runs_of_the_log(cluster: Cluster) -> None:
     ask(
         cluster,
-        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio, max_age)
-           values ('m', 's', 'res.partner', 'ipai', 'partners', '[{"field": "name", "column": "name", "type": "text"}]', 100, 0.2, '1 hour');
+        """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, max_age)
+           values ('m', 's', 'res.partner', 'ipai', 'partners', '[{"field": "name", "column": "name", "type": "text"}]', '1 hour');
+           insert into ipai.mirror_state (mirror) values ('m');
            insert into ipai.run_log (mirror, mode, state, started_at, finished_at, complete, odoo_count, mirror_count)
            values ('m', 'full', 'succeeded', now() - interval '2 hours', now() - interval '2 hours', true, 3, 2)""",
     )

@@ -19,8 +19,6 @@ from support.definitions import ScriptedOdoo, create_statement, execute
 from support.faulty import metric
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.no_mirrors
-
 TABLE = "ipai.ipai_sample_metrics"
 
 #: Only newer minor versions of Postgres restrict output plugins.

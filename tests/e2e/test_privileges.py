@@ -283,7 +283,8 @@ def test_authenticated_reads_counts_but_no_errors(documented: Supabase) -> None:
             f"select {column} from ipai.run_log"
             for column in ("message", "detail", "hint", "sqlstate", "state", "pid", "cursor_after", "*")
         ),
-        *(f"select {column} from ipai.mirrors" for column in ("server", "cursor", "schedule", "scheduled_by", "filled_as", "domain", "*")),
+        *(f"select {column} from ipai.mirrors" for column in ("server", "schedule", "scheduled_by", "domain", "*")),
+        "select mirror from ipai.mirror_state",
         *(f"select * from ipai.{name}" for name in ("sync_runs", "sync_status", "sync_alerts", "odoo_logins", "unprotected")),
         "select nextval('ipai.run_log_run_seq')",
         "update ipai.mirrors set name = name",
@@ -483,6 +484,7 @@ CALLS = f"""
     select * from ipai.create_mirror('{MODEL}', 'own.planted', '{{name,brand_id,value,is_alert,date,write_date}}', '[["id", ">", 0]]', constants => '{{"tenant": "a"}}', flag_field => 'is_alert')
     select ipai.protect_mirror('planted', '{{"brand_id": "ipai_brand_ids", "tenant": "tenants"}}')
     select ipai.alter_mirror('planted', page_size => 2, overlap => '1 minute', late_after => '1 minute', max_flagged_ratio => 1)
+    select ipai.register_sample_metrics()
     select ipai.alter_mirror('sample_metrics', 'odoo')
     select * from ipai.check_connection()
     call ipai.run_sync()
@@ -520,7 +522,6 @@ CALLED_BY_OTHERS = {
         "require_mirror",
         "schedule_interval",
         "cron_gap",
-        "register_sample_metrics",
         "has_vault",
         "create_claims_helpers",
     ),

@@ -65,7 +65,9 @@ def odoo(database: Supabase) -> Iterator[FaultyOdoo]:
     """A scripted Odoo with three records, and a registered, empty mirror."""
     with FaultyOdoo([metric(1), metric(2), metric(3)], login="api@example.com", password=ODOO_PASSWORD) as odoo:
         database.rows(f"alter server odoo options (set url '{odoo.url}')")
-        database.cluster.psql("truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.run_log, ipai.odoo_logins")
+        database.cluster.psql(
+            "truncate ipai.ipai_sample_metrics, ipai.run_log, ipai.odoo_logins; delete from ipai.mirrors; select ipai.register_sample_metrics()"
+        )
         database.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
         yield odoo
 
@@ -178,7 +180,7 @@ def test_step_shows_the_error_if_odoo_is_down(database: Supabase, odoo: FaultyOd
 
 
 def test_step_shows_the_error_of_a_missing_mirror(database: Supabase, odoo: FaultyOdoo) -> None:
-    database.cluster.psql("truncate ipai.mirrors")
+    database.rows("delete from ipai.mirrors")
     done = run_step(database, address(database))
     assert done.returncode != 0
     assert 'mirror "sample_metrics" is not registered, and this role may not register it' in done.stdout

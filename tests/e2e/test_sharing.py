@@ -398,42 +398,16 @@ def test_run_keeps_rows_of_a_child_table(supabase: Supabase, erp: ScriptedOdoo) 
 REFERENCE = "ipai.ipai_sample_metrics"
 
 
-def test_mirror_of_the_reference_table_is_named_sample_metrics(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    made = supabase.create_mirror(MODEL, target=REFERENCE, columns={})
-    assert {row["mirror"] for row in made} == {"sample_metrics"} and {row["target"] for row in made} == {REFERENCE}
-    report = supabase.row("select * from ipai.sync_sample_metrics()")
-    assert (report["mirror"], report["mirror_count"]) == ("sample_metrics", 5)
-    assert names(supabase) == ["sample_metrics"]
-
-
-def test_name_sample_metrics_is_reserved_for_the_reference_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    before = catalog_snapshot(supabase)
-    for arguments in ("'public.metrics', name => 'sample_metrics'", "'public.sample_metrics'", "'sample_metrics'"):
-        found = expect_error(supabase, f"select * from ipai.create_mirror('{MODEL}', {arguments}, fields => '{{name}}')")
-        assert found.sqlstate == "22023" and REFERENCE in (found.message_primary or "") and found.message_hint
-    assert catalog_snapshot(supabase) == before
-
-
-def test_error_names_the_mirror_of_the_reference_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    supabase.create_mirror(MODEL, target=REFERENCE, name="it's m", columns={})
-    for statement in (
-        "select * from ipai.sync_sample_metrics()",
-        "select * from ipai.sync_mirror('sample_metrics')",
-        "call ipai.run_sync('sample_metrics')",
-        "select ipai.alter_mirror('sample_metrics')",
-        "select ipai.alter_mirror('sample_metrics', 'odoo')",
-        "select * from ipai.refresh_mirror('sample_metrics')",
-        "select ipai.schedule_sync('sample_metrics', '0 3 * * *')",
-    ):
-        found = expect_error(supabase, statement)
-        assert (statement, found.sqlstate) == (statement, "42710")
-        assert "it's m" in (found.message_primary or "")
-        assert "select ipai.drop_mirror('it''s m');" in (found.message_hint or "")
-        assert names(supabase) == ["it's m"]
-    assert supabase.mirror() == []
-    # Following the hint resolves the error.
-    supabase.rows("select ipai.drop_mirror('it''s m')")
+def test_reference_mirror_is_registered_if_name_and_table_are_free(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    register = "select ipai.register_sample_metrics() as registered"
+    supabase.create_mirror(MODEL, target=REFERENCE, name="other", columns={})
+    assert supabase.row(register) == {"registered": False}
+    supabase.rows("select ipai.drop_mirror('other')")
+    assert supabase.row(register) == {"registered": True}
+    assert supabase.row(register) == {"registered": False}
     assert supabase.row("select * from ipai.sync_sample_metrics()")["mirror_count"] == 5
+    found = expect_error(supabase, f"select * from ipai.create_mirror('{MODEL}', '{REFERENCE}', columns => '{{}}')")
+    assert 'is the target of mirror "sample_metrics" already' in (found.message_primary or "")
 
 
 @pytest.mark.parametrize("target", ["x" * 64, f"public.{'x' * 64}", f"{'x' * 64}.metrics", f'public."{"ä" * 32}"'])
@@ -521,17 +495,6 @@ def test_second_concurrent_mirror_in_another_schema_is_refused(supabase: Supabas
             error = call.exception(timeout=10)
     assert isinstance(error, psycopg.errors.DuplicateObject), error
     assert supabase.row("select to_regclass('public.two') as found") == {"found": None}
-
-
-def test_concurrent_registration_of_the_reference_mirror(supabase: Supabase, erp: ScriptedOdoo) -> None:
-    first = supabase.connect()
-    register = "select ipai.alter_mirror('sample_metrics', 'odoo')"
-    with first.transaction():
-        execute(first, register)
-        with blocked_statement(supabase, register, first) as call:
-            execute(first, "commit")
-            error = call.exception(timeout=10)
-    assert error is None or (isinstance(error, psycopg.Error) and error.sqlstate == "42710"), error
 
 
 def test_existing_name_invisible_to_an_old_snapshot_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:

@@ -598,7 +598,7 @@ def test_alerts_of_a_locked_mirror_are_notified_later(mirrored: Supabase, listen
     age(mirrored, "1 day")
     connection = mirrored.connect()
     with connection.transaction():
-        connection.execute("update ipai.mirrors set page_size = 7 where name = 'one'")
+        connection.execute("update ipai.mirror_state set settled_id = null where mirror = 'one'")
         assert mirrored.row(NOTIFY) == {"changes": 1}
         (payload,) = listener.received()
         assert [change["mirror"] for change in payload["raised"]] == ["two"]

@@ -165,7 +165,9 @@ def test_an_upgrade_keeps_grants_and_views_of_the_user(cluster: Cluster) -> None
 def test_an_update_runs_the_steps_in_their_order_and_the_idempotent_files_once() -> None:
     updates = extension.updates(earlier.steps())
     assert set(updates) == {earlier.OLDEST, earlier.EARLIER}
-    found = [updates[earlier.OLDEST].index(step) for step in ("odoo_logins add column", "mirrors add column", "notify_alerts() returns")]
+    found = [
+        updates[earlier.OLDEST].index(step) for step in ("odoo_logins add column", "mirror_state add column", "notify_alerts() returns")
+    ]
     assert found == sorted(found)
     assert "odoo_logins add column" not in updates[earlier.EARLIER]
     for text in updates.values():

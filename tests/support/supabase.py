@@ -71,6 +71,7 @@ class Supabase:
 
     def register(self, **columns: object) -> None:
         """Names the server of mirror sample_metrics, and sets columns of ipai.mirrors."""
+        self.rows("select ipai.register_sample_metrics()")
         self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
         for column, value in columns.items():
             self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
