@@ -198,16 +198,7 @@ impl<T: Transport> Client<T> {
                 Some(uid) => uid,
                 None => self.authenticate()?,
             };
-            let params = [
-                ("dbname", &self.account.dbname.as_str().into()),
-                ("uid", &uid.into()),
-                ("password", &self.account.password.reveal().into()),
-                ("model", &model.into()),
-                ("method", &method.into()),
-                ("args", &args),
-                ("kwargs", &kwargs),
-            ];
-            let reply = self.send(OBJECT, encode_call("execute_kw", &params)?, safety)?;
+            let reply = self.send(OBJECT, self.request(uid, model, method, &args, &kwargs)?, safety)?;
             (self.received, self.took) = (reply.body.len(), reply.took);
             let fault = match decode(&reply.body, &self.limits)? {
                 Ok(result) => return Ok(result),
@@ -224,6 +215,20 @@ impl<T: Transport> Client<T> {
                 }
             }
         }
+    }
+
+    /// Encodes a call of a method.
+    fn request(&self, uid: i64, model: &str, method: &str, args: &Value, kwargs: &Value) -> Result<String> {
+        let params = [
+            ("dbname", &self.account.dbname.as_str().into()),
+            ("uid", &uid.into()),
+            ("password", &self.account.password.reveal().into()),
+            ("model", &model.into()),
+            ("method", &method.into()),
+            ("args", args),
+            ("kwargs", kwargs),
+        ];
+        encode_call("execute_kw", &params)
     }
 
     /// Sends a request, with retries, until Odoo answers with status 200 or a retry cannot help.

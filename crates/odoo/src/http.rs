@@ -5,6 +5,7 @@ mod response;
 
 use crate::error::{Error, Result, SqlState};
 use crate::{Failure, Reply, Transport};
+use futures_util::future::join_all;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
 use response::{LookupError, failure};
@@ -81,6 +82,23 @@ impl Http {
     }
 }
 
+type Exchanged = std::result::Result<Reply, Failure>;
+
+/// Sends a request and reads its answer.
+async fn exchange(client: reqwest::Client, endpoint: Endpoint, path: String, body: String) -> Exchanged {
+    let url = endpoint.url.join(&path).map_err(|_| {
+        Failure::never(
+            Error::user(SqlState::InvalidParameter, "the url of the server cannot be used")
+                .with_hint("Use the address of Odoo without a path, such as https://erp.example.com."),
+        )
+    })?;
+    let began = Instant::now();
+    match client.post(url).header(CONTENT_TYPE, "text/xml").body(body).send().await {
+        Ok(response) => response::read(response, &endpoint, began).await,
+        Err(error) => Err(failure(&error, &endpoint)),
+    }
+}
+
 impl Drop for Http {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -91,23 +109,15 @@ impl Drop for Http {
 }
 
 impl Transport for Http {
-    fn post(&mut self, path: &str, body: String) -> std::result::Result<Reply, Failure> {
-        let url = self.endpoint.url.join(path).map_err(|_| {
-            Failure::never(
-                Error::user(SqlState::InvalidParameter, "the url of the server cannot be used")
-                    .with_hint("Use the address of Odoo without a path, such as https://erp.example.com."),
-            )
-        })?;
-        let request = self.client.post(url).header(CONTENT_TYPE, "text/xml").body(body);
-        let endpoint = self.endpoint.clone();
-        let exchange = async move {
-            let began = Instant::now();
-            match request.send().await {
-                Ok(response) => response::read(response, &endpoint, began).await,
-                Err(error) => Err(failure(&error, &endpoint)),
-            }
-        };
+    fn post(&mut self, path: &str, body: String) -> Exchanged {
+        let exchange = exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body);
         self.block_on(exchange).map_err(Failure::never)?
+    }
+
+    fn post_all(&mut self, path: &str, bodies: Vec<String>) -> Vec<Exchanged> {
+        let exchange = |body| exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body);
+        let (number, exchanges) = (bodies.len(), join_all(bodies.into_iter().map(exchange).collect::<Vec<_>>()));
+        self.block_on(exchanges).unwrap_or_else(|error| vec![Err(Failure::never(error)); number])
     }
 
     fn pause(&mut self, pause: Duration) -> Result<()> {

@@ -4,11 +4,16 @@ use crate::error::Error;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// Sends requests to an Odoo server, one at a time.
+/// Sends requests to an Odoo server.
 pub trait Transport {
-    /// Posts `body` to `path` of the server and returns the complete answer of status 200, or else
-    /// the advice whether to send the request again.
+    /// Posts `body` to `path`. Returns the answer if its status is 200, otherwise a [`Failure`] that
+    /// says whether the request may be sent again.
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
+
+    /// Posts several bodies at the same time, and returns their results in the same order.
+    fn post_all(&mut self, path: &str, bodies: Vec<String>) -> Vec<Result<Reply, Failure>> {
+        bodies.into_iter().map(|body| self.post(path, body)).collect()
+    }
 
     /// Waits before a retry. An error, such as [`Error::Cancelled`], ends the call.
     fn pause(&mut self, pause: Duration) -> Result<(), Error>;

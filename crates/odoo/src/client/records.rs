@@ -1,18 +1,49 @@
 //! Counts, lists and reads records in pages.
 
-use super::{Client, Kwargs, Safety, kwargs, names, number, unexpected};
+use super::{Client, Kwargs, OBJECT, Safety, kwargs, names, number, unexpected};
 use crate::domain::Term;
 use crate::error::Result;
+use crate::fault::{self, Meaning};
 use crate::xmlrpc::{self, RowVisitor, Value};
-use crate::{Scope, Transport};
+use crate::{Reply, Scope, Transport};
+
+/// The count in an answer.
+fn count_in(answer: &Value) -> Result<u64> {
+    let count = answer.as_i64().and_then(|count| u64::try_from(count).ok());
+    count.ok_or_else(|| unexpected("search_count", "a number of records"))
+}
 
 impl<T: Transport> Client<T> {
     /// Counts the records of a scope, with further terms.
     pub fn search_count(&mut self, scope: &Scope, terms: Vec<Term>) -> Result<u64> {
         let (args, context) = (vec![scope.domain(terms)], kwargs([("context", scope.context())]));
-        let count = self.call(&scope.model, "search_count", args, context, Safety::Harmless)?;
-        let count = count.as_i64().and_then(|count| u64::try_from(count).ok());
-        count.ok_or_else(|| unexpected("search_count", "a number of records"))
+        count_in(&self.call(&scope.model, "search_count", args, context, Safety::Harmless)?)
+    }
+
+    /// Counts the records of a scope with each of several lists of further terms, at the same time.
+    /// What fails for a reason that may pass is asked again by itself.
+    pub fn search_counts(&mut self, scope: &Scope, each: Vec<Vec<Term>>) -> Result<Vec<u64>> {
+        let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
+        let context = Value::Struct(kwargs([("context", scope.context())]));
+        let request = |terms: &Vec<Term>| {
+            let args = Value::Array(vec![scope.domain(terms.iter().cloned())]);
+            self.request(uid, &scope.model, "search_count", &args, &context)
+        };
+        let requests = each.iter().map(request).collect::<Result<_>>()?;
+        let replies = self.transport.post_all(OBJECT, requests);
+        let count = |(terms, reply): (_, std::result::Result<Reply, _>)| {
+            let Ok(reply) = reply else {
+                return self.search_count(scope, terms);
+            };
+            match xmlrpc::decode(&reply.body, &self.limits)? {
+                Ok(count) => count_in(&count),
+                Err(fault) => match fault::read(&fault, &self.account, &scope.model, "search_count", Some(uid)) {
+                    Meaning::Error(error) => Err(error),
+                    Meaning::StaleLogin(_) => self.search_count(scope, terms),
+                },
+            }
+        };
+        each.into_iter().zip(replies).map(count).collect()
     }
 
     /// Lists the ids of the first `limit` records of a scope with further terms, ascending.
