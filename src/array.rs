@@ -39,16 +39,13 @@ pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
 /// Builds an array of bigint from ids, in the current memory context.
 ///
 /// # Errors
-/// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
+/// As [`of_column`].
 ///
 /// # Safety
-/// The caller must not use the result after that context is reset.
+/// As [`of_column`].
 pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
-    let mut array = Array::new(ids.len(), false, ids.len() * 8, pg_sys::INT8OID)?;
-    for id in ids {
-        array.put(&id.to_ne_bytes());
-    }
-    Ok(array.finish(pg_sys::INT8ARRAYOID))
+    let ids = ids.iter().copied().map(Some);
+    build(ids, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, |_| 8, |array, id| array.put(&id.to_ne_bytes()))
 }
 
 /// Builds an array from cells of `N` bytes each.
@@ -58,32 +55,40 @@ fn of_fixed<T: Copy, const N: usize>(
     array: pg_sys::Oid,
     bytes: impl Fn(T) -> [u8; N],
 ) -> Result<DatumWithOid<'static>> {
-    let set = cells.iter().filter(|cell| cell.is_some()).count();
-    let mut built = Array::new(cells.len(), set < cells.len(), set * N, element)?;
-    for (index, cell) in cells.iter().enumerate() {
-        if let Some(value) = cell {
+    build(cells.iter().copied(), element, array, |_| N, |array, cell| array.put(&bytes(cell)))
+}
+
+/// Builds an array from texts or bytes.
+fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
+    build(cells.iter(), element, array, varlena_size, Array::put_varlena)
+}
+
+/// Builds an array of type `array`. `size` is the number of bytes that `put` appends for a cell.
+fn build<T>(
+    cells: impl Iterator<Item = Option<T>> + Clone,
+    element: pg_sys::Oid,
+    array: pg_sys::Oid,
+    size: impl Fn(T) -> usize,
+    put: impl Fn(&mut Array, T),
+) -> Result<DatumWithOid<'static>> {
+    let (count, set) = (cells.clone().count(), cells.clone().flatten().count());
+    let mut built = Array::new(count, set < count, cells.clone().flatten().map(size).sum(), element)?;
+    for (index, cell) in cells.enumerate() {
+        if let Some(cell) = cell {
             built.set(index);
-            built.put(&bytes(*value));
+            put(&mut built, cell);
         }
     }
-    Ok(built.finish(array))
+    // SAFETY: the pointer is to a complete array of that type.
+    Ok(unsafe { DatumWithOid::new(pg_sys::Datum::from(built.begin), array) })
 }
 
 /// Size in bytes of the length word of an uncompressed varlena, which texts in arrays have.
 const HEADER: usize = 4;
 
-/// Builds an array from texts or bytes, each aligned to 4 bytes and after its length.
-fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
-    let size = |cell: &[u8]| (HEADER + cell.len()).next_multiple_of(4);
-    let total = cells.iter().flatten().map(size).sum();
-    let mut built = Array::new(cells.len(), cells.iter().any(|cell| cell.is_none()), total, element)?;
-    for (index, cell) in cells.iter().enumerate() {
-        if let Some(cell) = cell {
-            built.set(index);
-            built.put_varlena(cell);
-        }
-    }
-    Ok(built.finish(array))
+/// Size of a text or bytes in an array: its length word, itself, and the padding to 4 bytes.
+fn varlena_size(bytes: &[u8]) -> usize {
+    (HEADER + bytes.len()).next_multiple_of(4)
 }
 
 /// Largest allocation in bytes: MaxAllocSize of Postgres.
@@ -147,32 +152,29 @@ impl Array {
 
     /// Appends a value of fixed size.
     fn put(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.left, "the values exceed the size of the array");
-        // SAFETY: the assertion above checks that the bytes fit.
-        unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, bytes.len());
-            self.next = self.next.add(bytes.len());
-        }
-        self.left -= bytes.len();
+        let place = self.advance(bytes.len());
+        // SAFETY: `advance` checked that the bytes fit.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
     }
 
     /// Appends a text or bytes.
     fn put_varlena(&mut self, bytes: &[u8]) {
-        let size = HEADER + bytes.len();
-        assert!(size.next_multiple_of(4) <= self.left, "the values exceed the size of the array");
-        // SAFETY: the assertion above checks that header, bytes and padding fit. The padding is
-        // zero already, `size` is below 1 GB, and `next` is a multiple of 4.
+        let place = self.advance(varlena_size(bytes));
+        // SAFETY: `advance` checked that header, bytes and padding fit. The padding is zero
+        // already, the size is below 1 GB, and `place` is a multiple of 4.
         unsafe {
-            pgrx::set_varsize_4b(self.next.cast(), size as i32);
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next.add(HEADER), bytes.len());
-            self.next = self.next.add(size.next_multiple_of(4));
+            pgrx::set_varsize_4b(place.cast(), (HEADER + bytes.len()) as i32);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), place.add(HEADER), bytes.len());
         }
-        self.left -= size.next_multiple_of(4);
     }
 
-    /// Returns the complete array, whose type is `array`.
-    fn finish(self, array: pg_sys::Oid) -> DatumWithOid<'static> {
-        // SAFETY: the pointer is to a complete array of that type.
-        unsafe { DatumWithOid::new(pg_sys::Datum::from(self.begin), array) }
+    /// The position of the next value, which has this size.
+    fn advance(&mut self, size: usize) -> *mut u8 {
+        assert!(size <= self.left, "the values exceed the size of the array");
+        let place = self.next;
+        // SAFETY: the assertion above checks that the value fits.
+        self.next = unsafe { place.add(size) };
+        self.left -= size;
+        place
     }
 }

@@ -21,9 +21,6 @@ pub fn tick() -> Result<()> {
         // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
         let is_gone =
             unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
-        match is_gone {
-            true => Err(Error::ClientGone),
-            false => Ok(()),
-        }
+        if is_gone { Err(Error::ClientGone) } else { Ok(()) }
     })
 }

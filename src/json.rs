@@ -3,7 +3,8 @@
 //! pgrx's own type panics if serde_json cannot read the value (1e400, 128 levels). This type
 //! returns an error.
 
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_mirror::refusal::invalid;
+use ipai_odoo::error::Result;
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::FromDatum;
 use pgrx::pgrx_sql_entity_graph::metadata::{
@@ -22,8 +23,10 @@ impl JsonText {
     /// An error for the user that names the argument, if serde_json cannot read the value.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
         serde_json::from_str(&self.0).map_err(|error| {
-            Error::user(SqlState::InvalidParameter, format!("invalid JSON in argument {argument}: {error}"))
-                .with_hint("Use numbers within double precision, and nest lists and objects less than 128 levels deep.")
+            invalid(
+                format!("invalid JSON in argument {argument}: {error}"),
+                "Use numbers within double precision, and nest lists and objects less than 128 levels deep.",
+            )
         })
     }
 }

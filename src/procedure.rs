@@ -2,13 +2,13 @@
 
 use crate::api::{self, host};
 use crate::report::or_raise;
-use crate::session::SpiSession;
-use crate::version;
+use crate::session::{SpiSession, check_version};
 use ipai_mirror::engine::Requested;
+use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::Session;
 use ipai_mirror::store::{alerts, cron, mirrors};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -55,10 +55,8 @@ unsafe fn is_nonatomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
 
 fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f64>) -> Result<()> {
     let mode = mode.as_deref().unwrap_or("auto");
-    let requested = Requested::from_name(mode).ok_or_else(|| {
-        Error::user(SqlState::InvalidParameter, format!("invalid mode \"{mode}\""))
-            .with_hint("Use auto, incremental, reconcile or full.")
-    })?;
+    let requested = Requested::from_name(mode)
+        .ok_or_else(|| invalid(format!("invalid mode \"{mode}\""), "Use auto, incremental, reconcile or full."))?;
     let request = RunRequest {
         scope: RunScope::Planned(requested),
         dry_run: false,
@@ -66,37 +64,27 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
     };
     let session = &mut SpiSession::of_procedure();
     let names = (session as &mut dyn Session).within(|session| {
-        version::check(session)?;
+        check_version(session)?;
         match &mirror {
             Some(name) => Ok(vec![name.clone()]),
             None => mirrors::enabled(session),
         }
     })?;
-    let mut failures = run_each(session, &names, request)?;
-    if failures.is_empty() {
-        return Ok(());
-    }
-    // A run of one mirror fails with that mirror's error.
-    if mirror.is_some()
-        && let Some((_, error)) = failures.pop()
-    {
-        return Err(error);
-    }
-    Err(Error::MultipleMirrorsFailed { failures, total: names.len() })
-}
-
-/// Runs the mirrors one after the other. One that fails does not stop the others.
-fn run_each(session: &mut SpiSession, names: &[String], request: RunRequest) -> Result<Vec<(String, Error)>> {
     let mut failures = Vec::new();
-    for name in names {
+    for name in &names {
         match run_one(session, name, request) {
             Ok(()) => {}
-            // A cancel means the whole call.
-            Err(error) if error == Error::ClientGone || error.sqlstate() == "57014" => return Err(error),
+            // A cancel means the whole call, and the only mirror fails with its own error.
+            Err(error) if mirror.is_some() || error == Error::ClientGone || error.sqlstate() == "57014" => {
+                return Err(error);
+            }
             Err(error) => failures.push((name.clone(), error)),
         }
     }
-    Ok(failures)
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(Error::MultipleMirrorsFailed { failures, total: names.len() })
 }
 
 fn run_one(session: &mut SpiSession, name: &str, request: RunRequest) -> Result<()> {

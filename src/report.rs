@@ -8,10 +8,7 @@ use std::ffi::{CString, c_char, c_void};
 /// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is
 /// out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => raise(&error),
-    }
+    result.unwrap_or_else(|error| raise(&error))
 }
 
 /// Raises the error.

@@ -2,9 +2,10 @@
 
 use crate::time::{moment, timestamptz};
 use crate::{array, interrupt, report, subtransaction};
+use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
 use ipai_mirror::source::Tick;
-use ipai_odoo::error::Result;
+use ipai_odoo::error::{Result, SqlState};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
@@ -19,8 +20,10 @@ pub struct SpiSession {
 
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
-    pub fn of_function() -> Self {
-        SpiSession { may_commit: false, depth: 0 }
+    pub fn of_function() -> Result<Self> {
+        let mut session = SpiSession { may_commit: false, depth: 0 };
+        check_version(&mut session)?;
+        Ok(session)
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
@@ -42,6 +45,24 @@ impl SpiSession {
             0 => subtransaction::within(work),
             _ => work(),
         }
+    }
+}
+
+/// Checks that the library and the SQL of the extension have the same version. Between the
+/// installation of a new library and `alter extension update` they have not.
+pub fn check_version(session: &mut dyn Session) -> Result<()> {
+    let library = env!("CARGO_PKG_VERSION");
+    let sql = "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'";
+    match session.first(sql, &[], |row| row.get::<String>(0))? {
+        Some(installed) if installed != library => Err(refused(
+            SqlState::ObjectNotInState,
+            format!(
+                "the library of ipai_sync has version {library}, but the extension in this database has version \
+                 {installed}"
+            ),
+            "Run as a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;",
+        )),
+        _ => Ok(()),
     }
 }
 
