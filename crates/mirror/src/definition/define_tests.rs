@@ -245,7 +245,7 @@ fn new_table_has_key_types_and_comments() {
     let table = Table { schema: "my ipai".into(), name: "o'brien".into() };
     let mut defined = define(&request(&["name", "category_id"]), &partner()).unwrap();
     defined[0].help = Some("The person's name".into());
-    let constants = [ddl::ConstantColumn { name: "tenant", kind: "text" }];
+    let constants = [(Constant { column: "tenant".into(), value: "acme".into() }, "text")];
     let statements = ddl::create_table(&table, "res.partner", "Contact", &constants, &defined);
     assert_eq!(
         statements[0],

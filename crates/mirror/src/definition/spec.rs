@@ -1,8 +1,9 @@
 //! Defines a mirror: what a run reads from Odoo, and into which table.
 
 use super::{Drift, Kind};
+use crate::refusal::refused;
 use ipai_odoo::Scope;
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Result, SqlState};
 use serde::{Deserialize, Serialize};
 
 /// A table of the database.
@@ -75,6 +76,11 @@ impl Mirror {
         self.flag_field.as_deref().and_then(|field| self.flag(field))
     }
 
+    /// The columns of the key: the constants and the Odoo id.
+    pub fn key(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(|constant| constant.column.as_str()).chain([ODOO_ID])
+    }
+
     /// The column of a boolean field, if the mirror has it.
     pub fn flag(&self, field: &str) -> Option<&str> {
         let map = self.fields.iter().find(|map| map.field == field && map.kind == Kind::Boolean)?;
@@ -121,9 +127,11 @@ impl Mirror {
     pub fn readable(&self) -> Result<Mirror> {
         let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
         if fields.is_empty() {
-            let message = format!("Odoo no longer has any field of mirror \"{}\"", self.name);
-            return Err(Error::user(SqlState::UndefinedColumn, message)
-                .with_hint("Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror()."));
+            return Err(refused(
+                SqlState::UndefinedColumn,
+                format!("Odoo no longer has any field of mirror \"{}\"", self.name),
+                "Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror().",
+            ));
         }
         Ok(Mirror { fields, ..self.clone() })
     }

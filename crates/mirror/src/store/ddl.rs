@@ -2,15 +2,10 @@
 
 use super::sql;
 use super::statements::{fill, qualified, quote_ident, quote_literal};
-use crate::definition::{Defined, ODOO_ID, Table};
+use crate::definition::{Constant, Defined, ODOO_ID, Table};
 
-/// A column with the same value in every row of a mirror.
-pub struct ConstantColumn<'a> {
-    /// Name of the column.
-    pub name: &'a str,
-    /// The SQL type.
-    pub kind: &'a str,
-}
+/// A constant column and the type that a new table gives it.
+pub type TypedConstant = (Constant, &'static str);
 
 /// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
 pub const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
@@ -30,15 +25,14 @@ pub fn create_table(
     table: &Table,
     model: &str,
     label: &str,
-    constants: &[ConstantColumn<'_>],
+    constants: &[TypedConstant],
     columns: &[Defined],
 ) -> Vec<String> {
     let name = qualified(table);
-    let mut key: Vec<String> = constants.iter().map(|constant| quote_ident(constant.name)).collect();
-    key.push(quote_ident(ODOO_ID));
-    let mut lines: Vec<String> =
-        constants.iter().map(|constant| format!("{} {} not null", quote_ident(constant.name), constant.kind)).collect();
-    lines.push(format!("{} bigint not null", quote_ident(ODOO_ID)));
+    let constants = constants.iter().map(|(constant, kind)| (constant.column.as_str(), *kind));
+    let keys = constants.clone().chain([(ODOO_ID, "bigint")]);
+    let key: Vec<String> = keys.clone().map(|(name, _)| quote_ident(name)).collect();
+    let mut lines: Vec<String> = keys.map(|(name, kind)| format!("{} {kind} not null", quote_ident(name))).collect();
     lines.extend(columns.iter().map(column));
     lines.push("inserted_at timestamptz not null default now()".to_owned());
     lines.push("updated_at timestamptz not null default now()".to_owned());
@@ -61,20 +55,15 @@ pub fn create_table(
         ("inserted_at", "When the row came into this table"),
         ("updated_at", "When the row last changed here; a sync that finds it unchanged leaves it"),
     ];
-    let constant =
-        constants.iter().map(|constant| (constant.name, "The same in every row of one mirror, and part of the key"));
-    statements.extend(
-        constant.chain(own).map(|(column, text)| {
-            format!("comment on column {name}.{} is {}", quote_ident(column), quote_literal(text))
-        }),
-    );
-    statements.extend(columns.iter().map(|column| comment(table, column)));
+    let constant = constants.map(|(name, _)| (name, "The same in every row of one mirror, and part of the key"));
+    statements.extend(constant.chain(own).map(|(column, text)| comment(table, column, text)));
+    statements.extend(columns.iter().map(|column| field_comment(table, column)));
     statements
 }
 
 /// Adds a column for a field.
 pub fn add_column(table: &Table, defined: &Defined) -> Vec<String> {
-    vec![format!("alter table {} add column {}", qualified(table), column(defined)), comment(table, defined)]
+    vec![format!("alter table {} add column {}", qualified(table), column(defined)), field_comment(table, defined)]
 }
 
 /// The definition of a column. It is never `not null`: old records may lack a field that became
@@ -83,12 +72,12 @@ fn column(defined: &Defined) -> String {
     format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
 }
 
-/// The comment of a column: the label of the field and its help.
-fn comment(table: &Table, defined: &Defined) -> String {
-    let text = match &defined.help {
-        Some(help) => format!("{}: {help}", defined.label),
-        None => defined.label.clone(),
-    };
-    let column = quote_ident(&defined.map.column);
-    format!("comment on column {}.{column} is {}", qualified(table), quote_literal(&text))
+/// The comment of a field's column: the label of the field and its help.
+fn field_comment(table: &Table, defined: &Defined) -> String {
+    let help = defined.help.as_ref().map_or(String::new(), |help| format!(": {help}"));
+    comment(table, &defined.map.column, &format!("{}{help}", defined.label))
+}
+
+fn comment(table: &Table, column: &str, text: &str) -> String {
+    format!("comment on column {}.{} is {}", qualified(table), quote_ident(column), quote_literal(text))
 }

@@ -2,8 +2,9 @@
 //! are set.
 
 use crate::Mirror;
+use crate::refusal;
 use crate::session::Session;
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::Value;
 use std::ops::RangeInclusive;
 
@@ -123,10 +124,10 @@ fn language(lang: &str) -> Result<Option<String>> {
 }
 
 fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
-    match range.contains(&value) {
-        true => Ok(()),
-        false => Err(invalid(name, &format!("It is a number from {} to {}.", range.start(), range.end()))),
+    if range.contains(&value) {
+        return Ok(());
     }
+    Err(invalid(name, format!("It is a number from {} to {}.", range.start(), range.end())))
 }
 
 fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>, least: f64) -> Result<()> {
@@ -134,12 +135,12 @@ fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>,
     let seconds = session.first(sql, &[interval.into()], |row| row.optional::<f64>(0))?;
     match seconds.flatten() {
         Some(seconds) if !(least..=1e9).contains(&seconds) => {
-            Err(invalid(name, &format!("It is an interval of at least {least} s, and no more than 30 years.")))
+            Err(invalid(name, format!("It is an interval of at least {least} s, and no more than 30 years.")))
         }
         _ => Ok(()),
     }
 }
 
-fn invalid(name: &str, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, format!("the value of {name} is not valid")).with_hint(hint.to_owned())
+fn invalid(name: &str, hint: impl Into<String>) -> Error {
+    refusal::invalid(format!("the value of {name} is not valid"), hint)
 }

@@ -4,7 +4,7 @@ use super::statements::Statements;
 use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
-use crate::session::{Param, Session, internal};
+use crate::session::{Param, Row, Session, internal};
 use crate::{Mirror, Page};
 use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
@@ -54,9 +54,7 @@ impl<'s> TableSink<'s> {
 
     /// The counts of the mirror.
     pub fn tally(&mut self) -> Result<Tally> {
-        let tally = counts::of_mirror(self.session, &self.statements)?;
-        self.session.commit()?;
-        Ok(tally)
+        self.look(counts::of_mirror)
     }
 
     /// The session, between two uses of the sink.
@@ -189,7 +187,7 @@ fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, i
 fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
     let mut params = columns(page);
     params.extend(ends(page));
-    let read = |row: &dyn crate::session::Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
+    let read = |row: &dyn Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
     let written = match is_dry {
         true => session.first(&statements.probe, &params, read)?,
         false => session.change(&statements.upsert, &params, read)?,

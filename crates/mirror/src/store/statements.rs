@@ -2,7 +2,7 @@
 //! templates in `store/sql`.
 
 use super::sql;
-use crate::definition::{ACTIVE, Constant, Kind, Mirror, ODOO_ID, Table};
+use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
 
 /// The statements of one mirror. A page's parameters are its ids, then its columns, then its first
 /// and last id.
@@ -32,7 +32,7 @@ pub struct Statements {
 impl Statements {
     /// Builds the statements of a mirror.
     pub fn new(mirror: &Mirror) -> Self {
-        let columns = |prefix: &str| comma(mirror, |column| format!("{prefix}{column}"));
+        let columns = |prefix: &str| comma(mirror, |column, _| format!("{prefix}{column}"));
         // Untyped, so that they take the types of their columns.
         let constants = mirror.constants.iter();
         let values: String = constants.map(|constant| format!("{}, ", quote_literal(&constant.value))).collect();
@@ -43,12 +43,12 @@ impl Statements {
                     ("changed", sql!("page_changed").trim_end()),
                     ("sent", sql!("page_sent").trim_end()),
                     ("table", &qualified(&mirror.target)),
-                    ("key", &key(mirror).join(", ")),
+                    ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
                     ("columns_o", &columns("o.")),
                     ("values", &values),
-                    ("assignments", &comma(mirror, |column| format!("{column} = excluded.{column}"))),
+                    ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
                     ("arrays", &arrays(mirror)),
                     ("first", &format!("${}", mirror.fields.len() + 2)),
@@ -107,23 +107,16 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 
 /// The arrays of a page's columns.
 fn arrays(mirror: &Mirror) -> String {
-    let fields = mirror.fields.iter().enumerate();
-    let arrays = fields.map(|(index, map)| format!("${}::{}[]", index + 2, carrier(map.kind)));
-    arrays.collect::<Vec<_>>().join(", ")
+    let parameters = (2..).zip(&mirror.fields);
+    parameters.map(|(number, map)| format!("${number}::{}[]", carrier(map.kind))).collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of a page, cast from their carriers to their types.
 fn casts(mirror: &Mirror) -> String {
-    comma_with_kind(mirror, |column, kind| match carrier(kind) == kind.sql() {
+    comma(mirror, |column, kind| match carrier(kind) == kind.sql() {
         true => format!("r.{column}"),
         false => format!("r.{column}::{} as {column}", kind.sql()),
     })
-}
-
-/// The columns of the key, quoted: the mirror's constants and the Odoo id.
-pub fn key(mirror: &Mirror) -> Vec<String> {
-    let constants = mirror.constants.iter().map(|constant| constant.column.as_str());
-    constants.chain([ODOO_ID]).map(quote_ident).collect()
 }
 
 /// A condition ` and ...` for the rows of this mirror. `table` is an alias with its dot, or empty.
@@ -161,17 +154,10 @@ pub fn quote_ident(name: &str) -> String {
 /// A text as an SQL literal, valid for both values of `standard_conforming_strings`.
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    match quoted.contains('\\') {
-        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
-        false => format!("'{quoted}'"),
-    }
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
-fn comma(mirror: &Mirror, part: impl Fn(&str) -> String) -> String {
-    comma_with_kind(mirror, |column, _| part(column))
-}
-
-fn comma_with_kind(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
+fn comma(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
     let parts: Vec<String> = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind)).collect();
     parts.join(", ")
 }

@@ -1,15 +1,13 @@
 //! Creates a mirror's table, as the caller, who owns it.
 
-use super::ddl::{self, UPDATED_AT_TRIGGER};
+use super::ddl::{self, TypedConstant, UPDATED_AT_TRIGGER};
 use super::sql;
 use super::statements::{qualified, quote_ident};
 use crate::definition::Defined;
+use crate::refusal::refused;
 use crate::session::Session;
-use crate::{Constant, Mirror, Table};
-use ipai_odoo::error::{Error, Result, SqlState};
-
-/// A constant column and the type that a new table gives it.
-pub type TypedConstant = (Constant, &'static str);
+use crate::{Mirror, Table};
+use ipai_odoo::error::{Result, SqlState};
 
 /// Creates the table of a mirror, with its trigger, comments and privileges.
 pub fn create(
@@ -21,9 +19,7 @@ pub fn create(
 ) -> Result<()> {
     let table = &mirror.target;
     create_trigger_function(session, &table.schema)?;
-    let constants: Vec<_> =
-        constants.iter().map(|(constant, kind)| ddl::ConstantColumn { name: &constant.column, kind }).collect();
-    run_all(session, &ddl::create_table(table, &mirror.scope.model, label, &constants, defined))?;
+    run_all(session, &ddl::create_table(table, &mirror.scope.model, label, constants, defined))?;
     restrict(session, table)
 }
 
@@ -43,13 +39,11 @@ fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()
     let params = [schema.into(), UPDATED_AT_TRIGGER.into()];
     match session.first(sql!("trigger_function"), &params, |row| row.get::<bool>(0))? {
         Some(true) => Ok(()),
-        Some(false) => Err(Error::user(
+        Some(false) => Err(refused(
             SqlState::InsufficientPrivilege,
             format!("function {schema}.{UPDATED_AT_TRIGGER}() belongs to another role"),
-        )
-        .with_hint(
             "A mirror's trigger runs as the role that syncs. Mirror into another schema, or create the mirror as the \
-                   owner of that function.",
+             owner of that function.",
         )),
         None => {
             run_all(session, &ddl::create_trigger_function(schema))?;
@@ -64,13 +58,10 @@ fn restrict(session: &mut dyn Session, table: &Table) -> Result<()> {
     let name = qualified(table);
     revoke(session, &format!("table {name}"), sql!("table_grantees"), &name)?;
     let has_service_role = "select true from pg_catalog.pg_roles where rolname = 'service_role'";
-    match session.is_true(has_service_role, &[])? {
-        true => {
-            let grant = format!("grant select, insert, update, delete on table {name} to service_role");
-            session.run(&grant, &[]).map(std::mem::drop)
-        }
-        false => Ok(()),
+    if session.is_true(has_service_role, &[])? {
+        session.run(&format!("grant select, insert, update, delete on table {name} to service_role"), &[])?;
     }
+    Ok(())
 }
 
 /// Revokes all privileges on an object from everyone but its owner. `grantees` is a query for them.
