@@ -14,14 +14,14 @@ use crate::time::moment;
 use chrono::NaiveDateTime;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
-use ipai_mirror::session::signed;
+use ipai_mirror::session::{Session, signed};
 use ipai_mirror::store::{counts, mirrors};
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 use std::time::Instant;
 
 /// This backend as the host of runs.
-pub fn host(session: &mut SpiSession) -> Host<'_> {
+pub fn host(session: &mut dyn Session) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,

@@ -14,7 +14,14 @@ pub fn or_raise<T>(result: Result<T>) -> T {
 /// Raises the error.
 pub fn raise(error: &Error) -> ! {
     complete_next_report(error);
-    report(error, PgLogLevel::ERROR);
+    let mut report = ErrorReport::new(code(error.sqlstate()), error.to_string(), function_name!());
+    if let Some(detail) = error.detail() {
+        report = report.set_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
     unreachable!() // invariant: a report of level ERROR unwinds.
 }
 
@@ -91,17 +98,6 @@ fn without_interrupts(report: impl FnOnce()) {
     report();
     // SAFETY: see above.
     unsafe { pg_sys::InterruptHoldoffCount -= 1 };
-}
-
-fn report(error: &Error, level: PgLogLevel) {
-    let mut report = ErrorReport::new(code(error.sqlstate()), error.to_string(), function_name!());
-    if let Some(detail) = error.detail() {
-        report = report.set_detail(detail);
-    }
-    if let Some(hint) = error.hint() {
-        report = report.set_hint(hint);
-    }
-    report.report(level);
 }
 
 /// The code of a SQLSTATE that Postgres knows.

@@ -71,7 +71,7 @@ impl Session for SpiSession {
         self.statement(|| {
             subtransaction::with_new_snapshot(|| {
                 Spi::connect(|client| {
-                    let args = arguments(params)?;
+                    let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
                     visit_rows(client.select(sql, None, &args).map_err(internal)?, visit)
                 })
             })
@@ -81,7 +81,7 @@ impl Session for SpiSession {
     fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
         self.statement(|| {
             Spi::connect_mut(|client| {
-                let args = arguments(params)?;
+                let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
                 visit_rows(client.update(sql, None, &args).map_err(internal)?, visit)
             })
         })
@@ -95,10 +95,7 @@ impl Session for SpiSession {
     }
 
     fn commit(&mut self) -> Result<()> {
-        match self.may_commit {
-            true => subtransaction::commit(),
-            false => Ok(()),
-        }
+        if self.may_commit { subtransaction::commit() } else { Ok(()) }
     }
 
     fn rollback(&mut self) -> Result<()> {
@@ -164,11 +161,7 @@ fn of<'v, T: FromDatum + IntoDatum>(
     Ok(entry.value::<T>().map_err(internal)?.map_or(Value::Null, wrap))
 }
 
-/// The parameters as datums. Call it inside the SPI connection, whose memory then holds the arrays.
-fn arguments<'p>(params: &[Param<'p>]) -> Result<Vec<DatumWithOid<'p>>> {
-    params.iter().map(datum).collect()
-}
-
+/// A parameter as a datum. Call it inside the SPI connection, whose memory then holds the arrays.
 fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
     Ok(match *param {
         Param::Bool(value) => value.into(),

@@ -105,31 +105,17 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     };
     // SAFETY: removed below, whatever happens: the builder catches everything.
     unsafe { pg_sys::error_context_stack = &mut callback };
-    let work = AssertUnwindSafe(work);
-    let result = PgTryBuilder::new(AssertUnwindSafe(move || {
-        let work = work;
-        (work.0)().map_err(Caught::Value)
-    }))
-    .catch_others(|error| Err(Caught::Raised(Box::new(error))))
-    .catch_rust_panic(|error| Err(Caught::Raised(Box::new(error))))
-    .execute();
+    let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+        .catch_others(|raised| Err(Box::new(raised)))
+        .catch_rust_panic(|raised| Err(Box::new(raised)))
+        .execute();
     // SAFETY: see above.
     unsafe { pg_sys::error_context_stack = callback.previous };
-    result.map_err(|caught| match caught {
-        Caught::Value(error) => error,
-        Caught::Raised(raised) => match *raised {
-            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => details.complete(&report),
-            // Not the details of an error of Postgres that was handled before.
-            CaughtError::RustPanic { ereport, .. } => Details::default().complete(&ereport),
-        },
+    result.unwrap_or_else(|raised| match *raised {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => Err(details.complete(&report)),
+        // Not the details of an error of Postgres that was handled before.
+        CaughtError::RustPanic { ereport, .. } => Err(Details::default().complete(&ereport)),
     })
-}
-
-enum Caught {
-    /// `work` returned it.
-    Value(Error),
-    /// Postgres or Rust raised it.
-    Raised(Box<CaughtError>),
 }
 
 /// The parts of a Postgres error that pgrx drops.

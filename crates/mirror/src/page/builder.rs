@@ -48,13 +48,10 @@ impl Page {
         }
     }
 
-    /// The same records with other cells in one column: those of another page's records, or unset.
-    pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
+    /// The same records with other cells in one column.
+    pub fn with(&self, column: usize, cells: Column) -> Self {
         let mut page = self.clone();
-        page.columns[column] = match other {
-            Some((other, rows)) => other.columns[column].part(rows),
-            None => self.columns[column].unset(),
-        };
+        page.columns[column] = cells;
         page
     }
 }

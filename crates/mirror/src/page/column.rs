@@ -37,7 +37,7 @@ macro_rules! columns {
             }
 
             /// The cells in a range.
-            pub(super) fn part(&self, rows: Range<usize>) -> Self {
+            pub(crate) fn part(&self, rows: Range<usize>) -> Self {
                 let (first, count) = (rows.start, rows.len());
                 match self {
                     $(Column::$kind(cells) => {
@@ -81,7 +81,7 @@ impl Column {
     }
 
     /// A column of the same type and length with unset cells.
-    pub(super) fn unset(&self) -> Self {
+    pub(crate) fn unset(&self) -> Self {
         let mut column = self.part(0..0);
         (0..self.len()).for_each(|_| column.push_null());
         column

@@ -237,36 +237,26 @@ impl Culprit<'_> {
         let mut rows = 0..page.len();
         while rows.len() > 1 {
             let half = rows.start + rows.len() / 2;
-            match self.accepts(&page.part(rows.start..half))? {
-                true => rows.start = half,
-                false => rows.end = half,
+            match self.refusal(&page.part(rows.start..half))? {
+                None => rows.start = half,
+                Some(_) => rows.end = half,
             }
         }
         // A neighbour's values are probably accepted.
-        let neighbour = match rows.start {
-            0 => 1..2.min(page.len()).max(1),
-            row => row - 1..row,
-        };
+        let neighbour = if rows.start == 0 { 1 } else { rows.start - 1 };
         let record = page.part(rows);
-        let Some(id) = record.ids.first().copied() else {
+        let (Some(id), Some(refusal)) = (record.ids.first().copied(), self.refusal(&record)?) else {
             return Ok(None);
         };
-        let Some(refusal) = self.refusal(&record)? else {
-            return Ok(None);
-        };
-        for column in 0..record.columns.len() {
-            let other = (neighbour.len() == 1).then(|| (page, neighbour.clone()));
-            if self.accepts(&record.with(column, None))?
-                || (other.is_some() && self.accepts(&record.with(column, other))?)
-            {
-                return Ok(Some((id, Some(column), refusal)));
+        for (column, cell) in record.columns.iter().enumerate() {
+            let other = page.columns[column].part(neighbour..neighbour + 1);
+            for cell in [cell.unset(), other] {
+                if !cell.is_empty() && self.refusal(&record.with(column, cell))?.is_none() {
+                    return Ok(Some((id, Some(column), refusal)));
+                }
             }
         }
         Ok(Some((id, None, refusal)))
-    }
-
-    fn accepts(&mut self, page: &Page) -> Result<bool> {
-        Ok(self.refusal(page)?.is_none())
     }
 
     /// Why the table refuses these rows; nothing of them stays.

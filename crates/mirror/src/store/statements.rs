@@ -4,29 +4,19 @@
 use super::sql;
 use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
 
-/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first
-/// and last id.
+/// The statements of one mirror; their files say what they return. The parameters of a page are its
+/// ids, its columns, and but for `insert` its first and last id.
 pub struct Statements {
-    /// Writes a page: returns the numbers of inserted and updated rows.
-    pub upsert: String,
-    /// Inserts a page of new rows. Its parameters end with the columns.
-    pub insert: String,
-    /// Whether no row has an id from `$1` to `$2`.
-    pub range_is_empty: String,
-    /// Returns the numbers that `upsert` would return, and changes nothing.
-    pub probe: String,
-    /// The first ids in `($1, $2]`.
-    pub ids: String,
-    /// The greatest id, or 0.
-    pub greatest_id: String,
-    /// Digests of the ids between the bounds `$1`.
-    pub digests: String,
-    /// Deletes the rows with the ids `$1`.
-    pub delete: String,
-    /// The number of rows.
-    pub total: String,
-    /// The numbers of rows, of rows that are not archived, and of rows with the flag set.
-    pub counts: String,
+    pub(super) upsert: String,
+    pub(super) insert: String,
+    pub(super) range_is_empty: String,
+    pub(super) probe: String,
+    pub(super) ids: String,
+    pub(super) greatest_id: String,
+    pub(super) digests: String,
+    pub(super) delete: String,
+    pub(super) total: String,
+    pub(super) counts: String,
 }
 
 impl Statements {
@@ -84,22 +74,15 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     while let Some(start) = rest.find('{') {
         let (before, from) = rest.split_at(start);
         filled.push_str(before);
-        let found = from
-            .find('}')
-            .and_then(|end| values.iter().find(|(name, _)| *name == &from[1..end]).map(|found| (end, found)));
-        match found {
-            Some((end, (name, value))) => {
-                match *name {
-                    "changed" | "sent" => filled.push_str(&fill(value, values)),
-                    _ => filled.push_str(value),
-                }
-                rest = &from[end + 1..];
-            }
-            None => {
-                filled.push('{');
-                rest = &from[1..];
-            }
-        }
+        let named = from[1..].split_once('}');
+        let found = named.and_then(|(name, after)| Some((values.iter().find(|(other, _)| *other == name)?, after)));
+        let (value, after) = match found {
+            Some(((name, value), after)) if matches!(*name, "changed" | "sent") => (&*fill(value, values), after),
+            Some(((_, value), after)) => (*value, after),
+            None => ("{", &from[1..]),
+        };
+        filled.push_str(value);
+        rest = after;
     }
     filled.push_str(rest);
     filled
@@ -113,9 +96,9 @@ fn arrays(mirror: &Mirror) -> String {
 
 /// The columns of a page, cast from their carriers to their types.
 fn casts(mirror: &Mirror) -> String {
-    comma(mirror, |column, kind| match carrier(kind) == kind.sql() {
-        true => format!("r.{column}"),
-        false => format!("r.{column}::{} as {column}", kind.sql()),
+    comma(mirror, |column, kind| match kind.sql() {
+        sql if sql == carrier(kind) => format!("r.{column}"),
+        sql => format!("r.{column}::{sql} as {column}"),
     })
 }
 
@@ -158,8 +141,8 @@ pub fn quote_literal(text: &str) -> String {
 }
 
 fn comma(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
-    let parts: Vec<String> = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind)).collect();
-    parts.join(", ")
+    let parts = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
