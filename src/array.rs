@@ -10,11 +10,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use std::ptr;
 
-/// Builds an array from a column, in the current memory context.
-///
-/// The elements have the type that the page statement expects, for example text for numeric.
-///
-/// # Errors
+/// Builds an array of a column's carrier type, in the current memory context. Fails with
 /// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
 ///
 /// # Safety
@@ -36,13 +32,10 @@ pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     }
 }
 
-/// Builds an array of bigint from ids, in the current memory context.
-///
-/// # Errors
-/// As [`of_column`].
+/// Builds an array of bigint from ids, as [`of_column`] does.
 ///
 /// # Safety
-/// As [`of_column`].
+/// As for [`of_column`].
 pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
     let ids = ids.iter().copied().map(Some);
     build(ids, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, |_| 8, |array, id| array.put(&id.to_ne_bytes()))
@@ -58,7 +51,6 @@ fn of_fixed<T: Copy, const N: usize>(
     build(cells.iter().copied(), element, array, |_| N, |array, cell| array.put(&bytes(cell)))
 }
 
-/// Builds an array from texts or bytes.
 fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
     build(cells.iter(), element, array, varlena_size, Array::put_varlena)
 }
@@ -94,13 +86,10 @@ fn varlena_size(bytes: &[u8]) -> usize {
 /// Largest allocation in bytes: MaxAllocSize of Postgres.
 const LARGEST: usize = 0x3fff_ffff;
 
-/// An array under construction.
 struct Array {
-    /// The allocation.
     begin: *mut pg_sys::ArrayType,
     /// One bit per cell, set if the cell is not null. The pointer is null if no cell is null.
     bitmap: *mut u8,
-    /// Position of the next value.
     next: *mut u8,
     /// Free bytes at `next`.
     left: usize,
@@ -150,14 +139,12 @@ impl Array {
         }
     }
 
-    /// Appends a value of fixed size.
     fn put(&mut self, bytes: &[u8]) {
         let place = self.advance(bytes.len());
         // SAFETY: `advance` checked that the bytes fit.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
     }
 
-    /// Appends a text or bytes.
     fn put_varlena(&mut self, bytes: &[u8]) {
         let place = self.advance(varlena_size(bytes));
         // SAFETY: `advance` checked that header, bytes and padding fit. The padding is zero

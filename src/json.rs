@@ -17,10 +17,7 @@ use std::ffi::CStr;
 pub struct JsonText(String);
 
 impl JsonText {
-    /// Parses the value.
-    ///
-    /// # Errors
-    /// An error for the user that names the argument, if serde_json cannot read the value.
+    /// Parses the value. An error names the argument.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
         serde_json::from_str(&self.0).map_err(|error| {
             invalid(
@@ -42,8 +39,7 @@ impl FromDatum for JsonText {
     }
 }
 
-// SAFETY: the SQL type of the argument is jsonb, as SqlTranslatable declares below, and `FromDatum`
-// reads it.
+// SAFETY: the SQL type is jsonb, as SqlTranslatable declares below, and `FromDatum` reads it.
 unsafe impl<'fcx> ArgAbi<'fcx> for JsonText {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // The value is never null here, because every argument of this type is an Option.

@@ -4,7 +4,6 @@
 mod api;
 mod array;
 mod connection;
-mod interrupt;
 mod json;
 mod procedure;
 mod report;
@@ -19,8 +18,7 @@ pgrx::pg_module_magic!();
 
 mod sql {
     use pgrx::prelude::*;
-    // The order of `extension.script()`. The Rust functions come after files that do not require
-    // them.
+    // The order of `extension.script()`. Files that require no Rust function come before those.
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", bootstrap);
     extension_sql_file!("../sql/core/tables/15_mirror_state.sql", name = "mirror_state", requires = ["mirrors"]);
     extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "run_log", requires = ["mirror_state"]);

@@ -90,8 +90,7 @@ fn run_one(session: &mut dyn Session, name: &str, request: RunRequest) -> Result
     let jobs = session.within(|session| cron::jobs_for_once(session, name))?;
     let result = run_mirror(&mut host(session), name, request).map(drop);
     alerts::notify(session)?;
-    // Only now: pg_cron cancels a job that is removed. A job that found the mirror in use is still
-    // due.
+    // Only now: pg_cron cancels a removed job. A job that found the mirror in use is still due.
     if jobs.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
     }

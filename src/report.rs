@@ -5,8 +5,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::{CString, c_char, c_void};
 
-/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is
-/// out of scope.
+/// Returns the value, or raises the error. Call it when everything to clean up is out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| raise(&error))
 }

@@ -1,11 +1,11 @@
 //! [`Session`] over SPI.
 
 use crate::time::{moment, timestamptz};
-use crate::{array, interrupt, report, subtransaction};
+use crate::{array, report, subtransaction};
 use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
 use ipai_mirror::source::Tick;
-use ipai_odoo::error::{Result, SqlState};
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
@@ -118,8 +118,25 @@ impl Session for SpiSession {
     }
 
     fn ticker(&self) -> Tick {
-        interrupt::tick
+        check_for_interrupts
     }
+}
+
+unsafe extern "C-unwind" {
+    /// Whether the client is still connected. In libpq/libpq.h; pgrx does not bind it.
+    fn pq_check_connection() -> bool;
+}
+
+/// Raises a pending cancel, timeout or shutdown. Fails if the client of the session disconnected.
+fn check_for_interrupts() -> Result<()> {
+    subtransaction::guarded(|| {
+        pgrx::check_for_interrupts!();
+        // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
+        // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
+        let is_gone =
+            unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
+        if is_gone { Err(Error::ClientGone) } else { Ok(()) }
+    })
 }
 
 fn visit_rows(table: SpiTupleTable<'_>, visit: &mut Visitor<'_>) -> Result<u64> {
@@ -171,8 +188,7 @@ fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
         Param::Text(value) => value.into(),
         Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
         Param::Texts(texts) => texts.to_vec().into(),
-        // SAFETY: the statement runs before the SPI connection, and with it the current memory
-        // context, ends.
+        // SAFETY: the statement runs before the SPI connection ends, and with it the memory context.
         Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
         // SAFETY: see above.
         Param::Column(column) => unsafe { array::of_column(column)? },

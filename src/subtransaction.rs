@@ -7,8 +7,7 @@ use pgrx::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// Runs `work` in an internal subtransaction. Any error, also one of SQL, rolls it back and is
-/// returned.
+/// Runs `work` in a subtransaction. Any error, also one of SQL, rolls it back and is returned.
 pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: begin is paired with release or rollback; memory context and resource owner are
     // restored as in PL/pgSQL's blocks with an exception handler.
@@ -35,8 +34,7 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the
-/// error.
+/// Runs `work` without a subtransaction. After an error the caller must [`rollback`] or raise it.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: a plain read; an error may have left another context current.
     unsafe {
@@ -50,8 +48,7 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Commits the transaction of a procedure and begins a new one.
 pub fn commit() -> Result<()> {
     caught(|| {
-        // SAFETY: only called by the procedure, which is connected as non-atomic and in no
-        // subtransaction.
+        // SAFETY: only called by the procedure, connected as non-atomic and in no subtransaction.
         unsafe { pg_sys::SPI_commit() };
         Ok(())
     })

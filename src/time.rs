@@ -1,42 +1,32 @@
 //! Converts moments and dates between chrono and Postgres.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
-use ipai_odoo::error::{Error, Result};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
+use ipai_mirror::session::internal;
+use ipai_odoo::error::Result;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// The day from which Postgres counts days and microseconds.
-const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
-    Some(day) => day,
-    None => NaiveDate::MIN,
-};
+/// Microseconds from 1970-01-01 to 2000-01-01, from where Postgres counts.
+const EPOCH: i64 = 946_684_800_000_000;
 
-/// Days since 2000-01-01. The result fits, because Odoo's years have at most four digits.
+/// Days since 2000-01-01, which is day 730,120 of the common era.
 pub fn days(day: NaiveDate) -> i32 {
-    day.signed_duration_since(EPOCH).num_days() as i32
+    day.num_days_from_ce() - 730_120
 }
 
-/// Microseconds from 2000-01-01 to a moment (UTC). The range is about 290,000 years.
+/// Microseconds from 2000-01-01 to a moment (UTC).
 pub fn micros(moment: NaiveDateTime) -> i64 {
-    let since = moment.signed_duration_since(EPOCH.and_time(NaiveTime::MIN));
-    since.num_microseconds().unwrap_or(i64::MAX)
+    moment.and_utc().timestamp_micros() - EPOCH
 }
 
-/// Converts a moment (UTC) to timestamptz.
-///
-/// # Errors
-/// An internal error if the moment is outside of Postgres's range.
+/// Converts a moment (UTC) to timestamptz. Fails outside of Postgres's range.
 pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
-    TimestampWithTimeZone::try_from(micros(moment))
-        .map_err(|_| Error::Internal { cause: "a moment is outside of Postgres's range".to_owned() })
+    TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| internal("a moment is outside of Postgres's range"))
 }
 
-/// Converts a timestamptz to a moment (UTC).
-///
-/// It returns `None` for infinity and for years that Odoo cannot read, whose years have four
-/// digits.
+/// Converts a timestamptz to a moment (UTC), or `None` for infinity and for years that Odoo cannot
+/// read, whose years have four digits.
 pub fn moment(stamp: TimestampWithTimeZone) -> Option<NaiveDateTime> {
-    let micros: pg_sys::TimestampTz = stamp.into();
-    let since = chrono::TimeDelta::microseconds(micros);
-    EPOCH.and_time(NaiveTime::MIN).checked_add_signed(since).filter(|moment| (1..=9999).contains(&moment.year()))
+    let moment = DateTime::from_timestamp_micros(pg_sys::TimestampTz::from(stamp).checked_add(EPOCH)?)?.naive_utc();
+    (1..=9999).contains(&moment.year()).then_some(moment)
 }

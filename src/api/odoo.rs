@@ -225,7 +225,6 @@ fn odoo_call(
 
 const MODELS: &str = "select * from ipai.odoo_models() shows the models.";
 
-/// The connection of this server, or of the only server.
 fn open(session: &mut SpiSession, server: Option<String>) -> Result<Connection> {
     ServerAccounts.open(session, server.as_deref(), "Name one: select * from ipai.check_connection('...');")
 }

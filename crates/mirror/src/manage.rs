@@ -10,9 +10,9 @@ use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest}
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
-use crate::store::ddl::TypedConstant;
 use crate::store::settings::Settings;
-use crate::store::{cron, lock, mirrors, servers, tables, target};
+use crate::store::tables::{self, TypedConstant};
+use crate::store::{cron, lock, mirrors, servers, target};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -112,7 +112,6 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     Ok((mirror, defined))
 }
 
-/// The target of a new mirror.
 struct Place {
     /// The columns of the table, if it exists.
     columns: Option<Vec<(String, String)>>,
@@ -185,7 +184,6 @@ pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
     }
 }
 
-/// The label of the model in Odoo.
 fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     let models = match fetcher.run(|client| client.models()) {
         Err(Error::UnknownMethod { .. } | Error::OdooAccess { .. } | Error::OdooFault { .. }) => Vec::new(),

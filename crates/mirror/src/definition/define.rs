@@ -99,7 +99,6 @@ fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
     }
 }
 
-/// The column for one field.
 fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
     if name == "id" {
         return Err(invalid("field \"id\" is always mirrored, as column odoo_id", "Remove it from fields."));
@@ -157,7 +156,6 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
     })
 }
 
-/// Whether a column is reserved: it cannot hold a field.
 fn is_reserved(request: &MirrorRequest, column: &str) -> bool {
     OWN_COLUMNS.contains(&column) || request.constants.iter().any(|constant| constant.column == column)
 }

@@ -69,8 +69,7 @@ pub struct Start {
     pub mode: Mode,
     /// The lower bound (UTC); `None` reads everything.
     pub bound: Option<NaiveDateTime>,
-    /// A record that is read whatever its write date. If it is as new as the cursor, the database
-    /// was not restored.
+    /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
     /// The run that this one resumes.
     pub resumed: Option<Unfinished>,
@@ -90,8 +89,7 @@ impl Start {
     }
 }
 
-/// Plans a run. `now` is the local clock (UTC); it only decides whether a full run is due, never
-/// what is read.
+/// Plans a run. `now`, the local clock (UTC), only decides whether a full run is due.
 pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Start {
     let due = state.full_at.is_none_or(|full_at| now - full_at >= state.reconcile_every);
     // An interrupted full run comes first: it may have started because Odoo's database was

@@ -3,9 +3,9 @@
 use crate::definition::OWN_COLUMNS;
 use crate::refusal::invalid;
 use crate::session::Session;
-use crate::store::ddl::TypedConstant;
 use crate::store::sql;
 use crate::store::statements::{qualified, quote_literal};
+use crate::store::tables::TypedConstant;
 use crate::{Constant, Table};
 use ipai_odoo::error::Result;
 use serde_json::Value as Json;

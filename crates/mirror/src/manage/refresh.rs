@@ -26,8 +26,7 @@ pub struct Refreshed {
     pub note: Option<String>,
 }
 
-/// Compares a mirror with Odoo's fields, adds some and drops others. The columns of dropped fields
-/// stay.
+/// Compares a mirror with Odoo's fields, adds some and drops others, whose columns stay.
 pub fn refresh(
     session: &mut dyn Session,
     accounts: &dyn Accounts,
@@ -44,10 +43,7 @@ pub fn refresh(
     // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
     forget_fields(&mut mirror, forget)?;
-    let added = match add.is_empty() {
-        true => Vec::new(),
-        false => add_fields(session, &mut mirror, &odoo, add)?,
-    };
+    let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
     let found = drift(&mirror.fields, &odoo);
     let back = mirror.back(&found).next().is_some();
     mirror.drift = found;

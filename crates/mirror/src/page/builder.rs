@@ -65,7 +65,6 @@ pub struct PageBuilder<'a> {
     mirror: &'a Mirror,
     /// The previous id. The next one must be greater.
     after: i64,
-    /// Largest number of rows.
     most: u64,
     /// Whether the caller no longer wants the page.
     cancelled: Option<&'a watch::Receiver<bool>>,

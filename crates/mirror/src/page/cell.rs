@@ -101,7 +101,6 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, Misfit> {
     BASE64_STANDARD.decode(unwrapped).map_err(|_| misread("base64"))
 }
 
-/// What a column expects.
 fn expected(column: &Column) -> &'static str {
     match column {
         Column::Text(_) => "text",

@@ -15,14 +15,12 @@ macro_rules! columns {
         }
 
         impl Column {
-            /// An empty column of this type.
             pub(super) fn new(kind: Kind) -> Self {
                 match kind {
                     $(Kind::$kind => Column::$kind(<$cells>::default()),)*
                 }
             }
 
-            /// Appends an unset cell.
             pub(super) fn push_null(&mut self) {
                 match self {
                     $(Column::$kind(cells) => cells.push(None),)*
@@ -36,7 +34,6 @@ macro_rules! columns {
                 }
             }
 
-            /// The cells in a range.
             pub(crate) fn part(&self, rows: Range<usize>) -> Self {
                 let (first, count) = (rows.start, rows.len());
                 match self {

@@ -60,13 +60,11 @@ impl Fetcher {
         self.wait(&result)?
     }
 
-    /// Queues a job on the thread.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(Box::new(job)).map_err(|_| ended())
     }
 
-    /// Waits for a result of the thread.
     pub(super) fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
         loop {
             (self.tick)()?;

@@ -30,8 +30,7 @@ pub fn is_registered(session: &mut dyn Session, name: &str) -> Result<bool> {
     session.is_true("select true from ipai.mirrors where name = $1", &[name.into()])
 }
 
-/// Inserts a mirror. Options that are not part of [`Mirror`] take their defaults. False: the name
-/// is taken.
+/// Inserts a mirror with the defaults of options that [`Mirror`] lacks. False: the name is taken.
 pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     let fields = json(&mirror.fields)?;
     let domain = json(&mirror.scope.domain.iter().map(Value::to_json).collect::<Vec<_>>())?;
@@ -53,8 +52,7 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
         (&constants).into(),
         mirror.has_write_date.into(),
     ];
-    let inserted = session.change(sql!("mirror_insert"), &params, |_| Ok(()))?;
-    Ok(inserted.is_some())
+    Ok(session.change(sql!("mirror_insert"), &params, |_| Ok(()))?.is_some())
 }
 
 /// Changes the options that are given.
@@ -82,8 +80,7 @@ pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Resu
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
 
-/// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is
-/// then.
+/// Locks the row of the mirror until the end of the transaction, and then loads the mirror.
 pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> {
     session.run(sql!("mirror_lock"), &[name.into()])?;
     load(session, name)
@@ -171,7 +168,6 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     })
 }
 
-/// The error for a mirror that does not exist.
 fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
     let names = session.all("select name from ipai.mirrors order by 1", &[], |row| row.get::<String>(0))?;
     let near = nearest(name, names.iter().map(String::as_str)).join(" or ");

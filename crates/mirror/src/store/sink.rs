@@ -10,8 +10,7 @@ use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
 
-/// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the
-/// run.
+/// A sink into the table of a mirror. Each page is a savepoint, committed with the run's progress.
 pub struct TableSink<'s> {
     session: &'s mut dyn Session,
     statements: Statements,
@@ -21,8 +20,7 @@ pub struct TableSink<'s> {
     fields: Vec<String>,
     /// The row of the run in the log; `None` in a dry run.
     run: Option<i64>,
-    /// The database that a full run fills the mirror from, until that is stored with the first
-    /// page.
+    /// The database that a full run fills the mirror from, until the first page is stored.
     filled_from: Option<Database>,
     notice: ProgressNotice,
     /// The number of rows, until something changes it.

@@ -88,7 +88,6 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
-/// The arrays of a page's columns.
 fn arrays(mirror: &Mirror) -> String {
     let parameters = (2..).zip(&mirror.fields);
     parameters.map(|(number, map)| format!("${number}::{}[]", carrier(map.kind))).collect::<Vec<_>>().join(", ")
