@@ -28,8 +28,8 @@ impl Accounts for ServerAccounts {
             Some(server) => server.to_owned(),
             None => servers::only_server(session, choose)?,
         };
-        let found = servers::find(session, server)?;
-        if !found.usable {
+        let (oid, is_usable) = servers::find(session, server)?;
+        if !is_usable {
             let name = session.quote_ident(server)?;
             return Err(refused(
                 SqlState::InsufficientPrivilege,
@@ -37,7 +37,7 @@ impl Accounts for ServerAccounts {
                 format!("Its owner can grant it: grant usage on foreign server {name} to ..."),
             ));
         }
-        let oid = pg_sys::Oid::from(u32::try_from(found.oid).unwrap_or_default());
+        let oid = pg_sys::Oid::from(u32::try_from(oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
         let options = unsafe { ServerOptions::parse(&pairs((*pg_sys::GetForeignServer(oid)).options))? };
         let (user, is_public) = mapping(session, server, oid)?;

@@ -10,7 +10,6 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| raise(&error))
 }
 
-/// Raises the error.
 pub fn raise(error: &Error) -> ! {
     complete_next_report(error);
     let mut report = ErrorReport::new(code(error.sqlstate()), error.to_string(), function_name!());
@@ -73,14 +72,12 @@ unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
     }
 }
 
-/// Shows a notice to the client.
 pub fn notice(message: &str) {
     without_interrupts(|| {
         ereport!(PgLogLevel::NOTICE, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.to_owned())
     });
 }
 
-/// Shows a warning to the client.
 pub fn warning(message: &str, hint: &str) {
     without_interrupts(|| {
         ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())

@@ -15,13 +15,13 @@ macro_rules! columns {
         }
 
         impl Column {
-            pub(super) fn new(kind: Kind) -> Self {
+            pub(crate) fn new(kind: Kind) -> Self {
                 match kind {
                     $(Kind::$kind => Column::$kind(<$cells>::default()),)*
                 }
             }
 
-            pub(super) fn push_null(&mut self) {
+            pub(crate) fn push_null(&mut self) {
                 match self {
                     $(Column::$kind(cells) => cells.push(None),)*
                 }
@@ -75,12 +75,5 @@ impl Column {
     /// Whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// A column of the same type and length with unset cells.
-    pub(crate) fn unset(&self) -> Self {
-        let mut column = self.part(0..0);
-        (0..self.len()).for_each(|_| column.push_null());
-        column
     }
 }

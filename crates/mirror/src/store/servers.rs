@@ -8,14 +8,6 @@ use ipai_odoo::error::{Result, SqlState};
 /// Name of the foreign-data wrapper that the extension creates.
 pub const WRAPPER: &str = "ipai_odoo";
 
-/// A foreign server.
-pub struct Server {
-    /// Oid of the server.
-    pub oid: i64,
-    /// Whether the current role has USAGE on it.
-    pub usable: bool,
-}
-
 /// The only Odoo server, for a caller who named none.
 pub fn only_server(session: &mut dyn Session, choose: &str) -> Result<String> {
     let servers = session.all(sql!("servers"), &[WRAPPER.into()], |row| row.get::<String>(0))?;
@@ -33,15 +25,12 @@ pub fn only_server(session: &mut dyn Session, choose: &str) -> Result<String> {
     }
 }
 
-/// The server of this name.
-pub fn find(session: &mut dyn Session, server: &str) -> Result<Server> {
-    let found = session.first(sql!("server"), &[server.into(), WRAPPER.into()], |row| {
-        let (oid, usable) = (row.get(0)?, row.get(1)?);
-        Ok((Server { oid, usable }, row.get::<bool>(2)?))
-    })?;
-    match found {
-        Some((server, true)) => Ok(server),
-        Some((_, false)) => Err(invalid(
+/// The oid of the server of this name, and whether the current role has USAGE on it.
+pub fn find(session: &mut dyn Session, server: &str) -> Result<(i64, bool)> {
+    let params = [server.into(), WRAPPER.into()];
+    match session.first(sql!("server"), &params, |row| Ok((row.get(0)?, row.get(1)?, row.get::<bool>(2)?)))? {
+        Some((oid, is_usable, true)) => Ok((oid, is_usable)),
+        Some((.., false)) => Err(invalid(
             format!("server \"{server}\" is no Odoo server"),
             format!("Odoo servers belong to the foreign-data wrapper {WRAPPER}."),
         )),

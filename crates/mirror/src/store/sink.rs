@@ -5,7 +5,7 @@ use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
 use crate::session::{Param, Row, Session, internal};
-use crate::{Mirror, Page};
+use crate::{Column, Mirror, Page};
 use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
@@ -14,10 +14,7 @@ use ipai_odoo::error::{Error, Result};
 pub struct TableSink<'s> {
     session: &'s mut dyn Session,
     statements: Statements,
-    mirror: String,
-    model: String,
-    /// Odoo's names of the columns.
-    fields: Vec<String>,
+    mirror: &'s Mirror,
     /// The row of the run in the log; `None` in a dry run.
     run: Option<i64>,
     /// The database that a full run fills the mirror from, until the first page is stored.
@@ -29,13 +26,11 @@ pub struct TableSink<'s> {
 
 impl<'s> TableSink<'s> {
     /// `run` is the row of the run in the log. Without it the sink is dry.
-    pub fn new(session: &'s mut dyn Session, mirror: &Mirror, run: Option<i64>) -> Self {
+    pub fn new(session: &'s mut dyn Session, mirror: &'s Mirror, run: Option<i64>) -> Self {
         TableSink {
             session,
             statements: Statements::new(mirror),
-            mirror: mirror.name.clone(),
-            model: mirror.scope.model.clone(),
-            fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
+            mirror,
             run,
             filled_from: None,
             notice: ProgressNotice::new(&mirror.name),
@@ -60,10 +55,6 @@ impl<'s> TableSink<'s> {
         self.session
     }
 
-    fn is_dry(&self) -> bool {
-        self.run.is_none()
-    }
-
     /// A query whose locks end when it returns: a lock held longer would block other sessions.
     fn look<T>(&mut self, look: impl FnOnce(&mut dyn Session, &Statements) -> Result<T>) -> Result<T> {
         let found = look(self.session, &self.statements)?;
@@ -74,12 +65,11 @@ impl<'s> TableSink<'s> {
 
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        let (statements, is_dry) = (&self.statements, self.is_dry());
+        let (statements, is_dry) = (&self.statements, self.run.is_none());
         let written = self.session.within(|session| write_page(session, statements, page, is_dry));
         match written {
             Err(error) if is_about_values(&error) => {
-                let culprit = Culprit { session: self.session, statements, is_dry, page };
-                Err(culprit.name(error, &self.model, &self.fields))
+                Err(Culprit { session: self.session, statements, mirror: self.mirror, is_dry, page }.name(error))
             }
             Ok(written) if !is_dry && written.inserted > 0 => {
                 self.total = None;
@@ -124,7 +114,7 @@ impl Sink for TableSink<'_> {
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
-        if self.is_dry() {
+        if self.run.is_none() {
             return Ok(ids.len() as u64);
         }
         self.total = None;
@@ -136,7 +126,7 @@ impl Sink for TableSink<'_> {
         if let Some(run) = self.run {
             runs::record_progress(self.session, run, progress)?;
             if let Some(database) = self.filled_from.take() {
-                mirror_state::set_filled_from(self.session, &self.mirror, &database)?;
+                mirror_state::set_filled_from(self.session, &self.mirror.name, &database)?;
             }
             self.session.commit()?;
         }
@@ -207,17 +197,18 @@ fn ends(page: &Page) -> [Param<'static>; 2] {
 struct Culprit<'a> {
     session: &'a mut dyn Session,
     statements: &'a Statements,
+    mirror: &'a Mirror,
     is_dry: bool,
     page: &'a Page,
 }
 
 impl Culprit<'_> {
     /// The error with the record and the field, as far as they can be found.
-    fn name(mut self, error: Error, model: &str, fields: &[String]) -> Error {
+    fn name(mut self, error: Error) -> Error {
         match self.find() {
             Ok(Some((id, column, Error::Postgres(mut refusal)))) => {
-                let field = column.map_or_else(String::new, |column| format!(", field \"{}\"", fields[column]));
-                let cause = &refusal.message;
+                let field = column.map(|column| format!(", field \"{}\"", self.mirror.fields[column].field));
+                let (model, field, cause) = (&self.mirror.scope.model, field.unwrap_or_default(), &refusal.message);
                 refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {cause}");
                 Error::Postgres(refusal).with_hint(
                     "Correct the record in Odoo, or change the types, constraints or triggers of the mirror's table.",
@@ -246,9 +237,11 @@ impl Culprit<'_> {
         let (Some(id), Some(refusal)) = (record.ids.first().copied(), self.refusal(&record)?) else {
             return Ok(None);
         };
-        for (column, cell) in record.columns.iter().enumerate() {
+        for (column, map) in self.mirror.fields.iter().enumerate() {
+            let mut unset = Column::new(map.kind);
+            unset.push_null();
             let other = page.columns[column].part(neighbour..neighbour + 1);
-            for cell in [cell.unset(), other] {
+            for cell in [unset, other] {
                 if !cell.is_empty() && self.refusal(&record.with(column, cell))?.is_none() {
                     return Ok(Some((id, Some(column), refusal)));
                 }
