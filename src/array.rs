@@ -18,17 +18,15 @@ use std::ptr;
 pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     match column {
         Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) | Column::BigintArray(cells) => {
-            of_packed(cells, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID)
+            of_packed(cells, pg_sys::TEXTOID)
         }
-        Column::Bytea(cells) => of_packed(cells, pg_sys::BYTEAOID, pg_sys::BYTEAARRAYOID),
-        Column::Integer(cells) => of_fixed(cells, pg_sys::INT4OID, pg_sys::INT4ARRAYOID, i32::to_ne_bytes),
-        Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, i64::to_ne_bytes),
-        Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, pg_sys::FLOAT8ARRAYOID, f64::to_ne_bytes),
-        Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, pg_sys::BOOLARRAYOID, |flag| [u8::from(flag)]),
-        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, pg_sys::DATEARRAYOID, |day| days(day).to_ne_bytes()),
-        Column::Timestamptz(cells) => {
-            of_fixed(cells, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, |moment| micros(moment).to_ne_bytes())
-        }
+        Column::Bytea(cells) => of_packed(cells, pg_sys::BYTEAOID),
+        Column::Integer(cells) => of_fixed(cells, pg_sys::INT4OID, i32::to_ne_bytes),
+        Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, i64::to_ne_bytes),
+        Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, f64::to_ne_bytes),
+        Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, |flag| [u8::from(flag)]),
+        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, |day| days(day).to_ne_bytes()),
+        Column::Timestamptz(cells) => of_fixed(cells, pg_sys::TIMESTAMPTZOID, |moment| micros(moment).to_ne_bytes()),
     }
 }
 
@@ -38,28 +36,26 @@ pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
 /// As for [`of_column`].
 pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
     let ids = ids.iter().copied().map(Some);
-    build(ids, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, |_| 8, |array, id| array.put(&id.to_ne_bytes()))
+    build(ids, pg_sys::INT8OID, |_| 8, |array, id| array.put(&id.to_ne_bytes()))
 }
 
 /// Builds an array from cells of `N` bytes each.
 fn of_fixed<T: Copy, const N: usize>(
     cells: &[Option<T>],
     element: pg_sys::Oid,
-    array: pg_sys::Oid,
     bytes: impl Fn(T) -> [u8; N],
 ) -> Result<DatumWithOid<'static>> {
-    build(cells.iter().copied(), element, array, |_| N, |array, cell| array.put(&bytes(cell)))
+    build(cells.iter().copied(), element, |_| N, |array, cell| array.put(&bytes(cell)))
 }
 
-fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
-    build(cells.iter(), element, array, varlena_size, Array::put_varlena)
+fn of_packed(cells: &Packed, element: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
+    build(cells.iter(), element, varlena_size, Array::put_varlena)
 }
 
-/// Builds an array of type `array`. `size` is the number of bytes that `put` appends for a cell.
+/// Builds an array. `size` is the number of bytes that `put` appends for a cell.
 fn build<T>(
     cells: impl Iterator<Item = Option<T>> + Clone,
     element: pg_sys::Oid,
-    array: pg_sys::Oid,
     size: impl Fn(T) -> usize,
     put: impl Fn(&mut Array, T),
 ) -> Result<DatumWithOid<'static>> {
@@ -71,8 +67,8 @@ fn build<T>(
             put(&mut built, cell);
         }
     }
-    // SAFETY: the pointer is to a complete array of that type.
-    Ok(unsafe { DatumWithOid::new(pg_sys::Datum::from(built.begin), array) })
+    // SAFETY: the pointer is to a complete array of this type.
+    Ok(unsafe { DatumWithOid::new(pg_sys::Datum::from(built.begin), pg_sys::get_array_type(element)) })
 }
 
 /// Size in bytes of the length word of an uncompressed varlena, which texts in arrays have.

@@ -99,10 +99,7 @@ impl Session for SpiSession {
     }
 
     fn rollback(&mut self) -> Result<()> {
-        match self.may_commit {
-            true => subtransaction::rollback(),
-            false => Err(internal("a function cannot roll back")),
-        }
+        if self.may_commit { subtransaction::rollback() } else { Err(internal("a function cannot roll back")) }
     }
 
     fn may_commit(&self) -> bool {

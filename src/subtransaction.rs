@@ -81,8 +81,7 @@ pub fn fix_search_path() {
     }
 }
 
-/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed
-/// since the caller's statement began.
+/// Runs `work` with a new snapshot: it sees what was committed since the caller's statement began.
 pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: push is paired with pop. After an error of SQL the (sub)transaction's abort pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };

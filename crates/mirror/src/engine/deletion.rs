@@ -64,8 +64,7 @@ const READ_PER_CALL: usize = 2_000;
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, one window of Odoo's ids after the other, and
-/// reads the records that the mirror lacks.
+/// Compares the ids of both sides in windows, and reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
     let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;

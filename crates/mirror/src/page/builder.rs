@@ -73,8 +73,7 @@ pub struct PageBuilder<'a> {
     /// The write date of the current row, if the row has one, even an unset one.
     written: Option<Option<NaiveDateTime>>,
     write_date_field: Option<usize>,
-    /// The first value of the current row that does not fit, with its field. The error needs the id
-    /// of the row, which may come later.
+    /// The first value of the row that does not fit, with its field. Its id may come later.
     misfit: Option<(usize, cell::Misfit)>,
 }
 

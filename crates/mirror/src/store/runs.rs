@@ -1,5 +1,4 @@
-//! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View
-//! `ipai.sync_runs` shows it.
+//! The log of runs, `ipai.run_log`: one row per run, changed only by that run.
 
 use super::sql;
 use crate::engine::{Counts, Progress, Report, Start};

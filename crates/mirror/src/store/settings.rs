@@ -1,5 +1,4 @@
-//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they
-//! are set.
+//! The options that `create_mirror` and `alter_mirror` take. They are checked when they are set.
 
 use crate::Mirror;
 use crate::refusal;

@@ -33,7 +33,7 @@ impl<'s> TableSink<'s> {
             mirror,
             run,
             filled_from: None,
-            notice: ProgressNotice::new(&mirror.name),
+            notice: ProgressNotice::new(),
             total: None,
         }
     }
@@ -130,8 +130,8 @@ impl Sink for TableSink<'_> {
             }
             self.session.commit()?;
         }
-        if let Some(line) = self.notice.line(progress.fetched, progress.total) {
-            self.session.notice(&line);
+        if let Some(figures) = self.notice.figures(progress.fetched, progress.total) {
+            self.session.notice(&format!("{}: {figures}", self.mirror.name));
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! The statements of one mirror. Column names and types come from its definition; the texts are
-//! templates in `store/sql`.
+//! The statements of one mirror: templates in `store/sql`, filled with its columns and types.
 
 use super::sql;
 use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};

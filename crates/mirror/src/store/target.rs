@@ -6,8 +6,7 @@ use crate::session::Session;
 use crate::{Mirror, Table};
 use ipai_odoo::error::{Result, SqlState};
 
-/// Checks that the current role can sync this mirror: the table exists, has the columns and the
-/// key, and the role may write it and sees all of its rows.
+/// Checks that the table has columns and key, and that the role may write and see all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
     let table = mirror.target.display();
     let needed = if dry_run { "select" } else { "select, insert, update, delete" };
