@@ -8,9 +8,8 @@ mod odoo;
 
 use crate::connection::ServerAccounts;
 use crate::report::or_raise;
-use crate::session::SpiSession;
+use crate::session::{SpiSession, moment};
 use crate::subtransaction;
-use crate::time::moment;
 use chrono::NaiveDateTime;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
@@ -133,10 +132,8 @@ fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
 }
 
 fn at_least_one(max_rows: i32) -> Result<u64> {
-    match u64::try_from(max_rows) {
-        Ok(rows) if rows > 0 => Ok(rows),
-        _ => Err(invalid("max_rows must be at least 1", "Leave it out to read everything.")),
-    }
+    let rows = u64::try_from(max_rows).ok().filter(|rows| *rows > 0);
+    rows.ok_or_else(|| invalid("max_rows must be at least 1", "Leave it out to read everything."))
 }
 
 /// Checks a share of the rows.

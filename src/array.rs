@@ -3,7 +3,8 @@
 //! Each array is one allocation in the internal format of Postgres (`utils/array.h`). Building it
 //! element by element would copy each cell two more times.
 
-use super::time::{days, micros};
+use crate::session::EPOCH;
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use ipai_mirror::{Column, Packed};
 use ipai_odoo::error::{Error, Result};
 use pgrx::datum::DatumWithOid;
@@ -160,4 +161,14 @@ impl Array {
         self.left -= size;
         place
     }
+}
+
+/// Days since 2000-01-01, which is day 730,120 of the common era.
+fn days(day: NaiveDate) -> i32 {
+    day.num_days_from_ce() - 730_120
+}
+
+/// Microseconds from 2000-01-01 to a moment (UTC).
+pub fn micros(moment: NaiveDateTime) -> i64 {
+    moment.and_utc().timestamp_micros() - EPOCH
 }

@@ -5,10 +5,10 @@ use crate::report::or_raise;
 use crate::session::check_version;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::refusal::refused;
-use ipai_mirror::session::Session;
+use ipai_mirror::session::{Session, internal};
 use ipai_mirror::store::servers;
 use ipai_odoo::Account;
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Result, SqlState};
 use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions, known};
 use ipai_odoo::secret::Secret;
 use pgrx::PgList;
@@ -40,9 +40,23 @@ impl Accounts for ServerAccounts {
         let oid = pg_sys::Oid::from(u32::try_from(oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
         let options = unsafe { ServerOptions::parse(&pairs((*pg_sys::GetForeignServer(oid)).options))? };
-        let (user, is_public) = mapping(session, server, oid)?;
+        // The current user's mapping, or else the one for PUBLIC.
+        let params = [i64::from(oid.to_u32()).into()];
+        let is_own = session.first(include_str!("sql/user_mapping.sql"), &params, |row| row.get::<bool>(0))?;
+        if is_own.is_none() {
+            let name = session.quote_ident(server)?;
+            return Err(refused(
+                SqlState::UndefinedObject,
+                format!("there is no user mapping for server \"{server}\""),
+                format!(
+                    "create user mapping for current_user server {name} options (user '...', password_secret '...');"
+                ),
+            ));
+        }
+        // SAFETY: the mapping exists, so the lookup returns it or raises.
+        let user = unsafe { UserOptions::parse(&pairs((*pg_sys::GetUserMapping(pg_sys::GetUserId(), oid)).options))? };
         let password = match user.password {
-            PasswordOption::Plain(_) if is_public => {
+            PasswordOption::Plain(_) if is_own == Some(false) => {
                 return Err(refused(
                     SqlState::InsufficientPrivilege,
                     format!("the user mapping for PUBLIC of server \"{server}\" holds a plain password"),
@@ -60,23 +74,6 @@ impl Accounts for ServerAccounts {
             account: Account { dbname: options.dbname, login: user.user, password },
         })
     }
-}
-
-/// The current user's mapping, or else the one for PUBLIC, and whether it is the latter.
-fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<(UserOptions, bool)> {
-    let own = session
-        .first(include_str!("sql/user_mapping.sql"), &[i64::from(oid.to_u32()).into()], |row| row.get::<bool>(0))?;
-    let Some(own) = own else {
-        let name = session.quote_ident(server)?;
-        return Err(refused(
-            SqlState::UndefinedObject,
-            format!("there is no user mapping for server \"{server}\""),
-            format!("create user mapping for current_user server {name} options (user '...', password_secret '...');"),
-        ));
-    };
-    // SAFETY: the mapping exists, so the lookup returns it or raises.
-    let user = unsafe { UserOptions::parse(&pairs((*pg_sys::GetUserMapping(pg_sys::GetUserId(), oid)).options))? };
-    Ok((user, !own))
 }
 
 /// The options of a catalog row.
@@ -130,23 +127,16 @@ fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
 #[pg_extern(strict, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn ipai_odoo_validator(options: Vec<String>, catalog: pg_sys::Oid) {
-    or_raise(validate(&options, catalog));
-}
-
-fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
-    let pairs = options.iter().map(|option| pair(option)).collect::<Result<Vec<_>>>()?;
-    match catalog {
+    // Names cannot contain `=`; values can.
+    let pair = |option: &String| match option.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(internal("an option without a value")),
+    };
+    let pairs: Result<Vec<Pair>> = options.iter().map(pair).collect();
+    or_raise(pairs.and_then(|pairs| match catalog {
         pg_sys::ForeignServerRelationId => ServerOptions::parse(&pairs).map(drop),
         pg_sys::UserMappingRelationId => UserOptions::parse(&pairs).map(drop),
         pg_sys::ForeignTableRelationId => known(&pairs, &[], "foreign table"),
         _ => known(&pairs, &[], "foreign-data wrapper"),
-    }
-}
-
-/// Splits an option. Names cannot contain `=`; values can.
-fn pair(option: &str) -> Result<Pair> {
-    match option.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(Error::Internal { cause: "an option without a value".to_owned() }),
-    }
+    }));
 }

@@ -1,7 +1,5 @@
-//! Receives arguments of type `jsonb`.
-//!
-//! pgrx's own type panics if serde_json cannot read the value (1e400, 128 levels). This type
-//! returns an error.
+//! Receives arguments of type `jsonb`. pgrx's own type panics if serde_json cannot read the value
+//! (1e400, 128 levels); this one returns an error.
 
 use ipai_mirror::refusal::invalid;
 use ipai_odoo::error::Result;

@@ -9,7 +9,6 @@ mod procedure;
 mod report;
 mod session;
 mod subtransaction;
-mod time;
 
 #[cfg(feature = "pg_test")]
 mod in_server_tests;

@@ -1,7 +1,8 @@
 //! [`Session`] over SPI.
 
-use crate::time::{moment, timestamptz};
+use crate::array::micros;
 use crate::{array, report, subtransaction};
+use chrono::{DateTime, Datelike, NaiveDateTime};
 use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
 use ipai_mirror::source::Tick;
@@ -10,6 +11,9 @@ use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
 use std::borrow::Cow;
+
+/// Microseconds from 1970-01-01 to 2000-01-01, from where Postgres counts.
+pub const EPOCH: i64 = 946_684_800_000_000;
 
 /// The session of the backend.
 pub struct SpiSession {
@@ -48,8 +52,7 @@ impl SpiSession {
     }
 }
 
-/// Checks that the library and the SQL of the extension have the same version. Between the
-/// installation of a new library and `alter extension update` they have not.
+/// Refuses a library newer than the SQL of the extension, which needs `alter extension update`.
 pub fn check_version(session: &mut dyn Session) -> Result<()> {
     let library = env!("CARGO_PKG_VERSION");
     let sql = "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'";
@@ -185,9 +188,21 @@ fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
         Param::Text(value) => value.into(),
         Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
         Param::Texts(texts) => texts.to_vec().into(),
-        // SAFETY: the statement runs before the SPI connection ends, and with it the memory context.
+        // SAFETY: the statement runs before the SPI connection and its memory context end.
         Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
         // SAFETY: see above.
         Param::Column(column) => unsafe { array::of_column(column)? },
     })
+}
+
+/// Converts a moment (UTC) to timestamptz. Fails outside of Postgres's range.
+pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(micros(moment)).map_err(|_| internal("a moment is outside of Postgres's range"))
+}
+
+/// Converts a timestamptz to a moment (UTC), or `None` for infinity and for years that Odoo cannot
+/// read, whose years have four digits.
+pub fn moment(stamp: TimestampWithTimeZone) -> Option<NaiveDateTime> {
+    let moment = DateTime::from_timestamp_micros(pg_sys::TimestampTz::from(stamp).checked_add(EPOCH)?)?.naive_utc();
+    (1..=9999).contains(&moment.year()).then_some(moment)
 }

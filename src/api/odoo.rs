@@ -68,11 +68,10 @@ fn check_connection(
         connection.store_findings(session, &fetcher)?;
         let known = fetcher.run(|client| Ok(client.server_info().clone()))?;
         let row = |model: Option<String>, counted: Option<Result<u64>>| {
-            let readable = counted.as_ref().map(Result::is_ok);
-            let (records, failure) = match counted {
-                Some(Ok(count)) => (Some(signed(count)), None),
-                Some(Err(error)) => (None, Some(error)),
-                None => (None, None),
+            let (readable, records, failure) = match counted {
+                Some(Ok(count)) => (Some(true), Some(signed(count)), None),
+                Some(Err(error)) => (Some(false), None, Some(error)),
+                None => (None, None, None),
             };
             (
                 connection.server.clone(),

@@ -193,8 +193,8 @@ fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     Ok(found.map_or_else(|| model.to_owned(), |(_, label)| label))
 }
 
-/// Checks the constants of mirrors that share a table. They use the same columns with different
-/// values; otherwise the mirrors would delete each other's rows.
+/// Checks that mirrors of one table have different values in the same constant columns. Otherwise
+/// they would delete each other's rows.
 fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirror]) -> Result<()> {
     for other in others {
         let theirs: Vec<&str> = other.constants.iter().map(|constant| constant.column.as_str()).collect();

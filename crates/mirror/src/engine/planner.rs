@@ -35,9 +35,8 @@ pub struct State {
     /// The cursor of the last complete run (UTC). `None` before the first run, and after a change
     /// of the mirror's fields, domain, language, companies or server.
     pub cursor: Option<NaiveDateTime>,
-    /// The record at the cursor, if no older change can arrive any more ([`Position::settled`]): a
-    /// run reads this record and newer ones. Without this, every run would read a bulk change again
-    /// until something else is written.
+    /// The record at the cursor, once no older change can arrive ([`Position::settled`]). Without
+    /// it, every run would read a bulk change again until something else is written.
     pub settled: Option<i64>,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,

@@ -1,8 +1,7 @@
 //! The fetching thread: calls Odoo while the caller's thread writes, or waits and can be cancelled.
 //!
 //! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
-//! through a channel, and is joined when its handle is dropped, however the caller leaves. No
-//! static holds it.
+//! through a channel, and is joined when its handle is dropped. No static holds it.
 
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
@@ -54,9 +53,7 @@ impl Fetcher {
         work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         let (done, result) = sync_channel(1);
-        self.submit(move |client| {
-            let _ = done.send(work(client));
-        })?;
+        self.submit(move |client| drop(done.send(work(client))))?;
         self.wait(&result)?
     }
 

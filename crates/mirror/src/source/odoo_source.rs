@@ -62,7 +62,7 @@ impl OdooSource {
             let terms = |field: &String| vec![everything(), domain::term(field, "=", true)];
             let counts = fields.iter().map(|field| client.search_count(&mirror.scope, terms(field)));
             // Sending fails if the caller no longer waits.
-            let _ = sender.send(counts.collect::<Result<Vec<u64>>>());
+            drop(sender.send(counts.collect::<Result<Vec<u64>>>()));
         })?;
         let other = meanwhile()?;
         Ok((self.fetcher.wait(&counts)??, other))

@@ -25,8 +25,10 @@ pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
 }
 
 fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
-    let is_taken = call(session, mirror, function)? == Some(true);
-    if is_taken { Ok(()) } else { Err(Error::Busy { mirror: mirror.to_owned() }) }
+    match call(session, mirror, function)? {
+        Some(true) => Ok(()),
+        _ => Err(Error::Busy { mirror: mirror.to_owned() }),
+    }
 }
 
 fn call(session: &mut dyn Session, mirror: &str, function: &str) -> Result<Option<bool>> {

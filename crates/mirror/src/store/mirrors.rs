@@ -147,6 +147,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     let fields: Vec<FieldMap> = serde_json::from_str(&fields).map_err(|_| invalid("list of fields"))?;
     // Sorted by column: jsonb has an order of its own.
     let constants = serde_json::from_str::<BTreeMap<String, String>>(&row.get::<String>(12)?);
+    let constant = |(column, value)| Constant { column, value };
     let drift: String = row.get(14)?;
     Ok(Mirror {
         server: row.optional(1)?,
@@ -156,11 +157,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
         max_delete_ratio: row.get(10)?,
         flag_field: row.optional(11)?,
-        constants: constants
-            .map_err(|_| invalid("object of constants"))?
-            .into_iter()
-            .map(|(column, value)| Constant { column, value })
-            .collect(),
+        constants: constants.map_err(|_| invalid("object of constants"))?.into_iter().map(constant).collect(),
         has_write_date: row.get(13)?,
         // It only records what runs found: the next full run finds it again.
         drift: serde_json::from_str(&drift).unwrap_or_default(),

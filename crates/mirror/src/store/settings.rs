@@ -112,13 +112,12 @@ fn is_term(term: &Value) -> bool {
 }
 
 fn language(lang: &str) -> Result<Option<String>> {
+    let hint = "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none.";
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'.');
     match lang {
         "" => Ok(None),
         lang if lang.len() <= 32 && lang.bytes().all(plain) => Ok(Some(lang.to_owned())),
-        _ => {
-            Err(invalid("lang", "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none."))
-        }
+        _ => Err(invalid("lang", hint)),
     }
 }
 

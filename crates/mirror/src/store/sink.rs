@@ -66,17 +66,17 @@ impl<'s> TableSink<'s> {
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
         let (statements, is_dry) = (&self.statements, self.run.is_none());
-        let written = self.session.within(|session| write_page(session, statements, page, is_dry));
-        match written {
+        let written = match self.session.within(|session| write_page(session, statements, page, is_dry)) {
             Err(error) if is_about_values(&error) => {
-                Err(Culprit { session: self.session, statements, mirror: self.mirror, is_dry, page }.name(error))
+                let culprit = Culprit { session: self.session, statements, mirror: self.mirror, is_dry, page };
+                return Err(culprit.name(error));
             }
-            Ok(written) if !is_dry && written.inserted > 0 => {
-                self.total = None;
-                Ok(written)
-            }
-            written => written,
+            written => written?,
+        };
+        if !is_dry && written.inserted > 0 {
+            self.total = None;
         }
+        Ok(written)
     }
 
     fn count(&mut self) -> Result<u64> {

@@ -29,24 +29,26 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
     if !columns.is_empty() {
-        let hint = format!("Add it, or correct the fields of mirror \"{}\".", mirror.name);
-        let message = format!("table \"{table}\" lacks the column {}", columns.join(", "));
-        return Err(refused(SqlState::UndefinedColumn, message, hint));
+        return Err(refused(
+            SqlState::UndefinedColumn,
+            format!("table \"{table}\" lacks the column {}", columns.join(", ")),
+            format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
+        ));
     }
     if !privileges.is_empty() {
         let hint = format!(
             "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
             privileges.join(", ")
         );
-        let message = format!("permission denied for table \"{table}\"");
-        return Err(refused(SqlState::InsufficientPrivilege, message, hint));
+        return Err(refused(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""), hint));
     }
     // Rows that this role cannot see would count as missing, and could never be deleted.
     if hides_rows {
-        let hint =
-            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.";
-        let message = format!("row-level security hides rows of table \"{table}\" from this role");
-        return Err(refused(SqlState::InsufficientPrivilege, message, hint));
+        return Err(refused(
+            SqlState::InsufficientPrivilege,
+            format!("row-level security hides rows of table \"{table}\" from this role"),
+            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.",
+        ));
     }
     if has_key && deferrable.is_none() {
         return Ok(());
@@ -54,13 +56,12 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     let names = key.iter().map(|column| session.quote_ident(column)).collect::<Result<Vec<_>>>()?.join(", ");
     // Quoted only where Postgres needs that.
     let (schema, name) = (session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
-    let target = format!("{schema}.{name}");
-    let create = format!("create unique index on {target} ({names});");
+    let create = format!("create unique index on {schema}.{name} ({names});");
     // Beside a deferrable index Postgres upserts by no other index either.
     let (message, hint) = match deferrable {
         Some(constraint) => (
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
-            format!("alter table {target} drop constraint {}; {create}", session.quote_ident(&constraint)?),
+            format!("alter table {schema}.{name} drop constraint {}; {create}", session.quote_ident(&constraint)?),
         ),
         None => (format!("table \"{table}\" has no unique index on {names}"), create),
     };
