@@ -1,24 +1,26 @@
 //! The functions that users call. Each is thin: arguments in, one call, rows out. Here are the
 //! functions that sync; `define` has those that define mirrors, `odoo` those that ask Odoo.
+// The rows of a function are tuples, because pgrx derives its SQL from them.
+#![allow(clippy::type_complexity)]
 
 mod define;
 mod odoo;
 
 use crate::connection::ServerAccounts;
 use crate::report::or_raise;
-use crate::session::SpiSession;
-use crate::time::moment;
-use crate::{subtransaction, version};
+use crate::session::{SpiSession, moment};
+use crate::subtransaction;
 use chrono::NaiveDateTime;
+use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
-use ipai_mirror::session::signed;
+use ipai_mirror::session::{Session, signed};
 use ipai_mirror::store::{counts, mirrors};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 use std::time::Instant;
 
 /// This backend as the host of runs.
-pub fn host(session: &mut SpiSession) -> Host<'_> {
+pub fn host(session: &mut dyn Session) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,
@@ -30,35 +32,29 @@ pub fn host(session: &mut SpiSession) -> Host<'_> {
 /// Counts both sides now.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
 fn refresh_counts(
     mirror: default!(Option<String>, "NULL"),
 ) -> TableIterator<'static, (name!(mirror, String), name!(odoo_total, i64), name!(mirror_total, i64), name!(delta, i64))>
 {
-    TableIterator::new(or_raise(refresh(mirror)))
-}
-
-fn refresh(mirror: Option<String>) -> Result<Vec<(String, i64, i64, i64)>> {
-    let session = &mut SpiSession::of_function();
-    version::check(session)?;
-    let names = match mirror {
-        Some(name) => vec![name],
-        None => mirrors::enabled(session)?,
+    let refresh = || {
+        let session = &mut SpiSession::of_function()?;
+        let names = match mirror {
+            Some(name) => vec![name],
+            None => mirrors::enabled(session)?,
+        };
+        let refresh = |name: String| {
+            let counts = counts::refresh(session, &ServerAccounts, &name)?;
+            let (odoo, ours) = (signed(counts.odoo.total), signed(counts.mirror.total));
+            Ok((name, odoo, ours, odoo - ours))
+        };
+        names.into_iter().map(refresh).collect::<Result<Vec<_>>>()
     };
-    let refresh = |name: String| {
-        let counts = counts::refresh(session, &ServerAccounts, &name)?;
-        let (odoo, ours) = (signed(counts.odoo.total), signed(counts.mirror.total));
-        Ok((name, odoo, ours, odoo - ours))
-    };
-    names.into_iter().map(refresh).collect()
+    TableIterator::new(or_raise(refresh()))
 }
-
-type Figures = (Option<i64>, String, String, bool, i64, i64, i64, i64, i64, i64, i64, i64, f64);
 
 /// Syncs a mirror with Odoo, in the caller's transaction.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
 fn sync_mirror(
     mirror: Option<String>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -84,90 +80,74 @@ fn sync_mirror(
     ),
 > {
     let sync = || {
+        let began = Instant::now();
         let request = RunRequest {
             scope: RunScope::Records {
                 since: since.map(known_to_odoo).transpose()?,
                 max_rows: max_rows.map(at_least_one).transpose()?,
             },
             // A null is probably a mistake: it must not start a real run.
-            dry_run: dry_run.ok_or_else(|| argument("dry_run must not be null", "It is true or false."))?,
+            dry_run: dry_run.ok_or_else(|| invalid("dry_run must not be null", "It is true or false."))?,
             max_delete_ratio: max_delete_ratio.map(ratio).transpose()?,
         };
-        sync(&require(mirror, "mirror", MIRRORS)?, request)
+        let name = require(mirror, "mirror", MIRRORS)?;
+        let session = &mut SpiSession::of_function()?;
+        let finished = run_mirror(&mut host(session), &name, request)?;
+        let (report, progress) = (&finished.report, &finished.report.progress);
+        Ok((
+            finished.run,
+            name,
+            progress.mode.name().to_owned(),
+            request.dry_run,
+            signed(progress.fetched),
+            signed(progress.inserted),
+            signed(progress.updated),
+            signed(progress.unchanged()),
+            signed(progress.deleted),
+            signed(report.odoo_count),
+            signed(report.mirror_count),
+            signed(report.odoo_count) - signed(report.mirror_count),
+            (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
+        ))
     };
     let result = subtransaction::guarded(sync);
     TableIterator::once(or_raise(result.map_err(with_way_out)))
 }
 
-fn sync(name: &str, request: RunRequest) -> Result<Figures> {
-    let began = Instant::now();
-    let session = &mut SpiSession::of_function();
-    version::check(session)?;
-    let finished = run_mirror(&mut host(session), name, request)?;
-    let (report, progress) = (&finished.report, &finished.report.progress);
-    Ok((
-        finished.run,
-        name.to_owned(),
-        progress.mode.name().to_owned(),
-        request.dry_run,
-        signed(progress.fetched),
-        signed(progress.inserted),
-        signed(progress.updated),
-        signed(progress.unchanged()),
-        signed(progress.deleted),
-        signed(report.odoo_count),
-        signed(report.mirror_count),
-        signed(report.odoo_count) - signed(report.mirror_count),
-        (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
-    ))
-}
-
 /// Adds a hint to the error of a sync that a time-out cancelled.
-fn with_way_out(mut error: Error) -> Error {
-    if let Error::Postgres(timeout) = &mut error
-        && timeout.timed_out
-        && timeout.sqlstate == "57014"
-        && timeout.hint.is_none()
-    {
-        timeout.hint = Some(
-            "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the background: \
-             select ipai.sync_now(...), or ipai.schedule_sync(...)."
-                .to_owned(),
-        );
+fn with_way_out(error: Error) -> Error {
+    match &error {
+        Error::Postgres(timeout) if timeout.timed_out && timeout.sqlstate == "57014" && timeout.hint.is_none() => error
+            .with_hint(
+                "Nothing was lost, and nothing was kept: a function is all or nothing. Run a long sync in the \
+                 background: select ipai.sync_now(...), or ipai.schedule_sync(...).",
+            ),
+        _ => error,
     }
-    error
 }
 
 fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
     moment(since)
-        .ok_or_else(|| argument("since is not a moment that Odoo knows", "Give a date between the years 1 and 9999."))
+        .ok_or_else(|| invalid("since is not a moment that Odoo knows", "Give a date between the years 1 and 9999."))
 }
 
 fn at_least_one(max_rows: i32) -> Result<u64> {
-    match u64::try_from(max_rows) {
-        Ok(rows) if rows > 0 => Ok(rows),
-        _ => Err(argument("max_rows must be at least 1", "Leave it out to read everything.")),
-    }
+    let rows = u64::try_from(max_rows).ok().filter(|rows| *rows > 0);
+    rows.ok_or_else(|| invalid("max_rows must be at least 1", "Leave it out to read everything."))
 }
 
 /// Checks a share of the rows.
 pub fn ratio(ratio: f64) -> Result<f64> {
-    match (0.0..=1.0).contains(&ratio) {
-        true => Ok(ratio),
-        false => Err(argument(
-            "max_delete_ratio must be between 0 and 1",
-            "0.2 allows a fifth of the rows to be deleted in one run, 1 allows all.",
-        )),
+    if (0.0..=1.0).contains(&ratio) {
+        return Ok(ratio);
     }
+    let hint = "0.2 allows a fifth of the rows to be deleted in one run, 1 allows all.";
+    Err(invalid("max_delete_ratio must be between 0 and 1", hint))
 }
 
 const MIRRORS: &str = "select name, server from ipai.mirrors shows the mirrors.";
 
 /// Refuses a null argument. A STRICT function would silently do nothing.
 fn require(value: Option<String>, name: &str, hint: &str) -> Result<String> {
-    value.ok_or_else(|| argument(&format!("{name} must not be null"), hint))
-}
-
-fn argument(message: &str, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, message.to_owned()).with_hint(hint.to_owned())
+    value.ok_or_else(|| invalid(format!("{name} must not be null"), hint))
 }

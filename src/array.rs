@@ -10,11 +10,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use std::ptr;
 
-/// Builds an array from a column, in the current memory context.
-///
-/// The elements have the type that the page statement expects, for example text for numeric.
-///
-/// # Errors
+/// Builds an array of a column's carrier type, in the current memory context. Fails with
 /// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
 ///
 /// # Safety
@@ -22,80 +18,74 @@ use std::ptr;
 pub unsafe fn of_column(column: &Column) -> Result<DatumWithOid<'static>> {
     match column {
         Column::Text(cells) | Column::Numeric(cells) | Column::Jsonb(cells) | Column::BigintArray(cells) => {
-            of_packed(cells, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID)
+            of_packed(cells, pg_sys::TEXTOID)
         }
-        Column::Bytea(cells) => of_packed(cells, pg_sys::BYTEAOID, pg_sys::BYTEAARRAYOID),
-        Column::Integer(cells) => of_fixed(cells, pg_sys::INT4OID, pg_sys::INT4ARRAYOID, i32::to_ne_bytes),
-        Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, pg_sys::INT8ARRAYOID, i64::to_ne_bytes),
-        Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, pg_sys::FLOAT8ARRAYOID, f64::to_ne_bytes),
-        Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, pg_sys::BOOLARRAYOID, |flag| [u8::from(flag)]),
-        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, pg_sys::DATEARRAYOID, |day| days(day).to_ne_bytes()),
-        Column::Timestamptz(cells) => {
-            of_fixed(cells, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, |moment| micros(moment).to_ne_bytes())
-        }
+        Column::Bytea(cells) => of_packed(cells, pg_sys::BYTEAOID),
+        Column::Integer(cells) => of_fixed(cells, pg_sys::INT4OID, i32::to_ne_bytes),
+        Column::Bigint(cells) => of_fixed(cells, pg_sys::INT8OID, i64::to_ne_bytes),
+        Column::Double(cells) => of_fixed(cells, pg_sys::FLOAT8OID, f64::to_ne_bytes),
+        Column::Boolean(cells) => of_fixed(cells, pg_sys::BOOLOID, |flag| [u8::from(flag)]),
+        Column::Date(cells) => of_fixed(cells, pg_sys::DATEOID, |day| days(day).to_ne_bytes()),
+        Column::Timestamptz(cells) => of_fixed(cells, pg_sys::TIMESTAMPTZOID, |moment| micros(moment).to_ne_bytes()),
     }
 }
 
-/// Builds an array of bigint from ids, in the current memory context.
-///
-/// # Errors
-/// [`Error::Limit`] if the array exceeds the largest allocation of Postgres.
+/// Builds an array of bigint from ids, as [`of_column`] does.
 ///
 /// # Safety
-/// The caller must not use the result after that context is reset.
+/// As for [`of_column`].
 pub unsafe fn of_ids(ids: &[i64]) -> Result<DatumWithOid<'static>> {
-    let mut array = Array::new(ids.len(), false, ids.len() * 8, pg_sys::INT8OID)?;
-    for id in ids {
-        array.put(&id.to_ne_bytes());
-    }
-    Ok(array.finish(pg_sys::INT8ARRAYOID))
+    let ids = ids.iter().copied().map(Some);
+    build(ids, pg_sys::INT8OID, |_| 8, |array, id| array.put(&id.to_ne_bytes()))
 }
 
 /// Builds an array from cells of `N` bytes each.
 fn of_fixed<T: Copy, const N: usize>(
     cells: &[Option<T>],
     element: pg_sys::Oid,
-    array: pg_sys::Oid,
     bytes: impl Fn(T) -> [u8; N],
 ) -> Result<DatumWithOid<'static>> {
-    let set = cells.iter().filter(|cell| cell.is_some()).count();
-    let mut built = Array::new(cells.len(), set < cells.len(), set * N, element)?;
-    for (index, cell) in cells.iter().enumerate() {
-        if let Some(value) = cell {
+    build(cells.iter().copied(), element, |_| N, |array, cell| array.put(&bytes(cell)))
+}
+
+fn of_packed(cells: &Packed, element: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
+    build(cells.iter(), element, varlena_size, Array::put_varlena)
+}
+
+/// Builds an array. `size` is the number of bytes that `put` appends for a cell.
+fn build<T>(
+    cells: impl Iterator<Item = Option<T>> + Clone,
+    element: pg_sys::Oid,
+    size: impl Fn(T) -> usize,
+    put: impl Fn(&mut Array, T),
+) -> Result<DatumWithOid<'static>> {
+    let (count, set) = (cells.clone().count(), cells.clone().flatten().count());
+    let mut built = Array::new(count, set < count, cells.clone().flatten().map(size).sum(), element)?;
+    for (index, cell) in cells.enumerate() {
+        if let Some(cell) = cell {
             built.set(index);
-            built.put(&bytes(*value));
+            put(&mut built, cell);
         }
     }
-    Ok(built.finish(array))
+    // SAFETY: the pointer is to a complete array of this type.
+    Ok(unsafe { DatumWithOid::new(pg_sys::Datum::from(built.begin), pg_sys::get_array_type(element)) })
 }
 
 /// Size in bytes of the length word of an uncompressed varlena, which texts in arrays have.
 const HEADER: usize = 4;
 
-/// Builds an array from texts or bytes, each aligned to 4 bytes and after its length.
-fn of_packed(cells: &Packed, element: pg_sys::Oid, array: pg_sys::Oid) -> Result<DatumWithOid<'static>> {
-    let size = |cell: &[u8]| (HEADER + cell.len()).next_multiple_of(4);
-    let total = cells.iter().flatten().map(size).sum();
-    let mut built = Array::new(cells.len(), cells.iter().any(|cell| cell.is_none()), total, element)?;
-    for (index, cell) in cells.iter().enumerate() {
-        if let Some(cell) = cell {
-            built.set(index);
-            built.put_varlena(cell);
-        }
-    }
-    Ok(built.finish(array))
+/// Size of a text or bytes in an array: its length word, itself, and the padding to 4 bytes.
+fn varlena_size(bytes: &[u8]) -> usize {
+    (HEADER + bytes.len()).next_multiple_of(4)
 }
 
 /// Largest allocation in bytes: MaxAllocSize of Postgres.
 const LARGEST: usize = 0x3fff_ffff;
 
-/// An array under construction.
 struct Array {
-    /// The allocation.
     begin: *mut pg_sys::ArrayType,
     /// One bit per cell, set if the cell is not null. The pointer is null if no cell is null.
     bitmap: *mut u8,
-    /// Position of the next value.
     next: *mut u8,
     /// Free bytes at `next`.
     left: usize,
@@ -145,34 +135,29 @@ impl Array {
         }
     }
 
-    /// Appends a value of fixed size.
     fn put(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.left, "the values exceed the size of the array");
-        // SAFETY: the assertion above checks that the bytes fit.
-        unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, bytes.len());
-            self.next = self.next.add(bytes.len());
-        }
-        self.left -= bytes.len();
+        let place = self.advance(bytes.len());
+        // SAFETY: `advance` checked that the bytes fit.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
     }
 
-    /// Appends a text or bytes.
     fn put_varlena(&mut self, bytes: &[u8]) {
-        let size = HEADER + bytes.len();
-        assert!(size.next_multiple_of(4) <= self.left, "the values exceed the size of the array");
-        // SAFETY: the assertion above checks that header, bytes and padding fit. The padding is
-        // zero already, `size` is below 1 GB, and `next` is a multiple of 4.
+        let place = self.advance(varlena_size(bytes));
+        // SAFETY: `advance` checked that header, bytes and padding fit. The padding is zero
+        // already, the size is below 1 GB, and `place` is a multiple of 4.
         unsafe {
-            pgrx::set_varsize_4b(self.next.cast(), size as i32);
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.next.add(HEADER), bytes.len());
-            self.next = self.next.add(size.next_multiple_of(4));
+            pgrx::set_varsize_4b(place.cast(), (HEADER + bytes.len()) as i32);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), place.add(HEADER), bytes.len());
         }
-        self.left -= size.next_multiple_of(4);
     }
 
-    /// Returns the complete array, whose type is `array`.
-    fn finish(self, array: pg_sys::Oid) -> DatumWithOid<'static> {
-        // SAFETY: the pointer is to a complete array of that type.
-        unsafe { DatumWithOid::new(pg_sys::Datum::from(self.begin), array) }
+    /// The position of the next value, which has this size.
+    fn advance(&mut self, size: usize) -> *mut u8 {
+        assert!(size <= self.left, "the values exceed the size of the array");
+        let place = self.next;
+        // SAFETY: the assertion above checks that the value fits.
+        self.next = unsafe { place.add(size) };
+        self.left -= size;
+        place
     }
 }

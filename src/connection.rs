@@ -1,14 +1,18 @@
 //! Finds Odoo's credentials in the foreign server, the user mapping and Vault, for the current
-//! user.
+//! user. Validates the options of both when they are set.
 
+use crate::report::or_raise;
+use crate::session::check_version;
 use ipai_mirror::connection::{Accounts, Connection};
-use ipai_mirror::session::Session;
+use ipai_mirror::refusal::refused;
+use ipai_mirror::session::{Session, internal};
 use ipai_mirror::store::servers;
 use ipai_odoo::Account;
-use ipai_odoo::error::{Error, Result, SqlState};
-use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions};
+use ipai_odoo::error::{Result, SqlState};
+use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions, known};
 use ipai_odoo::secret::Secret;
-use pgrx::{PgList, pg_sys};
+use pgrx::PgList;
+use pgrx::prelude::*;
 use std::ffi::CStr;
 
 /// The accounts of this database.
@@ -18,34 +22,46 @@ impl Accounts for ServerAccounts {
     /// Looks up the server and the current user's mapping. Postgres's own lookup checks no
     /// privilege, so USAGE on the server is checked first.
     fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection> {
+        // Each time: an update may happen between the mirrors of one run_sync.
+        check_version(session)?;
         let server = &match server {
             Some(server) => server.to_owned(),
             None => servers::only_server(session, choose)?,
         };
-        let found = servers::find(session, server)?;
-        if !found.usable {
-            return Err(Error::user(
+        let (oid, is_usable) = servers::find(session, server)?;
+        if !is_usable {
+            let name = session.quote_ident(server)?;
+            return Err(refused(
                 SqlState::InsufficientPrivilege,
                 format!("permission denied for foreign server \"{server}\""),
-            )
-            .with_hint(format!(
-                "Its owner can grant it: grant usage on foreign server {} to ...",
-                session.quote_ident(server)?
-            )));
+                format!("Its owner can grant it: grant usage on foreign server {name} to ..."),
+            ));
         }
-        let oid = pg_sys::Oid::from(u32::try_from(found.oid).unwrap_or_default());
+        let oid = pg_sys::Oid::from(u32::try_from(oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
         let options = unsafe { ServerOptions::parse(&pairs((*pg_sys::GetForeignServer(oid)).options))? };
-        let (user, is_public) = mapping(session, server, oid)?;
+        // The current user's mapping, or else the one for PUBLIC.
+        let params = [i64::from(oid.to_u32()).into()];
+        let is_own = session.first(include_str!("sql/user_mapping.sql"), &params, |row| row.get::<bool>(0))?;
+        if is_own.is_none() {
+            let name = session.quote_ident(server)?;
+            return Err(refused(
+                SqlState::UndefinedObject,
+                format!("there is no user mapping for server \"{server}\""),
+                format!(
+                    "create user mapping for current_user server {name} options (user '...', password_secret '...');"
+                ),
+            ));
+        }
+        // SAFETY: the mapping exists, so the lookup returns it or raises.
+        let user = unsafe { UserOptions::parse(&pairs((*pg_sys::GetUserMapping(pg_sys::GetUserId(), oid)).options))? };
         let password = match user.password {
-            PasswordOption::Plain(_) if is_public => {
-                return Err(Error::user(
+            PasswordOption::Plain(_) if is_own == Some(false) => {
+                return Err(refused(
                     SqlState::InsufficientPrivilege,
                     format!("the user mapping for PUBLIC of server \"{server}\" holds a plain password"),
-                )
-                .with_hint(
-                    "Every user of the server could use it, and dumps show it. Keep the password in Vault and \
-                           name it with the option password_secret, or create a mapping for one user only.",
+                    "Every user of the server could use it, and dumps show it. Keep the password in Vault and name it \
+                     with the option password_secret, or create a mapping for one user only.",
                 ));
             }
             PasswordOption::Plain(password) => password,
@@ -58,25 +74,6 @@ impl Accounts for ServerAccounts {
             account: Account { dbname: options.dbname, login: user.user, password },
         })
     }
-}
-
-/// The current user's mapping, or else the one for PUBLIC, and whether it is the latter.
-fn mapping(session: &mut dyn Session, server: &str, oid: pg_sys::Oid) -> Result<(UserOptions, bool)> {
-    let own = session
-        .first(include_str!("sql/user_mapping.sql"), &[i64::from(oid.to_u32()).into()], |row| row.get::<bool>(0))?;
-    let Some(own) = own else {
-        return Err(Error::user(
-            SqlState::UndefinedObject,
-            format!("there is no user mapping for server \"{server}\""),
-        )
-        .with_hint(format!(
-            "create user mapping for current_user server {} options (user '...', password_secret '...');",
-            session.quote_ident(server)?
-        )));
-    };
-    // SAFETY: the mapping exists, so the lookup returns it or raises.
-    let user = unsafe { UserOptions::parse(&pairs((*pg_sys::GetUserMapping(pg_sys::GetUserId(), oid)).options))? };
-    Ok((user, !own))
 }
 
 /// The options of a catalog row.
@@ -98,26 +95,48 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
     // Another view of this name would run its owner's code.
     match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
-        None => Err(Error::user(
-            SqlState::UndefinedObject,
-            "the option password_secret needs Supabase Vault, which is not installed",
-        )
-        .with_hint("create extension supabase_vault; or give your own user mapping the option password.")),
-        Some(false) => Err(Error::user(SqlState::InsufficientPrivilege, "permission denied for Supabase Vault")
-            .with_hint(
+        None => {
+            return Err(refused(
+                SqlState::UndefinedObject,
+                "the option password_secret needs Supabase Vault, which is not installed",
+                "create extension supabase_vault; or give your own user mapping the option password.",
+            ));
+        }
+        Some(false) => {
+            return Err(refused(
+                SqlState::InsufficientPrivilege,
+                "permission denied for Supabase Vault",
                 "Sync as postgres or service_role, or from pg_cron: they may read Vault. Users of the API read the \
-                   mirror, they do not sync.",
-            )),
-        Some(true) => session
-            .first("select decrypted_secret from vault.decrypted_secrets where name = $1", &[name.into()], |row| {
-                row.optional::<String>(0)
-            })?
-            .flatten()
-            .filter(|secret| !secret.is_empty())
-            .map(Secret::new)
-            .ok_or_else(|| {
-                Error::user(SqlState::UndefinedObject, format!("Vault has no secret named \"{name}\""))
-                    .with_hint("select vault.create_secret('the password or API key', '...name...');")
-            }),
+                 mirror, they do not sync.",
+            ));
+        }
+        Some(true) => {}
     }
+    let sql = "select decrypted_secret from vault.decrypted_secrets where name = $1";
+    let secret = session.first(sql, &[name.into()], |row| row.optional::<String>(0))?.flatten();
+    secret.filter(|secret| !secret.is_empty()).map(Secret::new).ok_or_else(|| {
+        refused(
+            SqlState::UndefinedObject,
+            format!("Vault has no secret named \"{name}\""),
+            "select vault.create_secret('the password or API key', '...name...');",
+        )
+    })
+}
+
+/// Postgres calls it with all options of an object, as `name=value`, and the catalog of the object.
+#[pg_extern(strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn ipai_odoo_validator(options: Vec<String>, catalog: pg_sys::Oid) {
+    // Names cannot contain `=`; values can.
+    let pair = |option: &String| match option.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(internal("an option without a value")),
+    };
+    let pairs: Result<Vec<Pair>> = options.iter().map(pair).collect();
+    or_raise(pairs.and_then(|pairs| match catalog {
+        pg_sys::ForeignServerRelationId => ServerOptions::parse(&pairs).map(drop),
+        pg_sys::UserMappingRelationId => UserOptions::parse(&pairs).map(drop),
+        pg_sys::ForeignTableRelationId => known(&pairs, &[], "foreign table"),
+        _ => known(&pairs, &[], "foreign-data wrapper"),
+    }));
 }

@@ -213,7 +213,7 @@ mod tests {
         let mirror = every_kind();
         table(&mirror);
         let page = page();
-        let (mut one, mut other) = (SpiSession::of_function(), SpiSession::of_function());
+        let (mut one, mut other) = (SpiSession::of_function().unwrap(), SpiSession::of_function().unwrap());
         let mut dry = TableSink::new(&mut one, &mirror, None);
         let mut sink = TableSink::new(&mut other, &mirror, Some(1));
         let two_new = Written { inserted: 2, updated: 0 };
@@ -242,7 +242,7 @@ mod tests {
     fn one_changed_value_of_any_kind_is_an_update_of_one_row() {
         let mirror = every_kind();
         table(&mirror);
-        let mut session = SpiSession::of_function();
+        let mut session = SpiSession::of_function().unwrap();
         let mut sink = TableSink::new(&mut session, &mirror, Some(1));
         for index in 0..mirror.fields.len() {
             sink.write(&page()).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         let mirror = every_kind();
         table(&mirror);
         Spi::run(r#"insert into "Every ""kind""" (odoo_id) select generate_series(1, 10)"#).unwrap();
-        let mut session = SpiSession::of_function();
+        let mut session = SpiSession::of_function().unwrap();
         let mut sink = TableSink::new(&mut session, &mirror, Some(1));
         let window = IdRange { after: 2, upto: 8 };
         assert_eq!(sink.ids(window), Ok(vec![3, 4, 5, 6, 7, 8]));

@@ -1,9 +1,8 @@
-//! Receives arguments of type `jsonb`.
-//!
-//! pgrx's own type panics if serde_json cannot read the value (1e400, 128 levels). This type
-//! returns an error.
+//! Receives arguments of type `jsonb`. pgrx's own type panics if serde_json cannot read the value
+//! (1e400, 128 levels); this one returns an error.
 
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_mirror::refusal::invalid;
+use ipai_odoo::error::Result;
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::FromDatum;
 use pgrx::pgrx_sql_entity_graph::metadata::{
@@ -16,14 +15,13 @@ use std::ffi::CStr;
 pub struct JsonText(String);
 
 impl JsonText {
-    /// Parses the value.
-    ///
-    /// # Errors
-    /// An error for the user that names the argument, if serde_json cannot read the value.
+    /// Parses the value. An error names the argument.
     pub fn parse(&self, argument: &str) -> Result<serde_json::Value> {
         serde_json::from_str(&self.0).map_err(|error| {
-            Error::user(SqlState::InvalidParameter, format!("invalid JSON in argument {argument}: {error}"))
-                .with_hint("Use numbers within double precision, and nest lists and objects less than 128 levels deep.")
+            invalid(
+                format!("invalid JSON in argument {argument}: {error}"),
+                "Use numbers within double precision, and nest lists and objects less than 128 levels deep.",
+            )
         })
     }
 }
@@ -39,8 +37,7 @@ impl FromDatum for JsonText {
     }
 }
 
-// SAFETY: the SQL type of the argument is jsonb, as SqlTranslatable declares below, and `FromDatum`
-// reads it.
+// SAFETY: the SQL type is jsonb, as SqlTranslatable declares below, and `FromDatum` reads it.
 unsafe impl<'fcx> ArgAbi<'fcx> for JsonText {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // The value is never null here, because every argument of this type is an Option.

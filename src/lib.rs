@@ -4,15 +4,11 @@
 mod api;
 mod array;
 mod connection;
-mod interrupt;
 mod json;
 mod procedure;
 mod report;
 mod session;
 mod subtransaction;
-mod time;
-mod validator;
-mod version;
 
 #[cfg(feature = "pg_test")]
 mod in_server_tests;
@@ -21,59 +17,30 @@ pgrx::pg_module_magic!();
 
 mod sql {
     use pgrx::prelude::*;
-    // The order of `extension.script()`. The Rust functions come after files that do not require
-    // them.
-    extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "core_mirrors", bootstrap);
-    extension_sql_file!(
-        "../sql/core/tables/15_mirror_state.sql",
-        name = "core_mirror_state",
-        requires = ["core_mirrors"]
-    );
-    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "core_run_log", requires = ["core_mirror_state"]);
-    extension_sql_file!(
-        "../sql/core/tables/30_odoo_logins.sql",
-        name = "core_odoo_logins",
-        requires = ["core_run_log"]
-    );
-    extension_sql_file!(
-        "../sql/extension/once/10_wrapper.sql",
-        name = "extension_wrapper",
-        requires = ["core_odoo_logins"]
-    );
-    extension_sql_file!("../sql/extension/once/20_dump.sql", name = "extension_dump", requires = ["extension_wrapper"]);
-    extension_sql_file!(
-        "../sql/core/objects/10_table_comments.sql",
-        name = "core_table_comments",
-        requires = ["extension_dump"]
-    );
-    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "core_runs", requires = ["core_table_comments"]);
-    extension_sql_file!("../sql/core/objects/30_status.sql", name = "core_status", requires = ["core_runs"]);
-    extension_sql_file!(
-        "../sql/core/objects/40_sample_metrics.sql",
-        name = "core_sample_metrics",
-        requires = ["core_status"]
-    );
-    extension_sql_file!(
-        "../sql/core/objects/50_claims_helpers.sql",
-        name = "core_claims_helpers",
-        requires = ["core_sample_metrics"]
-    );
-    extension_sql_file!(
-        "../sql/core/objects/60_protection.sql",
-        name = "core_protection",
-        requires = ["core_claims_helpers"]
-    );
-    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["core_protection"]);
+    // The order of `extension.script()`. Files that require no Rust function come before those.
+    extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", bootstrap);
+    extension_sql_file!("../sql/core/tables/15_mirror_state.sql", name = "mirror_state", requires = ["mirrors"]);
+    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "run_log", requires = ["mirror_state"]);
+    extension_sql_file!("../sql/core/tables/30_odoo_logins.sql", name = "odoo_logins", requires = ["run_log"]);
+    extension_sql_file!("../sql/extension/once/10_wrapper.sql", name = "wrapper", requires = ["odoo_logins"]);
+    extension_sql_file!("../sql/extension/once/20_dump.sql", name = "dump", requires = ["wrapper"]);
+    extension_sql_file!("../sql/core/objects/10_table_comments.sql", name = "comments", requires = ["dump"]);
+    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "runs", requires = ["comments"]);
+    extension_sql_file!("../sql/core/objects/30_status.sql", name = "status", requires = ["runs"]);
+    extension_sql_file!("../sql/core/objects/40_sample_metrics.sql", name = "sample_metrics", requires = ["status"]);
+    extension_sql_file!("../sql/core/objects/50_claims_helpers.sql", name = "claims", requires = ["sample_metrics"]);
+    extension_sql_file!("../sql/core/objects/60_protection.sql", name = "protection", requires = ["claims"]);
+    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["protection"]);
     extension_sql_file!(
         "../sql/extension/objects/20_wrapper.sql",
-        name = "extension_wrapper_objects",
+        name = "wrapper_objects",
         requires = ["core_grants", ipai_odoo_validator]
     );
     extension_sql_file!(
         "../sql/extension/objects/30_functions.sql",
-        name = "extension_functions",
+        name = "functions",
         requires = [
-            "extension_wrapper_objects",
+            "wrapper_objects",
             alter_mirror,
             check_connection,
             create_mirror,
@@ -88,27 +55,11 @@ mod sql {
             sync_mirror
         ]
     );
-    extension_sql_file!(
-        "../sql/extension/objects/40_schedule.sql",
-        name = "extension_schedule",
-        requires = ["extension_functions"]
-    );
-    extension_sql_file!(
-        "../sql/extension/objects/50_vault.sql",
-        name = "extension_vault",
-        requires = ["extension_schedule"]
-    );
-    extension_sql_file!(
-        "../sql/extension/objects/60_doctor.sql",
-        name = "extension_doctor",
-        requires = ["extension_vault"]
-    );
-    extension_sql_file!(
-        "../sql/extension/objects/90_grants.sql",
-        name = "extension_grants",
-        requires = ["extension_doctor"]
-    );
-    extension_sql_file!("../sql/core/rows/10_sample_metrics.sql", name = "core_rows", finalize);
+    extension_sql_file!("../sql/extension/objects/40_schedule.sql", name = "schedule", requires = ["functions"]);
+    extension_sql_file!("../sql/extension/objects/50_vault.sql", name = "vault", requires = ["schedule"]);
+    extension_sql_file!("../sql/extension/objects/60_doctor.sql", name = "doctor", requires = ["vault"]);
+    extension_sql_file!("../sql/extension/objects/90_grants.sql", name = "grants", requires = ["doctor"]);
+    extension_sql_file!("../sql/core/rows/10_sample_metrics.sql", name = "sample_metrics_rows", finalize);
 }
 
 /// Set-up that `cargo pgrx test` asks for.

@@ -2,13 +2,13 @@
 
 use crate::api::{self, host};
 use crate::report::or_raise;
-use crate::session::SpiSession;
-use crate::version;
+use crate::session::{SpiSession, check_version};
 use ipai_mirror::engine::Requested;
+use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
-use ipai_mirror::session::Session;
+use ipai_mirror::session::{Session, internal};
 use ipai_mirror::store::{alerts, cron, mirrors};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -24,15 +24,14 @@ fn run_sync(
     fcinfo: pg_sys::FunctionCallInfo,
 ) {
     // SAFETY: Postgres called us with it.
-    let may_commit = unsafe { is_nonatomic(fcinfo) };
-    if !may_commit {
+    if !unsafe { is_nonatomic(fcinfo) } {
         or_raise::<()>(Err(Error::InTransaction));
     }
     // SAFETY: the pair of connect and finish.
     let connected = unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32) };
     let result = match connected == pg_sys::SPI_OK_CONNECT as i32 {
         true => run(mirror, mode, max_delete_ratio),
-        false => Err(Error::Internal { cause: format!("SPI_connect returned {connected}") }),
+        false => Err(internal(format!("SPI_connect returned {connected}"))),
     };
     // SAFETY: see above. Nothing of ours is left: raising only ends the procedure.
     unsafe { pg_sys::SPI_finish() };
@@ -55,60 +54,47 @@ unsafe fn is_nonatomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
 
 fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f64>) -> Result<()> {
     let mode = mode.as_deref().unwrap_or("auto");
-    let requested = Requested::from_name(mode).ok_or_else(|| {
-        Error::user(SqlState::InvalidParameter, format!("invalid mode \"{mode}\""))
-            .with_hint("Use auto, incremental, reconcile or full.")
-    })?;
+    let requested = Requested::from_name(mode)
+        .ok_or_else(|| invalid(format!("invalid mode \"{mode}\""), "Use auto, incremental, reconcile or full."))?;
     let request = RunRequest {
         scope: RunScope::Planned(requested),
         dry_run: false,
         max_delete_ratio: max_delete_ratio.map(api::ratio).transpose()?,
     };
-    let session = &mut SpiSession::of_procedure();
-    let names = (session as &mut dyn Session).within(|session| {
-        version::check(session)?;
+    let session: &mut dyn Session = &mut SpiSession::of_procedure();
+    let names = session.within(|session| {
+        check_version(session)?;
         match &mirror {
             Some(name) => Ok(vec![name.clone()]),
             None => mirrors::enabled(session),
         }
     })?;
-    let mut failures = run_each(session, &names, request)?;
+    let mut failures = Vec::new();
+    for name in &names {
+        match run_one(session, name, request) {
+            Ok(()) => {}
+            // A cancel means the whole call, and the only mirror fails with its own error.
+            Err(error) if mirror.is_some() || error == Error::ClientGone || error.sqlstate() == "57014" => {
+                return Err(error);
+            }
+            Err(error) => failures.push((name.clone(), error)),
+        }
+    }
     if failures.is_empty() {
         return Ok(());
-    }
-    // A run of one mirror fails with that mirror's error.
-    if mirror.is_some()
-        && let Some((_, error)) = failures.pop()
-    {
-        return Err(error);
     }
     Err(Error::MultipleMirrorsFailed { failures, total: names.len() })
 }
 
-/// Runs the mirrors one after the other. One that fails does not stop the others.
-fn run_each(session: &mut SpiSession, names: &[String], request: RunRequest) -> Result<Vec<(String, Error)>> {
-    let mut failures = Vec::new();
-    for name in names {
-        match run_one(session, name, request) {
-            Ok(()) => {}
-            // A cancel means the whole call.
-            Err(error) if error == Error::ClientGone || error.sqlstate() == "57014" => return Err(error),
-            Err(error) => failures.push((name.clone(), error)),
-        }
-    }
-    Ok(failures)
-}
-
-fn run_one(session: &mut SpiSession, name: &str, request: RunRequest) -> Result<()> {
-    let jobs = (session as &mut dyn Session).within(|session| cron::jobs_for_once(session, name))?;
+fn run_one(session: &mut dyn Session, name: &str, request: RunRequest) -> Result<()> {
+    let jobs = session.within(|session| cron::jobs_for_once(session, name))?;
     let result = run_mirror(&mut host(session), name, request).map(drop);
     alerts::notify(session)?;
-    // Only now: pg_cron cancels a job that is removed. A job that found the mirror in use is still
-    // due.
+    // Only now: pg_cron cancels a removed job. A job that found the mirror in use is still due.
     if jobs.is_empty() || matches!(result, Err(Error::Busy { .. })) {
         return result;
     }
-    let removed = (session as &mut dyn Session).within(|session| cron::unschedule(session, &jobs));
+    let removed = session.within(|session| cron::unschedule(session, &jobs));
     if let Err(error) = removed.and_then(|()| session.commit()) {
         session.warning(
             &format!("the job of ipai.sync_now was not removed: {error}"),

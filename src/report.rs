@@ -5,19 +5,21 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::{CString, c_char, c_void};
 
-/// Returns the value, or raises the error. Call it last, when everything that needs cleaning up is
-/// out of scope.
+/// Returns the value, or raises the error. Call it when everything to clean up is out of scope.
 pub fn or_raise<T>(result: Result<T>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => raise(&error),
-    }
+    result.unwrap_or_else(|error| raise(&error))
 }
 
-/// Raises the error.
 pub fn raise(error: &Error) -> ! {
     complete_next_report(error);
-    report(error, PgLogLevel::ERROR);
+    let mut report = ErrorReport::new(code(error.sqlstate()), error.to_string(), function_name!());
+    if let Some(detail) = error.detail() {
+        report = report.set_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
     unreachable!() // invariant: a report of level ERROR unwinds.
 }
 
@@ -70,14 +72,12 @@ unsafe extern "C-unwind" fn complete(addition: *mut c_void) {
     }
 }
 
-/// Shows a notice to the client.
 pub fn notice(message: &str) {
     without_interrupts(|| {
         ereport!(PgLogLevel::NOTICE, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.to_owned())
     });
 }
 
-/// Shows a warning to the client.
 pub fn warning(message: &str, hint: &str) {
     without_interrupts(|| {
         ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), function_name!())
@@ -94,17 +94,6 @@ fn without_interrupts(report: impl FnOnce()) {
     report();
     // SAFETY: see above.
     unsafe { pg_sys::InterruptHoldoffCount -= 1 };
-}
-
-fn report(error: &Error, level: PgLogLevel) {
-    let mut report = ErrorReport::new(code(error.sqlstate()), error.to_string(), function_name!());
-    if let Some(detail) = error.detail() {
-        report = report.set_detail(detail);
-    }
-    if let Some(hint) = error.hint() {
-        report = report.set_hint(hint);
-    }
-    report.report(level);
 }
 
 /// The code of a SQLSTATE that Postgres knows.

@@ -1,10 +1,12 @@
 //! [`Session`] over SPI.
 
-use crate::time::{moment, timestamptz};
-use crate::{array, interrupt, report, subtransaction};
+use crate::{array, report, subtransaction};
+use chrono::NaiveDateTime;
+use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
 use ipai_mirror::source::Tick;
-use ipai_odoo::error::Result;
+use ipai_mirror::time;
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
@@ -19,8 +21,10 @@ pub struct SpiSession {
 
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
-    pub fn of_function() -> Self {
-        SpiSession { may_commit: false, depth: 0 }
+    pub fn of_function() -> Result<Self> {
+        let mut session = SpiSession { may_commit: false, depth: 0 };
+        check_version(&mut session)?;
+        Ok(session)
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
@@ -45,12 +49,29 @@ impl SpiSession {
     }
 }
 
+/// Refuses a library newer than the SQL of the extension, which needs `alter extension update`.
+pub fn check_version(session: &mut dyn Session) -> Result<()> {
+    let library = env!("CARGO_PKG_VERSION");
+    let sql = "select extversion from pg_catalog.pg_extension where extname = 'ipai_sync'";
+    match session.first(sql, &[], |row| row.get::<String>(0))? {
+        Some(installed) if installed != library => Err(refused(
+            SqlState::ObjectNotInState,
+            format!(
+                "the library of ipai_sync has version {library}, but the extension in this database has version \
+                 {installed}"
+            ),
+            "Run as a superuser (on Supabase: supabase_admin): alter extension ipai_sync update;",
+        )),
+        _ => Ok(()),
+    }
+}
+
 impl Session for SpiSession {
     fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
         self.statement(|| {
             subtransaction::with_new_snapshot(|| {
                 Spi::connect(|client| {
-                    let args = arguments(params)?;
+                    let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
                     visit_rows(client.select(sql, None, &args).map_err(internal)?, visit)
                 })
             })
@@ -60,7 +81,7 @@ impl Session for SpiSession {
     fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
         self.statement(|| {
             Spi::connect_mut(|client| {
-                let args = arguments(params)?;
+                let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
                 visit_rows(client.update(sql, None, &args).map_err(internal)?, visit)
             })
         })
@@ -74,17 +95,11 @@ impl Session for SpiSession {
     }
 
     fn commit(&mut self) -> Result<()> {
-        match self.may_commit {
-            true => subtransaction::commit(),
-            false => Ok(()),
-        }
+        if self.may_commit { subtransaction::commit() } else { Ok(()) }
     }
 
     fn rollback(&mut self) -> Result<()> {
-        match self.may_commit {
-            true => subtransaction::rollback(),
-            false => Err(internal("a function cannot roll back")),
-        }
+        if self.may_commit { subtransaction::rollback() } else { Err(internal("a function cannot roll back")) }
     }
 
     fn may_commit(&self) -> bool {
@@ -100,8 +115,25 @@ impl Session for SpiSession {
     }
 
     fn ticker(&self) -> Tick {
-        interrupt::tick
+        check_for_interrupts
     }
+}
+
+unsafe extern "C-unwind" {
+    /// Whether the client is still connected. In libpq/libpq.h; pgrx does not bind it.
+    fn pq_check_connection() -> bool;
+}
+
+/// Raises a pending cancel, timeout or shutdown. Fails if the client of the session disconnected.
+fn check_for_interrupts() -> Result<()> {
+    subtransaction::guarded(|| {
+        pgrx::check_for_interrupts!();
+        // SAFETY: this runs on the backend's own thread. A background worker (of pg_cron) has no
+        // client, so MyProcPort is null. The guard turns an error of Postgres into unwinding.
+        let is_gone =
+            unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
+        if is_gone { Err(Error::ClientGone) } else { Ok(()) }
+    })
 }
 
 fn visit_rows(table: SpiTupleTable<'_>, visit: &mut Visitor<'_>) -> Result<u64> {
@@ -143,11 +175,7 @@ fn of<'v, T: FromDatum + IntoDatum>(
     Ok(entry.value::<T>().map_err(internal)?.map_or(Value::Null, wrap))
 }
 
-/// The parameters as datums. Call it inside the SPI connection, whose memory then holds the arrays.
-fn arguments<'p>(params: &[Param<'p>]) -> Result<Vec<DatumWithOid<'p>>> {
-    params.iter().map(datum).collect()
-}
-
+/// A parameter as a datum. Call it inside the SPI connection, whose memory then holds the arrays.
 fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
     Ok(match *param {
         Param::Bool(value) => value.into(),
@@ -157,10 +185,21 @@ fn datum<'p>(param: &Param<'p>) -> Result<DatumWithOid<'p>> {
         Param::Text(value) => value.into(),
         Param::Timestamptz(value) => value.map(timestamptz).transpose()?.into(),
         Param::Texts(texts) => texts.to_vec().into(),
-        // SAFETY: the statement runs before the SPI connection, and with it the current memory
-        // context, ends.
+        // SAFETY: the statement runs before the SPI connection and its memory context end.
         Param::Bigints(ids) => unsafe { array::of_ids(ids)? },
         // SAFETY: see above.
         Param::Column(column) => unsafe { array::of_column(column)? },
     })
+}
+
+/// Converts a moment (UTC) to timestamptz. Fails outside of Postgres's range.
+pub fn timestamptz(moment: NaiveDateTime) -> Result<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(time::micros(moment))
+        .map_err(|_| internal("a moment is outside of Postgres's range"))
+}
+
+/// Converts a timestamptz to a moment (UTC), or `None` for infinity and for years that Odoo cannot
+/// read, whose years have four digits.
+pub fn moment(stamp: TimestampWithTimeZone) -> Option<NaiveDateTime> {
+    time::moment(pg_sys::TimestampTz::from(stamp))
 }

@@ -7,8 +7,7 @@ use pgrx::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// Runs `work` in an internal subtransaction. Any error, also one of SQL, rolls it back and is
-/// returned.
+/// Runs `work` in a subtransaction. Any error, also one of SQL, rolls it back and is returned.
 pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: begin is paired with release or rollback; memory context and resource owner are
     // restored as in PL/pgSQL's blocks with an exception handler.
@@ -35,8 +34,7 @@ pub fn within<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Runs `work` without a subtransaction. After an error the caller must [`rollback`], or raise the
-/// error.
+/// Runs `work` without a subtransaction. After an error the caller must [`rollback`] or raise it.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: a plain read; an error may have left another context current.
     unsafe {
@@ -50,8 +48,7 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Commits the transaction of a procedure and begins a new one.
 pub fn commit() -> Result<()> {
     caught(|| {
-        // SAFETY: only called by the procedure, which is connected as non-atomic and in no
-        // subtransaction.
+        // SAFETY: only called by the procedure, connected as non-atomic and in no subtransaction.
         unsafe { pg_sys::SPI_commit() };
         Ok(())
     })
@@ -84,8 +81,7 @@ pub fn fix_search_path() {
     }
 }
 
-/// Runs `work` with the current snapshot of the transaction, so that it sees what was committed
-/// since the caller's statement began.
+/// Runs `work` with a new snapshot: it sees what was committed since the caller's statement began.
 pub fn with_new_snapshot<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: push is paired with pop. After an error of SQL the (sub)transaction's abort pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
@@ -105,31 +101,17 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     };
     // SAFETY: removed below, whatever happens: the builder catches everything.
     unsafe { pg_sys::error_context_stack = &mut callback };
-    let work = AssertUnwindSafe(work);
-    let result = PgTryBuilder::new(AssertUnwindSafe(move || {
-        let work = work;
-        (work.0)().map_err(Caught::Value)
-    }))
-    .catch_others(|error| Err(Caught::Raised(Box::new(error))))
-    .catch_rust_panic(|error| Err(Caught::Raised(Box::new(error))))
-    .execute();
+    let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+        .catch_others(|raised| Err(Box::new(raised)))
+        .catch_rust_panic(|raised| Err(Box::new(raised)))
+        .execute();
     // SAFETY: see above.
     unsafe { pg_sys::error_context_stack = callback.previous };
-    result.map_err(|caught| match caught {
-        Caught::Value(error) => error,
-        Caught::Raised(raised) => match *raised {
-            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => details.complete(&report),
-            // Not the details of an error of Postgres that was handled before.
-            CaughtError::RustPanic { ereport, .. } => Details::default().complete(&ereport),
-        },
+    result.unwrap_or_else(|raised| match *raised {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => Err(details.complete(&report)),
+        // Not the details of an error of Postgres that was handled before.
+        CaughtError::RustPanic { ereport, .. } => Err(Details::default().complete(&ereport)),
     })
-}
-
-enum Caught {
-    /// `work` returned it.
-    Value(Error),
-    /// Postgres or Rust raised it.
-    Raised(Box<CaughtError>),
 }
 
 /// The parts of a Postgres error that pgrx drops.

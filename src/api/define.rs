@@ -1,24 +1,23 @@
 //! Functions that create, alter and drop mirrors.
 
-use super::{MIRRORS, argument, require};
+use super::{MIRRORS, require};
 use crate::connection::ServerAccounts;
 use crate::json::JsonText;
 use crate::report::or_raise;
 use crate::session::SpiSession;
-use crate::version;
+use ipai_mirror::definition::Defined;
 use ipai_mirror::manage::{self, Request};
+use ipai_mirror::refusal::invalid;
 use ipai_mirror::session::internal;
 use ipai_mirror::store::settings::Settings;
 use ipai_odoo::error::Result;
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
-type Defined = (String, String, String, String, &'static str, String);
-
 /// Creates a mirror of a model.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity, clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments)]
 fn create_mirror(
     odoo_model: Option<String>,
     target: default!(Option<String>, "NULL"),
@@ -47,7 +46,7 @@ fn create_mirror(
         name!(label, String),
     ),
 > {
-    let create = || -> Result<Vec<Defined>> {
+    let create = || {
         let request = Request {
             model: require(odoo_model, "odoo_model", "select * from ipai.odoo_models() shows the models.")?,
             target,
@@ -69,13 +68,11 @@ fn create_mirror(
                 ..Settings::default()
             },
         };
-        let (mirror, defined) = manage::create(&mut session()?, &ServerAccounts, request)?;
-        let row = |defined: ipai_mirror::definition::Defined| {
-            let map = defined.map;
-            let target = mirror.target.display();
-            (mirror.name.clone(), target, map.field, map.column, map.kind.sql(), defined.label)
-        };
-        Ok(defined.into_iter().map(row).collect())
+        let (mirror, defined) = manage::create(&mut SpiSession::of_function()?, &ServerAccounts, request)?;
+        let (name, target) = (mirror.name, mirror.target.display());
+        Ok(defined.into_iter().map(move |Defined { map, label, .. }| {
+            (name.clone(), target.clone(), map.field, map.column, map.kind.sql(), label)
+        }))
     };
     TableIterator::new(or_raise(create()))
 }
@@ -120,7 +117,7 @@ fn alter_mirror(
             max_flagged_ratio,
             keep_runs: interval_text(keep_runs)?,
         };
-        manage::alter(&mut session()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &settings)
+        manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &settings)
     };
     or_raise(alter());
 }
@@ -130,18 +127,15 @@ fn alter_mirror(
 #[search_path(pg_catalog, pg_temp)]
 fn drop_mirror(mirror: Option<String>, drop_table: default!(Option<bool>, "false")) {
     let drop = || {
-        let drop_table = drop_table.ok_or_else(|| argument("drop_table must not be null", "It is true or false."))?;
-        manage::drop_mirror(&mut session()?, &require(mirror, "mirror", MIRRORS)?, drop_table)
+        let drop_table = drop_table.ok_or_else(|| invalid("drop_table must not be null", "It is true or false."))?;
+        manage::drop_mirror(&mut SpiSession::of_function()?, &require(mirror, "mirror", MIRRORS)?, drop_table)
     };
     or_raise(drop());
 }
 
-type Refreshed = (String, Option<String>, Option<&'static str>, &'static str, Option<String>);
-
 /// Compares the fields of a mirror with Odoo's, adds some and drops others.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-#[allow(clippy::type_complexity)]
 fn refresh_mirror(
     mirror: Option<String>,
     add_fields: default!(Option<Vec<Option<String>>>, "NULL"),
@@ -156,12 +150,12 @@ fn refresh_mirror(
         name!(note, Option<String>),
     ),
 > {
-    let refresh = || -> Result<Vec<Refreshed>> {
+    let refresh = || {
         let mirror = require(mirror, "mirror", MIRRORS)?;
         let add = add_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "add_fields"))?;
         let drop = drop_fields.map_or_else(|| Ok(Vec::new()), |fields| all(fields, "drop_fields"))?;
-        let rows = manage::refresh(&mut session()?, &ServerAccounts, &mirror, add, &drop)?.into_iter();
-        Ok(rows.map(|row| (row.field, row.column, row.column_type, row.status, row.note)).collect())
+        let rows = manage::refresh(&mut SpiSession::of_function()?, &ServerAccounts, &mirror, add, &drop)?;
+        Ok(rows.into_iter().map(|row| (row.field, row.column, row.column_type, row.status, row.note)))
     };
     TableIterator::new(or_raise(refresh()))
 }
@@ -169,14 +163,7 @@ fn refresh_mirror(
 /// Refuses an array with a null.
 fn all<T>(elements: Vec<Option<T>>, name: &str) -> Result<Vec<T>> {
     let elements: Option<Vec<T>> = elements.into_iter().collect();
-    elements.ok_or_else(|| argument(&format!("{name} holds a null"), "Leave it out."))
-}
-
-/// The session of a function, in a database whose SQL has the library's version.
-fn session() -> Result<SpiSession> {
-    let mut session = SpiSession::of_function();
-    version::check(&mut session)?;
-    Ok(session)
+    elements.ok_or_else(|| invalid(format!("{name} holds a null"), "Leave it out."))
 }
 
 /// An interval as a text that Postgres reads.

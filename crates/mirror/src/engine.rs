@@ -91,8 +91,7 @@ pub trait Sink {
     /// Counts the rows of the mirror.
     fn count(&mut self) -> Result<u64>;
 
-    /// Returns the first ids of rows in `range`, in ascending order. The answer is empty only if no
-    /// row is left in it.
+    /// Returns the first ids of rows in `range`, ascending; none only if no row is left in it.
     fn ids(&mut self, range: IdRange) -> Result<Vec<i64>>;
 
     /// Returns digests of the rows' ids, or `None` if an id exceeds what Odoo can assign.

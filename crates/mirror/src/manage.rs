@@ -7,13 +7,14 @@ pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
 use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest};
+use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::settings::Settings;
 use crate::store::tables::{self, TypedConstant};
 use crate::store::{cron, lock, mirrors, servers, target};
 use crate::{FieldMap, Mirror, Table};
-use arguments::{columns, constants, invalid, normalize_constant, table_named};
+use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
@@ -111,7 +112,6 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     Ok((mirror, defined))
 }
 
-/// The target of a new mirror.
 struct Place {
     /// The columns of the table, if it exists.
     columns: Option<Vec<(String, String)>>,
@@ -157,11 +157,11 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     let others = mirrors::into_table(session, &mirror.target)?;
     let others: Vec<&str> = others.iter().map(|other| other.name.as_str()).filter(|other| *other != name).collect();
     if drop_table && !others.is_empty() {
-        return Err(Error::user(
+        return Err(refused(
             SqlState::ObjectInUse,
             format!("table \"{}\" is also the target of {}", mirror.target.display(), others.join(", ")),
-        )
-        .with_hint("Drop those mirrors first, or drop this one without its table and delete its rows."));
+            "Drop those mirrors first, or drop this one without its table and delete its rows.",
+        ));
     }
     cron::forget(session, name)?;
     mirrors::forget(session, name)?;
@@ -184,7 +184,6 @@ pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
     }
 }
 
-/// The label of the model in Odoo.
 fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     let models = match fetcher.run(|client| client.models()) {
         Err(Error::UnknownMethod { .. } | Error::OdooAccess { .. } | Error::OdooFault { .. }) => Vec::new(),
@@ -194,31 +193,28 @@ fn label_of(fetcher: &Fetcher, model: &str) -> Result<String> {
     Ok(found.map_or_else(|| model.to_owned(), |(_, label)| label))
 }
 
-/// Checks the constants of mirrors that share a table. They use the same columns with different
-/// values; otherwise the mirrors would delete each other's rows.
+/// Checks that mirrors of one table have different values in the same constant columns. Otherwise
+/// they would delete each other's rows.
 fn check_neighbours(target: &Table, constants: &[TypedConstant], others: &[Mirror]) -> Result<()> {
     for other in others {
-        let theirs = other.constants.iter().map(|constant| constant.column.as_str());
-        let same = theirs.eq(constants.iter().map(|(constant, _)| constant.column.as_str()));
-        if constants.is_empty() || !same {
-            return Err(Error::user(
-                SqlState::InvalidParameter,
-                format!("table \"{}\" is the target of mirror \"{}\" already", target.display(), other.name),
-            )
-            .with_hint(match other.constants.is_empty() {
+        let theirs: Vec<&str> = other.constants.iter().map(|constant| constant.column.as_str()).collect();
+        let is_same = theirs.iter().eq(constants.iter().map(|(constant, _)| &constant.column));
+        if constants.is_empty() || !is_same {
+            let message = format!("table \"{}\" is the target of mirror \"{}\" already", target.display(), other.name);
+            let hint = match theirs.is_empty() {
                 true => "Name another target. Mirrors can share a table only if each has constant columns.".to_owned(),
                 false => format!(
                     "Mirrors that share it tell their rows apart by constants in the same columns: {}.",
-                    other.constants.iter().map(|constant| constant.column.as_str()).collect::<Vec<_>>().join(", ")
+                    theirs.join(", ")
                 ),
-            }));
+            };
+            return Err(invalid(message, hint));
         }
         if other.constants.iter().eq(constants.iter().map(|(constant, _)| constant)) {
-            return Err(Error::user(
-                SqlState::InvalidParameter,
+            return Err(invalid(
                 format!("mirror \"{}\" has the same constants", other.name),
-            )
-            .with_hint("Give this one another value in at least one of them."));
+                "Give this one another value in at least one of them.",
+            ));
         }
     }
     Ok(())
@@ -231,20 +227,19 @@ fn check_name(session: &mut dyn Session, name: &str) -> Result<()> {
             "It has 1 to 40 bytes. Give one with the argument name.",
         ));
     }
-    match mirrors::is_registered(session, name)? {
-        true => Err(taken(name)),
-        false => Ok(()),
-    }
+    if mirrors::is_registered(session, name)? { Err(taken(name)) } else { Ok(()) }
 }
 
 fn taken(name: &str) -> Error {
-    Error::user(SqlState::DuplicateObject, format!("mirror \"{name}\" already exists"))
-        .with_hint("Give another name with the argument name, or change the mirror with ipai.alter_mirror().")
+    let hint = "Give another name with the argument name, or change the mirror with ipai.alter_mirror().";
+    refused(SqlState::DuplicateObject, format!("mirror \"{name}\" already exists"), hint)
 }
 
 fn in_the_way(target: &Table) -> Error {
-    Error::user(SqlState::DuplicateTable, format!("table \"{}\" already exists", target.display())).with_hint(
+    refused(
+        SqlState::DuplicateTable,
+        format!("table \"{}\" already exists", target.display()),
         "Name another target, or mirror into this table by saying which columns hold the fields: columns => \
-               '{\"field\": \"column\"}', or '{}' where they have the same names.",
+         '{\"field\": \"column\"}', or '{}' where they have the same names.",
     )
 }

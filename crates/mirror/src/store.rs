@@ -4,7 +4,6 @@
 pub mod alerts;
 pub mod counts;
 pub mod cron;
-pub mod ddl;
 pub mod lock;
 pub mod logins;
 pub mod mirror_state;

@@ -1,6 +1,7 @@
 //! Decides which fields a new mirror has, in which columns and of which types.
 
 use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest};
+use crate::refusal::{invalid, refused};
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
 
@@ -98,7 +99,6 @@ fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
     }
 }
 
-/// The column for one field.
 fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined> {
     if name == "id" {
         return Err(invalid("field \"id\" is always mirrored, as column odoo_id", "Remove it from fields."));
@@ -145,7 +145,7 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
             true => format!("Add a column of type {}, or map the field to another column with columns.", made.sql()),
             false => format!("Map the field to another column with columns. Similar names are: {}.", near.join(", ")),
         };
-        return Err(Error::user(SqlState::UndefinedColumn, message).with_hint(hint));
+        return Err(refused(SqlState::UndefinedColumn, message, hint));
     };
     Kind::of_column(format_type).filter(|kind| kind.takes(field)).ok_or_else(|| {
         let (name, kind) = (&field.name, &field.kind);
@@ -156,11 +156,6 @@ fn existing(table: &[(String, String)], field: &Field, column: &str, made: Kind)
     })
 }
 
-/// Whether a column is reserved: it cannot hold a field.
 fn is_reserved(request: &MirrorRequest, column: &str) -> bool {
     OWN_COLUMNS.contains(&column) || request.constants.iter().any(|constant| constant.column == column)
-}
-
-fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Error {
-    Error::user(SqlState::InvalidParameter, message).with_hint(hint)
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::{Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table, by_default, define, drift};
-use crate::store::ddl;
+use crate::store::tables::{column_statements, table_statements};
 use ipai_odoo::Field;
 use ipai_odoo::xmlrpc::{Limits, Value, decode};
 use std::path::Path;
@@ -245,8 +245,8 @@ fn new_table_has_key_types_and_comments() {
     let table = Table { schema: "my ipai".into(), name: "o'brien".into() };
     let mut defined = define(&request(&["name", "category_id"]), &partner()).unwrap();
     defined[0].help = Some("The person's name".into());
-    let constants = [ddl::ConstantColumn { name: "tenant", kind: "text" }];
-    let statements = ddl::create_table(&table, "res.partner", "Contact", &constants, &defined);
+    let constants = [(Constant { column: "tenant".into(), value: "acme".into() }, "text")];
+    let statements = table_statements(&table, "res.partner", "Contact", &constants, &defined);
     assert_eq!(
         statements[0],
         r#"create table "my ipai"."o'brien" (
@@ -265,7 +265,7 @@ fn new_table_has_key_types_and_comments() {
             .contains(&r#"comment on column "my ipai"."o'brien"."name" is 'Name: The person''s name'"#.to_owned())
     );
     assert_eq!(
-        ddl::add_column(&table, &defined[1]),
+        column_statements(&table, &defined[1]),
         [
             r#"alter table "my ipai"."o'brien" add column "category_id" bigint[]"#,
             r#"comment on column "my ipai"."o'brien"."category_id" is 'Tags'"#,

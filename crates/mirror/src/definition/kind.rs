@@ -73,8 +73,7 @@ impl Kind {
         })
     }
 
-    /// Whether a column of this type can hold every value of the field. Existing tables may have
-    /// wider types than a mirror creates.
+    /// Whether a column of this type, maybe a wider one than a mirror creates, can hold the field.
     pub fn takes(self, field: &Field) -> bool {
         Kind::of(field).is_some_and(|made| match (self, made) {
             (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer) => true,

@@ -1,8 +1,9 @@
 //! Defines a mirror: what a run reads from Odoo, and into which table.
 
-use super::{Drift, Kind};
-use ipai_odoo::Scope;
-use ipai_odoo::error::{Error, Result, SqlState};
+use super::Kind;
+use crate::refusal::refused;
+use ipai_odoo::error::{Result, SqlState};
+use ipai_odoo::{Field, Scope};
 use serde::{Deserialize, Serialize};
 
 /// A table of the database.
@@ -33,6 +34,30 @@ pub struct Constant {
     pub column: String,
     /// The value as text. The column may have any type.
     pub value: String,
+}
+
+/// A mirrored field that a run can no longer read into its column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Name of the field in Odoo.
+    pub field: String,
+    /// What happened to it.
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+/// What happened to a mirrored field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "problem", rename_all = "lowercase")]
+pub enum Problem {
+    /// Odoo no longer has the field, or the user may not read it.
+    Gone,
+    /// The column cannot hold the new type of the field.
+    Changed {
+        /// The new type in Odoo.
+        #[serde(rename = "type")]
+        kind: String,
+    },
 }
 
 /// A mirror: a model of Odoo and the table that holds its records.
@@ -73,6 +98,11 @@ impl Mirror {
     /// The column of the field that flags records.
     pub fn flag_column(&self) -> Option<&str> {
         self.flag_field.as_deref().and_then(|field| self.flag(field))
+    }
+
+    /// The columns of the key: the constants and the Odoo id.
+    pub fn key(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(|constant| constant.column.as_str()).chain([ODOO_ID])
     }
 
     /// The column of a boolean field, if the mirror has it.
@@ -121,12 +151,27 @@ impl Mirror {
     pub fn readable(&self) -> Result<Mirror> {
         let fields: Vec<FieldMap> = self.read_fields().cloned().collect();
         if fields.is_empty() {
-            let message = format!("Odoo no longer has any field of mirror \"{}\"", self.name);
-            return Err(Error::user(SqlState::UndefinedColumn, message)
-                .with_hint("Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror()."));
+            return Err(refused(
+                SqlState::UndefinedColumn,
+                format!("Odoo no longer has any field of mirror \"{}\"", self.name),
+                "Drop the mirror and create it again: ipai.drop_mirror(), ipai.create_mirror().",
+            ));
         }
         Ok(Mirror { fields, ..self.clone() })
     }
+}
+
+/// Compares the mirrored fields with the fields that Odoo has.
+pub fn drift(fields: &[FieldMap], odoo: &[Field]) -> Vec<Drift> {
+    let look = |map: &FieldMap| {
+        let problem = match odoo.iter().find(|field| field.name == map.field) {
+            Some(field) if map.kind.takes(field) => return None,
+            Some(field) => Problem::Changed { kind: field.kind.clone() },
+            None => Problem::Gone,
+        };
+        Some(Drift { field: map.field.clone(), problem })
+    };
+    fields.iter().filter_map(look).collect()
 }
 
 /// Key column of every mirror table: the record's id in Odoo.

@@ -31,7 +31,6 @@ impl Guard {
 /// How the ids of Odoo and of the mirror differ.
 #[derive(Debug, Default)]
 struct Difference {
-    /// Records in Odoo.
     records: u64,
     /// Records without a row. [`compare`] has read them, unless the run is dry.
     missing: u64,
@@ -39,8 +38,7 @@ struct Difference {
     absent: Vec<i64>,
 }
 
-/// Reads the records that the mirror lacks and deletes the rows that Odoo no longer has. Returns
-/// the number of records in Odoo.
+/// Reads missing records, deletes rows without a record, and returns Odoo's number of records.
 pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     let scanned = run.progress.inserted;
     let difference = compare(run)?;
@@ -66,8 +64,7 @@ const READ_PER_CALL: usize = 2_000;
 /// Ids that one `search_count` verifies.
 const VERIFIED_PER_CALL: usize = 5_000;
 
-/// Compares the ids of Odoo with those of the mirror, one window of Odoo's ids after the other, and
-/// reads the records that the mirror lacks.
+/// Compares the ids of both sides in windows, and reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
     let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
@@ -144,7 +141,6 @@ fn list_records(
     Ok((split_off(ranges, upto), ids))
 }
 
-/// Lists the mirror's ids in the ranges.
 fn list_rows(run: &mut Run<'_>, ranges: Vec<IdRange>) -> Result<Vec<i64>> {
     let mut rows = Vec::new();
     for mut range in ranges {

@@ -35,9 +35,8 @@ pub struct State {
     /// The cursor of the last complete run (UTC). `None` before the first run, and after a change
     /// of the mirror's fields, domain, language, companies or server.
     pub cursor: Option<NaiveDateTime>,
-    /// The record at the cursor, if no older change can arrive any more ([`Position::settled`]): a
-    /// run reads this record and newer ones. Without this, every run would read a bulk change again
-    /// until something else is written.
+    /// The record at the cursor, once no older change can arrive ([`Position::settled`]). Without
+    /// it, every run would read a bulk change again until something else is written.
     pub settled: Option<i64>,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
@@ -69,8 +68,7 @@ pub struct Start {
     pub mode: Mode,
     /// The lower bound (UTC); `None` reads everything.
     pub bound: Option<NaiveDateTime>,
-    /// A record that is read whatever its write date. If it is as new as the cursor, the database
-    /// was not restored.
+    /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
     /// The run that this one resumes.
     pub resumed: Option<Unfinished>,
@@ -90,8 +88,7 @@ impl Start {
     }
 }
 
-/// Plans a run. `now` is the local clock (UTC); it only decides whether a full run is due, never
-/// what is read.
+/// Plans a run. `now`, the local clock (UTC), only decides whether a full run is due.
 pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Start {
     let due = state.full_at.is_none_or(|full_at| now - full_at >= state.reconcile_every);
     // An interrupted full run comes first: it may have started because Odoo's database was

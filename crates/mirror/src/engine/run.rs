@@ -21,8 +21,7 @@ pub struct Plan {
     pub also: Option<i64>,
     /// The position of the interrupted run that this run resumes.
     pub resume: Position,
-    /// The newest write date that earlier runs saw. If all write dates are older now, the database
-    /// was restored from a backup.
+    /// The newest write date that earlier runs saw. A restored database has only older ones.
     pub cursor: Option<NaiveDateTime>,
     /// The overlap window: how long a transaction in Odoo may last.
     pub overlap: TimeDelta,
@@ -68,7 +67,6 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     run.report(odoo_count, true)
 }
 
-/// A run in progress.
 pub(super) struct Run<'a> {
     source: &'a mut dyn Source,
     sink: &'a mut dyn Sink,
@@ -77,7 +75,6 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Reads pages from the position to the end.
     fn scan(&mut self) -> Result<()> {
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);

@@ -1,12 +1,13 @@
 //! Parses and checks the arguments of `create_mirror`.
 
 use crate::definition::OWN_COLUMNS;
+use crate::refusal::invalid;
 use crate::session::Session;
 use crate::store::sql;
 use crate::store::statements::{qualified, quote_literal};
 use crate::store::tables::TypedConstant;
 use crate::{Constant, Table};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::Result;
 use serde_json::Value as Json;
 
 /// Parses `schema.table` as SQL does.
@@ -17,45 +18,37 @@ pub fn table_named(session: &mut dyn Session, text: &str) -> Result<Table> {
         Some([name]) => Ok(Table { schema: "ipai".to_owned(), name: name.clone() }),
         Some([schema, name]) => Ok(Table { schema: schema.clone(), name: name.clone() }),
         _ => Err(invalid(
-            "target is not the name of a table".to_owned(),
-            "It is schema.table, or the name of a table in schema ipai, each of at most 63 bytes; names with capitals or spaces in double \
-             quotes.",
+            "target is not the name of a table",
+            "It is schema.table, or the name of a table in schema ipai, each of at most 63 bytes; names with capitals \
+             or spaces in double quotes.",
         )),
     }
 }
 
 pub fn columns(json: Option<&Json>) -> Result<Option<Vec<(String, String)>>> {
-    let members = match json {
-        None => return Ok(None),
-        Some(Json::Object(members)) => {
-            members.iter().map(|(field, column)| column.as_str().map(|column| (field.clone(), column.to_owned())))
-        }
-        Some(_) => return Err(not_columns()),
+    let refused = || {
+        invalid(
+            "columns is not a map of columns",
+            "It is a JSON object, '{\"field\": \"column\"}'; '{}' where the columns of the table have the fields' names.",
+        )
     };
-    members.collect::<Option<_>>().map(Some).ok_or_else(not_columns)
-}
-
-fn not_columns() -> Error {
-    invalid(
-        "columns is not a map of columns".to_owned(),
-        "It is a JSON object, '{\"field\": \"column\"}'; '{}' where the columns of the table have the fields' names.",
-    )
+    let Some(json) = json else { return Ok(None) };
+    let members = json.as_object().ok_or_else(refused)?.iter();
+    let columns = members.map(|(field, column)| Some((field.clone(), column.as_str()?.to_owned())));
+    columns.collect::<Option<_>>().map(Some).ok_or_else(refused)
 }
 
 /// Parses the constant columns, sorted by name, with the types that a new table gives them.
 pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
     let refused = || {
         invalid(
-            "constants is not an object of constant columns".to_owned(),
+            "constants is not an object of constant columns",
             "It is a JSON object of column names and values, '{\"tenant\": \"acme\"}'; values are texts, whole numbers or \
              booleans.",
         )
     };
-    let members = match json {
-        None => return Ok(Vec::new()),
-        Some(Json::Object(members)) => members,
-        Some(_) => return Err(refused()),
-    };
+    let Some(json) = json else { return Ok(Vec::new()) };
+    let members = json.as_object().ok_or_else(refused)?;
     let mut constants = Vec::with_capacity(members.len());
     for (column, value) in members {
         let (value, kind) = match value {
@@ -64,8 +57,7 @@ pub fn constants(json: Option<&Json>) -> Result<Vec<TypedConstant>> {
             Json::Number(number) if number.is_i64() => (number.to_string(), "bigint"),
             _ => return Err(refused()),
         };
-        let own = OWN_COLUMNS.contains(&column.as_str());
-        if own || column.is_empty() || column.len() > 63 {
+        if OWN_COLUMNS.contains(&column.as_str()) || column.is_empty() || column.len() > 63 {
             return Err(refused());
         }
         constants.push((Constant { column: column.clone(), value }, kind));
@@ -102,8 +94,4 @@ pub fn normalize_constant(
         constant.value = value;
     }
     Ok(())
-}
-
-pub fn invalid(message: String, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, message).with_hint(hint.to_owned())
 }

@@ -1,15 +1,15 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
-use super::arguments::invalid;
 use super::fields_of;
 use crate::connection::Accounts;
 use crate::definition::{Kind, MirrorRequest, by_default, define, drift, has_write_date, nearest};
+use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
 use crate::store::{mirrors, tables, target};
 use crate::{Mirror, Problem};
 use ipai_odoo::Field;
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Result, SqlState};
 use ipai_odoo::retry::Policy;
 
 /// The status of one field.
@@ -26,8 +26,7 @@ pub struct Refreshed {
     pub note: Option<String>,
 }
 
-/// Compares a mirror with Odoo's fields, adds some and drops others. The columns of dropped fields
-/// stay.
+/// Compares a mirror with Odoo's fields, adds some and drops others, whose columns stay.
 pub fn refresh(
     session: &mut dyn Session,
     accounts: &dyn Accounts,
@@ -44,10 +43,7 @@ pub fn refresh(
     // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
     forget_fields(&mut mirror, forget)?;
-    let added = match add.is_empty() {
-        true => Vec::new(),
-        false => add_fields(session, &mut mirror, &odoo, add)?,
-    };
+    let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
     let found = drift(&mirror.fields, &odoo);
     let back = mirror.back(&found).next().is_some();
     mirror.drift = found;
@@ -60,29 +56,25 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
     for name in forget {
         let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
             let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
-            return Err(Error::user(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored")).with_hint(
-                match near.is_empty() {
-                    true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
-                    false => format!("Perhaps you mean {}.", near.join(" or ")),
-                },
-            ));
+            let hint = match near.is_empty() {
+                true => format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name)),
+                false => format!("Perhaps you mean {}.", near.join(" or ")),
+            };
+            return Err(refused(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored"), hint));
         };
         mirror.fields.remove(place);
     }
-    match mirror.fields.is_empty() {
-        true => Err(invalid(
-            "a mirror needs at least one field".to_owned(),
-            "To give up the whole mirror: ipai.drop_mirror().",
-        )),
-        false => Ok(()),
+    if mirror.fields.is_empty() {
+        return Err(invalid("a mirror needs at least one field", "To give up the whole mirror: ipai.drop_mirror()."));
     }
+    Ok(())
 }
 
 /// Gives each field a column: the existing column of that name, or a new one.
 fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], add: Vec<String>) -> Result<Vec<String>> {
     if let Some(name) = add.iter().find(|name| mirror.fields.iter().any(|map| map.field == **name)) {
-        return Err(Error::user(SqlState::DuplicateObject, format!("field \"{name}\" is mirrored already"))
-            .with_hint(format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name))));
+        let hint = format!("select * from ipai.refresh_mirror({});", quote_literal(&mirror.name));
+        return Err(refused(SqlState::DuplicateObject, format!("field \"{name}\" is mirrored already"), hint));
     }
     let table = target::existing_columns(session, &mirror.target)?.unwrap_or_default();
     let (there, missing): (Vec<String>, Vec<String>) =
@@ -101,11 +93,11 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
         };
         for defined in define(&wanted, odoo)? {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {
-                return Err(Error::user(
+                return Err(refused(
                     SqlState::DuplicateObject,
                     format!("column \"{}\" holds another field already", defined.map.column),
-                )
-                .with_hint("Rename the column, or mirror the model anew with another map of columns."));
+                    "Rename the column, or mirror the model anew with another map of columns.",
+                ));
             }
             if is_new {
                 tables::add_column(session, &mirror.target, &defined)?;
@@ -117,41 +109,30 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
 }
 
 fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {
-    let mut rows: Vec<Refreshed> = mirror
-        .fields
-        .iter()
-        .map(|map| {
-            let drift = mirror.drift.iter().find(|drift| drift.field == map.field);
-            let (status, note) = match drift.map(|drift| &drift.problem) {
-                None if added.contains(&map.field) => ("added", Some("the next run fills it for all rows".to_owned())),
-                None => ("ok", None),
-                Some(Problem::Gone) => (
-                    "gone",
-                    Some(
-                        "Odoo no longer has it, or this user may not read it; the column keeps what it has".to_owned(),
-                    ),
-                ),
-                Some(Problem::Changed { kind }) => {
-                    ("changed", Some(format!("it is of type {kind} now; the column keeps what it has")))
-                }
-            };
-            Refreshed {
-                field: map.field.clone(),
-                column: Some(map.column.clone()),
-                column_type: Some(map.kind.sql()),
-                status,
-                note,
+    let mirrored = mirror.fields.iter().map(|map| {
+        let drift = mirror.drift.iter().find(|drift| drift.field == map.field);
+        let (status, note) = match drift.map(|drift| &drift.problem) {
+            None if added.contains(&map.field) => ("added", "the next run fills it for all rows".to_owned()),
+            None => ("ok", String::new()),
+            Some(Problem::Gone) => {
+                ("gone", "Odoo no longer has it, or this user may not read it; the column keeps what it has".to_owned())
             }
-        })
-        .collect();
+            Some(Problem::Changed { kind }) => {
+                ("changed", format!("it is of type {kind} now; the column keeps what it has"))
+            }
+        };
+        let (column, column_type) = (Some(map.column.clone()), Some(map.kind.sql()));
+        let note = Some(note).filter(|note| !note.is_empty());
+        Refreshed { field: map.field.clone(), column, column_type, status, note }
+    });
     let unmirrored =
         odoo.iter().filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
-    rows.extend(unmirrored.map(|field| Refreshed {
+    let new = unmirrored.map(|field| Refreshed {
         field: field.name.clone(),
         column: None,
         column_type: Kind::of(field).map(Kind::sql),
         status: "new",
         note: Some(format!("add_fields => '{{{}}}' mirrors it", field.name)),
-    }));
-    rows
+    });
+    mirrored.chain(new).collect()
 }

@@ -48,13 +48,10 @@ impl Page {
         }
     }
 
-    /// The same records with other cells in one column: those of another page's records, or unset.
-    pub fn with(&self, column: usize, other: Option<(&Page, Range<usize>)>) -> Self {
+    /// The same records with other cells in one column.
+    pub fn with(&self, column: usize, cells: Column) -> Self {
         let mut page = self.clone();
-        page.columns[column] = match other {
-            Some((other, rows)) => other.columns[column].part(rows),
-            None => self.columns[column].unset(),
-        };
+        page.columns[column] = cells;
         page
     }
 }
@@ -68,7 +65,6 @@ pub struct PageBuilder<'a> {
     mirror: &'a Mirror,
     /// The previous id. The next one must be greater.
     after: i64,
-    /// Largest number of rows.
     most: u64,
     /// Whether the caller no longer wants the page.
     cancelled: Option<&'a watch::Receiver<bool>>,
@@ -77,8 +73,7 @@ pub struct PageBuilder<'a> {
     /// The write date of the current row, if the row has one, even an unset one.
     written: Option<Option<NaiveDateTime>>,
     write_date_field: Option<usize>,
-    /// The first value of the current row that does not fit, with its field. The error needs the id
-    /// of the row, which may come later.
+    /// The first value of the row that does not fit, with its field. Its id may come later.
     misfit: Option<(usize, cell::Misfit)>,
 }
 

@@ -14,10 +14,9 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         (Column::Boolean(cells), Scalar::Bool(flag)) => cells.push(Some(flag)),
         (column, Scalar::Nil | Scalar::Bool(false)) => column.push_null(),
         (Column::Text(cells), Scalar::String(text)) => cells.push(Some(text.as_bytes())),
-        (Column::Integer(cells), Scalar::Int(number)) => match i32::try_from(number) {
-            Ok(number) => cells.push(Some(number)),
-            Err(_) => return Err("the number is out of range for an integer".to_owned()),
-        },
+        (Column::Integer(cells), Scalar::Int(number)) => {
+            cells.push(Some(i32::try_from(number).map_err(|_| "the number is out of range for an integer")?));
+        }
         (Column::Bigint(cells), Scalar::Int(number)) => cells.push(Some(number)),
         // [id, display_name], from versions of Odoo that ignore an empty load.
         (Column::Bigint(cells), Scalar::Tree(Value::Array(pair))) => match pair.as_slice() {
@@ -101,7 +100,6 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, Misfit> {
     BASE64_STANDARD.decode(unwrapped).map_err(|_| misread("base64"))
 }
 
-/// What a column expects.
 fn expected(column: &Column) -> &'static str {
     match column {
         Column::Text(_) => "text",

@@ -15,15 +15,13 @@ macro_rules! columns {
         }
 
         impl Column {
-            /// An empty column of this type.
-            pub(super) fn new(kind: Kind) -> Self {
+            pub(crate) fn new(kind: Kind) -> Self {
                 match kind {
                     $(Kind::$kind => Column::$kind(<$cells>::default()),)*
                 }
             }
 
-            /// Appends an unset cell.
-            pub(super) fn push_null(&mut self) {
+            pub(crate) fn push_null(&mut self) {
                 match self {
                     $(Column::$kind(cells) => cells.push(None),)*
                 }
@@ -36,8 +34,7 @@ macro_rules! columns {
                 }
             }
 
-            /// The cells in a range.
-            pub(super) fn part(&self, rows: Range<usize>) -> Self {
+            pub(crate) fn part(&self, rows: Range<usize>) -> Self {
                 let (first, count) = (rows.start, rows.len());
                 match self {
                     $(Column::$kind(cells) => {
@@ -78,12 +75,5 @@ impl Column {
     /// Whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// A column of the same type and length with unset cells.
-    pub(super) fn unset(&self) -> Self {
-        let mut column = self.part(0..0);
-        (0..self.len()).for_each(|_| column.push_null());
-        column
     }
 }

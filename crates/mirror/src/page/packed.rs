@@ -26,7 +26,7 @@ impl Packed {
     }
 
     /// The cells in order.
-    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> + Clone {
         let mut begins = 0;
         self.ends.iter().map(move |(end, is_set)| {
             let cell = self.bytes.get(begins..*end);

@@ -1,8 +1,7 @@
 //! The fetching thread: calls Odoo while the caller's thread writes, or waits and can be cancelled.
 //!
 //! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
-//! through a channel, and is joined when its handle is dropped, however the caller leaves. No
-//! static holds it.
+//! through a channel, and is joined when its handle is dropped. No static holds it.
 
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
@@ -54,19 +53,15 @@ impl Fetcher {
         work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         let (done, result) = sync_channel(1);
-        self.submit(move |client| {
-            let _ = done.send(work(client));
-        })?;
+        self.submit(move |client| drop(done.send(work(client))))?;
         self.wait(&result)?
     }
 
-    /// Queues a job on the thread.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(Box::new(job)).map_err(|_| ended())
     }
 
-    /// Waits for a result of the thread.
     pub(super) fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
         loop {
             (self.tick)()?;

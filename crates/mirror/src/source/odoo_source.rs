@@ -50,8 +50,7 @@ impl OdooSource {
         })
     }
 
-    /// Counts the records that have each of these boolean fields set. Odoo works while the caller
-    /// runs `meanwhile`.
+    /// Counts the records with each of these boolean fields set, while the caller runs `meanwhile`.
     pub fn count_flags<R>(
         &mut self,
         fields: Vec<String>,
@@ -63,13 +62,12 @@ impl OdooSource {
             let terms = |field: &String| vec![everything(), domain::term(field, "=", true)];
             let counts = fields.iter().map(|field| client.search_count(&mirror.scope, terms(field)));
             // Sending fails if the caller no longer waits.
-            let _ = sender.send(counts.collect::<Result<Vec<u64>>>());
+            drop(sender.send(counts.collect::<Result<Vec<u64>>>()));
         })?;
         let other = meanwhile()?;
         Ok((self.fetcher.wait(&counts)??, other))
     }
 
-    /// Runs `work` on the fetching thread.
     fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Client<Http>, &Reading) -> Result<R> + Send + 'static,
@@ -81,8 +79,7 @@ impl OdooSource {
 
 impl Source for OdooSource {
     fn start(&mut self, scan: Scan) -> Result<()> {
-        // Room for one page: one page waits here while the caller writes another and the thread
-        // reads a third.
+        // One page waits here while the caller writes another and the thread reads a third.
         let (sender, pages) = sync_channel(1);
         let reading = self.reading.clone();
         self.fetcher.submit(move |client| {

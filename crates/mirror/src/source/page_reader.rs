@@ -39,7 +39,6 @@ impl Reading {
     }
 }
 
-/// The pages of one scan.
 pub(super) struct PageReader<'c> {
     client: &'c mut Client<Http>,
     reading: Reading,
@@ -124,10 +123,8 @@ impl<'c> PageReader<'c> {
         Ok((page, covered))
     }
 
-    /// Refuses a page from another database.
     fn verify_database(&mut self, page: &Page) -> Result<()> {
-        // A page that ends with the newest record that earlier runs saw comes from the same
-        // database: no call is needed.
+        // A page with the newest record that earlier runs saw comes from the same database.
         let newest = page.newest.zip(self.scan.newest);
         let is_unchanged = newest.is_some_and(|(newest, known)| (newest.written - known).abs() < SECOND);
         match is_unchanged || page.is_empty() {
@@ -171,8 +168,7 @@ pub(super) fn everything() -> domain::Term {
     domain::after(0)
 }
 
-/// The most records of a plausible scan: records arrive during it, and a model may count fewer than
-/// it shows.
+/// The most records of a scan: some arrive during it, and a model may count fewer than it shows.
 fn plausible(counted: u64) -> u64 {
     counted.saturating_mul(2).saturating_add(20_000)
 }
@@ -192,10 +188,10 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
 fn read_listed(client: &mut Client<Http>, reading: &Reading, after: i64, ids: &[i64]) -> Result<Page> {
     let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     let page = || reading.page(after, ids.len() as u64);
-    match ids.is_empty() {
-        true => Ok(page().finish()),
-        false => require_subset(client.read(scope, &fields, ids, page)?.finish(), ids),
+    if ids.is_empty() {
+        return Ok(page().finish());
     }
+    require_subset(client.read(scope, &fields, ids, page)?.finish(), ids)
 }
 
 /// Refuses records that were not asked for. Both lists are in ascending order.

@@ -1,9 +1,7 @@
 //! The counts of both sides, for the count-delta views.
 
-use super::mirrors;
-use super::runs;
 use super::statements::Statements;
-use super::target;
+use super::{mirrors, runs, target};
 use crate::Mirror;
 use crate::connection::Accounts;
 use crate::definition::ACTIVE;

@@ -3,8 +3,7 @@
 use crate::session::Session;
 use ipai_odoo::error::{Error, Result};
 
-/// Takes the lock of a mirror until the end of the transaction, or fails at once if another session
-/// holds it.
+/// Takes the lock of a mirror until the end of the transaction, or fails at once if it is taken.
 pub fn for_transaction(session: &mut dyn Session, mirror: &str) -> Result<()> {
     take(session, mirror, "pg_try_advisory_xact_lock")
 }

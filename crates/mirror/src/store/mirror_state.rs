@@ -1,5 +1,4 @@
-//! The state of a mirror, `ipai.mirror_state`: what its runs have reached, and what the next run
-//! may do.
+//! The state of a mirror, `ipai.mirror_state`: what its runs reached, and what the next may do.
 
 use super::sql;
 use crate::engine::{Guard, Mode, Position, State, Unfinished};

@@ -3,13 +3,14 @@
 use super::settings::Settings;
 use super::sql;
 use crate::definition::nearest;
+use crate::refusal::{invalid, refused};
 use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::xmlrpc::Value;
 use serde::Serialize;
-use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// Default of the most records that one call reads.
 pub const PAGE_SIZE: u32 = 20_000;
@@ -29,11 +30,12 @@ pub fn is_registered(session: &mut dyn Session, name: &str) -> Result<bool> {
     session.is_true("select true from ipai.mirrors where name = $1", &[name.into()])
 }
 
-/// Inserts a mirror. Options that are not part of [`Mirror`] take their defaults. False: the name
-/// is taken.
+/// Inserts a mirror with the defaults of options that [`Mirror`] lacks. False: the name is taken.
 pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
-    let (fields, domain) = (json(&mirror.fields)?, domain_json(mirror));
-    let constants = constants_to(&mirror.constants).to_string();
+    let fields = json(&mirror.fields)?;
+    let domain = json(&mirror.scope.domain.iter().map(Value::to_json).collect::<Vec<_>>())?;
+    let constants = mirror.constants.iter().map(|constant| (&constant.column, &constant.value));
+    let constants = json(&constants.collect::<BTreeMap<_, _>>())?;
     let params = [
         (&mirror.name).into(),
         mirror.server.as_deref().into(),
@@ -50,13 +52,12 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
         (&constants).into(),
         mirror.has_write_date.into(),
     ];
-    let inserted = session.change(sql!("mirror_insert"), &params, |_| Ok(()))?;
-    Ok(inserted.is_some())
+    Ok(session.change(sql!("mirror_insert"), &params, |_| Ok(()))?.is_some())
 }
 
 /// Changes the options that are given.
 pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Result<()> {
-    let domain = settings.domain.as_ref().map(Json::to_string);
+    let domain = settings.domain.as_ref().map(serde_json::Value::to_string);
     let no_companies = Param::Text(None);
     let params = [
         name.into(),
@@ -79,8 +80,7 @@ pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Resu
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
 
-/// Locks the row of the mirror until the end of the transaction, and returns the mirror as it is
-/// then.
+/// Locks the row of the mirror until the end of the transaction, and then loads the mirror.
 pub fn load_for_update(session: &mut dyn Session, name: &str) -> Result<Mirror> {
     session.run(sql!("mirror_lock"), &[name.into()])?;
     load(session, name)
@@ -130,39 +130,13 @@ fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(internal)
 }
 
-fn domain_json(mirror: &Mirror) -> String {
-    Json::Array(mirror.scope.domain.iter().map(Value::to_json).collect()).to_string()
-}
-
-fn constants_to(constants: &[Constant]) -> Json {
-    let members = constants.iter();
-    Json::Object(members.map(|constant| (constant.column.clone(), Json::String(constant.value.clone()))).collect())
-}
-
-fn constants_from(json: Json) -> Option<Vec<Constant>> {
-    let Json::Object(members) = json else {
-        return None;
-    };
-    let constants = members.into_iter().map(|(column, value)| match value {
-        Json::String(value) => Some(Constant { column, value }),
-        _ => None,
-    });
-    let mut constants: Vec<Constant> = constants.collect::<Option<_>>()?;
-    // jsonb has an order of its own.
-    constants.sort_by(|one, other| one.column.cmp(&other.column));
-    Some(constants)
-}
-
 fn select(session: &mut dyn Session, condition: &str, params: &[Param<'_>]) -> Result<Vec<Mirror>> {
     session.all(&format!("{} {condition}", sql!("mirrors")), params, read)
 }
 
 fn read(row: &dyn Row) -> Result<Mirror> {
     let name: String = row.get(0)?;
-    let invalid = |what: &str| {
-        Error::user(SqlState::InvalidParameter, format!("mirror \"{name}\" has an invalid {what}"))
-            .with_hint("Correct it in ipai.mirrors.")
-    };
+    let invalid = |what| invalid(format!("mirror \"{name}\" has an invalid {what}"), "Correct it in ipai.mirrors.");
     // As text: jsonb holds numbers that do not fit into serde's.
     let domain: String = row.get(5)?;
     let domain = serde_json::from_str(&domain).map(Value::from_json);
@@ -171,8 +145,9 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     };
     let fields: String = row.get(8)?;
     let fields: Vec<FieldMap> = serde_json::from_str(&fields).map_err(|_| invalid("list of fields"))?;
-    let constants: String = row.get(12)?;
-    let constants = serde_json::from_str(&constants).ok().and_then(constants_from);
+    // Sorted by column: jsonb has an order of its own.
+    let constants = serde_json::from_str::<BTreeMap<String, String>>(&row.get::<String>(12)?);
+    let constant = |(column, value)| Constant { column, value };
     let drift: String = row.get(14)?;
     Ok(Mirror {
         server: row.optional(1)?,
@@ -182,7 +157,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
         max_delete_ratio: row.get(10)?,
         flag_field: row.optional(11)?,
-        constants: constants.ok_or_else(|| invalid("object of constants"))?,
+        constants: constants.map_err(|_| invalid("object of constants"))?.into_iter().map(constant).collect(),
         has_write_date: row.get(13)?,
         // It only records what runs found: the next full run finds it again.
         drift: serde_json::from_str(&drift).unwrap_or_default(),
@@ -190,17 +165,16 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     })
 }
 
-/// The error for a mirror that does not exist.
 fn unknown(session: &mut dyn Session, name: &str) -> Result<Error> {
     let names = session.all("select name from ipai.mirrors order by 1", &[], |row| row.get::<String>(0))?;
-    let hint = match (names.as_slice(), nearest(name, names.iter().map(String::as_str)).as_slice()) {
-        ([], _) => {
+    let near = nearest(name, names.iter().map(String::as_str)).join(" or ");
+    let names = names.join(", ");
+    let hint = match (names.as_str(), near.as_str()) {
+        ("", _) => {
             "Create a mirror with ipai.create_mirror(), or apply the migrations of the sample mirror.".to_owned()
         }
-        (names, []) => format!("Use the name of a mirror: {}.", names.join(", ")),
-        (names, near) => {
-            format!("Perhaps you mean {}. Use the name of a mirror: {}.", near.join(" or "), names.join(", "))
-        }
+        (_, "") => format!("Use the name of a mirror: {names}."),
+        _ => format!("Perhaps you mean {near}. Use the name of a mirror: {names}."),
     };
-    Ok(Error::user(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist")).with_hint(hint))
+    Ok(refused(SqlState::UndefinedObject, format!("mirror \"{name}\" does not exist"), hint))
 }

@@ -1,5 +1,4 @@
-//! The log of runs, `ipai.run_log`: one row per run, changed only by that run. View
-//! `ipai.sync_runs` shows it.
+//! The log of runs, `ipai.run_log`: one row per run, changed only by that run.
 
 use super::sql;
 use crate::engine::{Counts, Progress, Report, Start};
@@ -27,8 +26,7 @@ pub fn begin(
         position.newest.map(|newest| newest.written).into(),
         cursor.into(),
     ];
-    let run = session.change(sql!("run_begin"), &params, |row| row.get(0))?;
-    run.ok_or_else(|| internal("the run has no number"))
+    session.change(sql!("run_begin"), &params, |row| row.get(0))?.ok_or_else(|| internal("the run has no number"))
 }
 
 /// Sets the definition that a run reads. A run that reads everything `restarts` then.

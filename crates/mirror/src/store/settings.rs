@@ -1,9 +1,9 @@
-//! The options of a mirror that `create_mirror` and `alter_mirror` take. They are checked when they
-//! are set.
+//! The options that `create_mirror` and `alter_mirror` take. They are checked when they are set.
 
 use crate::Mirror;
+use crate::refusal;
 use crate::session::Session;
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::Value;
 use std::ops::RangeInclusive;
 
@@ -112,21 +112,20 @@ fn is_term(term: &Value) -> bool {
 }
 
 fn language(lang: &str) -> Result<Option<String>> {
+    let hint = "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none.";
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'.');
     match lang {
         "" => Ok(None),
         lang if lang.len() <= 32 && lang.bytes().all(plain) => Ok(Some(lang.to_owned())),
-        _ => {
-            Err(invalid("lang", "It is the code of a language that is active in Odoo, such as fr_FR, or '' for none."))
-        }
+        _ => Err(invalid("lang", hint)),
     }
 }
 
 fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
-    match range.contains(&value) {
-        true => Ok(()),
-        false => Err(invalid(name, &format!("It is a number from {} to {}.", range.start(), range.end()))),
+    if range.contains(&value) {
+        return Ok(());
     }
+    Err(invalid(name, format!("It is a number from {} to {}.", range.start(), range.end())))
 }
 
 fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>, least: f64) -> Result<()> {
@@ -134,12 +133,12 @@ fn check_interval(session: &mut dyn Session, name: &str, interval: Option<&str>,
     let seconds = session.first(sql, &[interval.into()], |row| row.optional::<f64>(0))?;
     match seconds.flatten() {
         Some(seconds) if !(least..=1e9).contains(&seconds) => {
-            Err(invalid(name, &format!("It is an interval of at least {least} s, and no more than 30 years.")))
+            Err(invalid(name, format!("It is an interval of at least {least} s, and no more than 30 years.")))
         }
         _ => Ok(()),
     }
 }
 
-fn invalid(name: &str, hint: &str) -> Error {
-    Error::user(SqlState::InvalidParameter, format!("the value of {name} is not valid")).with_hint(hint.to_owned())
+fn invalid(name: &str, hint: impl Into<String>) -> Error {
+    refusal::invalid(format!("the value of {name} is not valid"), hint)
 }

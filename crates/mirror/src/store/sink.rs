@@ -4,25 +4,20 @@ use super::statements::Statements;
 use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
-use crate::session::{Param, Session, internal};
-use crate::{Mirror, Page};
+use crate::session::{Param, Row, Session, internal};
+use crate::{Column, Mirror, Page};
 use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
 
-/// A sink into the table of a mirror. Each page is a savepoint, committed with the progress of the
-/// run.
+/// A sink into the table of a mirror. Each page is a savepoint, committed with the run's progress.
 pub struct TableSink<'s> {
     session: &'s mut dyn Session,
     statements: Statements,
-    mirror: String,
-    model: String,
-    /// Odoo's names of the columns.
-    fields: Vec<String>,
+    mirror: &'s Mirror,
     /// The row of the run in the log; `None` in a dry run.
     run: Option<i64>,
-    /// The database that a full run fills the mirror from, until that is stored with the first
-    /// page.
+    /// The database that a full run fills the mirror from, until the first page is stored.
     filled_from: Option<Database>,
     notice: ProgressNotice,
     /// The number of rows, until something changes it.
@@ -31,16 +26,14 @@ pub struct TableSink<'s> {
 
 impl<'s> TableSink<'s> {
     /// `run` is the row of the run in the log. Without it the sink is dry.
-    pub fn new(session: &'s mut dyn Session, mirror: &Mirror, run: Option<i64>) -> Self {
+    pub fn new(session: &'s mut dyn Session, mirror: &'s Mirror, run: Option<i64>) -> Self {
         TableSink {
             session,
             statements: Statements::new(mirror),
-            mirror: mirror.name.clone(),
-            model: mirror.scope.model.clone(),
-            fields: mirror.fields.iter().map(|map| map.field.clone()).collect(),
+            mirror,
             run,
             filled_from: None,
-            notice: ProgressNotice::new(&mirror.name),
+            notice: ProgressNotice::new(),
             total: None,
         }
     }
@@ -54,18 +47,12 @@ impl<'s> TableSink<'s> {
 
     /// The counts of the mirror.
     pub fn tally(&mut self) -> Result<Tally> {
-        let tally = counts::of_mirror(self.session, &self.statements)?;
-        self.session.commit()?;
-        Ok(tally)
+        self.look(counts::of_mirror)
     }
 
     /// The session, between two uses of the sink.
     pub fn session(&mut self) -> &mut dyn Session {
         self.session
-    }
-
-    fn is_dry(&self) -> bool {
-        self.run.is_none()
     }
 
     /// A query whose locks end when it returns: a lock held longer would block other sessions.
@@ -78,19 +65,18 @@ impl<'s> TableSink<'s> {
 
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        let (statements, is_dry) = (&self.statements, self.is_dry());
-        let written = self.session.within(|session| write_page(session, statements, page, is_dry));
-        match written {
+        let (statements, is_dry) = (&self.statements, self.run.is_none());
+        let written = match self.session.within(|session| write_page(session, statements, page, is_dry)) {
             Err(error) if is_about_values(&error) => {
-                let culprit = Culprit { session: self.session, statements, is_dry, page };
-                Err(culprit.name(error, &self.model, &self.fields))
+                let culprit = Culprit { session: self.session, statements, mirror: self.mirror, is_dry, page };
+                return Err(culprit.name(error));
             }
-            Ok(written) if !is_dry && written.inserted > 0 => {
-                self.total = None;
-                Ok(written)
-            }
-            written => written,
+            written => written?,
+        };
+        if !is_dry && written.inserted > 0 {
+            self.total = None;
         }
+        Ok(written)
     }
 
     fn count(&mut self) -> Result<u64> {
@@ -128,7 +114,7 @@ impl Sink for TableSink<'_> {
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
-        if self.is_dry() {
+        if self.run.is_none() {
             return Ok(ids.len() as u64);
         }
         self.total = None;
@@ -140,12 +126,12 @@ impl Sink for TableSink<'_> {
         if let Some(run) = self.run {
             runs::record_progress(self.session, run, progress)?;
             if let Some(database) = self.filled_from.take() {
-                mirror_state::set_filled_from(self.session, &self.mirror, &database)?;
+                mirror_state::set_filled_from(self.session, &self.mirror.name, &database)?;
             }
             self.session.commit()?;
         }
-        if let Some(line) = self.notice.line(progress.fetched, progress.total) {
-            self.session.notice(&line);
+        if let Some(figures) = self.notice.figures(progress.fetched, progress.total) {
+            self.session.notice(&format!("{}: {figures}", self.mirror.name));
         }
         Ok(())
     }
@@ -189,7 +175,7 @@ fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, i
 fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
     let mut params = columns(page);
     params.extend(ends(page));
-    let read = |row: &dyn crate::session::Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
+    let read = |row: &dyn Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
     let written = match is_dry {
         true => session.first(&statements.probe, &params, read)?,
         false => session.change(&statements.upsert, &params, read)?,
@@ -211,17 +197,18 @@ fn ends(page: &Page) -> [Param<'static>; 2] {
 struct Culprit<'a> {
     session: &'a mut dyn Session,
     statements: &'a Statements,
+    mirror: &'a Mirror,
     is_dry: bool,
     page: &'a Page,
 }
 
 impl Culprit<'_> {
     /// The error with the record and the field, as far as they can be found.
-    fn name(mut self, error: Error, model: &str, fields: &[String]) -> Error {
+    fn name(mut self, error: Error) -> Error {
         match self.find() {
             Ok(Some((id, column, Error::Postgres(mut refusal)))) => {
-                let field = column.map_or_else(String::new, |column| format!(", field \"{}\"", fields[column]));
-                let cause = &refusal.message;
+                let field = column.map(|column| format!(", field \"{}\"", self.mirror.fields[column].field));
+                let (model, field, cause) = (&self.mirror.scope.model, field.unwrap_or_default(), &refusal.message);
                 refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {cause}");
                 Error::Postgres(refusal).with_hint(
                     "Correct the record in Odoo, or change the types, constraints or triggers of the mirror's table.",
@@ -239,36 +226,28 @@ impl Culprit<'_> {
         let mut rows = 0..page.len();
         while rows.len() > 1 {
             let half = rows.start + rows.len() / 2;
-            match self.accepts(&page.part(rows.start..half))? {
-                true => rows.start = half,
-                false => rows.end = half,
+            match self.refusal(&page.part(rows.start..half))? {
+                None => rows.start = half,
+                Some(_) => rows.end = half,
             }
         }
         // A neighbour's values are probably accepted.
-        let neighbour = match rows.start {
-            0 => 1..2.min(page.len()).max(1),
-            row => row - 1..row,
-        };
+        let neighbour = if rows.start == 0 { 1 } else { rows.start - 1 };
         let record = page.part(rows);
-        let Some(id) = record.ids.first().copied() else {
+        let (Some(id), Some(refusal)) = (record.ids.first().copied(), self.refusal(&record)?) else {
             return Ok(None);
         };
-        let Some(refusal) = self.refusal(&record)? else {
-            return Ok(None);
-        };
-        for column in 0..record.columns.len() {
-            let other = (neighbour.len() == 1).then(|| (page, neighbour.clone()));
-            if self.accepts(&record.with(column, None))?
-                || (other.is_some() && self.accepts(&record.with(column, other))?)
-            {
-                return Ok(Some((id, Some(column), refusal)));
+        for (column, map) in self.mirror.fields.iter().enumerate() {
+            let mut unset = Column::new(map.kind);
+            unset.push_null();
+            let other = page.columns[column].part(neighbour..neighbour + 1);
+            for cell in [unset, other] {
+                if !cell.is_empty() && self.refusal(&record.with(column, cell))?.is_none() {
+                    return Ok(Some((id, Some(column), refusal)));
+                }
             }
         }
         Ok(Some((id, None, refusal)))
-    }
-
-    fn accepts(&mut self, page: &Page) -> Result<bool> {
-        Ok(self.refusal(page)?.is_none())
     }
 
     /// Why the table refuses these rows; nothing of them stays.

@@ -1,38 +1,27 @@
-//! The statements of one mirror. Column names and types come from its definition; the texts are
-//! templates in `store/sql`.
+//! The statements of one mirror: templates in `store/sql`, filled with its columns and types.
 
 use super::sql;
-use crate::definition::{ACTIVE, Constant, Kind, Mirror, ODOO_ID, Table};
+use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
 
-/// The statements of one mirror. A page's parameters are its ids, then its columns, then its first
-/// and last id.
+/// The statements of one mirror; their files say what they return. The parameters of a page are its
+/// ids, its columns, and but for `insert` its first and last id.
 pub struct Statements {
-    /// Writes a page: returns the numbers of inserted and updated rows.
-    pub upsert: String,
-    /// Inserts a page of new rows. Its parameters end with the columns.
-    pub insert: String,
-    /// Whether no row has an id from `$1` to `$2`.
-    pub range_is_empty: String,
-    /// Returns the numbers that `upsert` would return, and changes nothing.
-    pub probe: String,
-    /// The first ids in `($1, $2]`.
-    pub ids: String,
-    /// The greatest id, or 0.
-    pub greatest_id: String,
-    /// Digests of the ids between the bounds `$1`.
-    pub digests: String,
-    /// Deletes the rows with the ids `$1`.
-    pub delete: String,
-    /// The number of rows.
-    pub total: String,
-    /// The numbers of rows, of rows that are not archived, and of rows with the flag set.
-    pub counts: String,
+    pub(super) upsert: String,
+    pub(super) insert: String,
+    pub(super) range_is_empty: String,
+    pub(super) probe: String,
+    pub(super) ids: String,
+    pub(super) greatest_id: String,
+    pub(super) digests: String,
+    pub(super) delete: String,
+    pub(super) total: String,
+    pub(super) counts: String,
 }
 
 impl Statements {
     /// Builds the statements of a mirror.
     pub fn new(mirror: &Mirror) -> Self {
-        let columns = |prefix: &str| comma(mirror, |column| format!("{prefix}{column}"));
+        let columns = |prefix: &str| comma(mirror, |column, _| format!("{prefix}{column}"));
         // Untyped, so that they take the types of their columns.
         let constants = mirror.constants.iter();
         let values: String = constants.map(|constant| format!("{}, ", quote_literal(&constant.value))).collect();
@@ -43,12 +32,12 @@ impl Statements {
                     ("changed", sql!("page_changed").trim_end()),
                     ("sent", sql!("page_sent").trim_end()),
                     ("table", &qualified(&mirror.target)),
-                    ("key", &key(mirror).join(", ")),
+                    ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
                     ("columns_o", &columns("o.")),
                     ("values", &values),
-                    ("assignments", &comma(mirror, |column| format!("{column} = excluded.{column}"))),
+                    ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
                     ("arrays", &arrays(mirror)),
                     ("first", &format!("${}", mirror.fields.len() + 2)),
@@ -84,46 +73,31 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     while let Some(start) = rest.find('{') {
         let (before, from) = rest.split_at(start);
         filled.push_str(before);
-        let found = from
-            .find('}')
-            .and_then(|end| values.iter().find(|(name, _)| *name == &from[1..end]).map(|found| (end, found)));
-        match found {
-            Some((end, (name, value))) => {
-                match *name {
-                    "changed" | "sent" => filled.push_str(&fill(value, values)),
-                    _ => filled.push_str(value),
-                }
-                rest = &from[end + 1..];
-            }
-            None => {
-                filled.push('{');
-                rest = &from[1..];
-            }
-        }
+        let named = from[1..].split_once('}');
+        let found = named.and_then(|(name, after)| Some((values.iter().find(|(other, _)| *other == name)?, after)));
+        let (value, after) = match found {
+            Some(((name, value), after)) if matches!(*name, "changed" | "sent") => (&*fill(value, values), after),
+            Some(((_, value), after)) => (*value, after),
+            None => ("{", &from[1..]),
+        };
+        filled.push_str(value);
+        rest = after;
     }
     filled.push_str(rest);
     filled
 }
 
-/// The arrays of a page's columns.
 fn arrays(mirror: &Mirror) -> String {
-    let fields = mirror.fields.iter().enumerate();
-    let arrays = fields.map(|(index, map)| format!("${}::{}[]", index + 2, carrier(map.kind)));
-    arrays.collect::<Vec<_>>().join(", ")
+    let parameters = (2..).zip(&mirror.fields);
+    parameters.map(|(number, map)| format!("${number}::{}[]", carrier(map.kind))).collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of a page, cast from their carriers to their types.
 fn casts(mirror: &Mirror) -> String {
-    comma_with_kind(mirror, |column, kind| match carrier(kind) == kind.sql() {
-        true => format!("r.{column}"),
-        false => format!("r.{column}::{} as {column}", kind.sql()),
+    comma(mirror, |column, kind| match kind.sql() {
+        sql if sql == carrier(kind) => format!("r.{column}"),
+        sql => format!("r.{column}::{sql} as {column}"),
     })
-}
-
-/// The columns of the key, quoted: the mirror's constants and the Odoo id.
-pub fn key(mirror: &Mirror) -> Vec<String> {
-    let constants = mirror.constants.iter().map(|constant| constant.column.as_str());
-    constants.chain([ODOO_ID]).map(quote_ident).collect()
 }
 
 /// A condition ` and ...` for the rows of this mirror. `table` is an alias with its dot, or empty.
@@ -161,19 +135,12 @@ pub fn quote_ident(name: &str) -> String {
 /// A text as an SQL literal, valid for both values of `standard_conforming_strings`.
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    match quoted.contains('\\') {
-        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
-        false => format!("'{quoted}'"),
-    }
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
-fn comma(mirror: &Mirror, part: impl Fn(&str) -> String) -> String {
-    comma_with_kind(mirror, |column, _| part(column))
-}
-
-fn comma_with_kind(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
-    let parts: Vec<String> = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind)).collect();
-    parts.join(", ")
+fn comma(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {
+    let parts = mirror.fields.iter().map(|map| part(&quote_ident(&map.column), map.kind));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

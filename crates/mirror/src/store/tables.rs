@@ -1,15 +1,17 @@
 //! Creates a mirror's table, as the caller, who owns it.
 
-use super::ddl::{self, UPDATED_AT_TRIGGER};
 use super::sql;
-use super::statements::{qualified, quote_ident};
-use crate::definition::Defined;
+use super::statements::{fill, qualified, quote_ident, quote_literal};
+use crate::definition::{Constant, Defined, Mirror, ODOO_ID, Table};
+use crate::refusal::refused;
 use crate::session::Session;
-use crate::{Constant, Mirror, Table};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Result, SqlState};
 
 /// A constant column and the type that a new table gives it.
 pub type TypedConstant = (Constant, &'static str);
+
+/// Name of the trigger function that keeps `updated_at`, in the schema of the tables that use it.
+const UPDATED_AT_TRIGGER: &str = "keep_updated_at";
 
 /// Creates the table of a mirror, with its trigger, comments and privileges.
 pub fn create(
@@ -21,15 +23,13 @@ pub fn create(
 ) -> Result<()> {
     let table = &mirror.target;
     create_trigger_function(session, &table.schema)?;
-    let constants: Vec<_> =
-        constants.iter().map(|(constant, kind)| ddl::ConstantColumn { name: &constant.column, kind }).collect();
-    run_all(session, &ddl::create_table(table, &mirror.scope.model, label, &constants, defined))?;
+    run_all(session, &table_statements(table, &mirror.scope.model, label, constants, defined))?;
     restrict(session, table)
 }
 
 /// Adds the column of a field.
 pub fn add_column(session: &mut dyn Session, table: &Table, defined: &Defined) -> Result<()> {
-    run_all(session, &ddl::add_column(table, defined))
+    run_all(session, &column_statements(table, defined))
 }
 
 /// Drops the table of a mirror.
@@ -43,17 +43,18 @@ fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()
     let params = [schema.into(), UPDATED_AT_TRIGGER.into()];
     match session.first(sql!("trigger_function"), &params, |row| row.get::<bool>(0))? {
         Some(true) => Ok(()),
-        Some(false) => Err(Error::user(
+        Some(false) => Err(refused(
             SqlState::InsufficientPrivilege,
             format!("function {schema}.{UPDATED_AT_TRIGGER}() belongs to another role"),
-        )
-        .with_hint(
             "A mirror's trigger runs as the role that syncs. Mirror into another schema, or create the mirror as the \
-                   owner of that function.",
+             owner of that function.",
         )),
         None => {
-            run_all(session, &ddl::create_trigger_function(schema))?;
+            // It belongs to the tables and stays without the extension.
             let name = format!("{}.{UPDATED_AT_TRIGGER}()", quote_ident(schema));
+            session.run(&fill(sql!("trigger_function_create"), &[("name", &name)]), &[])?;
+            let comment = format!("comment on function {name} is 'Trigger function of mirrors: keeps updated_at'");
+            session.run(&comment, &[])?;
             revoke(session, &format!("function {name}"), sql!("function_grantees"), &name)
         }
     }
@@ -64,13 +65,10 @@ fn restrict(session: &mut dyn Session, table: &Table) -> Result<()> {
     let name = qualified(table);
     revoke(session, &format!("table {name}"), sql!("table_grantees"), &name)?;
     let has_service_role = "select true from pg_catalog.pg_roles where rolname = 'service_role'";
-    match session.is_true(has_service_role, &[])? {
-        true => {
-            let grant = format!("grant select, insert, update, delete on table {name} to service_role");
-            session.run(&grant, &[]).map(std::mem::drop)
-        }
-        false => Ok(()),
+    if session.is_true(has_service_role, &[])? {
+        session.run(&format!("grant select, insert, update, delete on table {name} to service_role"), &[])?;
     }
+    Ok(())
 }
 
 /// Revokes all privileges on an object from everyone but its owner. `grantees` is a query for them.
@@ -83,4 +81,65 @@ fn revoke(session: &mut dyn Session, object: &str, grantees: &str, name: &str) -
 
 fn run_all(session: &mut dyn Session, statements: &[String]) -> Result<()> {
     statements.iter().try_for_each(|statement| session.run(statement, &[]).map(std::mem::drop))
+}
+
+/// The statements that create a table, with its comments and its trigger, for its owner only.
+pub(crate) fn table_statements(
+    table: &Table,
+    model: &str,
+    label: &str,
+    constants: &[TypedConstant],
+    columns: &[Defined],
+) -> Vec<String> {
+    let name = qualified(table);
+    let constants = constants.iter().map(|(constant, kind)| (constant.column.as_str(), *kind));
+    let keys = constants.clone().chain([(ODOO_ID, "bigint")]);
+    let key: Vec<String> = keys.clone().map(|(name, _)| quote_ident(name)).collect();
+    let mut lines: Vec<String> = keys.map(|(name, kind)| format!("{} {kind} not null", quote_ident(name))).collect();
+    lines.extend(columns.iter().map(column));
+    lines.push("inserted_at timestamptz not null default now()".to_owned());
+    lines.push("updated_at timestamptz not null default now()".to_owned());
+    lines.push(format!("primary key ({})", key.join(", ")));
+    let mut statements = vec![
+        format!("create table {name} (\n  {}\n)", lines.join(",\n  ")),
+        format!("alter table {name} enable row level security"),
+        fill(
+            sql!("trigger_create"),
+            &[("trigger", UPDATED_AT_TRIGGER), ("table", &name), ("schema", &quote_ident(&table.schema))],
+        ),
+        format!("comment on trigger {UPDATED_AT_TRIGGER} on {name} is 'Moves updated_at where a row really changes'"),
+        format!(
+            "comment on table {name} is {}",
+            quote_literal(&format!("{label}: mirror of Odoo's {model}, kept by ipai_sync."))
+        ),
+    ];
+    let own = [
+        (ODOO_ID, "Id of the record in Odoo"),
+        ("inserted_at", "When the row came into this table"),
+        ("updated_at", "When the row last changed here; a sync that finds it unchanged leaves it"),
+    ];
+    let constant = constants.map(|(name, _)| (name, "The same in every row of one mirror, and part of the key"));
+    statements.extend(constant.chain(own).map(|(column, text)| comment(table, column, text)));
+    statements.extend(columns.iter().map(|column| field_comment(table, column)));
+    statements
+}
+
+/// The statements that add the column of a field.
+pub(crate) fn column_statements(table: &Table, defined: &Defined) -> Vec<String> {
+    vec![format!("alter table {} add column {}", qualified(table), column(defined)), field_comment(table, defined)]
+}
+
+/// The definition of a column, never `not null`: a field may become required later.
+fn column(defined: &Defined) -> String {
+    format!("{} {}", quote_ident(&defined.map.column), defined.map.kind.sql())
+}
+
+/// The comment of a field's column: the label of the field and its help.
+fn field_comment(table: &Table, defined: &Defined) -> String {
+    let help = defined.help.as_ref().map_or(String::new(), |help| format!(": {help}"));
+    comment(table, &defined.map.column, &format!("{}{help}", defined.label))
+}
+
+fn comment(table: &Table, column: &str, text: &str) -> String {
+    format!("comment on column {}.{} is {}", qualified(table), quote_ident(column), quote_literal(text))
 }

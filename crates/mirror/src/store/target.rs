@@ -1,17 +1,18 @@
 //! Checks the target table before anything is asked of Odoo.
 
 use super::sql;
+use crate::refusal::refused;
 use crate::session::Session;
 use crate::{Mirror, Table};
-use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::error::{Result, SqlState};
 
-/// Checks that the current role can sync this mirror: the table exists, has the columns and the
-/// key, and the role may write it and sees all of its rows.
+/// Checks that the table has columns and key, and that the role may write and see all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
-    let refused = |state, message: String, hint: String| Err(Error::user(state, message).with_hint(hint));
     let table = mirror.target.display();
     let needed = if dry_run { "select" } else { "select, insert, update, delete" };
-    let (key, columns) = (key(mirror), columns(mirror));
+    let key: Vec<String> = mirror.key().map(str::to_owned).collect();
+    let fields = mirror.fields.iter().map(|map| map.column.clone());
+    let columns: Vec<String> = key.iter().cloned().chain(fields).collect();
     let params = [
         (&mirror.target.schema).into(),
         (&mirror.target.name).into(),
@@ -24,49 +25,47 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
     })?;
     let Some(((columns, privileges), hides_rows, deferrable, has_key)) = found else {
-        let hint = "Create it again, or drop the mirror.".to_owned();
-        return refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint);
+        let hint = "Create it again, or drop the mirror.";
+        return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
     if !columns.is_empty() {
-        let hint = format!("Add it, or correct the fields of mirror \"{}\".", mirror.name);
-        let message = format!("table \"{table}\" lacks the column {}", columns.join(", "));
-        return refused(SqlState::UndefinedColumn, message, hint);
+        return Err(refused(
+            SqlState::UndefinedColumn,
+            format!("table \"{table}\" lacks the column {}", columns.join(", ")),
+            format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
+        ));
     }
     if !privileges.is_empty() {
         let hint = format!(
             "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
             privileges.join(", ")
         );
-        let message = format!("permission denied for table \"{table}\"");
-        return refused(SqlState::InsufficientPrivilege, message, hint);
+        return Err(refused(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""), hint));
     }
     // Rows that this role cannot see would count as missing, and could never be deleted.
     if hides_rows {
-        let hint =
-            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.";
-        let message = format!("row-level security hides rows of table \"{table}\" from this role");
-        return refused(SqlState::InsufficientPrivilege, message, hint.to_owned());
+        return Err(refused(
+            SqlState::InsufficientPrivilege,
+            format!("row-level security hides rows of table \"{table}\" from this role"),
+            "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.",
+        ));
     }
     if has_key && deferrable.is_none() {
         return Ok(());
     }
     let names = key.iter().map(|column| session.quote_ident(column)).collect::<Result<Vec<_>>>()?.join(", ");
-    let target = qualified_name(session, &mirror.target)?;
-    let create = format!("create unique index on {target} ({names});");
+    // Quoted only where Postgres needs that.
+    let (schema, name) = (session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
+    let create = format!("create unique index on {schema}.{name} ({names});");
     // Beside a deferrable index Postgres upserts by no other index either.
     let (message, hint) = match deferrable {
         Some(constraint) => (
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
-            format!("alter table {target} drop constraint {}; {create}", session.quote_ident(&constraint)?),
+            format!("alter table {schema}.{name} drop constraint {}; {create}", session.quote_ident(&constraint)?),
         ),
         None => (format!("table \"{table}\" has no unique index on {names}"), create),
     };
-    refused(SqlState::UndefinedObject, message, hint)
-}
-
-/// The name of a table as SQL reads it, quoted only where Postgres needs that: for hints.
-fn qualified_name(session: &mut dyn Session, table: &Table) -> Result<String> {
-    Ok(format!("{}.{}", session.quote_ident(&table.schema)?, session.quote_ident(&table.name)?))
+    Err(refused(SqlState::UndefinedObject, message, hint))
 }
 
 /// The columns of a table with their types, or `None` if there is no such table.
@@ -75,23 +74,12 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
     let found = session.first(sql!("target_relation"), &params, |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?)))?;
     match found {
         None => Ok(None),
-        Some((_, false)) => Err(Error::user(
-            SqlState::DuplicateTable,
-            format!("\"{}\" already exists and is no table", table.display()),
-        )
-        .with_hint("Name another target.")),
+        Some((_, false)) => {
+            let message = format!("\"{}\" already exists and is no table", table.display());
+            Err(refused(SqlState::DuplicateTable, message, "Name another target."))
+        }
         Some((oid, true)) => {
             session.all(sql!("target_columns"), &[oid.into()], |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
         }
     }
-}
-
-fn key(mirror: &Mirror) -> Vec<String> {
-    let constants = mirror.constants.iter().map(|constant| constant.column.clone());
-    constants.chain(["odoo_id".to_owned()]).collect()
-}
-
-fn columns(mirror: &Mirror) -> Vec<String> {
-    let own = mirror.fields.iter().map(|map| map.column.clone());
-    key(mirror).into_iter().chain(own).collect()
 }
