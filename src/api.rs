@@ -104,9 +104,9 @@ fn sync_mirror(
             signed(progress.updated),
             signed(progress.unchanged()),
             signed(progress.deleted),
-            signed(report.odoo_count),
-            signed(report.mirror_count),
-            signed(report.odoo_count) - signed(report.mirror_count),
+            signed(report.counts.odoo.total),
+            signed(report.counts.mirror.total),
+            signed(report.counts.odoo.total) - signed(report.counts.mirror.total),
             (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
         ))
     };

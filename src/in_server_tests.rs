@@ -67,6 +67,7 @@ mod tests {
 
     #[pg_test(error = "there is no Odoo server yet")]
     fn without_a_server_the_next_step_is_told() {
+        Spi::run(MIGRATION).unwrap();
         Spi::run("select * from ipai.sync_sample_metrics()").unwrap();
     }
 
@@ -78,6 +79,8 @@ mod tests {
     #[pg_test(error = "table \"ipai.ipai_sample_metrics\" does not exist")]
     fn a_missing_table_is_found_before_odoo_is_asked() {
         server("https://erp.example.com");
+        Spi::run(MIGRATION).unwrap();
+        Spi::run("drop table ipai.ipai_sample_metrics").unwrap();
         Spi::run("select * from ipai.sync_sample_metrics()").unwrap();
     }
 

@@ -69,6 +69,10 @@ pub trait Source {
     /// Counts all records, or those of `ids` that exist.
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64>;
 
+    /// Counts the records: in total, unless `total` is known, and those with each flag. The source
+    /// works while `meanwhile` runs.
+    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally>;
+
     /// Returns the first ids in `ranges` (disjoint, ascending), in ascending order. The answer is
     /// empty only if no id is left in them; the caller asks again for the ids after the last one.
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>>;
@@ -88,8 +92,8 @@ pub trait Sink {
     /// Writes the rows that are new or differ, and touches no other.
     fn write(&mut self, page: &Page) -> Result<Written>;
 
-    /// Counts the rows of the mirror.
-    fn count(&mut self) -> Result<u64>;
+    /// Counts the rows of the mirror: in total, and those with each flag.
+    fn tally(&mut self) -> Result<Tally>;
 
     /// Returns the first ids of rows in `range`, ascending; none only if no row is left in it.
     fn ids(&mut self, range: IdRange) -> Result<Vec<i64>>;

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
-use crate::store::{counts, lock, logins, mirrors, runs, target};
+use crate::store::{lock, logins, mirrors, runs, target};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
 use ipai_odoo::Database;
@@ -309,7 +309,6 @@ impl Run {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);
         };
-        let counts = counts::of_both(&mut source, &mirror, report.odoo_count, || sink.tally())?;
         let findings = source.findings()?;
         drop(source);
         let session = sink.session();
@@ -319,7 +318,7 @@ impl Run {
                 "Nothing is missing: the run went on without it, more slowly. The next full run tries it again.",
             );
         }
-        runs::succeed(session, number, &report, &counts)?;
+        runs::succeed(session, number, &report)?;
         if report.complete && report.progress.mode != Mode::Since {
             let reached = Reached {
                 cursor: report.cursor.map(|cursor| (cursor.naive_utc(), report.settled)),

@@ -46,7 +46,7 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
         // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
     } else {
-        let total = run.timed_sink(|sink| sink.count())?;
+        let total = run.timed_sink(|sink| sink.tally())?.total;
         let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
         if rows > allowed {
             return Err(Error::RefusedDeletion { mirror: run.plan.mirror.clone(), rows, total, allowed });

@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
     Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink, Source, Start,
-    State, Unfinished, Written, plan_run, run,
+    State, Tally, Unfinished, Written, plan_run, run,
 };
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};
@@ -397,6 +397,12 @@ impl Source for Reader {
         } as u64)
     }
 
+    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
+        let total = total.map_or_else(|| self.count(None), Ok)?;
+        meanwhile()?;
+        Ok(Tally { total, ..Tally::default() })
+    }
+
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>> {
         self.request("ids")?;
         assert_ascending(ranges);
@@ -521,9 +527,9 @@ impl Sink for Table {
         Ok(written)
     }
 
-    fn count(&mut self) -> Result<u64> {
+    fn tally(&mut self) -> Result<Tally> {
         self.call()?;
-        Ok(self.rows.len() as u64)
+        Ok(Tally { total: self.rows.len() as u64, ..Tally::default() })
     }
 
     fn ids(&mut self, range: IdRange) -> Result<Vec<i64>> {

@@ -103,10 +103,8 @@ impl Progress {
 pub struct Report {
     /// The final figures.
     pub progress: Progress,
-    /// Records in Odoo after the run.
-    pub odoo_count: u64,
-    /// Rows in the mirror after the run.
-    pub mirror_count: u64,
+    /// The counts of both sides after the run.
+    pub counts: Counts,
     /// Whether the run read everything that it planned to read.
     pub complete: bool,
     /// The new cursor; `None` leaves the cursor where it is.

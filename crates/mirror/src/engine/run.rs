@@ -1,7 +1,7 @@
 //! The loop of a run: pages from the source into the sink, then the comparison of ids.
 
 use super::deletion::{self, Guard};
-use super::report::{Mode, Progress, Report};
+use super::report::{Counts, Mode, Progress, Report, Tally};
 use super::{Position, Scan, Sink, Source};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
@@ -48,23 +48,29 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     let mut run = Run { source, sink, plan, progress };
     run.scan()?;
     if plan.max_rows.is_some() {
-        let odoo_count = run.timed_source(|source| source.count(None))?;
-        return run.report(odoo_count, false);
+        let counts = run.counts(None)?;
+        return Ok(run.report(counts, false));
     }
     if run.database_was_restored() {
         run.restart_as_full()?;
         run.scan()?;
     }
-    let counted = match run.progress.mode {
-        Mode::Full | Mode::Reconcile => None,
-        // Equal counts are no proof, but they are all that an incremental run pays for.
-        Mode::Incremental | Mode::Since => Some(run.timed_source(|source| source.count(None))?),
+    let counts = match run.progress.mode {
+        Mode::Full | Mode::Reconcile => {
+            let records = deletion::reconcile(&mut run)?;
+            run.counts(Some(records))?
+        }
+        Mode::Incremental | Mode::Since => {
+            let mut counts = run.counts(None)?;
+            // Equal counts are no proof, but they are all that an incremental run pays for.
+            if counts.odoo.total != counts.mirror.total {
+                counts.odoo.total = deletion::reconcile(&mut run)?;
+                counts.mirror = run.timed_sink(|sink| sink.tally())?;
+            }
+            counts
+        }
     };
-    let odoo_count = match counted {
-        Some(records) if records == run.timed_sink(|sink| sink.count())? => records,
-        _ => deletion::reconcile(&mut run)?,
-    };
-    run.report(odoo_count, true)
+    Ok(run.report(counts, true))
 }
 
 pub(super) struct Run<'a> {
@@ -154,18 +160,28 @@ impl Run<'_> {
         self.timed_sink(|sink| sink.commit(&progress))
     }
 
+    /// Counts both sides. This database counts while Odoo does.
+    fn counts(&mut self, total: Option<u64>) -> Result<Counts> {
+        let (began, mut mirror) = (Instant::now(), Tally::default());
+        let sink = &mut *self.sink;
+        let odoo = self.source.tally(total, &mut || {
+            mirror = sink.tally()?;
+            Ok(())
+        })?;
+        self.progress.waiting += began.elapsed();
+        Ok(Counts { odoo, mirror })
+    }
+
     /// The report. `complete`: the run read everything that it planned to read.
-    fn report(&mut self, odoo_count: u64, complete: bool) -> Result<Report> {
-        let mirror_count = self.timed_sink(|sink| sink.count())?;
+    fn report(&self, counts: Counts, complete: bool) -> Report {
         let moves_cursor = complete && self.progress.mode != Mode::Since && !self.plan.dry_run;
         let reached = Some(self.progress.position).filter(|_| moves_cursor);
-        Ok(Report {
+        Report {
             progress: self.progress,
-            odoo_count,
-            mirror_count,
+            counts,
             complete,
             cursor: reached.and_then(|position| position.cursor()),
             settled: reached.and_then(|position| position.settled(self.plan.overlap)),
-        })
+        }
     }
 }

@@ -66,7 +66,7 @@ fn figures(report: &Report) -> (u64, u64, u64, u64, u64) {
 }
 
 fn counts(report: &Report) -> (u64, u64) {
-    (report.odoo_count, report.mirror_count)
+    (report.counts.odoo.total, report.counts.mirror.total)
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
         let mut reader = Reader::new(&odoo);
         reader.tamper = tamper;
         let report = sync_from(&mut reader, &mut table, &full()).unwrap();
-        assert_eq!((report.progress.deleted, report.odoo_count, table.rows.len()), (0, 10, 10));
+        assert_eq!((report.progress.deleted, report.counts.odoo.total, table.rows.len()), (0, 10, 10));
     }
 }
 
@@ -453,7 +453,7 @@ fn digests_find_differences_without_a_list_of_all_ids() {
         let mut reader = Reader::new(&odoo);
         (reader.digests, reader.window) = (true, 100);
         let report = sync_from(&mut reader, &mut table, &plan).unwrap();
-        assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 37, 37));
+        assert_eq!((report.progress.deleted, report.counts.odoo.total, report.counts.mirror.total), (3, 37, 37));
         assert_eq!(table.rows, odoo.borrow().rows());
         assert_eq!((calls(&reader, "digest"), calls(&reader, "ids")), (1, 1), "{:?}", reader.calls);
     }
@@ -505,7 +505,7 @@ fn listed_ids_show_missing_and_absent_rows_at_once() {
     }
     let report = sync_from(&mut reader, &mut table, &reconcile(&odoo)).unwrap();
     assert_eq!(table.rows, odoo.borrow().rows());
-    assert_eq!((report.progress.deleted, report.odoo_count, report.mirror_count), (3, 397, 397));
+    assert_eq!((report.progress.deleted, report.counts.odoo.total, report.counts.mirror.total), (3, 397, 397));
     // 40 windows, and an empty one that ends the list.
     assert_eq!(calls(&reader, "ids"), 41);
 }
@@ -782,7 +782,7 @@ fn incremental_run_compares_all_ids_if_the_counts_differ() {
         product.apply(&[op]);
         let (_, report) = product.sync(Requested::Incremental);
         assert_eq!((product.is_equal(), report.progress.mode), (true, Mode::Incremental));
-        assert_eq!(report.odoo_count, report.mirror_count);
+        assert_eq!(report.counts.odoo.total, report.counts.mirror.total);
     }
 }
 
@@ -1351,7 +1351,7 @@ impl World {
         }
         match result {
             Ok(report) => {
-                assert_eq!(report.mirror_count, table.rows.len() as u64);
+                assert_eq!(report.counts.mirror.total, table.rows.len() as u64);
                 if !table.dry {
                     assert_eq!(report.progress.inserted + report.progress.updated, table.touched.len() as u64);
                     assert_eq!(
@@ -1428,7 +1428,7 @@ impl World {
 
     fn assert_equal(&mut self, report: &Report) {
         assert_eq!(self.product.table.rows, self.product.odoo.borrow().rows());
-        assert_eq!(report.odoo_count, report.mirror_count);
+        assert_eq!(report.counts.odoo.total, report.counts.mirror.total);
         for requested in [Requested::Auto, Requested::Incremental, Requested::Reconcile, Requested::Full] {
             let (_, again) = self.product.sync(requested);
             assert_eq!((again.progress.inserted, again.progress.updated, again.progress.deleted), (0, 0, 0));

@@ -35,7 +35,7 @@ pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, pr
 
 /// A dry run counts deletions that a real run would refuse.
 pub fn warn_of_refusal(session: &mut dyn Session, plan: &Plan, report: &Report) {
-    let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.mirror_count));
+    let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.counts.mirror.total));
     if deleted > allowed {
         session.warning(
             &format!("a real run would refuse to delete {deleted} rows: {allowed} are allowed"),

@@ -2,7 +2,8 @@
 
 use super::fetcher::Fetcher;
 use super::page_reader::{PageReader, Reading, everything, read_by_ids};
-use crate::engine::{Digest, IdRange, Scan, Source};
+use crate::definition::ACTIVE;
+use crate::engine::{Digest, IdRange, Scan, Source, Tally};
 use crate::{Mirror, Page};
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
@@ -50,24 +51,6 @@ impl OdooSource {
         })
     }
 
-    /// Counts the records with each of these boolean fields set, while the caller runs `meanwhile`.
-    pub fn count_flags<R>(
-        &mut self,
-        fields: Vec<String>,
-        meanwhile: impl FnOnce() -> Result<R>,
-    ) -> Result<(Vec<u64>, R)> {
-        let mirror = Arc::clone(&self.reading.mirror);
-        let (sender, counts) = sync_channel(1);
-        self.fetcher.submit(move |client| {
-            let terms = |field: &String| vec![everything(), domain::term(field, "=", true)];
-            let counts = fields.iter().map(|field| client.search_count(&mirror.scope, terms(field)));
-            // Sending fails if the caller no longer waits.
-            drop(sender.send(counts.collect::<Result<Vec<u64>>>()));
-        })?;
-        let other = meanwhile()?;
-        Ok((self.fetcher.wait(&counts)??, other))
-    }
-
     fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Client<Http>, &Reading) -> Result<R> + Send + 'static,
@@ -110,6 +93,25 @@ impl Source for OdooSource {
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64> {
         let terms = vec![ids.map_or_else(everything, domain::one_of)];
         self.run(move |client, reading| client.search_count(&reading.mirror.scope, terms))
+    }
+
+    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
+        let mirror = Arc::clone(&self.reading.mirror);
+        let active = mirror.flag(ACTIVE).map(|_| ACTIVE);
+        let flag = mirror.flag_field.clone().filter(|_| mirror.flag_column().is_some());
+        let flags = [active, flag.as_deref()].map(|field| field.map(|field| domain::term(field, "=", true)));
+        let asked = [total.is_none(), active.is_some(), flag.is_some()];
+        let all = total.is_none().then(|| vec![everything()]);
+        let terms = all.into_iter().chain(flags.into_iter().flatten().map(|flag| vec![everything(), flag])).collect();
+        let (sender, counts) = sync_channel(1);
+        self.fetcher.submit(move |client| {
+            // Sending fails if the caller no longer waits.
+            drop(sender.send(client.search_counts(&mirror.scope, terms)));
+        })?;
+        meanwhile()?;
+        let mut counts = self.fetcher.wait(&counts)??.into_iter();
+        let [counted, active, flagged] = asked.map(|asked| asked.then(|| counts.next()).flatten());
+        Ok(Tally { total: total.or(counted).unwrap_or_default(), active, flagged })
     }
 
     fn ids(&mut self, ranges: &[IdRange]) -> Result<Vec<i64>> {

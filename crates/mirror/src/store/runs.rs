@@ -58,10 +58,10 @@ pub fn record_progress(session: &mut dyn Session, run: i64, progress: &Progress)
 }
 
 /// Records a run that succeeded.
-pub fn succeed(session: &mut dyn Session, run: i64, report: &Report, counts: &Counts) -> Result<()> {
+pub fn succeed(session: &mut dyn Session, run: i64, report: &Report) -> Result<()> {
     record_progress(session, run, &report.progress)?;
     let mut params = vec![run.into(), report.complete.into(), utc(report.cursor)];
-    params.extend(both(counts));
+    params.extend(both(&report.counts));
     session.run(sql!("run_succeed"), &params).map(drop)
 }
 

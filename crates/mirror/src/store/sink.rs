@@ -20,8 +20,8 @@ pub struct TableSink<'s> {
     /// The database that a full run fills the mirror from, until the first page is stored.
     filled_from: Option<Database>,
     notice: ProgressNotice,
-    /// The number of rows, until something changes it.
-    total: Option<u64>,
+    /// The counts, until something changes them.
+    tally: Option<Tally>,
 }
 
 impl<'s> TableSink<'s> {
@@ -34,7 +34,7 @@ impl<'s> TableSink<'s> {
             run,
             filled_from: None,
             notice: ProgressNotice::new(),
-            total: None,
+            tally: None,
         }
     }
 
@@ -43,11 +43,6 @@ impl<'s> TableSink<'s> {
     pub fn filling_from(mut self, database: &Database) -> Self {
         self.filled_from = Some(database.clone());
         self
-    }
-
-    /// The counts of the mirror.
-    pub fn tally(&mut self) -> Result<Tally> {
-        self.look(counts::of_mirror)
     }
 
     /// The session, between two uses of the sink.
@@ -73,18 +68,18 @@ impl Sink for TableSink<'_> {
             }
             written => written?,
         };
-        if !is_dry && written.inserted > 0 {
-            self.total = None;
+        if !is_dry && written != Written::default() {
+            self.tally = None;
         }
         Ok(written)
     }
 
-    fn count(&mut self) -> Result<u64> {
-        if let Some(total) = self.total {
-            return Ok(total);
+    fn tally(&mut self) -> Result<Tally> {
+        if let Some(tally) = self.tally {
+            return Ok(tally);
         }
-        let total = self.look(|session, statements| session.first(&statements.total, &[], |row| row.count(0)))?;
-        Ok(*self.total.insert(total.unwrap_or(0)))
+        let tally = self.look(counts::of_mirror)?;
+        Ok(*self.tally.insert(tally))
     }
 
     fn ids(&mut self, range: IdRange) -> Result<Vec<i64>> {
@@ -117,7 +112,7 @@ impl Sink for TableSink<'_> {
         if self.run.is_none() {
             return Ok(ids.len() as u64);
         }
-        self.total = None;
+        self.tally = None;
         let statement = &self.statements.delete;
         self.session.within(|session| session.run(statement, &[ids.into()]))
     }

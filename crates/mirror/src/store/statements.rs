@@ -6,15 +6,16 @@ use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
 /// The statements of one mirror; their files say what they return. The parameters of a page are its
 /// ids, its columns, and but for `insert` its first and last id.
 pub struct Statements {
-    pub(super) upsert: String,
-    pub(super) insert: String,
+    /// Writes the rows of a page that are new or differ.
+    pub upsert: String,
+    /// Inserts a page into a range without rows.
+    pub insert: String,
     pub(super) range_is_empty: String,
     pub(super) probe: String,
     pub(super) ids: String,
     pub(super) greatest_id: String,
     pub(super) digests: String,
     pub(super) delete: String,
-    pub(super) total: String,
     pub(super) counts: String,
 }
 
@@ -59,7 +60,6 @@ impl Statements {
             greatest_id: fill(sql!("greatest_id")),
             digests: fill(sql!("id_digests")),
             delete: fill(sql!("rows_delete")),
-            total: fill(sql!("rows_total")),
             counts: fill(sql!("rows_counts")),
         }
     }

@@ -1,1 +1,0 @@
-select count(*) from only {table} where odoo_id is not null{mine}
