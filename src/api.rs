@@ -11,10 +11,11 @@ use crate::report::or_raise;
 use crate::session::{SpiSession, moment};
 use crate::subtransaction;
 use chrono::NaiveDateTime;
+use ipai_mirror::refresh_counts;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::{Session, signed};
-use ipai_mirror::store::{counts, mirrors};
+use ipai_mirror::store::mirrors;
 use ipai_odoo::error::{Error, Result};
 use pgrx::prelude::*;
 use std::time::Instant;
@@ -43,7 +44,7 @@ fn refresh_counts(
             None => mirrors::enabled(session)?,
         };
         let refresh = |name: String| {
-            let counts = counts::refresh(session, &ServerAccounts, &name)?;
+            let counts = refresh_counts::refresh_counts(session, &ServerAccounts, &name)?;
             let (odoo, ours) = (signed(counts.odoo.total), signed(counts.mirror.total));
             Ok((name, odoo, ours, odoo - ours))
         };

@@ -68,7 +68,7 @@ pub mod pg_test {
     /// Called once, before the tests.
     pub fn setup(_options: Vec<&str>) {}
 
-    /// Settings of the server.
+    /// MirrorOptions of the server.
     pub fn postgresql_conf_options() -> Vec<&'static str> {
         Vec::new()
     }

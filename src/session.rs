@@ -3,8 +3,7 @@
 use crate::{array, report, subtransaction};
 use chrono::NaiveDateTime;
 use ipai_mirror::refusal::refused;
-use ipai_mirror::session::{Param, Row, Session, Value, Visitor, Work, internal};
-use ipai_mirror::source::Tick;
+use ipai_mirror::session::{Param, Row, Session, Tick, Value, Visitor, Work, internal};
 use ipai_mirror::time;
 use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::datum::DatumWithOid;

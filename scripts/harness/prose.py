@@ -21,7 +21,7 @@ CHECKED = (
     # test_upgrade.py is not rewritten yet.
     *("tests/*.py", ":!tests/e2e/test_upgrade.py"),
     *("sql", "migrations", "fuzz", "benches", "apps/scout-dashboard/src", "apps/scout-dashboard/tests"),
-    *("src", "crates/mirror", "crates/cli"),
+    *("src", "crates"),
 )
 
 #: A line and its number.

@@ -9,7 +9,7 @@ use ipai_mirror::definition::Defined;
 use ipai_mirror::manage::{self, Request};
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::session::internal;
-use ipai_mirror::store::settings::Settings;
+use ipai_mirror::store::options::MirrorOptions;
 use ipai_odoo::error::Result;
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
@@ -54,7 +54,7 @@ fn create_mirror(
             fields: fields.map(|fields| all(fields, "fields")).transpose()?,
             columns: columns.map(|columns| columns.parse("columns")).transpose()?,
             constants: constants.map(|constants| constants.parse("constants")).transpose()?,
-            settings: Settings {
+            options: MirrorOptions {
                 server,
                 domain: domain.map(|domain| domain.parse("domain")).transpose()?,
                 lang,
@@ -65,7 +65,7 @@ fn create_mirror(
                 max_delete_ratio,
                 enabled,
                 flag_field,
-                ..Settings::default()
+                ..MirrorOptions::default()
             },
         };
         let (mirror, defined) = manage::create(&mut SpiSession::of_function()?, &ServerAccounts, request)?;
@@ -100,7 +100,7 @@ fn alter_mirror(
     keep_runs: default!(Option<Interval>, "NULL"),
 ) {
     let alter = || {
-        let settings = Settings {
+        let options = MirrorOptions {
             server,
             domain: domain.map(|domain| domain.parse("domain")).transpose()?,
             lang,
@@ -117,7 +117,7 @@ fn alter_mirror(
             max_flagged_ratio,
             keep_runs: interval_text(keep_runs)?,
         };
-        manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &settings)
+        manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &options)
     };
     or_raise(alter());
 }

@@ -709,14 +709,14 @@ def test_disabled_mirror_runs_only_by_name(currencies: Supabase) -> None:
 COUNTED = "select odoo_flagged, mirror_flagged from ipai.run_log where mirror = 'metrics' order by run desc limit 1"
 
 
-def test_alert_field_is_counted(connected: Supabase, erp: Odoo) -> None:
+def test_flag_field_is_counted(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror(METRIC, target="ipai.metrics", flag_field="is_alert")
     connected.sync("metrics")
     expected = int(erp.pg.psql("select count(*) from ipai_sample_metric where is_alert", dbname=erp.dbname))
     assert connected.row(COUNTED) == {"odoo_flagged": expected, "mirror_flagged": expected} and expected > 5
 
 
-def test_changed_alert_field_is_counted_by_the_next_run(connected: Supabase, erp: Odoo) -> None:
+def test_changed_flag_field_is_counted_by_the_next_run(connected: Supabase, erp: Odoo) -> None:
     """A run without changed records also counts the new field."""
     connected.create_mirror(METRIC, target="ipai.metrics")
     connected.sync("metrics")

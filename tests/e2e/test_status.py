@@ -362,7 +362,9 @@ INTERVALS = [
     # cron runs if either the day of the month or the weekday matches.
     ("0 12 1 * 1", timedelta(days=7)),
     ("0 0 1 jan-dec/3 *", timedelta(days=93)),
-    ("0 0 29 2 *", timedelta(days=366)),
+    ("0 0 1 1 *", timedelta(days=366)),
+    ("0 0 29 2 *", None),
+    ("0 0 31 * *", None),
     *((invalid, None) for invalid in ("@reboot", "every day", "61 * * * *", "* * * * 8", "*/0 * * * *", "1/2 * * * *", "a b c d e")),
     *((invalid, None) for invalid in ("* * * *", "* * * * * *", "", "99999 days", "0 seconds", "1-,2 * * * *", None)),
 ]

@@ -11,8 +11,7 @@ mod row;
 
 use cancel::{Address, Canceller};
 use futures_util::TryStreamExt;
-use ipai_mirror::session::{Param, Session, Visitor, Work, internal};
-use ipai_mirror::source::Tick;
+use ipai_mirror::session::{Param, Session, Tick, Visitor, Work, internal};
 use ipai_odoo::error::Result;
 use param::WireParam;
 use row::WireRow;

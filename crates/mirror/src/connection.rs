@@ -1,4 +1,4 @@
-//! How to call one Odoo database, and where a host finds that out.
+//! The connection to one Odoo database, and the trait by which a host provides it.
 
 use crate::Mirror;
 use crate::session::Session;
@@ -16,7 +16,7 @@ pub struct Connection {
     pub server: String,
     /// How to reach the server.
     pub endpoint: Endpoint,
-    /// Who calls which database.
+    /// Database, login and password.
     pub account: Account,
     /// Whether to use Odoo's addon if it is installed.
     pub use_addon: bool,
@@ -25,8 +25,8 @@ pub struct Connection {
 /// Where a host finds Odoo's credentials.
 pub trait Accounts {
     /// The connection of a server, or of the only one, for the current user. If there are several,
-    /// the error has the hint `choose`.
-    fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection>;
+    /// the error has the hint `if_several`.
+    fn open(&self, session: &mut dyn Session, server: Option<&str>, if_several: &str) -> Result<Connection>;
 }
 
 impl dyn Accounts + '_ {
@@ -43,7 +43,7 @@ impl Connection {
         shown(&self.endpoint.url)
     }
 
-    /// What is known about the addon, unless it must not be used.
+    /// Returns `known`, or `Unwanted` if the server option `addon` is false.
     pub fn addon(&self, known: Addon) -> Addon {
         match self.use_addon {
             true => known,
@@ -53,12 +53,13 @@ impl Connection {
 
     /// Starts a fetching thread that uses the stored login, if there is one.
     pub fn fetcher(&self, session: &mut dyn Session, retries: Policy) -> Result<Fetcher> {
-        let known = logins::stored(session, self)?;
+        let mut known = logins::stored(session, &self.url(), &self.account)?;
+        known.addon = self.addon(known.addon);
         let (endpoint, account) = (self.endpoint.clone(), self.account.clone());
         Fetcher::start(endpoint, account, retries, known, session.ticker())
     }
 
-    /// Starts a fetching thread for a person who waits: it logs in anew and retries nothing.
+    /// Starts a fetching thread for an interactive call, which logs in anew and retries nothing.
     pub fn fresh_fetcher(&self, session: &dyn Session) -> Result<Fetcher> {
         let known = ServerInfo { addon: self.addon(Addon::Unknown), ..ServerInfo::default() };
         let (endpoint, account) = (self.endpoint.clone(), self.account.clone());
@@ -68,6 +69,11 @@ impl Connection {
     /// Stores what this fetcher learned about the server.
     pub fn store_findings(&self, session: &mut dyn Session, fetcher: &Fetcher) -> Result<()> {
         let info = fetcher.run(|client| Ok(client.server_info().clone()))?;
-        logins::store(session, self, &info)
+        self.store_info(session, &info)
+    }
+
+    /// Stores what a run learned about the server.
+    pub fn store_info(&self, session: &mut dyn Session, info: &ServerInfo) -> Result<()> {
+        logins::store(session, &self.url(), &self.account, info)
     }
 }

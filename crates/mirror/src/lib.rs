@@ -9,6 +9,7 @@ pub mod engine;
 pub mod manage;
 pub mod page;
 mod progress;
+pub mod refresh_counts;
 pub mod refusal;
 pub mod run_mirror;
 pub mod session;

@@ -10,7 +10,7 @@ use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest}
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
-use crate::store::settings::Settings;
+use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
 use crate::store::{cron, lock, mirrors, servers, target};
 use crate::{FieldMap, Mirror, Table};
@@ -35,7 +35,7 @@ pub struct Request {
     /// A JSON object of constant columns and their values.
     pub constants: Option<Json>,
     /// The options.
-    pub settings: Settings,
+    pub options: MirrorOptions,
 }
 
 /// Creates the table if it does not exist, and registers the mirror.
@@ -58,8 +58,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         fields = fields.or_else(|| Some(maps.iter().map(|map| map.field.clone()).collect()));
     }
 
-    let connection =
-        accounts.open(session, request.settings.server.as_deref(), "Name one with the argument server.")?;
+    let connection = accounts.open(session, request.options.server.as_deref(), "Name one with the argument server.")?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
     let odoo = fields_of(&fetcher, &request.model)?;
     let wanted = MirrorRequest {
@@ -83,7 +82,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         max_delete_ratio: mirrors::MAX_DELETE_RATIO,
         flag_field: None,
     };
-    request.settings.apply(session, &mut mirror)?;
+    request.options.apply(session, &mut mirror)?;
     // Odoo validates domain, language and companies.
     let scope = mirror.scope.clone();
     fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
@@ -108,7 +107,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     if !mirrors::insert(session, &mirror)? {
         return Err(taken(&mirror.name));
     }
-    mirrors::alter(session, &mirror.name, &request.settings)?;
+    mirrors::alter(session, &mirror.name, &request.options)?;
     Ok((mirror, defined))
 }
 
@@ -134,19 +133,19 @@ impl Place {
 }
 
 /// Changes options of a mirror.
-pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, settings: &Settings) -> Result<()> {
+pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, options: &MirrorOptions) -> Result<()> {
     let mut mirror = mirrors::load(session, name)?;
-    if let Some(server) = &settings.server {
+    if let Some(server) = &options.server {
         servers::find(session, server)?;
     }
-    settings.apply(session, &mut mirror)?;
-    if settings.changes_scope() {
+    options.apply(session, &mut mirror)?;
+    if options.changes_scope() {
         let connection = accounts.of_mirror(session, &mirror)?;
         let fetcher = connection.fetcher(session, Policy::NONE)?;
         let scope = mirror.scope.clone();
         fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
     }
-    mirrors::alter(session, name, settings)
+    mirrors::alter(session, name, options)
 }
 
 /// Drops a mirror, and its table if the caller wants that.

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
-use crate::store::{lock, logins, mirrors, runs, target};
+use crate::store::{lock, mirrors, runs, target};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
 use ipai_odoo::Database;
@@ -196,7 +196,7 @@ impl Run {
         let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
         if is_verified {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
-            if self.look_at_fields(host, &fetcher, plan.reads_all())? {
+            if self.check_drift(host, &fetcher, plan.reads_all())? {
                 // The interrupted run read other fields.
                 self.start.resumed = None;
                 plan.resume = Position::default();
@@ -210,7 +210,7 @@ impl Run {
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
-                    if !self.look_at_fields(host, &fetcher, plan.reads_all())? {
+                    if !self.check_drift(host, &fetcher, plan.reads_all())? {
                         return Err(error);
                     }
                 }
@@ -265,12 +265,12 @@ impl Run {
 
     /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has.
     /// Returns whether something changed.
-    fn look_at_fields(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
+    fn check_drift(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
         let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
         let fields = fetcher.run(move |client| client.fields(&model, &names))?;
         let found = drift(&self.mirror.fields, &fields);
-        let known = self.mirror.drifts(found, reads_all);
+        let known = self.mirror.replace_drift(found, reads_all);
         if self.request.dry_run {
             return Ok(false);
         }
@@ -328,7 +328,7 @@ impl Run {
             };
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
-        logins::store(session, connection, &findings.server)?;
+        connection.store_info(session, &findings.server)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)
     }

@@ -1,10 +1,12 @@
 //! The seam between SQL and its host: SPI inside the server, the wire protocol outside.
 
 use crate::Column;
-use crate::source::Tick;
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
+
+/// Called ten times a second while the caller waits. An error (or unwinding) ends the wait.
+pub type Tick = fn() -> Result<()>;
 
 /// A parameter of a statement. It borrows, so a page is copied only once, by the host that encodes
 /// it.

@@ -5,5 +5,5 @@ mod odoo_source;
 mod page_reader;
 mod page_size;
 
-pub use fetcher::{Fetcher, Tick, with_signals_blocked};
+pub use fetcher::{Fetcher, with_signals_blocked};
 pub use odoo_source::{Findings, OdooSource};

@@ -3,6 +3,10 @@
 //! The message says what happened, DETAIL has the facts, and HINT names the next action. No error
 //! may contain a secret, or the text of an answer that is not XML-RPC.
 
+mod sqlstate;
+
+pub use sqlstate::SqlState;
+
 /// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -330,7 +334,8 @@ impl Error {
         };
         Some(hint.to_owned())
     }
-    /// Whether a timeout of Postgres caused the error, and not a cancel by a person.
+
+    /// Whether a time-out of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::Postgres(error) if error.timed_out)
     }
@@ -344,59 +349,4 @@ impl Error {
 
 fn names(failures: &[(String, Error)]) -> String {
     failures.iter().map(|(mirror, _)| mirror.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// The SQLSTATE of an error that the user can correct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SqlState {
-    /// `22023`: the value of an argument or option is invalid.
-    InvalidParameter,
-    /// `HV00D`: the option does not exist.
-    InvalidOption,
-    /// `42704`: a server, mirror or other object does not exist.
-    UndefinedObject,
-    /// `42P01`: the table does not exist.
-    UndefinedTable,
-    /// `42703`: the column or field does not exist.
-    UndefinedColumn,
-    /// `42710`: an object of that name exists.
-    DuplicateObject,
-    /// `42P07`: a table of that name exists.
-    DuplicateTable,
-    /// `55006`: another object depends on it or another session uses it.
-    ObjectInUse,
-    /// `55000`: the object is not in the state that the statement needs.
-    ObjectNotInState,
-    /// `42501`: the role lacks a privilege.
-    InsufficientPrivilege,
-    /// `08001`: no connection to Odoo.
-    ConnectionRefused,
-    /// `28P01`: Odoo refuses the credentials.
-    InvalidPassword,
-    /// `3D000`: Odoo has no such database.
-    UndefinedDatabase,
-    /// `22021`: XML cannot carry the character.
-    InvalidCharacter,
-}
-
-impl SqlState {
-    /// The five characters of the code.
-    pub fn code(self) -> &'static str {
-        match self {
-            SqlState::InvalidParameter => "22023",
-            SqlState::InvalidOption => "HV00D",
-            SqlState::UndefinedObject => "42704",
-            SqlState::UndefinedTable => "42P01",
-            SqlState::UndefinedColumn => "42703",
-            SqlState::DuplicateObject => "42710",
-            SqlState::DuplicateTable => "42P07",
-            SqlState::ObjectInUse => "55006",
-            SqlState::ObjectNotInState => "55000",
-            SqlState::InsufficientPrivilege => "42501",
-            SqlState::ConnectionRefused => "08001",
-            SqlState::InvalidPassword => "28P01",
-            SqlState::UndefinedDatabase => "3D000",
-            SqlState::InvalidCharacter => "22021",
-        }
-    }
 }

@@ -102,7 +102,7 @@ comment on column ipai.run_log.finished_at is 'When the run ended.';
 comment on column ipai.run_log.pid is 'Process id of the backend that runs it.';
 comment on column ipai.run_log.resumes is 'Number of the interrupted run that this run resumed.';
 comment on column ipai.run_log.fingerprint is
-    'Fingerprint of the definition of the mirror during the run (see ipai.mirrors.fingerprint).';
+    'Fingerprint of the definition of the mirror during the run (see ipai.mirror_state.fingerprint).';
 comment on column ipai.run_log.bound is
     'Lower bound: only records written since then were read; null for all records.';
 comment on column ipai.run_log.position is

@@ -292,7 +292,7 @@ comment on function ipai.notify_alerts() is
     '{"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}. A longer '
     'payload is replaced by {"truncated": true, "counts": {"raised", "cleared"}}. Returns the '
     'number of changes. Changes of a running mirror are sent when its run ends. run_sync calls the '
-    'function when a run starts and when it ends; a sync in the caller''s transaction does not. '
+    'function after the run of each mirror; a sync in the caller''s transaction does not. '
     'Time alone raises the alerts late and never, so schedule this call with pg_cron too.';
 
 -- pgrx writes its functions without a schema.

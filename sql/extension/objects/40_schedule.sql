@@ -128,7 +128,8 @@ begin
     days := ipai.cron_gap(replace(fields[3], '$', '31'), 1, 31);
     months := ipai.cron_gap(fields[4], 1, 12);
     weekdays := ipai.cron_gap(fields[5], 0, 6);
-    if num_nulls(minutes, hours, days, months, weekdays) > 0 then
+    -- Not every month has such a day.
+    if num_nulls(minutes, hours, days, months, weekdays) > 0 or fields[3] ~ '^(29|30|31)' then
         return null;
     end if;
     -- cron needs one of the two fields for days to match if both are restricted, and both if one
@@ -148,8 +149,8 @@ end
 $$;
 comment on function ipai.schedule_interval(text) is
     'Upper estimate of the interval between two runs: of a cron schedule, from its coarsest '
-    'restricted field (3 days for 0 9 * * 1-5), or an interval such as 30 seconds; null if it is '
-    'invalid. For other functions.';
+    'restricted field (3 days for 0 9 * * 1-5), or an interval such as 30 seconds; null for an '
+    'invalid schedule and for a day that some months lack. For other functions.';
 
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
 language plpgsql volatile

@@ -230,7 +230,7 @@ fn drifted_fields_are_omitted_until_a_full_run() {
     assert_eq!(mirror.readable().unwrap().wanted_fields(), ["name", "write_date"]);
     let after = |found: Vec<Drift>, all: bool| {
         let mut mirror = mirror.clone();
-        assert_eq!(mirror.drifts(found, all), [gone("color")]);
+        assert_eq!(mirror.replace_drift(found, all), [gone("color")]);
         mirror.drift
     };
     assert_eq!(after(vec![gone("name")], false), [gone("name"), gone("color")]);

@@ -139,7 +139,7 @@ impl Mirror {
 
     /// Replaces the known drift with the drift that was found, and returns the old one. Fields that
     /// Odoo has again stay drifted unless the run reads `all` records and fills them in all rows.
-    pub fn drifts(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
+    pub fn replace_drift(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
         if !all {
             let back: Vec<Drift> = self.back(&found).cloned().collect();
             found.extend(back);

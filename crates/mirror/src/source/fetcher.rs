@@ -3,6 +3,7 @@
 //! Only the caller's thread uses the database. The fetching thread blocks all signals, is cancelled
 //! through a channel, and is joined when its handle is dropped. No static holds it.
 
+use crate::session::Tick;
 use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::{Endpoint, Http};
@@ -13,9 +14,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Called ten times a second while the caller waits. An error (or unwinding) ends the wait.
-pub type Tick = fn() -> Result<()>;
 
 const TICK: Duration = Duration::from_millis(100);
 

@@ -3,35 +3,32 @@
 //! call sends the password.
 
 use super::sql;
-use crate::connection::Connection;
 use crate::session::Session;
 use ipai_odoo::error::Result;
-use ipai_odoo::{Addon, ServerInfo};
+use ipai_odoo::{Account, Addon, ServerInfo};
 
 /// What is stored; nothing for a role that may not read it.
-pub fn stored(session: &mut dyn Session, connection: &Connection) -> Result<ServerInfo> {
-    let nothing = ServerInfo { addon: connection.addon(Addon::Unknown), ..ServerInfo::default() };
+pub fn stored(session: &mut dyn Session, url: &str, account: &Account) -> Result<ServerInfo> {
     if !may(session, "select")? {
-        return Ok(nothing);
+        return Ok(ServerInfo::default());
     }
-    let url = connection.url();
-    let params = [(&url).into(), (&connection.account.dbname).into(), (&connection.account.login).into()];
+    let params = [url.into(), (&account.dbname).into(), (&account.login).into()];
     let found = session.first(sql!("login"), &params, |row| {
         Ok(ServerInfo {
             uid: row.optional(0)?,
-            addon: connection.addon(match row.optional(1)? {
+            addon: match row.optional(1)? {
                 None => Addon::Unknown,
                 Some(true) => Addon::Present,
                 Some(false) => Addon::Missing,
-            }),
+            },
             uuid: row.optional(2)?,
         })
     })?;
-    Ok(found.unwrap_or(nothing))
+    Ok(found.unwrap_or_default())
 }
 
 /// Stores it. Writes nothing if it is stored already.
-pub fn store(session: &mut dyn Session, connection: &Connection, info: &ServerInfo) -> Result<()> {
+pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &ServerInfo) -> Result<()> {
     // This only saves time, so a role that may not write it is no error.
     let Some(uid) = info.uid else {
         return Ok(());
@@ -44,11 +41,10 @@ pub fn store(session: &mut dyn Session, connection: &Connection, info: &ServerIn
     if !may(session, "select, insert, update")? {
         return Ok(());
     }
-    let url = connection.url();
     let params = [
-        (&url).into(),
-        (&connection.account.dbname).into(),
-        (&connection.account.login).into(),
+        url.into(),
+        (&account.dbname).into(),
+        (&account.login).into(),
         uid.into(),
         addon.into(),
         info.uuid.as_deref().into(),

@@ -1,6 +1,6 @@
 //! The mirrors that are registered in `ipai.mirrors`.
 
-use super::settings::Settings;
+use super::options::MirrorOptions;
 use super::sql;
 use crate::definition::nearest;
 use crate::refusal::{invalid, refused};
@@ -30,10 +30,9 @@ pub fn is_registered(session: &mut dyn Session, name: &str) -> Result<bool> {
     session.is_true("select true from ipai.mirrors where name = $1", &[name.into()])
 }
 
-/// Inserts a mirror with the defaults of options that [`Mirror`] lacks. False: the name is taken.
+/// Inserts a mirror with the defaults of all options. False: the name is taken.
 pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     let fields = json(&mirror.fields)?;
-    let domain = json(&mirror.scope.domain.iter().map(Value::to_json).collect::<Vec<_>>())?;
     let constants = mirror.constants.iter().map(|constant| (&constant.column, &constant.value));
     let constants = json(&constants.collect::<BTreeMap<_, _>>())?;
     let params = [
@@ -43,12 +42,6 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
         (&mirror.target.schema).into(),
         (&mirror.target.name).into(),
         (&fields).into(),
-        i32::try_from(mirror.page_size).unwrap_or(i32::MAX).into(),
-        mirror.max_delete_ratio.into(),
-        mirror.flag_field.as_deref().into(),
-        (&domain).into(),
-        mirror.scope.lang.as_deref().into(),
-        mirror.scope.company_ids.as_slice().into(),
         (&constants).into(),
         mirror.has_write_date.into(),
     ];
@@ -56,26 +49,26 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
 }
 
 /// Changes the options that are given.
-pub fn alter(session: &mut dyn Session, name: &str, settings: &Settings) -> Result<()> {
-    let domain = settings.domain.as_ref().map(serde_json::Value::to_string);
+pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> Result<()> {
+    let domain = options.domain.as_ref().map(serde_json::Value::to_string);
     let no_companies = Param::Text(None);
     let params = [
         name.into(),
-        settings.server.as_deref().into(),
+        options.server.as_deref().into(),
         domain.as_deref().into(),
-        settings.lang.as_deref().into(),
-        settings.company_ids.as_deref().map_or(no_companies, Param::Bigints),
-        settings.page_size.into(),
-        settings.overlap.as_deref().into(),
-        settings.reconcile_every.as_deref().into(),
-        settings.max_delete_ratio.into(),
-        settings.enabled.into(),
-        settings.flag_field.as_deref().into(),
-        settings.late_after.as_deref().into(),
-        settings.max_failures.into(),
-        settings.max_delta.into(),
-        settings.max_flagged_ratio.into(),
-        settings.keep_runs.as_deref().into(),
+        options.lang.as_deref().into(),
+        options.company_ids.as_deref().map_or(no_companies, Param::Bigints),
+        options.page_size.into(),
+        options.overlap.as_deref().into(),
+        options.reconcile_every.as_deref().into(),
+        options.max_delete_ratio.into(),
+        options.enabled.into(),
+        options.flag_field.as_deref().into(),
+        options.late_after.as_deref().into(),
+        options.max_failures.into(),
+        options.max_delta.into(),
+        options.max_flagged_ratio.into(),
+        options.keep_runs.as_deref().into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }

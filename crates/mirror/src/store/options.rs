@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 /// Options; `None` leaves an option as it is. Intervals are texts that Postgres reads.
 #[derive(Default)]
-pub struct Settings {
+pub struct MirrorOptions {
     /// Name of the server.
     pub server: Option<String>,
     /// The domain as JSON.
@@ -42,7 +42,7 @@ pub struct Settings {
     pub keep_runs: Option<String>,
 }
 
-impl Settings {
+impl MirrorOptions {
     /// Whether these options change which records or values Odoo is asked for.
     pub fn changes_scope(&self) -> bool {
         self.domain.is_some() || self.lang.is_some() || self.company_ids.is_some()

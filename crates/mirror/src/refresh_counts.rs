@@ -1,0 +1,30 @@
+//! Counts both sides without a sync, for the count-delta views.
+
+use crate::connection::Accounts;
+use crate::engine::{Counts, Source, Tally};
+use crate::session::Session;
+use crate::source::OdooSource;
+use crate::store::statements::Statements;
+use crate::store::{counts, mirrors, runs, target};
+use ipai_odoo::Database;
+use ipai_odoo::error::Result;
+use ipai_odoo::retry::Policy;
+use std::sync::Arc;
+
+/// Counts both sides now, and stores the counts.
+pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: &str) -> Result<Counts> {
+    let mirror = Arc::new(mirrors::load(session, name)?.readable()?);
+    target::check(session, &mirror, true)?;
+    let connection = accounts.of_mirror(session, &mirror)?;
+    let fetcher = connection.fetcher(session, Policy::SYNC)?;
+    let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());
+    let mut ours = Tally::default();
+    let odoo = source.tally(None, &mut || {
+        ours = counts::of_mirror(session, &Statements::new(&mirror))?;
+        Ok(())
+    })?;
+    let counts = Counts { odoo, mirror: ours };
+    runs::record_counts(session, name, &counts)?;
+    runs::purge(session, name)?;
+    Ok(counts)
+}
