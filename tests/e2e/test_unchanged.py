@@ -331,7 +331,7 @@ def test_long_sync_reports_its_progress(mirrored: Supabase, erp: FaultyOdoo) -> 
     connection.execute(SYNC)
     ((severity, message),) = notices
     assert severity == "NOTICE" and message
-    assert re.fullmatch(r"sample_metrics: 2 of 5 rows \(40 %\), 1 rows/s, about 3 s left", message)
+    assert re.fullmatch(r"sample_metrics: 2 of 5 records \(40 %\), 1 records/s, about 3 s left", message)
 
 
 def test_short_sync_reports_no_progress(mirrored: Supabase) -> None:

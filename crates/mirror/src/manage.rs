@@ -165,7 +165,7 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     cron::forget(session, name)?;
     mirrors::forget(session, name)?;
     if drop_table {
-        tables::drop(session, &mirror.target)?;
+        tables::drop_table(session, &mirror.target)?;
     }
     Ok(())
 }

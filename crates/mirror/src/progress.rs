@@ -16,7 +16,7 @@ impl ProgressNotice {
         ProgressNotice { began: now, shown: now }
     }
 
-    /// Rows of total, percent, rate and time left, every two seconds; short runs show nothing.
+    /// Records of total, percent, rate and time left, every two seconds; short runs show nothing.
     pub fn figures(&mut self, fetched: u64, total: Option<u64>) -> Option<String> {
         if self.shown.elapsed() < INTERVAL {
             return None;
@@ -25,11 +25,11 @@ impl ProgressNotice {
         let rate = fetched as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         Some(match total.filter(|total| *total >= fetched && *total > 0) {
             Some(total) => format!(
-                "{fetched} of {total} rows ({:.0} %), {rate:.0} rows/s, about {:.0} s left",
+                "{fetched} of {total} records ({:.0} %), {rate:.0} records/s, about {:.0} s left",
                 100.0 * fetched as f64 / total as f64,
                 (total - fetched) as f64 / rate.max(0.001)
             ),
-            None => format!("{fetched} rows, {rate:.0} rows/s"),
+            None => format!("{fetched} records, {rate:.0} records/s"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Decides when to retry a failed request: exponential backoff with jitter and an upper bound.
+//! Decides how often a request is repeated and how long to wait: exponential backoff with jitter.
 
 use std::time::Duration;
 

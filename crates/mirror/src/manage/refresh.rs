@@ -115,10 +115,10 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
             None if added.contains(&map.field) => ("added", "the next run fills it for all rows".to_owned()),
             None => ("ok", String::new()),
             Some(Problem::Gone) => {
-                ("gone", "Odoo no longer has it, or this user may not read it; the column keeps what it has".to_owned())
+                ("gone", "Odoo no longer has it, or this user may not read it; the column keeps its values".to_owned())
             }
             Some(Problem::Changed { kind }) => {
-                ("changed", format!("it is of type {kind} now; the column keeps what it has"))
+                ("changed", format!("it is of type {kind} now; the column keeps its values"))
             }
         };
         let (column, column_type) = (Some(map.column.clone()), Some(map.kind.sql()));

@@ -33,12 +33,12 @@ pub fn add_column(session: &mut dyn Session, table: &Table, defined: &Defined) -
 }
 
 /// Drops the table of a mirror.
-pub fn drop(session: &mut dyn Session, table: &Table) -> Result<()> {
-    session.run(&format!("drop table {}", qualified(table)), &[]).map(std::mem::drop)
+pub fn drop_table(session: &mut dyn Session, table: &Table) -> Result<()> {
+    session.run(&format!("drop table {}", qualified(table)), &[]).map(drop)
 }
 
-/// Creates the trigger function of the schema's mirrors. It runs as the role that writes a row, so
-/// a function of another role is refused.
+/// Creates the trigger function in this schema if it is missing. Postgres runs it with the rights
+/// of the role that writes a row, so a function that another role owns is refused.
 fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()> {
     let params = [schema.into(), UPDATED_AT_TRIGGER.into()];
     match session.first(sql!("trigger_function"), &params, |row| row.get::<bool>(0))? {
@@ -64,8 +64,8 @@ fn create_trigger_function(session: &mut dyn Session, schema: &str) -> Result<()
 fn restrict(session: &mut dyn Session, table: &Table) -> Result<()> {
     let name = qualified(table);
     revoke(session, &format!("table {name}"), sql!("table_grantees"), &name)?;
-    let has_service_role = "select true from pg_catalog.pg_roles where rolname = 'service_role'";
-    if session.is_true(has_service_role, &[])? {
+    let service_role = "select true from pg_catalog.pg_roles where rolname = 'service_role'";
+    if session.is_true(service_role, &[])? {
         session.run(&format!("grant select, insert, update, delete on table {name} to service_role"), &[])?;
     }
     Ok(())
@@ -80,7 +80,7 @@ fn revoke(session: &mut dyn Session, object: &str, grantees: &str, name: &str) -
 }
 
 fn run_all(session: &mut dyn Session, statements: &[String]) -> Result<()> {
-    statements.iter().try_for_each(|statement| session.run(statement, &[]).map(std::mem::drop))
+    statements.iter().try_for_each(|statement| session.run(statement, &[]).map(drop))
 }
 
 /// The statements that create a table, with its comments and its trigger, for its owner only.

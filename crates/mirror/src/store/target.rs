@@ -24,21 +24,21 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         let lacking = (row.get::<Vec<String>>(0)?, row.get::<Vec<String>>(1)?);
         Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
     })?;
-    let Some(((columns, privileges), hides_rows, deferrable, has_key)) = found else {
+    let Some(((missing_columns, missing_privileges), hides_rows, deferrable, has_key)) = found else {
         let hint = "Create it again, or drop the mirror.";
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
-    if !columns.is_empty() {
+    if !missing_columns.is_empty() {
         return Err(refused(
             SqlState::UndefinedColumn,
-            format!("table \"{table}\" lacks the column {}", columns.join(", ")),
+            format!("table \"{table}\" lacks the column {}", missing_columns.join(", ")),
             format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
         ));
     }
-    if !privileges.is_empty() {
+    if !missing_privileges.is_empty() {
         let hint = format!(
             "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
-            privileges.join(", ")
+            missing_privileges.join(", ")
         );
         return Err(refused(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""), hint));
     }
@@ -57,7 +57,7 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     // Quoted only where Postgres needs that.
     let (schema, name) = (session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
     let create = format!("create unique index on {schema}.{name} ({names});");
-    // Beside a deferrable index Postgres upserts by no other index either.
+    // ON CONFLICT fails if a deferrable unique index is on these columns, even beside another one.
     let (message, hint) = match deferrable {
         Some(constraint) => (
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
