@@ -1,4 +1,4 @@
-"""Tests the engine outside of the server: its session over the wire protocol, in a database without the extension.
+"""Tests the engine outside of the server, in a database without the extension.
 
 The program `run_mirror` of crates/cli stands in for a command line.
 """

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// Sends requests to an Odoo server.
 pub trait Transport {
-    /// Posts `body` to `path`. Returns the answer if its status is 200, otherwise a [`Failure`] that
-    /// says whether the request may be sent again.
+    /// Posts `body` to `path`. Returns the answer if its status is 200, otherwise a [`Failure`],
+    /// which says whether the request may be sent again.
     fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
 
     /// Posts several bodies at the same time, and returns their results in the same order.
