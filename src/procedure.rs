@@ -69,6 +69,9 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
             None => mirrors::enabled(session),
         }
     })?;
+    if names.is_empty() {
+        session.warning("there is no enabled mirror", "Create one with ipai.create_mirror().");
+    }
     let mut failures = Vec::new();
     for name in &names {
         match run_one(session, name, request) {

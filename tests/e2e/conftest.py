@@ -41,7 +41,7 @@ def supabase(_supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[Su
 
     It has the mirror sample_metrics, except for tests with the marker no_mirrors.
     """
-    if request.node.get_closest_marker("no_mirrors") is None:
-        _supabase.rows("select ipai.register_sample_metrics()")
+    if request.node.get_closest_marker("no_mirrors"):
+        _supabase.rows("delete from ipai.mirrors")
     yield _supabase
     _supabase.reset()

@@ -137,6 +137,7 @@ def test_doctor_finds_no_problem(database: CheckedDatabase) -> None:
     assert database.problems() == []
 
 
+@pytest.mark.no_mirrors
 def test_doctor_of_a_new_installation(supabase: Supabase) -> None:
     """After the vault_installation there is no server and no mirror."""
     supabase.cluster.psql(PLUGINS)

@@ -17,7 +17,7 @@ import pytest
 
 from harness import shell
 from support.definitions import ScriptedOdoo, blocked_statement, create_statement, execute, expect_error
-from support.faulty import Behaviour, blocked_until, metric, never_respond, recorded, respond_normally
+from support.faulty import RECORDED, Behaviour, Exchange, blocked_until, metric, never_respond, recorded, respond_normally
 from support.sessions import running_statement, statement_error
 from support.supabase import Supabase
 
@@ -454,3 +454,29 @@ def test_full_run_clears_malformed_drift(metrics: Supabase, written: str) -> Non
     metrics.rows("update ipai.mirror_state set drift = %s where mirror = 'metrics'", written)
     metrics.sync("metrics", "full")
     assert (drift(metrics), alerts(metrics)) == ([], [])
+
+
+def test_run_that_deleted_rows_does_not_start_again(supabase: Supabase) -> None:
+    """The deletion guard holds for the whole run, also if the run finds drift after its deletions."""
+    with ScriptedOdoo([metric(number, write_date="2026-01-05 08:00:00") for number in range(1, 251)]) as server:
+        supabase.server(server.url)
+        supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,active,write_date"))
+        supabase.sync("metrics")
+        server.records = server.records[60:]
+
+        def fail_counting_the_active(exchange: Exchange) -> None:
+            if ["active", "=", True] in exchange.request.domain and not server.missing_fields:
+                server.missing_fields = {"notes"}
+                server.records = server.records[60:]
+                exchange.send(200, {}, (RECORDED / "fault_unknown_field_in_domain.xml").read_bytes())
+            else:
+                exchange.send(200, {}, exchange.answer())
+
+        server.on("search_count", fail_counting_the_active)
+        error = expect_error(supabase, "call ipai.run_sync('metrics', 'reconcile')")
+        assert error.sqlstate == "42703"
+        run = supabase.last_run("metrics")
+        assert (run["state"], run["deleted"]) == ("failed", 60)
+        assert supabase.row("select count(*) from public.metrics") == {"count": 190}
+        # The next run has a guard of its own.
+        assert supabase.sync("metrics", "reconcile")["mirror_count"] == 130

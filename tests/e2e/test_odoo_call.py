@@ -380,6 +380,7 @@ def test_role_with_execute_also_needs_usage_on_the_server(connected: Supabase) -
 # Models and fields --------------------------------------------------------------------------------
 
 
+@pytest.mark.no_mirrors
 def test_odoo_models_returns_the_readable_models(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("res.currency")
     connected.create_mirror("res.currency", target="ipai.again")
@@ -409,6 +410,7 @@ def test_user_who_cannot_list_the_models_gets_an_error(supabase: Supabase, erp: 
     assert fields == erp.rpc_as("clerk", "clerk password", "res.users", "fields_get", attributes=["type"]).keys()
 
 
+@pytest.mark.no_mirrors
 @pytest.mark.parametrize("model", ["res.partner", "res.users", "ir.cron", "ir.model.fields", "properties.base.definition", METRIC])
 def test_odoo_fields_returns_the_fields_of_odoo(connected: Supabase, erp: Odoo, model: str) -> None:
     fields = connected.rows("select * from ipai.odoo_fields(model => %s, server => null)", model)

@@ -421,7 +421,7 @@ def protection(supabase: Supabase, table: str = SALES) -> list[str]:
 WRONG = [
     ("'nobody', '{\"brand_id\": \"b\"}'", "42704", 'mirror "nobody" does not exist'),
     ('null, \'{"brand_id": "b"}\'', "42704", "does not exist"),
-    ("'sample_metrics', '{\"brand_id\": \"b\"}'", "42P01", "has no table yet"),
+    ("'sample_metrics', '{\"brand_id\": \"b\"}'", "42P01", "has no table"),
     ("'sales', null", "22023", "claims must map columns"),
     ("'sales', '{}'", "22023", "claims must map columns"),
     ("'sales', 'null'", "22023", "claims must map columns"),

@@ -303,8 +303,9 @@ impl Run {
         if plan.reads_all() {
             sink = sink.filling_from(filled_from);
         }
-        let report = engine::run(&mut source, &mut sink, plan)?;
-        self.has_deleted = report.progress.deleted > 0;
+        let report = engine::run(&mut source, &mut sink, plan);
+        self.has_deleted |= sink.has_deleted;
+        let report = report?;
         let Some(number) = self.number else {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);

@@ -48,9 +48,9 @@ begin
     into target, active
     from ipai.mirrors m where m.name = mirror;
     if target is null then
-        raise exception 'mirror "%" has no table yet', mirror
+        raise exception 'mirror "%" has no table', mirror
             using errcode = 'undefined_table',
-                  hint = format('To register the mirror: select ipai.alter_mirror(%L);', mirror);
+                  hint = 'Create the table again, or drop the mirror with ipai.drop_mirror().';
     end if;
     if claims is null or jsonb_typeof(claims) <> 'object' or claims = '{}'
         or exists (

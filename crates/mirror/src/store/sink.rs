@@ -22,6 +22,8 @@ pub struct TableSink<'s> {
     notice: ProgressNotice,
     /// The counts, until something changes them.
     tally: Option<Tally>,
+    /// Whether rows were deleted, also if the run fails afterwards.
+    pub has_deleted: bool,
 }
 
 impl<'s> TableSink<'s> {
@@ -35,6 +37,7 @@ impl<'s> TableSink<'s> {
             filled_from: None,
             notice: ProgressNotice::new(),
             tally: None,
+            has_deleted: false,
         }
     }
 
@@ -112,7 +115,7 @@ impl Sink for TableSink<'_> {
         if self.run.is_none() {
             return Ok(ids.len() as u64);
         }
-        self.tally = None;
+        (self.tally, self.has_deleted) = (None, true);
         let statement = &self.statements.delete;
         self.session.within(|session| session.run(statement, &[ids.into()]))
     }
