@@ -421,7 +421,6 @@ def protection(supabase: Supabase, table: str = SALES) -> list[str]:
 WRONG = [
     ("'nobody', '{\"brand_id\": \"b\"}'", "42704", 'mirror "nobody" does not exist'),
     ('null, \'{"brand_id": "b"}\'', "42704", "does not exist"),
-    ("'sample_metrics', '{\"brand_id\": \"b\"}'", "42P01", "has no table"),
     ("'sales', null", "22023", "claims must map columns"),
     ("'sales', '{}'", "22023", "claims must map columns"),
     ("'sales', 'null'", "22023", "claims must map columns"),
@@ -446,6 +445,15 @@ def test_protect_mirror_refuses_invalid_arguments(sales: Supabase) -> None:
         assert (arguments, found.sqlstate) == (arguments, sqlstate)
         assert message in (found.message_primary or "") and found.message_hint
     assert protection(sales) == before
+
+
+def test_mirror_without_its_table_cannot_be_protected(sales: Supabase) -> None:
+    sales.rows("alter table ipai.ipai_sample_metrics rename to elsewhere")
+    try:
+        found = expect_error(sales, f"select ipai.protect_mirror('sample_metrics', '{CLAIMS}')")
+    finally:
+        sales.rows("alter table ipai.elsewhere rename to ipai_sample_metrics")
+    assert (found.sqlstate, found.message_primary) == ("42P01", 'mirror "sample_metrics" has no table')
 
 
 def test_protect_mirror_is_idempotent(sales: Supabase) -> None:
