@@ -19,16 +19,54 @@ export type Database = {
                   Relationships: [
                     
                   ]
-                },"mirrors": {
+                },"mirror_state": {
                   Row: {
-                    "alert_field": string | null,"alerts": (string)[],"company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"cursor": string | null,"domain": NonNullable<Json>,"drift": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"has_write_date": boolean,"lang": string | null,"late_after": string,"max_age": string | null,"max_alert_ratio": number,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string,"settled_id": number | null,"shape": string | null,"target_schema": unknown,"target_table": unknown
+                    "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"settled_id": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_alert_ratio"?: number,"max_delete_ratio": number,"max_delta"?: number,"max_failures"?: number,"model": string,"name": string,"overlap"?: string,"page_size": number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server": string,"settled_id"?: number | null,"shape"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"settled_id"?: number | null
                   }
                   Update: {
-                    "alert_field"?: string | null,"alerts"?: (string)[],"company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"cursor"?: string | null,"domain"?: NonNullable<Json>,"drift"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"has_write_date"?: boolean,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string,"settled_id"?: number | null,"shape"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"settled_id"?: number | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "mirror_state_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "mirrors"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "mirror_state_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_alerts"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "mirror_state_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_count_delta"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "mirror_state_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_status"
+      referencedColumns: ["mirror"]
+    }
+                  ]
+                },"mirrors": {
+                  Row: {
+                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
+                  }
+                  Update: {
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -49,14 +87,14 @@ export type Database = {
                   ]
                 },"run_log": {
                   Row: {
-                    "bound": string | null,"complete": boolean,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"finished_at": string | null,"hint": string | null,"inserted": number,"message": string | null,"mirror": string,"mirror_active": number | null,"mirror_alerts": number | null,"mirror_count": number | null,"mode": string,"newest": string | null,"odoo_active": number | null,"odoo_alerts": number | null,"odoo_clock": string | null,"odoo_count": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"shape": string | null,"sqlstate": string | null,"started_at": string,"state": string,"total": number | null,"unchanged": number,"updated": number
+                    "bound": string | null,"complete": boolean,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"fingerprint": string | null,"finished_at": string | null,"hint": string | null,"inserted": number,"message": string | null,"mirror": string,"mirror_active": number | null,"mirror_count": number | null,"mirror_flagged": number | null,"mode": string,"newest": string | null,"odoo_active": number | null,"odoo_clock": string | null,"odoo_count": number | null,"odoo_flagged": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"sqlstate": string | null,"started_at": string,"state": string,"total": number | null,"unchanged": number,"updated": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror": string,"mirror_active"?: number | null,"mirror_alerts"?: number | null,"mirror_count"?: number | null,"mode": string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_alerts"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"shape"?: string | null,"sqlstate"?: string | null,"started_at"?: string,"state": string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror": string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode": string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state": string,"total"?: number | null,"unchanged"?: number,"updated"?: number
                   }
                   Update: {
-                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror"?: string,"mirror_active"?: number | null,"mirror_alerts"?: number | null,"mirror_count"?: number | null,"mode"?: string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_alerts"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"shape"?: string | null,"sqlstate"?: string | null,"started_at"?: string,"state"?: string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror"?: string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode"?: string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state"?: string,"total"?: number | null,"unchanged"?: number,"updated"?: number
                   }
                   Relationships: [
                     
@@ -104,7 +142,7 @@ export type Database = {
                   ]
                 },"sync_status": {
                   Row: {
-                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string,"state": string | null,"target": string | null
+                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string | null,"state": string | null,"target": string | null
                   }
                   ComputedFields: never
                   Relationships: [
@@ -114,7 +152,7 @@ export type Database = {
           }
           Functions: {
             "alter_mirror":
-{ Args: { "alert_field"?: string,"company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"lang"?: string,"late_after"?: string,"max_alert_ratio"?: number,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
+{ Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
                            },
 "app_claim":
 { Args: { "claim": string }; Returns: Json
@@ -137,12 +175,12 @@ export type Database = {
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
 "create_mirror":
-{ Args: { "alert_field"?: string,"columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
+{ Args: { "columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"flag_field"?: string,"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
               "column": string,"column_type": string,"field": string,"label": string,"mirror": string,"target": string
             }[]
                            },
-"cron_timezone":
-{ Args: Record<PropertyKey, never>; Returns: string
+"cron_gap":
+{ Args: { "field": string,"highest": number,"lowest": number }; Returns: number
                            },
 "doctor":
 { Args: Record<PropertyKey, never>; Returns: {
@@ -187,9 +225,6 @@ export type Database = {
               "policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"target": string
             }[]
                            },
-"next_run":
-{ Args: { "after": string,"schedule": string }; Returns: string
-                           },
 "notify_alerts":
 { Args: Record<PropertyKey, never>; Returns: number
                            },
@@ -226,6 +261,9 @@ export type Database = {
 { Args: { "add_fields"?: (string)[],"drop_fields"?: (string)[],"mirror": string }; Returns: {
               "column": string,"column_type": string,"field": string,"note": string,"status": string
             }[]
+                           },
+"register_sample_metrics":
+{ Args: Record<PropertyKey, never>; Returns: boolean
                            },
 "require_cron":
 { Args: Record<PropertyKey, never>; Returns: undefined
