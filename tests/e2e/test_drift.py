@@ -457,7 +457,7 @@ def test_full_run_clears_malformed_drift(metrics: Supabase, written: str) -> Non
 
 
 def test_run_that_deleted_rows_does_not_start_again(supabase: Supabase) -> None:
-    """The deletion guard holds for the whole run, also if the run finds drift after its deletions."""
+    """The deletion guard holds for the whole run, also if it finds drift after its deletions."""
     with ScriptedOdoo([metric(number, write_date="2026-01-05 08:00:00") for number in range(1, 251)]) as server:
         supabase.server(server.url)
         supabase.rows(create_statement("metrics", "public.metrics", fields="name,notes,active,write_date"))
