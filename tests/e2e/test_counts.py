@@ -148,9 +148,15 @@ def test_run_without_changes_counts_both_sides_once(mirrored: Supabase, erp: Fau
     erp.requests.clear()
     before = mirrored.row(DELTA)["checked_at"]
     mirrored.run()
-    # All records, active records, and records with an alert.
-    assert len(erp.received("search_count")) == 3
+    # The active records and those with an alert are counted again once a row has changed.
+    assert len(erp.received("search_count")) == 1
     assert mirrored.row(DELTA)["checked_at"] > before
+    flags = "select odoo_active, mirror_active, odoo_alerts, mirror_alerts from ipai.sample_metrics_count_delta"
+    assert mirrored.row(flags) == {"odoo_active": 3, "mirror_active": 3, "odoo_alerts": 2, "mirror_alerts": 2}
+    erp.records = [*RECORDS[:2], metric(3, active=False, write_date="2026-01-06 09:00:00"), RECORDS[3]]
+    mirrored.run()
+    assert len(erp.received("search_count")) == 4
+    assert mirrored.row(flags) == {"odoo_active": 2, "mirror_active": 2, "odoo_alerts": 1, "mirror_alerts": 1}
 
 
 # Odoo is down -------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ def test_run_verifies_the_database_only_if_records_changed(filled: Supabase, erp
         filled.rows(f"update ipai.mirror_state set settled_id = {settled}")
         erp.requests.clear()
         filled.run()
-        assert erp.take_calls() == ["search_read", *["search_count"] * 3]
+        assert erp.take_calls() == ["search_read", "search_count"]
     erp.records = [metric(1, name="Edited", write_date="2026-02-01 00:00:00"), *RECORDS[1:]]
     assert filled.run()["updated"] == 1
     assert erp.take_calls()[:3] == ["search_read", "read", "search_count"]

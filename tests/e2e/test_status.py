@@ -499,9 +499,9 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     mirrored.rows(
-        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, mirror_active, mirror_flagged)
+        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, odoo_flagged, mirror_flagged)
            values ('sample_metrics', 'incremental', 'failed', now(), 'broken', null, null, null, null),
-                  ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 20, 10),
+                  ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 10, 10),
                   ('refused', 'full', 'refused', now(), 'refused to delete', null, null, null, null)"""
     )
     mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")

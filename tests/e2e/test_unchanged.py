@@ -113,7 +113,7 @@ def test_sync_without_changes_writes_only_the_run_log(mirrored: Supabase) -> Non
     # Other processes also write WAL. Records of the transaction have its id; records of page
     # pruning have the relation's file node.
     touched = {names.get(node, node) for xid, nodes in records if xid == row["xid"] for node in nodes}
-    indexes = {"run_log_pkey", *(f"run_log_{name}_idx" for name in ("run", "full", "counts", "complete", "open"))}
+    indexes = {"run_log_pkey", *(f"run_log_{name}_idx" for name in ("run", "full", "counts", "flags", "complete", "open"))}
     assert touched == {"run_log"} | indexes | (touched & {"run_log_run_seq"})
     anywhere = {names.get(node, node) for _, nodes in records for node in nodes}
     assert not [name for name in anywhere if name.startswith("ipai_sample_metrics")]

@@ -69,9 +69,9 @@ pub trait Source {
     /// Counts all records, or those of `ids` that exist.
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64>;
 
-    /// Counts the records: in total, unless `total` is known, and those with each flag. The source
-    /// works while `meanwhile` runs.
-    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally>;
+    /// Counts the records: in total, unless `total` is known, and those with each flag if `flags`
+    /// is true. The source works while `meanwhile` runs.
+    fn tally(&mut self, total: Option<u64>, flags: bool, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally>;
 
     /// Returns the first ids in `ranges` (disjoint, ascending), in ascending order. The answer is
     /// empty only if no id is left in them; the caller asks again for the ids after the last one.

@@ -19,7 +19,7 @@ pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: 
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());
     let mut ours = Tally::default();
-    let odoo = source.tally(None, &mut || {
+    let odoo = source.tally(None, true, &mut || {
         ours = counts::of_mirror(session, &Statements::new(&mirror))?;
         Ok(())
     })?;

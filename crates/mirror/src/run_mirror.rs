@@ -236,6 +236,7 @@ impl Run {
             dry_run: self.request.dry_run,
             guard: permissions.guard,
             page_size: usize::try_from(self.mirror.page_size).unwrap_or(usize::MAX),
+            flags_are_counted: self.stored.flags_are_counted,
         }
     }
 

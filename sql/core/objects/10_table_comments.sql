@@ -124,7 +124,9 @@ comment on column ipai.run_log.unchanged is
 comment on column ipai.run_log.deleted is 'Number of rows that no longer existed in Odoo.';
 comment on column ipai.run_log.odoo_count is
     'Number of records in Odoo at the end, archived records included.';
-comment on column ipai.run_log.odoo_active is 'Number of records in Odoo that are not archived.';
+comment on column ipai.run_log.odoo_active is
+    'Number of records in Odoo that are not archived. Null for a run that changed nothing: the '
+    'count of the run before holds. The same for the other counts by flag.';
 comment on column ipai.run_log.odoo_flagged is
     'Number of records in Odoo whose flag_field is true.';
 comment on column ipai.run_log.mirror_count is 'Number of rows in the mirror at the end.';

@@ -73,24 +73,31 @@ comment on column ipai.sync_runs.hint is 'HINT of that error.';
 
 create or replace view ipai.sync_count_delta with (security_invoker = on) as
 select m.name as mirror,
-       c.odoo_count as odoo_total, c.odoo_active, c.odoo_count - c.odoo_active as odoo_archived,
-       c.mirror_count as mirror_total, c.mirror_active,
-       c.mirror_count - c.mirror_active as mirror_archived,
+       c.odoo_count as odoo_total, f.odoo_active, c.odoo_count - f.odoo_active as odoo_archived,
+       c.mirror_count as mirror_total, f.mirror_active,
+       c.mirror_count - f.mirror_active as mirror_archived,
        c.odoo_count - c.mirror_count as delta,
        c.finished_at as checked_at,
        case
            when c.finished_at is null then 'never'
-           when c.odoo_count <> c.mirror_count or c.odoo_active <> c.mirror_active then 'drift'
+           when c.odoo_count <> c.mirror_count or f.odoo_active <> f.mirror_active then 'drift'
            when now() - c.finished_at > m.reconcile_every then 'stale'
            else 'ok'
        end as verdict
 from ipai.mirrors m
 left join lateral (
-    select r.odoo_count, r.odoo_active, r.mirror_count, r.mirror_active, r.finished_at
+    select r.odoo_count, r.mirror_count, r.finished_at
     from ipai.run_log r
     where r.mirror = m.name and r.odoo_count is not null
     order by r.run desc
-    limit 1) c on true;
+    limit 1) c on true
+-- A run that changed nothing does not count the flags again.
+left join lateral (
+    select r.odoo_active, r.mirror_active
+    from ipai.run_log r
+    where r.mirror = m.name and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    order by r.run desc
+    limit 1) f on true;
 comment on view ipai.sync_count_delta is
     'Counts in Odoo and in the mirror, one row for each mirror, as the last run or '
     'ipai.refresh_counts() found them. verdict: ok; drift: the counts differ; stale: not counted '

@@ -125,11 +125,17 @@ left join lateral (
     select r.state, r.hint from ipai.run_log r where r.run = s.last_failed_run limit 1) newest
     on true
 left join lateral (
-    select r.finished_at, r.odoo_count, r.mirror_count, r.mirror_flagged, r.mirror_count as rows
+    select r.finished_at, r.odoo_count, r.mirror_count
     from ipai.run_log r
     where r.mirror = s.mirror and r.odoo_count is not null
     order by r.run desc
     limit 1) counted on true
+left join lateral (
+    select r.finished_at, r.mirror_flagged, r.mirror_count as rows
+    from ipai.run_log r
+    where r.mirror = s.mirror and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    order by r.run desc
+    limit 1) flags on true
 left join lateral (
     select string_agg(
         case d.field ->> 'problem'
@@ -186,11 +192,11 @@ cross join lateral (values
         s.failing_since,
         s.last_error,
         newest.hint),
-    (7, 'flagged', counted.mirror_flagged > m.max_flagged_ratio * counted.rows
-            and m.max_flagged_ratio < 1 and counted.rows >= 10,
-        counted.finished_at,
+    (7, 'flagged', flags.mirror_flagged > m.max_flagged_ratio * flags.rows
+            and m.max_flagged_ratio < 1 and flags.rows >= 10,
+        flags.finished_at,
         format('%s is true in %s of %s rows; the threshold is %s %%', m.flag_field,
-               counted.mirror_flagged, counted.rows,
+               flags.mirror_flagged, flags.rows,
                round((100 * m.max_flagged_ratio)::numeric, 1)),
         format('Look at the rows: select * from %s where %s; '
                'To raise the threshold: select ipai.alter_mirror(%L, max_flagged_ratio => %s);',
@@ -199,7 +205,7 @@ cross join lateral (values
                             from jsonb_array_elements(m.fields) f (field)
                             where f.field ->> 'field' = m.flag_field limit 1)),
                s.mirror,
-               least(ceil(10.0 * counted.mirror_flagged / nullif(counted.rows, 0)) / 10, 1)))
+               least(ceil(10.0 * flags.mirror_flagged / nullif(flags.rows, 0)) / 10, 1)))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;

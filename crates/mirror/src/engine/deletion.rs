@@ -45,7 +45,7 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     if run.plan.dry_run {
         // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
-    } else {
+    } else if !difference.absent.is_empty() {
         let total = run.timed_sink(|sink| sink.tally())?.total;
         let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
         if rows > allowed {

@@ -397,7 +397,7 @@ impl Source for Reader {
         } as u64)
     }
 
-    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
+    fn tally(&mut self, total: Option<u64>, _: bool, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
         let total = total.map_or_else(|| self.count(None), Ok)?;
         meanwhile()?;
         Ok(Tally { total, ..Tally::default() })
@@ -638,6 +638,7 @@ impl Product {
             dry_run: false,
             guard: self.guard,
             page_size: reader.page_size,
+            flags_are_counted: false,
         };
         self.table.reset();
         self.table.fail_at = self.sink_fails.take();

@@ -113,7 +113,8 @@ pub struct Report {
     pub settled: Option<i64>,
 }
 
-/// Counts of one side. A count is `None` if the mirror has no column for it.
+/// Counts of one side. A count is `None` if the mirror has no column for it, or if it was not
+/// taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// All records or rows.

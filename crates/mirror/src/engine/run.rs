@@ -33,6 +33,8 @@ pub struct Plan {
     pub guard: Guard,
     /// Most records that one call reads.
     pub page_size: usize,
+    /// Whether the flags were counted after the last run that changed rows.
+    pub flags_are_counted: bool,
 }
 
 impl Plan {
@@ -48,7 +50,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     let mut run = Run { source, sink, plan, progress };
     run.scan()?;
     if plan.max_rows.is_some() {
-        let counts = run.counts(None)?;
+        let counts = run.counts(None, true)?;
         return Ok(run.report(counts, false));
     }
     if run.database_was_restored() {
@@ -58,14 +60,17 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     let counts = match run.progress.mode {
         Mode::Full | Mode::Reconcile => {
             let records = deletion::reconcile(&mut run)?;
-            run.counts(Some(records))?
+            run.counts(Some(records), true)?
         }
         Mode::Incremental | Mode::Since => {
-            let mut counts = run.counts(None)?;
+            // Without a change since they were counted, the flags are what they were.
+            let progress = &run.progress;
+            let flags = !plan.flags_are_counted || progress.inserted + progress.updated > 0;
+            let mut counts = run.counts(None, flags)?;
             // Equal counts are no proof, but they are all that an incremental run pays for.
             if counts.odoo.total != counts.mirror.total {
-                counts.odoo.total = deletion::reconcile(&mut run)?;
-                counts.mirror = run.timed_sink(|sink| sink.tally())?;
+                let records = deletion::reconcile(&mut run)?;
+                counts = run.counts(Some(records), true)?;
             }
             counts
         }
@@ -161,13 +166,16 @@ impl Run<'_> {
     }
 
     /// Counts both sides. This database counts while Odoo does.
-    fn counts(&mut self, total: Option<u64>) -> Result<Counts> {
+    fn counts(&mut self, total: Option<u64>, flags: bool) -> Result<Counts> {
         let (began, mut mirror) = (Instant::now(), Tally::default());
         let sink = &mut *self.sink;
-        let odoo = self.source.tally(total, &mut || {
+        let odoo = self.source.tally(total, flags, &mut || {
             mirror = sink.tally()?;
             Ok(())
         })?;
+        if !flags {
+            mirror = Tally { total: mirror.total, ..Tally::default() };
+        }
         self.progress.waiting += began.elapsed();
         Ok(Counts { odoo, mirror })
     }

@@ -21,6 +21,7 @@ fn full() -> Plan {
         dry_run: false,
         guard: Guard::ratio(0.2),
         page_size: 3,
+        flags_are_counted: false,
     }
 }
 

@@ -95,10 +95,10 @@ impl Source for OdooSource {
         self.run(move |client, reading| client.search_count(&reading.mirror.scope, terms))
     }
 
-    fn tally(&mut self, total: Option<u64>, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
+    fn tally(&mut self, total: Option<u64>, flags: bool, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
         let mirror = Arc::clone(&self.reading.mirror);
-        let active = mirror.flag(ACTIVE).map(|_| ACTIVE);
-        let flag = mirror.flag_field.clone().filter(|_| mirror.flag_column().is_some());
+        let active = mirror.flag(ACTIVE).filter(|_| flags).map(|_| ACTIVE);
+        let flag = mirror.flag_field.clone().filter(|_| flags && mirror.flag_column().is_some());
         let flags = [active, flag.as_deref()].map(|field| field.map(|field| domain::term(field, "=", true)));
         let asked = [total.is_none(), active.is_some(), flag.is_some()];
         let all = total.is_none().then(|| vec![everything()]);

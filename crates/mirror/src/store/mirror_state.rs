@@ -16,6 +16,8 @@ pub struct Stored {
     pub fingerprint: String,
     /// The state, for the planner.
     pub state: State,
+    /// Whether the flags were counted after the last run that changed rows.
+    pub flags_are_counted: bool,
     /// The Odoo user of the last complete run.
     filled_as: Option<String>,
     /// What is known about the Odoo database that the mirror was filled from.
@@ -50,6 +52,7 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
     let stored = session.first(sql!("mirror_state"), &params, |row| {
         Ok(Stored {
             fingerprint: row.get(0)?,
+            flags_are_counted: row.get(15)?,
             filled_as: row.optional(1)?,
             filled_from: Database { uuid: row.optional(2)?, company: row.optional(3)? },
             state: State {

@@ -12,9 +12,19 @@ select f.fingerprint,
      where r.mirror = m.name and r.mode = 'full' and r.complete
      order by r.run desc
      limit 1),
-    u.run, u.mode, u.bound, u.position, u.odoo_clock, u.newest
+    u.run, u.mode, u.bound, u.position, u.odoo_clock, u.newest,
+    c.run is not null and not exists (
+        select 1
+        from ipai.run_log r
+        where r.mirror = m.name and r.run > c.run and r.inserted + r.updated + r.deleted > 0)
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
+left join lateral (
+    select r.run
+    from ipai.run_log r
+    where r.mirror = m.name and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    order by r.run desc
+    limit 1) c on true
 cross join (
     select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($2, 'UTF8')), 'hex') as fingerprint) f
 left join lateral (
