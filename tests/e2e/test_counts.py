@@ -159,6 +159,13 @@ def test_run_without_changes_counts_both_sides_once(mirrored: Supabase, erp: Fau
     assert mirrored.row(flags) == {"odoo_active": 2, "mirror_active": 2, "odoo_alerts": 1, "mirror_alerts": 1}
 
 
+def test_removed_flag_is_no_longer_counted(mirrored: Supabase) -> None:
+    mirrored.rows("select ipai.alter_mirror('sample_metrics', flag_field => '')")
+    mirrored.run()
+    flags = "select odoo_active, mirror_active, odoo_alerts, mirror_alerts from ipai.sample_metrics_count_delta"
+    assert mirrored.row(flags) == {"odoo_active": 3, "mirror_active": 3, "odoo_alerts": None, "mirror_alerts": None}
+
+
 # Odoo is down -------------------------------------------------------------------------------------
 
 

@@ -349,7 +349,7 @@ def test_expect_sync_stores_the_schedule_of_another_scheduler(supabase: Supabase
 )
 def test_expect_sync_refuses_invalid_schedules(supabase: Supabase, erp: FaultyOdoo, schedule: str) -> None:
     sqlstate, message, hint = refusal(supabase.connect(), f"select ipai.expect_sync('sample_metrics', '{schedule}')")
-    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is invalid')
+    assert (sqlstate, message) == ("22023", f'the schedule "{schedule}" is invalid, or its interval cannot be estimated')
     assert "*/15 * * * *" in hint
     assert supabase.rows("select from ipai.mirrors where schedule is not null") == []
 

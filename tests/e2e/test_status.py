@@ -364,6 +364,12 @@ INTERVALS = [
     ("0 0 1 jan-dec/3 *", timedelta(days=93)),
     ("0 0 1 1 *", timedelta(days=366)),
     ("0 0 29 2 *", None),
+    # From February 15 to March 15 in a leap year.
+    ("0 0 15,30 * *", timedelta(days=29)),
+    ("0 0 */2 * *", timedelta(days=2)),
+    ("0 0 2-30/7 * *", timedelta(days=8)),
+    # Both days must match.
+    ("0 0 */2 * 1", None),
     ("0 0 31 * *", None),
     *((invalid, None) for invalid in ("@reboot", "every day", "61 * * * *", "* * * * 8", "*/0 * * * *", "1/2 * * * *", "a b c d e")),
     *((invalid, None) for invalid in ("* * * *", "* * * * * *", "", "99999 days", "0 seconds", "1-,2 * * * *", None)),
@@ -499,9 +505,9 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
     mirrored.rows("select ipai.schedule_sync('sample_metrics', %s)", NEW_YEAR)
     age(mirrored, "367 days")
     mirrored.rows(
-        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, odoo_flagged, mirror_flagged)
+        """insert into ipai.run_log (mirror, mode, state, finished_at, message, odoo_count, mirror_count, mirror_flagged, flags)
            values ('sample_metrics', 'incremental', 'failed', now(), 'broken', null, null, null, null),
-                  ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 10, 10),
+                  ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 10, '{is_alert}'),
                   ('refused', 'full', 'refused', now(), 'refused to delete', null, null, null, null)"""
     )
     mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")

@@ -23,8 +23,8 @@ pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: 
         ours = counts::of_mirror(session, &Statements::new(&mirror))?;
         Ok(())
     })?;
-    let counts = Counts { odoo, mirror: ours };
-    runs::record_counts(session, name, &counts)?;
+    let counts = Counts { odoo, mirror: ours, by_flag: true };
+    runs::record_counts(session, &mirror, &counts)?;
     runs::purge(session, name)?;
     Ok(counts)
 }

@@ -206,6 +206,8 @@ impl Run {
             match self.attempt(host, fetcher, &plan, &filled_from, &connection) {
                 Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
+                    // The attempt may have changed rows.
+                    plan.flags_are_counted = false;
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
@@ -320,7 +322,7 @@ impl Run {
                 "Nothing is missing: the run went on without it, more slowly. The next full run tries it again.",
             );
         }
-        runs::succeed(session, number, &report)?;
+        runs::succeed(session, number, &mirror, &report)?;
         if report.complete && report.progress.mode != Mode::Since {
             let reached = Reached {
                 cursor: report.cursor.map(|cursor| (cursor.naive_utc(), report.settled)),

@@ -125,8 +125,10 @@ comment on column ipai.run_log.deleted is 'Number of rows that no longer existed
 comment on column ipai.run_log.odoo_count is
     'Number of records in Odoo at the end, archived records included.';
 comment on column ipai.run_log.odoo_active is
-    'Number of records in Odoo that are not archived. Null for a run that changed nothing: the '
-    'count of the run before holds. The same for the other counts by flag.';
+    'Number of records in Odoo that are not archived, if the run counted the flags.';
+comment on column ipai.run_log.flags is
+    'Boolean fields whose true values the run counted on both sides; null if it counted none, '
+    'because nothing had changed since they were counted.';
 comment on column ipai.run_log.odoo_flagged is
     'Number of records in Odoo whose flag_field is true.';
 comment on column ipai.run_log.mirror_count is 'Number of rows in the mirror at the end.';

@@ -95,7 +95,7 @@ left join lateral (
 left join lateral (
     select r.odoo_active, r.mirror_active
     from ipai.run_log r
-    where r.mirror = m.name and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    where r.mirror = m.name and r.flags is not null
     order by r.run desc
     limit 1) f on true;
 comment on view ipai.sync_count_delta is

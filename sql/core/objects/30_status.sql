@@ -131,9 +131,9 @@ left join lateral (
     order by r.run desc
     limit 1) counted on true
 left join lateral (
-    select r.finished_at, r.mirror_flagged, r.mirror_count as rows
+    select r.flags as fields, r.finished_at, r.mirror_flagged, r.mirror_count as rows
     from ipai.run_log r
-    where r.mirror = s.mirror and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    where r.mirror = s.mirror and r.flags is not null
     order by r.run desc
     limit 1) flags on true
 left join lateral (
@@ -193,7 +193,8 @@ cross join lateral (values
         s.last_error,
         newest.hint),
     (7, 'flagged', flags.mirror_flagged > m.max_flagged_ratio * flags.rows
-            and m.max_flagged_ratio < 1 and flags.rows >= 10,
+            and m.max_flagged_ratio < 1 and flags.rows >= 10
+            and m.flag_field = any (flags.fields),
         flags.finished_at,
         format('%s is true in %s of %s rows; the threshold is %s %%', m.flag_field,
                flags.mirror_flagged, flags.rows,

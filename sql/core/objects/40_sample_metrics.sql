@@ -50,7 +50,7 @@ from (values ('sample_metrics')) as name (mirror)
 left join ipai.sync_count_delta d on d.mirror = name.mirror
 left join lateral (
     select r.odoo_flagged, r.mirror_flagged from ipai.run_log r
-    where r.mirror = name.mirror and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    where r.mirror = name.mirror and r.flags is not null
     order by r.run desc
     limit 1) c on true;
 comment on view ipai.sample_metrics_count_delta is

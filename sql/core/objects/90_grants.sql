@@ -36,7 +36,7 @@ begin
         grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
         grant select (name, reconcile_every) on ipai.mirrors to authenticated;
         grant select (run, mirror, odoo_count, odoo_active, odoo_flagged, mirror_count,
-                      mirror_active, mirror_flagged, finished_at)
+                      mirror_active, mirror_flagged, flags, finished_at)
             on ipai.run_log to authenticated;
     end if;
 
@@ -45,7 +45,7 @@ begin
         -- It may record a cursor, but not change what is mirrored or where to: runs of other
         -- roles would carry out such a change.
         grant select on ipai.mirrors to service_role;
-        grant select,
+        grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
                       drift, alerts)
             on ipai.mirror_state to service_role;

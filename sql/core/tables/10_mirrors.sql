@@ -29,7 +29,8 @@ create table ipai.mirrors (
     max_delta         bigint not null default 0 check (max_delta >= 0),
     max_flagged_ratio double precision not null default 0.25
         check (max_flagged_ratio between 0 and 1),
-    keep_runs         interval not null default '30 days' check (keep_runs >= interval '1 day'),
+    keep_runs         interval not null default '30 days'
+        check (keep_runs between interval '1 day' and interval '100 years'),
     schedule          text,
     scheduled_at      timestamptz check ((scheduled_at is null) = (schedule is null)),
     scheduled_by      text,

@@ -35,6 +35,7 @@ create table ipai.run_log (
     mirror_count     bigint,
     mirror_active    bigint,
     mirror_flagged   bigint,
+    flags            text[],
     seconds_waiting  double precision not null default 0,
     seconds_writing  double precision not null default 0,
     sqlstate         text,
@@ -50,7 +51,7 @@ create index run_log_run_idx on ipai.run_log using hash (run);
 create index run_log_full_idx on ipai.run_log (mirror, run desc) where mode = 'full' and complete;
 create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_count is not null;
 create index run_log_flags_idx on ipai.run_log (mirror, run desc)
-    where coalesce(odoo_active, odoo_flagged) is not null;
+    where flags is not null;
 create index run_log_complete_idx on ipai.run_log (mirror, run desc)
     where complete and mode <> 'since';
 create index run_log_failed_idx on ipai.run_log (mirror, run desc)

@@ -47,7 +47,8 @@ $$;
 comment on function ipai.require_cron() is
     'Raises an error with a hint if the current user cannot use pg_cron. For other functions.';
 
-create or replace function ipai.cron_gap(field text, lowest integer, highest integer)
+create or replace function ipai.cron_gap(
+    field text, lowest integer, highest integer, last integer)
 returns integer
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
@@ -88,17 +89,19 @@ begin
             select distinct case when highest = 6 and n = 7 then 0 else n end as n
             from unnest(found_ones) n
         ), gaps as (
-            select coalesce(lead(n) over (order by n), min(n) over () + highest - lowest + 1) - n as gap
+            select coalesce(lead(n) over (order by n), min(n) over () + last - lowest + 1) - n as gap
             from matches
+            where n <= last
         )
         select max(g.gap) from gaps g
         where not exists (
             select from matches m where m.n not between lowest and highest));
 end
 $$;
-comment on function ipai.cron_gap(text, integer, integer) is
-    'Longest distance between two values that a field of a cron schedule matches, such as 15 for '
-    'the minutes */15; null if the field is invalid. For ipai.schedule_interval().';
+comment on function ipai.cron_gap(text, integer, integer, integer) is
+    'Longest distance between two values up to last that a field of a cron schedule matches, such '
+    'as 15 for the minutes */15; null if the field is invalid or matches no such value. '
+    'For ipai.schedule_interval().';
 
 create or replace function ipai.schedule_interval(schedule text) returns interval
 language plpgsql immutable strict
@@ -123,21 +126,30 @@ begin
     elsif cardinality(fields) <> 5 then
         return null;
     end if;
-    minutes := ipai.cron_gap(fields[1], 0, 59);
-    hours := ipai.cron_gap(fields[2], 0, 23);
-    days := ipai.cron_gap(replace(fields[3], '$', '31'), 1, 31);
-    months := ipai.cron_gap(fields[4], 1, 12);
-    weekdays := ipai.cron_gap(fields[5], 0, 6);
-    -- Not every month has such a day.
-    if num_nulls(minutes, hours, days, months, weekdays) > 0 or fields[3] ~ '^(29|30|31)' then
+    minutes := ipai.cron_gap(fields[1], 0, 59, 59);
+    hours := ipai.cron_gap(fields[2], 0, 23, 23);
+    -- In the month that suits the field least. $ is the last day of each month.
+    if fields[3] = '$' then
+        days := 31;
+    else
+        select case when count(gap) = 4 then max(gap) end into days
+        from generate_series(28, 31) l (last) cross join ipai.cron_gap(fields[3], 1, 31, l.last) gap;
+    end if;
+    months := ipai.cron_gap(fields[4], 1, 12, 12);
+    weekdays := ipai.cron_gap(fields[5], 0, 6, 6);
+    if num_nulls(minutes, hours, days, months, weekdays) > 0 then
         return null;
     end if;
     -- cron needs one of the two fields for days to match if both are restricted, and both if one
     -- begins with a star.
-    day_gap := case
-        when fields[3] like '*%' or fields[5] like '*%' then greatest(days, weekdays)
-        else least(days, weekdays)
-    end;
+    if fields[3] not like '*%' and fields[5] not like '*%' then
+        day_gap := least(days, weekdays);
+    elsif least(days, weekdays) = 1 then
+        day_gap := greatest(days, weekdays);
+    else
+        -- Both must match, which may take many months.
+        return null;
+    end if;
     return case
         when months > 1 then make_interval(days => least(31 * months, 366))
         when day_gap > 1 then make_interval(days => day_gap)
@@ -150,7 +162,8 @@ $$;
 comment on function ipai.schedule_interval(text) is
     'Upper estimate of the interval between two runs: of a cron schedule, from its coarsest '
     'restricted field (3 days for 0 9 * * 1-5), or an interval such as 30 seconds; null for an '
-    'invalid schedule and for a day that some months lack. For other functions.';
+    'invalid schedule, and if there is no simple estimate: for days that some months lack. '
+    'For other functions.';
 
 create or replace function ipai.schedule_sync(mirror text, schedule text) returns bigint
 language plpgsql volatile
@@ -204,10 +217,10 @@ begin
     perform ipai.require_mirror(mirror);
     longest := ipai.schedule_interval(schedule);
     if schedule is not null and longest is null then
-        raise exception 'the schedule "%" is invalid', schedule
+        raise exception 'the schedule "%" is invalid, or its interval cannot be estimated', schedule
             using errcode = 'invalid_parameter_value',
-                  hint = 'Use five fields (minute hour day month weekday) or an interval, such as '
-                         '*/15 * * * * or 15 minutes.';
+                  hint = 'Use five fields (minute hour day month weekday) such as */15 * * * *, or '
+                         'the longest interval, such as 15 minutes or 40 days.';
     end if;
     if exists (
         select from ipai.mirrors m where m.name = mirror and m.scheduled_by is not null) then

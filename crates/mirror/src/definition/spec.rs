@@ -111,6 +111,12 @@ impl Mirror {
         Some(&map.column)
     }
 
+    /// The boolean fields whose true values are counted.
+    pub fn flags(&self) -> Vec<String> {
+        let own = self.flag_field.as_deref().filter(|_| self.flag_column().is_some());
+        self.flag(ACTIVE).map(|_| ACTIVE).into_iter().chain(own).map(str::to_owned).collect()
+    }
+
     /// Whether columns may hold lists of ids, which an existing table may store as JSON.
     pub fn has_lists(&self) -> bool {
         self.fields.iter().any(|map| matches!(map.kind, Kind::BigintArray | Kind::Jsonb))

@@ -132,6 +132,8 @@ pub struct Counts {
     pub odoo: Tally,
     /// The mirror's counts.
     pub mirror: Tally,
+    /// Whether the flags were counted.
+    pub by_flag: bool,
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl Run<'_> {
             mirror = Tally { total: mirror.total, ..Tally::default() };
         }
         self.progress.waiting += began.elapsed();
-        Ok(Counts { odoo, mirror })
+        Ok(Counts { odoo, mirror, by_flag: flags })
     }
 
     /// The report. `complete`: the run read everything that it planned to read.

@@ -48,7 +48,8 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
         mirror.has_write_date,
     ])
     .to_string();
-    let params = [(&mirror.name).into(), (&definition).into()];
+    let flags = mirror.readable().map(|mirror| mirror.flags()).unwrap_or_default();
+    let params = [(&mirror.name).into(), (&definition).into(), flags.as_slice().into()];
     let stored = session.first(sql!("mirror_state"), &params, |row| {
         Ok(Stored {
             fingerprint: row.get(0)?,

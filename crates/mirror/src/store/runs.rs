@@ -1,6 +1,7 @@
 //! The log of runs, `ipai.run_log`: one row per run, changed only by that run.
 
 use super::sql;
+use crate::Mirror;
 use crate::engine::{Counts, Progress, Report, Start};
 use crate::session::{Param, Session, internal, signed};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -58,10 +59,10 @@ pub fn record_progress(session: &mut dyn Session, run: i64, progress: &Progress)
 }
 
 /// Records a run that succeeded.
-pub fn succeed(session: &mut dyn Session, run: i64, report: &Report) -> Result<()> {
+pub fn succeed(session: &mut dyn Session, run: i64, mirror: &Mirror, report: &Report) -> Result<()> {
     record_progress(session, run, &report.progress)?;
-    let mut params = vec![run.into(), report.complete.into(), utc(report.cursor)];
-    params.extend(both(&report.counts));
+    let (mut params, flags) = (vec![run.into(), report.complete.into(), utc(report.cursor)], mirror.flags());
+    params.extend(both(&report.counts, &flags));
     session.run(sql!("run_succeed"), &params).map(drop)
 }
 
@@ -86,9 +87,9 @@ pub fn fail(session: &mut dyn Session, run: i64, error: &Error) -> Result<()> {
 }
 
 /// Records counts that were taken without a sync.
-pub fn record_counts(session: &mut dyn Session, mirror: &str, counts: &Counts) -> Result<()> {
-    let mut params = vec![mirror.into()];
-    params.extend(both(counts));
+pub fn record_counts(session: &mut dyn Session, mirror: &Mirror, counts: &Counts) -> Result<()> {
+    let (mut params, flags) = (vec![(&mirror.name).into()], mirror.flags());
+    params.extend(both(counts, &flags));
     session.run(sql!("run_counts"), &params).map(drop)
 }
 
@@ -97,7 +98,7 @@ pub fn purge(session: &mut dyn Session, mirror: &str) -> Result<()> {
     session.run(sql!("runs_purge"), &[mirror.into()]).map(drop)
 }
 
-fn both(counts: &Counts) -> [Param<'static>; 6] {
+fn both<'f>(counts: &Counts, flags: &'f [String]) -> [Param<'f>; 7] {
     let (odoo, mirror) = (counts.odoo, counts.mirror);
     [
         signed(odoo.total).into(),
@@ -106,6 +107,7 @@ fn both(counts: &Counts) -> [Param<'static>; 6] {
         signed(mirror.total).into(),
         mirror.active.map(signed).into(),
         mirror.flagged.map(signed).into(),
+        if counts.by_flag { flags.into() } else { Param::Text(None) },
     ]
 }
 

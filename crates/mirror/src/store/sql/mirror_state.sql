@@ -13,18 +13,23 @@ select f.fingerprint,
      order by r.run desc
      limit 1),
     u.run, u.mode, u.bound, u.position, u.odoo_clock, u.newest,
+    -- Whether these flags ($3) were counted after the last change of a row. A run that was in
+    -- progress then may have changed rows afterwards.
     c.run is not null and not exists (
         select 1
         from ipai.run_log r
-        where r.mirror = m.name and r.run > c.run and r.inserted + r.updated + r.deleted > 0)
+        where r.mirror = m.name
+            and r.inserted + r.updated + r.deleted > 0
+            and (r.run > c.run
+                 or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at))
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 left join lateral (
-    select r.run
+    select r.run, r.finished_at, r.flags
     from ipai.run_log r
-    where r.mirror = m.name and coalesce(r.odoo_active, r.odoo_flagged) is not null
+    where r.mirror = m.name and r.flags is not null
     order by r.run desc
-    limit 1) c on true
+    limit 1) c on c.flags = $3::text[]
 cross join (
     select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($2, 'UTF8')), 'hex') as fingerprint) f
 left join lateral (

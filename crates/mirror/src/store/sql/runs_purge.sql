@@ -8,8 +8,7 @@ where r.mirror = $1
     and r.run is distinct from
         (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.odoo_count is not null)
     and r.run is distinct from
-        (select max(l.run) from ipai.run_log l
-         where l.mirror = $1 and coalesce(l.odoo_active, l.odoo_flagged) is not null)
+        (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.flags is not null)
     and r.run is distinct from (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.complete)
     and r.run is distinct from
         (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.mode = 'full' and l.complete)
