@@ -180,6 +180,7 @@ def test_authenticated_reads_only_counts_claims_and_protected_mirrors(documented
         "mirror_count",
         "mirror_active",
         "mirror_flagged",
+        "flags",
         "finished_at",
     ]
     assert may == {
