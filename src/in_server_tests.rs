@@ -78,8 +78,8 @@ mod tests {
 
     #[pg_test(error = "table \"ipai.ipai_sample_metrics\" does not exist")]
     fn a_missing_table_is_found_before_odoo_is_asked() {
-        server("https://erp.example.com");
         Spi::run(MIGRATION).unwrap();
+        server("https://erp.example.com");
         Spi::run("drop table ipai.ipai_sample_metrics").unwrap();
         Spi::run("select * from ipai.sync_sample_metrics()").unwrap();
     }

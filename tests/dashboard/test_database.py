@@ -184,9 +184,7 @@ def test_operators_have_only_the_privileges_that_the_page_needs(extension_pg: In
         postgres.migrate(cluster)
         dashboard.fill_mirror(cluster, stores=4, days=3)
         # A mirror with a failed run.
-        cluster.psql("""insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
-                        values ('sample_metrics', 'odoo', 'ipai.sample.metric', 'ipai', 'ipai_sample_metrics', '[]', 500, 0.2);
-                        insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, odoo_count, mirror_count)
+        cluster.psql("""insert into ipai.run_log (mirror, mode, state, finished_at, sqlstate, message, odoo_count, mirror_count)
                         values ('sample_metrics', 'full', 'failed', now(), '08001', 'could not connect', 5, 5)""")
         cluster.psql_file(dashboard.OPERATOR, user="postgres")
 

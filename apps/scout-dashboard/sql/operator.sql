@@ -6,5 +6,5 @@ grant ipai_operator to authenticator;
 -- Operators inherit the privileges of users; row-level security applies to them by their claims.
 grant authenticated to ipai_operator;
 alter role ipai_operator set statement_timeout = '8s';
-grant select on ipai.sync_status, ipai.sync_alerts, ipai.sync_runs, ipai.mirrors, ipai.run_log
-  to ipai_operator;
+grant select on ipai.sync_status, ipai.sync_alerts, ipai.sync_runs, ipai.mirrors,
+  ipai.mirror_state, ipai.run_log to ipai_operator;

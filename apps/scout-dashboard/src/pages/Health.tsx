@@ -252,7 +252,7 @@ function Sections({
       {status.state === 'seen' && (
         <Panel title="Mirrors">
           <DataTable
-            label="Mirrors"
+            label="State of each mirror"
             columns={statusColumns}
             rows={status.rows}
             rowKey={(row) => row.mirror}
@@ -265,7 +265,7 @@ function Sections({
             <Empty title="No mirrors">Nothing has been synced yet.</Empty>
           ) : (
             <DataTable
-              label="Counts"
+              label="Counts of each mirror"
               columns={countColumns}
               rows={counts.rows}
               rowKey={(row) => row.mirror}
