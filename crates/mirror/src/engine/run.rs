@@ -48,33 +48,33 @@ impl Plan {
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
     let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
     let mut run = Run { source, sink, plan, progress };
-    run.scan()?;
+    let mut scanned = run.scan()?;
     if plan.max_rows.is_some() {
         let counts = run.counts(None, true)?;
         return Ok(run.report(counts, false));
     }
     if run.database_was_restored() {
         run.restart_as_full()?;
-        run.scan()?;
+        scanned = run.scan()?;
     }
-    let counts = match run.progress.mode {
-        Mode::Full | Mode::Reconcile => {
-            let records = deletion::reconcile(&mut run)?;
-            run.counts(Some(records), true)?
-        }
-        Mode::Incremental | Mode::Since => {
-            // Without a change since they were counted, the flags are what they were.
-            let progress = &run.progress;
-            let flags = !plan.flags_are_counted || progress.inserted + progress.updated > 0;
-            let mut counts = run.counts(None, flags)?;
+    let mode = run.progress.mode;
+    if mode != Mode::Reconcile {
+        // Without a change since they were counted, the flags are what they were.
+        let has_changed = run.progress.inserted + run.progress.updated > 0;
+        let flags = mode == Mode::Full || has_changed || !plan.flags_are_counted;
+        let counts = run.counts(None, flags)?;
+        let needs_ids = match mode {
+            // As many rows as records were read: each row is one of them.
+            Mode::Full => plan.dry_run || scanned != Some(counts.mirror.total),
             // Equal counts are no proof, but they are all that an incremental run pays for.
-            if counts.odoo.total != counts.mirror.total {
-                let records = deletion::reconcile(&mut run)?;
-                counts = run.counts(Some(records), true)?;
-            }
-            counts
+            _ => false,
+        };
+        if !needs_ids && counts.odoo.total == counts.mirror.total {
+            return Ok(run.report(counts, true));
         }
-    };
+    }
+    let records = deletion::reconcile(&mut run)?;
+    let counts = run.counts(Some(records), true)?;
     Ok(run.report(counts, true))
 }
 
@@ -86,7 +86,10 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn scan(&mut self) -> Result<()> {
+    /// Reads the records of the plan. Returns their number if these are all of Odoo's.
+    fn scan(&mut self) -> Result<Option<u64>> {
+        let reads_all = self.progress.bound.is_none() && self.progress.position.id == 0;
+        let before = self.progress.fetched;
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
         }
@@ -108,7 +111,7 @@ impl Run<'_> {
             let last = page.ids.last().copied();
             self.write(&page, last)?;
         }
-        Ok(())
+        Ok(reads_all.then_some(self.progress.fetched - before))
     }
 
     /// Whether Odoo lacks what an earlier run saw.
