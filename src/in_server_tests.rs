@@ -104,7 +104,7 @@ mod tests {
             let code = report::code(sqlstate);
             assert_ne!(code, PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, "{sqlstate}");
         }
-        let busy = Error::Busy { mirror: String::new() };
+        let busy = Error::Busy { mirror: String::new(), holder: None };
         assert_eq!(report::code(busy.sqlstate()), PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE);
     }
 

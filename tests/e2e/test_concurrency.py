@@ -99,6 +99,29 @@ def test_runs_of_ten_mirrors_are_concurrent(supabase: Supabase, erp: ScriptedOdo
     assert_released(supabase)
 
 
+def test_error_names_the_session_that_holds_the_lock(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """Postgres has no privilege for advisory locks."""
+    supabase.cluster.psql("create role stranger login")
+    try:
+        stranger = supabase.connect("stranger", application_name="it's mine")
+        execute(stranger, "select pg_advisory_lock(hashtext('ipai_sync'), hashtext('sample_metrics'))")
+        for user in ("postgres", "supabase_admin"):
+            session = supabase.connect(user)
+            with pytest.raises(psycopg.errors.LockNotAvailable) as busy:
+                execute(session, "select * from ipai.sync_mirror('sample_metrics')")
+            detail, pid = busy.value.diag.message_detail or "", stranger.info.backend_pid
+            assert detail.startswith(f"Process {pid} holds the lock as role stranger, application 'it''s mine'.")
+            assert "Its last statement started at" in detail
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            supabase.rows(CALL)
+        assert supabase.rows("select detail from ipai.sync_runs") == []
+        # The hint is a statement that ends the session.
+        supabase.rows((busy.value.diag.message_hint or "").rpartition(": ")[2])
+        shell.wait_until(lambda: call(supabase.connect(), CALL) is None, "the end of the session", seconds=PROMPT_SECONDS)
+    finally:
+        supabase.cluster.psql("drop role stranger")
+
+
 #: Statements executed while a run waits for its third page, and their SQLSTATE. None of them waits.
 CONCURRENT_STATEMENTS = {
     "alter_mirror": ("select ipai.alter_mirror('sample_metrics', page_size => 3)", None),

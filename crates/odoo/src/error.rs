@@ -104,6 +104,8 @@ pub enum Error {
     Busy {
         /// Name of the mirror.
         mirror: String,
+        /// The session, unless it has released the lock since.
+        holder: Option<LockHolder>,
     },
     /// The deletion guard refused to delete rows.
     #[error("refused to delete {rows} of the {total} rows of mirror \"{mirror}\"")]
@@ -149,6 +151,15 @@ pub enum Error {
         /// The problem.
         cause: String,
     },
+}
+
+/// The session that holds the lock of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The process id of its backend.
+    pub pid: i32,
+    /// A sentence about the session, for the DETAIL.
+    pub detail: String,
 }
 
 /// An error with the parts that Postgres reports.
@@ -230,6 +241,7 @@ impl Error {
         let detail = match self {
             Error::Postgres(error) => return error.detail.clone(),
             Error::MayHaveHappened(error) => return error.detail(),
+            Error::Busy { holder, .. } => return holder.as_ref().map(|holder| holder.detail.clone()),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
             Error::MultipleMirrorsFailed { failures, .. } => {
                 let line = |(mirror, error): &(String, Error)| format!("{mirror}: {error} ({})", error.sqlstate());
@@ -308,7 +320,14 @@ impl Error {
                  the server is the address of Odoo itself and not of a login page or portal."
             }
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.",
-            Error::Busy { .. } => "Wait until the other session has finished, then try again.",
+            Error::Busy { holder: None, .. } => "Wait until the other session has finished, then try again.",
+            Error::Busy { holder: Some(holder), .. } => {
+                return Some(format!(
+                    "Wait until the other session has finished, then try again. If process {0} is no run, end it: \
+                     select pg_terminate_backend({0});",
+                    holder.pid
+                ));
+            }
             Error::MayHaveHappened(_) => "Odoo may have executed the call. Check in Odoo before you repeat it.",
             Error::RefusedDeletion { mirror, .. } => {
                 return Some(format!(

@@ -1,7 +1,8 @@
 //! Locks: one run per mirror at a time, one definition at a time.
 
+use super::sql;
 use crate::session::Session;
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, LockHolder, Result};
 
 /// Takes the lock of a mirror until the end of the transaction, or fails at once if it is taken.
 pub fn for_transaction(session: &mut dyn Session, mirror: &str) -> Result<()> {
@@ -27,7 +28,12 @@ pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
 fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
     match call(session, mirror, function)? {
         Some(true) => Ok(()),
-        _ => Err(Error::Busy { mirror: mirror.to_owned() }),
+        _ => {
+            let holder = session.first(sql!("lock_holder"), &[mirror.into()], |row| {
+                Ok(LockHolder { pid: row.get(0)?, detail: row.get(1)? })
+            })?;
+            Err(Error::Busy { mirror: mirror.to_owned(), holder })
+        }
     }
 }
 
