@@ -200,7 +200,7 @@ begin
         select t.url, t.insecure, t.url ~* '^https:' as https,
                -- Through a proxy even localhost is another machine.
                not t.proxy and t.url ~* (
-                   '^http://(([^/?#]+\.)?localhost|127\.[0-9.]+|\[::1\])(:|/|$)') as here
+                   '^http://(localhost|127(\.[0-9]+){1,3}|\[::1\])(:|/|$)') as here
         from (
             select max(x.option_value) filter (where x.option_name = 'url') as url,
                    bool_or(x.option_name = 'proxy') as proxy,
