@@ -5,6 +5,7 @@ The error names the record and, if known, the field. The committed pages stay.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import psycopg
@@ -95,6 +96,20 @@ def test_sync_in_a_transaction_has_the_same_error(connected: Supabase, demand: s
         connected.rows("select * from ipai.sync_mirror('sample_metrics')")
     assert (refused.value.sqlstate, refused.value.diag.message_primary) == (sqlstate, message)
     assert connected.mirror() == []
+
+
+def test_error_names_the_record_that_an_index_refuses(connected: Supabase, erp: FaultyOdoo) -> None:
+    """A btree index entry has at most 2,704 bytes."""
+    erp.records[14]["notes"] = secrets.token_hex(10_000)
+    connected.rows(f"create index long_notes on {TABLE} (notes)")
+    try:
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded) as refused:
+            connected.rows("call ipai.run_sync('sample_metrics')")
+        message = refused.value.diag.message_primary or ""
+        assert message.startswith('record 15 of ipai.sample.metric does not fit into the mirror, field "notes": index row')
+        assert "indexes" in str(refused.value.diag.message_hint)
+    finally:
+        connected.rows("drop index ipai.long_notes")
 
 
 def test_error_of_a_whole_page_is_that_of_postgres(connected: Supabase) -> None:

@@ -209,7 +209,7 @@ impl Culprit<'_> {
                 let (model, field, cause) = (&self.mirror.scope.model, field.unwrap_or_default(), &refusal.message);
                 refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {cause}");
                 Error::Postgres(refusal).with_hint(
-                    "Correct the record in Odoo, or change the types, constraints or triggers of the mirror's table.",
+                    "Correct the record in Odoo, or change the types, constraints, indexes or triggers of the mirror's table.",
                 )
             }
             Ok(Some((.., refusal))) => refusal,
@@ -265,7 +265,8 @@ impl Culprit<'_> {
 
 /// Whether Postgres, a constraint or a trigger refused a value.
 fn is_about_values(error: &Error) -> bool {
-    let classes = ["22", "23", "44", "P0"];
+    // 54000: an index refuses an entry that is too long.
+    let classes = ["22", "23", "44", "P0", "54000"];
     classes.iter().any(|class| error.sqlstate().starts_with(class))
 }
 
