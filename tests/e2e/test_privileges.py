@@ -295,6 +295,77 @@ def test_authenticated_reads_counts_but_no_errors(documented: Supabase) -> None:
             execute(session, statement)
 
 
+# What service_role writes -------------------------------------------------------------------------
+
+#: Values that the views could not show, or that would mute an alert.
+INVALID_VALUES = {
+    "ipai.run_log": [
+        *(f"{column} = '{value}'" for column in ("finished_at", "bound", "cursor_after") for value in ("infinity", "-infinity")),
+        *("odoo_clock = '10000-01-02'", "newest = 'infinity'", "position = -1", "total = -1", "deleted = -1", "mirror_count = -1"),
+        *(f"{column} = '{value}'" for column in ("seconds_waiting", "seconds_writing") for value in ("NaN", "infinity", "-1")),
+        *("flags = '{null}'", "flags = '{a,b,c}'", "sqlstate = 'broken'", "fingerprint = repeat('f', 65)"),
+        *(f"{column} = repeat('x', 100001)" for column in ("message", "detail", "hint")),
+    ],
+    "ipai.mirror_state": [
+        *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1"),
+        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{9}')"),
+    ],
+}
+VIEWS = ("sync_runs", "sync_status", "sync_alerts", "sync_count_delta", "sample_metrics_count_delta")
+
+
+@pytest.fixture
+def service(supabase: Supabase) -> Connection:
+    """A session of service_role, and a mirror with one run."""
+    session = supabase.connect()
+    execute(session, "set role service_role")
+    execute(session, "insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'full', 'failed', now())")
+    return session
+
+
+def test_service_role_writes_nothing_that_breaks_the_views(supabase: Supabase, service: Connection) -> None:
+    for table, changes in INVALID_VALUES.items():
+        for change in changes:
+            with pytest.raises(psycopg.errors.CheckViolation):
+                execute(service, f"update {table} set {change}")
+                raise AssertionError(change)
+    # The greatest and smallest values that the checks admit. The lock marks a run in progress.
+    greatest = 2**63 - 1
+    counts = ("position", "pages", "fetched", "inserted", "updated", "unchanged", "deleted")
+    totals = ("odoo_count", "odoo_active", "odoo_flagged", "mirror_count", "mirror_active", "mirror_flagged")
+    execute(service, "select pg_advisory_lock(hashtext('ipai_sync'), hashtext('sample_metrics'))")
+    for moment in ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59+00"):
+        for total, flags in ((greatest, "{active,is_alert}"), (0, "{is_alert}")):
+            execute(service, "insert into ipai.run_log (mirror, mode, state) values ('sample_metrics', 'full', 'running')")
+            changes = [*(f"{column} = {greatest}" for column in counts), *(f"{column} = {total}" for column in totals)]
+            moments = [f"{column} = '{moment}'" for column in ("bound", "odoo_clock", "newest", "cursor_after")]
+            execute(service, f"update ipai.run_log set total = 1, flags = '{flags}', {', '.join([*changes, *moments])}")
+            execute(service, f"update ipai.run_log set finished_at = '{moment}' where finished_at is not null")
+            execute(service, """update ipai.mirror_state set drift = '[1, null, [], {"field": {}}]', alerts = '{late,late}'""")
+            for view in VIEWS:
+                assert supabase.rows(f"select * from ipai.{view}"), view
+            assert supabase.rows("select * from ipai.doctor()")
+            assert supabase.row("select state from ipai.sync_status")["state"] == "running"
+            execute(service, f"update ipai.run_log set state = 'succeeded', complete = true, finished_at = '{moment}'")
+            for view in VIEWS:
+                assert supabase.rows(f"select * from ipai.{view}"), view
+
+
+def test_service_role_cannot_choose_or_change_the_number_of_a_run(service: Connection) -> None:
+    greatest = 2**63 - 1
+    for statement in (
+        f"insert into ipai.run_log (run, mirror, mode, state) overriding system value values ({greatest}, 'm', 'full', 'running')",
+        "insert into ipai.run_log (started_at, mirror, mode, state) values ('2000-01-01', 'm', 'full', 'running')",
+        "insert into ipai.run_log (pid, mirror, mode, state) values (1, 'm', 'full', 'running')",
+        *(f"update ipai.run_log set {change}" for change in ("run = default", "mirror = 'm'", "started_at = now()", "pid = 1")),
+        "select setval('ipai.run_log_run_seq', 1)",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            execute(service, statement)
+            raise AssertionError(statement)
+    execute(service, "delete from ipai.run_log")
+
+
 # A hostile Odoo -----------------------------------------------------------------------------------
 
 #: SQL that would escape from any quoting around it.

@@ -10,10 +10,14 @@ from harness.postgres import Installation
 #: Two versions before this one. `OLDEST` is upgraded by both steps.
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
+#: A column that the earlier versions lack, which is the last one of its table.
+_COLUMN = """filled_company timestamptz
+        check (filled_company >= '0001-01-01 00:00:00+00'
+               and filled_company < '10000-01-01 00:00:00+00')"""
+
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    # A column that it lacks, which is the last one of its table.
-    ("    filled_from    text,\n    filled_company timestamptz\n", "    filled_from    text\n"),
+    (f"    filled_from    text,\n    {_COLUMN}\n", "    filled_from    text\n"),
     ("comment on column ipai.mirror_state.filled_company is", "comment on column ipai.mirror_state.filled_from is"),
     ("settled_id, filled_as, filled_from, filled_company,", "settled_id, filled_as, filled_from,"),
     # A view with other columns in another order.
@@ -41,8 +45,8 @@ _DIFFERENCES = [
 ]
 
 #: What no idempotent file can do.
-_STEP = """
-    alter table ipai.mirror_state add column filled_company timestamptz;
+_STEP = f"""
+    alter table ipai.mirror_state add column {_COLUMN};
     drop view if exists ipai.sync_alerts;
     drop function if exists ipai.models_of_odoo(text);
     revoke all on ipai.odoo_logins from service_role;

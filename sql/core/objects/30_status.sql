@@ -54,7 +54,7 @@ left join lateral (
            case
                when r.total > 0
                    then format('%s of %s records, %s %%', r.fetched, r.total,
-                               100 * r.fetched / r.total)
+                               div(100 * r.fetched::numeric, r.total))
                else format('%s records', r.fetched)
            end as progress
     from ipai.run_log r

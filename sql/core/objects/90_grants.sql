@@ -50,7 +50,17 @@ begin
                       drift, alerts)
             on ipai.mirror_state to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
-        grant select, insert, update, delete on ipai.run_log to service_role;
+        -- It may not choose the number of a run, nor when and by which process it was started.
+        grant select, delete,
+              insert (mirror, mode, state, finished_at, resumes, fingerprint, bound, position,
+                      odoo_clock, newest, cursor_before, odoo_count, odoo_active, odoo_flagged,
+                      mirror_count, mirror_active, mirror_flagged, flags),
+              update (mode, state, finished_at, resumes, fingerprint, bound, position, odoo_clock,
+                      newest, cursor_after, complete, pages, fetched, total, inserted, updated,
+                      unchanged, deleted, odoo_count, odoo_active, odoo_flagged, mirror_count,
+                      mirror_active, mirror_flagged, flags, seconds_waiting, seconds_writing,
+                      sqlstate, message, detail, hint)
+            on ipai.run_log to service_role;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
             ipai.sync_status, ipai.sync_alerts

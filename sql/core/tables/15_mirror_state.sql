@@ -3,18 +3,26 @@
 -- The owner of the schema may have created objects in it. None of them may be called here.
 set local search_path = pg_catalog, pg_temp;
 
+-- The views show what service_role writes here, so the checks admit only what they can show and
+-- clients can read. The years are those of Odoo.
 create table ipai.mirror_state (
     mirror         text primary key
         references ipai.mirrors (name) on update cascade on delete cascade,
-    fingerprint    text,
-    cursor         timestamptz,
-    settled_id     bigint,
+    fingerprint    text check (length(fingerprint) <= 64),
+    cursor         timestamptz
+        check (cursor >= '0001-01-01 00:00:00+00' and cursor < '10000-01-01 00:00:00+00'),
+    settled_id     bigint check (settled_id >= 0),
     has_write_date boolean not null default true,
     drift          jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
-    alerts         text[] not null default '{}',
+    -- All kinds of ipai.sync_alerts. A null is none of them.
+    alerts         text[] not null default '{}'
+        check (cardinality(alerts) <= 8
+               and alerts <@ '{failing,late,never,delta,drift,refused,flagged,deletions}'),
     filled_as      text,
     filled_from    text,
     filled_company timestamptz
+        check (filled_company >= '0001-01-01 00:00:00+00'
+               and filled_company < '10000-01-01 00:00:00+00')
 );
 
 -- pgrx writes its functions without a schema.

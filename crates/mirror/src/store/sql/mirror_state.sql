@@ -19,7 +19,7 @@ select f.fingerprint,
         select 1
         from ipai.run_log r
         where r.mirror = m.name
-            and r.inserted + r.updated + r.deleted > 0
+            and greatest(r.inserted, r.updated, r.deleted) > 0
             and (r.run > c.run
                  or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at))
 from ipai.mirrors m
