@@ -495,6 +495,44 @@ def test_flagged_alert_requires_at_least_ten_rows(registered: Supabase, erp: Fau
     assert alerts(registered) == []
 
 
+# Deletions ----------------------------------------------------------------------------------------
+
+
+def test_deletions_just_under_the_guard_raise_an_alert(registered: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(number) for number in range(1, 1_001)]
+    registered.run()
+    for raised in ([], [], ["deletions"]):
+        erp.records = erp.records[90:]
+        registered.run("'sample_metrics', 'reconcile'")
+        assert (registered.last_run()["deleted"], alerts(registered)) == (90, raised)
+    current = alert(registered, "deletions")
+    assert current["message"] == "runs deleted 270 of 1000 rows within 24 hours; the threshold is 200"
+    first = registered.row("select started_at from ipai.sync_runs where deleted > 0 order by run limit 1")
+    assert (current["severity"], current["since"]) == (8, first["started_at"])
+    look, stop = (current["hint"].partition(text)[2].partition(";")[0] for text in ("runs: ", "mirror: "))
+    assert len(registered.rows(look)) == 3
+    with psycopg.connect(registered.cluster.dsn(user="postgres")) as connection:
+        connection.execute(stop)
+        assert connection.execute("select from ipai.sync_alerts").fetchall() == []
+        connection.rollback()
+    # A higher threshold, and time, clear the alert.
+    set_option(registered, max_delete_ratio=0.27)
+    assert alerts(registered) == []
+    set_option(registered, max_delete_ratio=0.2)
+    age(registered, "23 hours")
+    assert alerts(registered) == ["deletions"]
+    age(registered, "1 hour")
+    assert alerts(registered) == []
+
+
+def test_deletions_that_the_caller_permitted_raise_no_alert(registered: Supabase, erp: FaultyOdoo) -> None:
+    erp.records = [metric(number) for number in range(1, 301)]
+    registered.run()
+    erp.records = erp.records[:50]
+    registered.run("'sample_metrics', max_delete_ratio => 1")
+    assert (registered.last_run()["deleted"], alerts(registered)) == (250, [])
+
+
 # Order of the alerts ------------------------------------------------------------------------------
 
 
@@ -510,6 +548,7 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
                   ('sample_metrics', 'counts', 'succeeded', now(), null, 20, 30, 10, '{is_alert}'),
                   ('refused', 'full', 'refused', now(), 'refused to delete', null, null, null, null)"""
     )
+    mirrored.rows("update ipai.run_log set deleted = 101 where message = 'broken'")
     mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
     rows = mirrored.rows("select severity, kind, mirror from ipai.sync_alerts")
     assert [(row["severity"], row["kind"], row["mirror"]) for row in rows] == [
@@ -520,6 +559,7 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
         (5, "drift", "sample_metrics"),
         (6, "refused", "refused"),
         (7, "flagged", "sample_metrics"),
+        (8, "deletions", "sample_metrics"),
     ]
 
 

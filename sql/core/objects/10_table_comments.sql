@@ -26,7 +26,8 @@ comment on column ipai.mirrors.company_ids is
 comment on column ipai.mirrors.page_size is
     'Largest number of records in one request. Large records are read in smaller pages.';
 comment on column ipai.mirrors.max_delete_ratio is
-    'Largest share of the rows (0 to 1) that one run may delete; 100 rows are always allowed.';
+    'Largest share of the rows (0 to 1) that one run may delete; 100 rows are always allowed. '
+    'The runs of 24 hours that delete more together raise the alert deletions.';
 comment on column ipai.mirrors.overlap is
     'Overlap window: how far before the cursor an incremental run starts. '
     'It must be longer than any transaction in Odoo.';

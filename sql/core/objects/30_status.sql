@@ -145,6 +145,19 @@ left join lateral (
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
     from jsonb_array_elements(t.drift) with ordinality d (field, place)) drifted on true
+-- The deletion guard limits a single run. These are the deletions of several.
+cross join lateral (
+    select sum(r.deleted) as rows, min(r.started_at) as since
+    from ipai.run_log r
+    where r.mirror = s.mirror and r.deleted > 0 and r.started_at > now() - interval '24 hours'
+      -- A run that deleted more than the guard allows had a higher limit from its caller.
+      and (r.mirror_count is null
+           or r.deleted <= greatest(100, m.max_delete_ratio::numeric
+                                         * (r.mirror_count::numeric + r.deleted)))) deleted
+cross join lateral (
+    select coalesce(counted.mirror_count, 0) + deleted.rows) before (rows)
+cross join lateral (
+    select floor(greatest(100, m.max_delete_ratio::numeric * before.rows))) allowed (rows)
 cross join lateral (values
     (1, 'failing', s.failures > m.max_failures and newest.state <> 'refused',
         s.failing_since,
@@ -206,7 +219,17 @@ cross join lateral (values
                             from jsonb_array_elements(m.fields) f (field)
                             where f.field ->> 'field' = m.flag_field limit 1)),
                s.mirror,
-               least(ceil(10.0 * flags.mirror_flagged / nullif(flags.rows, 0)) / 10, 1)))
+               least(ceil(10.0 * flags.mirror_flagged / nullif(flags.rows, 0)) / 10, 1))),
+    -- A new kind also goes into the check of ipai.mirror_state.alerts.
+    (8, 'deletions', deleted.rows > allowed.rows,
+        deleted.since,
+        format('runs deleted %s of %s rows within 24 hours; the threshold is %s', deleted.rows,
+               before.rows, allowed.rows),
+        format('Look at the runs: select * from ipai.sync_runs where mirror = %1$L '
+               'and deleted > 0 order by run desc; '
+               'If the deletions are right, wait: the alert looks back 24 hours. '
+               'To stop the runs of the mirror: select ipai.alter_mirror(%1$L, enabled => false);',
+               s.mirror))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -218,11 +241,13 @@ comment on column ipai.sync_alerts.kind is
     'failing: more than max_failures consecutive runs failed; late: a run has been due for longer '
     'than late_after; never: no run has succeeded yet; delta: the counts differ by more than '
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
-    'flagged: flag_field is true in more than max_flagged_ratio of the rows.';
+    'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
+    'of the last 24 hours together deleted more rows than max_delete_ratio allows one run.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
-    'mirror was registered; delta, flagged: when both sides were counted; drift: null.';
+    'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
+    'deletions: start of the first of these runs.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 
@@ -300,7 +325,8 @@ comment on function ipai.notify_alerts() is
     'payload is replaced by {"truncated": true, "counts": {"raised", "cleared"}}. Returns the '
     'number of changes. Changes of a running mirror are sent when its run ends. run_sync calls the '
     'function after the run of each mirror; a sync in the caller''s transaction does not. '
-    'Time alone raises the alerts late and never, so schedule this call with pg_cron too.';
+    'Time alone raises the alerts late and never and clears the alert deletions, so schedule this '
+    'call with pg_cron too.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;
