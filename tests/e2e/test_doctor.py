@@ -246,11 +246,26 @@ def test_secret_is_missing_in_vault(database: CheckedDatabase) -> None:
     assert database.sql("select count(*) from vault.secrets where name = 'odoo_password'") == "1"
 
 
-def test_plain_password_of_the_caller_is_ok(database: CheckedDatabase) -> None:
-    database.sql("alter user mapping for postgres server odoo options (drop password_secret, add password 'hush-4711')")
-    row = database.row("password")
-    assert row["state"] == "ok" and "dumps show it" in row["finding"]
+def test_plain_password_that_another_role_can_read_is_a_problem(database: CheckedDatabase) -> None:
+    plain = "alter user mapping for postgres server odoo options (drop password_secret, add password 'hush-4711')"
+    database.sql(plain)
+    assert database.problems() == [("password", "odoo", "problem")]
+    assert database.row("password")["finding"].endswith("; roles that can read it: supabase_read_only_user")
+    options = "select umoptions from pg_user_mapping"
+    assert "hush-4711" in database.sql(f"set role supabase_read_only_user; {options}", user="supabase_admin")
     assert "hush-4711" not in str(database.rows())
+    assert database.apply_remedies("password") == [
+        "alter user mapping for current_user server odoo options (drop password, add password_secret 'odoo_odoo'); select ipai.set_odoo_password('odoo', '...');"
+    ]
+    assert "hush-4711" not in database.sql(options, user="supabase_admin")
+    # Without such a role, only superusers can read it.
+    database.sql("revoke pg_read_all_data from supabase_read_only_user", user="supabase_admin")
+    try:
+        database.sql(plain)
+        row = database.row("password")
+        assert row["state"] == "ok" and row["finding"].endswith("dumps show it")
+    finally:
+        database.sql("grant pg_read_all_data to supabase_read_only_user", user="supabase_admin")
 
 
 def test_plain_password_of_public_is_a_problem(database: CheckedDatabase) -> None:
@@ -596,7 +611,14 @@ def test_plain_password_of_public_without_vault(second_database: CheckedDatabase
     second_database.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
     assert second_database.apply_remedies("password") == [
         "drop user mapping for public server odoo; create user mapping for current_user server odoo options (user '...', password '...');"
-    ]
+    )
+    second_database.sql(remedy)
+    # supabase_read_only_user can read that password.
+    remedy = second_database.row("password")["remedy"]
+    assert remedy == "create extension supabase_vault;"
+    second_database.sql(remedy, user="supabase_admin")
+    (remedy,) = second_database.apply_remedies("password")
+    assert "drop password, add password_secret 'odoo_odoo'" in remedy
 
 
 def test_planted_schema_named_vault_is_not_read(second_database: CheckedDatabase) -> None:

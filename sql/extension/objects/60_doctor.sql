@@ -40,6 +40,7 @@ declare
     mapping record;
     secret_name text;
     plain_for_all boolean;
+    readers text;
 begin
     select exists (
         select from pg_user_mappings m, unnest(m.umoptions) o
@@ -85,8 +86,28 @@ begin
     select substr(o, length('password_secret=') + 1) into secret_name
     from unnest(mapping.options) o where o like 'password_secret=%';
     if secret_name is null then
-        state := 'ok';
-        finding := 'the user mapping of this role has a plain password; dumps show it';
+        -- Members of pg_read_all_data may read the catalog of user mappings. The predefined roles
+        -- themselves cannot log in.
+        select string_agg(quote_ident(r.rolname), ', ' order by r.rolname) into readers
+        from pg_roles r
+        where not r.rolsuper and r.rolname <> current_user and r.rolname !~ '^pg_'
+          and has_column_privilege(r.oid, 'pg_catalog.pg_user_mapping', 'umoptions', 'select');
+        state := case when readers is null then 'ok' else 'problem' end;
+        finding := concat(
+            'the user mapping of this role has a plain password; dumps show it',
+            '; roles that can read it: ' || readers);
+        remedy := case
+            when readers is null then null
+            when ipai.has_vault()
+                then format('alter user mapping for current_user server %1$I '
+                            'options (drop password, add password_secret %2$L); '
+                            'select ipai.set_odoo_password(%3$L, ''...'');',
+                            server, 'odoo_' || server, server)
+            when exists (
+                select from pg_available_extensions e where e.name = 'supabase_vault')
+                then 'create extension supabase_vault;'
+            else 'Revoke pg_read_all_data, or SELECT on pg_user_mapping, from these roles.'
+        end;
     elsif not ipai.has_vault() then
         state := 'problem';
         finding := 'the user mapping names a secret of Supabase Vault, which is not installed';
