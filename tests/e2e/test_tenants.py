@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +19,13 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from harness import extension, postgres
+from harness import extension, paths, postgres
 from harness.postgres import Installation
 from support.definitions import ScriptedOdoo, create_statement, execute, expect_error
 from support.faulty import Record, metric
 from support.supabase import Supabase
 
+SECURITY = paths.PROJECT / "docs/explanation/security.md"
 REFERENCE = "ipai.ipai_sample_metrics"
 SALES = "ipai.sales"
 
@@ -517,6 +520,98 @@ def test_protect_mirror_warns_of_a_more_permissive_policy(sales: Supabase) -> No
     assert len(seen(sales, SALES, None)) == len(OWNERS)
     sales.rows((hint or "").rpartition(": ")[2])
     assert seen(sales, SALES, None) == [1]
+
+
+@pytest.mark.parametrize("grantee", ["anon", "public"])
+def test_protect_mirror_warns_of_a_policy_for_anon(sales: Supabase, grantee: str) -> None:
+    sales.rows(f"create policy everybody on {SALES} for select to {grantee} using (true); grant select on {SALES} to {grantee}")
+    connection = sales.connect()
+    hints: list[str] = []
+    connection.add_notice_handler(lambda notice: hints.append(notice.message_hint or ""))
+    connection.execute("select ipai.protect_mirror('sales', %s)", [CLAIMS])
+    assert hints == [
+        f"To show only what this policy shows: drop policy everybody on {SALES};",
+        f"revoke select on table {SALES} from {grantee};",
+    ]
+
+
+def test_protect_mirror_warns_of_privileges_of_api_roles(sales: Supabase) -> None:
+    sales.rows(f"grant all on {SALES} to anon, authenticated")
+    connection = sales.connect()
+    warnings: list[tuple[str | None, str | None, str]] = []
+    connection.add_notice_handler(lambda notice: warnings.append((notice.severity, notice.message_primary, notice.message_hint or "")))
+    protect = "select ipai.protect_mirror('sales', %s)"
+    connection.execute(protect, [CLAIMS])
+    writes = "DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE"
+    # The policy is for authenticated, so anon reads no row.
+    assert warnings == [
+        (
+            "WARNING",
+            f'API users have {writes} on table "{SALES}", granted to {role}',
+            f"revoke {writes.lower()} on table {SALES} from {role};",
+        )
+        for role in ("anon", "authenticated")
+    ]
+    for *_, hint in warnings:
+        sales.rows(hint)
+    warnings.clear()
+    connection.execute(protect, [CLAIMS])
+    assert warnings == []
+    assert seen(sales, SALES, None) == [1]
+
+
+def test_tenant_column_with_a_nondeterministic_collation_is_refused(sales: Supabase) -> None:
+    """With this collation, the policy would compare `north` and `NORTH` as equal."""
+    sales.rows("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    try:
+        sales.rows(f"alter table {SALES} alter column notes type text collate public.ci")
+        before = protection(sales)
+        found = expect_error(sales, "select ipai.protect_mirror('sales', %s)", CLAIMS)
+        assert (found.sqlstate, found.message_primary) == ("22023", 'collation public.ci of column "notes" treats different texts as equal')
+        assert protection(sales) == before
+        sales.rows(found.message_hint or "")
+        sales.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+        assert seen(sales, SALES, json.dumps({"app_metadata": {"ipai_regions": ["NORTH"]}})) == [1]
+        assert seen(sales, SALES, json.dumps({"app_metadata": {"ipai_regions": ["north"]}})) == [1, 4, 5]
+    finally:
+        sales.rows(f"drop table {SALES}; drop collation public.ci")
+
+
+def test_index_of_a_tenant_column_accepts_long_texts(sales: Supabase, erp: ScriptedOdoo) -> None:
+    """A btree index would refuse the record, and end every run."""
+    sales.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    erp.records[3]["notes"] = text = secrets.token_hex(50_000)
+    erp.records[3]["write_date"] = "2026-01-07 08:00:00"
+    assert sales.sync("sales")["updated"] == 1
+    assert seen(sales, SALES, json.dumps({"app_metadata": {"ipai_regions": [text]}})) == [1, 4]
+    with sales.connect().transaction() as transaction:
+        execute(transaction.connection, "set local enable_seqscan = off")
+        (plan,) = execute(transaction.connection, f"explain (format json) select from {SALES} where notes = 'north'")
+    assert "sales_notes_idx" in json.dumps(plan)
+
+
+def test_column_without_statistics_has_no_estimate_of_other_tenants(sales: Supabase) -> None:
+    sales.rows("select ipai.protect_mirror('sales', %s)", CLAIMS)
+    sales.cluster.psql(
+        f"""insert into {SALES} (odoo_id, name, code, active, brand_id)
+            select n, case when n % 4 = 0 then 'rare' else 'secret' end, 'X', true, 9 from generate_series(100, 2099) n; analyze {SALES}"""
+    )
+
+    def estimates() -> list[int]:
+        connection = sales.connect("authenticator")
+        with connection.transaction():
+            execute(connection, "set local role authenticated")
+            explain = f"explain (format json) select from {SALES} where name = "
+            plans = [execute(connection, f"{explain}'{name}'")[0]["QUERY PLAN"] for name in ("secret", "rare", "absent")]
+        return [plan[0]["Plan"]["Plan Rows"] for plan in plans]
+
+    secret, rare, absent = estimates()
+    assert secret > 2 * rare > 2 * absent
+    (statement,) = re.findall(r"^(alter table .* set statistics 0.*);$", SECURITY.read_text(), re.MULTILINE)
+    sales.rows(statement.replace("ipai.customers", SALES).replace("email", "name"))
+    sales.cluster.psql(f"analyze {SALES}")
+    assert sales.rows("select from pg_stats where tablename = 'sales' and attname = 'name'", user="supabase_admin") == []
+    assert len(set(estimates())) == 1
 
 
 def test_only_the_table_owner_can_protect_a_mirror(sales: Supabase) -> None:

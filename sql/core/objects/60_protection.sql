@@ -40,6 +40,8 @@ declare
     claimed text[] := '{}';
     condition text;
     other name;
+    exposed record;
+    collation_name text;
 begin
     perform ipai.require_mirror(mirror);
     select to_regclass(format('%I.%I', m.target_schema, m.target_table)),
@@ -71,8 +73,9 @@ begin
 
     for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key
     loop
-        select a.atttypid into kind
+        select a.atttypid, l.oid::regcollation::text into kind, collation_name
         from pg_attribute a
+        left join pg_collation l on l.oid = a.attcollation and not l.collisdeterministic
         where a.attrelid = target and a.attname = column_name
           and a.attnum > 0 and not a.attisdropped;
         if kind is null then
@@ -85,6 +88,13 @@ begin
                 column_name, kind
                 using errcode = 'invalid_parameter_value',
                       hint = 'Use a column with whole numbers or text.';
+        elsif collation_name is not null then
+            raise exception 'collation % of column "%" treats different texts as equal',
+                collation_name, column_name
+                using errcode = 'invalid_parameter_value',
+                      detail = 'A token that lists "acme" would see the rows of "ACME".',
+                      hint = format('alter table %s alter column %I type %s collate "default";',
+                                    target, column_name, kind);
         end if;
         all_null := all_null || format('%I is null', column_name);
         -- Each sub-select is evaluated once for each statement (an InitPlan), not for each row.
@@ -109,8 +119,12 @@ begin
               and (i.indpred is null
                    or pg_get_expr(i.indpred, i.indrelid)
                       = format('(%I IS NOT NULL)', column_name))) then
-            execute format('create index on %s (%I) where %I is not null',
-                           target, column_name, column_name);
+            -- A text may be longer than an entry of a btree index, which would refuse the row. A
+            -- hash index has no such limit, but is slow for a few tenants with many rows each.
+            execute format('create index on %s using %s (%I) where %I is not null', target,
+                           case when kind in ('text'::regtype, 'varchar'::regtype)
+                               then 'spgist' else 'btree' end,
+                           column_name, column_name);
         end if;
     end loop;
     condition := format('%s or %s', array_to_string(all_null, ' and '),
