@@ -274,7 +274,7 @@ INTERNAL = {
         "has_vault",
         "create_claims_helpers",
     ),
-    *("password_state", "mirror_tables"),
+    *("password_state", "mirror_tables", "api_exposure"),
 }
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
 

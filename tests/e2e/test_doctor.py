@@ -34,6 +34,7 @@ CHECKS = {
     ("address", "odoo"),
     ("password", "odoo"),
     ("row-level security", TABLE),
+    ("API privileges", TABLE),
     ("policies", TABLE),
     ("publication", TABLE),
     ("output plugin", "wal2json"),
@@ -373,6 +374,48 @@ def test_new_mirror_lacks_only_a_schedule(another: CheckedDatabase) -> None:
     assert another.problems() == []
 
 
+def test_anon_reads_and_writes_a_mirror(another: CheckedDatabase) -> None:
+    """Supabase's earlier default privileges, on a table without row-level security."""
+    another.apply_remedies("schedule", "sales")
+    another.sql("alter table ipai.sales disable row level security; grant all on ipai.sales to anon, authenticated")
+    another.sql("alter publication supabase_realtime add table ipai.sales")
+    checks = ("row-level security", "API privileges", "policies")
+    assert another.problems() == [(check, "ipai.sales", "problem") for check in checks]
+    assert another.apply_remedies("API privileges", "ipai.sales") == [
+        "revoke delete, insert, references, select, trigger, truncate, update on table ipai.sales from anon; "
+        "revoke delete, insert, references, trigger, truncate, update on table ipai.sales from authenticated;"
+    ]
+    another.apply_remedies("row-level security", "ipai.sales")
+    another.apply_remedies("policies", "ipai.sales")
+    assert another.problems() == []
+
+
+@pytest.mark.parametrize(("grantee", "granted"), [("anon", "select"), ("anon", "select (name)"), ("public", "select"), ("staff", "select")])
+def test_anon_reads_a_mirror_by_a_policy(another: CheckedDatabase, grantee: str, granted: str) -> None:
+    another.apply_remedies("schedule", "sales")
+    another.sql("alter publication supabase_realtime add table ipai.sales")
+    another.sql("create role staff; grant staff to anon", user="supabase_admin")
+    try:
+        another.sql(f"grant {granted} on ipai.sales to {grantee}")
+        # Row-level security without a policy shows no row.
+        assert another.problems() == [("policies", "ipai.sales", "problem")]
+        another.sql(f"create policy p on ipai.sales for select to {grantee} using (true)", user="supabase_admin")
+        assert another.problems() == [("API privileges", "ipai.sales", "problem")]
+        assert another.apply_remedies("API privileges", "ipai.sales") == [f"revoke select on table ipai.sales from {grantee};"]
+        assert another.sql("select has_any_column_privilege('anon', 'ipai.sales', 'select')") == "f"
+    finally:
+        another.sql("drop owned by staff; drop role staff", user="supabase_admin")
+
+
+@pytest.mark.parametrize("privilege", ["insert", "update (name)", "delete", "truncate", "references", "trigger"])
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_role_of_the_api_may_write_a_mirror(database: CheckedDatabase, role: str, privilege: str) -> None:
+    database.sql(f"grant {privilege} on {TABLE} to {role}")
+    assert database.problems() == [("API privileges", TABLE, "problem")]
+    assert database.apply_remedies("API privileges") == [f"revoke {privilege.partition(' ')[0]} on table {TABLE} from {role};"]
+    assert database.problems() == []
+
+
 @pytest.mark.parametrize("granted", ["select", "select (odoo_id, name)"])
 def test_readable_mirror_without_a_policy_is_a_problem(another: CheckedDatabase, granted: str) -> None:
     another.apply_remedies("schedule", "sales")
@@ -511,7 +554,7 @@ def test_remedy_names_the_missing_privilege(database: CheckedDatabase) -> None:
         everything = looker.row("privileges")["remedy"]
         database.sql(everything, user="supabase_admin")
         grants = [grant for grant in everything.split(";") if grant.strip()]
-        assert len(grants) == 6
+        assert len(grants) == 7
         for grant in grants:
             database.sql(grant.replace("grant", "revoke", 1).replace(" to looker", " from looker"), user="supabase_admin")
             assert looker.row("privileges")["remedy"] == grant.strip() + ";"
@@ -609,7 +652,8 @@ def test_vault_is_not_installed(second_database: CheckedDatabase) -> None:
 
 def test_plain_password_of_public_without_vault(second_database: CheckedDatabase) -> None:
     second_database.sql("create user mapping for public server odoo options (user 'admin', password 'hush-4711')")
-    assert second_database.apply_remedies("password") == [
+    remedy = second_database.row("password")["remedy"]
+    assert remedy == (
         "drop user mapping for public server odoo; create user mapping for current_user server odoo options (user '...', password '...');"
     )
     second_database.sql(remedy)

@@ -409,6 +409,37 @@ def test_sql_from_a_hostile_odoo_is_not_executed(supabase: Supabase) -> None:
         assert supabase.rows("select * from public.victim") == []
 
 
+def test_mirror_into_an_exposed_table_warns(supabase: Supabase) -> None:
+    """A table from before its mirror may have Supabase's earlier default privileges."""
+    supabase.rows(
+        """create table public.m (odoo_id bigint primary key, name text);
+           grant all on public.m to anon, authenticated, service_role"""
+    )
+    session = supabase.connect()
+    warnings: list[tuple[str | None, ...]] = []
+    session.add_notice_handler(lambda notice: warnings.append((notice.severity, notice.message_primary, notice.message_hint)))
+    create = f"select * from ipai.create_mirror('{MODEL}', 'public.m', '{{name}}', columns => '{{}}')"
+    with ScriptedOdoo([metric(1)]) as odoo:
+        supabase.server(odoo.url)
+        execute(session, create)
+        assert [(severity, (message or "").rpartition(" ")[2]) for severity, message, _ in warnings] == [
+            ("WARNING", "anon"),
+            ("WARNING", "authenticated"),
+        ]
+        # anon may also read the rows.
+        assert "SELECT" in str(warnings[0]) and "SELECT" not in str(warnings[1])
+        for _, _, hint in warnings:
+            supabase.rows(hint or "")
+        may = "select has_table_privilege(r, 'public.m', 'select, insert, update, delete, truncate') as may from unnest('{anon,authenticated}'::name[]) r"
+        assert supabase.rows(may) == [{"may": False}, {"may": True}]
+        supabase.rows("select ipai.drop_mirror('m')")
+        warnings.clear()
+        execute(session, create)
+        # A table that create_mirror creates has no such privileges.
+        supabase.rows(f"select * from ipai.create_mirror('{MODEL}', 'public.created')")
+        assert warnings == []
+
+
 # Documented limits of the protection --------------------------------------------------------------
 
 
@@ -597,7 +628,7 @@ CALLED_BY_OTHERS = {
         "has_vault",
         "create_claims_helpers",
     ),
-    *("mirror_tables", "password_state", "ipai_odoo_validator"),
+    *("mirror_tables", "api_exposure", "password_state", "ipai_odoo_validator"),
 }
 
 

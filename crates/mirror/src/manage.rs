@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
-use crate::store::{cron, lock, mirrors, servers, target};
+use crate::store::{cron, exposure, lock, mirrors, servers, target};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -108,6 +108,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         return Err(taken(&mirror.name));
     }
     mirrors::alter(session, &mirror.name, &request.options)?;
+    exposure::warn(session, &mirror.target)?;
     Ok((mirror, defined))
 }
 

@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod counts;
 pub mod cron;
+pub mod exposure;
 pub mod lock;
 pub mod logins;
 pub mod mirror_state;

@@ -23,6 +23,47 @@ $$;
 comment on function ipai.require_mirror(text) is
     'Raises an error with a hint if there is no such mirror. For other functions.';
 
+create or replace function ipai.api_exposure(target oid)
+returns table (grantee text, privileges text, revoke text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with granted as (
+        select distinct case a.grantee
+                   when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
+               a.privilege_type as privilege
+        from pg_class c
+        cross join lateral (
+            select x.grantee, x.privilege_type from aclexplode(c.relacl) x
+            union all
+            select x.grantee, x.privilege_type
+            from pg_attribute t cross join lateral aclexplode(t.attacl) x
+            where t.attrelid = c.oid and not t.attisdropped) a
+        join pg_roles r
+            on r.rolname in ('anon', 'authenticated')
+            and (a.grantee = 0 or pg_has_role(r.oid, a.grantee, 'usage'))
+        where c.oid = target
+          and (a.privilege_type <> 'SELECT'
+               or r.rolname = 'anon'
+                  and (not c.relrowsecurity
+                       or exists (
+                           select from pg_policy p, unnest(p.polroles) role
+                           where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*')
+                             and (role = 0 or pg_has_role(r.oid, role, 'usage')))))
+    )
+    select g.grantee, string_agg(g.privilege, ', ' order by g.privilege),
+           format('revoke %s on table %s from %s;',
+                  string_agg(lower(g.privilege), ', ' order by g.privilege), target::regclass,
+                  g.grantee)
+    from granted g
+    group by g.grantee
+    order by g.grantee
+$$;
+comment on function ipai.api_exposure(oid) is
+    'Privileges on a mirror table that no request of the API should have: SELECT for anon if it '
+    'shows a row, and any other privilege for anon and authenticated. One row for each role to '
+    'which they are granted, with the statement that revokes them. For other functions.';
+
 create or replace function ipai.protect_mirror(
     mirror text, claims jsonb, archived boolean default false) returns text
 language plpgsql volatile
@@ -151,12 +192,18 @@ begin
           and p.polcmd in ('r', '*')
           and exists (
               select from unnest(p.polroles) r
-              where r = 0 or pg_has_role('authenticated', r, 'usage'))
+              join pg_roles a on a.rolname in ('anon', 'authenticated')
+              where r = 0 or pg_has_role(a.oid, r, 'usage'))
         order by 1
     loop
         raise warning 'policy "%" of table "%" still shows rows to API users', other, target
             using hint = format('To show only what this policy shows: drop policy %I on %s;',
                                 other, target);
+    end loop;
+    for exposed in select e.* from ipai.api_exposure(target) e loop
+        raise warning 'API users have % on table "%", granted to %', exposed.privileges, target,
+            exposed.grantee
+            using hint = exposed.revoke;
     end loop;
     return condition;
 end
@@ -167,7 +214,8 @@ comment on function ipai.protect_mirror(text, jsonb, boolean) is
     'visible if a claim lists the value of its column or is "*". Rows without an owner (all these '
     'columns are null) are visible to every signed-in user; archived rows are hidden unless '
     'archived => true. Creates policy, grants and indexes as the owner of the table. '
-    'Returns the condition of the policy.';
+    'Returns the condition of the policy. Warns of policies and privileges by which users of the '
+    'API may do more.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -5,7 +5,7 @@
 set local search_path = pg_catalog, pg_temp;
 
 revoke all on function
-    ipai.require_mirror(text), ipai.create_claims_helpers(),
+    ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
     ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
     ipai.register_sample_metrics()
 from public;
@@ -24,7 +24,7 @@ begin
         -- To dump and restore the numbers of runs.
         grant select, usage, update on sequence ipai.run_log_run_seq to postgres with grant option;
         grant execute on function
-            ipai.require_mirror(text), ipai.create_claims_helpers(),
+            ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
             ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
             ipai.register_sample_metrics()
             to postgres with grant option;

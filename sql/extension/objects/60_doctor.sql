@@ -5,7 +5,7 @@ set local search_path = pg_catalog, pg_temp;
 
 create or replace function ipai.mirror_tables()
 returns table (target text, relrowsecurity boolean, policies bigint, readable boolean,
-               published boolean)
+               published boolean, granted text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -13,22 +13,30 @@ as $$
            (select count(*) from pg_policy p
             where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*')
               and exists (
-                  select from unnest(p.polroles) r
-                  where r = 0 or pg_has_role(to_regrole('authenticated'), r, 'usage'))),
-           coalesce((
-               select has_any_column_privilege(r.oid, c.oid, 'select') from pg_roles r
-               where r.rolname = 'authenticated'), false),
+                  select from unnest(p.polroles) r, unnest(readers.roles) reader
+                  where r = 0 or pg_has_role(reader, r, 'usage'))),
+           cardinality(readers.roles) > 0,
            exists (
                select from pg_publication_tables t
                where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname
-                 and t.tablename = c.relname)
+                 and t.tablename = c.relname),
+           exposed.granted, exposed.revoke
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
+    cross join lateral (
+        select array(
+            select r.oid from pg_roles r
+            where r.rolname in ('anon', 'authenticated')
+              and has_any_column_privilege(r.oid, c.oid, 'select'))) readers (roles)
+    cross join lateral (
+        select string_agg(format('%s has %s', e.grantee, e.privileges), '; ' order by e.grantee),
+               string_agg(e.revoke, ' ' order by e.grantee)
+        from ipai.api_exposure(c.oid) e) exposed (granted, revoke)
     where exists (
         select from ipai.mirrors m where m.target_schema = n.nspname and m.target_table = c.relname)
 $$;
 comment on function ipai.mirror_tables() is
-    'The mirror tables and who reads them. For ipai.doctor().';
+    'The mirror tables, who reads them, and ipai.api_exposure(). For ipai.doctor().';
 
 create or replace function ipai.password_state(server text)
 returns table (state text, finding text, remedy text)
@@ -154,7 +162,9 @@ begin
         ('execute on function ipai.password_state(text)',
          has_function_privilege('ipai.password_state(text)', 'execute')),
         ('execute on function ipai.mirror_tables()',
-         has_function_privilege('ipai.mirror_tables()', 'execute')))
+         has_function_privilege('ipai.mirror_tables()', 'execute')),
+        ('execute on function ipai.api_exposure(oid)',
+         has_function_privilege('ipai.api_exposure(oid)', 'execute')))
         as p (privilege, granted)
     where not p.granted;
 
@@ -269,6 +279,16 @@ begin
            case when not t.relrowsecurity
                then format('alter table %s enable row level security;', t.target) end
     from ipai.mirror_tables() t
+    order by t.target;
+
+    return query
+    select 'API privileges', t.target,
+           case when t.granted is null then 'ok' else 'problem' end,
+           coalesce(t.granted,
+                    'requests without a token read no row, and no user of the API may write'),
+           t.revoke
+    from ipai.mirror_tables() t
+    where to_regrole('anon') is not null or to_regrole('authenticated') is not null
     order by t.target;
 
     return query
