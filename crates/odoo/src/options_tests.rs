@@ -75,8 +75,13 @@ fn password_in_a_url_is_refused_and_not_shown() {
 
 #[test]
 fn plain_http_to_other_hosts_needs_permission() {
-    for local in ["http://localhost:8069", "http://127.0.0.9:8069", "http://[::1]:8069"] {
+    for local in ["http://localhost:8069", "http://LOCALHOST.:8069", "http://127.0.0.9:8069", "http://[::1]:8069"] {
         assert!(server(&[("url", local), ("dbname", "odoo")]).is_ok(), "{local}");
+    }
+    // A resolver may find these names elsewhere.
+    for other in ["http://evil.localhost", "http://localhost.example.com", "http://128.0.0.1", "http://[::ffff:7f00:1]"]
+    {
+        assert!(refused_url(other).hint().unwrap().contains("allow_insecure"), "{other}");
     }
     let proxied = [("url", "http://localhost:8069"), ("dbname", "odoo"), ("proxy", "http://proxy.example.com:3128")];
     assert_eq!(server(&proxied).unwrap_err().sqlstate(), "22023");
