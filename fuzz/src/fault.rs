@@ -3,7 +3,7 @@
 //! The input is the code and the text of a fault, or a whole body.
 
 use super::{PASSWORD, check_error, client};
-use ipai_odoo::Safety;
+use ipai_odoo::Call;
 
 /// Reads the input as a fault of Odoo.
 pub fn run(data: &[u8]) {
@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
             .into_bytes()
         }
     };
-    if let Err(error) = client(body).call("a.model", "search_count", Vec::new(), Vec::new(), Safety::Harmless) {
+    if let Err(error) = client(body).call(&Call::for_page("a.model", "search_read")) {
         check_error(&error);
     }
 }

@@ -52,7 +52,7 @@ pub fn check_page(page: &Page) {
 pub struct Canned(pub Vec<u8>);
 
 impl Transport for Canned {
-    fn post(&mut self, _path: &str, _body: String) -> Result<Reply, Failure> {
+    fn post(&mut self, _path: &str, _body: String, _max_bytes: usize) -> Result<Reply, Failure> {
         Ok(Reply { body: self.0.clone(), ..Reply::default() })
     }
 

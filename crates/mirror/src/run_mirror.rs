@@ -17,6 +17,7 @@ use identity::{known_database, verify_database};
 use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
+use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
 use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
 
@@ -124,6 +125,8 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
     let report = match host.guarded(|host| run.execute(host)) {
         Ok(report) => report,
         Err(error) => {
+            // Constraints and triggers quote values of Odoo.
+            let error = Cleaner::default().error(error);
             if host.session.may_commit() {
                 record_failure(host, name, run.number, &error);
             }

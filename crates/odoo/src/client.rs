@@ -1,32 +1,27 @@
 //! Calls methods of Odoo: encodes the call, sends it with retries, logs in and reads the answer.
 
 mod addon;
+mod call;
 mod identity;
 mod models;
 mod records;
 
+pub use call::{Call, Safety};
 pub use models::Field;
 
+use crate::domain::GREATEST_ID;
 use crate::error::{Error, Result, SqlState};
 use crate::fault::{self, Meaning};
 use crate::retry::Policy;
 use crate::xmlrpc::{self, Answer, Limits, Value, encode_call};
 use crate::{Account, Database, Failure, Reply, Resend, ServerInfo, Transport};
+use call::FACT;
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
-
-/// Whether the client may send a call again that Odoo may have received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
-    /// The call changes nothing in Odoo, so the client may repeat it.
-    Harmless,
-    /// The call may change data in Odoo, so the client sends it once.
-    Once,
-}
 
 /// Arguments with their names.
 type Kwargs = Vec<(String, Value)>;
@@ -39,7 +34,6 @@ pub struct Client<T> {
     transport: T,
     account: Account,
     retries: Policy,
-    limits: Limits,
     known: ServerInfo,
     /// The error because of which the client stopped using the addon.
     addon_failure: Option<Error>,
@@ -73,7 +67,6 @@ impl<T: Transport> Client<T> {
             transport,
             account,
             retries,
-            limits: Limits::default(),
             known,
             addon_failure: None,
             database: Database::default(),
@@ -99,8 +92,10 @@ impl<T: Transport> Client<T> {
     /// Reads the version of Odoo, for example `19.0` or `18.0-20250702`, without a login.
     pub fn version(&mut self) -> Result<String> {
         let version = self.call_common("version", &[])?;
-        let version = version.get("server_version").and_then(Value::as_str).map(str::to_owned);
-        version.ok_or_else(|| unexpected("version", "a struct with server_version"))
+        let version = version.get("server_version").and_then(Value::as_str);
+        version
+            .map(|version| self.account.cleaner().line(version))
+            .ok_or_else(|| unexpected("version", "a struct with server_version"))
     }
 
     /// Logs in and returns the uid. Odoo needs about 0.4 seconds to hash the password.
@@ -112,7 +107,7 @@ impl<T: Transport> Client<T> {
             ("user agent", &Value::Struct(Vec::new())),
         ];
         match self.call_common("authenticate", &params)? {
-            Value::Int(uid) if uid > 0 => {
+            Value::Int(uid) if (1..=GREATEST_ID).contains(&uid) => {
                 self.known.uid = Some(uid);
                 Ok(uid)
             }
@@ -123,8 +118,8 @@ impl<T: Transport> Client<T> {
 
     /// Calls a method that needs no login.
     fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
-        let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless)?;
-        xmlrpc::decode(&reply.body, &self.limits)?.map_err(|fault| {
+        let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless, FACT)?;
+        xmlrpc::decode(&reply.body, &limits(FACT))?.map_err(|fault| {
             match fault::read(&fault, &self.account, "", method, None) {
                 Meaning::Error(error) => error,
                 Meaning::StaleLogin(_) => self.refused(),
@@ -133,15 +128,8 @@ impl<T: Transport> Client<T> {
     }
 
     /// Calls a method of a model and returns its result as a tree.
-    pub fn call(
-        &mut self,
-        model: &str,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Kwargs,
-        safety: Safety,
-    ) -> Result<Value> {
-        self.execute_kw(model, method, args, kwargs, safety, xmlrpc::decode)
+    pub fn call(&mut self, call: &Call<'_>) -> Result<Value> {
+        self.execute_kw(call, xmlrpc::decode)
     }
 
     /// Calls a method that may change data, and sends the call once. The result is `None` if the
@@ -151,7 +139,7 @@ impl<T: Transport> Client<T> {
     /// [`Error::MayHaveHappened`] if Odoo may have completed the call.
     pub fn call_once(&mut self, model: &str, method: &str, args: Vec<Value>, kwargs: Kwargs) -> Result<Option<Value>> {
         self.prove_login()?;
-        match self.call(model, method, args, kwargs, Safety::Once) {
+        match self.call(&Call::once(model, method).with(args, kwargs)) {
             Ok(value) => Ok(Some(value)),
             Err(Error::NoneReturned { .. }) => Ok(None),
             Err(
@@ -172,7 +160,7 @@ impl<T: Transport> Client<T> {
             self.authenticate()?;
         } else if !self.proven {
             // Odoo checks the login first, so any other fault means that it accepted the login.
-            match self.call("res.users", "context_get", Vec::new(), Vec::new(), Safety::Harmless) {
+            match self.call(&Call::for_fact("res.users", "context_get")) {
                 Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess(_) | Error::NoneReturned { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -184,30 +172,25 @@ impl<T: Transport> Client<T> {
     /// Calls a method and decodes its answer. If the uid is stale, logs in and calls again.
     fn execute_kw<R>(
         &mut self,
-        model: &str,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Kwargs,
-        safety: Safety,
+        call: &Call<'_>,
         mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
     ) -> Result<R> {
-        let (args, kwargs) = (Value::Array(args), Value::Struct(kwargs));
         let mut fresh_login = self.known.uid.is_none();
         loop {
             let uid = match self.known.uid {
                 Some(uid) => uid,
                 None => self.authenticate()?,
             };
-            let reply = self.send(OBJECT, self.request(uid, model, method, &args, &kwargs)?, safety)?;
+            let reply = self.send(OBJECT, self.request(uid, call)?, call.safety, call.max_bytes)?;
             (self.received, self.took) = (reply.body.len(), reply.took);
-            let fault = match decode(&reply.body, &self.limits)? {
+            let fault = match decode(&reply.body, &limits(call.max_bytes))? {
                 Ok(result) => return Ok(result),
                 Err(fault) => fault,
             };
-            match fault::read(&fault, &self.account, model, method, Some(uid)) {
+            match fault::read(&fault, &self.account, call.model, call.method, Some(uid)) {
                 Meaning::Error(error) => return Err(error),
                 // `call_once` has verified the login, so the method itself refused.
-                Meaning::StaleLogin(error) if safety == Safety::Once => return Err(error),
+                Meaning::StaleLogin(error) if call.safety == Safety::Once => return Err(error),
                 Meaning::StaleLogin(_) if fresh_login => return Err(self.refused()),
                 Meaning::StaleLogin(_) => {
                     self.known.uid = None;
@@ -218,24 +201,24 @@ impl<T: Transport> Client<T> {
     }
 
     /// Encodes a call of a method.
-    fn request(&self, uid: i64, model: &str, method: &str, args: &Value, kwargs: &Value) -> Result<String> {
+    fn request(&self, uid: i64, call: &Call<'_>) -> Result<String> {
         let params = [
             ("dbname", &self.account.dbname.as_str().into()),
             ("uid", &uid.into()),
             ("password", &self.account.password.reveal().into()),
-            ("model", &model.into()),
-            ("method", &method.into()),
-            ("args", args),
-            ("kwargs", kwargs),
+            ("model", &call.model.into()),
+            ("method", &call.method.into()),
+            ("args", &call.args),
+            ("kwargs", &call.kwargs),
         ];
         encode_call("execute_kw", &params)
     }
 
     /// Sends a request, with retries, until Odoo answers with status 200 or a retry cannot help.
-    fn send(&mut self, path: &str, request: String, safety: Safety) -> Result<Reply> {
+    fn send(&mut self, path: &str, request: String, safety: Safety, max_bytes: usize) -> Result<Reply> {
         let mut retry = 0;
         loop {
-            let Failure { error, resend } = match self.transport.post(path, request.clone()) {
+            let Failure { error, resend } = match self.transport.post(path, request.clone(), max_bytes) {
                 Ok(reply) => {
                     // `set` fails after the first answer, whose date is kept.
                     let _ = reply.date.map(|date| self.first_date.set(date));
@@ -243,6 +226,7 @@ impl<T: Transport> Client<T> {
                 }
                 Err(failure) => failure,
             };
+            let error = self.account.cleaner().error(error);
             let after = match (resend, safety) {
                 (Resend::Always, _) => None,
                 (Resend::IfHarmless { after }, Safety::Harmless) => after,
@@ -261,6 +245,11 @@ impl<T: Transport> Client<T> {
                 "Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.",
             )
     }
+}
+
+/// The limits for an answer of at most this many bytes.
+fn limits(max_bytes: usize) -> Limits {
+    Limits { max_bytes, ..Limits::default() }
 }
 
 /// Makes arguments with these names.

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::domain::{after, one_of, page};
 use super::retry::Policy;
-use super::{Account, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport};
+use super::{Account, Addon, Call, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport};
 use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
 use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
@@ -38,7 +38,7 @@ struct Script {
 }
 
 impl Transport for Script {
-    fn post(&mut self, path: &str, body: String) -> std::result::Result<Reply, Failure> {
+    fn post(&mut self, path: &str, body: String, _max_bytes: usize) -> std::result::Result<Reply, Failure> {
         let path = [COMMON, OBJECT].into_iter().find(|known| *known == path).unwrap();
         self.log.borrow_mut().push(Asked::Post(path, body));
         self.answers.pop_front().expect("one request too many")
@@ -152,7 +152,10 @@ fn execute(uid: i64, model: &str, method: &str, args: Value, kwargs: Value) -> A
 
 /// Calls a method without arguments.
 fn ping(client: &mut Client<Script>, safety: Safety) -> Result<Value> {
-    client.call("m", "ping", Vec::new(), Vec::new(), safety)
+    client.call(&match safety {
+        Safety::Harmless => Call::for_fact("m", "ping"),
+        Safety::Once => Call::once("m", "ping"),
+    })
 }
 
 fn pinged(uid: i64) -> Asked {
@@ -208,6 +211,8 @@ fn failed_logins_name_their_cause() {
         (result(true), not_a_uid()),
         (result(0), not_a_uid()),
         (result(-1), not_a_uid()),
+        // Odoo's ids have 32 bits.
+        (result(i64::from(i32::MAX) + 1), not_a_uid()),
         (result("7"), not_a_uid()),
     ] {
         let (mut client, log) = client(None, vec![answer]);
@@ -450,7 +455,7 @@ fn records_by_id_are_read_within_the_scope() {
 #[test]
 fn ids_and_counts_are_read_within_the_scope() {
     let (mut client, log) = client(Some(5), vec![result(list([5.into(), 7.into()])), result(12)]);
-    assert_eq!(client.search(&wide_scope(), [after(4)], Some(50_000)), Ok(vec![5, 7]));
+    assert_eq!(client.search(&wide_scope(), [after(4)], 50_000), Ok(vec![5, 7]));
     assert_eq!(client.search_count(&wide_scope(), Vec::new()), Ok(12));
     let domain = [vec![term("id", ">", 4)], wide_scope().domain].concat();
     let kwargs = record(&[("order", "id".into()), ("limit", 50_000.into()), ("context", wide_context())]);
@@ -494,7 +499,7 @@ fn fields_and_version_are_read() {
 fn answers_of_an_unexpected_form_are_refused() {
     type Ask = fn(&mut Client<Script>) -> Result<()>;
     let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
-    let ids: Ask = |client| client.search(&scope(), [after(0)], Some(10)).map(drop);
+    let ids: Ask = |client| client.search(&scope(), [after(0)], 10).map(drop);
     let fields: Ask = |client| client.fields("m", &[]).map(drop);
     let models: Ask = |client| client.models().map(drop);
     let version: Ask = |client| client.version().map(drop);
@@ -610,11 +615,11 @@ fn call_once_never_repeats_the_method() {
 fn records_are_read_by_id_with_archived_ones_in_lists() {
     let answers = vec![result(list([4.into(), 9.into()])), result(list([record(&[("id", 4.into())])]))];
     let (mut client, log) = client(Some(5), answers);
-    assert_eq!(client.search(&wide_scope(), [one_of(&[4, 9, 11])], None), Ok(vec![4, 9]));
+    assert_eq!(client.search(&wide_scope(), [one_of(&[4, 9, 11])], 3), Ok(vec![4, 9]));
     let rows = client.read(&wide_scope(), &["name".to_owned()], &[4, 9], Rows::default).unwrap();
     assert_eq!(rows.0, [[Value::Int(4)]]);
     let domain = [vec![term("id", "in", list([4.into(), 9.into(), 11.into()]))], wide_scope().domain].concat();
-    let kwargs = record(&[("order", "id".into()), ("context", wide_context())]);
+    let kwargs = record(&[("order", "id".into()), ("limit", 3.into()), ("context", wide_context())]);
     let reading = record(&[("fields", list(["name".into()])), ("load", "".into()), ("context", wide_context())]);
     assert_eq!(
         *log.borrow(),
@@ -623,4 +628,97 @@ fn records_are_read_by_id_with_archived_ones_in_lists() {
             execute(5, "res.partner", "read", list([list([4.into(), 9.into()])]), reading),
         ]
     );
+}
+
+/// An answer with this result, of this many bytes.
+fn padded(value: impl Into<Value>, bytes: usize) -> std::result::Result<Reply, Failure> {
+    let Ok(Reply { mut body, .. }) = result(value) else { panic!("no reply") };
+    body.resize(bytes, b' ');
+    reply(body)
+}
+
+#[test]
+fn answers_are_limited_by_the_kind_of_call() {
+    type Ask = fn(&mut Client<Script>) -> Result<()>;
+    let version: Ask = |client| client.version().map(drop);
+    let login: Ask = |client| client.authenticate().map(drop);
+    let count: Ask = |client| client.search_count(&scope(), Vec::new()).map(drop);
+    let counts: Ask = |client| client.search_counts(&scope(), vec![Vec::new()]).map(drop);
+    let addon: Ask = |client| client.look_for_addon();
+    let proof: Ask = |client| client.prove_login();
+    let fields: Ask = |client| client.fields("m", &[]).map(drop);
+    let models: Ask = |client| client.models().map(drop);
+    let ids: Ask = |client| client.search(&scope(), [after(0)], 50_000).map(drop);
+    let digests: Ask = |client| client.digest(&scope(), &[0, 9]).map(drop);
+    let page: Ask = |client| client.search_read(&scope(), &[], [after(0)], Some(9), Rows::default).map(drop);
+    let once: Ask = |client| client.call_once("m", "x", Vec::new(), Vec::new()).map(drop);
+    let (mega, empty) = (1 << 20, || record(&[]));
+    let digest = list([list([0.into(), "0".into(), "0".into()])]);
+    for (ask, value, most) in [
+        (version, record(&[("server_version", "19.0".into())]), mega),
+        (login, 7.into(), mega),
+        (count, 7.into(), mega),
+        (counts, 7.into(), mega),
+        (addon, empty(), mega),
+        (proof, empty(), mega),
+        (fields, empty(), 32 * mega),
+        (models, list([]), 32 * mega),
+        (ids, list([]), mega + 50_000 * 64),
+        (digests, digest, mega + 2 * 512),
+    ] {
+        let asked = |bytes| ask(&mut client(Some(5), vec![padded(value.clone(), bytes)]).0);
+        assert_eq!(asked(most), Ok(()));
+        let error = asked(most + 1).unwrap_err();
+        assert!(matches!(error, Error::Limit { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("url option"), "{error}");
+    }
+    for (ask, answers) in [(page, vec![padded(list([]), 33 << 20)]), (once, vec![result(empty()), padded(7, 33 << 20)])]
+    {
+        assert_eq!(ask(&mut client(Some(5), answers).0), Ok(()));
+    }
+    // A fault is an answer like others.
+    let Ok(Reply { mut body, .. }) = fault(1, "ValueError: x") else { panic!("no reply") };
+    body.resize(mega + 1, b' ');
+    assert!(matches!(count(&mut client(Some(5), vec![reply(body)]).0), Err(Error::Limit { .. })));
+}
+
+#[test]
+fn texts_of_odoo_are_bounded_and_visible() {
+    let evil = format!("{PASSWORD}\u{202e}\r{}", "x".repeat(3_000));
+    let is_clean = |text: &str, is_redacted: bool| {
+        assert!(text.contains('\u{fffd}') && !text.contains(['\u{202e}', '\r']), "{text}");
+        assert!(text.chars().count() < 2_010 && text.contains(PASSWORD) != is_redacted, "{text}");
+    };
+    let attributes = ["type", "string", "help", "relation"].map(|name| (name, Value::from(evil.as_str())));
+    let named = |names: [&str; 2]| list([record(&names.map(|name| (name, evil.as_str().into())))]);
+    let answers = vec![
+        result(record(&[("server_version", evil.as_str().into())])),
+        result(record(&[(&evil, record(&attributes))])),
+        result(named(["model", "display_name"])),
+        result(record(&[("protocol", 1.into()), ("uuid", evil.as_str().into())])),
+        fault(2, &format!("{evil}\n\n{evil}")),
+        Err(Failure { error: lost(&evil), resend: Resend::Never }),
+    ];
+    let (mut client, _) = client(Some(5), answers);
+    is_clean(&client.version().unwrap(), true);
+    let field = client.fields("m", &[]).unwrap().remove(0);
+    for (text, is_redacted) in [
+        (&field.name, false),
+        (&field.kind, false),
+        (&field.relation.unwrap(), false),
+        (&field.label, true),
+        (&field.help.unwrap(), true),
+    ] {
+        is_clean(text, is_redacted);
+    }
+    let (model, label) = client.models().unwrap().remove(0);
+    is_clean(&model, false);
+    is_clean(&label, true);
+    client.look_for_addon().unwrap();
+    assert_eq!(client.server_info().addon, Addon::Present);
+    is_clean(client.server_info().uuid.as_deref().unwrap(), false);
+    for _ in 0..2 {
+        let error = ping(&mut client, Safety::Harmless).unwrap_err();
+        is_clean(error.to_string().split_once(": ").unwrap().1, true);
+    }
 }

@@ -7,6 +7,8 @@ mod sqlstate;
 
 pub use sqlstate::SqlState;
 
+use crate::text::quote_literal;
+
 /// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -330,15 +332,17 @@ impl Error {
             }
             Error::MayHaveHappened(_) => "Odoo may have executed the call. Check in Odoo before you repeat it.",
             Error::RefusedDeletion { mirror, .. } => {
+                let mirror = quote_literal(mirror);
                 return Some(format!(
-                    "If Odoo is right, repeat with a higher limit: call ipai.run_sync('{mirror}', max_delete_ratio => \
-                     1), or select * from ipai.sync_mirror('{mirror}', max_delete_ratio => 1). Nothing was deleted."
+                    "If Odoo is right, repeat with a higher limit: call ipai.run_sync({mirror}, max_delete_ratio => \
+                     1), or select * from ipai.sync_mirror({mirror}, max_delete_ratio => 1). Nothing was deleted."
                 ));
             }
             Error::OtherDatabase { mirror } => {
                 return Some(format!(
-                    "If the mirror should follow this database, run: call ipai.run_sync('{mirror}', 'full', \
-                     max_delete_ratio => 1). The run deletes rows that this database does not have. Nothing was changed."
+                    "If the mirror should follow this database, run: call ipai.run_sync({}, 'full', \
+                     max_delete_ratio => 1). The run deletes rows that this database does not have. Nothing was changed.",
+                    quote_literal(mirror)
                 ));
             }
             Error::InTransaction => {

@@ -16,24 +16,29 @@ pub enum Meaning {
     Error(Error),
 }
 
-/// Largest part of a traceback in DETAIL, in characters.
-const TRACEBACK: usize = 2_000;
-
-/// Determines the meaning of a fault of this method. The password is removed from all texts.
+/// Determines the meaning of a fault of this method.
 ///
 /// `uid` is the user who called, unless the method needs no login.
 pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
-    let text = account.redact(fault.string.trim());
+    // Only now are the texts cleaned: a short password may be part of the words that decide.
+    match classified(fault, account, model, method, uid) {
+        Meaning::StaleLogin(error) => Meaning::StaleLogin(account.cleaner().error(error)),
+        Meaning::Error(error) => Meaning::Error(account.cleaner().error(error)),
+    }
+}
+
+fn classified(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
+    let text = fault.string.trim();
     match &fault.code {
-        FaultCode::Int(3) => Meaning::StaleLogin(denied(&text)),
-        FaultCode::Text(code) if code == "AccessDenied" => Meaning::StaleLogin(denied(&text)),
-        FaultCode::Int(2) if names_user(&text, uid) => Meaning::StaleLogin(refused(&text)),
+        FaultCode::Int(3) => Meaning::StaleLogin(denied(text)),
+        FaultCode::Text(code) if code == "AccessDenied" => Meaning::StaleLogin(denied(text)),
+        FaultCode::Int(2) if names_user(text, uid) => Meaning::StaleLogin(refused(text)),
         FaultCode::Int(2) if text.starts_with("Object ") && text.ends_with(" doesn't exist") => {
             Meaning::Error(Error::UnknownModel { model: model.to_owned(), near: Vec::new() })
         }
-        FaultCode::Int(2) => Meaning::Error(refused(&text)),
-        FaultCode::Int(4) => Meaning::Error(denied(&text)),
-        _ => Meaning::Error(read_traceback(&text, account, model, method)),
+        FaultCode::Int(2) => Meaning::Error(refused(text)),
+        FaultCode::Int(4) => Meaning::Error(denied(text)),
+        _ => Meaning::Error(read_traceback(text, account, model, method)),
     }
 }
 
@@ -43,7 +48,7 @@ fn denied(text: &str) -> Error {
 
 fn refused(text: &str) -> Error {
     let (message, rest) = first_paragraph(text);
-    Error::OdooFault { message, traceback: tail(rest) }
+    Error::OdooFault { message, traceback: rest.to_owned() }
 }
 
 /// The first paragraph in one line, and the text after it.
@@ -86,7 +91,7 @@ fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> E
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {
         return Error::UnknownMethod { model: model.to_owned(), method: method.to_owned() };
     }
-    Error::OdooFault { message: first.to_owned(), traceback: tail(text) }
+    Error::OdooFault { message: first.to_owned(), traceback: text.to_owned() }
 }
 
 /// The exception and its message, which may have many lines. They follow the last frame, whose
@@ -117,12 +122,4 @@ fn invalid_field(cause: &str, model: &str) -> Option<String> {
     }
     let path = rest.split_whitespace().next()?;
     Some(path.strip_prefix(model).and_then(|path| path.strip_prefix('.')).unwrap_or(path).to_owned())
-}
-
-/// The last characters, because a traceback ends with its cause.
-fn tail(text: &str) -> String {
-    match text.char_indices().nth_back(TRACEBACK - 1) {
-        Some((from, _)) if from > 0 => format!("... {}", &text[from..]),
-        _ => text.to_owned(),
-    }
 }

@@ -85,7 +85,13 @@ impl Http {
 type Exchanged = std::result::Result<Reply, Failure>;
 
 /// Sends a request and reads its answer.
-async fn exchange(client: reqwest::Client, endpoint: Endpoint, path: String, body: String) -> Exchanged {
+async fn exchange(
+    client: reqwest::Client,
+    endpoint: Endpoint,
+    path: String,
+    body: String,
+    max_bytes: usize,
+) -> Exchanged {
     let url = endpoint.url.join(&path).map_err(|_| {
         Failure::never(
             Error::user(SqlState::InvalidParameter, "the url of the server cannot be used")
@@ -94,7 +100,7 @@ async fn exchange(client: reqwest::Client, endpoint: Endpoint, path: String, bod
     })?;
     let began = Instant::now();
     match client.post(url).header(CONTENT_TYPE, "text/xml").body(body).send().await {
-        Ok(response) => response::read(response, &endpoint, began).await,
+        Ok(response) => response::read(response, &endpoint, began, max_bytes).await,
         Err(error) => Err(failure(&error, &endpoint)),
     }
 }
@@ -109,13 +115,13 @@ impl Drop for Http {
 }
 
 impl Transport for Http {
-    fn post(&mut self, path: &str, body: String) -> Exchanged {
-        let exchange = exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body);
+    fn post(&mut self, path: &str, body: String, max_bytes: usize) -> Exchanged {
+        let exchange = exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body, max_bytes);
         self.block_on(exchange).map_err(Failure::never)?
     }
 
-    fn post_all(&mut self, path: &str, bodies: Vec<String>) -> Vec<Exchanged> {
-        let exchange = |body| exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body);
+    fn post_all(&mut self, path: &str, bodies: Vec<String>, max_bytes: usize) -> Vec<Exchanged> {
+        let exchange = |body| exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body, max_bytes);
         let (number, exchanges) = (bodies.len(), join_all(bodies.into_iter().map(exchange).collect::<Vec<_>>()));
         self.block_on(exchanges).unwrap_or_else(|error| vec![Err(Failure::never(error)); number])
     }

@@ -3,6 +3,10 @@
 
 use super::*;
 use crate::Resend;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use url::Url;
 
 /// A transport to this address, and the sender that cancels it.
@@ -21,7 +25,7 @@ fn transport(url: &str) -> (Http, watch::Sender<bool>) {
 /// Hint, cause and advice of a failed connection to this address.
 fn failed(url: &str) -> (String, String, Resend) {
     let (mut http, _sender) = transport(url);
-    let failure = http.post("/xmlrpc/2/common", String::new()).unwrap_err();
+    let failure = http.post("/xmlrpc/2/common", String::new(), 9).unwrap_err();
     assert_eq!(failure.error.sqlstate(), "08001");
     (failure.error.hint().unwrap(), failure.error.detail().unwrap(), failure.resend)
 }
@@ -51,5 +55,44 @@ fn cancel_ends_exchanges_and_pauses() {
     let (mut http, sender) = transport("http://localhost:1");
     sender.send(true).unwrap();
     assert_eq!(http.pause(Duration::from_secs(60)), Err(Error::Cancelled));
-    assert_eq!(http.post("/", String::new()).unwrap_err().error, Error::Cancelled);
+    assert_eq!(http.post("/", String::new(), 9).unwrap_err().error, Error::Cancelled);
+}
+
+/// A server that answers one request with these headers and this body.
+fn answering(headers: &'static str, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4_096]).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n");
+        // The client hangs up once it has read too much.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    });
+    url
+}
+
+fn compressed(bytes: usize) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&vec![b' '; bytes]).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn answers_are_limited_after_decompression() {
+    const MOST: usize = 1 << 20;
+    type Server = fn(usize) -> String;
+    let whole: Server = |bytes| answering("", vec![b' '; bytes]);
+    let gzip: Server = |bytes| answering("Content-Encoding: gzip\r\n", compressed(bytes));
+    for serve in [whole, gzip] {
+        let post = |bytes| transport(&serve(bytes)).0.post("/", String::new(), MOST);
+        assert_eq!(post(MOST).unwrap().body.len(), MOST);
+        let failure = post(MOST + 1).unwrap_err();
+        assert_eq!(failure.error.to_string(), "the answer is over the limit of 1 MB for one answer");
+        assert_eq!(failure.resend, Resend::Never);
+    }
+    // The announced length is believed before anything is read.
+    let announced = answering("Content-Length: 1048577\r\n", Vec::new());
+    let failure = transport(&announced).0.post("/", String::new(), MOST).unwrap_err();
+    assert!(matches!(failure.error, Error::Limit { .. }));
 }

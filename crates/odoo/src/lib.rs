@@ -13,10 +13,11 @@ pub mod options;
 pub mod retry;
 pub mod secret;
 mod server_info;
+pub mod text;
 mod transport;
 pub mod xmlrpc;
 
-pub use client::{Client, Field, Safety};
+pub use client::{Call, Client, Field, Safety};
 pub use domain::Scope;
 pub use secret::Account;
 pub use server_info::{Addon, Database, ServerInfo};

@@ -1,5 +1,6 @@
 //! Holds credentials so that they cannot be printed.
 
+use crate::text::Cleaner;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -42,9 +43,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// Replaces the password in a text of Odoo, whose tracebacks may contain it.
-    pub fn redact(&self, text: &str) -> String {
-        if self.password.is_empty() { text.to_owned() } else { text.replace(self.password.reveal(), "***") }
+    /// The cleaner for texts of Odoo and of the network, which may contain the password.
+    pub fn cleaner(&self) -> Cleaner {
+        Cleaner::new(self.password.reveal())
     }
 }
 

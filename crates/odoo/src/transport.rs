@@ -6,13 +6,14 @@ use std::time::Duration;
 
 /// Sends requests to an Odoo server.
 pub trait Transport {
-    /// Posts `body` to `path`. Returns the answer if its status is 200, otherwise a [`Failure`],
-    /// which says whether the request may be sent again.
-    fn post(&mut self, path: &str, body: String) -> Result<Reply, Failure>;
+    /// Posts `body` to `path`. Returns the answer if its status is 200 and it has at most
+    /// `max_bytes` bytes after decompression, otherwise a [`Failure`], which says whether the
+    /// request may be sent again.
+    fn post(&mut self, path: &str, body: String, max_bytes: usize) -> Result<Reply, Failure>;
 
     /// Posts several bodies at the same time, and returns their results in the same order.
-    fn post_all(&mut self, path: &str, bodies: Vec<String>) -> Vec<Result<Reply, Failure>> {
-        bodies.into_iter().map(|body| self.post(path, body)).collect()
+    fn post_all(&mut self, path: &str, bodies: Vec<String>, max_bytes: usize) -> Vec<Result<Reply, Failure>> {
+        bodies.into_iter().map(|body| self.post(path, body, max_bytes)).collect()
     }
 
     /// Waits before a retry. An error, such as [`Error::Cancelled`], ends the call.

@@ -34,17 +34,23 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_depth: 64, max_bytes: 256 << 20 }
+        Limits { max_depth: 64, max_bytes: LARGEST }
     }
 }
 
+/// Largest answer of all, in bytes after decompression. A page of 5,000 metrics has 6 MB.
+pub(crate) const LARGEST: usize = 256 << 20;
+
 /// The error for an answer of more than `max_bytes` bytes.
 pub(crate) fn over_limit(max_bytes: usize) -> Error {
-    let limit = match max_bytes.is_multiple_of(1 << 20) {
-        true => format!("{} MiB", max_bytes >> 20),
-        false => format!("{max_bytes} bytes"),
+    let hint = match max_bytes {
+        LARGEST.. => "Lower the page size of the mirror, or leave out large fields.",
+        _ => {
+            "Odoo's own answer to this call is far smaller. Check that the url option of the server is the address of \
+             Odoo itself."
+        }
     };
-    Error::Limit { limit, hint: "Lower the page size of the mirror, or mirror fewer fields.".to_owned() }
+    Error::Limit { limit: format!("{} MB for one answer", max_bytes.div_ceil(1 << 20)), hint: hint.to_owned() }
 }
 
 /// Upper bound of [`Limits::max_depth`]: more than any answer needs, and safe for the stack.

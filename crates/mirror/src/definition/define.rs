@@ -4,6 +4,8 @@ use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest};
 use crate::refusal::{invalid, refused};
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
+use ipai_odoo::text::quote_literal;
+use serde_json::Value as Json;
 
 /// Longest name in bytes. Postgres truncates longer ones.
 const LONGEST_NAME: usize = 63;
@@ -116,7 +118,10 @@ fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined
     if is_reserved(request, column) {
         return Err(invalid(
             format!("column \"{column}\" is reserved and cannot hold field \"{name}\""),
-            format!("Map the field to another column: columns => '{{\"{name}\": \"odoo_{name}\"}}'."),
+            format!(
+                "Map the field to another column: columns => {}.",
+                quote_literal(&format!("{{{}: {}}}", Json::from(name), Json::from(format!("odoo_{name}"))))
+            ),
         ));
     }
     if column.is_empty() || column.len() > LONGEST_NAME || column.contains('\0') {

@@ -115,6 +115,11 @@ fn invalid_requests_are_refused_with_suggestions() {
     let (state, message, hint) = refused(&request(&["name", "emial"]));
     assert_eq!((state.as_str(), message.as_str()), ("42703", "Odoo has no field \"emial\" in model \"res.partner\""));
     assert!(hint.contains("email"), "{hint}");
+    let evil = "x'\"; --";
+    let field = Field { name: evil.into(), kind: "char".into(), stored: true, ..Field::default() };
+    let reserved = MirrorRequest { columns: columns(&[(evil, "odoo_id")]), ..request(&[evil]) };
+    let hint = define(&reserved, &[field]).unwrap_err().hint().unwrap();
+    assert_eq!(hint, r#"Map the field to another column: columns => E'{"x''\\"; --": "odoo_x''\\"; --"}'."#);
     let (_, _, hint) = refused(&request(&["xyzzyx"]));
     assert!(hint.contains("spelling"), "{hint}");
     let constant = Constant { column: "tenant".into(), value: "acme".into() };

@@ -108,6 +108,14 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
     Ok(add)
 }
 
+/// A name as an element of an array literal. JSON quotes it as Postgres reads it.
+fn element(name: &str) -> String {
+    match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        true => name.to_owned(),
+        false => serde_json::Value::from(name).to_string(),
+    }
+}
+
 fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {
     let mirrored = mirror.fields.iter().map(|map| {
         let drift = mirror.drift.iter().find(|drift| drift.field == map.field);
@@ -132,7 +140,7 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
         column: None,
         column_type: Kind::of(field).map(Kind::sql),
         status: "new",
-        note: Some(format!("add_fields => '{{{}}}' mirrors it", field.name)),
+        note: Some(format!("add_fields => {} mirrors it", quote_literal(&format!("{{{}}}", element(&field.name))))),
     });
     mirrored.chain(new).collect()
 }

@@ -121,7 +121,7 @@ impl Source for OdooSource {
             let scope = &reading.mirror.scope;
             let ids = match by_addon(client, |client| client.export_ids(scope, &ranges, IDS_PER_CALL))? {
                 Some(ids) => ids,
-                None => client.search(scope, domain::among(&ranges), Some(IDS_PER_CALL))?,
+                None => client.search(scope, domain::among(&ranges), IDS_PER_CALL)?,
             };
             // A bulk page names its database.
             reading.refuse_other_database(client)?;

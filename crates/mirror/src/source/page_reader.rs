@@ -114,7 +114,7 @@ impl<'c> PageReader<'c> {
         let page = match exported {
             Some(page) => page.finish(),
             None if reading.mirror.has_lists() => {
-                let ids = self.client.search(scope, terms, Some(limit))?;
+                let ids = self.client.search(scope, terms, limit)?;
                 return Ok((read_listed(self.client, reading, after, &ids)?, ids));
             }
             None => self.client.search_read(scope, &fields, terms, Some(limit), page)?.finish(),
@@ -177,7 +177,7 @@ fn plausible(counted: u64) -> u64 {
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
     let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     if reading.mirror.has_lists() {
-        let ids = client.search(scope, [domain::one_of(ids)], None)?;
+        let ids = client.search(scope, [domain::one_of(ids)], ids.len() as u64)?;
         return read_listed(client, reading, i64::MIN, &ids);
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);

@@ -2,6 +2,7 @@
 
 use super::sql;
 use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
+pub use ipai_odoo::text::quote_literal;
 
 /// The statements of one mirror; their files say what they return. The parameters of a page are its
 /// ids, its columns, and but for `insert` its first and last id.
@@ -130,12 +131,6 @@ pub fn qualified(table: &Table) -> String {
 /// A quoted name. It is always quoted, because keywords differ between versions of Postgres.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as an SQL literal, valid for both values of `standard_conforming_strings`.
-pub fn quote_literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 fn comma(mirror: &Mirror, part: impl Fn(&str, Kind) -> String) -> String {

@@ -3,9 +3,10 @@
 //! The addon returns the same data as `search_read`, many times faster. If the addon fails, the
 //! client can read the same data without it.
 
-use super::{Client, Safety, kwargs, names, number, unexpected};
+use super::{Call, Client, kwargs, names, number, unexpected};
 use crate::domain::Term;
 use crate::error::{Error, Result};
+use crate::text::Cleaner;
 use crate::xmlrpc::{RowVisitor, Scalar, Value};
 use crate::{Addon, Scope, ServerInfo, Transport, bulk_page, domain};
 
@@ -35,15 +36,19 @@ impl<T: Transport> Client<T> {
         if self.known.addon == Addon::Unwanted {
             return Ok(());
         }
-        let info = match self.call(MODEL, "info", Vec::new(), Vec::new(), Safety::Harmless) {
+        let info = match self.call(&Call::for_fact(MODEL, "info")) {
             Err(error) if concerns_addon(&error) => None,
             info => Some(info?),
         };
         let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
         self.known.addon = if info.is_some() { Addon::Present } else { Addon::Missing };
-        self.known.uuid = info.and_then(|info| Some(info.get("uuid")?.as_str()?.to_owned()));
-        self.database.uuid = self.known.uuid.clone();
+        self.set_uuid(info.as_ref().and_then(|info| info.get("uuid")?.as_str()));
         Ok(())
+    }
+
+    fn set_uuid(&mut self, uuid: Option<&str>) {
+        self.known.uuid = uuid.map(|uuid| Cleaner::default().line(uuid));
+        self.database.uuid = self.known.uuid.clone();
     }
 
     /// Runs `work` if the client uses the addon, and returns `None` if it does not.
@@ -75,7 +80,8 @@ impl<T: Transport> Client<T> {
 
     /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
     pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
-        Ok(self.export(scope, &["id".to_owned()], domain::among(ranges), limit, Ids::default())?.ids)
+        let call = Call::for_ids(MODEL, "export", limit);
+        Ok(self.export_by(call, scope, &["id".to_owned()], domain::among(ranges), limit, Ids::default())?.ids)
     }
 
     /// Reads one bulk page in keyset order into `page`. The values are those of
@@ -86,16 +92,28 @@ impl<T: Transport> Client<T> {
         fields: &[String],
         terms: impl IntoIterator<Item = Term>,
         limit: u64,
+        page: V,
+    ) -> Result<V> {
+        self.export_by(Call::for_page(MODEL, "export"), scope, fields, terms, limit, page)
+    }
+
+    fn export_by<V: RowVisitor>(
+        &mut self,
+        call: Call<'_>,
+        scope: &Scope,
+        fields: &[String],
+        terms: impl IntoIterator<Item = Term>,
+        limit: u64,
         mut page: V,
     ) -> Result<V> {
         let args = vec![scope.model.as_str().into(), scope.domain(terms), names(fields), number(limit)];
-        let answer = self.call(MODEL, "export", args, kwargs([("context", scope.context())]), Safety::Harmless)?;
+        let call = call.with(args, kwargs([("context", scope.context())]));
+        let answer = self.call(&call)?;
         let text = answer.as_str().ok_or_else(|| unexpected("export", "a text"))?;
-        let received = bulk_page::decode_rows(text, self.limits.max_bytes, &mut page)?;
+        let received = bulk_page::decode_rows(text, call.max_bytes, &mut page)?;
         self.received = received.bytes;
         if received.uuid.is_some() {
-            self.known.uuid = received.uuid;
-            self.database.uuid = self.known.uuid.clone();
+            self.set_uuid(received.uuid.as_deref());
         }
         Ok(page)
     }
@@ -108,7 +126,8 @@ impl<T: Transport> Client<T> {
         let ends = bounds.first().map(|id| domain::after(*id)).into_iter();
         let ends = ends.chain(bounds.last().map(|id| domain::upto(*id)));
         let args = vec![scope.model.as_str().into(), scope.domain(ends), bounds.iter().copied().collect()];
-        let answer = self.call(MODEL, "digest", args, kwargs([("context", scope.context())]), Safety::Harmless)?;
+        let call = Call::for_digests(MODEL, "digest", bounds.len());
+        let answer = self.call(&call.with(args, kwargs([("context", scope.context())])))?;
         let digests = answer.as_array().and_then(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());
         let digests = digests.filter(|digests| digests.len() + 1 == bounds.len());
         digests.ok_or_else(|| unexpected("digest", "a list of digests"))

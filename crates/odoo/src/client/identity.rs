@@ -1,6 +1,6 @@
 //! Reads the identity of the Odoo database.
 
-use super::{Client, Safety};
+use super::{Call, Client};
 use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
 use crate::{Database, Transport};
@@ -34,7 +34,7 @@ impl<T: Transport> Client<T> {
             return Ok(());
         }
         let args = vec![Value::from_iter([1]), Value::from_iter(["create_date"])];
-        match self.call("res.company", "read", args, Vec::new(), Safety::Harmless) {
+        match self.call(&Call::for_fact("res.company", "read").with(args, Vec::new())) {
             Ok(companies) => self.database.company = creation_date(&companies),
             // The user may not read the company.
             Err(Error::OdooAccess(_) | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}

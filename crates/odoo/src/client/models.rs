@@ -1,7 +1,8 @@
 //! Reads which models and fields Odoo has.
 
-use super::{Client, Safety, kwargs, names, unexpected};
+use super::{Call, Client, kwargs, names, unexpected};
 use crate::error::{Error, Result};
+use crate::text::Cleaner;
 use crate::xmlrpc::Value;
 use crate::{Transport, domain};
 
@@ -13,10 +14,11 @@ impl<T: Transport> Client<T> {
         if !only.is_empty() {
             arguments.extend(kwargs([("allfields", names(only))]));
         }
-        let answer = self.call(model, "fields_get", Vec::new(), arguments, Safety::Harmless)?;
+        let answer = self.call(&Call::for_list(model, "fields_get").with(Vec::new(), arguments))?;
         let fields = answer.as_struct().ok_or_else(|| unexpected("fields_get", "a struct of fields"))?;
-        let mut fields: Vec<Field> =
-            fields.iter().map(|(name, attributes)| Field::read(name.clone(), attributes)).collect();
+        let cleaner = self.account.cleaner();
+        let read = |(name, attributes): &(String, Value)| Field::read(name.clone(), attributes).clean(&cleaner);
+        let mut fields: Vec<Field> = fields.iter().map(read).collect();
         fields.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(fields)
     }
@@ -26,16 +28,17 @@ impl<T: Transport> Client<T> {
         // Only administrators may read ir.model. Odoo's web client uses a method that every user
         // may call.
         let method = "get_available_models";
-        let (answer, label) = match self.call("ir.model", method, Vec::new(), Vec::new(), Safety::Harmless) {
+        let (answer, label) = match self.call(&Call::for_list("ir.model", method)) {
             Err(Error::UnknownMethod { .. }) => {
                 let domain = Value::from_iter([domain::term("transient", "=", false)]);
                 let fields = kwargs([("fields", Value::from_iter(["model", "name"]))]);
-                (self.call("ir.model", "search_read", vec![domain], fields, Safety::Harmless)?, "name")
+                (self.call(&Call::for_list("ir.model", "search_read").with(vec![domain], fields))?, "name")
             }
             answer => (answer?, "display_name"),
         };
-        let named = |model: &Value, member| Some(model.get(member)?.as_str()?.to_owned());
-        let read = |model: &Value| Some((named(model, "model")?, named(model, label)?));
+        let (name, display) = (Cleaner::default(), self.account.cleaner());
+        let text = |model: &Value, member, cleaner: &Cleaner| Some(cleaner.line(model.get(member)?.as_str()?));
+        let read = |model: &Value| Some((text(model, "model", &name)?, text(model, label, &display)?));
         let models = answer.as_array().and_then(|models| models.iter().map(read).collect::<Option<Vec<_>>>());
         let mut models = models.ok_or_else(|| unexpected(method, "a list of models"))?;
         models.sort();
@@ -86,6 +89,19 @@ impl Field {
             relation: text("relation"),
             has_digits: attributes.get("digits").and_then(Value::as_array).is_some(),
             name,
+        }
+    }
+
+    /// Cleans the texts. Those that code acts on keep the password, which may be a part of a name.
+    fn clean(self, cleaner: &Cleaner) -> Field {
+        let names = Cleaner::default();
+        Field {
+            name: names.line(&self.name),
+            kind: names.line(&self.kind),
+            relation: self.relation.map(|model| names.line(&model)),
+            label: cleaner.line(&self.label),
+            help: self.help.map(|help| cleaner.text(&help)),
+            ..self
         }
     }
 }

@@ -1,11 +1,18 @@
 //! Counts, lists and reads records in pages.
 
-use super::{Client, Kwargs, OBJECT, Safety, kwargs, names, number, unexpected};
+use super::call::FACT;
+use super::{Call, Client, Kwargs, OBJECT, kwargs, limits, names, number, unexpected};
 use crate::domain::Term;
 use crate::error::Result;
 use crate::fault::{self, Meaning};
 use crate::xmlrpc::{self, RowVisitor, Value};
 use crate::{Reply, Scope, Transport};
+
+/// The call that counts the records of a scope with further terms.
+fn count_call(scope: &Scope, terms: Vec<Term>) -> Call<'_> {
+    let context = kwargs([("context", scope.context())]);
+    Call::for_fact(&scope.model, "search_count").with(vec![scope.domain(terms)], context)
+}
 
 /// The count in an answer.
 fn count_in(answer: &Value) -> Result<u64> {
@@ -16,26 +23,21 @@ fn count_in(answer: &Value) -> Result<u64> {
 impl<T: Transport> Client<T> {
     /// Counts the records of a scope, with further terms.
     pub fn search_count(&mut self, scope: &Scope, terms: Vec<Term>) -> Result<u64> {
-        let (args, context) = (vec![scope.domain(terms)], kwargs([("context", scope.context())]));
-        count_in(&self.call(&scope.model, "search_count", args, context, Safety::Harmless)?)
+        count_in(&self.call(&count_call(scope, terms))?)
     }
 
     /// Counts the records of a scope with each of several lists of further terms, at the same time.
     /// What fails for a reason that may pass is asked again by itself.
     pub fn search_counts(&mut self, scope: &Scope, each: Vec<Vec<Term>>) -> Result<Vec<u64>> {
         let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
-        let context = Value::Struct(kwargs([("context", scope.context())]));
-        let request = |terms: &Vec<Term>| {
-            let args = Value::Array(vec![scope.domain(terms.iter().cloned())]);
-            self.request(uid, &scope.model, "search_count", &args, &context)
-        };
+        let request = |terms: &Vec<Term>| self.request(uid, &count_call(scope, terms.clone()));
         let requests = each.iter().map(request).collect::<Result<_>>()?;
-        let replies = self.transport.post_all(OBJECT, requests);
+        let replies = self.transport.post_all(OBJECT, requests, FACT);
         let count = |(terms, reply): (_, std::result::Result<Reply, _>)| {
             let Ok(reply) = reply else {
                 return self.search_count(scope, terms);
             };
-            match xmlrpc::decode(&reply.body, &self.limits)? {
+            match xmlrpc::decode(&reply.body, &limits(FACT))? {
                 Ok(count) => count_in(&count),
                 Err(fault) => match fault::read(&fault, &self.account, &scope.model, "search_count", Some(uid)) {
                     Meaning::Error(error) => Err(error),
@@ -47,17 +49,10 @@ impl<T: Transport> Client<T> {
     }
 
     /// Lists the ids of the first `limit` records of a scope with further terms, ascending.
-    pub fn search(
-        &mut self,
-        scope: &Scope,
-        terms: impl IntoIterator<Item = Term>,
-        limit: Option<u64>,
-    ) -> Result<Vec<i64>> {
-        let mut arguments = kwargs([("order", "id".into())]);
-        arguments.extend(limit.map(|limit| ("limit".to_owned(), number(limit))));
-        arguments.extend(kwargs([("context", scope.context())]));
-        let args = vec![scope.domain(terms)];
-        self.execute_kw(&scope.model, "search", args, arguments, Safety::Harmless, xmlrpc::decode_ids)
+    pub fn search(&mut self, scope: &Scope, terms: impl IntoIterator<Item = Term>, limit: u64) -> Result<Vec<i64>> {
+        let arguments = kwargs([("order", "id".into()), ("limit", number(limit)), ("context", scope.context())]);
+        let call = Call::for_ids(&scope.model, "search", limit).with(vec![scope.domain(terms)], arguments);
+        self.execute_kw(&call, xmlrpc::decode_ids)
     }
 
     /// Reads the first `limit` records of a scope with further terms, in keyset order. `page` makes
@@ -105,7 +100,7 @@ impl<T: Transport> Client<T> {
         arguments: Kwargs,
         mut page: impl FnMut() -> V,
     ) -> Result<V> {
-        self.execute_kw(&scope.model, method, vec![which], arguments, Safety::Harmless, |body, limits| {
+        self.execute_kw(&Call::for_page(&scope.model, method).with(vec![which], arguments), |body, limits| {
             // A damaged answer may have filled a page in part, so each attempt needs a new one.
             let mut page = page();
             Ok(xmlrpc::decode_rows(body, limits, &mut page)?.map(|()| page))

@@ -31,6 +31,8 @@ pub enum SqlState {
     UndefinedDatabase,
     /// `22021`: XML cannot carry the character.
     InvalidCharacter,
+    /// `54000`: more than the run accepts.
+    LimitExceeded,
 }
 
 impl SqlState {
@@ -51,6 +53,7 @@ impl SqlState {
             SqlState::InvalidPassword => "28P01",
             SqlState::UndefinedDatabase => "3D000",
             SqlState::InvalidCharacter => "22021",
+            SqlState::LimitExceeded => "54000",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Endpoint, shown};
 use crate::error::{Error, SqlState};
+use crate::xmlrpc::over_limit;
 use crate::{Failure, Reply, Resend};
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
@@ -9,14 +10,12 @@ use reqwest::{Response, StatusCode};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// Largest answer in bytes after decompression. A page of 5,000 metrics has 6 MB.
-const MAX_ANSWER: usize = 256 << 20;
-
-/// Checks the status of a response and reads its body, up to [`MAX_ANSWER`].
+/// Checks the status of a response and reads its body, up to `max_bytes` after decompression.
 pub(super) async fn read(
     mut response: Response,
     endpoint: &Endpoint,
     began: Instant,
+    max_bytes: usize,
 ) -> std::result::Result<Reply, Failure> {
     let status = response.status();
     if status != StatusCode::OK {
@@ -25,22 +24,15 @@ pub(super) async fn read(
     if text(response.headers(), &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
         return Err(Failure::never(Error::Malformed { cause: "it is an HTML page".to_owned() }));
     }
-    let too_large = || {
-        let limit = format!("{} MB for one answer", MAX_ANSWER >> 20);
-        Failure::never(Error::Limit {
-            limit,
-            hint: "Lower the page size of the mirror, or leave out large fields.".to_owned(),
-        })
-    };
     let announced = response.content_length().unwrap_or(0);
-    if announced > MAX_ANSWER as u64 {
-        return Err(too_large());
+    if announced > max_bytes as u64 {
+        return Err(Failure::never(over_limit(max_bytes)));
     }
     let date = text(response.headers(), &DATE).and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc()));
     let mut body = Vec::with_capacity(announced as usize);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, endpoint))? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(too_large());
+        if body.len() + chunk.len() > max_bytes {
+            return Err(Failure::never(over_limit(max_bytes)));
         }
         body.extend_from_slice(&chunk);
     }

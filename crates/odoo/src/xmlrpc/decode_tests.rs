@@ -526,12 +526,12 @@ fn size_is_limited() {
     let limits = |max_bytes| Limits { max_bytes, ..Limits::default() };
     assert!(decode(body.as_bytes(), &limits(body.len())).is_ok());
     match decode(body.as_bytes(), &limits(body.len() - 1)) {
-        Err(Error::Limit { limit, .. }) => assert_eq!(limit, format!("{} bytes", body.len() - 1)),
+        Err(Error::Limit { limit, .. }) => assert_eq!(limit, "1 MB for one answer"),
         other => panic!("{other:?}"),
     }
     // The size is checked before the content.
     match decode(&vec![0; (1 << 20) + 1], &limits(1 << 20)) {
-        Err(Error::Limit { limit, .. }) => assert_eq!(limit, "1 MiB"),
+        Err(Error::Limit { limit, .. }) => assert_eq!(limit, "1 MB for one answer"),
         other => panic!("{other:?}"),
     }
 }
