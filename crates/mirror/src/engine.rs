@@ -7,6 +7,7 @@ mod report;
 mod run;
 
 pub use deletion::Guard;
+pub(crate) use deletion::validate_ids;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
 pub use report::{Counts, Mode, Position, Progress, Report, Tally};
 pub use run::{Plan, run};
@@ -66,7 +67,7 @@ pub trait Source {
     /// source fetches the following page while the caller writes this one.
     fn next_page(&mut self) -> Result<Option<Page>>;
 
-    /// Counts all records, or those of `ids` that exist.
+    /// Counts all records, or those of `ids` that exist. Ends a scan that is under way.
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64>;
 
     /// Counts the records: in total, unless `total` is known, and those with each flag if `flags`

@@ -1,7 +1,7 @@
 //! Deletes the rows whose records no longer exist in Odoo. This is the only code that deletes rows.
 
 use super::IdRange;
-use super::run::Run;
+use super::run::{Run, plausible};
 use ipai_odoo::error::{Error, Result};
 
 /// How many rows one run may delete.
@@ -68,7 +68,7 @@ const VERIFIED_PER_CALL: usize = 5_000;
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
     let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
-    let mut missing = Vec::new();
+    let (mut missing, mut most) = (Vec::new(), plausible(0));
     while !ranges.is_empty() {
         let (listed, records) = list_records(run, &mut ranges, expected.take())?;
         let rows = list_rows(run, listed)?;
@@ -77,6 +77,9 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
         if missing.len() >= READ_PER_CALL || ranges.is_empty() {
             difference.missing += missing.len() as u64;
+            if difference.missing > most {
+                most = run.count_anew(difference.missing)?;
+            }
             if !run.plan.dry_run {
                 let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
                 missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
@@ -131,7 +134,7 @@ fn list_records(
 ) -> Result<(Vec<IdRange>, Vec<i64>)> {
     let asked = &ranges[..ranges.len().min(RANGES_PER_CALL)];
     let ids = run.timed_source(|source| source.ids(asked))?;
-    validate(&ids, asked)?;
+    validate_ids(&ids, asked)?;
     // Unless one answer has all expected ids, only an empty one shows that none is left.
     let is_complete = expected == Some(ids.len() as u64) && asked.len() == ranges.len();
     let upto = match ids.last() {
@@ -165,7 +168,7 @@ fn split_off(ranges: &mut Vec<IdRange>, id: i64) -> Vec<IdRange> {
 }
 
 /// Refuses ids that are not in ascending order or were not asked for.
-fn validate(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
+pub(crate) fn validate_ids(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     let was_asked_for = |id: &i64| {
         let range = ranges.get(ranges.partition_point(|range| range.upto < *id));
         range.is_some_and(|range| range.contains(*id))

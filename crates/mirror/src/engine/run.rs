@@ -5,7 +5,7 @@ use super::report::{Counts, Mode, Progress, Report, Tally};
 use super::{Position, Scan, Sink, Source};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
-use ipai_odoo::error::Result;
+use ipai_odoo::error::{Error, Result, SqlState};
 use std::time::Instant;
 
 /// What a run does.
@@ -78,6 +78,12 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
     Ok(run.report(counts, true))
 }
 
+/// The most records to expect where Odoo counts this many: some arrive during a run, and a model
+/// may count fewer than it shows.
+pub(super) fn plausible(counted: u64) -> u64 {
+    counted.saturating_mul(2).saturating_add(100_000)
+}
+
 pub(super) struct Run<'a> {
     source: &'a mut dyn Source,
     sink: &'a mut dyn Sink,
@@ -93,14 +99,10 @@ impl Run<'_> {
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
         }
-        let scan = Scan {
-            since: self.progress.bound,
-            also: self.plan.also.filter(|_| self.progress.bound.is_some()),
-            after: self.progress.position.id,
-            newest: self.plan.cursor,
-            limit: self.plan.max_rows,
-        };
-        self.timed_source(|source| source.start(scan))?;
+        let read_before = self.progress.fetched;
+        // `max_rows` bounds a run as well.
+        let mut most = self.plan.max_rows.unwrap_or(plausible(self.progress.total.unwrap_or(0)));
+        self.start_scan()?;
         while let Some(page) = self.timed_source(|source| source.next_page())? {
             if self.progress.position.id == 0 {
                 // If Odoo sends no `Date`, the newest write date of the first page stands in for
@@ -110,8 +112,42 @@ impl Run<'_> {
             }
             let last = page.ids.last().copied();
             self.write(&page, last)?;
+            let read = self.progress.fetched - read_before;
+            if read > most {
+                most = self.count_anew(read)?;
+                self.start_scan()?;
+            }
         }
         Ok(reads_all.then_some(self.progress.fetched - before))
+    }
+
+    /// Starts to read after the position.
+    fn start_scan(&mut self) -> Result<()> {
+        let scan = Scan {
+            since: self.progress.bound,
+            also: self.plan.also.filter(|_| self.progress.bound.is_some()),
+            after: self.progress.position.id,
+            newest: self.plan.cursor,
+            limit: self.plan.max_rows,
+        };
+        self.timed_source(|source| source.start(scan))
+    }
+
+    /// Asks for Odoo's count after it sent this many records, and returns how many it may send. An
+    /// Odoo that sends ever more records must not fill the disk.
+    pub(super) fn count_anew(&mut self, records: u64) -> Result<u64> {
+        let counted = self.timed_source(|source| source.count(None))?;
+        let most = plausible(counted);
+        if records <= most {
+            return Ok(most);
+        }
+        let message = format!("Odoo sends more records than it counts for mirror \"{}\"", self.plan.mirror);
+        Err(Error::user(SqlState::LimitExceeded, message)
+            .with_detail(format!("This run received {records} records, and Odoo counts {counted} in all."))
+            .with_hint(
+                "Check in Odoo why search_read and search_count of the model differ. The rows written so far are \
+                 kept; a full run of a sound Odoo deletes those that do not exist.",
+            ))
     }
 
     /// Whether Odoo lacks what an earlier run saw.

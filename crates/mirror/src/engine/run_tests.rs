@@ -375,6 +375,41 @@ fn ids_that_odoo_counts_and_does_not_list_are_not_deleted() {
     }
 }
 
+#[test]
+fn more_records_than_odoo_counts_end_the_run() {
+    let odoo = Odoo::with(100_050);
+    let reader = |counted| {
+        let mut reader = Reader::new(&odoo);
+        (reader.page_size, reader.window, reader.counted) = (40_000, 200_000, counted);
+        reader
+    };
+    let never = odoo.borrow().date().naive_utc() + TimeDelta::days(1);
+    for (plan, written) in [(full(), 100_050), (since(always()), 100_050), (since(never), 0)] {
+        let mut table = Table::new(&odoo);
+        // With a count of 25 the run would go on.
+        let error = sync_from(&mut reader(Some(24)), &mut table, &plan).unwrap_err();
+        let detail = "This run received 100050 records, and Odoo counts 24 in all.";
+        assert_eq!((error.sqlstate(), error.detail().as_deref()), ("54000", Some(detail)));
+        // What was written is kept.
+        table.roll_back();
+        assert_eq!(table.rows.len(), written);
+    }
+    // A run of this size counts once more, and continues after the position.
+    let (mut table, mut honest) = (Table::new(&odoo), reader(None));
+    sync_from(&mut honest, &mut table, &since(always())).unwrap();
+    let pages = ["start", "next_page", "next_page", "next_page"];
+    assert_eq!(honest.calls, [&pages[..], &["count", "start", "next_page", "count"]].concat());
+    assert_eq!(table.rows.len(), 100_050);
+    // A full run has counted before.
+    let (mut table, mut honest) = (Table::new(&odoo), reader(None));
+    (table.width, honest.digests) = (1_000_000, true);
+    sync_from(&mut honest, &mut table, &full()).unwrap();
+    assert_eq!(calls(&honest, "count"), 1);
+    // The caller of a run with max_rows has set its limit.
+    let some = Plan { max_rows: Some(100_050), ..full() };
+    assert_eq!(sync_from(&mut reader(Some(24)), &mut Table::new(&odoo), &some).unwrap().progress.fetched, 100_050);
+}
+
 /// Odoo and a mirror that lacks changes of every kind.
 fn behind() -> (Shared, Table, NaiveDateTime) {
     let (odoo, mut table) = mirrored(12);

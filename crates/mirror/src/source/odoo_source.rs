@@ -91,6 +91,8 @@ impl Source for OdooSource {
     }
 
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64> {
+        // The thread of a scan waits to hand over a page, and counts only when the scan is over.
+        self.pages = None;
         let terms = vec![ids.map_or_else(everything, domain::one_of)];
         self.run(move |client, reading| client.search_count(&reading.mirror.scope, terms))
     }
