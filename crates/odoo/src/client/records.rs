@@ -6,7 +6,7 @@ use crate::domain::Term;
 use crate::error::Result;
 use crate::fault::{self, Meaning};
 use crate::xmlrpc::{self, RowVisitor, Value};
-use crate::{Reply, Scope, Transport};
+use crate::{Failure, Reply, Resend, Scope, Transport};
 
 /// The call that counts the records of a scope with further terms.
 fn count_call(scope: &Scope, terms: Vec<Term>) -> Call<'_> {
@@ -34,8 +34,10 @@ impl<T: Transport> Client<T> {
         let requests = each.iter().map(request).collect::<Result<_>>()?;
         let replies = self.transport.post_all(OBJECT, requests, FACT);
         let count = |(terms, reply): (_, std::result::Result<Reply, _>)| {
-            let Ok(reply) = reply else {
-                return self.search_count(scope, terms);
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(Failure { error, resend: Resend::Never }) => return Err(self.account.cleaner().error(error)),
+                Err(_) => return self.search_count(scope, terms),
             };
             match xmlrpc::decode(&reply.body, &limits(FACT))? {
                 Ok(count) => count_in(&count),
