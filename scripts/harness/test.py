@@ -141,7 +141,7 @@ LAYERS: dict[str, Layer] = {
     "pure": Layer(pure, ("crates/**/*.rs", "src/**/*_tests.rs"), _RUST),
     "database": Layer(database, ("supabase/tests/**/*.sql",), r"(.+)"),
     "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
-    "e2e": Layer(end_to_end, ("tests/e2e/test_*.py",), _PYTHON),
+    "e2e": Layer(end_to_end, ("tests/e2e/**/test_*.py",), _PYTHON),
     "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _PYTHON_OR_VITEST),
     "server15": Layer(server15, ("src/in_server_tests.rs",), _RUST),
     "server17": Layer(server17, ("src/in_server_tests.rs",), _RUST),
