@@ -5,8 +5,9 @@ use crate::report::or_raise;
 use crate::session::check_version;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::refusal::refused;
-use ipai_mirror::session::{Session, internal};
+use ipai_mirror::session::{Row, Session, internal};
 use ipai_mirror::store::servers;
+use ipai_mirror::store::statements::quote_literal;
 use ipai_odoo::Account;
 use ipai_odoo::error::{Result, SqlState};
 use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions, known};
@@ -39,7 +40,8 @@ impl Accounts for ServerAccounts {
         }
         let oid = pg_sys::Oid::from(u32::try_from(oid).unwrap_or_default());
         // SAFETY: the server exists, so the lookup returns it or raises.
-        let options = unsafe { ServerOptions::parse(&pairs((*pg_sys::GetForeignServer(oid)).options))? };
+        let server_options = unsafe { pairs((*pg_sys::GetForeignServer(oid)).options) };
+        let options = ServerOptions::parse(&server_options)?;
         // The current user's mapping, or else the one for PUBLIC.
         let params = [i64::from(oid.to_u32()).into()];
         let is_own = session.first(include_str!("sql/user_mapping.sql"), &params, |row| row.get::<bool>(0))?;
@@ -65,7 +67,7 @@ impl Accounts for ServerAccounts {
                 ));
             }
             PasswordOption::Plain(password) => password,
-            PasswordOption::VaultSecret(name) => vault_secret(session, &name)?,
+            PasswordOption::VaultSecret(name) => vault_secret(session, &name, server, &server_options)?,
         };
         Ok(Connection {
             server: server.to_owned(),
@@ -92,7 +94,9 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 }
 
 /// The secret of this name in Supabase Vault, read as the current user at the time of the call.
-fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
+/// The owner of a server can name any secret in a mapping for another role, and receives what is
+/// sent there. So the secret must be bound to the server with these options.
+fn vault_secret(session: &mut dyn Session, name: &str, server: &str, options: &[Pair]) -> Result<Secret> {
     // Another view of this name would run its owner's code.
     match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
         None => {
@@ -112,15 +116,26 @@ fn vault_secret(session: &mut dyn Session, name: &str) -> Result<Secret> {
         }
         Some(true) => {}
     }
-    let sql = "select decrypted_secret from vault.decrypted_secrets where name = $1";
-    let secret = session.first(sql, &[name.into()], |row| row.optional::<String>(0))?.flatten();
-    secret.filter(|secret| !secret.is_empty()).map(Secret::new).ok_or_else(|| {
-        refused(
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let params = [name.into(), server.into(), options.as_slice().into()];
+    let read = |row: &dyn Row| {
+        let remedy = row.optional::<String>(2)?.unwrap_or_default();
+        Ok((row.optional::<String>(0)?.unwrap_or_default(), row.get::<bool>(1)?, remedy))
+    };
+    let found = session.first(include_str!("sql/vault_secret.sql"), &params, read)?;
+    match found.filter(|(secret, ..)| !secret.is_empty()) {
+        Some((secret, true, _)) => Ok(Secret::new(secret)),
+        Some((_, false, remedy)) => Err(refused(
+            SqlState::InsufficientPrivilege,
+            format!("secret \"{name}\" in Vault is not bound to server \"{server}\" and its address"),
+            remedy,
+        )),
+        None => Err(refused(
             SqlState::UndefinedObject,
             format!("Vault has no secret named \"{name}\""),
-            "select vault.create_secret('the password or API key', '...name...');",
-        )
-    })
+            format!("select ipai.set_odoo_password({}, '...');", quote_literal(server)),
+        )),
+    }
 }
 
 /// Postgres calls it with all options of an object, as `name=value`, and the catalog of the object.

@@ -201,7 +201,8 @@ mod tests {
         }
     }
 
-    fn table(mirror: &Mirror) {
+    /// Creates the table, and returns its oid.
+    fn table(mirror: &Mirror) -> i64 {
         let columns: Vec<String> = mirror
             .fields
             .iter()
@@ -209,16 +210,17 @@ mod tests {
             .collect();
         let table = ipai_mirror::store::statements::qualified(&mirror.target);
         Spi::run(&format!("create table {table} (odoo_id bigint unique, {})", columns.join(", "))).unwrap();
+        count(&format!("select '{table}'::regclass::oid::bigint"))
     }
 
     #[pg_test]
     fn each_kind_of_value_arrives_and_is_then_unchanged() {
         let mirror = every_kind();
-        table(&mirror);
+        let table = table(&mirror);
         let page = page();
         let (mut one, mut other) = (SpiSession::of_function().unwrap(), SpiSession::of_function().unwrap());
-        let mut dry = TableSink::new(&mut one, &mirror, None);
-        let mut sink = TableSink::new(&mut other, &mirror, Some(1));
+        let mut dry = TableSink::new(&mut one, &mirror, table, None);
+        let mut sink = TableSink::new(&mut other, &mirror, table, Some(1));
         let two_new = Written { inserted: 2, updated: 0 };
         assert_eq!(dry.write(&page), Ok(two_new));
         assert_eq!(dry.tally().map(|tally| tally.total), Ok(0));
@@ -244,9 +246,9 @@ mod tests {
     #[pg_test]
     fn one_changed_value_of_any_kind_is_an_update_of_one_row() {
         let mirror = every_kind();
-        table(&mirror);
+        let table = table(&mirror);
         let mut session = SpiSession::of_function().unwrap();
-        let mut sink = TableSink::new(&mut session, &mirror, Some(1));
+        let mut sink = TableSink::new(&mut session, &mirror, table, Some(1));
         for index in 0..mirror.fields.len() {
             sink.write(&page()).unwrap();
             let mut changed = page();
@@ -273,10 +275,10 @@ mod tests {
     #[pg_test]
     fn ids_and_digests_are_of_the_mirror_rows() {
         let mirror = every_kind();
-        table(&mirror);
+        let table = table(&mirror);
         Spi::run(r#"insert into "Every ""kind""" (odoo_id) select generate_series(1, 10)"#).unwrap();
         let mut session = SpiSession::of_function().unwrap();
-        let mut sink = TableSink::new(&mut session, &mirror, Some(1));
+        let mut sink = TableSink::new(&mut session, &mirror, table, Some(1));
         let window = IdRange { after: 2, upto: 8 };
         assert_eq!(sink.ids(window), Ok(vec![3, 4, 5, 6, 7, 8]));
         let digests = sink.digest().unwrap().unwrap();

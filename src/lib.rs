@@ -20,12 +20,18 @@ mod sql {
     // The order of `extension.script()`. Files that require no Rust function come before those.
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", bootstrap);
     extension_sql_file!("../sql/core/tables/15_mirror_state.sql", name = "mirror_state", requires = ["mirrors"]);
-    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "run_log", requires = ["mirror_state"]);
+    extension_sql_file!(
+        "../sql/core/tables/17_mirror_objects.sql",
+        name = "mirror_objects",
+        requires = ["mirror_state"]
+    );
+    extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "run_log", requires = ["mirror_objects"]);
     extension_sql_file!("../sql/core/tables/30_odoo_logins.sql", name = "odoo_logins", requires = ["run_log"]);
     extension_sql_file!("../sql/extension/once/10_wrapper.sql", name = "wrapper", requires = ["odoo_logins"]);
     extension_sql_file!("../sql/extension/once/20_dump.sql", name = "dump", requires = ["wrapper"]);
     extension_sql_file!("../sql/core/objects/10_table_comments.sql", name = "comments", requires = ["dump"]);
-    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "runs", requires = ["comments"]);
+    extension_sql_file!("../sql/core/objects/15_trust.sql", name = "trust", requires = ["comments"]);
+    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "runs", requires = ["trust"]);
     extension_sql_file!("../sql/core/objects/30_status.sql", name = "status", requires = ["runs"]);
     extension_sql_file!("../sql/core/objects/40_sample_metrics.sql", name = "sample_metrics", requires = ["status"]);
     extension_sql_file!("../sql/core/objects/50_claims_helpers.sql", name = "claims", requires = ["sample_metrics"]);

@@ -105,9 +105,9 @@ def run(cluster: Cluster, erp: Erp, options: argparse.Namespace) -> int:
     screen.show(
         f"create server odoo foreign data wrapper ipai_odoo\n  options (url {literal(erp.url)}, dbname {literal(erp.dbname)}{insecure})"
     )
-    screen.print_line("select vault.create_secret('***', 'odoo_api_key');")
-    cluster.psql(f"select vault.create_secret({literal(erp.password)}, 'odoo_api_key')", user="postgres")
     screen.show(f"create user mapping for postgres server odoo\n  options (user {literal(erp.user)}, password_secret 'odoo_api_key')")
+    screen.print_line("select ipai.set_odoo_password('odoo', '***');")
+    cluster.psql(f"select ipai.set_odoo_password('odoo', {literal(erp.password)})", user="postgres")
     screen.show("select * from ipai.check_connection('odoo')", expanded=True)
     if cluster.psql("select bool_and(readable) from ipai.check_connection('odoo')", user="postgres") != "t":
         print("\nThe Odoo user cannot read the model: see problem and hint above.")

@@ -100,8 +100,8 @@ def main() -> int:
         addon = ", addon 'false'" if options.no_addon else ""
         cluster.psql(
             f"""create server odoo foreign data wrapper ipai_odoo options (url '{odoo.url}', dbname '{odoo.dbname}'{addon});
-                select vault.create_secret('{odoo.admin_password}', 'odoo_password');
                 create user mapping for postgres server odoo options (user '{odoo.admin_user}', password_secret 'odoo_password');
+                select ipai.set_odoo_password('odoo', '{odoo.admin_password}');
                 select ipai.alter_mirror('sample_metrics', 'odoo')""",
             user="postgres",
         )

@@ -52,10 +52,10 @@ def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOd
     run = connected.run()
     assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
     assert_equal(connected, erp)
-    # The addon, the company, the fields, the count, three pages and an empty one, the digests of
-    # all ids, and the counts of active records and of alerts.
+    # The addon, the company, the fields, the count, three pages and an empty one, and the counts of
+    # all records, of active ones and of alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, "digest", *counts, *counts]
+    assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, *counts * 3]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 

@@ -79,7 +79,7 @@ def stall(request: pytest.FixtureRequest) -> Stall:
 
 
 def set_url(supabase: Supabase, url: str) -> None:
-    supabase.rows(f"alter server odoo options (set url '{url}')")
+    supabase.set_url(url)
 
 
 # Sessions -----------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ def test_run_without_an_odoo_at_the_address_fails(supabase: Supabase, erp: Fault
     before = supabase.mirror("odoo_id, xmin::text")
     with other_service(banner) as number:
         supabase.rows(f"alter server odoo options (set url '{url.format(port=number)}', add allow_insecure 'true')")
+        supabase.bind(url.format(port=number))
         with SECTION.trial(case) as trial:
             with pytest.raises(psycopg.Error) as raised:
                 supabase.rows("call ipai.run_sync('sample_metrics')")
@@ -85,7 +86,7 @@ def test_run_without_an_odoo_at_the_address_fails(supabase: Supabase, erp: Fault
     assert PASSWORD not in str(raised.value)
     assert supabase.mirror("odoo_id, xmin::text") == before
     assert supabase.last_run()["sqlstate"] == raised.value.sqlstate
-    supabase.rows(f"alter server odoo options (set url '{erp.url}')")
+    supabase.set_url(erp.url)
     assert supabase.run()["state"] == "succeeded"
 
 

@@ -171,7 +171,7 @@ def test_removed_flag_is_no_longer_counted(mirrored: Supabase) -> None:
 
 def test_views_work_while_odoo_is_down(mirrored: Supabase) -> None:
     before = (mirrored.row(DELTA), mirrored.row(METRICS_DELTA))
-    mirrored.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    mirrored.set_url("http://127.0.0.1:9")
     with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
         mirrored.run()
     # A failed run does not count.

@@ -138,8 +138,9 @@ def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odo
         connected.rows("grant usage, create on schema analysis to analyst; grant usage on schema ipai to analyst")
         connected.rows("grant usage on foreign server odoo to analyst")
         connected.rows("create user mapping for analyst server odoo options (user 'admin', password_secret 'odoo_password')")
-        connected.rows("grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins to analyst")
-        connected.rows("grant execute on routine ipai.create_mirror, ipai.run_sync, ipai.has_cron to analyst")
+        connected.rows("grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.mirror_objects to analyst")
+        connected.rows("grant select, insert, update, delete on ipai.run_log, ipai.odoo_logins to analyst")
+        connected.rows("grant execute on all routines in schema ipai to analyst")
         connected.rows("select * from ipai.create_mirror('res.currency', 'analysis.currencies')", user="analyst")
         owner = connected.row("select relowner::regrole::text as owner from pg_class where oid = 'analysis.currencies'::regclass")
         assert owner == {"owner": "analyst"}
@@ -152,8 +153,8 @@ def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odo
     finally:
         # Only postgres can revoke what postgres has granted.
         connected.rows("revoke all on schema ipai from analyst")
-        connected.rows("revoke all on ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins from analyst")
-        connected.rows("revoke all on routine ipai.create_mirror, ipai.run_sync, ipai.has_cron from analyst")
+        connected.rows("revoke all on all tables in schema ipai from analyst")
+        connected.rows("revoke all on all routines in schema ipai from analyst")
         connected.rows("drop schema analysis cascade")
         connected.rows("drop server odoo cascade")
         connected.cluster.psql("drop owned by analyst; drop role analyst")
@@ -998,8 +999,8 @@ def test_field_that_becomes_unreadable_is_drift(metrics: Supabase, erp: Odoo) ->
     metrics.sync("res_users")
     visible = erp.rpc_as("clerk", "clerk password", "res.users", "fields_get", attributes=["type"]).keys()
     hidden = {"login", "partner_id", "api_key_ids", "signature"} - visible
-    metrics.rows("select vault.create_secret('clerk password', 'clerk_password')")
     metrics.rows("alter user mapping for postgres server odoo options (set user 'clerk', set password_secret 'clerk_password')")
+    metrics.rows("select ipai.set_odoo_password('odoo', 'clerk password')")
     metrics.rows("call ipai.run_sync('res_users', 'full', max_delete_ratio => 1)")
     assert {entry["field"] for entry in drift(metrics, "res_users")} == hidden
 

@@ -21,6 +21,7 @@ import pytest
 from harness import paths, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
+from support.internal import INTERNAL
 from support.supabase import Supabase
 
 README = paths.PROJECT / "README.md"
@@ -179,16 +180,14 @@ def reader(new_database: Reader) -> Reader:
 
 
 def test_quick_start_of_the_readme_creates_a_scheduled_mirror(new_database: Reader) -> None:
-    (secret,) = re.findall(r"`(select vault\.create_secret\(.*?\);)`", README.read_text())
+    (schedule,) = re.findall(r"`(select ipai\.schedule_sync\(.*?\);)`", README.read_text())
     found = blocks(README.read_text())
     statements = [len(re.findall(r";(?= *(?:--.*)?$)", block.text, re.MULTILINE)) for block in found if block.language == "sql"]
     assert statements == [1, 5, 3]
     for block in found:
         if block.language == "sql":
             new_database.run(block)
-        if block.section == "Install":
-            # The README's secret comes between the installation and the quick start.
-            new_database.run(Block(0, "", "sql", secret, None, (0, 0)))
+    new_database.run(Block(0, "", "sql", schedule, None, (0, 0)))
     status = new_database.supabase.row(
         "select state, schedule, rows > 0 as filled, delta from ipai.sync_status where mirror = 'res_partner'"
     )
@@ -262,20 +261,6 @@ CHECKS = {
 
 # The reference ------------------------------------------------------------------------------------
 
-#: Functions that only Postgres or other functions call.
-INTERNAL = {
-    *(
-        "ipai_odoo_validator",
-        "has_cron",
-        "require_cron",
-        "require_mirror",
-        "schedule_interval",
-        "cron_gap",
-        "has_vault",
-        "create_claims_helpers",
-    ),
-    *("password_state", "mirror_tables", "api_exposure"),
-}
 MEMBERS = "select objid from pg_depend where refobjid = (select oid from pg_extension where extname = 'ipai_sync') and deptype = 'e'"
 
 

@@ -882,7 +882,7 @@ def test_deletion_limit_counts_only_rows_of_the_mirror(tenants: Supabase, erp: O
 
 def test_unreachable_database_does_not_stop_the_other_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     before = versions(tenants, "public.partners", of("acme"))
-    tenants.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    tenants.set_url("http://127.0.0.1:9")
     other.rpc("res.partner", "create", {"name": "Meanwhile"})
     with pytest.raises(psycopg.Error, match="acme"):
         tenants.rows("call ipai.run_sync()")

@@ -25,11 +25,13 @@ from harness import paths, postgres
 from harness.postgres import Installation
 from support.definitions import ScriptedOdoo, execute
 from support.faulty import MODEL, Request, fault, metric, returning
+from support.internal import INTERNAL
 from support.sessions import Connection
 from support.supabase import Supabase
 
 GOLDEN = Path(__file__).with_name("privileges.golden")
 SECURITY = paths.PROJECT / "docs/explanation/security.md"
+THREAT_MODEL = paths.PROJECT / "docs/explanation/threat-model.md"
 ROLES = ["public", "anon", "authenticated", "service_role", "postgres", "authenticator"]
 HEAD = """\
 Who may do what: effective privileges, also those that come by membership or ownership.
@@ -415,12 +417,18 @@ def test_mirror_into_an_exposed_table_warns(supabase: Supabase) -> None:
         """create table public.m (odoo_id bigint primary key, name text);
            grant all on public.m to anon, authenticated, service_role"""
     )
+    grants = "revoke trigger, references on table public.m from anon, authenticated, service_role cascade;"
     session = supabase.connect()
     warnings: list[tuple[str | None, ...]] = []
     session.add_notice_handler(lambda notice: warnings.append((notice.severity, notice.message_primary, notice.message_hint)))
     create = f"select * from ipai.create_mirror('{MODEL}', 'public.m', '{{name}}', columns => '{{}}')"
     with ScriptedOdoo([metric(1)]) as odoo:
         supabase.server(odoo.url)
+        # These privileges would let a role have its code run by a sync.
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+            execute(session, create)
+        assert refused.value.diag.message_hint == grants
+        execute(session, grants)
         execute(session, create)
         assert [(severity, (message or "").rpartition(" ")[2]) for severity, message, _ in warnings] == [
             ("WARNING", "anon"),
@@ -470,7 +478,7 @@ def test_notifications_contain_no_error_messages(documented: Supabase, stranger:
     have no session.
     """
     execute(stranger, "listen ipai_sync_alerts")
-    documented.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    documented.set_url("http://127.0.0.1:9")
     with pytest.raises(psycopg.errors.SqlclientUnableToEstablishSqlconnection):
         documented.rows("call ipai.run_sync('protected')")
     (notification,) = stranger.notifies(timeout=5, stop_after=1)
@@ -480,11 +488,8 @@ def test_notifications_contain_no_error_messages(documented: Supabase, stranger:
         execute(stranger, "select * from ipai.sync_alerts")
 
 
-def test_syncing_role_runs_triggers_of_the_table_owner(documented: Supabase) -> None:
-    """A trigger runs with the rights of the role that writes, as for any table.
-
-    Therefore the table's owner should sync, not a superuser.
-    """
+def test_superuser_runs_no_triggers_of_the_table_owner(documented: Supabase) -> None:
+    """A trigger runs with the rights of the role that writes, as for any table."""
     documented.rows(
         """create function ipai.note() returns trigger language plpgsql as
                $$ begin new.name := current_user; return new; end $$;
@@ -494,8 +499,9 @@ def test_syncing_role_runs_triggers_of_the_table_owner(documented: Supabase) -> 
         documented.cluster.psql(
             "create user mapping for supabase_admin server odoo options (user 'admin', password_secret 'odoo_password')"
         )
-        documented.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
-        assert documented.rows("select distinct name from ipai.unprotected") == [{"name": "supabase_admin"}]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match='belongs to role "postgres", which "supabase_admin" does not trust'):
+            documented.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
+        assert documented.rows("select name from ipai.unprotected where name = 'supabase_admin'") == []
     finally:
         documented.rows("drop function ipai.note() cascade")
 
@@ -584,10 +590,12 @@ CALLS = f"""
     select * from ipai.odoo_fields(model => '{MODEL}')
     select ipai.odoo_call('odoo', '{MODEL}', 'action')
     select ipai.set_odoo_password('odoo', 'admin')
+    select ipai.bind_odoo_secret('odoo', 'odoo_password', '{{URL}}')
     select * from ipai.create_mirror('{MODEL}', 'own.planted', '{{name,brand_id,value,is_alert,date,write_date}}', '[["id", ">", 0]]', constants => '{{"tenant": "a"}}', flag_field => 'is_alert')
     select ipai.protect_mirror('planted', '{{"brand_id": "ipai_brand_ids", "tenant": "tenants"}}')
     select ipai.alter_mirror('planted', page_size => 2, overlap => '1 minute', late_after => '1 minute', max_flagged_ratio => 1)
     select ipai.register_sample_metrics()
+    select ipai.register_mirror('planted')
     select ipai.alter_mirror('sample_metrics', 'odoo')
     select * from ipai.check_connection()
     call ipai.run_sync()
@@ -616,20 +624,6 @@ CALLS = f"""
     select ipai.expect_sync('planted', '@hourly')
     select ipai.drop_mirror('planted', true)
 """
-
-#: The wrapper's validator, and functions that only the functions above call.
-CALLED_BY_OTHERS = {
-    *(
-        "has_cron",
-        "require_cron",
-        "require_mirror",
-        "schedule_interval",
-        "cron_gap",
-        "has_vault",
-        "create_claims_helpers",
-    ),
-    *("mirror_tables", "api_exposure", "password_state", "ipai_odoo_validator"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -665,7 +659,7 @@ def test_calls_include_every_function_of_the_extension(supabase: Supabase) -> No
         """select proname::text as name from pg_proc join pg_depend on objid = pg_proc.oid and classid = 'pg_proc'::regclass and deptype = 'e'
            where refobjid = (select oid from pg_extension where extname = 'ipai_sync')"""
     )
-    assert {row["name"] for row in there} - CALLED_BY_OTHERS == set(re.findall(r"ipai\.(\w+)\(", CALLS))
+    assert {row["name"] for row in there} - INTERNAL == set(re.findall(r"ipai\.(\w+)\(", CALLS))
 
 
 def test_planted_objects_report_their_calls(planted: Supabase) -> None:
@@ -710,10 +704,12 @@ def test_objects_planted_in_public_are_never_called(planted: Supabase, path: str
         odoo.on("action", returning(7))
         planted.server(odoo.url)
         planted.cluster.psql(f"create schema own authorization {user}")
-        statements = [line.strip() for line in CALLS.strip().splitlines()]
+        statements = [line.strip().replace("{URL}", odoo.url) for line in CALLS.strip().splitlines()]
         if user != "postgres":
-            # The migrations ran as postgres, and a superuser does not call its claims functions.
-            statements = [statement for statement in statements if "protect_mirror" not in statement]
+            # The migrations ran as postgres, whose code a superuser does not call.
+            postgres_only = ("protect_mirror", "sync_sample_metrics", "refresh_counts")
+            statements = [statement for statement in statements if not any(name in statement for name in postgres_only)]
+            statements.insert(statements.index("call ipai.run_sync()"), "select ipai.alter_mirror('sample_metrics', enabled => false)")
             planted.cluster.psql(f"create user mapping for {user} server odoo options (user 'admin', password_secret 'odoo_password')")
         session = planted.connect(user)
         execute(session, f"set search_path = {path}")
@@ -746,13 +742,13 @@ def test_policies_call_no_planted_objects(planted: Supabase) -> None:
 # The page -----------------------------------------------------------------------------------------
 
 
-def test_tests_named_by_the_page_exist() -> None:
-    written = SECURITY.read_text()
-    named = set(re.findall(r"`(test_\w+)(?:\.py)?`", written))
-    files = list(Path(__file__).parents[1].glob("*/test_*.py"))
+@pytest.mark.parametrize("page", [SECURITY, THREAT_MODEL], ids=lambda page: page.name)
+def test_tests_named_by_the_page_exist(page: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)(?:\.py)?`", page.read_text()))
+    files = list(Path(__file__).parents[1].glob("**/test_*.py"))
     there = {file.stem for file in files}.union(*(re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE) for file in files))
     assert len(named) > 20
-    assert named <= there
+    assert sorted(named - there) == []
 
 
 def test_page_revokes_the_counts(supabase: Supabase) -> None:

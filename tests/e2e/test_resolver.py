@@ -77,7 +77,7 @@ def erp(slow_lookup: Supabase) -> Iterator[FaultyOdoo]:
     with FaultyOdoo([metric(1), metric(2)]) as server:
         slow_lookup.server(server.url)
         slow_lookup.row(SYNC)
-        slow_lookup.rows(f"alter server odoo options (set url 'https://{NAME}')")
+        slow_lookup.set_url(f"https://{NAME}")
         yield server
         slow_lookup.reset()
 
@@ -118,7 +118,7 @@ def test_cancel_and_termination_do_not_wait_for_the_resolver(
         assert looks_up(pid)
         trial.record_outcome("57014: the lookup's thread ends with the resolver's time-out")
     # The thread ends by itself. The session works before and after that.
-    slow_lookup.rows(f"alter server odoo options (set url '{erp.url}')")
+    slow_lookup.set_url(erp.url)
     row = connection.execute(SYNC).fetchone()
     assert row and row["delta"] == 0
     shell.wait_until(lambda: not looks_up(pid), "the lookup's end", seconds=LOOKUP_SECONDS + PROMPT_SECONDS)

@@ -709,7 +709,7 @@ def test_page_counts_the_alerts(script: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_page_syncs_from_a_server(script: Callable[..., dict[str, Any]], mirrored: Supabase, erp: FaultyOdoo) -> None:
-    mirrored.rows("select vault.create_secret(%s, 'odoo_api_key')", PASSWORD)
+    mirrored.rows("select vault.create_secret(%s, 'odoo_api_key', ipai.secret_binding('odoo'))", PASSWORD)
     mirrored.rows(block("Sync from a server", "sql").replace("api@example.com", "admin").partition(";")[0])
     refused = script("Sync from a server")
     assert refused["data"] is None and "user mapping" in refused["error"]["message"] and refused["error"]["hint"]

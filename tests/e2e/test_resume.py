@@ -197,6 +197,8 @@ def test_interrupted_run_is_logged_released_and_resumed(supabase: Supabase, erp:
 
 def test_timeout_in_this_database_fails_the_run_and_releases_its_lock(supabase: Supabase, erp: FaultyOdoo) -> None:
     """Another session locks the table while the run compares ids."""
+    # A row without a record, so that the run lists the ids.
+    supabase.rows("insert into ipai.ipai_sample_metrics (odoo_id, name, code, unit) values (99, 'gone', 'X', 'count')")
     gate = threading.Event()
     erp.on("search", blocked_until(gate))
     connection = supabase.connect()
@@ -388,9 +390,9 @@ def test_refused_runs_copy_new_and_changed_records(supabase: Supabase, erp: Faul
     supabase.rows("update ipai.mirrors set page_size = 100")
     supabase.run()
     erp.records = erp.records[:200]
-    for name in ("first edit", "second edit"):
-        erp.records[0] = metric(1, name=name, write_date="2026-01-06 09:00:00")
-        erp.records[100] = metric(101, name=name, write_date="2026-01-06 09:00:00")
+    for hour, name in ((9, "first edit"), (10, "second edit")):
+        erp.records[0] = metric(1, name=name, write_date=f"2026-01-06 {hour:02}:00:00")
+        erp.records[100] = metric(101, name=name, write_date=f"2026-01-06 {hour:02}:00:00")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
             supabase.rows(CALL)
         run = supabase.last_run()

@@ -313,8 +313,8 @@ def test_another_odoo_user_who_sees_less_deletes_nothing(mirrored: Supabase, erp
     few = ids(erp, "active and id > 400", 3)
     hide(f"[('id', 'not in', {few})] if user.login == 'reader' else [(1, '=', 1)]")
     erp.create_user("reader", "reader password")
-    mirrored.rows("select vault.create_secret('reader password', 'reader_password')")
     mirrored.rows("alter user mapping for postgres server odoo options (set user 'reader', set password_secret 'reader_password')")
+    mirrored.rows("select ipai.set_odoo_password('odoo', 'reader password')")
     edited = ids(erp, "active", 2)
     erp.rpc(MODEL, "write", edited, {"name": "seen by both"})
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):

@@ -57,14 +57,20 @@ def database(extension_pg: Installation) -> Iterator[Supabase]:
 
 def odoo_in_vault(supabase: Supabase, url: str) -> None:
     supabase.rows(f"create server odoo foreign data wrapper ipai_odoo options (url '{url}', dbname 'odoo')")
-    supabase.rows("select vault.create_secret(%s, 'odoo_api_key')", ODOO_PASSWORD)
+    supabase.rows("select vault.create_secret(%s, 'odoo_api_key', ipai.secret_binding('odoo'))", ODOO_PASSWORD)
+
+
+def move(supabase: Supabase, url: str) -> None:
+    """Changes the address of the server, and binds the secret to it."""
+    supabase.rows(f"alter server odoo options (set url '{url}')")
+    supabase.rows("select vault.update_secret(id, new_description => ipai.secret_binding('odoo')) from vault.secrets")
 
 
 @pytest.fixture
 def odoo(database: Supabase) -> Iterator[FaultyOdoo]:
     """A scripted Odoo with three records, and a registered, empty mirror."""
     with FaultyOdoo([metric(1), metric(2), metric(3)], login="api@example.com", password=ODOO_PASSWORD) as odoo:
-        database.rows(f"alter server odoo options (set url '{odoo.url}')")
+        move(database, odoo.url)
         database.cluster.psql(
             "truncate ipai.ipai_sample_metrics, ipai.run_log, ipai.odoo_logins; delete from ipai.mirrors; select ipai.register_sample_metrics()"
         )
@@ -172,7 +178,7 @@ def test_missing_scheduler_raises_an_alert(database: Supabase, odoo: FaultyOdoo)
 
 
 def test_step_shows_the_error_if_odoo_is_down(database: Supabase, odoo: FaultyOdoo) -> None:
-    database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    move(database, "http://127.0.0.1:9")
     done = run_step(database, address(database))
     assert done.returncode != 0
     assert "could not connect to Odoo at http://127.0.0.1:9" in done.stdout
@@ -313,7 +319,7 @@ def test_cron_prints_nothing_after_a_successful_run(database: Supabase, odoo: Fa
 
 
 def test_cron_prints_the_error(database: Supabase, odoo: FaultyOdoo, home: Path) -> None:
-    database.rows("alter server odoo options (set url 'http://127.0.0.1:9')")
+    move(database, "http://127.0.0.1:9")
     done = run_cron_line(database, home)
     assert done.returncode != 0
     assert "could not connect to Odoo at http://127.0.0.1:9" in done.stderr

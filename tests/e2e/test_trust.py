@@ -86,13 +86,13 @@ def connect_to(session: Connection, odoo: FaultyOdoo) -> None:
 def test_planted_cron_table_is_not_read(cluster: Cluster, plain: Connection) -> None:
     """A view of postgres that a superuser reads could run any code as the superuser."""
     cluster.psql(PLANTED_CRON, dbname="plain", user="postgres")
-    execute(plain, "create extension ipai_sync")
+    execute(plain, "create extension ipai_sync; create schema own")
     assert execute(plain, "select ipai.has_cron() as has") == [{"has": False}]
     used_by = "select who from public.used_by"
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
         for name in ("m", "n"):
-            execute(plain, create_statement(name, f"public.{name}"))
+            execute(plain, create_statement(name, f"own.{name}"))
         for statement in (
             *("call ipai.run_sync('m')", "call ipai.run_sync()", "select * from ipai.sync_mirror('m')"),
             *("select * from ipai.sync_status", "select * from ipai.sync_alerts", "select ipai.notify_alerts()"),
@@ -100,7 +100,7 @@ def test_planted_cron_table_is_not_read(cluster: Cluster, plain: Connection) -> 
         ):
             execute(plain, statement)
             assert (statement, execute(plain, used_by)) == (statement, [])
-        execute(plain, create_statement("m", "public.again"))
+        execute(plain, create_statement("m", "own.again"))
         for call in ("schedule_sync('m', '* * * * *')", "sync_now('m')", "unschedule_sync('m')", "restore_schedules()"):
             found = error_of(plain, f"select * from ipai.{call}")
             assert (call, found.sqlstate, found.message_primary) == (call, "42704", "pg_cron is not installed in this database")
@@ -171,11 +171,11 @@ def test_newer_library_asks_for_an_update(plain: Connection) -> None:
     execute(plain, f"create extension ipai_sync version '{earlier.EARLIER}'")
     with ScriptedOdoo([metric(1)]) as odoo:
         connect_to(plain, odoo)
-        execute(plain, "create table public.t (odoo_id bigint unique, name text)")
+        execute(plain, "create schema own; create table own.t (odoo_id bigint unique, name text)")
         execute(
             plain,
             """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
-               values ('m', 'odoo', 'ipai.sample.metric', 'public', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
+               values ('m', 'odoo', 'ipai.sample.metric', 'own', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
         )
         for call in CALLS:
             found = error_of(plain, call)
@@ -188,7 +188,7 @@ def test_newer_library_asks_for_an_update(plain: Connection) -> None:
         # Following the hint resolves the error.
         execute(plain, (found.message_hint or "").partition("): ")[2])
         execute(plain, "call ipai.run_sync('m')")
-        assert execute(plain, "select odoo_id, name from public.t") == [{"odoo_id": 1, "name": "Metric 1"}]
+        assert execute(plain, "select odoo_id, name from own.t") == [{"odoo_id": 1, "name": "Metric 1"}]
 
 
 @pytest.mark.parametrize("call", ["call ipai.run_sync('sample_metrics')", "select ipai.alter_mirror('sample_metrics', 'odoo')"])

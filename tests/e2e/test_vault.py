@@ -136,10 +136,10 @@ def test_changed_secret_applies_to_the_next_call(connected: Supabase, erp: Scrip
 
 
 def test_changed_secret_name_applies_to_the_next_call(connected: Supabase, erp: ScriptedOdoo) -> None:
-    connected.rows("select vault.create_secret(%s, 'another')", ANOTHER)
     session = connected.connect()
     execute(session, CALLS[0])
     execute(session, "alter user mapping for postgres server odoo options (set password_secret 'another')")
+    connected.rows(SET, "odoo", ANOTHER)
     erp.password = ANOTHER
     execute(session, CALLS[0])
 
@@ -152,9 +152,7 @@ def test_error_names_the_missing_secret(connected: Supabase, erp: ScriptedOdoo, 
     connected.rows("alter user mapping for postgres server odoo options (set password_secret 'mistyped')")
     erp.requests.clear()
     found = problem(connected.connect(), call)
-    assert found == Problem(
-        "42704", 'Vault has no secret named "mistyped"', "select vault.create_secret('the password or API key', '...name...');"
-    )
+    assert found == Problem("42704", 'Vault has no secret named "mistyped"', "select ipai.set_odoo_password('odoo', '...');")
     assert erp.requests == []
 
 
@@ -239,11 +237,11 @@ def test_planted_vault_is_not_read_by_a_superuser(vaulted: Supabase, plain: Conn
     vaulted.cluster.psql(PLANTED_VAULT, dbname="plain", user="postgres")
     execute(plain, f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     execute(plain, "create user mapping for current_user server odoo options (user 'admin', password_secret 'odoo_password')")
-    execute(plain, "create table public.t (odoo_id bigint unique, name text)")
+    execute(plain, "create schema own; create table own.t (odoo_id bigint unique, name text)")
     execute(
         plain,
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
-           values ('m', 'odoo', 'ipai.sample.metric', 'public', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
+           values ('m', 'odoo', 'ipai.sample.metric', 'own', 't', '[{"field": "name", "column": "name", "type": "text"}]', 100, 1)""",
     )
     before = vaulted.cluster.log.stat().st_size
     for call in ("call ipai.run_sync('m')", "select * from ipai.sync_mirror('m')", "select * from ipai.check_connection('odoo')"):
@@ -321,7 +319,7 @@ def test_set_odoo_password_requires_access_to_vault(connected: Supabase) -> None
     connected.cluster.psql("create role setter login")
     try:
         connected.rows(
-            """grant usage on schema ipai to setter; grant execute on function ipai.set_odoo_password, ipai.has_vault to setter;
+            """grant usage on schema ipai to setter; grant execute on function ipai.set_odoo_password, ipai.mapped_secret, ipai.has_vault to setter;
                grant usage on foreign server odoo to setter"""
         )
         session = connected.connect("setter")
@@ -331,7 +329,9 @@ def test_set_odoo_password_requires_access_to_vault(connected: Supabase) -> None
         )
         session.close()
     finally:
-        connected.rows("revoke all on schema ipai from setter; revoke all on function ipai.set_odoo_password, ipai.has_vault from setter")
+        connected.rows(
+            "revoke all on schema ipai from setter; revoke all on function ipai.set_odoo_password, ipai.mapped_secret, ipai.has_vault from setter"
+        )
         connected.cluster.psql("drop owned by setter; drop role setter")
 
 
@@ -355,9 +355,9 @@ def use_password(supabase: Supabase, erp: ScriptedOdoo) -> None:
     """
     session = supabase.connect()
     execute(session, "set client_min_messages = debug5")
-    session.execute(b"select vault.create_secret(%s, 'odoo_password')", [ANOTHER])
     execute(session, f"create server odoo foreign data wrapper ipai_odoo options (url '{erp.url}', dbname 'odoo')")
     execute(session, "create user mapping for postgres server odoo options (user 'admin', password_secret 'odoo_password')")
+    session.execute(b"select ipai.set_odoo_password('odoo', %s)", [ANOTHER])
     diagnostics: list[object] = []
     session.add_notice_handler(
         lambda diagnostic: diagnostics.append(
@@ -411,7 +411,7 @@ def test_password_is_stored_only_in_vault(vaulted: Supabase, erp: ScriptedOdoo) 
     # Checks that each place has the expected content.
     assert "Odoo authentication failed" in places["server log"] and "Odoo authentication failed" in places["ipai.run_log"]
     assert "COPY ipai.run_log" in places["dump of the extension's tables"] and "CREATE USER MAPPING" in places["whole dump"]
-    assert "ipai.set_odoo_password($" in places["statistics"] and "decrypted_secret from vault" in places["statistics"]
+    assert "ipai.set_odoo_password($" in places["statistics"] and "from vault.decrypted_secrets" in places["statistics"]
     assert written_in(dump(vaulted, "-t", "vault.secrets"), PASSWORD) != []
 
 
@@ -480,11 +480,15 @@ def test_password_typed_into_a_statement_is_logged(connected: Supabase) -> None:
     assert "typed and" not in in_statistics(connected)
 
 
-def test_server_owner_can_receive_the_passwords_of_users(connected: Supabase, erp: ScriptedOdoo) -> None:
-    """The server's owner chooses the address that receives the password."""
+def test_server_owner_can_receive_the_plain_passwords_of_users(connected: Supabase, erp: ScriptedOdoo) -> None:
+    """The server's owner chooses the address that receives a password which is not in Vault."""
     with ScriptedOdoo() as other_odoo:
         other_odoo.password = PASSWORD
         connected.rows(f"alter server odoo options (set url '{other_odoo.url}')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connected.rows("select * from ipai.check_connection('odoo')")
+        assert other_odoo.requests == []
+        connected.rows(f"alter user mapping for postgres server odoo options (drop password_secret, add password '{PASSWORD}')")
         connected.rows("select * from ipai.check_connection('odoo')")
         assert {request.password for request in other_odoo.requests if request.password} == {PASSWORD}
 

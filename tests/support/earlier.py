@@ -39,7 +39,7 @@ _DIFFERENCES = [
         "comment on view ipai.sync_status is 'Health of the mirrors: one row for each mirror.'",
         "comment on view ipai.sync_status is 'Status'",
     ),
-    ("            ipai.odoo_version(text),\n            ipai.has_cron()\n", "            ipai.odoo_version(text)\n"),
+    ("            ipai.has_cron(),\n            ipai.secret_binding(", "            ipai.secret_binding("),
     ("grant select, insert, update on ipai.odoo_logins to service_role;", "grant all on ipai.odoo_logins to service_role;"),
     ("grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;", ""),
 ]

@@ -47,8 +47,17 @@ class Supabase:
         """Creates a foreign server, and a user mapping of role postgres with a secret in Vault."""
         listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
         self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
-        self.rows("select vault.create_secret(%s, %s)", password, f"{name}_password")
         self.rows(f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')")
+        self.rows("select ipai.set_odoo_password(%s, %s)", name, password)
+
+    def set_url(self, url: str, server: str = "odoo") -> None:
+        """Changes the address of a foreign server, and binds its secret to it."""
+        self.rows(f"alter server {server} options (set url {_literal(url)})")
+        self.bind(url, server)
+
+    def bind(self, url: str, server: str = "odoo") -> None:
+        """Binds the secret of a server to its present options."""
+        self.rows("select ipai.bind_odoo_secret(%s, %s, %s)", server, f"{server}_password", url)
 
     def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
         """Returns the mirrored rows, ordered by id."""
@@ -127,7 +136,7 @@ class Supabase:
             {f"drop table {tables} cascade;" if tables else ""}
             select format('drop server %I cascade', srvname) from pg_foreign_server s
                 join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
-            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.run_log, ipai.odoo_logins restart identity;
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.odoo_logins restart identity;
             select ipai.register_sample_metrics();
             delete from vault.secrets;
             """

@@ -33,7 +33,10 @@ impl dyn Accounts + '_ {
     /// The connection of a mirror's server.
     pub fn of_mirror(&self, session: &mut dyn Session, mirror: &Mirror) -> Result<Connection> {
         let choose = format!("select ipai.alter_mirror({}, server => '...');", quote_literal(&mirror.name));
-        self.open(session, mirror.server.as_deref(), &choose)
+        let connection = self.open(session, mirror.server.as_deref(), &choose)?;
+        let params = [(&mirror.name).into(), (&connection.server).into()];
+        session.first("select ipai.verify_server($1, $2)", &params, |_| Ok(()))?;
+        Ok(connection)
     }
 }
 

@@ -108,6 +108,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         return Err(taken(&mirror.name));
     }
     mirrors::alter(session, &mirror.name, &request.options)?;
+    mirrors::register(session, &mirror.name)?;
     exposure::warn(session, &mirror.target)?;
     Ok((mirror, defined))
 }
@@ -138,6 +139,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     let mut mirror = mirrors::load(session, name)?;
     if let Some(server) = &options.server {
         servers::find(session, server)?;
+        mirrors::forget_server(session, name)?;
     }
     options.apply(session, &mut mirror)?;
     if options.changes_scope() {

@@ -186,6 +186,7 @@ impl Run {
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
+        let table = target::verify(host.session, &self.mirror.name)?;
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
         let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);
@@ -206,7 +207,7 @@ impl Run {
             }
         }
         loop {
-            match self.attempt(host, fetcher, &plan, &filled_from, &connection) {
+            match self.attempt(host, fetcher, &plan, &filled_from, &connection, table) {
                 Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
                     // The attempt may have changed rows.
@@ -302,10 +303,11 @@ impl Run {
         plan: &Plan,
         filled_from: &Database,
         connection: &Connection,
+        table: i64,
     ) -> Result<Report> {
         let mirror = Arc::new(self.mirror.readable()?);
         let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
-        let mut sink = TableSink::new(host.session, &mirror, self.number);
+        let mut sink = TableSink::new(host.session, &mirror, table, self.number);
         if plan.reads_all() {
             sink = sink.filling_from(filled_from);
         }

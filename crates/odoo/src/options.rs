@@ -176,6 +176,7 @@ fn is_http(url: &Url) -> bool {
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
+        // A resolver may send names below it, such as "x.localhost", elsewhere.
         Some(Host::Domain(name)) => matches!(name, "localhost" | "localhost."),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

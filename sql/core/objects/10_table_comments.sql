@@ -88,6 +88,16 @@ comment on column ipai.mirror_state.drift is
 comment on column ipai.mirror_state.alerts is
     'Kinds of alerts that NOTIFY ipai_sync_alerts last reported.';
 
+comment on table ipai.mirror_objects is
+    'The table and the server that each mirror was registered with. A run refuses others that have '
+    'their names now (see ipai.register_mirror). A dump leaves it out: oids have no meaning in '
+    'another database, so the next run registers them again.';
+comment on column ipai.mirror_objects.mirror is 'Name of the mirror (see ipai.mirrors).';
+comment on column ipai.mirror_objects.relation is 'The table.';
+comment on column ipai.mirror_objects.owner is 'Owner of the table.';
+comment on column ipai.mirror_objects.server is
+    'Oid of the foreign server; null until a run has used it.';
+
 comment on table ipai.run_log is
     'Log of runs, which view ipai.sync_runs shows. Only its own run changes a row. '
     'A run in a transaction that is rolled back leaves no row.';
@@ -114,7 +124,8 @@ comment on column ipai.run_log.newest is 'Greatest write_date that the run read.
 comment on column ipai.run_log.cursor_before is 'Cursor at the start of the run.';
 comment on column ipai.run_log.cursor_after is 'Cursor at the end of a complete run.';
 comment on column ipai.run_log.complete is
-    'Whether the run read everything in its scope. False for a run with max_rows.';
+    'Whether the run read everything in its scope, also if it failed afterwards, in the comparison '
+    'of ids. False for a run with max_rows.';
 comment on column ipai.run_log.pages is 'Number of pages written.';
 comment on column ipai.run_log.fetched is 'Number of records that Odoo sent.';
 comment on column ipai.run_log.total is 'Number of records to expect, if known.';

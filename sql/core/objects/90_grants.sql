@@ -7,15 +7,18 @@ set local search_path = pg_catalog, pg_temp;
 revoke all on function
     ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
     ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
-    ipai.register_sample_metrics()
+    ipai.register_sample_metrics(),
+    ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+    ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
+    ipai.verify_table(text), ipai.verify_server(text, text), ipai.register_mirror(text)
 from public;
 
 do $$
 begin
     if to_regrole('postgres') is not null then
         grant usage, create on schema ipai to postgres with grant option;
-        grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.run_log,
-            ipai.odoo_logins
+        grant select, insert, update, delete on ipai.mirrors, ipai.mirror_objects,
+            ipai.mirror_state, ipai.run_log, ipai.odoo_logins
             to postgres with grant option;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
@@ -26,7 +29,10 @@ begin
         grant execute on function
             ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
             ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
-            ipai.register_sample_metrics()
+            ipai.register_sample_metrics(),
+            ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+            ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
+            ipai.verify_table(text), ipai.verify_server(text, text), ipai.register_mirror(text)
             to postgres with grant option;
     end if;
 
@@ -44,7 +50,7 @@ begin
         grant usage on schema ipai to service_role;
         -- It may record a cursor, but not change what is mirrored or where to: runs of other
         -- roles would carry out such a change.
-        grant select on ipai.mirrors to service_role;
+        grant select on ipai.mirrors, ipai.mirror_objects to service_role;
         grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
                       drift, alerts)
@@ -65,7 +71,12 @@ begin
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
             ipai.sync_status, ipai.sync_alerts
             to service_role;
-        grant execute on function ipai.notify_alerts() to service_role;
+        grant execute on function
+            ipai.notify_alerts(),
+            ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+            ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
+            ipai.verify_table(text), ipai.verify_server(text, text)
+            to service_role;
     end if;
 end
 $$;

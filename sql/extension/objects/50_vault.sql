@@ -19,21 +19,37 @@ as $$
 $$;
 comment on function ipai.has_vault() is 'Whether Supabase Vault is installed in this database.';
 
-create or replace function ipai.set_odoo_password(server text, secret text) returns text
-language plpgsql volatile
+create or replace function ipai.secret_binding(server text, options text[] default null)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat('Password of Odoo server "', s.srvname, '" at ', o.url, ', database ', o.dbname,
+                  -- They decide which machine receives the password.
+                  ', through ' || encode(sha256(convert_to(o.way, 'UTF8')), 'hex'))
+    from pg_foreign_server s
+    cross join lateral (
+        select max(x.option_value) filter (where x.option_name = 'url') as url,
+               max(x.option_value) filter (where x.option_name = 'dbname') as dbname,
+               string_agg(concat(x.option_name, '=', x.option_value), E'\n' order by x.option_name)
+                   filter (where x.option_name in ('proxy', 'ca_cert')) as way
+        from pg_options_to_table(coalesce(options, s.srvoptions)) x) o
+    where s.srvname = server
+$$;
+comment on function ipai.secret_binding(text, text[]) is
+    'The description that a secret in Vault must have so that runs send it to a server. It names '
+    'the server, its address and its database, and has a SHA-256 digest of proxy and ca_cert if '
+    'these options are set. options: by default those of the server.';
+
+create or replace function ipai.mapped_secret(server text) returns text
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
     mapping record;
     secret_name text;
-    known uuid;
 begin
-    if secret is null or secret = '' then
-        raise exception 'the secret must not be empty'
-            using errcode = 'invalid_parameter_value',
-                  hint = 'Pass the password or an API key of the Odoo user.';
-    end if;
     if not exists (
         select from pg_foreign_server s
         join pg_foreign_data_wrapper w on w.oid = s.srvfdw
@@ -85,19 +101,119 @@ begin
                                 'Then repeat this call.',
                                 mapping.owner, server, 'odoo_' || server);
     end if;
-    select s.id into known from vault.decrypted_secrets s where s.name = secret_name;
-    if known is null then
-        perform vault.create_secret(secret, secret_name);
+    return secret_name;
+end
+$$;
+comment on function ipai.mapped_secret(text) is
+    'Name of the secret in Vault that the current user''s mapping for a server has. Raises an error '
+    'if there is none, or if the current user may not read Vault. For other functions.';
+
+create or replace function ipai.set_odoo_password(server text, secret text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    secret_name text;
+    found record;
+begin
+    if secret is null or secret = '' then
+        raise exception 'the secret must not be empty'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Pass the password or an API key of the Odoo user.';
+    end if;
+    secret_name := ipai.mapped_secret(server);
+    select s.id, s.description into found
+    from vault.decrypted_secrets s where s.name = secret_name;
+    if found.id is null then
+        perform vault.create_secret(secret, secret_name, ipai.secret_binding(server));
+    elsif starts_with(found.description, format('Password of Odoo server "%s" at ', server)) then
+        perform vault.update_secret(
+            found.id, secret, new_description => ipai.secret_binding(server));
     else
-        perform vault.update_secret(known, secret);
+        raise exception 'secret "%" in Vault was not created for server "%"', secret_name, server
+            using errcode = 'insufficient_privilege',
+                  detail = 'It may be used elsewhere.',
+                  hint = 'Name another secret in the option password_secret of the user mapping.';
     end if;
     return secret_name;
 end
 $$;
 comment on function ipai.set_odoo_password(text, text) is
     'Stores the password or API key of a server''s user mapping in Supabase Vault, under the name '
-    'in its option password_secret, and returns that name. The next run uses it. A server that '
-    'logs statements logs the secret too: do not use the function there.';
+    'in its option password_secret, and returns that name. The next run uses it. Changes only '
+    'secrets that belong to this server. A server that logs statements logs the secret too: do not '
+    'use the function there.';
+
+create or replace function ipai.bind_odoo_secret(server text, secret text, url text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    known uuid;
+    options text[];
+begin
+    if ipai.mapped_secret(server) is distinct from secret then
+        raise exception 'the user mapping for server "%" names another secret', server
+            using errcode = 'invalid_parameter_value',
+                  detail = format('It names "%s".', ipai.mapped_secret(server)),
+                  hint = 'Bind only a secret that is meant for this server.';
+    end if;
+    -- Its owner may change the server at any moment, so one look serves for everything.
+    select s.srvoptions into options from pg_foreign_server s where s.srvname = server;
+    if not coalesce('url=' || url = any (options), false) then
+        raise exception 'server "%" has another url', server
+            using errcode = 'invalid_parameter_value',
+                  detail = coalesce(
+                      (select format('It is "%s".', x.option_value)
+                       from pg_options_to_table(options) x where x.option_name = 'url'), ''),
+                  hint = 'Bind the secret only if that address is meant to receive it.';
+    end if;
+    select s.id into known from vault.decrypted_secrets s where s.name = secret;
+    if known is null then
+        raise exception 'Vault has no secret named "%"', secret
+            using errcode = 'undefined_object',
+                  hint = format('select ipai.set_odoo_password(%L, ''...'');', server);
+    end if;
+    perform vault.update_secret(
+        known, new_description => ipai.secret_binding(server, options));
+    return ipai.secret_binding(server, options);
+end
+$$;
+comment on function ipai.bind_odoo_secret(text, text, text) is
+    'Lets runs send an existing secret of Supabase Vault to a server. secret is the name in the '
+    'current user''s mapping, url the address of the server, as you know them: if the owner of the '
+    'server has named others, nothing is bound. Sets and returns the description of the secret. '
+    'set_odoo_password() does this for a new secret.';
+
+create or replace function ipai.binding_remedy(server text, secret text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Whoever pastes a statement may not look at the address in it.
+    select case
+        when ipai.is_trusted(s.srvowner)
+            then format('select ipai.bind_odoo_secret(%L, %L, %L);', server, secret, o.url)
+        else format('The server belongs to role "%s". If that role should receive this secret, '
+                    'bind it with ipai.bind_odoo_secret(). If not: ',
+                    pg_get_userbyid(s.srvowner))
+            || case
+                when exists (
+                    select from pg_user_mappings m
+                    where m.srvid = s.oid and m.usename = current_user)
+                    then format('drop user mapping for current_user server %I;', server)
+                else format('create user mapping for current_user server %I options (...);', server)
+            end
+    end
+    from pg_foreign_server s
+    cross join lateral (
+        select max(x.option_value) as url
+        from pg_options_to_table(s.srvoptions) x where x.option_name = 'url') o
+    where s.srvname = server
+$$;
+comment on function ipai.binding_remedy(text, text) is
+    'What to do about a secret that is not bound to a server. For other functions.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -130,6 +130,13 @@ begin
         state := 'problem';
         finding := format('Vault has no secret named "%s"', secret_name);
         remedy := format('select ipai.set_odoo_password(%L, ''...'');', server);
+    elsif not exists (
+        select from vault.decrypted_secrets s
+        where s.name = secret_name and s.description = ipai.secret_binding(server)) then
+        state := 'problem';
+        finding := format('the secret "%s" in Vault is not bound to this server with its address: '
+                          'runs do not send it', secret_name);
+        remedy := ipai.binding_remedy(server, secret_name);
     else
         state := 'ok';
         finding := format('the password is in Vault, as "%s"', secret_name);
@@ -161,6 +168,15 @@ begin
          has_function_privilege('ipai.has_vault()', 'execute')),
         ('execute on function ipai.password_state(text)',
          has_function_privilege('ipai.password_state(text)', 'execute')),
+        ('execute on function ipai.binding_remedy(text, text)',
+         has_function_privilege('ipai.binding_remedy(text, text)', 'execute')),
+        ('execute on function ipai.secret_binding(text, text[])',
+         has_function_privilege('ipai.secret_binding(text, text[])', 'execute')),
+        ('select on ipai.mirror_objects', has_table_privilege('ipai.mirror_objects', 'select')),
+        ('execute on function ipai.untrusted_code(regclass, name)',
+         has_function_privilege('ipai.untrusted_code(regclass, name)', 'execute')),
+        ('execute on function ipai.is_trusted(oid, name)',
+         has_function_privilege('ipai.is_trusted(oid, name)', 'execute')),
         ('execute on function ipai.mirror_tables()',
          has_function_privilege('ipai.mirror_tables()', 'execute')),
         ('execute on function ipai.api_exposure(oid)',
@@ -280,6 +296,37 @@ begin
                then format('alter table %s enable row level security;', t.target) end
     from ipai.mirror_tables() t
     order by t.target;
+
+    -- Of the role that calls this function and the roles that schedule runs.
+    return query
+    select 'trust', m.name,
+           case when u.object is null and coalesce(o.is_same, true) then 'ok' else 'problem' end,
+           case
+               when u.object is not null
+                   then format('%s belongs to role "%s", whose code could run with the rights of '
+                               '"%s": runs refuse it', u.object, u.owner, u.runner)
+               when not o.is_same
+                   then 'the table or its owner is another one than when the mirror was '
+                        'registered: runs refuse it'
+               else 'runs execute only code of roles that they trust'
+           end,
+           case
+               when u.object is not null then u.remedy
+               when not o.is_same then format('select ipai.register_mirror(%L);', m.name)
+           end
+    from ipai.mirrors m
+    join pg_namespace n on n.nspname = m.target_schema
+    join pg_class c on c.relnamespace = n.oid and c.relname = m.target_table
+    left join lateral (
+        select (o.relation, o.owner) = (c.oid, c.relowner) as is_same
+        from ipai.mirror_objects o where o.mirror = m.name) o on true
+    left join lateral (
+        select r.runner, f.object, f.owner, f.remedy
+        from (select current_user union select r.rolname from pg_roles r
+              where r.rolname = m.scheduled_by) r (runner)
+        cross join lateral ipai.untrusted_code(c.oid, r.runner) f
+        order by r.runner limit 1) u on true
+    order by m.name;
 
     return query
     select 'API privileges', t.target,

@@ -33,7 +33,9 @@ begin
             ipai.sync_mirror(text, timestamptz, integer, boolean, double precision),
             ipai.check_connection(text),
             ipai.odoo_version(text),
-            ipai.has_cron()
+            ipai.has_cron(),
+            ipai.secret_binding(text, text[]),
+            ipai.binding_remedy(text, text)
             to service_role;
     end if;
 end

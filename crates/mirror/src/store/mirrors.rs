@@ -48,6 +48,16 @@ pub fn insert(session: &mut dyn Session, mirror: &Mirror) -> Result<bool> {
     Ok(session.change(sql!("mirror_insert"), &params, |_| Ok(()))?.is_some())
 }
 
+/// Registers the table and the server that have the names of the mirror now.
+pub fn register(session: &mut dyn Session, name: &str) -> Result<()> {
+    session.run("select ipai.register_mirror($1)", &[name.into()]).map(drop)
+}
+
+/// Lets the mirror use another server.
+pub fn forget_server(session: &mut dyn Session, name: &str) -> Result<()> {
+    session.run("update ipai.mirror_objects set server = null where mirror = $1", &[name.into()]).map(drop)
+}
+
 /// Changes the options that are given.
 pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> Result<()> {
     let domain = options.domain.as_ref().map(serde_json::Value::to_string);

@@ -1,6 +1,7 @@
 //! The engine's sink: the table of a mirror.
 
 use super::statements::Statements;
+use super::target::{self, Access};
 use super::{counts, mirror_state, runs};
 use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
@@ -15,6 +16,8 @@ pub struct TableSink<'s> {
     session: &'s mut dyn Session,
     statements: Statements,
     mirror: &'s Mirror,
+    /// The oid of the table.
+    table: i64,
     /// The row of the run in the log; `None` in a dry run.
     run: Option<i64>,
     /// The database that a full run fills the mirror from, until the first page is stored.
@@ -27,12 +30,14 @@ pub struct TableSink<'s> {
 }
 
 impl<'s> TableSink<'s> {
-    /// `run` is the row of the run in the log. Without it the sink is dry.
-    pub fn new(session: &'s mut dyn Session, mirror: &'s Mirror, run: Option<i64>) -> Self {
+    /// `table` is the oid of the mirror's table, and `run` the row in the log. Without a row
+    /// the sink is dry.
+    pub fn new(session: &'s mut dyn Session, mirror: &'s Mirror, table: i64, run: Option<i64>) -> Self {
         TableSink {
             session,
             statements: Statements::new(mirror),
             mirror,
+            table,
             run,
             filled_from: None,
             notice: ProgressNotice::new(),
@@ -55,6 +60,7 @@ impl<'s> TableSink<'s> {
 
     /// A query whose locks end when it returns: a lock held longer would block other sessions.
     fn look<T>(&mut self, look: impl FnOnce(&mut dyn Session, &Statements) -> Result<T>) -> Result<T> {
+        target::lock(self.session, &self.mirror.target, self.table, Access::Read)?;
         let found = look(self.session, &self.statements)?;
         self.session.commit()?;
         Ok(found)
@@ -64,9 +70,13 @@ impl<'s> TableSink<'s> {
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
         let (statements, is_dry) = (&self.statements, self.run.is_none());
+        let (mirror, table) = (self.mirror, self.table);
+        let access = if is_dry { Access::Read } else { Access::Write };
+        // Outside of the savepoint, which would release the lock.
+        target::lock(self.session, &mirror.target, table, access)?;
         let written = match self.session.within(|session| write_page(session, statements, page, is_dry)) {
             Err(error) if is_about_values(&error) => {
-                let culprit = Culprit { session: self.session, statements, mirror: self.mirror, is_dry, page };
+                let culprit = Culprit { session: self.session, statements, mirror, is_dry, page };
                 return Err(culprit.name(error));
             }
             written => written?,
@@ -117,6 +127,7 @@ impl Sink for TableSink<'_> {
         }
         (self.tally, self.has_deleted) = (None, true);
         let statement = &self.statements.delete;
+        target::lock(self.session, &self.mirror.target, self.table, Access::Write)?;
         self.session.within(|session| session.run(statement, &[ids.into()]))
     }
 

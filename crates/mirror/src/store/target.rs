@@ -2,7 +2,7 @@
 
 use super::sql;
 use crate::refusal::refused;
-use crate::session::Session;
+use crate::session::{Session, internal};
 use crate::{Mirror, Table};
 use ipai_odoo::error::{Result, SqlState};
 
@@ -25,7 +25,7 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
     })?;
     let Some(((missing_columns, missing_privileges), hides_rows, deferrable, has_key)) = found else {
-        let hint = "Create it again, or drop the mirror.";
+        let hint = "Create it again, or drop the mirror with ipai.drop_mirror().";
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
     if !missing_columns.is_empty() {
@@ -68,7 +68,34 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     Err(refused(SqlState::UndefinedObject, message, hint))
 }
 
-/// The columns of a table with their types, or `None` if there is no such table.
+/// Checks that the table is the one that the mirror was registered with, and that it runs no code
+/// of a role that this one does not trust. Returns its oid.
+pub fn verify(session: &mut dyn Session, mirror: &str) -> Result<i64> {
+    let found = session.first("select ipai.verify_table($1)::oid::bigint", &[mirror.into()], |row| row.get(0))?;
+    found.ok_or_else(|| internal("verify_table returned no row"))
+}
+
+/// What is done under a lock of the table.
+#[derive(Debug, Clone, Copy)]
+pub enum Access {
+    /// Rows are read.
+    Read,
+    /// Rows are written.
+    Write,
+}
+
+/// Locks the table, whose name may mean another one since [`verify`].
+pub fn lock(session: &mut dyn Session, table: &Table, oid: i64, access: Access) -> Result<()> {
+    let mode = match access {
+        Access::Read => "access share",
+        Access::Write => "row exclusive",
+    };
+    let params = [(&table.schema).into(), (&table.name).into(), oid.into(), mode.into()];
+    session.first("select ipai.lock_table($1, $2, $3::oid, $4)", &params, |_| Ok(())).map(drop)
+}
+
+/// The columns of a table with their types, or `None` if there is no such table. Refuses one that
+/// runs code of a role that this one does not trust.
 pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Option<Vec<(String, String)>>> {
     let params = [(&table.schema).into(), (&table.name).into()];
     let found = session.first(sql!("target_relation"), &params, |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?)))?;
@@ -79,6 +106,7 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
             Err(refused(SqlState::DuplicateTable, message, "Name another target."))
         }
         Some((oid, true)) => {
+            session.first("select ipai.require_trusted($1::oid::regclass)", &[oid.into()], |_| Ok(()))?;
             session.all(sql!("target_columns"), &[oid.into()], |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
         }
     }

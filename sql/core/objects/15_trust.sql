@@ -1,0 +1,363 @@
+-- Whose code a run may execute, and which table and server a mirror was registered with.
+
+-- The owner of the schema may have created objects in it. None of them may be called here.
+set local search_path = pg_catalog, pg_temp;
+
+create or replace function ipai.is_trusted(owner oid, runner name default current_user)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A member of the runner, and a superuser, may act as the runner already. Roles that define
+    -- mirrors decide what runs write.
+    select pg_has_role(o.oid, r.oid, 'member')
+        or not r.rolsuper and has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
+    from pg_roles r, pg_roles o
+    where r.rolname = runner
+      and o.oid = case owner
+          when 'pg_database_owner'::regrole
+              then (select d.datdba from pg_database d where d.datname = current_database())
+          else owner
+      end
+$$;
+comment on function ipai.is_trusted(oid, name) is
+    'Whether code of a role may run with the rights of runner: that of runner itself, of its '
+    'members and of superusers, and, unless runner is a superuser, of roles that may define '
+    'mirrors. For other functions.';
+
+create or replace function ipai.untrusted_code(target regclass, runner name default current_user)
+returns table (object text, owner text, remedy text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- Compiling the query would take a hundred times as long as running it.
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with recursive affected (relation, is_written) as (
+        select target::oid, true
+        union
+        select n.relation, n.is_written
+        from affected a
+        cross join lateral (
+            -- A deletion reads or changes the rows that reference a row.
+            select k.conrelid, k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
+            from pg_constraint k where k.confrelid = a.relation and k.contype = 'f'
+            union all
+            select k.confrelid, false
+            from pg_constraint k where k.conrelid = a.relation and k.contype = 'f'
+            union all
+            select i.inhrelid, true from pg_inherits i where i.inhparent = a.relation
+            union all
+            -- The owner of a parent reads the rows, and chooses the functions of a partition key.
+            select i.inhparent, true from pg_inherits i where i.inhrelid = a.relation
+            union all
+            select d.refobjid, true
+            from pg_rewrite e
+            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = e.oid
+                and d.refclassid = 'pg_class'::regclass
+            where e.ev_class = a.relation) n (relation, is_written)
+        where a.is_written
+    ),
+    written (relation) as (select a.relation from affected a where a.is_written),
+    -- Queries of foreign keys evaluate indexes and statistics also of tables that they only read.
+    part (classid, objid, expression) as (
+        select 'pg_class'::regclass::oid, w.relation, p.partexprs::text
+        from affected w left join pg_partitioned_table p on p.partrelid = w.relation
+        union all
+        select 'pg_class'::regclass, i.indexrelid, concat(i.indexprs, i.indpred)
+        from affected w join pg_index i on i.indrelid = w.relation
+        union all
+        select 'pg_attrdef'::regclass, d.oid, d.adbin::text
+        from written w join pg_attrdef d on d.adrelid = w.relation
+        union all
+        select 'pg_constraint'::regclass, k.oid, k.conbin::text
+        from affected w join pg_constraint k on k.conrelid = w.relation
+        union all
+        select 'pg_trigger'::regclass, t.oid, t.tgqual::text
+        from written w join pg_trigger t on t.tgrelid = w.relation
+        where not t.tgisinternal and t.tgenabled <> 'D'
+        union all
+        select 'pg_policy'::regclass, p.oid, concat(p.polqual, p.polwithcheck)
+        from written w join pg_policy p on p.polrelid = w.relation
+        union all
+        select 'pg_rewrite'::regclass, r.oid, concat(r.ev_qual, r.ev_action)
+        from written w join pg_rewrite r on r.ev_class = w.relation
+        union all
+        select 'pg_statistic_ext'::regclass, e.oid, e.stxexprs::text
+        from affected w join pg_statistic_ext e on e.stxrelid = w.relation
+    ),
+    -- Everything that these parts call. Postgres records no dependency on its own objects.
+    code (classid, objid, expression) as (
+        select p.classid, p.objid, p.expression from part p
+        union
+        select n.classid, n.objid, n.expression
+        from code c
+        cross join lateral (
+            select d.refclassid, d.refobjid, null::text from pg_depend d
+            where d.classid = c.classid and d.objid = c.objid
+              and d.refclassid in (
+                  'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
+                  'pg_opclass'::regclass, 'pg_opfamily'::regclass)
+            union all
+            select 'pg_constraint'::regclass, k.oid, k.conbin::text from pg_constraint k
+            where c.classid = 'pg_type'::regclass and k.contypid = c.objid
+            union all
+            select 'pg_proc'::regclass, k.castfunc, null from pg_cast k
+            where c.classid = 'pg_type'::regclass and c.objid in (k.castsource, k.casttarget)
+              and k.castfunc <> 0
+            union all
+            select 'pg_class'::regclass, y.typrelid, null from pg_type y
+            where c.classid = 'pg_type'::regclass and y.oid = c.objid and y.typrelid <> 0
+            union all
+            select 'pg_amproc'::regclass, m.oid, null from pg_amproc m
+            where c.classid = 'pg_opfamily'::regclass and m.amprocfamily = c.objid)
+            n (classid, objid, expression)
+    ),
+    owned (classid, objid, owner) as (
+        select c.classid, c.objid,
+               case c.classid
+                   when 'pg_proc'::regclass
+                       then (select f.proowner from pg_proc f where f.oid = c.objid)
+                   when 'pg_type'::regclass
+                       then (select y.typowner from pg_type y where y.oid = c.objid)
+                   when 'pg_operator'::regclass
+                       then (select o.oprowner from pg_operator o where o.oid = c.objid)
+               end
+        from code c
+        union
+        select 'pg_class'::regclass, a.relation, t.relowner
+        from affected a join pg_class t on t.oid = a.relation
+        union
+        select 'pg_namespace'::regclass, n.oid, n.nspowner
+        from pg_class t join pg_namespace n on n.oid = t.relnamespace
+        where t.oid = target
+    ),
+    -- With them, a role creates triggers, and tables that take part in each deletion.
+    granted (relation, privilege, grantee) as (
+        select w.relation, a.privilege_type, a.grantee
+        from written w
+        join pg_class t on t.oid = w.relation
+        cross join lateral (
+            select e.privilege_type, e.grantee from aclexplode(t.relacl) e
+            union
+            select e.privilege_type, e.grantee
+            from pg_attribute c cross join lateral aclexplode(c.attacl) e
+            where c.attrelid = t.oid) a
+        where a.privilege_type in ('TRIGGER', 'REFERENCES') and a.grantee <> t.relowner
+    ),
+    other (role) as (
+        select r.role
+        from (select o.owner from owned o where o.owner is not null
+              union select g.grantee from granted g where g.grantee <> 0) r (role)
+        where not ipai.is_trusted(r.role, runner)
+    )
+    select pg_describe_object(o.classid, o.objid, 0), pg_get_userbyid(o.owner)::text,
+           case
+               when o.classid = 'pg_namespace'::regclass
+                   then 'Mirror into a schema of a trusted role.'
+               when o.classid <> 'pg_class'::regclass
+                   then 'Drop it, give it to a trusted role, or sync as the owner of the table.'
+               when o.objid = target
+                   then 'Give it to a trusted role, or sync as its owner.'
+               else 'Drop its foreign key, rule or inheritance, or give it to a trusted role.'
+           end
+    from owned o
+    where o.owner in (select r.role from other r)
+    union all
+    select format('the privilege %s on table %s', string_agg(distinct g.privilege, ' or '),
+                  g.relation::regclass),
+           string_agg(distinct coalesce(r.rolname, 'public'), ', '),
+           format('revoke trigger, references on table %s from %s cascade;', g.relation::regclass,
+                  string_agg(distinct coalesce(quote_ident(r.rolname), 'public'), ', '))
+    from granted g
+    left join pg_roles r on r.oid = g.grantee
+    where g.grantee = 0 or g.grantee in (select x.role from other x)
+    group by g.relation
+    union all
+    -- Functions of Postgres that execute the text of a statement, or read what the runner may read.
+    -- Nobody owns the expression.
+    select format('%s, which calls %s,', pg_describe_object(c.classid, c.objid, 0),
+                  f.oid::regprocedure), 'public', 'Drop it.'
+    from code c
+    cross join lateral regexp_matches(c.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
+    join pg_proc f on f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace
+    where f.proname
+              ~ '_to_xml|^set_config$|^lo_|^lo(read|write)$|^pg_(read|ls)_|^pg_stat_file$'
+       or f.proname in ('ts_rewrite', 'ts_stat') and f.provolatile = 'v'
+    order by 1;
+end
+$$;
+comment on function ipai.untrusted_code(regclass, name) is
+    'The objects by which other roles'' code would run with the rights of runner when it writes '
+    'into a table: the table, its schema, and the functions of its triggers, defaults, checks, '
+    'indexes, statistics, policies, rules, types and casts, as far as runner does not trust their '
+    'owners; tables related to it by foreign keys or inheritance; and the privileges TRIGGER and '
+    'REFERENCES. Empty: none.';
+
+create or replace function ipai.require_trusted(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found record;
+begin
+    select u.object, u.owner, u.remedy into found from ipai.untrusted_code(target) u limit 1;
+    if found.owner is not null then
+        raise exception '% belongs to role "%", which "%" does not trust',
+            found.object, found.owner, current_user
+            using errcode = 'insufficient_privilege',
+                  detail = format('Writing into table %s could run code of that role with the '
+                                  'rights of "%s".', target, current_user),
+                  hint = found.remedy;
+    end if;
+end
+$$;
+comment on function ipai.require_trusted(regclass) is
+    'Raises an error if code of a role that the current user does not trust could run when it '
+    'writes into a table. For other functions.';
+
+create or replace function ipai.lock_table(target_schema name, target_table name, relation oid,
+                                           mode text default 'row exclusive')
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    owner oid;
+begin
+    -- Under the lock, the name keeps its meaning until the end of the transaction.
+    execute format('lock table only %I.%I in %s mode', target_schema, target_table,
+                   case mode when 'row exclusive' then mode else 'access share' end);
+    select c.relowner into owner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = relation and c.relname = target_table and n.nspname = target_schema;
+    if owner is null then
+        raise exception 'table "%.%" was replaced during the run', target_schema, target_table
+            using errcode = 'insufficient_privilege',
+                  hint = 'Run again: the run says what to do.';
+    elsif not ipai.is_trusted(owner) then
+        raise exception 'table %.% belongs to role "%", which "%" does not trust',
+            target_schema, target_table, pg_get_userbyid(owner), current_user
+            using errcode = 'insufficient_privilege',
+                  hint = 'Give it to a trusted role, or sync as its owner.';
+    end if;
+end
+$$;
+comment on function ipai.lock_table(name, name, oid, text) is
+    'Locks a table by name, and raises an error if it is not the one with this oid, or its owner '
+    'is not trusted. For runs.';
+
+create or replace function ipai.verify_table(mirror text) returns regclass
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    target record;
+    registered record;
+begin
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception 'a sync needs the isolation level read committed'
+            using errcode = 'invalid_transaction_state',
+                  detail = 'With an older snapshot it would not see how the table has changed.',
+                  hint = 'begin isolation level read committed;';
+    end if;
+    select m.target_schema, m.target_table, c.oid::regclass as relation, c.relowner::regrole as owner
+    into target
+    from ipai.mirrors m
+    join pg_namespace n on n.nspname = m.target_schema
+    join pg_class c on c.relnamespace = n.oid and c.relname = m.target_table
+    where m.name = mirror;
+    if target.relation is null then
+        raise exception 'mirror "%" has no table', mirror
+            using errcode = 'undefined_table',
+                  hint = 'Create the table again, or drop the mirror with ipai.drop_mirror().';
+    end if;
+    -- The stronger lock waits for triggers that are not committed yet.
+    perform ipai.lock_table(
+        target.target_schema, target.target_table, target.relation,
+        case when has_table_privilege(target.relation, 'update') then 'row exclusive' end);
+    perform ipai.require_trusted(target.relation);
+    select o.relation, o.owner into registered from ipai.mirror_objects o where o.mirror = mirror;
+    if registered.relation is null then
+        -- After a restore, in which tables have other oids.
+        if has_table_privilege('ipai.mirror_objects', 'insert')
+            and not current_setting('transaction_read_only')::boolean then
+            insert into ipai.mirror_objects (mirror, relation, owner)
+            values (mirror, target.relation, target.owner)
+            on conflict do nothing;
+        end if;
+    elsif (registered.relation, registered.owner) <> (target.relation, target.owner) then
+        raise exception 'table "%.%" is not the one that mirror "%" was registered with',
+            target.target_schema, target.target_table, mirror
+            using errcode = 'insufficient_privilege',
+                  detail = case
+                      when registered.relation = target.relation
+                          then format('It belonged to "%s" then, and belongs to "%s" now.',
+                                      registered.owner, target.owner)
+                      else 'It was created again, or another table has its name now.'
+                  end,
+                  hint = format('If it is the right one: select ipai.register_mirror(%L);', mirror);
+    end if;
+    return target.relation;
+end
+$$;
+comment on function ipai.verify_table(text) is
+    'Returns the table of a mirror after it has verified that this is the table that the mirror '
+    'was registered with, and that writing into it runs no code of a role that the current user '
+    'does not trust. Registers a table that no mirror was registered with. For other functions.';
+
+create or replace function ipai.verify_server(mirror text, server text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    found record;
+    registered oid;
+begin
+    select s.oid, s.srvowner as owner into found
+    from pg_foreign_server s where s.srvname = server;
+    select o.server into registered from ipai.mirror_objects o where o.mirror = mirror;
+    if registered is null then
+        if has_table_privilege('ipai.mirror_objects', 'update')
+            and not current_setting('transaction_read_only')::boolean then
+            update ipai.mirror_objects o set server = found.oid where o.mirror = mirror;
+        end if;
+    elsif registered <> found.oid and not ipai.is_trusted(found.owner) then
+        raise exception 'server "%" is not the one that mirror "%" was registered with',
+            server, mirror
+            using errcode = 'insufficient_privilege',
+                  detail = format('It belongs to role "%s", which "%s" does not trust.',
+                                  pg_get_userbyid(found.owner), current_user),
+                  hint = format('If it is the right one: select ipai.register_mirror(%L);', mirror);
+    end if;
+end
+$$;
+comment on function ipai.verify_server(text, text) is
+    'Raises an error if another role has put a server of its own in the place of the one that a '
+    'mirror was registered with. Registers the server of a mirror that has none. For other '
+    'functions.';
+
+create or replace function ipai.register_mirror(mirror text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+    perform ipai.require_mirror(mirror);
+    delete from ipai.mirror_objects o where o.mirror = mirror;
+    perform ipai.verify_table(mirror);
+    perform ipai.verify_server(mirror, m.server)
+    from ipai.mirrors m where m.name = mirror and m.server is not null;
+end
+$$;
+comment on function ipai.register_mirror(text) is
+    'Registers the table and the server that have the names of a mirror now. create_mirror does it '
+    'too. Call it after you have replaced the table, its owner or the server.';
+
+-- pgrx writes its functions without a schema.
+set local search_path = ipai, pg_temp;

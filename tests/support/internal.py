@@ -1,0 +1,13 @@
+"""Names the functions of the extension that only Postgres or other functions call."""
+
+INTERNAL = {
+    "ipai_odoo_validator",
+    # Checks
+    *("require_mirror", "has_cron", "require_cron", "has_vault", "password_state", "mirror_tables", "api_exposure"),
+    # Schedules
+    *("schedule_interval", "cron_gap"),
+    # Trust
+    *("is_trusted", "untrusted_code", "require_trusted", "lock_table", "verify_table", "verify_server"),
+    # Vault and claims
+    *("mapped_secret", "secret_binding", "binding_remedy", "create_claims_helpers"),
+}
