@@ -127,3 +127,25 @@ def test_error_of_a_whole_page_is_that_of_postgres(connected: Supabase) -> None:
     with pytest.raises(psycopg.Error, match=r"^too many at a time"):
         connected.rows("call ipai.run_sync('sample_metrics')")
     assert (connected.last_run()["state"], connected.mirror()) == ("failed", [])
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental", "reconcile"])
+def test_refused_deletion_does_not_stop_the_mirror(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
+    """A foreign key of the user refuses a deletion for as long as it references the row."""
+    connected.run()
+    connected.rows(f"create table public.invoices (metric bigint references {TABLE} (odoo_id)); insert into public.invoices values (7)")
+    erp.records = [record for record in erp.records if record["id"] != 7]
+    for number in range(3):
+        erp.records[number] |= {"name": f"renamed {number}", "write_date": f"2030-01-01 00:00:0{number}"}
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connected.run(f"'sample_metrics', '{mode if number == 0 else 'auto'}'")
+        run = connected.last_run()
+        expected = ("failed", mode if number == 0 else "incremental", None)
+        assert (run["state"], run["mode"], run["resumes"]) == expected
+        row = connected.row(f"select name from {TABLE} where odoo_id = %s", erp.records[number]["id"])
+        assert row == {"name": f"renamed {number}"}
+        assert connected.row("select state, failures from ipai.sync_status") == {"state": "failing", "failures": number + 1}
+    # The deletion is tried again by itself.
+    connected.rows("drop table public.invoices")
+    run = connected.run()
+    assert (run["state"], run["deleted"], run["odoo_count"], run["mirror_count"]) == ("succeeded", 1, 29, 29)

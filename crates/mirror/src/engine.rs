@@ -9,8 +9,8 @@ mod run;
 pub use deletion::Guard;
 pub(crate) use deletion::validate_ids;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
-pub use report::{Counts, Mode, Position, Progress, Report, Tally};
-pub use run::{Plan, run};
+pub use report::{Counts, Mode, Position, Progress, Report, Scanned, Tally};
+pub use run::{Failed, Plan, run};
 
 use crate::Page;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};

@@ -6,7 +6,7 @@ mod warnings;
 use crate::Mirror;
 use crate::connection::{Accounts, Connection};
 use crate::definition::drift;
-use crate::engine::{self, Mode, Plan, Position, Report, Requested, Start, State};
+use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
@@ -128,7 +128,7 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
             // Constraints and triggers quote values of Odoo.
             let error = Cleaner::default().error(error);
             if host.session.may_commit() {
-                record_failure(host, name, run.number, &error);
+                record_failure(host, &run, &error);
             }
             return Err(error);
         }
@@ -141,13 +141,19 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
 
 /// Undoes what was not committed with its progress, and records the failure. That this may fail as
 /// well must not hide the error of the run.
-fn record_failure(host: &mut Host<'_>, name: &str, run: Option<i64>, error: &Error) {
+fn record_failure(host: &mut Host<'_>, run: &Run, error: &Error) {
     // A second attempt succeeds if the first one only cleaned up.
     let undone = host.session.rollback().or_else(|_| host.session.rollback());
-    let Some(run) = run.filter(|_| undone.is_ok()) else {
+    let Some(number) = run.number.filter(|_| undone.is_ok()) else {
         return;
     };
-    let _ = retry_once(host.session, &|session| runs::fail(session, run, error));
+    let name = &run.mirror.name;
+    let _ = retry_once(host.session, &|session| {
+        if let Some(scanned) = run.scanned.filter(|scanned| scanned.mode != Mode::Since) {
+            mirror_state::set_cursor(session, name, &run.stored.fingerprint, &scanned)?;
+        }
+        runs::fail(session, number, error, run.scanned.is_some())
+    });
     let _ = host.session.within(|session| runs::purge(session, name));
     let _ = host.session.commit();
 }
@@ -168,6 +174,8 @@ struct Run {
     request: RunRequest,
     /// Whether the run has deleted rows. It must not start again then: the guard holds for one run.
     has_deleted: bool,
+    /// What the scan reached, if the run fails after it.
+    scanned: Option<Scanned>,
 }
 
 impl Run {
@@ -181,7 +189,7 @@ impl Run {
             true => None,
             false => Some(runs::begin(host.session, name, &stored.fingerprint, &start, stored.state.cursor)?),
         };
-        Ok(Run { mirror, number, start, stored, request, has_deleted: false })
+        Ok(Run { mirror, number, start, stored, request, has_deleted: false, scanned: None })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
@@ -313,7 +321,13 @@ impl Run {
         }
         let report = engine::run(&mut source, &mut sink, plan);
         self.has_deleted |= sink.has_deleted;
-        let report = report?;
+        let report = report.map_err(|failed| {
+            // Another user may see fewer changes, and another database has other ones.
+            let counts_for_the_next = !self.stored.is_other_user(&connection.account.login)
+                && !matches!(failed.error, Error::OtherDatabase { .. });
+            self.scanned = failed.scanned.filter(|_| counts_for_the_next);
+            failed.error
+        })?;
         let Some(number) = self.number else {
             warn_of_refusal(sink.session(), plan, &report);
             return Ok(report);

@@ -27,7 +27,7 @@ from ipai.mirrors m
 left join lateral (
     select r.run, r.started_at, r.finished_at from ipai.run_log r
     -- A run in mode since proves nothing about the records written before its lower bound.
-    where r.mirror = m.name and r.complete and r.mode <> 'since'
+    where r.mirror = m.name and r.complete and r.state = 'succeeded' and r.mode <> 'since'
     order by r.run desc
     limit 1) success on true
 -- Runs without an end: one of them may be running, the others were killed.
@@ -88,7 +88,7 @@ comment on column ipai.sync_status.state is
     'The first of these that applies: disabled; running; failing: the last run failed; never: no '
     'run has succeeded yet; late: a run has been due for longer than late_after; ok.';
 comment on column ipai.sync_status.last_success is
-    'When the last complete run ended. Runs in mode since do not count.';
+    'When the last complete run that succeeded ended. Runs in mode since do not count.';
 comment on column ipai.sync_status.age is 'Time since last_success.';
 comment on column ipai.sync_status.schedule is
     'Cron schedule, set by ipai.schedule_sync() or ipai.expect_sync(); null for none.';

@@ -66,7 +66,7 @@ create index run_log_counts_idx on ipai.run_log (mirror, run desc) where odoo_co
 create index run_log_flags_idx on ipai.run_log (mirror, run desc)
     where flags is not null;
 create index run_log_complete_idx on ipai.run_log (mirror, run desc)
-    where complete and mode <> 'since';
+    where complete and state = 'succeeded' and mode <> 'since';
 create index run_log_failed_idx on ipai.run_log (mirror, run desc)
     where state in ('failed', 'refused');
 create index run_log_deleted_idx on ipai.run_log (mirror, started_at) where deleted > 0;

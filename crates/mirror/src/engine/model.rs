@@ -13,8 +13,8 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Sink, Source, Start,
-    State, Tally, Unfinished, Written, plan_run, run,
+    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Scanned, Sink, Source,
+    Start, State, Tally, Unfinished, Written, plan_run, run,
 };
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};
@@ -457,6 +457,8 @@ pub struct Table {
     pub fail_at: Option<usize>,
     /// Ids in one range of a digest.
     pub width: usize,
+    /// A row that cannot be deleted, because another table references it.
+    pub kept: Option<i64>,
     calls: usize,
 }
 
@@ -474,6 +476,7 @@ impl Table {
             so_far: None,
             fail_at: None,
             width: 5,
+            kept: None,
             calls: 0,
         }
     }
@@ -484,6 +487,7 @@ impl Table {
             committed: self.rows.clone(),
             rows: std::mem::take(&mut self.rows),
             width: self.width,
+            kept: self.kept,
             ..Table::new(&self.odoo)
         };
     }
@@ -555,6 +559,9 @@ impl Sink for Table {
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
         self.call()?;
+        if self.kept.is_some_and(|kept| ids.contains(&kept)) {
+            return Err(failure());
+        }
         for id in ids {
             // Only a restored backup brings an id back, so its record must not exist.
             let odoo = self.odoo.borrow();
@@ -667,14 +674,22 @@ impl Product {
                 }
                 self.state.unfinished = None;
             }
-            Err(error) => {
+            Err(failed) => {
                 if self.killed {
                     self.table.roll_back();
                 }
                 let so_far = self.table.so_far;
-                // A refused run has read everything: there is nothing to resume.
-                let refused = matches!(error, Error::RefusedDeletion { .. });
-                self.state.unfinished = (!refused).then(|| Unfinished {
+                // The failure of a killed run is not recorded. A complete scan leaves nothing to
+                // resume.
+                let scanned = failed.scanned.filter(|_| !self.killed);
+                if let Some(Scanned { cursor: Some(cursor), settled, .. }) = scanned {
+                    (self.state.cursor, self.state.settled) = (Some(cursor.naive_utc()), settled);
+                }
+                if scanned.is_some_and(|scanned| scanned.mode == Mode::Full) {
+                    self.state.full_at = Some(self.now());
+                }
+                let refused = matches!(failed.error, Error::RefusedDeletion { .. });
+                self.state.unfinished = (scanned.is_none() && !refused).then(|| Unfinished {
                     run: self.runs,
                     mode: so_far.map_or(plan.mode, |so_far| so_far.mode),
                     bound: so_far.map_or(plan.bound, |so_far| so_far.bound),
@@ -682,7 +697,7 @@ impl Product {
                 });
             }
         }
-        (start, result)
+        (start, result.map_err(|failed| failed.error))
     }
 
     /// An undisturbed run.

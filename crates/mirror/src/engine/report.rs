@@ -113,6 +113,17 @@ pub struct Report {
     pub settled: Option<i64>,
 }
 
+/// What a complete scan reached, whether or not the comparison of ids succeeds afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scanned {
+    /// The mode of the run.
+    pub mode: Mode,
+    /// The new cursor; `None` leaves the cursor where it is.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The new [`super::State::settled`].
+    pub settled: Option<i64>,
+}
+
 /// Counts of one side. A count is `None` if the mirror has no column for it, or if it was not
 /// taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,7 +1,7 @@
 //! The loop of a run: pages from the source into the sink, then the comparison of ids.
 
 use super::deletion::{self, Guard};
-use super::report::{Counts, Mode, Progress, Report, Tally};
+use super::report::{Counts, Mode, Progress, Report, Scanned, Tally};
 use super::{Position, Scan, Sink, Source};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
@@ -44,20 +44,41 @@ impl Plan {
     }
 }
 
+/// A run that ended in an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// The error.
+    pub error: Error,
+    /// What the scan reached, if it was complete.
+    pub scanned: Option<Scanned>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed { error, scanned: None }
+    }
+}
+
 /// Runs `plan`. Pages only upsert. Deletions come last, and only after a complete scan.
-pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<Report> {
+pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::result::Result<Report, Failed> {
     let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
     let mut run = Run { source, sink, plan, progress };
-    let mut scanned = run.scan()?;
+    let mut records = run.scan()?;
     if plan.max_rows.is_some() {
         let counts = run.counts(None, true)?;
         return Ok(run.report(counts, false));
     }
     if run.database_was_restored() {
         run.restart_as_full()?;
-        scanned = run.scan()?;
+        records = run.scan()?;
     }
-    let mode = run.progress.mode;
+    compare(&mut run, records).map_err(|error| Failed { error, scanned: Some(run.scanned()) })
+}
+
+/// Compares the counts of both sides, and the ids where that is necessary. `records` is the number
+/// of records if the run has read all of them.
+fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
+    let (plan, mode) = (run.plan, run.progress.mode);
     if mode != Mode::Reconcile {
         // Without a change since they were counted, the flags are what they were.
         let has_changed = run.progress.inserted + run.progress.updated > 0;
@@ -65,7 +86,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
         let counts = run.counts(None, flags)?;
         let needs_ids = match mode {
             // As many rows as records were read: each row is one of them.
-            Mode::Full => plan.dry_run || scanned != Some(counts.mirror.total),
+            Mode::Full => plan.dry_run || records != Some(counts.mirror.total),
             // Equal counts are no proof, but they are all that an incremental run pays for.
             _ => false,
         };
@@ -73,7 +94,7 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> Result<
             return Ok(run.report(counts, true));
         }
     }
-    let records = deletion::reconcile(&mut run)?;
+    let records = deletion::reconcile(run)?;
     let counts = run.counts(Some(records), true)?;
     Ok(run.report(counts, true))
 }
@@ -95,7 +116,6 @@ impl Run<'_> {
     /// Reads the records of the plan. Returns their number if these are all of Odoo's.
     fn scan(&mut self) -> Result<Option<u64>> {
         let reads_all = self.progress.bound.is_none() && self.progress.position.id == 0;
-        let before = self.progress.fetched;
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
         }
@@ -118,7 +138,7 @@ impl Run<'_> {
                 self.start_scan()?;
             }
         }
-        Ok(reads_all.then_some(self.progress.fetched - before))
+        Ok(reads_all.then_some(self.progress.fetched - read_before))
     }
 
     /// Starts to read after the position.
@@ -221,12 +241,19 @@ impl Run<'_> {
 
     /// The report. `complete`: the run read everything that it planned to read.
     fn report(&self, counts: Counts, complete: bool) -> Report {
-        let moves_cursor = complete && self.progress.mode != Mode::Since && !self.plan.dry_run;
-        let reached = Some(self.progress.position).filter(|_| moves_cursor);
-        Report {
-            progress: self.progress,
-            counts,
-            complete,
+        let Scanned { cursor, settled, .. } = match complete {
+            true => self.scanned(),
+            false => Scanned::default(),
+        };
+        Report { progress: self.progress, counts, complete, cursor, settled }
+    }
+
+    /// What a complete scan reached.
+    fn scanned(&self) -> Scanned {
+        let mode = self.progress.mode;
+        let reached = Some(self.progress.position).filter(|_| mode != Mode::Since && !self.plan.dry_run);
+        Scanned {
+            mode,
             cursor: reached.and_then(|position| position.cursor()),
             settled: reached.and_then(|position| position.settled(self.plan.overlap)),
         }

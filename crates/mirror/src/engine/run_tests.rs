@@ -3,6 +3,7 @@
 
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 use super::model::{LONGEST, Odoo, Op, Product, Reader, Shared, Table, failure};
 use super::{Guard, Mode, Plan, Position, Report, Requested, run};
@@ -42,7 +43,7 @@ fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Repo
     table.reset();
     table.dry = plan.dry_run;
     let page_size = reader.page_size;
-    run(reader, table, &Plan { page_size, ..plan.clone() })
+    run(reader, table, &Plan { page_size, ..plan.clone() }).map_err(|failed| failed.error)
 }
 
 fn apply(odoo: &Shared, ops: &[Op]) {
@@ -455,7 +456,7 @@ fn failing_sink_loses_nothing() {
             let plan = if is_full { full() } else { since(now) };
             table.reset();
             table.fail_at = Some(call);
-            let result = run(&mut Reader::new(&odoo), &mut table, &plan);
+            let result = run(&mut Reader::new(&odoo), &mut table, &plan).map_err(|failed| failed.error);
             if result.is_ok() {
                 break;
             }
@@ -1146,6 +1147,30 @@ fn scheduled(mode: Requested) -> Requested {
 const MODES: [Requested; 3] = [Requested::Full, Requested::Incremental, Requested::Reconcile];
 
 #[test]
+fn refused_deletion_does_not_freeze_the_mirror() {
+    for mode in MODES {
+        let mut product = product(8);
+        (product.killed, product.table.kept) = (false, Some(1));
+        product.apply(&[Op::Delete(0)]);
+        for run in 0..3 {
+            later(&mut product);
+            product.apply(&[Op::Write(1), Op::Create]);
+            let requested = if run == 0 { mode } else { Requested::Auto };
+            let (start, result) = product.run(&mut Reader::new(&product.odoo), requested);
+            assert_eq!((start.resumed, result), (None, Err(failure())));
+            // A run that reads everything is not due again.
+            assert!(run == 0 || start.mode == Mode::Incremental, "{:?}", start.mode);
+            let rows = &product.table.rows;
+            let without: BTreeMap<_, _> = rows.iter().filter(|(id, _)| **id != 1).collect();
+            assert_eq!(without, product.odoo.borrow().rows().iter().collect());
+        }
+        product.table.kept = None;
+        product.sync(Requested::Auto);
+        assert!(product.is_equal());
+    }
+}
+
+#[test]
 fn killed_run_is_resumed_at_its_position() {
     for mode in MODES {
         let fresh = due(mode).sync(scheduled(mode)).1.progress.fetched;
@@ -1459,7 +1484,7 @@ impl World {
         table.reset();
         table.dry = plan.dry_run;
         table.fail_at = attempt.sink_fails;
-        let result = run(reader, table, &plan);
+        let result = run(reader, table, &plan).map_err(|failed| failed.error);
         if result.is_err() {
             table.rows.clone_from(&before);
         }

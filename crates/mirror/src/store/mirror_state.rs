@@ -1,7 +1,7 @@
 //! The state of a mirror, `ipai.mirror_state`: what its runs reached, and what the next may do.
 
 use super::sql;
-use crate::engine::{Guard, Mode, Position, State, Unfinished};
+use crate::engine::{Guard, Mode, Position, Scanned, State, Unfinished};
 use crate::session::{Row, Session, internal};
 use crate::{FieldMap, Mirror, Newest};
 use chrono::{NaiveDateTime, TimeDelta};
@@ -89,15 +89,19 @@ fn seconds(seconds: f64) -> TimeDelta {
 }
 
 impl Stored {
+    /// Whether this Odoo user is another one than that of the last complete run.
+    pub fn is_other_user(&self, login: &str) -> bool {
+        self.filled_as.as_ref().is_some_and(|filled_as| filled_as != login)
+    }
+
     /// The permissions of a run. A run as another Odoo user than the last one deletes nothing by
     /// itself, because that user may see fewer records. A caller who gives a ratio means it; a
     /// caller who allows all deletions means another database as well.
     pub fn permissions(&self, mirror: &Mirror, login: &str, max_delete_ratio: Option<f64>) -> RunPermissions {
-        let is_other_user = self.filled_as.as_ref().is_some_and(|filled_as| filled_as != login);
         RunPermissions {
             guard: match max_delete_ratio {
                 Some(ratio) => Guard::ratio(ratio),
-                None if is_other_user => Guard::NOTHING,
+                None if self.is_other_user(login) => Guard::NOTHING,
                 None => Guard::ratio(mirror.max_delete_ratio),
             },
             filled_from: self.filled_from.clone(),
@@ -110,6 +114,14 @@ impl Stored {
 pub fn set_filled_from(session: &mut dyn Session, name: &str, database: &Database) -> Result<()> {
     let params = [name.into(), database.uuid.as_deref().into(), database.company.into()];
     session.run(sql!("mirror_set_filled_from"), &params).map(drop)
+}
+
+/// Stores what a run reached that failed after it had read everything, so that the next run need
+/// not read it again.
+pub fn set_cursor(session: &mut dyn Session, name: &str, fingerprint: &str, scanned: &Scanned) -> Result<()> {
+    let cursor = scanned.cursor.map(|cursor| cursor.naive_utc());
+    let params = [name.into(), cursor.into(), scanned.settled.into(), fingerprint.into()];
+    session.run(sql!("mirror_set_cursor"), &params).map(drop)
 }
 
 /// What a complete run reached.

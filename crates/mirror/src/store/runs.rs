@@ -66,8 +66,8 @@ pub fn succeed(session: &mut dyn Session, run: i64, mirror: &Mirror, report: &Re
     session.run(sql!("run_succeed"), &params).map(drop)
 }
 
-/// Records a run that ended in an error.
-pub fn fail(session: &mut dyn Session, run: i64, error: &Error) -> Result<()> {
+/// Records a run that ended in an error. `complete`: it had read all that it planned to read.
+pub fn fail(session: &mut dyn Session, run: i64, error: &Error, complete: bool) -> Result<()> {
     let state = match error {
         Error::RefusedDeletion { .. } => "refused",
         // A person cancels. A time-out recurs until an operator acts.
@@ -82,6 +82,7 @@ pub fn fail(session: &mut dyn Session, run: i64, error: &Error) -> Result<()> {
         (&message).into(),
         detail.as_deref().into(),
         hint.as_deref().into(),
+        complete.into(),
     ];
     session.run(sql!("run_fail"), &params).map(drop)
 }

@@ -1,6 +1,6 @@
 -- What earlier runs left about a mirror with the definition $2. The cursor holds only for the
--- definition that it was reached with. The last scheduled run may be resumed if it did not succeed
--- and had this definition. A refused run has read everything, so it is not resumed.
+-- definition that it was reached with. The last scheduled run may be resumed if it had this
+-- definition, and has not read everything, as a refused run has.
 select f.fingerprint,
     s.filled_as, s.filled_from, s.filled_company,
     case when s.fingerprint = f.fingerprint then s.cursor end,
@@ -39,5 +39,5 @@ left join lateral (
         and r.mode in ('full', 'incremental', 'reconcile')
         and (r.state <> 'succeeded' or r.complete)
     order by r.run desc
-    limit 1) u on u.state not in ('succeeded', 'refused') and u.fingerprint = f.fingerprint
+    limit 1) u on not u.complete and u.state <> 'refused' and u.fingerprint = f.fingerprint
 where m.name = $1

@@ -9,6 +9,7 @@ where r.mirror = $1
         (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.odoo_count is not null)
     and r.run is distinct from
         (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.flags is not null)
-    and r.run is distinct from (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.complete)
+    and r.run is distinct from
+        (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.complete and l.state = 'succeeded')
     and r.run is distinct from
         (select max(l.run) from ipai.run_log l where l.mirror = $1 and l.mode = 'full' and l.complete)
