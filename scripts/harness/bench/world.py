@@ -118,7 +118,7 @@ def _own_table(cluster: Cluster, name: str) -> None:
         create table ipai.{name} (like {REFERENCE} including all);
         create trigger set_updated_at before update on ipai.{name}
             for each row when (old.* is distinct from new.*) execute function ipai.set_updated_at();
-        grant all on ipai.{name} to service_role;
+        grant select, insert, update, delete on ipai.{name} to service_role;
         """,
         user="postgres",
     )

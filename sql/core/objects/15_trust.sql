@@ -29,8 +29,10 @@ create or replace function ipai.untrusted_code(target regclass, runner name defa
 returns table (object text, owner text, remedy text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- Compiling the query would take a hundred times as long as running it.
+-- The planner expects a million rows where there are ten. Compiling the query would take a hundred
+-- times as long as running it, and filling hash tables of that size with zeros five times.
 set jit = off
+set work_mem = '64kB'
 as $$
 #variable_conflict use_column
 begin
@@ -61,59 +63,54 @@ begin
         where a.is_written
     ),
     written (relation) as (select a.relation from affected a where a.is_written),
-    -- Queries of foreign keys evaluate indexes and statistics also of tables that they only read.
-    part (classid, objid, expression) as (
-        select 'pg_class'::regclass::oid, w.relation, p.partexprs::text
-        from affected w left join pg_partitioned_table p on p.partrelid = w.relation
+    -- Each table, and what belongs to it: defaults, constraints, indexes, statistics, triggers,
+    -- policies and rules. Queries of foreign keys also read tables that are not written.
+    part (classid, objid) as (
+        select 'pg_class'::regclass::oid, a.relation from affected a
         union all
-        select 'pg_class'::regclass, i.indexrelid, concat(i.indexprs, i.indpred)
-        from affected w join pg_index i on i.indrelid = w.relation
+        -- The index of a constraint depends on the constraint.
+        select 'pg_class'::regclass, i.indexrelid
+        from affected a join pg_index i on i.indrelid = a.relation
         union all
-        select 'pg_attrdef'::regclass, d.oid, d.adbin::text
-        from written w join pg_attrdef d on d.adrelid = w.relation
-        union all
-        select 'pg_constraint'::regclass, k.oid, k.conbin::text
-        from affected w join pg_constraint k on k.conrelid = w.relation
-        union all
-        select 'pg_trigger'::regclass, t.oid, t.tgqual::text
-        from written w join pg_trigger t on t.tgrelid = w.relation
-        where not t.tgisinternal and t.tgenabled <> 'D'
-        union all
-        select 'pg_policy'::regclass, p.oid, concat(p.polqual, p.polwithcheck)
-        from written w join pg_policy p on p.polrelid = w.relation
-        union all
-        select 'pg_rewrite'::regclass, r.oid, concat(r.ev_qual, r.ev_action)
-        from written w join pg_rewrite r on r.ev_class = w.relation
-        union all
-        select 'pg_statistic_ext'::regclass, e.oid, e.stxexprs::text
-        from affected w join pg_statistic_ext e on e.stxrelid = w.relation
+        select d.classid, d.objid
+        from affected a
+        join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = a.relation
+        where d.deptype in ('a', 'i')
+          and (d.classid in ('pg_constraint'::regclass, 'pg_statistic_ext'::regclass)
+               or a.is_written
+                   and d.classid in ('pg_attrdef'::regclass, 'pg_trigger'::regclass,
+                                     'pg_policy'::regclass, 'pg_rewrite'::regclass)
+                   and not exists (
+                       select from pg_trigger t
+                       where d.classid = 'pg_trigger'::regclass and t.oid = d.objid
+                         and t.tgenabled = 'D'))
     ),
     -- Everything that these parts call. Postgres records no dependency on its own objects.
-    code (classid, objid, expression) as (
-        select p.classid, p.objid, p.expression from part p
+    code (classid, objid) as (
+        select p.classid, p.objid from part p
         union
-        select n.classid, n.objid, n.expression
+        select n.classid, n.objid
         from code c
         cross join lateral (
-            select d.refclassid, d.refobjid, null::text from pg_depend d
+            select d.refclassid, d.refobjid from pg_depend d
             where d.classid = c.classid and d.objid = c.objid
               and d.refclassid in (
                   'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
                   'pg_opclass'::regclass, 'pg_opfamily'::regclass)
             union all
-            select 'pg_constraint'::regclass, k.oid, k.conbin::text from pg_constraint k
+            select 'pg_constraint'::regclass, k.oid from pg_constraint k
             where c.classid = 'pg_type'::regclass and k.contypid = c.objid
             union all
-            select 'pg_proc'::regclass, k.castfunc, null from pg_cast k
+            select 'pg_proc'::regclass, k.castfunc from pg_cast k
             where c.classid = 'pg_type'::regclass and c.objid in (k.castsource, k.casttarget)
               and k.castfunc <> 0
             union all
-            select 'pg_class'::regclass, y.typrelid, null from pg_type y
+            select 'pg_class'::regclass, y.typrelid from pg_type y
             where c.classid = 'pg_type'::regclass and y.oid = c.objid and y.typrelid <> 0
             union all
-            select 'pg_amproc'::regclass, m.oid, null from pg_amproc m
+            select 'pg_amproc'::regclass, m.oid from pg_amproc m
             where c.classid = 'pg_opfamily'::regclass and m.amprocfamily = c.objid)
-            n (classid, objid, expression)
+            n (classid, objid)
     ),
     owned (classid, objid, owner) as (
         select c.classid, c.objid,
@@ -178,14 +175,37 @@ begin
     union all
     -- Functions of Postgres that execute the text of a statement, or read what the runner may read.
     -- Nobody owns the expression.
-    select format('%s, which calls %s,', pg_describe_object(c.classid, c.objid, 0),
-                  f.oid::regprocedure), 'public', 'Drop it.'
-    from code c
-    cross join lateral regexp_matches(c.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
-    join pg_proc f on f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace
-    where f.proname
-              ~ '_to_xml|^set_config$|^lo_|^lo(read|write)$|^pg_(read|ls)_|^pg_stat_file$'
-       or f.proname in ('ts_rewrite', 'ts_stat') and f.provolatile = 'v'
+    select format('%s, which calls %s,', pg_describe_object(e.classid, e.objid, 0),
+                  m[1]::oid::regprocedure), 'public', 'Drop it.'
+    from (
+        select c.classid, c.objid,
+               case c.classid
+                   when 'pg_attrdef'::regclass
+                       then (select d.adbin::text from pg_attrdef d where d.oid = c.objid)
+                   when 'pg_constraint'::regclass
+                       then (select k.conbin::text from pg_constraint k where k.oid = c.objid)
+                   when 'pg_trigger'::regclass
+                       then (select t.tgqual::text from pg_trigger t where t.oid = c.objid)
+                   when 'pg_class'::regclass
+                       then (select concat(i.indexprs, i.indpred) from pg_index i
+                             where i.indexrelid = c.objid)
+                   when 'pg_policy'::regclass
+                       then (select concat(p.polqual, p.polwithcheck) from pg_policy p
+                             where p.oid = c.objid)
+                   when 'pg_rewrite'::regclass
+                       then (select concat(r.ev_qual, r.ev_action) from pg_rewrite r
+                             where r.oid = c.objid)
+                   when 'pg_statistic_ext'::regclass
+                       then (select x.stxexprs::text from pg_statistic_ext x
+                             where x.oid = c.objid)
+               end as expression
+        from code c) e
+    cross join lateral regexp_matches(e.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
+    where (select f.proname
+               ~ '_to_xml|^set_config$|^lo_|^lo(read|write)$|^pg_(read|ls)_|^pg_stat_file$'
+               or f.proname in ('ts_rewrite', 'ts_stat') and f.provolatile = 'v'
+           from pg_proc f
+           where f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace)
     order by 1;
 end
 $$;
