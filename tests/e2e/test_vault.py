@@ -319,7 +319,7 @@ def test_set_odoo_password_requires_access_to_vault(connected: Supabase) -> None
     connected.cluster.psql("create role setter login")
     try:
         connected.rows(
-            """grant usage on schema ipai to setter; grant execute on function ipai.set_odoo_password, ipai.mapped_secret, ipai.has_vault to setter;
+            """grant usage on schema ipai to setter; grant execute on function ipai.set_odoo_password, ipai.mapped_secret, ipai.require_vault, ipai.has_vault to setter;
                grant usage on foreign server odoo to setter"""
         )
         session = connected.connect("setter")
@@ -330,7 +330,7 @@ def test_set_odoo_password_requires_access_to_vault(connected: Supabase) -> None
         session.close()
     finally:
         connected.rows(
-            "revoke all on schema ipai from setter; revoke all on function ipai.set_odoo_password, ipai.mapped_secret, ipai.has_vault from setter"
+            "revoke all on schema ipai from setter; revoke all on function ipai.set_odoo_password, ipai.mapped_secret, ipai.require_vault, ipai.has_vault from setter"
         )
         connected.cluster.psql("drop owned by setter; drop role setter")
 

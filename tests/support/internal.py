@@ -7,7 +7,7 @@ INTERNAL = {
     # Schedules
     *("schedule_interval", "cron_gap"),
     # Trust
-    *("is_trusted", "untrusted_code", "require_trusted", "lock_table", "verify_table", "verify_server"),
+    *("is_trusted", "untrusted_code", "require_trusted", "lock_table", "verify_table", "is_replaced_server", "verify_server"),
     # Vault and claims
-    *("mapped_secret", "secret_binding", "binding_remedy", "create_claims_helpers"),
+    *("require_vault", "mapped_secret", "secret_binding", "binding_remedy", "create_claims_helpers"),
 }

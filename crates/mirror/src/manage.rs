@@ -138,8 +138,8 @@ impl Place {
 pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, options: &MirrorOptions) -> Result<()> {
     let mut mirror = mirrors::load(session, name)?;
     if let Some(server) = &options.server {
-        servers::find(session, server)?;
-        mirrors::forget_server(session, name)?;
+        let (oid, _) = servers::find(session, server)?;
+        mirrors::register_server(session, name, oid)?;
     }
     options.apply(session, &mut mirror)?;
     if options.changes_scope() {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: &str) -> Result<Counts> {
     let mirror = Arc::new(mirrors::load(session, name)?.readable()?);
     target::check(session, &mirror, true)?;
-    target::verify(session, name)?;
+    target::verify(session, name, false)?;
     let connection = accounts.of_mirror(session, &mirror)?;
     let fetcher = connection.fetcher(session, Policy::SYNC)?;
     let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), &Database::default());

@@ -194,7 +194,7 @@ impl Run {
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
-        let table = target::verify(host.session, &self.mirror.name)?;
+        let table = target::verify(host.session, &self.mirror.name, !self.request.dry_run)?;
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
         let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);
@@ -218,6 +218,8 @@ impl Run {
             match self.attempt(host, fetcher, &plan, &filled_from, &connection, table) {
                 Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
+                    // What this attempt scanned may be of another definition or database.
+                    self.scanned = None;
                     // The attempt may have changed rows.
                     plan.flags_are_counted = false;
                     host.session.rollback()?;

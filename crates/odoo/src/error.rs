@@ -325,7 +325,7 @@ impl Error {
             Error::Busy { holder: None, .. } => "Wait until the other session has finished, then try again.",
             Error::Busy { holder: Some(holder), .. } => {
                 return Some(format!(
-                    "Wait until the other session has finished, then try again. If process {0} is no run, end it: \
+                    "Wait until the other session has finished, then try again. If process {0} is not a run, end it: \
                      select pg_terminate_backend({0});",
                     holder.pid
                 ));

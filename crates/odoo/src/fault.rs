@@ -20,7 +20,7 @@ pub enum Meaning {
 ///
 /// `uid` is the user who called, unless the method needs no login.
 pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
-    // Only now are the texts cleaned: a short password may be part of the words that decide.
+    // The texts are cleaned last: a short password may be part of the words that decide.
     match classified(fault, account, model, method, uid) {
         Meaning::StaleLogin(error) => Meaning::StaleLogin(account.cleaner().error(error)),
         Meaning::Error(error) => Meaning::Error(account.cleaner().error(error)),

@@ -96,7 +96,7 @@ comment on column ipai.mirror_objects.mirror is 'Name of the mirror (see ipai.mi
 comment on column ipai.mirror_objects.relation is 'The table.';
 comment on column ipai.mirror_objects.owner is 'Owner of the table.';
 comment on column ipai.mirror_objects.server is
-    'Oid of the foreign server; null until a run has used it.';
+    'Oid of the foreign server; null if none or several could be meant.';
 
 comment on table ipai.run_log is
     'Log of runs, which view ipai.sync_runs shows. Only its own run changes a row. '

@@ -26,7 +26,7 @@ comment on function ipai.is_trusted(oid, name) is
     'mirrors. For other functions.';
 
 create or replace function ipai.untrusted_code(target regclass, runner name default current_user)
-returns table (object text, owner text, remedy text)
+returns table (object text, owner text, problem text, remedy text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- The planner expects a million rows where there are ten. Compiling the query would take a hundred
@@ -148,9 +148,11 @@ begin
         select r.role
         from (select o.owner from owned o where o.owner is not null
               union select g.grantee from granted g where g.grantee <> 0) r (role)
-        where not ipai.is_trusted(r.role, runner)
+        where ipai.is_trusted(r.role, runner) is not true
     )
     select pg_describe_object(o.classid, o.objid, 0), pg_get_userbyid(o.owner)::text,
+           format('%s belongs to role "%s", which "%s" does not trust',
+                  pg_describe_object(o.classid, o.objid, 0), pg_get_userbyid(o.owner), runner),
            case
                when o.classid = 'pg_namespace'::regclass
                    then 'Mirror into a schema of a trusted role.'
@@ -166,6 +168,9 @@ begin
     select format('the privilege %s on table %s', string_agg(distinct g.privilege, ' or '),
                   g.relation::regclass),
            string_agg(distinct coalesce(r.rolname, 'public'), ', '),
+           format('the privilege %s on table %s is granted to %s, which "%s" does not trust',
+                  string_agg(distinct g.privilege, ' or '), g.relation::regclass,
+                  string_agg(distinct coalesce(quote_ident(r.rolname), 'public'), ', '), runner),
            format('revoke trigger, references on table %s from %s cascade;', g.relation::regclass,
                   string_agg(distinct coalesce(quote_ident(r.rolname), 'public'), ', '))
     from granted g
@@ -175,8 +180,11 @@ begin
     union all
     -- Functions of Postgres that execute the text of a statement, or read what the runner may read.
     -- Nobody owns the expression.
-    select format('%s, which calls %s,', pg_describe_object(e.classid, e.objid, 0),
-                  m[1]::oid::regprocedure), 'public', 'Drop it.'
+    select format('%s calls %s', pg_describe_object(e.classid, e.objid, 0),
+                  m[1]::oid::regprocedure), 'public',
+           format('%s calls %s, which may execute or read anything with the rights of "%s"',
+                  pg_describe_object(e.classid, e.objid, 0), m[1]::oid::regprocedure, runner),
+           'Drop it.'
     from (
         select c.classid, c.objid,
                case c.classid
@@ -223,13 +231,14 @@ as $$
 declare
     found record;
 begin
-    select u.object, u.owner, u.remedy into found from ipai.untrusted_code(target) u limit 1;
-    if found.owner is not null then
-        raise exception '% belongs to role "%", which "%" does not trust',
-            found.object, found.owner, current_user
+    select u.problem, u.remedy into found from ipai.untrusted_code(target) u limit 1;
+    if found.problem is not null then
+        raise exception '%', found.problem
             using errcode = 'insufficient_privilege',
-                  detail = format('Writing into table %s could run code of that role with the '
-                                  'rights of "%s".', target, current_user),
+                  detail = format('Writing into table %1$s could run code of others with the '
+                                  'rights of "%2$s". All problems: '
+                                  'select * from ipai.untrusted_code(%3$L);',
+                                  target, current_user, target::text),
                   hint = found.remedy;
     end if;
 end
@@ -257,8 +266,8 @@ begin
     if owner is null then
         raise exception 'table "%.%" was replaced during the run', target_schema, target_table
             using errcode = 'insufficient_privilege',
-                  hint = 'Run again: the run says what to do.';
-    elsif not ipai.is_trusted(owner) then
+                  hint = 'Repeat the run; its error names the next action.';
+    elsif ipai.is_trusted(owner) is not true then
         raise exception 'table %.% belongs to role "%", which "%" does not trust',
             target_schema, target_table, pg_get_userbyid(owner), current_user
             using errcode = 'insufficient_privilege',
@@ -270,7 +279,8 @@ comment on function ipai.lock_table(name, name, oid, text) is
     'Locks a table by name, and raises an error if it is not the one with this oid, or its owner '
     'is not trusted. For runs.';
 
-create or replace function ipai.verify_table(mirror text) returns regclass
+create or replace function ipai.verify_table(mirror text, writes boolean default true)
+returns regclass
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -283,9 +293,11 @@ begin
         raise exception 'a sync needs the isolation level read committed'
             using errcode = 'invalid_transaction_state',
                   detail = 'With an older snapshot it would not see how the table has changed.',
-                  hint = 'begin isolation level read committed;';
+                  hint = 'Roll back, then start the transaction with: '
+                         'begin isolation level read committed;';
     end if;
-    select m.target_schema, m.target_table, c.oid::regclass as relation, c.relowner::regrole as owner
+    select m.target_schema, m.target_table, m.server, c.oid::regclass as relation,
+           c.relowner::regrole as owner
     into target
     from ipai.mirrors m
     join pg_namespace n on n.nspname = m.target_schema
@@ -299,15 +311,18 @@ begin
     -- The stronger lock waits for triggers that are not committed yet.
     perform ipai.lock_table(
         target.target_schema, target.target_table, target.relation,
-        case when has_table_privilege(target.relation, 'update') then 'row exclusive' end);
+        case when writes then 'row exclusive' end);
     perform ipai.require_trusted(target.relation);
     select o.relation, o.owner into registered from ipai.mirror_objects o where o.mirror = mirror;
     if registered.relation is null then
-        -- After a restore, in which tables have other oids.
-        if has_table_privilege('ipai.mirror_objects', 'insert')
-            and not current_setting('transaction_read_only')::boolean then
-            insert into ipai.mirror_objects (mirror, relation, owner)
-            values (mirror, target.relation, target.owner)
+        -- The sample mirror, or any after a restore, in which tables have other oids.
+        if writes and has_table_privilege('ipai.mirror_objects', 'insert') then
+            insert into ipai.mirror_objects (mirror, relation, owner, server)
+            select mirror, target.relation, target.owner, (
+                select case count(*) when 1 then max(s.oid) end
+                from pg_foreign_server s
+                join pg_foreign_data_wrapper w on w.oid = s.srvfdw
+                where w.fdwname = 'ipai_odoo' and s.srvname = coalesce(target.server, s.srvname))
             on conflict do nothing;
         end if;
     elsif (registered.relation, registered.owner) <> (target.relation, target.owner) then
@@ -325,42 +340,44 @@ begin
     return target.relation;
 end
 $$;
-comment on function ipai.verify_table(text) is
+comment on function ipai.verify_table(text, boolean) is
     'Returns the table of a mirror after it has verified that this is the table that the mirror '
     'was registered with, and that writing into it runs no code of a role that the current user '
-    'does not trust. Registers a table that no mirror was registered with. For other functions.';
+    'does not trust. If the caller writes, registers the table of a mirror that has none '
+    'registered. For other functions.';
 
-create or replace function ipai.verify_server(mirror text, server text) returns void
-language plpgsql volatile
+create or replace function ipai.is_replaced_server(
+    mirror text, server text, runner name default current_user)
+returns boolean
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
-declare
-    found record;
-    registered oid;
+    select exists (
+        select from ipai.mirror_objects o
+        join pg_foreign_server s on s.srvname = $2
+        where o.mirror = $1 and o.server <> s.oid and ipai.is_trusted(s.srvowner, $3) is not true)
+$$;
+comment on function ipai.is_replaced_server(text, text, name) is
+    'Whether a role that runner does not trust has put a server of its own in the place of the one '
+    'that a mirror was registered with. For other functions.';
+
+create or replace function ipai.verify_server(mirror text, server text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
 begin
-    select s.oid, s.srvowner as owner into found
-    from pg_foreign_server s where s.srvname = server;
-    select o.server into registered from ipai.mirror_objects o where o.mirror = mirror;
-    if registered is null then
-        if has_table_privilege('ipai.mirror_objects', 'update')
-            and not current_setting('transaction_read_only')::boolean then
-            update ipai.mirror_objects o set server = found.oid where o.mirror = mirror;
-        end if;
-    elsif registered <> found.oid and not ipai.is_trusted(found.owner) then
+    if ipai.is_replaced_server(mirror, server) then
         raise exception 'server "%" is not the one that mirror "%" was registered with',
             server, mirror
             using errcode = 'insufficient_privilege',
-                  detail = format('It belongs to role "%s", which "%s" does not trust.',
-                                  pg_get_userbyid(found.owner), current_user),
+                  detail = format('It belongs to a role that "%s" does not trust.', current_user),
                   hint = format('If it is the right one: select ipai.register_mirror(%L);', mirror);
     end if;
 end
 $$;
 comment on function ipai.verify_server(text, text) is
     'Raises an error if another role has put a server of its own in the place of the one that a '
-    'mirror was registered with. Registers the server of a mirror that has none. For other '
-    'functions.';
+    'mirror was registered with. For other functions.';
 
 create or replace function ipai.register_mirror(mirror text) returns void
 language plpgsql volatile
@@ -371,8 +388,6 @@ begin
     perform ipai.require_mirror(mirror);
     delete from ipai.mirror_objects o where o.mirror = mirror;
     perform ipai.verify_table(mirror);
-    perform ipai.verify_server(mirror, m.server)
-    from ipai.mirrors m where m.name = mirror and m.server is not null;
 end
 $$;
 comment on function ipai.register_mirror(text) is

@@ -10,7 +10,8 @@ revoke all on function
     ipai.register_sample_metrics(),
     ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
     ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
-    ipai.verify_table(text), ipai.verify_server(text, text), ipai.register_mirror(text)
+    ipai.verify_table(text, boolean),
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
 from public;
 
 do $$
@@ -32,7 +33,8 @@ begin
             ipai.register_sample_metrics(),
             ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
-            ipai.verify_table(text), ipai.verify_server(text, text), ipai.register_mirror(text)
+            ipai.verify_table(text, boolean),
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
             to postgres with grant option;
     end if;
 
@@ -75,7 +77,8 @@ begin
             ipai.notify_alerts(),
             ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
-            ipai.verify_table(text), ipai.verify_server(text, text)
+            ipai.verify_table(text, boolean),
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text)
             to service_role;
     end if;
 end

@@ -1,5 +1,5 @@
--- The table and the server that each mirror was registered with. The names in ipai.mirrors could
--- mean others since.
+-- The table and the server that each mirror was registered with. Other objects may have taken the
+-- names in ipai.mirrors since then.
 
 -- The owner of the schema may have created objects in it. None of them may be called here.
 set local search_path = pg_catalog, pg_temp;

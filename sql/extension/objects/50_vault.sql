@@ -41,14 +41,11 @@ comment on function ipai.secret_binding(text, text[]) is
     'the server, its address and its database, and has a SHA-256 digest of proxy and ca_cert if '
     'these options are set. options: by default those of the server.';
 
-create or replace function ipai.mapped_secret(server text) returns text
+create or replace function ipai.require_vault(server text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
-declare
-    mapping record;
-    secret_name text;
 begin
     if not exists (
         select from pg_foreign_server s
@@ -71,6 +68,22 @@ begin
             using errcode = 'insufficient_privilege',
                   hint = 'On Supabase, call this as postgres.';
     end if;
+end
+$$;
+comment on function ipai.require_vault(text) is
+    'Raises an error if there is no such Odoo server, or if the current user may not read Supabase '
+    'Vault. For other functions.';
+
+create or replace function ipai.mapped_secret(server text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    mapping record;
+    secret_name text;
+begin
+    perform ipai.require_vault(server);
     -- Postgres uses the mapping of the current user, or else the one of PUBLIC.
     select case when m.umuser = 0 then 'public' else 'current_user' end as owner,
            m.umoptions as options
@@ -127,14 +140,20 @@ begin
     from vault.decrypted_secrets s where s.name = secret_name;
     if found.id is null then
         perform vault.create_secret(secret, secret_name, ipai.secret_binding(server));
-    elsif starts_with(found.description, format('Password of Odoo server "%s" at ', server)) then
+    elsif found.description = ipai.secret_binding(server)
+        or starts_with(found.description, format('Password of Odoo server "%s" at ', server))
+            -- Another role may have changed the address, or taken the name.
+            and (select ipai.is_trusted(s.srvowner) from pg_foreign_server s
+                 where s.srvname = server) then
         perform vault.update_secret(
             found.id, secret, new_description => ipai.secret_binding(server));
     else
         raise exception 'secret "%" in Vault was not created for server "%"', secret_name, server
             using errcode = 'insufficient_privilege',
-                  detail = 'It may be used elsewhere.',
-                  hint = 'Name another secret in the option password_secret of the user mapping.';
+                  hint = concat('If it is meant for this server, bind it and repeat this call: ',
+                                ipai.binding_remedy(server, secret_name),
+                                ' If not, name another secret in the option password_secret of '
+                                'the user mapping.');
     end if;
     return secret_name;
 end
@@ -145,7 +164,8 @@ comment on function ipai.set_odoo_password(text, text) is
     'secrets that belong to this server. A server that logs statements logs the secret too: do not '
     'use the function there.';
 
-create or replace function ipai.bind_odoo_secret(server text, secret text, url text) returns text
+create or replace function ipai.bind_odoo_secret(server text, secret_name text, url text)
+returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -154,13 +174,17 @@ declare
     known uuid;
     options text[];
 begin
-    if ipai.mapped_secret(server) is distinct from secret then
-        raise exception 'the user mapping for server "%" names another secret', server
+    perform ipai.require_vault(server);
+    if not exists (
+        select from pg_user_mappings m, unnest(m.umoptions) o
+        where m.srvname = server and o = 'password_secret=' || secret_name) then
+        raise exception 'no user mapping for server "%" that you may read names the secret "%"',
+            server, secret_name
             using errcode = 'invalid_parameter_value',
-                  detail = format('It names "%s".', ipai.mapped_secret(server)),
-                  hint = 'Bind only a secret that is meant for this server.';
+                  hint = 'Bind only a secret that is meant for this server. '
+                         'select usename, umoptions from pg_user_mappings; shows the mappings.';
     end if;
-    -- Its owner may change the server at any moment, so one look serves for everything.
+    -- The owner may change the server at any moment, so its options are read once.
     select s.srvoptions into options from pg_foreign_server s where s.srvname = server;
     if not coalesce('url=' || url = any (options), false) then
         raise exception 'server "%" has another url', server
@@ -170,9 +194,9 @@ begin
                        from pg_options_to_table(options) x where x.option_name = 'url'), ''),
                   hint = 'Bind the secret only if that address is meant to receive it.';
     end if;
-    select s.id into known from vault.decrypted_secrets s where s.name = secret;
+    select s.id into known from vault.decrypted_secrets s where s.name = secret_name;
     if known is null then
-        raise exception 'Vault has no secret named "%"', secret
+        raise exception 'Vault has no secret named "%"', secret_name
             using errcode = 'undefined_object',
                   hint = format('select ipai.set_odoo_password(%L, ''...'');', server);
     end if;
@@ -182,19 +206,19 @@ begin
 end
 $$;
 comment on function ipai.bind_odoo_secret(text, text, text) is
-    'Lets runs send an existing secret of Supabase Vault to a server. secret is the name in the '
-    'current user''s mapping, url the address of the server, as you know them: if the owner of the '
+    'Lets runs send an existing secret of Supabase Vault to a server. secret_name is the name in a '
+    'user mapping, url the address of the server, as the caller knows them: if the owner of the '
     'server has named others, nothing is bound. Sets and returns the description of the secret. '
     'set_odoo_password() does this for a new secret.';
 
-create or replace function ipai.binding_remedy(server text, secret text) returns text
+create or replace function ipai.binding_remedy(server text, secret_name text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Whoever pastes a statement may not look at the address in it.
+    -- The operator may paste the statement without reading the address in it.
     select case
         when ipai.is_trusted(s.srvowner)
-            then format('select ipai.bind_odoo_secret(%L, %L, %L);', server, secret, o.url)
+            then format('select ipai.bind_odoo_secret(%L, %L, %L);', server, secret_name, o.url)
         else format('The server belongs to role "%s". If that role should receive this secret, '
                     'bind it with ipai.bind_odoo_secret(). If not: ',
                     pg_get_userbyid(s.srvowner))

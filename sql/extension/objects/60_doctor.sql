@@ -175,6 +175,8 @@ begin
         ('select on ipai.mirror_objects', has_table_privilege('ipai.mirror_objects', 'select')),
         ('execute on function ipai.untrusted_code(regclass, name)',
          has_function_privilege('ipai.untrusted_code(regclass, name)', 'execute')),
+        ('execute on function ipai.is_replaced_server(text, text, name)',
+         has_function_privilege('ipai.is_replaced_server(text, text, name)', 'execute')),
         ('execute on function ipai.is_trusted(oid, name)',
          has_function_privilege('ipai.is_trusted(oid, name)', 'execute')),
         ('execute on function ipai.mirror_tables()',
@@ -300,28 +302,36 @@ begin
     -- Of the role that calls this function and the roles that schedule runs.
     return query
     select 'trust', m.name,
-           case when u.object is null and coalesce(o.is_same, true) then 'ok' else 'problem' end,
            case
-               when u.object is not null
-                   then format('%s belongs to role "%s", whose code could run with the rights of '
-                               '"%s": runs refuse it', u.object, u.owner, u.runner)
+               when u.problem is null and coalesce(o.is_same and not o.is_replaced, true) then 'ok'
+               else 'problem'
+           end,
+           case
+               when u.problem is not null then u.problem || ': runs refuse the table'
+               when o.is_same is null then 'the next run of a role that defines mirrors registers '
+                                           'the table'
                when not o.is_same
                    then 'the table or its owner is another one than when the mirror was '
                         'registered: runs refuse it'
+               when o.is_replaced
+                   then 'the server belongs to another role than when the mirror was registered: '
+                        'runs refuse it'
                else 'runs execute only code of roles that they trust'
            end,
            case
-               when u.object is not null then u.remedy
-               when not o.is_same then format('select ipai.register_mirror(%L);', m.name)
+               when u.problem is not null then u.remedy
+               when not o.is_same or o.is_replaced
+                   then format('select ipai.register_mirror(%L);', m.name)
            end
     from ipai.mirrors m
     join pg_namespace n on n.nspname = m.target_schema
     join pg_class c on c.relnamespace = n.oid and c.relname = m.target_table
     left join lateral (
-        select (o.relation, o.owner) = (c.oid, c.relowner) as is_same
+        select (o.relation, o.owner) = (c.oid, c.relowner) as is_same,
+               ipai.is_replaced_server(m.name, m.server) as is_replaced
         from ipai.mirror_objects o where o.mirror = m.name) o on true
     left join lateral (
-        select r.runner, f.object, f.owner, f.remedy
+        select f.problem, f.remedy
         from (select current_user union select r.rolname from pg_roles r
               where r.rolname = m.scheduled_by) r (runner)
         cross join lateral ipai.untrusted_code(c.oid, r.runner) f

@@ -246,12 +246,9 @@ def test_holder_of_the_lock_is_named(supabase: Supabase, erp: ScriptedOdoo, atta
         # The keys are public: the source of the extension has them, and pg_locks shows them.
         execute(session, "select pg_advisory_lock(hashtext('ipai_sync'), hashtext('metrics'))")
         for statement in (RUN, "select * from ipai.sync_mirror('metrics')"):
-            try:
-                supabase.rows(statement)
-            except psycopg.Error as error:
-                assert error.sqlstate == "55P03"
-                detail = error.diag.message_detail or ""
-                assert ATTACKER in detail and str(pid) in detail, detail
+            found = expect_error(supabase, statement)
+            detail = found.message_detail or ""
+            assert found.sqlstate == "55P03" and ATTACKER in detail and str(pid) in detail, detail
     supabase.sync("metrics")
 
 

@@ -112,7 +112,7 @@ def test_set_odoo_password_keeps_other_secrets(owned: Supabase, rogue: FaultyOdo
     secrets = "select name, description, decrypted_secret from vault.decrypted_secrets order by name"
     before = owned.rows(secrets)
     found = refused(owned, "select ipai.set_odoo_password('theirs', 'another')", rogue)
-    assert "bind" not in (found.message_hint or "")
+    assert "bind_odoo_secret('" not in (found.message_hint or "")
     assert owned.rows(secrets) == before
 
 

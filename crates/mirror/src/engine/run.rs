@@ -79,18 +79,16 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::re
 /// of records if the run has read all of them.
 fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
     let (plan, mode) = (run.plan, run.progress.mode);
-    if mode != Mode::Reconcile {
+    let compares_ids = mode == Mode::Reconcile || mode == Mode::Full && (plan.dry_run || records.is_none());
+    if !compares_ids {
         // Without a change since they were counted, the flags are what they were.
         let has_changed = run.progress.inserted + run.progress.updated > 0;
         let flags = mode == Mode::Full || has_changed || !plan.flags_are_counted;
         let counts = run.counts(None, flags)?;
-        let needs_ids = match mode {
-            // As many rows as records were read: each row is one of them.
-            Mode::Full => plan.dry_run || records != Some(counts.mirror.total),
-            // Equal counts are no proof, but they are all that an incremental run pays for.
-            _ => false,
-        };
-        if !needs_ids && counts.odoo.total == counts.mirror.total {
+        // As many rows as records were read: each row is one of them. In an incremental run equal
+        // counts are no proof, but they are all that it pays for.
+        let has_other_rows = mode == Mode::Full && records != Some(counts.mirror.total);
+        if !has_other_rows && counts.odoo.total == counts.mirror.total {
             return Ok(run.report(counts, true));
         }
     }
@@ -166,7 +164,7 @@ impl Run<'_> {
             .with_detail(format!("This run received {records} records, and Odoo counts {counted} in all."))
             .with_hint(
                 "Check in Odoo why search_read and search_count of the model differ. The rows written so far are \
-                 kept; a full run of a sound Odoo deletes those that do not exist.",
+                 kept; after Odoo is repaired, a full run deletes those that do not exist there.",
             ))
     }
 

@@ -42,7 +42,7 @@ pub fn refresh(
     drop(fetcher);
     // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
-    target::verify(session, name)?;
+    target::verify(session, name, true)?;
     forget_fields(&mut mirror, forget)?;
     let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
     let found = drift(&mirror.fields, &odoo);

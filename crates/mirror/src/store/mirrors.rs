@@ -53,9 +53,10 @@ pub fn register(session: &mut dyn Session, name: &str) -> Result<()> {
     session.run("select ipai.register_mirror($1)", &[name.into()]).map(drop)
 }
 
-/// Lets the mirror use another server.
-pub fn forget_server(session: &mut dyn Session, name: &str) -> Result<()> {
-    session.run("update ipai.mirror_objects set server = null where mirror = $1", &[name.into()]).map(drop)
+/// Registers another server for the mirror.
+pub fn register_server(session: &mut dyn Session, name: &str, server: i64) -> Result<()> {
+    let sql = "update ipai.mirror_objects set server = $2::oid where mirror = $1";
+    session.run(sql, &[name.into(), server.into()]).map(drop)
 }
 
 /// Changes the options that are given.

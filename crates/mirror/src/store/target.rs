@@ -69,9 +69,11 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
 }
 
 /// Checks that the table is the one that the mirror was registered with, and that it runs no code
-/// of a role that this one does not trust. Returns its oid.
-pub fn verify(session: &mut dyn Session, mirror: &str) -> Result<i64> {
-    let found = session.first("select ipai.verify_table($1)::oid::bigint", &[mirror.into()], |row| row.get(0))?;
+/// of a role that this one does not trust. Returns its oid. Only if the run `writes`, a table that
+/// is not registered yet is registered.
+pub fn verify(session: &mut dyn Session, mirror: &str, writes: bool) -> Result<i64> {
+    let params = [mirror.into(), writes.into()];
+    let found = session.first("select ipai.verify_table($1, $2)::oid::bigint", &params, |row| row.get(0))?;
     found.ok_or_else(|| internal("verify_table returned no row"))
 }
 
@@ -84,7 +86,7 @@ pub enum Access {
     Write,
 }
 
-/// Locks the table, whose name may mean another one since [`verify`].
+/// Locks the table. Another table may have taken its name since [`verify`].
 pub fn lock(session: &mut dyn Session, table: &Table, oid: i64, access: Access) -> Result<()> {
     let mode = match access {
         Access::Read => "access share",
