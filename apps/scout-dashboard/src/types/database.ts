@@ -19,6 +19,44 @@ export type Database = {
                   Relationships: [
                     
                   ]
+                },"mirror_objects": {
+                  Row: {
+                    "mirror": string,"owner": unknown,"relation": unknown,"server": unknown
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "mirror": string,"owner": unknown,"relation": unknown,"server"?: unknown
+                  }
+                  Update: {
+                    "mirror"?: string,"owner"?: unknown,"relation"?: unknown,"server"?: unknown
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "mirror_objects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "mirrors"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "mirror_objects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_alerts"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "mirror_objects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_count_delta"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "mirror_objects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: true
+      referencedRelation: "sync_status"
+      referencedColumns: ["mirror"]
+    }
+                  ]
                 },"mirror_state": {
                   Row: {
                     "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"settled_id": number | null
@@ -154,8 +192,19 @@ isOneToOne: true
             "alter_mirror":
 { Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
                            },
+"api_exposure":
+{ Args: { "target": unknown }; Returns: {
+              "grantee": string,"privileges": string,"revoke": string
+            }[]
+                           },
 "app_claim":
 { Args: { "claim": string }; Returns: Json
+                           },
+"bind_odoo_secret":
+{ Args: { "secret_name": string,"server": string,"url": string }; Returns: string
+                           },
+"binding_remedy":
+{ Args: { "secret_name": string,"server": string }; Returns: string
                            },
 "check_connection":
 { Args: { "server"?: string }; Returns: {
@@ -202,6 +251,18 @@ isOneToOne: true
 "ipai_odoo_validator":
 { Args: { "catalog": unknown,"options": (string)[] }; Returns: undefined
                            },
+"is_replaced_server":
+{ Args: { "mirror": string,"runner"?: unknown,"server": string }; Returns: boolean
+                           },
+"is_trusted":
+{ Args: { "owner": unknown,"runner"?: unknown }; Returns: boolean
+                           },
+"lock_table":
+{ Args: { "mode"?: string,"relation": unknown,"target_schema": unknown,"target_table": unknown }; Returns: undefined
+                           },
+"mapped_secret":
+{ Args: { "server": string }; Returns: string
+                           },
 "metric_facets":
 { Args: { "metric": string }; Returns: {
               "brands": (number)[],"first_date": string,"last_date": string,"name": string,"records": number,"stores": (number)[],"unit": string,"units": (string)[]
@@ -222,7 +283,7 @@ isOneToOne: true
                            },
 "mirror_tables":
 { Args: Record<PropertyKey, never>; Returns: {
-              "policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"target": string
+              "granted": string,"policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"revoke": string,"target": string
             }[]
                            },
 "notify_alerts":
@@ -262,6 +323,9 @@ isOneToOne: true
               "column": string,"column_type": string,"field": string,"note": string,"status": string
             }[]
                            },
+"register_mirror":
+{ Args: { "mirror": string }; Returns: undefined
+                           },
 "register_sample_metrics":
 { Args: Record<PropertyKey, never>; Returns: boolean
                            },
@@ -270,6 +334,12 @@ isOneToOne: true
                            },
 "require_mirror":
 { Args: { "mirror": string }; Returns: undefined
+                           },
+"require_trusted":
+{ Args: { "target": unknown }; Returns: undefined
+                           },
+"require_vault":
+{ Args: { "server": string }; Returns: undefined
                            },
 "restore_schedules":
 { Args: Record<PropertyKey, never>; Returns: {
@@ -281,6 +351,9 @@ isOneToOne: true
                            },
 "schedule_sync":
 { Args: { "mirror": string,"schedule": string }; Returns: number
+                           },
+"secret_binding":
+{ Args: { "options"?: (string)[],"server": string }; Returns: string
                            },
 "set_odoo_password":
 { Args: { "secret": string,"server": string }; Returns: string
@@ -300,6 +373,17 @@ isOneToOne: true
                            },
 "unschedule_sync":
 { Args: { "mirror": string }; Returns: boolean
+                           },
+"untrusted_code":
+{ Args: { "runner"?: unknown,"target": unknown }; Returns: {
+              "object": string,"owner": string,"problem": string,"remedy": string
+            }[]
+                           },
+"verify_server":
+{ Args: { "mirror": string,"server": string }; Returns: undefined
+                           },
+"verify_table":
+{ Args: { "mirror": string,"writes"?: boolean }; Returns: unknown
                            }
           }
           Enums: {
