@@ -512,6 +512,18 @@ def test_table_given_away_during_a_run_receives_no_further_row(paged: Supabase, 
     assert len(paged.rows(f"select from {TABLE}")) <= 2
 
 
+def test_services_of_supabase_are_trusted(target: Supabase) -> None:
+    """A database webhook is a trigger with a function of such a role."""
+    target.cluster.psql(
+        f"""create function shared.hook() returns trigger language plpgsql as 'begin return new; end';
+            alter function shared.hook() owner to supabase_auth_admin;
+            create trigger hook after update on {TABLE} for each row execute function shared.hook()"""
+    )
+    target.sync("metrics")
+    (row,) = target.rows("select object from ipai.untrusted_code(%s::regclass, 'supabase_admin') where object ~ 'hook'", TABLE)
+    assert row["object"] == "function shared.hook()"
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_sync_with_a_snapshot_of_its_caller_is_refused(target: Supabase, level: str) -> None:
     """The snapshot would hide a trigger that another session has created since."""
