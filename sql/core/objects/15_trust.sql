@@ -182,8 +182,8 @@ begin
     where g.grantee = 0 or g.grantee in (select x.role from other x)
     group by g.relation
     union all
-    -- Functions of Postgres that execute the text of a statement, or read what the runner may read.
-    -- Nobody owns the expression.
+    -- Functions of Postgres that execute a text, or a type named by its oid, or that read or end
+    -- what the runner may. Nobody owns the expression.
     select format('%s calls %s', pg_describe_object(e.classid, e.objid, 0),
                   m[1]::oid::regprocedure), 'public',
            format('%s calls %s, which may execute or read anything with the rights of "%s"',
@@ -210,11 +210,16 @@ begin
                    when 'pg_statistic_ext'::regclass
                        then (select x.stxexprs::text from pg_statistic_ext x
                              where x.oid = c.objid)
+                   when 'pg_type'::regclass
+                       then (select y.typdefaultbin::text from pg_type y where y.oid = c.objid)
                end as expression
         from code c) e
     cross join lateral regexp_matches(e.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
     where (select f.proname
-               ~ '_to_xml|^set_config$|^lo_|^lo(read|write)$|^pg_(read|ls)_|^pg_stat_file$'
+               ~ concat('_to_xml|^set_config$|^setval$|^lo_|^lo(read|write)$|^pg_(read|ls|input)_|',
+                        '^pg_stat_file$|^pg_stat_get_(backend_)?activity$|^pg_(terminate|cancel)_|',
+                        '_slot|advisory|_validator$|',
+                        '^(array|domain|multirange|range|record)_(in|recv)$')
                or f.proname in ('ts_rewrite', 'ts_stat') and f.provolatile = 'v'
            from pg_proc f
            where f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace)

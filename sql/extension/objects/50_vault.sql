@@ -24,14 +24,16 @@ returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select concat('Password of Odoo server "', s.srvname, '" at ', o.url, ', database ', o.dbname,
+    select concat('Password of Odoo server "', s.srvname, '" at ', o.url,
+                  ', database ', quote_literal(o.dbname),
                   -- They decide which machine receives the password.
                   ', through ' || encode(sha256(convert_to(o.way, 'UTF8')), 'hex'))
     from pg_foreign_server s
     cross join lateral (
         select max(x.option_value) filter (where x.option_name = 'url') as url,
                max(x.option_value) filter (where x.option_name = 'dbname') as dbname,
-               string_agg(concat(x.option_name, '=', x.option_value), E'\n' order by x.option_name)
+               string_agg(concat(x.option_name, '=', quote_literal(x.option_value)), ' '
+                          order by x.option_name)
                    filter (where x.option_name in ('proxy', 'ca_cert')) as way
         from pg_options_to_table(coalesce(options, s.srvoptions)) x) o
     where s.srvname = server

@@ -252,9 +252,10 @@ def test_option_cannot_imitate_another_option_in_a_binding(owned: Supabase) -> N
         text: str = owned.row("select ipai.secret_binding(%s) as binding", name)["binding"]
         return text
 
-    made = binding("first", "database", proxy="http://127.0.0.1:1", allow_insecure="true")
-    _, found, rest = made.partition("database")
-    assert found and binding("other", f"database{rest}").replace("other", "first") != made
+    made = binding("first", "core", proxy="http://127.0.0.1:1", allow_insecure="true")
+    _, found, rest = made.rpartition("core")
+    for number, imitation in enumerate((f"core{rest}", f"core{rest[1:]}")):
+        assert found and binding(f"other{number}", imitation).replace(f"other{number}", "first") != made
 
 
 @pytest.mark.parametrize("owner", [SERVER_OWNER, "postgres"])

@@ -103,6 +103,13 @@ PLANTS = {
         UPDATE,
         owner="public",
     ),
+    "a condition that names a type by its number": by_privilege(
+        "trigger",
+        f"""do $$ begin execute format('{WHEN.format("domain_in(''x''::cstring, %s, -1) is not null")}', 'lair.checked'::regtype::oid); end $$""",
+        "domain_in",
+        UPDATE,
+        owner="public",
+    ),
     "a default": Plant(f"alter table {TABLE} add planted text default lair.make()", "lair.make"),
     "a default that executes a text": by_past_owner(
         f"alter table {TABLE} add planted text; alter table {TABLE} alter planted set default {EXECUTED}::text",
