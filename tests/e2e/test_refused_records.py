@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from support.faulty import FaultyOdoo, metric
+from support.faulty import FaultyOdoo, fault, metric
 from support.supabase import Supabase
 
 TABLE = "ipai.ipai_sample_metrics"
@@ -149,3 +149,17 @@ def test_refused_deletion_does_not_stop_the_mirror(connected: Supabase, erp: Fau
     connected.rows("drop table public.invoices")
     run = connected.run()
     assert (run["state"], run["deleted"], run["odoo_count"], run["mirror_count"]) == ("succeeded", 1, 29, 29)
+
+
+def test_missing_count_does_not_stop_the_mirror(connected: Supabase, erp: FaultyOdoo) -> None:
+    """Odoo cannot count, for as long as the fault lasts."""
+    connected.run()
+    erp.on("search_count", fault(1, "Odoo cannot count"))
+    for number in range(2):
+        erp.records[number] |= {"name": f"renamed {number}", "write_date": f"2030-01-01 00:00:0{number}"}
+        with pytest.raises(psycopg.Error):
+            connected.run()
+        run = connected.last_run()
+        assert (run["state"], run["mode"], run["resumes"]) == ("failed", "incremental", None)
+        row = connected.row(f"select name from {TABLE} where odoo_id = %s", erp.records[number]["id"])
+        assert row == {"name": f"renamed {number}"}

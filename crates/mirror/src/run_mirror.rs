@@ -219,7 +219,7 @@ impl Run {
                 Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
                     is_verified = true;
                     // What this attempt scanned may be of another definition or database.
-                    self.scanned = None;
+                    let scanned = self.scanned.take();
                     // The attempt may have changed rows.
                     plan.flags_are_counted = false;
                     host.session.rollback()?;
@@ -227,6 +227,8 @@ impl Run {
                     host.session.commit()?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
                     if !self.check_drift(host, &fetcher, plan.reads_all())? {
+                        // Neither is, so the next run need not read it again.
+                        self.scanned = scanned;
                         return Err(error);
                     }
                 }

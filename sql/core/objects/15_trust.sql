@@ -183,7 +183,7 @@ begin
     group by g.relation
     union all
     -- Functions of Postgres that execute a text, or a type named by its oid, or that read or end
-    -- what the runner may. Nobody owns the expression.
+    -- what the runner may. An expression has no owner.
     select format('%s calls %s', pg_describe_object(e.classid, e.objid, 0),
                   m[1]::oid::regprocedure), 'public',
            format('%s calls %s, which may execute or read anything with the rights of "%s"',

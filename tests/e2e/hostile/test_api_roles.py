@@ -1,4 +1,4 @@
-"""Tests that users of the API, holders of the service key and other sessions harm nobody else."""
+"""Tests that API users, holders of the service key and other sessions do no harm to others."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def by_past_owner(statement: str, object: str, proof: str = INSERT, *, after: st
     return Plant(statement, object, proof, ATTACKER, before, given, **more)
 
 
-#: A built-in function that executes a text. Nobody owns the expression that calls it.
+#: A built-in function that executes a text. An expression that calls it has no owner.
 EXECUTED = "query_to_xml('select lair.note()', true, false, '')"
 WHEN = f"""create trigger planted before update on {TABLE} for each row when ({{}})
     execute function suppress_redundant_updates_trigger()"""
@@ -231,7 +231,7 @@ def test_run_refuses_code_of_an_untrusted_role(target: Supabase, attacker: Attac
     untrusted = target.rows("select object, owner from ipai.untrusted_code(%s::regclass)", TABLE)
     assert {row["owner"] for row in untrusted} == {planted.owner} and any(planted.object in row["object"] for row in untrusted), untrusted
     message = found.message_primary or ""
-    # Nobody owns an expression.
+    # An expression has no owner.
     assert planted.owner in message or planted.owner == "public"
     assert any(row["object"] in message for row in untrusted), message
     assert target.rows(f"select odoo_id, name from {TABLE} order by 1") == before
