@@ -10,12 +10,15 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- A member of the runner, and a superuser, may act as the runner already. Roles that define
     -- mirrors decide what runs write. Supabase reserves the names of its services' roles, which own
-    -- the function of webhooks, for example.
+    -- the function of webhooks, for example. Elsewhere a role with CREATEROLE may take these names,
+    -- but it cannot make a superuser.
     select pg_has_role(o.oid, r.oid, 'member')
         or not r.rolsuper
             and (has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
                  or o.rolname in ('supabase_auth_admin', 'supabase_functions_admin',
-                                  'supabase_realtime_admin', 'supabase_storage_admin'))
+                                  'supabase_realtime_admin', 'supabase_storage_admin')
+                    and exists (select from pg_roles a
+                                where a.rolname = 'supabase_admin' and a.rolsuper))
     from pg_roles r, pg_roles o
     where r.rolname = runner
       and o.oid = case owner
@@ -57,18 +60,13 @@ begin
             select i.inhrelid, true from pg_inherits i where i.inhparent = a.relation
             union all
             -- The owner of a parent reads the rows, and chooses the functions of a partition key.
-            select i.inhparent, true from pg_inherits i where i.inhrelid = a.relation
-            union all
-            select d.refobjid, true
-            from pg_rewrite e
-            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = e.oid
-                and d.refclassid = 'pg_class'::regclass
-            where e.ev_class = a.relation) n (relation, is_written)
+            select i.inhparent, true from pg_inherits i where i.inhrelid = a.relation)
+            n (relation, is_written)
         where a.is_written
     ),
     written (relation) as (select a.relation from affected a where a.is_written),
-    -- Each table, and what belongs to it: defaults, constraints, indexes, statistics, triggers,
-    -- policies and rules. Queries of foreign keys also read tables that are not written.
+    -- Each table, and what belongs to it: defaults, constraints, indexes, statistics, triggers and
+    -- policies. Queries of foreign keys also read tables that are not written.
     part (classid, objid) as (
         select 'pg_class'::regclass::oid, a.relation from affected a
         union all
@@ -83,7 +81,7 @@ begin
           and (d.classid in ('pg_constraint'::regclass, 'pg_statistic_ext'::regclass)
                or a.is_written
                    and d.classid in ('pg_attrdef'::regclass, 'pg_trigger'::regclass,
-                                     'pg_policy'::regclass, 'pg_rewrite'::regclass)
+                                     'pg_policy'::regclass)
                    and not exists (
                        select from pg_trigger t
                        where d.classid = 'pg_trigger'::regclass and t.oid = d.objid
@@ -105,9 +103,14 @@ begin
             select 'pg_constraint'::regclass, k.oid from pg_constraint k
             where c.classid = 'pg_type'::regclass and k.contypid = c.objid
             union all
-            select 'pg_proc'::regclass, k.castfunc from pg_cast k
+            -- Whoever owns one of the two types may create a cast. If the other type's owner is not
+            -- trusted, the cast matters only with that type, which is reported then.
+            select 'pg_proc'::regclass, k.castfunc
+            from pg_cast k
+            join pg_type y on y.oid in (k.castsource, k.casttarget)
+                and (y.oid <> c.objid or k.castsource = k.casttarget)
             where c.classid = 'pg_type'::regclass and c.objid in (k.castsource, k.casttarget)
-              and k.castfunc <> 0
+              and k.castfunc <> 0 and ipai.is_trusted(y.typowner, runner)
             union all
             select 'pg_class'::regclass, y.typrelid from pg_type y
             where c.classid = 'pg_type'::regclass and y.oid = c.objid and y.typrelid <> 0
@@ -182,8 +185,19 @@ begin
     where g.grantee = 0 or g.grantee in (select x.role from other x)
     group by g.relation
     union all
+    -- A rule may name any table, and runs with the rights of the table's owner.
+    select pg_describe_object('pg_rewrite'::regclass, e.oid, 0), pg_get_userbyid(t.relowner)::text,
+           format('%s executes other statements with the rights of "%s"',
+                  pg_describe_object('pg_rewrite'::regclass, e.oid, 0),
+                  pg_get_userbyid(t.relowner)),
+           format('drop rule %I on %s;', e.rulename, e.ev_class::regclass)
+    from written w
+    join pg_rewrite e on e.ev_class = w.relation and e.ev_enabled <> 'D'
+    join pg_class t on t.oid = e.ev_class
+    union all
     -- Functions of Postgres that execute a text, or a type named by its oid, or that read or end
-    -- what the runner may. An expression has no owner.
+    -- what the runner may. An expression has no owner. Volatile functions are refused unless they
+    -- are known, other functions if they are known.
     select format('%s calls %s', pg_describe_object(e.classid, e.objid, 0),
                   m[1]::oid::regprocedure), 'public',
            format('%s calls %s, which may execute or read anything with the rights of "%s"',
@@ -204,9 +218,6 @@ begin
                    when 'pg_policy'::regclass
                        then (select concat(p.polqual, p.polwithcheck) from pg_policy p
                              where p.oid = c.objid)
-                   when 'pg_rewrite'::regclass
-                       then (select concat(r.ev_qual, r.ev_action) from pg_rewrite r
-                             where r.oid = c.objid)
                    when 'pg_statistic_ext'::regclass
                        then (select x.stxexprs::text from pg_statistic_ext x
                              where x.oid = c.objid)
@@ -215,12 +226,13 @@ begin
                end as expression
         from code c) e
     cross join lateral regexp_matches(e.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
-    where (select f.proname
-               ~ concat('_to_xml|^set_config$|^setval$|^lo_|^lo(read|write)$|^pg_(read|ls|input)_|',
-                        '^pg_stat_file$|^pg_stat_get_(backend_)?activity$|^pg_(terminate|cancel)_|',
-                        '_slot|advisory|_validator$|',
-                        '^(array|domain|multirange|range|record)_(in|recv)$')
-               or f.proname in ('ts_rewrite', 'ts_stat') and f.provolatile = 'v'
+    where (select case f.provolatile
+                   when 'v' then f.proname not in (
+                       'clock_timestamp', 'currval', 'gen_random_uuid', 'lastval', 'nextval',
+                       'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
+                   else f.proname ~ concat('_to_xml|^pg_input_|^pg_stat_|^pg_show_all_|',
+                                           '^(array|domain|multirange|range|record)_(in|recv)$')
+               end
            from pg_proc f
            where f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace)
     order by 1;
@@ -229,8 +241,8 @@ $$;
 comment on function ipai.untrusted_code(regclass, name) is
     'The objects by which other roles'' code would run with the rights of runner when it writes '
     'into a table: the table, its schema, and the functions of its triggers, defaults, checks, '
-    'indexes, statistics, policies, rules, types and casts, as far as runner does not trust their '
-    'owners; tables related to it by foreign keys or inheritance; and the privileges TRIGGER and '
+    'indexes, statistics, policies, types and casts, as far as runner does not trust their owners; '
+    'tables related to it by foreign keys or inheritance; rules; and the privileges TRIGGER and '
     'REFERENCES. Empty: none.';
 
 create or replace function ipai.require_trusted(target regclass) returns void

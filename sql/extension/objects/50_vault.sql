@@ -131,6 +131,8 @@ as $$
 declare
     secret_name text;
     found record;
+    binding text;
+    is_trusted boolean;
 begin
     if secret is null or secret = '' then
         raise exception 'the secret must not be empty'
@@ -140,15 +142,25 @@ begin
     secret_name := ipai.mapped_secret(server);
     select s.id, s.description into found
     from vault.decrypted_secrets s where s.name = secret_name;
-    if found.id is null then
-        perform vault.create_secret(secret, secret_name, ipai.secret_binding(server));
-    elsif found.description = ipai.secret_binding(server)
-        or starts_with(found.description, format('Password of Odoo server "%s" at ', server))
-            -- Another role may have changed the address, or taken the name.
-            and (select ipai.is_trusted(s.srvowner) from pg_foreign_server s
-                 where s.srvname = server) then
-        perform vault.update_secret(
-            found.id, secret, new_description => ipai.secret_binding(server));
+    -- Another role may have changed the address, or taken the name. It may do so at any moment, so
+    -- the server is read once.
+    select ipai.is_trusted(s.srvowner), ipai.secret_binding(server) into is_trusted, binding
+    from pg_foreign_server s where s.srvname = server;
+    if found.id is null and is_trusted then
+        perform vault.create_secret(secret, secret_name, binding);
+    elsif found.id is null then
+        raise exception 'server "%" belongs to a role that "%" does not trust',
+            server, current_user
+            using errcode = 'insufficient_privilege',
+                  detail = 'That role chooses the address that receives the secret.',
+                  hint = format('Create the secret, and bind it to the address that you know: '
+                                'select vault.create_secret(''...'', %L); '
+                                'select ipai.bind_odoo_secret(%L, %L, ''https://...'');',
+                                secret_name, server, secret_name);
+    elsif found.description = binding
+        or is_trusted and starts_with(
+            found.description, format('Password of Odoo server "%s" at ', server)) then
+        perform vault.update_secret(found.id, secret, new_description => binding);
     else
         raise exception 'secret "%" in Vault was not created for server "%"', secret_name, server
             using errcode = 'insufficient_privilege',
@@ -163,8 +175,8 @@ $$;
 comment on function ipai.set_odoo_password(text, text) is
     'Stores the password or API key of a server''s user mapping in Supabase Vault, under the name '
     'in its option password_secret, and returns that name. The next run uses it. Changes only '
-    'secrets that belong to this server. A server that logs statements logs the secret too: do not '
-    'use the function there.';
+    'secrets that belong to this server, and creates one only for a server of a trusted role. '
+    'Where statements are logged, the log shows the secret too: do not use the function there.';
 
 create or replace function ipai.bind_odoo_secret(server text, secret_name text, url text)
 returns text
@@ -195,6 +207,16 @@ begin
                       (select format('It is "%s".', x.option_value)
                        from pg_options_to_table(options) x where x.option_name = 'url'), ''),
                   hint = 'Bind the secret only if that address is meant to receive it.';
+    elsif exists (
+        select from pg_options_to_table(options) x, pg_foreign_server s
+        where x.option_name in ('proxy', 'ca_cert')
+          and s.srvname = server and ipai.is_trusted(s.srvowner) is not true) then
+        raise exception 'server "%" has an option that decides which machine receives the secret',
+            server
+            using errcode = 'insufficient_privilege',
+                  detail = format('It has the option proxy or ca_cert, and belongs to a role that '
+                                  '"%s" does not trust.', current_user),
+                  hint = 'Use a server that a trusted role owns.';
     end if;
     select s.id into known from vault.decrypted_secrets s where s.name = secret_name;
     if known is null then
@@ -210,8 +232,9 @@ $$;
 comment on function ipai.bind_odoo_secret(text, text, text) is
     'Lets runs send an existing secret of Supabase Vault to a server. secret_name is the name in a '
     'user mapping, url the address of the server, as the caller knows them: if the owner of the '
-    'server has named others, nothing is bound. Sets and returns the description of the secret. '
-    'set_odoo_password() does this for a new secret.';
+    'server has named others, or is not trusted and has set proxy or ca_cert, nothing is bound. '
+    'Sets and returns the description of the secret. set_odoo_password() does this for a new '
+    'secret.';
 
 create or replace function ipai.binding_remedy(server text, secret_name text) returns text
 language sql stable

@@ -63,7 +63,8 @@ def owned(supabase: Supabase, server_owner: str, honest: FaultyOdoo) -> Supabase
     """A database whose server `odoo` belongs to the server's owner, with a secret of postgres."""
     supabase.rows(server_statement(honest.url), user=SERVER_OWNER)
     supabase.rows(mapping_statement("odoo_key"))
-    supabase.rows("select ipai.set_odoo_password('odoo', %s)", PASSWORD)
+    supabase.rows("select vault.create_secret(%s, 'odoo_key')", PASSWORD)
+    supabase.rows(BIND.format("odoo", "odoo_key", honest.url))
     supabase.register()
     supabase.rows(CHECK)
     supabase.rows("select vault.create_secret(%s, 'stripe_key')", STRIPE_KEY)
@@ -114,6 +115,28 @@ def test_set_odoo_password_keeps_other_secrets(owned: Supabase, rogue: FaultyOdo
     found = refused(owned, "select ipai.set_odoo_password('theirs', 'another')", rogue)
     assert "bind_odoo_secret('" not in (found.message_hint or "")
     assert owned.rows(secrets) == before
+
+
+def test_set_odoo_password_creates_no_secret_for_an_untrusted_server(owned: Supabase, honest: FaultyOdoo, rogue: FaultyOdoo) -> None:
+    """The owner may have changed the address since the caller looked at it."""
+    owned.rows("drop user mapping for postgres server odoo;" + mapping_statement("new_key"))
+    owned.rows(f"alter server odoo options (set url '{rogue.url}')", user=SERVER_OWNER)
+    found = refused(owned, f"select ipai.set_odoo_password('odoo', '{PASSWORD}')", rogue, honest)
+    assert owned.rows("select name from vault.secrets where name = 'new_key'") == []
+    # The hint's statements take the address that the caller knows.
+    create, bind = (f"select {part};" for part in (found.message_hint or "").rstrip(";").split("select ")[1:])
+    owned.rows(create.rstrip(";").replace("...", PASSWORD))
+    assert expect_error(owned, bind.replace("https://...", honest.url)).sqlstate == "22023"
+    refused(owned, CHECK, rogue, honest)
+
+
+@pytest.mark.parametrize("option", ["proxy '{url}', add allow_insecure 'true'", "ca_cert '{pem}'"], ids=["proxy", "ca_cert"])
+def test_binding_refuses_a_way_that_an_untrusted_owner_chose(
+    owned: Supabase, honest: FaultyOdoo, rogue: FaultyOdoo, tmp_path: Path, option: str
+) -> None:
+    owned.rows(f"alter server odoo options (add {option.format(url=rogue.url, pem=certificate(tmp_path))})", user=SERVER_OWNER)
+    refused(owned, BIND.format("odoo", "odoo_key", honest.url), rogue, honest)
+    refused(owned, CHECK, rogue, honest)
 
 
 def test_server_owner_cannot_bind_a_secret(owned: Supabase, rogue: FaultyOdoo) -> None:

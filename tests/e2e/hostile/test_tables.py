@@ -64,7 +64,7 @@ def by_privilege(privilege: str, statement: str, object: str, proof: str, **more
     return Plant(statement, object, proof, ATTACKER, before, f"revoke all on {TABLE} from {ATTACKER}", **more)
 
 
-def by_past_owner(statement: str, object: str, proof: str = INSERT, *, after: str = "", **more: str) -> Plant:
+def by_past_owner(statement: str, object: str, proof: str | None = INSERT, *, after: str = "", **more: str) -> Plant:
     """Code planted by a past owner of the table."""
     before = f"grant usage, create on schema shared to {ATTACKER}; alter table {TABLE} owner to {ATTACKER}"
     given = f"alter table {TABLE} owner to postgres; revoke all on schema shared from {ATTACKER}; {after}"
@@ -118,6 +118,12 @@ PLANTS = {
     ),
     "the default of a domain": Plant(f"alter table {TABLE} add planted lair.filled", "lair.make"),
     "the check of a domain": Plant(f"alter table {TABLE} alter name type lair.checked", "lair.holds"),
+    "a default that reads a file": by_past_owner(
+        f"alter table {TABLE} add planted text; alter table {TABLE} alter planted set default pg_read_file('global/pg_control', 0, 1)",
+        "default value for column planted",
+        None,
+        owner="public",
+    ),
     "the check of a domain that executes a text": by_past_owner(
         f"create domain lair.text as text check ({EXECUTED} is not null); alter table {TABLE} alter name type lair.text",
         "query_to_xml",
@@ -145,19 +151,17 @@ PLANTS = {
         after="alter statistics lair.planted owner to postgres",
     ),
     "a policy": Plant(f"create policy planted on {TABLE} using (lair.holds(name))", "lair.holds", None),
-    "a rule": Plant(f"create rule planted as on delete to {TABLE} do also select lair.holds(old.name)", "lair.holds", DELETE),
-    "a rule that writes into another table": by_past_owner(
-        f"""create table lair.log (name text); grant insert on lair.log to public;
+    "a rule": Plant(
+        f"create rule planted as on delete to {TABLE} do also select lair.holds(old.name)", "rule planted", DELETE, owner="postgres"
+    ),
+    "a rule that writes into a table of the operator": by_past_owner(
+        f"""create table lair.log (name text);
             create trigger planted before insert on lair.log for each row execute function lair.trigger();
             create rule planted as on delete to {TABLE} do also insert into lair.log values (old.name)""",
-        "lair.trigger",
+        "rule planted",
         DELETE,
-    ),
-    "a rule that reads a view": by_past_owner(
-        f"""create view lair.view as select lair.note() as noted; grant select on lair.view to public;
-            create rule planted as on delete to {TABLE} do also select noted from lair.view""",
-        "lair.note",
-        DELETE,
+        after="alter table lair.log owner to postgres",
+        owner="postgres",
     ),
     "the key of a partitioned table": by_past_owner(
         f"""create table lair.parent (like {TABLE}) partition by hash (lair.same(name));
@@ -244,10 +248,16 @@ def test_run_refuses_code_of_an_untrusted_role(target: Supabase, attacker: Attac
 def test_planted_code_would_run_as_the_syncing_role(target: Supabase, attacker: Attacker, planted: Plant) -> None:
     """Proves that the test above plants code that a write executes."""
     if planted.proof is None:
-        # A policy does not apply to roles that may sync, and an owner is no code by itself.
-        assert target.rows("select from pg_policy where polname = 'planted'") or target.rows(
-            "select from pg_class where oid = %s::regclass and (relowner = %s::regrole or relnamespace::regnamespace::text = 'shared')",
-            *(TABLE, ATTACKER),
+        # A policy does not apply to roles that may sync, a built-in function is no code of the
+        # attacker, and an owner is no code by itself.
+        built_in = "select from pg_attrdef where adrelid = %s::regclass and adbin ~ ':funcid'"
+        assert (
+            target.rows("select from pg_policy where polname = 'planted'")
+            or target.rows(built_in, TABLE)
+            or target.rows(
+                "select from pg_class where oid = %s::regclass and (relowner = %s::regrole or relnamespace::regnamespace::text = 'shared')",
+                *(TABLE, ATTACKER),
+            )
         )
         return
     with attacker.planted_calls() as roles:
@@ -259,6 +269,17 @@ def test_run_of_a_mirror_without_planted_code_succeeds(target: Supabase, attacke
     """The attacker's own objects beside the table are no reason to refuse."""
     target.rows(f"grant usage on schema shared to {ATTACKER}; grant select, insert, update, delete, truncate on {TABLE} to {ATTACKER}")
     attacker.sql("create table lair.beside (name text); create table public.beside (name text)")
+    # Usual defaults, and a type that anyone may cast to a type of their own.
+    target.rows(
+        f"""create type shared.state as enum ('new'); grant usage on schema shared to {ATTACKER};
+            alter table {TABLE} add key uuid default gen_random_uuid(), add made timestamptz default clock_timestamp(),
+                add number serial, add made_by text default current_user, add state shared.state default 'new'"""
+    )
+    attacker.sql(
+        """create type lair.seen as (state text);
+           create function lair.see(shared.state) returns lair.seen language sql as $$ select row($1::text)::lair.seen $$;
+           create cast (shared.state as lair.seen) with function lair.see(shared.state) as assignment"""
+    )
     assert target.rows("select * from ipai.untrusted_code(%s::regclass)", TABLE) == []
     with attacker.planted_calls() as roles:
         run = target.sync("metrics")
@@ -396,6 +417,18 @@ def test_superuser_trusts_only_superusers(target: Supabase, attacker: Attacker) 
     target.cluster.psql("create user mapping for supabase_admin server odoo options (user 'admin', password 'admin')")
     found = attacker.refused(RUN, user="supabase_admin")
     assert TABLE in (found.message_primary or "") or "shared" in (found.message_primary or "")
+
+
+def test_names_of_supabase_services_are_trusted_only_on_supabase(target: Supabase) -> None:
+    """Elsewhere a role with CREATEROLE may take them."""
+    trusted = "select ipai.is_trusted('supabase_storage_admin'::regrole, 'postgres') as trusted"
+    assert target.row(trusted)["trusted"]
+    with target.connect("supabase_admin") as session:
+        execute(session, "begin")
+        # In a cluster of its own, supabase_admin is the user that initdb made.
+        execute(session, "create role admin superuser; set session authorization admin; alter role supabase_admin rename to services")
+        assert execute(session, trusted) == [{"trusted": False}]
+        execute(session, "rollback")
 
 
 def test_role_trusts_the_roles_that_may_act_as_it(target: Supabase, erp: ScriptedOdoo) -> None:
