@@ -400,6 +400,46 @@ comment on function ipai.verify_server(text, text) is
     'Raises an error if another role has put a server of its own in the place of the one that a '
     'mirror was registered with. For other functions.';
 
+create or replace function ipai.follow_objects(mirror text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    present record;
+begin
+    -- A table or server of the stored name is not followed: the run verifies it.
+    select n.nspname, c.relname, s.srvname into present
+    from ipai.mirrors m
+    join ipai.mirror_objects o on o.mirror = m.name
+    left join (pg_class c join pg_namespace n on n.oid = c.relnamespace)
+        on c.oid = o.relation and c.relowner = o.owner
+        and not exists (
+            select from pg_class t join pg_namespace u on u.oid = t.relnamespace
+            where u.nspname = m.target_schema and t.relname = m.target_table)
+    left join pg_foreign_server s
+        on s.oid = o.server
+        and not exists (select from pg_foreign_server t where t.srvname = m.server)
+    where m.name = mirror and (c.oid is not null or m.server is not null and s.oid is not null);
+    if not found then
+        return;
+    elsif not has_column_privilege('ipai.mirrors', 'target_table', 'update') then
+        raise exception 'the table or server of mirror "%" was renamed', mirror
+            using errcode = 'insufficient_privilege',
+                  hint = format('As a role that may define mirrors: select ipai.register_mirror(%L);',
+                                mirror);
+    end if;
+    update ipai.mirrors m
+    set target_schema = coalesce(present.nspname, m.target_schema),
+        target_table = coalesce(present.relname, m.target_table),
+        server = coalesce(present.srvname, m.server)
+    where m.name = mirror;
+end
+$$;
+comment on function ipai.follow_objects(text) is
+    'Stores the present names of the table and the server that a mirror was registered with, if '
+    'they were renamed or moved to another schema. For runs.';
+
 create or replace function ipai.register_mirror(mirror text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -407,6 +447,7 @@ as $$
 #variable_conflict use_variable
 begin
     perform ipai.require_mirror(mirror);
+    perform ipai.follow_objects(mirror);
     delete from ipai.mirror_objects o where o.mirror = mirror;
     perform ipai.verify_table(mirror);
 end

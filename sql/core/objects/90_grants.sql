@@ -11,7 +11,8 @@ revoke all on function
     ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
     ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
     ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
+            ipai.follow_objects(text), ipai.register_mirror(text)
 from public;
 
 do $$
@@ -34,7 +35,8 @@ begin
             ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
+            ipai.follow_objects(text), ipai.register_mirror(text)
             to postgres with grant option;
     end if;
 
@@ -78,7 +80,8 @@ begin
             ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text)
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
+            ipai.follow_objects(text)
             to service_role;
     end if;
 end

@@ -17,8 +17,9 @@ pub const PAGE_SIZE: u32 = 20_000;
 /// Default of the share of the rows that one run may delete.
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
-/// The mirror of this name.
+/// The mirror of this name, with the present names of its table and its server.
 pub fn load(session: &mut dyn Session, name: &str) -> Result<Mirror> {
+    session.first("select ipai.follow_objects($1)", &[name.into()], |_| Ok(()))?;
     match select(session, "where m.name = $1", &[name.into()])?.pop() {
         Some(mirror) => Ok(mirror),
         None => Err(unknown(session, name)?),
