@@ -50,6 +50,13 @@ LAIR = """
         $$ begin insert into lair.queue default values; return true; end $$;
     create function lair.queued() returns boolean language plpgsql immutable as
         $$ begin return lair.queue(); exception when others then return true; end $$;
+    create type lair.comp as (a lair.checked);
+    create table lair.ranges (a text) partition by range ((a || lair.same('x')));
+    create table lair.range partition of lair.ranges for values from ('a') to ('b');
+    create table lair.hashed (a text) partition by hash ((a || lair.same('x')));
+    set check_function_bodies = off;
+    create function lair.parsed() returns text language sql as $f$ select ('{x}'::lair.checked[])[1]::text $f$;
+    set check_function_bodies = on;
 """
 
 

@@ -12,7 +12,10 @@ as $$
     -- mirrors decide what runs write. Supabase reserves the names of its services' roles, which own
     -- the function of webhooks, for example. Elsewhere a role with CREATEROLE may take these names,
     -- but it cannot make a superuser.
-    select pg_has_role(o.oid, r.oid, 'member')
+    select pg_has_role(o.oid, r.oid,
+                       -- From 16 on, a membership may give nothing.
+                       case when current_setting('server_version_num')::int < 160000 then 'member'
+                           else 'usage, set, member with admin option' end)
         or not r.rolsuper
             and (has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
                  or o.rolname in ('supabase_auth_admin', 'supabase_functions_admin',
@@ -31,6 +34,33 @@ comment on function ipai.is_trusted(oid, name) is
     'Whether code of a role may run with the rights of runner: that of runner itself, of its '
     'members and of superusers, and, unless runner is a superuser, of roles that may define '
     'mirrors and of the services of Supabase. For other functions.';
+
+create or replace function ipai.stored_expression(classid oid, objid oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case classid
+        when 'pg_attrdef'::regclass
+            then (select d.adbin::text from pg_attrdef d where d.oid = objid)
+        when 'pg_constraint'::regclass
+            then (select k.conbin::text from pg_constraint k where k.oid = objid)
+        when 'pg_trigger'::regclass
+            then (select t.tgqual::text from pg_trigger t where t.oid = objid)
+        when 'pg_class'::regclass
+            then concat(
+                (select concat(i.indexprs, i.indpred) from pg_index i where i.indexrelid = objid),
+                (select p.partexprs from pg_partitioned_table p where p.partrelid = objid))
+        when 'pg_policy'::regclass
+            then (select concat(p.polqual, p.polwithcheck) from pg_policy p where p.oid = objid)
+        when 'pg_statistic_ext'::regclass
+            then (select x.stxexprs::text from pg_statistic_ext x where x.oid = objid)
+        when 'pg_type'::regclass
+            then (select y.typdefaultbin::text from pg_type y where y.oid = objid)
+    end
+$$;
+comment on function ipai.stored_expression(oid, oid) is
+    'The expressions of an object as Postgres stores them: a default, constraint, trigger, index, '
+    'partition key, policy, statistic or type. For other functions.';
 
 create or replace function ipai.untrusted_code(target regclass, runner name default current_user)
 returns table (object text, owner text, problem text, remedy text)
@@ -112,6 +142,13 @@ begin
             where c.classid = 'pg_type'::regclass and c.objid in (k.castsource, k.casttarget)
               and k.castfunc <> 0 and ipai.is_trusted(y.typowner, runner)
             union all
+            -- Postgres records no dependency on some types of an expression, such as the one of an
+            -- empty array.
+            select 'pg_type'::regclass, m[1]::oid
+            from regexp_matches(ipai.stored_expression(c.classid, c.objid),
+                                ':\w*typ(?:e|eid|eId|id) (\d+)', 'g') m
+            where m[1]::oid >= 16384
+            union all
             select 'pg_class'::regclass, y.typrelid from pg_type y
             where c.classid = 'pg_type'::regclass and y.oid = c.objid and y.typrelid <> 0
             union all
@@ -164,7 +201,7 @@ begin
                when o.classid = 'pg_namespace'::regclass
                    then 'Mirror into a schema of a trusted role.'
                when o.classid <> 'pg_class'::regclass
-                   then 'Drop it, give it to a trusted role, or sync as the owner of the table.'
+                   then 'Drop it, or sync as the owner of the table.'
                when o.objid = target
                    then 'Give it to a trusted role, or sync as its owner.'
                else 'Drop its foreign key, rule or inheritance, or give it to a trusted role.'
@@ -203,34 +240,16 @@ begin
            format('%s calls %s, which may execute or read anything with the rights of "%s"',
                   pg_describe_object(e.classid, e.objid, 0), m[1]::oid::regprocedure, runner),
            'Drop it.'
-    from (
-        select c.classid, c.objid,
-               case c.classid
-                   when 'pg_attrdef'::regclass
-                       then (select d.adbin::text from pg_attrdef d where d.oid = c.objid)
-                   when 'pg_constraint'::regclass
-                       then (select k.conbin::text from pg_constraint k where k.oid = c.objid)
-                   when 'pg_trigger'::regclass
-                       then (select t.tgqual::text from pg_trigger t where t.oid = c.objid)
-                   when 'pg_class'::regclass
-                       then (select concat(i.indexprs, i.indpred) from pg_index i
-                             where i.indexrelid = c.objid)
-                   when 'pg_policy'::regclass
-                       then (select concat(p.polqual, p.polwithcheck) from pg_policy p
-                             where p.oid = c.objid)
-                   when 'pg_statistic_ext'::regclass
-                       then (select x.stxexprs::text from pg_statistic_ext x
-                             where x.oid = c.objid)
-                   when 'pg_type'::regclass
-                       then (select y.typdefaultbin::text from pg_type y where y.oid = c.objid)
-               end as expression
-        from code c) e
-    cross join lateral regexp_matches(e.expression, ':(?:opfuncid|funcid) (\d+)', 'g') m
+    from code e
+    cross join lateral regexp_matches(
+        ipai.stored_expression(e.classid, e.objid), ':(?:opfuncid|funcid) (\d+)', 'g') m
     where (select case f.provolatile
                    when 'v' then f.proname not in (
                        'clock_timestamp', 'currval', 'gen_random_uuid', 'lastval', 'nextval',
                        'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
-                   else f.proname ~ concat('_to_xml|^pg_input_|^pg_stat_|^pg_show_all_|',
+                   else f.proname ~ concat('_to_xml|^pg_input_|^pg_stat_|^pg_show_all_|_validator$|',
+                                           '^pg_get_partition_constraintdef$|',
+                                           '^satisfies_hash_partition$|',
                                            '^(array|domain|multirange|range|record)_(in|recv)$')
                end
            from pg_proc f

@@ -110,6 +110,8 @@ begin
                   hint = 'This function writes policies for the API roles of Supabase. '
                          'For other roles, write a policy yourself.';
     end if;
+    -- It builds indexes, and lets users read a table whose policies call functions.
+    perform ipai.require_trusted(target);
     perform ipai.create_claims_helpers();
 
     for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key

@@ -8,11 +8,12 @@ revoke all on function
     ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
     ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
     ipai.register_sample_metrics(),
-    ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+    ipai.is_trusted(oid, name), ipai.stored_expression(oid, oid),
+    ipai.untrusted_code(regclass, name),
     ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
     ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
-            ipai.follow_objects(text), ipai.register_mirror(text)
+    ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
+    ipai.follow_objects(text), ipai.register_mirror(text)
 from public;
 
 do $$
@@ -32,7 +33,8 @@ begin
             ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
             ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
             ipai.register_sample_metrics(),
-            ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+            ipai.is_trusted(oid, name), ipai.stored_expression(oid, oid),
+            ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
             ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
@@ -77,7 +79,8 @@ begin
             to service_role;
         grant execute on function
             ipai.notify_alerts(),
-            ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
+            ipai.is_trusted(oid, name), ipai.stored_expression(oid, oid),
+            ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
             ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),

@@ -139,7 +139,18 @@ begin
         remedy := ipai.binding_remedy(server, secret_name);
     else
         state := 'ok';
-        finding := format('the password is in Vault, as "%s"', secret_name);
+        -- A past owner of the server may have set them.
+        select concat(format('the password is in Vault, as "%s"', secret_name),
+                      '; the server sends it ' || string_agg(
+                          case x.option_name
+                              when 'proxy' then format('through the proxy %s', x.option_value)
+                              else 'to machines that its ca_cert vouches for'
+                          end, ' and ' order by x.option_name desc))
+        into finding
+        from pg_foreign_server s
+        left join lateral pg_options_to_table(s.srvoptions) x
+            on x.option_name in ('proxy', 'ca_cert')
+        where s.srvname = server;
     end if;
     return next;
 end
@@ -173,6 +184,8 @@ begin
         ('execute on function ipai.secret_binding(text, text[])',
          has_function_privilege('ipai.secret_binding(text, text[])', 'execute')),
         ('select on ipai.mirror_objects', has_table_privilege('ipai.mirror_objects', 'select')),
+        ('execute on function ipai.stored_expression(oid, oid)',
+         has_function_privilege('ipai.stored_expression(oid, oid)', 'execute')),
         ('execute on function ipai.untrusted_code(regclass, name)',
          has_function_privilege('ipai.untrusted_code(regclass, name)', 'execute')),
         ('execute on function ipai.is_replaced_server(text, text, name)',

@@ -307,6 +307,16 @@ def test_doctor_reports_a_secret_of_another_server(owned: Supabase, rogue: Fault
     assert "stripe_key" not in str(owned.rows(report.format("theirs")))
 
 
+def test_doctor_names_the_proxy_that_receives_a_secret(supabase: Supabase, server_owner: str, rogue: FaultyOdoo) -> None:
+    """A past owner of the server may have set it."""
+    supabase.rows(server_statement("https://erp.example.com", more=f", proxy '{rogue.url}'"), user=SERVER_OWNER)
+    supabase.cluster.psql("alter server odoo owner to postgres")
+    supabase.rows(mapping_statement("odoo_key"))
+    supabase.rows("select ipai.set_odoo_password('odoo', %s)", PASSWORD)
+    (row,) = supabase.rows("""select finding from ipai.doctor() where "check" = 'password'""")
+    assert row["finding"].endswith(f"through the proxy {rogue.url}")
+
+
 def test_mirrors_of_other_servers_are_not_affected(owned: Supabase, honest: FaultyOdoo) -> None:
     owned.rows(create_statement("metrics", "ipai.metrics_rows", more=", server => 'odoo'"))
     assert owned.sync("metrics")["inserted"] == 2

@@ -76,6 +76,14 @@ EXECUTED = "query_to_xml('select lair.note()', true, false, '')"
 WHEN = f"""create trigger planted before update on {TABLE} for each row when ({{}})
     execute function suppress_redundant_updates_trigger()"""
 
+
+def by_oid(call: str, object: str) -> Plant:
+    """A condition that calls a built-in function with the number of an object."""
+    statement = WHEN.format(f"({call}) is not null").replace("'", "''").replace("%s", "%s", 1)
+    name = call.partition("(")[0]
+    return by_privilege("trigger", f"do $$ begin execute format('{statement}', '{object}::oid); end $$", name, UPDATE, owner="public")
+
+
 PLANTS = {
     "a trigger by a privilege that is still held": Plant(
         f"create trigger planted before insert on {TABLE} for each row execute function lair.trigger()",
@@ -110,6 +118,15 @@ PLANTS = {
         UPDATE,
         owner="public",
     ),
+    "a condition with a type without a dependency": by_privilege(
+        "trigger",
+        WHEN.format("""(jsonb_populate_record((array[]::lair.comp[])[1], '{"a": "x"}'::jsonb)) is not null"""),
+        "lair.holds",
+        UPDATE,
+    ),
+    "a condition that reads a partition's constraint": by_oid("pg_get_partition_constraintdef(%s)", "lair.range'::regclass"),
+    "a condition that computes a partition": by_oid("satisfies_hash_partition(%s, 1, 0, 'x'::text)", "lair.hashed'::regclass"),
+    "a condition that validates a function": by_oid("fmgr_sql_validator(%s)", "lair.parsed'::regproc"),
     "a default": Plant(f"alter table {TABLE} add planted text default lair.make()", "lair.make"),
     "a default that executes a text": by_past_owner(
         f"alter table {TABLE} add planted text; alter table {TABLE} alter planted set default {EXECUTED}::text",
@@ -167,6 +184,14 @@ PLANTS = {
         f"""create table lair.parent (like {TABLE}) partition by hash (lair.same(name));
             alter table lair.parent attach partition {TABLE} for values with (modulus 1, remainder 0)""",
         "lair.same",
+    ),
+    "the key of a partitioned table that was given away": by_past_owner(
+        f"""do $$ begin execute format('create table lair.parent (like {TABLE}) partition by range
+                ((odoo_id + satisfies_hash_partition(%s, 1, 0, ''x''::text)::int))', 'lair.hashed'::regclass::oid); end $$;
+            alter table lair.parent attach partition {TABLE} default""",
+        "satisfies_hash_partition",
+        after="alter table lair.parent owner to postgres",
+        owner="public",
     ),
     "a foreign key to the table": by_privilege(
         "references",
@@ -296,6 +321,24 @@ def test_parent_of_another_role_reads_no_new_row(target: Supabase, attacker: Att
     assert len(before) == 6
     assert plant.object in (attacker.refused(RUN).message_primary or "")
     assert attacker.sql("select name from lair.parent") == before
+
+
+PLANTED_BEFORE_PROTECTION = {
+    "extended statistics": f"create statistics shared.planted on (name || lair.same('x')), code from {TABLE}",
+    "a policy": f"create policy planted on {TABLE} as restrictive for select to authenticated using (lair.holds(name))",
+}
+
+
+@pytest.mark.parametrize("statement", PLANTED_BEFORE_PROTECTION.values(), ids=PLANTED_BEFORE_PROTECTION.keys())
+def test_protect_mirror_refuses_planted_code(target: Supabase, attacker: Attacker, statement: str) -> None:
+    """Postgres computes statistics when it builds an index, and policies see rows that a user does not."""
+    target.cluster.psql(f"grant usage, create on schema shared to {ATTACKER}; alter table {TABLE} owner to {ATTACKER}")
+    attacker.sql(statement)
+    target.cluster.psql(f"alter table {TABLE} owner to postgres; revoke all on schema shared from {ATTACKER}")
+    policies = "select polname from pg_policy where polrelid = %s::regclass"
+    before = target.rows(policies, TABLE)
+    attacker.refused("""select ipai.protect_mirror('metrics', '{"code": "codes"}')""")
+    assert target.rows(policies, TABLE) == before
 
 
 # Privileges to plant code -------------------------------------------------------------------------
