@@ -6,7 +6,7 @@ mod refresh;
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest};
+use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
@@ -110,6 +110,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::alter(session, &mirror.name, &request.options)?;
     mirrors::register(session, &mirror.name)?;
     exposure::warn(session, &mirror.target)?;
+    warn_of_sensitive(session, &mirror.scope.model, &defined, &odoo);
     Ok((mirror, defined))
 }
 
@@ -171,6 +172,18 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
         tables::drop_table(session, &mirror.target)?;
     }
     Ok(())
+}
+
+/// Warns of fields that a mirror has only because the caller named them.
+fn warn_of_sensitive(session: &mut dyn Session, model: &str, defined: &[Defined], odoo: &[Field]) {
+    for field in odoo.iter().filter(|field| defined.iter().any(|defined| defined.map.field == field.name)) {
+        if let Some(what) = sensitive(model, field) {
+            session.warning(
+                &format!("field \"{}\" of model \"{model}\" looks like {what}", field.name),
+                "All roles that may read the table will see it. Leave it out if nothing needs it.",
+            );
+        }
+    }
 }
 
 /// The fields of a model. The error for an unknown model suggests similar names.

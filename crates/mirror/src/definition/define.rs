@@ -1,6 +1,6 @@
 //! Decides which fields a new mirror has, in which columns and of which types.
 
-use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest};
+use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -36,12 +36,17 @@ pub struct Defined {
     pub help: Option<String>,
 }
 
-/// Whether a mirror has the field by default. It omits fields that Odoo computes and large ones.
-pub fn by_default(field: &Field) -> bool {
-    field.stored
-        && field.name != "id"
-        && !matches!(Kind::of(field), None | Some(Kind::Bytea))
-        && field.kind != "one2many"
+/// Why a mirror leaves the field out by default, or `None` if it has the field.
+pub fn omission(model: &str, field: &Field) -> Option<String> {
+    let reason = match Kind::of(field) {
+        _ if field.name == "id" => "always mirrored, as column odoo_id",
+        None => "its type cannot be mirrored",
+        _ if !field.stored => "Odoo computes it",
+        Some(Kind::Bytea) => "it may be large",
+        _ if field.kind == "one2many" => "the other model has it as a many2one",
+        _ => return sensitive(model, field).map(|what| format!("it looks like {what}")),
+    };
+    Some(reason.to_owned())
 }
 
 /// Whether the model has a stored write date.
@@ -88,7 +93,8 @@ pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
 
 /// The names of the fields: those requested, else those with a column, else all that Odoo stores.
 fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
-    let default = odoo.iter().filter(|field| by_default(field)).map(|field| field.name.clone());
+    let default = odoo.iter().filter(|field| omission(&request.model, field).is_none());
+    let default = default.map(|field| field.name.clone());
     match (&request.fields, &request.table) {
         (Some(fields), _) => fields.clone(),
         (None, Some(_)) if !request.columns.is_empty() => {

@@ -1,8 +1,8 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
-use super::fields_of;
+use super::{fields_of, warn_of_sensitive};
 use crate::connection::Accounts;
-use crate::definition::{Kind, MirrorRequest, by_default, define, drift, has_write_date, nearest};
+use crate::definition::{Kind, MirrorRequest, define, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
@@ -92,7 +92,9 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
             constants: mirror.constants.clone(),
             table,
         };
-        for defined in define(&wanted, odoo)? {
+        let defined = define(&wanted, odoo)?;
+        warn_of_sensitive(session, &wanted.model, &defined, odoo);
+        for defined in defined {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {
                 return Err(refused(
                     SqlState::DuplicateObject,
@@ -134,8 +136,9 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
         let note = Some(note).filter(|note| !note.is_empty());
         Refreshed { field: map.field.clone(), column, column_type, status, note }
     });
+    let is_default = |field: &&Field| omission(&mirror.scope.model, field).is_none();
     let unmirrored =
-        odoo.iter().filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
+        odoo.iter().filter(|field| is_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
     let new = unmirrored.map(|field| Refreshed {
         field: field.name.clone(),
         column: None,
