@@ -6,7 +6,7 @@ mod refresh;
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest, sensitive};
+use crate::definition::{Defined, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
@@ -108,6 +108,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         return Err(taken(&mirror.name));
     }
     mirrors::alter(session, &mirror.name, &request.options)?;
+    mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
     exposure::warn(session, &mirror.target)?;
     warn_of_sensitive(session, &mirror.scope.model, &defined, &odoo);

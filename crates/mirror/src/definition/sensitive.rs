@@ -6,8 +6,20 @@ use ipai_odoo::Field;
 
 /// Words of the names of fields that hold secrets.
 const SECRET_WORDS: [&str; 14] = [
-    "credential", "hashkey", "otp", "pass", "passwd", "password", "pin", "pwd", "rtoken", "secret", "secrets",
-    "token", "tokens", "totp",
+    "credential",
+    "hashkey",
+    "otp",
+    "pass",
+    "passwd",
+    "password",
+    "pin",
+    "pwd",
+    "rtoken",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "totp",
 ];
 
 /// Types of fields that can hold a secret. Others that match only refer to one.
@@ -28,8 +40,19 @@ const SECRET_FIELDS: [(&str, &str); 9] = [
 
 /// Words of the names of fields that hold private data of a person.
 const PERSONAL_WORDS: [&str; 13] = [
-    "birth", "birthdate", "birthday", "curp", "emergency", "gender", "marital", "passport", "private", "sex",
-    "spouse", "ssn", "ssnid",
+    "birth",
+    "birthdate",
+    "birthday",
+    "curp",
+    "emergency",
+    "gender",
+    "marital",
+    "passport",
+    "private",
+    "sex",
+    "spouse",
+    "ssn",
+    "ssnid",
 ];
 
 /// Names of fields that hold private data of a person.

@@ -26,7 +26,8 @@ fn secrets_and_private_data_are_recognized_by_name() {
     for name in ["private_street", "private_phone", "passport_id", "ssnid", "identification_id", "place_of_birth"] {
         assert_eq!(found("hr.version", name, "char"), Some("private data of a person"), "{name}");
     }
-    for (model, name, kind) in [("hr.version", "private_country_id", "many2one"), ("hr.version", "children", "integer")] {
+    for (model, name, kind) in [("hr.version", "private_country_id", "many2one"), ("hr.version", "children", "integer")]
+    {
         assert_eq!(found(model, name, kind), Some("private data of a person"), "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{fields_of, warn_of_sensitive};
 use crate::connection::Accounts;
-use crate::definition::{Kind, MirrorRequest, define, drift, has_write_date, nearest, omission};
+use crate::definition::{Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
@@ -50,6 +50,7 @@ pub fn refresh(
     mirror.drift = found;
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(session, &mirror, back)?;
+    mirrors::set_active_field(session, name, active_field(&odoo))?;
     Ok(compared(&mirror, &odoo, &added))
 }
 
@@ -63,6 +64,12 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
             };
             return Err(refused(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored"), hint));
         };
+        if mirror.active_field() == Some(name) {
+            return Err(invalid(
+                format!("field \"{name}\" is always mirrored: it tells which records are archived"),
+                "Leave it out of drop_fields.",
+            ));
+        }
         mirror.fields.remove(place);
     }
     if mirror.fields.is_empty() {
@@ -81,18 +88,14 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
     let (there, missing): (Vec<String>, Vec<String>) =
         add.iter().cloned().partition(|name| table.iter().any(|(column, _)| column == name));
     for (fields, table) in [(there, Some(table)), (missing, None)] {
-        if fields.is_empty() {
-            continue;
-        }
         let is_new = table.is_none();
         let wanted = MirrorRequest {
             model: mirror.scope.model.clone(),
-            fields: Some(fields),
-            columns: Vec::new(),
             constants: mirror.constants.clone(),
             table,
+            ..MirrorRequest::default()
         };
-        let defined = define(&wanted, odoo)?;
+        let defined = define_fields(&wanted, &fields, odoo)?;
         warn_of_sensitive(session, &wanted.model, &defined, odoo);
         for defined in defined {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {

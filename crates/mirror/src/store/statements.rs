@@ -1,7 +1,7 @@
 //! The statements of one mirror: templates in `store/sql`, filled with its columns and types.
 
 use super::sql;
-use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
+use crate::definition::{Constant, Kind, Mirror, Table};
 pub use ipai_odoo::text::quote_literal;
 
 /// The statements of one mirror; their files say what they return. The parameters of a page are its
@@ -47,7 +47,7 @@ impl Statements {
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
                     ("mine_t", &mine(mirror, "t.")),
-                    ("active", &count_of(mirror.flag(ACTIVE))),
+                    ("active", &count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
                     ("flagged", &count_of(mirror.flag_column())),
                 ],
             )
