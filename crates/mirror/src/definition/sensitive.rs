@@ -76,7 +76,7 @@ pub fn sensitive(model: &str, field: &Field) -> Option<&'static str> {
     let words = || name.split('_').filter(|word| !word.is_empty());
     let has_word = |list: &[&str]| words().any(|word| list.contains(&word));
     // `key` alone names what a record is found by, such as a view.
-    let is_key = words().nth(1).is_some() && matches!(words().last(), Some("key" | "keys" | "apikey"));
+    let is_key = words().nth(1).is_some() && matches!(words().next_back(), Some("key" | "keys" | "apikey"));
     let can_hold_secret = SECRET_TYPES.contains(&field.kind.as_str());
     if SECRET_FIELDS.contains(&(model, &name)) || can_hold_secret && (is_key || has_word(&SECRET_WORDS)) {
         return Some("a password, token or key");
