@@ -195,6 +195,9 @@ impl Run {
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
         let table = target::verify(host.session, &self.mirror.name, !self.request.dry_run)?;
+        if self.start.mode == Mode::Full {
+            target::check_types(host.session, &self.mirror, table)?;
+        }
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
         let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);

@@ -37,7 +37,7 @@ impl Statements {
                     ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
-                    ("columns_o", &columns("o.")),
+                    ("columns_o", &comma(mirror, compared)),
                     ("values", &values),
                     ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
@@ -91,6 +91,15 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 fn arrays(mirror: &Mirror) -> String {
     let parameters = (2..).zip(&mirror.fields);
     parameters.map(|(number, map)| format!("${number}::{}[]", carrier(map.kind))).collect::<Vec<_>>().join(", ")
+}
+
+/// A column of the table as it is compared: texts bytewise. A nondeterministic collation would
+/// treat a change of case as no change.
+fn compared(column: &str, kind: Kind) -> String {
+    match kind {
+        Kind::Text => format!("o.{column} collate pg_catalog.\"C\""),
+        _ => format!("o.{column}"),
+    }
 }
 
 /// The columns of a page, cast from their carriers to their types.
