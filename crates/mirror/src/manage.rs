@@ -2,6 +2,7 @@
 
 mod arguments;
 mod refresh;
+mod view;
 
 pub use refresh::{Refreshed, refresh};
 
@@ -19,6 +20,7 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use serde_json::Value as Json;
+use view::refuse_view;
 
 /// The arguments of `create_mirror`.
 pub struct Request {
@@ -61,6 +63,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     let connection = accounts.open(session, request.options.server.as_deref(), "Name one with the argument server.")?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
     let odoo = fields_of(&fetcher, &request.model)?;
+    refuse_view(&fetcher, &request.model, &odoo)?;
     let wanted = MirrorRequest {
         model: request.model.clone(),
         fields,

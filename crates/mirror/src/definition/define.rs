@@ -64,13 +64,6 @@ pub fn active_field(odoo: &[Field]) -> Option<&Field> {
 
 /// Determines the columns of a mirror of a model with these fields, or refuses the request.
 pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
-    if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
-        // Reports and other models on SQL views, whose ids may denote other rows in the next query.
-        return Err(invalid(
-            format!("model \"{}\" cannot be mirrored: all its fields are read-only", request.model),
-            "Mirror the models from which this one is computed.",
-        ));
-    }
     let names = field_names(request, odoo);
     if let Some((field, _)) = request.columns.iter().find(|(field, _)| !names.contains(field)) {
         return Err(invalid(

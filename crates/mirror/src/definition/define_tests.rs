@@ -225,20 +225,6 @@ fn existing_columns_keep_types_that_fit() {
 }
 
 #[test]
-fn model_with_only_readonly_fields_is_refused() {
-    let read_only = |mut field: Field| {
-        field.readonly = true;
-        field
-    };
-    let mut fields: Vec<Field> = partner().into_iter().map(read_only).collect();
-    // Some read-only models are tables. They have a write date.
-    assert!(define(&request(&["name"]), &fields).is_ok());
-    fields.retain(|field| field.name != "write_date");
-    let error = define(&request(&["name"]), &fields).unwrap_err();
-    assert!(error.to_string().contains("cannot be mirrored"), "{error}");
-}
-
-#[test]
 fn missing_and_incompatible_fields_are_drift() {
     let defined = define(&request(&["name", "color", "email", "parent_id"]), &partner()).unwrap();
     let fields: Vec<FieldMap> = defined.into_iter().map(|defined| defined.map).collect();
