@@ -2,6 +2,7 @@
 
 mod arguments;
 mod refresh;
+mod scope;
 mod view;
 
 pub use refresh::{Refreshed, refresh};
@@ -19,6 +20,7 @@ use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
+use scope::check_scope;
 use serde_json::Value as Json;
 use view::refuse_view;
 
@@ -86,9 +88,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         flag_field: None,
     };
     request.options.apply(session, &mut mirror)?;
-    // Odoo validates domain, language and companies.
-    let scope = mirror.scope.clone();
-    fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+    check_scope(&fetcher, &mirror.scope)?;
     let label = match place.columns {
         None => Some(label_of(&fetcher, &mirror.scope.model)?),
         Some(_) => None,
@@ -150,8 +150,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     if options.changes_scope() {
         let connection = accounts.of_mirror(session, &mirror)?;
         let fetcher = connection.fetcher(session, Policy::NONE)?;
-        let scope = mirror.scope.clone();
-        fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+        check_scope(&fetcher, &mirror.scope)?;
     }
     mirrors::alter(session, name, options)
 }

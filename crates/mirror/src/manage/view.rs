@@ -12,13 +12,13 @@ const LOG_FIELDS: [&str; 4] = ["create_date", "create_uid", "write_date", "write
 /// Refuses a model that is a view, unless its records have a history, and so an identity, of their
 /// own.
 pub fn refuse_view(fetcher: &Fetcher, model: &str, odoo: &[Field]) -> Result<()> {
-    let is_stored = |name: &&str| odoo.iter().any(|field| field.name == **name && field.stored);
-    if LOG_FIELDS.iter().all(|name| is_stored(&name)) {
+    let is_stored = |name: &str| odoo.iter().any(|field| field.name == name && field.stored);
+    if LOG_FIELDS.iter().all(|name| is_stored(name)) {
         return Ok(());
     }
     let asked = model.to_owned();
-    // The answer of the addon, else what Odoo says about new records, which a view cannot have: that
-    // they must have a value, or that this user may create them.
+    // The answer of the addon, else what Odoo says about new records, which a view cannot have:
+    // that they must have a value, or that this user may create them.
     let (is_table, is_sure) = match fetcher.run(move |client| client.has_table(&asked))? {
         Some(is_table) => (is_table, true),
         None if odoo.iter().any(|field| field.required && field.stored && field.name != "id") => (true, false),

@@ -30,6 +30,24 @@ impl<T: Transport> Client<T> {
         answer.as_bool().ok_or_else(|| unexpected("has_access", "a boolean"))
     }
 
+    /// Lists the codes of the languages that are active in Odoo.
+    pub fn languages(&mut self) -> Result<Vec<String>> {
+        let answer = self.call(&Call::for_list("res.lang", "get_installed"))?;
+        let read = |language: &Value| Some(Cleaner::default().line(language.as_array()?.first()?.as_str()?));
+        let languages = answer.as_array().and_then(|languages| languages.iter().map(read).collect());
+        languages.ok_or_else(|| unexpected("get_installed", "a list of languages"))
+    }
+
+    /// Lists the ids of the companies that the user may work for.
+    pub fn companies(&mut self) -> Result<Vec<i64>> {
+        let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
+        let args = vec![Value::from_iter([uid]), Value::from_iter(["company_ids"])];
+        let answer = self.call(&Call::for_fact("res.users", "read").with(args, Vec::new()))?;
+        let companies = answer.as_array().and_then(|users| users.first()?.get("company_ids")?.as_array());
+        let companies = companies.and_then(|ids| ids.iter().map(Value::as_i64).collect());
+        companies.ok_or_else(|| unexpected("read", "the companies of the user"))
+    }
+
     /// Lists the models that the user may read, with their labels, sorted by name.
     pub fn models(&mut self) -> Result<Vec<(String, String)>> {
         // Only administrators may read ir.model. Odoo's web client uses a method that every user
