@@ -6,7 +6,7 @@ use crate::json::JsonText;
 use crate::report::or_raise;
 use crate::session::SpiSession;
 use ipai_mirror::connection::{Accounts, Connection};
-use ipai_mirror::definition::by_default;
+use ipai_mirror::definition::omission;
 use ipai_mirror::manage::fields_of;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::session::{Session, signed};
@@ -152,6 +152,7 @@ fn odoo_fields(
         name!(column_type, Option<&'static str>),
         name!(by_default, bool),
         name!(mirrored_as, Vec<String>),
+        name!(note, Option<String>),
     ),
 > {
     let fields = || {
@@ -169,9 +170,11 @@ fn odoo_fields(
                 maps.map(|map| format!("{}.{}", mirror.name, map.column))
             });
             let (mirrored_as, column_type) = (columns.collect(), Kind::of(&field).map(Kind::sql));
-            let is_default = by_default(&field);
+            let omission = omission(&model, &field);
+            let note = omission.as_ref().map(|reason| format!("left out by default: {reason}"));
             let (name, label, kind, relation) = (field.name, field.label, field.kind, field.relation);
-            (name, label, kind, field.stored, field.required, relation, column_type, is_default, mirrored_as)
+            let (stored, required, is_default) = (field.stored, field.required, omission.is_none());
+            (name, label, kind, stored, required, relation, column_type, is_default, mirrored_as, note)
         }))
     };
     TableIterator::new(or_raise(fields()))

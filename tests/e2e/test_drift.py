@@ -226,7 +226,7 @@ def test_concurrent_refreshes_add_all_their_fields(metrics: Supabase, erp: Scrip
     value = ["value"] if outcome == "commit" else []
     assert {row["field"]: row["status"] for row in rows if row["column"] and row["status"] != "ok"} == {"unit": "added", "code": "added"}
     fields = metrics.row("select fields from ipai.mirrors")["fields"]
-    assert [entry["field"] for entry in fields] == ["name", "notes", "brand_id", "write_date", *value, "unit", "code"]
+    assert [entry["field"] for entry in fields] == ["name", "notes", "brand_id", "write_date", "active", *value, "unit", "code"]
     run = metrics.sync("metrics")
     assert (run["mode"], run["updated"]) == ("full", RECORDS)
     columns = ", ".join(["count(unit) as unit", "count(code) as code", *(f"count({name}) as {name}" for name in value)])

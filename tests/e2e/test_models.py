@@ -777,6 +777,13 @@ def test_records_that_all_lack_write_date_are_read_completely(connected: Supabas
     assert_mirrors(connected, erp, "ir_model", where="r.state = 'base'")
 
 
+@pytest.mark.parametrize("model", ["res.users.apikeys", "ir.profile", "res.device"])
+def test_model_without_history_of_its_own_can_be_mirrored(connected: Supabase, model: str) -> None:
+    """`res.device` is a view that has the history of the records behind it."""
+    connected.create_mirror(model)
+    connected.sync(model.replace(".", "_"))
+
+
 def test_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
     model, name = "ir.module.module.dependency", "ir_module_module_dependency"
     connected.create_mirror(model)

@@ -414,7 +414,7 @@ def test_user_who_cannot_list_the_models_gets_an_error(supabase: Supabase, erp: 
 @pytest.mark.parametrize("model", ["res.partner", "res.users", "ir.cron", "ir.model.fields", "properties.base.definition", METRIC])
 def test_odoo_fields_returns_the_fields_of_odoo(connected: Supabase, erp: Odoo, model: str) -> None:
     fields = connected.rows("select * from ipai.odoo_fields(model => %s, server => null)", model)
-    assert list(fields[0])[:2] == ["field", "label"] and len(fields[0]) == 9
+    assert list(fields[0])[:2] == ["field", "label"] and len(fields[0]) == 10
     names = [row["field"] for row in fields]
     assert names == sorted(names)
     expected = erp.rpc(model, "fields_get")
@@ -427,7 +427,9 @@ def test_odoo_fields_returns_the_fields_of_odoo(connected: Supabase, erp: Odoo, 
         kind = "numeric" if field["type"] == "float" and field.get("digits") else COLUMN_TYPES[field["type"]]
         assert row["column_type"] == types.get(kind, kind)
         taken = field["store"] and field["type"] not in ("binary", "one2many") and row["field"] != "id"
-        assert (row["field"], row["by_default"]) == (row["field"], taken)
+        is_sensitive = taken and "looks like" in (row["note"] or "")
+        assert (row["field"], row["by_default"]) == (row["field"], taken and not is_sensitive)
+        assert (row["note"] is None) == row["by_default"]
         assert row["mirrored_as"] == []
 
 

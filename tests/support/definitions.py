@@ -26,6 +26,9 @@ class ScriptedOdoo(FaultyOdoo):
         super().__init__(records)
         #: Fields that the model does not have at present.
         self.missing_fields: set[str] = set()
+        #: Fields that the model has besides the recorded ones, with the attributes that differ from
+        #: those of a stored char.
+        self.extra_fields: dict[str, dict[str, Any]] = {}
 
     def answer(self, request: Request) -> bytes:
         if request.method == "get_available_models":
@@ -38,6 +41,7 @@ class ScriptedOdoo(FaultyOdoo):
         if request.method != "fields_get":
             return body
         (fields,), _ = cast(tuple[tuple[dict[str, Any]], Any], xmlrpc.client.loads(body))
+        fields |= {name: {"type": "char", "string": name, "store": True} | changes for name, changes in self.extra_fields.items()}
         return result({name: field for name, field in fields.items() if name not in self.missing_fields})
 
 

@@ -36,6 +36,14 @@ class Supabase:
             cursor = connection.execute(sql, args or None)
             return fetch_rows(cursor)
 
+    def warnings(self, sql: str, *args: Any) -> list[str]:
+        """Runs a statement, and returns the messages of its warnings."""
+        found: list[str] = []
+        connection = self.connect()
+        connection.add_notice_handler(lambda notice: found.append(notice.message_primary or "") if notice.severity == "WARNING" else None)
+        connection.execute(sql, args or None)
+        return found
+
     def row(self, sql: str, *args: Any, user: str = "postgres") -> dict[str, Any]:
         """Runs a statement that returns one row."""
         (row,) = self.rows(sql, *args, user=user)

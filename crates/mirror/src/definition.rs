@@ -3,12 +3,16 @@
 mod define;
 mod kind;
 mod nearest;
+mod sensitive;
 mod spec;
 
-pub use define::{Defined, MirrorRequest, by_default, define, has_write_date};
+pub use define::{Defined, MirrorRequest, active_field, define, define_fields, has_write_date, omission};
 pub use kind::Kind;
 pub use nearest::nearest;
-pub use spec::{ACTIVE, Constant, Drift, FieldMap, Mirror, ODOO_ID, OWN_COLUMNS, Problem, Table, WRITE_DATE, drift};
+pub use sensitive::sensitive;
+pub use spec::{
+    ACTIVE_FIELDS, Constant, Drift, FieldMap, Mirror, ODOO_ID, OWN_COLUMNS, Problem, Table, WRITE_DATE, drift,
+};
 
 #[cfg(test)]
 mod define_tests;

@@ -2,11 +2,13 @@
 
 mod arguments;
 mod refresh;
+mod scope;
+mod view;
 
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, define, has_write_date, nearest};
+use crate::definition::{Defined, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::source::Fetcher;
@@ -18,7 +20,9 @@ use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
+use scope::check_scope;
 use serde_json::Value as Json;
+use view::refuse_view;
 
 /// The arguments of `create_mirror`.
 pub struct Request {
@@ -61,6 +65,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     let connection = accounts.open(session, request.options.server.as_deref(), "Name one with the argument server.")?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
     let odoo = fields_of(&fetcher, &request.model)?;
+    refuse_view(&fetcher, &request.model, &odoo)?;
     let wanted = MirrorRequest {
         model: request.model.clone(),
         fields,
@@ -83,9 +88,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         flag_field: None,
     };
     request.options.apply(session, &mut mirror)?;
-    // Odoo validates domain, language and companies.
-    let scope = mirror.scope.clone();
-    fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+    check_scope(&fetcher, &mirror.scope)?;
     let label = match place.columns {
         None => Some(label_of(&fetcher, &mirror.scope.model)?),
         Some(_) => None,
@@ -108,8 +111,10 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         return Err(taken(&mirror.name));
     }
     mirrors::alter(session, &mirror.name, &request.options)?;
+    mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
     exposure::warn(session, &mirror.target)?;
+    warn_of_sensitive(session, &mirror.scope.model, &defined, &odoo);
     Ok((mirror, defined))
 }
 
@@ -145,8 +150,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     if options.changes_scope() {
         let connection = accounts.of_mirror(session, &mirror)?;
         let fetcher = connection.fetcher(session, Policy::NONE)?;
-        let scope = mirror.scope.clone();
-        fetcher.run(move |client| client.search_count(&scope, Vec::new()))?;
+        check_scope(&fetcher, &mirror.scope)?;
     }
     mirrors::alter(session, name, options)
 }
@@ -171,6 +175,18 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
         tables::drop_table(session, &mirror.target)?;
     }
     Ok(())
+}
+
+/// Warns of fields that a mirror has only because the caller named them.
+fn warn_of_sensitive(session: &mut dyn Session, model: &str, defined: &[Defined], odoo: &[Field]) {
+    for field in odoo.iter().filter(|field| defined.iter().any(|defined| defined.map.field == field.name)) {
+        if let Some(what) = sensitive(model, field) {
+            session.warning(
+                &format!("field \"{}\" of model \"{model}\" looks like {what}", field.name),
+                "All roles that may read the table will see it. Leave it out if nothing needs it.",
+            );
+        }
+    }
 }
 
 /// The fields of a model. The error for an unknown model suggests similar names.

@@ -5,7 +5,7 @@ mod warnings;
 
 use crate::Mirror;
 use crate::connection::{Accounts, Connection};
-use crate::definition::drift;
+use crate::definition::{ACTIVE_FIELDS, active_field, drift};
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource};
@@ -19,7 +19,7 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
-use warnings::{drift_may_explain, warn_of_drift, warn_of_refusal};
+use warnings::{drift_may_explain, warn_of_archived, warn_of_drift, warn_of_refusal};
 
 /// Where a run takes place.
 pub struct Host<'h> {
@@ -195,6 +195,9 @@ impl Run {
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
         let table = target::verify(host.session, &self.mirror.name, !self.request.dry_run)?;
+        if self.start.mode == Mode::Full {
+            target::check_types(host.session, &self.mirror, table)?;
+        }
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
         let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);
@@ -286,7 +289,8 @@ impl Run {
     /// Returns whether something changed.
     fn check_drift(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
         let model = self.mirror.scope.model.clone();
-        let names: Vec<String> = self.mirror.fields.iter().map(|map| map.field.clone()).collect();
+        let names = self.mirror.fields.iter().map(|map| map.field.as_str());
+        let names: Vec<String> = names.chain(ACTIVE_FIELDS).map(str::to_owned).collect();
         let fields = fetcher.run(move |client| client.fields(&model, &names))?;
         let found = drift(&self.mirror.fields, &fields);
         let known = self.mirror.replace_drift(found, reads_all);
@@ -298,6 +302,11 @@ impl Run {
         }
         // What is stored may be unreadable, and was read as none.
         mirrors::set_drift(host.session, &self.mirror)?;
+        let active = active_field(&fields);
+        let is_new = mirrors::set_active_field(host.session, &self.mirror.name, active)?;
+        if let Some(field) = active.filter(|_| is_new && self.mirror.active_field().is_none()) {
+            warn_of_archived(host.session, &self.mirror, &field.name);
+        }
         let changed = self.mirror.drift != known;
         if changed {
             self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;

@@ -482,7 +482,7 @@ fn fields_and_version_are_read() {
     assert!(brand.stored && !brand.required && !brand.has_digits);
     let name = named("name");
     assert_eq!((name.kind.as_str(), name.label.as_str(), name.required), ("char", "Name", true));
-    assert_eq!((named("display_name").stored, named("id").readonly), (false, true));
+    assert_eq!((named("display_name").stored, named("id").stored), (false, true));
     let attributes = Field::ATTRIBUTES.map(Value::from);
     let kwargs = record(&[("attributes", list(attributes)), ("allfields", list(["name".into()]))]);
     assert_eq!(

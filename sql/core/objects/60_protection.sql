@@ -74,6 +74,7 @@ declare
     target regclass;
     policy name;
     active text;
+    active_field text;
     column_name text;
     claim text;
     kind regtype;
@@ -87,9 +88,17 @@ begin
     perform ipai.require_mirror(mirror);
     select to_regclass(format('%I.%I', m.target_schema, m.target_table)),
            (select f.field ->> 'column' from jsonb_array_elements(m.fields) f (field)
-            where f.field ->> 'field' = 'active' and f.field ->> 'type' = 'boolean')
-    into target, active
-    from ipai.mirrors m where m.name = mirror;
+            where f.field ->> 'type' = 'boolean'
+              -- Odoo looks at `active` first, and may not have been asked yet.
+              and f.field ->> 'field' in (coalesce(s.active_field, 'active'),
+                                          coalesce(s.active_field, 'x_active'))
+            order by f.field ->> 'field'
+            limit 1),
+           s.active_field
+    into target, active, active_field
+    from ipai.mirrors m
+    left join ipai.mirror_state s on s.mirror = m.name
+    where m.name = mirror;
     if target is null then
         raise exception 'mirror "%" has no table', mirror
             using errcode = 'undefined_table',
@@ -103,6 +112,20 @@ begin
                   hint = 'Pass a JSON object such as ''{"brand_id": "ipai_brand_ids"}''. A row is '
                          'visible to tokens whose app_metadata lists the value of the column '
                          'under that name.';
+    end if;
+    if not archived and active is null and active_field is distinct from '' then
+        raise exception 'mirror "%" does not hold which records are archived', mirror
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = coalesce(
+                      format('Odoo archives records of this model by the field "%s".',
+                             active_field),
+                      'Odoo has not been asked yet by which field it archives records.'),
+                  hint = case
+                      when active_field is null then format(
+                          'select * from ipai.refresh_mirror(%L);', mirror)
+                      else format('select * from ipai.refresh_mirror(%L, add_fields => %L); or '
+                                  'show archived rows too, with archived => true.',
+                                  mirror, array[active_field]) end;
     end if;
     if to_regrole('authenticated') is null then
         raise exception 'role "authenticated" does not exist'
@@ -215,7 +238,7 @@ comment on function ipai.protect_mirror(text, jsonb, boolean) is
     'to names of claims in the app_metadata of the token: {"brand_id": "ipai_brand_ids"}. A row is '
     'visible if a claim lists the value of its column or is "*". Rows without an owner (all these '
     'columns are null) are visible to every signed-in user; archived rows are hidden unless '
-    'archived => true. Creates policy, grants and indexes as the owner of the table. '
+    'archived => true, and refused if the mirror does not hold which rows those are. Creates policy, grants and indexes as the owner of the table. '
     'Returns the condition of the policy. Warns of policies and privileges by which users of the '
     'API may do more.';
 

@@ -113,7 +113,8 @@ create or replace function "odoo_fields"(
     "relation" TEXT,
     "column_type" TEXT,
     "by_default" bool,
-    "mirrored_as" TEXT[]
+    "mirrored_as" TEXT[],
+    "note" TEXT
 )
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c

@@ -39,8 +39,8 @@ comment on function ipai.odoo_models(text) is
 comment on function ipai.odoo_fields(text, text) is
     'Fields of a model that the Odoo user may read: the type in Odoo, whether Odoo stores the '
     'field, the type of the column that create_mirror creates for it (null: it cannot be '
-    'mirrored), whether create_mirror includes it by default, and the columns (mirror.column) that '
-    'hold it already. server null: the only server.';
+    'mirrored), whether create_mirror includes it by default, the columns (mirror.column) that '
+    'hold it already, and in note why it is left out by default. server null: the only server.';
 comment on function ipai.odoo_call(text, text, text, jsonb, jsonb) is
     'Calls a method of a model in Odoo with positional arguments (a JSON array) and named '
     'arguments (a JSON object), and returns its result as JSON. The method may change records, so '
@@ -51,7 +51,8 @@ comment on function ipai.create_mirror(
     interval, interval, boolean, text) is
     'Mirrors a model of Odoo: creates the table target (schema.table, by default ipai.<model with '
     'underscores>) as the caller and registers the mirror (name, by default that of the table). '
-    'fields: by default all stored fields except binary and one2many. columns: '
+    'fields: by default all stored fields except binary and one2many, and except those that look '
+    'like secrets or private data (ipai.odoo_fields says why). columns: '
     '{"field": "column"} where the names differ; with it the target can be an existing table. '
     'constants: {"column": value}, the same in every row of this mirror and part of its key, so '
     'several mirrors can share a table. Other options as for alter_mirror. '

@@ -8,6 +8,7 @@ import psycopg2
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
+from odoo.tools.sql import TableKind, table_kind
 from psycopg2.extensions import get_wait_callback
 
 from ..wire import WIRE_TYPES, Page, encode_cell
@@ -65,6 +66,12 @@ class IpaiSync(models.AbstractModel):
     def info(self):
         """Return the protocol, the module's version and the database's UUID."""
         return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid()}
+
+    @api.model
+    @api.readonly
+    def has_table(self, model):
+        """Return whether the records are rows of a table, not of a view or of nothing."""
+        return table_kind(self.env.cr, self._records(model)._table) == TableKind.Regular
 
     @api.model
     @api.readonly

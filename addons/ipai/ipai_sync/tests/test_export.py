@@ -41,6 +41,13 @@ class TestInfo(ExportCase):
         # Odoo prefixes the version with its own series.
         self.assertEqual(get_manifest("ipai_sync")["version"], f"{release.major_version}.{ipai_sync.VERSION}")
 
+    def test_has_table(self):
+        sync = self.env["ipai.sync"].with_user(new_test_user(self.env, "sync_has_table", groups="base.group_portal"))
+        tables = {"res.partner": True, "res.users.apikeys": True, "res.device": False, "ipai.sync": False}
+        self.assertEqual({model: sync.has_table(model) for model in tables}, tables)
+        with self.assertRaisesRegex(UserError, "res.partnr"):
+            sync.has_table("res.partnr")
+
 
 class TestFormat(ExportCase):
     def test_page_text(self):

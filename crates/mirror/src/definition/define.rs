@@ -1,6 +1,6 @@
 //! Decides which fields a new mirror has, in which columns and of which types.
 
-use super::{Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest};
+use super::{ACTIVE_FIELDS, Constant, FieldMap, Kind, OWN_COLUMNS, WRITE_DATE, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -36,12 +36,17 @@ pub struct Defined {
     pub help: Option<String>,
 }
 
-/// Whether a mirror has the field by default. It omits fields that Odoo computes and large ones.
-pub fn by_default(field: &Field) -> bool {
-    field.stored
-        && field.name != "id"
-        && !matches!(Kind::of(field), None | Some(Kind::Bytea))
-        && field.kind != "one2many"
+/// Why a mirror leaves the field out by default, or `None` if it has the field.
+pub fn omission(model: &str, field: &Field) -> Option<String> {
+    let reason = match Kind::of(field) {
+        _ if field.name == "id" => "always mirrored, as column odoo_id",
+        None => "its type cannot be mirrored",
+        _ if !field.stored => "Odoo computes it",
+        Some(Kind::Bytea) => "it may be large",
+        _ if field.kind == "one2many" => "the other model has it as a many2one",
+        _ => return sensitive(model, field).map(|what| format!("it looks like {what}")),
+    };
+    Some(reason.to_owned())
 }
 
 /// Whether the model has a stored write date.
@@ -49,15 +54,16 @@ pub fn has_write_date(odoo: &[Field]) -> bool {
     odoo.iter().any(|field| field.name == WRITE_DATE && field.stored)
 }
 
+/// The field of the model that is false for archived records. Odoo knows no other names.
+pub fn active_field(odoo: &[Field]) -> Option<&Field> {
+    ACTIVE_FIELDS
+        .iter()
+        .find_map(|name| odoo.iter().find(|field| field.name == **name))
+        .filter(|field| field.kind == "boolean")
+}
+
 /// Determines the columns of a mirror of a model with these fields, or refuses the request.
 pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
-    if !has_write_date(odoo) && odoo.iter().all(|field| field.readonly || !field.stored) {
-        // Reports and other models on SQL views, whose ids may denote other rows in the next query.
-        return Err(invalid(
-            format!("model \"{}\" cannot be mirrored: all its fields are read-only", request.model),
-            "Mirror the models from which this one is computed.",
-        ));
-    }
     let names = field_names(request, odoo);
     if let Some((field, _)) = request.columns.iter().find(|(field, _)| !names.contains(field)) {
         return Err(invalid(
@@ -65,8 +71,17 @@ pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
             "Add it to fields, or remove it from columns.",
         ));
     }
+    if names.is_empty() {
+        let hint = "Omit the argument fields to mirror all fields that Odoo stores.";
+        return Err(invalid("a mirror needs at least one field", hint));
+    }
+    define_fields(request, &names, odoo)
+}
+
+/// Determines the columns of these fields, or refuses the request.
+pub fn define_fields(request: &MirrorRequest, names: &[String], odoo: &[Field]) -> Result<Vec<Defined>> {
     let mut defined: Vec<Defined> = Vec::with_capacity(names.len());
-    for name in &names {
+    for name in names {
         let one = column(request, odoo, name)?;
         if defined.iter().any(|other| other.map.field == one.map.field) {
             return Err(invalid(format!("field \"{name}\" is named twice"), "Name each field once."));
@@ -79,16 +94,33 @@ pub fn define(request: &MirrorRequest, odoo: &[Field]) -> Result<Vec<Defined>> {
         }
         defined.push(one);
     }
-    if defined.is_empty() {
-        let hint = "Omit the argument fields to mirror all fields that Odoo stores.";
-        return Err(invalid("a mirror needs at least one field", hint));
-    }
     Ok(defined)
 }
 
-/// The names of the fields: those requested, else those with a column, else all that Odoo stores.
+/// The names of the fields, with the one that tells archived records, if the table can hold it.
 fn field_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
-    let default = odoo.iter().filter(|field| by_default(field)).map(|field| field.name.clone());
+    let mut names = requested_names(request, odoo);
+    if let Some(active) = active_field(odoo).filter(|field| !names.is_empty() && !names.contains(&field.name)) {
+        let column = column_of(request, &active.name);
+        let is_free = || !names.iter().any(|name| column_of(request, name) == column) && !is_reserved(request, column);
+        let holds = |(name, kind): &(String, String)| name == column && kind == Kind::Boolean.sql();
+        if request.table.as_ref().is_none_or(|table| table.iter().any(holds) && is_free()) {
+            names.push(active.name.clone());
+        }
+    }
+    names
+}
+
+/// The column of a field: the one that the request maps it to, or the one of the same name.
+fn column_of<'a>(request: &'a MirrorRequest, field: &'a str) -> &'a str {
+    let mapped = request.columns.iter().find(|(name, _)| name == field);
+    mapped.map_or(field, |(_, column)| column)
+}
+
+/// The names of the fields: those requested, else those with a column, else all that Odoo stores.
+fn requested_names(request: &MirrorRequest, odoo: &[Field]) -> Vec<String> {
+    let default = odoo.iter().filter(|field| omission(&request.model, field).is_none());
+    let default = default.map(|field| field.name.clone());
     match (&request.fields, &request.table) {
         (Some(fields), _) => fields.clone(),
         (None, Some(_)) if !request.columns.is_empty() => {
@@ -113,8 +145,7 @@ fn column(request: &MirrorRequest, odoo: &[Field], name: &str) -> Result<Defined
     let made = Kind::of(field).ok_or_else(|| {
         invalid(format!("field \"{name}\" of type {} cannot be mirrored", field.kind), "Leave the field out.")
     })?;
-    let mapped = request.columns.iter().find(|(other, _)| other == name);
-    let column = mapped.map_or(name, |(_, column)| column.as_str());
+    let column = column_of(request, name);
     if is_reserved(request, column) {
         return Err(invalid(
             format!("column \"{column}\" is reserved and cannot hold field \"{name}\""),

@@ -1,7 +1,9 @@
 //! Tests of the choice of columns and of drift, with the fields of real Odoo servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table, by_default, define, drift};
+use super::{
+    Constant, Defined, Drift, FieldMap, Kind, MirrorRequest, Problem, Table, define, define_fields, drift, omission,
+};
 use crate::store::tables::{column_statements, table_statements};
 use ipai_odoo::Field;
 use ipai_odoo::xmlrpc::{Limits, Value, decode};
@@ -74,7 +76,8 @@ fn each_type_of_odoo_has_a_column_type() {
 #[test]
 fn default_fields_are_stored_and_small() {
     let fields = partner();
-    let taken: Vec<&str> = fields.iter().filter(|field| by_default(field)).map(|field| field.name.as_str()).collect();
+    let is_default = |field: &&Field| omission("res.partner", field).is_none();
+    let taken: Vec<&str> = fields.iter().filter(is_default).map(|field| field.name.as_str()).collect();
     for field in ["name", "email", "parent_id", "category_id", "active", "write_date", "partner_latitude"] {
         assert!(taken.contains(&field), "{field}");
     }
@@ -105,9 +108,43 @@ fn requested_fields_keep_their_order() {
             ("name", "title", "text"),
             ("child_ids", "child_ids", "bigint[]"),
             ("image_128", "image_128", "bytea"),
+            ("active", "active", "boolean"),
         ]
     );
     assert_eq!(defined[0].label, "Related Company");
+}
+
+#[test]
+fn field_that_tells_archived_records_is_always_mirrored() {
+    let fields = |names: &[&str]| {
+        let renamed = |name: &&str| Field { name: (*name).into(), kind: "boolean".into(), ..Field::default() };
+        let name = Field { name: "name".into(), kind: "char".into(), stored: true, ..Field::default() };
+        names.iter().map(renamed).chain([name]).collect::<Vec<_>>()
+    };
+    let mirrored = |request: &MirrorRequest, odoo: &[Field]| {
+        define(request, odoo).unwrap().into_iter().map(|one| (one.map.field, one.map.column)).collect::<Vec<_>>()
+    };
+    let name = ("name".to_owned(), "name".to_owned());
+    let only_name = vec![name.clone()];
+    let pair = |field: &str, column: &str| vec![name.clone(), (field.to_owned(), column.to_owned())];
+    // Odoo looks at `active` first.
+    assert_eq!(mirrored(&request(&["name"]), &fields(&["active", "x_active"])), pair("active", "active"));
+    assert_eq!(mirrored(&request(&["name"]), &fields(&["x_active"])), pair("x_active", "x_active"));
+    assert_eq!(mirrored(&request(&["name"]), &fields(&["x_state"])), only_name);
+    // A table of the user's own may lack the column, or call it otherwise.
+    let into = |table: &[(&str, &str)], pairs: &[(&str, &str)]| MirrorRequest {
+        table: Some(columns(table)),
+        columns: columns(pairs),
+        ..request(&["name"])
+    };
+    let odoo = fields(&["active"]);
+    assert_eq!(mirrored(&into(&[("name", "text"), ("active", "boolean")], &[]), &odoo), pair("active", "active"));
+    assert_eq!(
+        mirrored(&into(&[("name", "text"), ("used", "boolean")], &[("active", "used")]), &odoo),
+        pair("active", "used")
+    );
+    assert_eq!(mirrored(&into(&[("name", "text"), ("active", "text")], &[]), &odoo), only_name);
+    assert_eq!(mirrored(&into(&[("name", "text")], &[]), &odoo), only_name);
 }
 
 #[test]
@@ -188,20 +225,6 @@ fn existing_columns_keep_types_that_fit() {
 }
 
 #[test]
-fn model_with_only_readonly_fields_is_refused() {
-    let read_only = |mut field: Field| {
-        field.readonly = true;
-        field
-    };
-    let mut fields: Vec<Field> = partner().into_iter().map(read_only).collect();
-    // Some read-only models are tables. They have a write date.
-    assert!(define(&request(&["name"]), &fields).is_ok());
-    fields.retain(|field| field.name != "write_date");
-    let error = define(&request(&["name"]), &fields).unwrap_err();
-    assert!(error.to_string().contains("cannot be mirrored"), "{error}");
-}
-
-#[test]
 fn missing_and_incompatible_fields_are_drift() {
     let defined = define(&request(&["name", "color", "email", "parent_id"]), &partner()).unwrap();
     let fields: Vec<FieldMap> = defined.into_iter().map(|defined| defined.map).collect();
@@ -227,7 +250,8 @@ fn missing_and_incompatible_fields_are_drift() {
 
 #[test]
 fn drifted_fields_are_omitted_until_a_full_run() {
-    let defined = define(&request(&["name", "color"]), &partner()).unwrap();
+    let names = ["name".to_owned(), "color".to_owned()];
+    let defined = define_fields(&request(&[]), &names, &partner()).unwrap();
     let gone = |field: &str| Drift { field: field.to_owned(), problem: Problem::Gone };
     let mut mirror = crate::page::builder_tests::mirror(defined.into_iter().map(|defined| defined.map).collect());
     assert_eq!(mirror.readable().unwrap().fields.len(), 2);
@@ -248,7 +272,8 @@ fn drifted_fields_are_omitted_until_a_full_run() {
 #[test]
 fn new_table_has_key_types_and_comments() {
     let table = Table { schema: "my ipai".into(), name: "o'brien".into() };
-    let mut defined = define(&request(&["name", "category_id"]), &partner()).unwrap();
+    let names = ["name".to_owned(), "category_id".to_owned()];
+    let mut defined = define_fields(&request(&[]), &names, &partner()).unwrap();
     defined[0].help = Some("The person's name".into());
     let constants = [(Constant { column: "tenant".into(), value: "acme".into() }, "text")];
     let statements = table_statements(&table, "res.partner", "Contact", &constants, &defined);

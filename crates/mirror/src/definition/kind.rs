@@ -76,10 +76,17 @@ impl Kind {
     /// Whether a column of this type, maybe a wider one than a mirror creates, can hold the field.
     pub fn takes(self, field: &Field) -> bool {
         Kind::of(field).is_some_and(|made| match (self, made) {
-            (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer) => true,
             (Kind::Double, Kind::Numeric) | (Kind::Numeric, Kind::Double) | (Kind::Jsonb, _) => true,
-            _ => self == made,
+            _ => self.holds(made),
         })
+    }
+
+    /// Whether a column of this type holds all values of the other one, and returns them unchanged.
+    pub fn holds(self, other: Kind) -> bool {
+        match (self, other) {
+            (Kind::Bigint | Kind::Numeric | Kind::Double, Kind::Integer) | (Kind::Numeric, Kind::Bigint) => true,
+            _ => self == other,
+        }
     }
 
     /// The type of an existing column, by its name from `format_type`. `None` for types that change

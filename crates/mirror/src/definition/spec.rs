@@ -111,10 +111,15 @@ impl Mirror {
         Some(&map.column)
     }
 
+    /// The mirrored field that is false for archived records.
+    pub fn active_field(&self) -> Option<&'static str> {
+        ACTIVE_FIELDS.into_iter().find(|field| self.flag(field).is_some())
+    }
+
     /// The boolean fields whose true values are counted.
     pub fn flags(&self) -> Vec<String> {
         let own = self.flag_field.as_deref().filter(|_| self.flag_column().is_some());
-        self.flag(ACTIVE).map(|_| ACTIVE).into_iter().chain(own).map(str::to_owned).collect()
+        self.active_field().into_iter().chain(own).map(str::to_owned).collect()
     }
 
     /// Whether columns may hold lists of ids, which an existing table may store as JSON.
@@ -186,8 +191,8 @@ pub const ODOO_ID: &str = "odoo_id";
 /// Columns of a mirror table that hold no field.
 pub const OWN_COLUMNS: [&str; 3] = [ODOO_ID, "inserted_at", "updated_at"];
 
-/// Odoo's field that is false for archived records.
-pub const ACTIVE: &str = "active";
+/// Odoo's fields that are false for archived records: the first that a model has.
+pub const ACTIVE_FIELDS: [&str; 2] = ["active", "x_active"];
 
 /// Odoo's field with the write date of a record.
 pub const WRITE_DATE: &str = "write_date";

@@ -1,8 +1,8 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
-use super::fields_of;
+use super::{fields_of, warn_of_sensitive};
 use crate::connection::Accounts;
-use crate::definition::{Kind, MirrorRequest, by_default, define, drift, has_write_date, nearest};
+use crate::definition::{Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
@@ -50,6 +50,7 @@ pub fn refresh(
     mirror.drift = found;
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(session, &mirror, back)?;
+    mirrors::set_active_field(session, name, active_field(&odoo))?;
     Ok(compared(&mirror, &odoo, &added))
 }
 
@@ -63,6 +64,12 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
             };
             return Err(refused(SqlState::UndefinedColumn, format!("field \"{name}\" is not mirrored"), hint));
         };
+        if mirror.active_field() == Some(name) {
+            return Err(invalid(
+                format!("field \"{name}\" is always mirrored: it tells which records are archived"),
+                "Leave it out of drop_fields.",
+            ));
+        }
         mirror.fields.remove(place);
     }
     if mirror.fields.is_empty() {
@@ -81,18 +88,16 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
     let (there, missing): (Vec<String>, Vec<String>) =
         add.iter().cloned().partition(|name| table.iter().any(|(column, _)| column == name));
     for (fields, table) in [(there, Some(table)), (missing, None)] {
-        if fields.is_empty() {
-            continue;
-        }
         let is_new = table.is_none();
         let wanted = MirrorRequest {
             model: mirror.scope.model.clone(),
-            fields: Some(fields),
-            columns: Vec::new(),
             constants: mirror.constants.clone(),
             table,
+            ..MirrorRequest::default()
         };
-        for defined in define(&wanted, odoo)? {
+        let defined = define_fields(&wanted, &fields, odoo)?;
+        warn_of_sensitive(session, &wanted.model, &defined, odoo);
+        for defined in defined {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {
                 return Err(refused(
                     SqlState::DuplicateObject,
@@ -134,8 +139,9 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
         let note = Some(note).filter(|note| !note.is_empty());
         Refreshed { field: map.field.clone(), column, column_type, status, note }
     });
+    let is_default = |field: &&Field| omission(&mirror.scope.model, field).is_none();
     let unmirrored =
-        odoo.iter().filter(|field| by_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
+        odoo.iter().filter(|field| is_default(field) && !mirror.fields.iter().any(|map| map.field == field.name));
     let new = unmirrored.map(|field| Refreshed {
         field: field.name.clone(),
         column: None,

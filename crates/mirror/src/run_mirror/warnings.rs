@@ -33,6 +33,18 @@ pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, pr
     session.warning(&message, &hint);
 }
 
+/// Policies of the table cannot hide the archived rows.
+pub fn warn_of_archived(session: &mut dyn Session, mirror: &Mirror, field: &str) {
+    let (model, name) = (&mirror.scope.model, quote_literal(&mirror.name));
+    session.warning(
+        &format!("model \"{model}\" archives records by field \"{field}\", which is not mirrored"),
+        &format!(
+            "Add it: select * from ipai.refresh_mirror({name}, add_fields => '{{{field}}}'); then call \
+             ipai.protect_mirror() again if it protects the table."
+        ),
+    );
+}
+
 /// A dry run counts deletions that a real run would refuse.
 pub fn warn_of_refusal(session: &mut dyn Session, plan: &Plan, report: &Report) {
     let (deleted, allowed) = (report.progress.deleted, plan.guard.allows(report.counts.mirror.total));

@@ -2,7 +2,6 @@
 
 use super::fetcher::Fetcher;
 use super::page_reader::{PageReader, Reading, everything, read_by_ids};
-use crate::definition::ACTIVE;
 use crate::engine::{Digest, IdRange, Scan, Source, Tally};
 use crate::{Mirror, Page};
 use chrono::{DateTime, Utc};
@@ -99,7 +98,7 @@ impl Source for OdooSource {
 
     fn tally(&mut self, total: Option<u64>, flags: bool, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Tally> {
         let mirror = Arc::clone(&self.reading.mirror);
-        let active = mirror.flag(ACTIVE).filter(|_| flags).map(|_| ACTIVE);
+        let active = mirror.active_field().filter(|_| flags);
         let flag = mirror.flag_field.clone().filter(|_| flags && mirror.flag_column().is_some());
         let flags = [active, flag.as_deref()].map(|field| field.map(|field| domain::term(field, "=", true)));
         let asked = [total.is_none(), active.is_some(), flag.is_some()];

@@ -6,9 +6,9 @@ use crate::definition::nearest;
 use crate::refusal::{invalid, refused};
 use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
-use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::{Field, Scope};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -97,6 +97,12 @@ pub fn set_fields(session: &mut dyn Session, mirror: &Mirror, back: bool) -> Res
     let (fields, drift) = (json(&mirror.fields)?, json(&mirror.drift)?);
     let params = [(&mirror.name).into(), (&fields).into(), (&drift).into(), mirror.has_write_date.into(), back.into()];
     session.run(sql!("mirror_set_fields"), &params).map(drop)
+}
+
+/// Stores by which field the model archives records, if it does. Returns whether that is new.
+pub fn set_active_field(session: &mut dyn Session, name: &str, field: Option<&Field>) -> Result<bool> {
+    let field = field.map_or("", |field| field.name.as_str());
+    Ok(session.run(sql!("mirror_set_active_field"), &[name.into(), field.into()])? > 0)
 }
 
 /// Stores the drift that a run found. Writes nothing if it is known.

@@ -1,7 +1,7 @@
 //! The statements of one mirror: templates in `store/sql`, filled with its columns and types.
 
 use super::sql;
-use crate::definition::{ACTIVE, Constant, Kind, Mirror, Table};
+use crate::definition::{Constant, Kind, Mirror, Table};
 pub use ipai_odoo::text::quote_literal;
 
 /// The statements of one mirror; their files say what they return. The parameters of a page are its
@@ -37,7 +37,7 @@ impl Statements {
                     ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
-                    ("columns_o", &columns("o.")),
+                    ("columns_o", &comma(mirror, compared)),
                     ("values", &values),
                     ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
@@ -47,7 +47,7 @@ impl Statements {
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
                     ("mine_t", &mine(mirror, "t.")),
-                    ("active", &count_of(mirror.flag(ACTIVE))),
+                    ("active", &count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
                     ("flagged", &count_of(mirror.flag_column())),
                 ],
             )
@@ -91,6 +91,15 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 fn arrays(mirror: &Mirror) -> String {
     let parameters = (2..).zip(&mirror.fields);
     parameters.map(|(number, map)| format!("${number}::{}[]", carrier(map.kind))).collect::<Vec<_>>().join(", ")
+}
+
+/// A column of the table as it is compared: texts bytewise. A nondeterministic collation would
+/// treat a change of case as no change.
+fn compared(column: &str, kind: Kind) -> String {
+    match kind {
+        Kind::Text => format!("o.{column} collate pg_catalog.\"C\""),
+        _ => format!("o.{column}"),
+    }
 }
 
 /// The columns of a page, cast from their carriers to their types.

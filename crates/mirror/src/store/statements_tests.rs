@@ -49,7 +49,7 @@ fn statements_quote_every_name_and_carry_every_kind() {
         "from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])".to_owned(),
         format!("left join only {table} as o"),
         "on o.odoo_id = s.odoo_id and o.odoo_id between $6 and $7".to_owned(),
-        r#"or (o."select", o."a""b", o."{key}", o."Größe") is distinct from (s."select", s."a""b", s."{key}", s."Größe")"#
+        r#"or (o."select" collate pg_catalog."C", o."a""b", o."{key}", o."Größe") is distinct from (s."select","#
             .to_owned(),
         r#"on conflict ("odoo_id") do update set "select" = excluded."select", "a""b" = excluded."a""b""#.to_owned(),
     ] {

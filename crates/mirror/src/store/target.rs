@@ -1,12 +1,15 @@
 //! Checks the target table before anything is asked of Odoo.
 
 use super::sql;
+use super::statements::qualified;
+use crate::definition::{Kind, ODOO_ID};
 use crate::refusal::refused;
 use crate::session::{Session, internal};
 use crate::{Mirror, Table};
-use ipai_odoo::error::{Result, SqlState};
+use ipai_odoo::error::{Error, Result, SqlState};
 
-/// Checks that the table has columns and key, and that the role may write and see all of its rows.
+/// Checks that the database can hold Odoo's texts, that the table has columns and key, and that the
+/// role may write and see all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
     let table = mirror.target.display();
     let needed = if dry_run { "select" } else { "select, insert, update, delete" };
@@ -22,18 +25,31 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     ];
     let found = session.first(sql!("target_check"), &params, |row| {
         let lacking = (row.get::<Vec<String>>(0)?, row.get::<Vec<String>>(1)?);
-        Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
+        let key = (row.optional::<String>(3)?, row.get::<bool>(4)?, row.optional::<String>(5)?);
+        Ok((lacking, row.get::<bool>(2)?, key, row.get::<String>(6)?))
     })?;
-    let Some(((missing_columns, missing_privileges), hides_rows, deferrable, has_key)) = found else {
+    let Some(((missing_columns, missing_privileges), hides_rows, (deferrable, has_key, key_type), encoding)) = found
+    else {
         let hint = "Create it again, or drop the mirror with ipai.drop_mirror().";
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
+    if encoding != "UTF8" {
+        return Err(refused(
+            SqlState::FeatureNotSupported,
+            "a mirror needs a database with the encoding UTF8",
+            "Use a database made with: create database ... template template0 encoding 'UTF8';",
+        )
+        .with_detail(format!("The encoding of this database is {encoding}.")));
+    }
     if !missing_columns.is_empty() {
         return Err(refused(
             SqlState::UndefinedColumn,
             format!("table \"{table}\" lacks the column {}", missing_columns.join(", ")),
             format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
         ));
+    }
+    if let Some(key_type) = key_type.filter(|key_type| !KEY_TYPES.contains(&key_type.as_str())) {
+        return Err(wrong_type(session, mirror, ODOO_ID, KEY_TYPES[0], &key_type));
     }
     if !missing_privileges.is_empty() {
         let hint = format!(
@@ -66,6 +82,31 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         None => (format!("table \"{table}\" has no unique index on {names}"), create),
     };
     Err(refused(SqlState::UndefinedObject, message, hint))
+}
+
+/// Types of the column with Odoo's ids.
+const KEY_TYPES: [&str; 2] = ["bigint", "integer"];
+
+/// Checks that each column still has the type that the mirror was defined with, or a wider one.
+/// Another type may change values, and each run would write the rows again. `table` is the table's
+/// oid.
+pub fn check_types(session: &mut dyn Session, mirror: &Mirror, table: i64) -> Result<()> {
+    let columns = columns(session, table)?;
+    for map in &mirror.fields {
+        let Some((_, found)) = columns.iter().find(|(column, _)| *column == map.column) else { continue };
+        if !Kind::of_column(found).is_some_and(|kind| kind.holds(map.kind)) {
+            return Err(wrong_type(session, mirror, &map.column, map.kind.sql(), found));
+        }
+    }
+    Ok(())
+}
+
+fn wrong_type(session: &mut dyn Session, mirror: &Mirror, column: &str, expected: &str, found: &str) -> Error {
+    let table = mirror.target.display();
+    let name = session.quote_ident(column).unwrap_or_else(|_| column.to_owned());
+    let alter = format!("alter table {} alter column {name} type {expected};", qualified(&mirror.target));
+    refused(SqlState::DatatypeMismatch, format!("column \"{column}\" of table \"{table}\" has another type"), alter)
+        .with_detail(format!("Mirror \"{}\" needs the type {expected}. The column has the type {found}.", mirror.name))
 }
 
 /// Checks that the table is the one that the mirror was registered with, and that it runs no code
@@ -109,7 +150,11 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
         }
         Some((oid, true)) => {
             session.first("select ipai.require_trusted($1::oid::regclass)", &[oid.into()], |_| Ok(()))?;
-            session.all(sql!("target_columns"), &[oid.into()], |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
+            columns(session, oid).map(Some)
         }
     }
+}
+
+fn columns(session: &mut dyn Session, table: i64) -> Result<Vec<(String, String)>> {
+    session.all(sql!("target_columns"), &[table.into()], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -78,6 +78,17 @@ impl<T: Transport> Client<T> {
         self.database.uuid = None;
     }
 
+    /// Whether the records of the model are rows of a table, not of a view. Only the addon knows.
+    pub fn has_table(&mut self, model: &str) -> Result<Option<bool>> {
+        if !self.has_addon() {
+            self.look_for_addon()?;
+        }
+        self.by_addon(|client| {
+            let answer = client.call(&Call::for_fact(MODEL, "has_table").with(vec![model.into()], kwargs([])))?;
+            answer.as_bool().ok_or_else(|| unexpected("has_table", "a boolean"))
+        })
+    }
+
     /// Lists up to `limit` ids in the ranges `(after, upto]`, in ascending order.
     pub fn export_ids(&mut self, scope: &Scope, ranges: &[(i64, i64)], limit: u64) -> Result<Vec<i64>> {
         let call = Call::for_ids(MODEL, "export", limit);

@@ -23,6 +23,31 @@ impl<T: Transport> Client<T> {
         Ok(fields)
     }
 
+    /// Whether the user may create records of the model.
+    pub fn may_create(&mut self, model: &str) -> Result<bool> {
+        let no_ids = Value::Array(Vec::new());
+        let answer = self.call(&Call::for_fact(model, "has_access").with(vec![no_ids, "create".into()], kwargs([])))?;
+        answer.as_bool().ok_or_else(|| unexpected("has_access", "a boolean"))
+    }
+
+    /// Lists the codes of the languages that are active in Odoo.
+    pub fn languages(&mut self) -> Result<Vec<String>> {
+        let answer = self.call(&Call::for_list("res.lang", "get_installed"))?;
+        let read = |language: &Value| Some(Cleaner::default().line(language.as_array()?.first()?.as_str()?));
+        let languages = answer.as_array().and_then(|languages| languages.iter().map(read).collect());
+        languages.ok_or_else(|| unexpected("get_installed", "a list of languages"))
+    }
+
+    /// Lists the ids of the companies that the user may work for.
+    pub fn companies(&mut self) -> Result<Vec<i64>> {
+        let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
+        let args = vec![Value::from_iter([uid]), Value::from_iter(["company_ids"])];
+        let answer = self.call(&Call::for_fact("res.users", "read").with(args, Vec::new()))?;
+        let companies = answer.as_array().and_then(|users| users.first()?.get("company_ids")?.as_array());
+        let companies = companies.and_then(|ids| ids.iter().map(Value::as_i64).collect());
+        companies.ok_or_else(|| unexpected("read", "the companies of the user"))
+    }
+
     /// Lists the models that the user may read, with their labels, sorted by name.
     pub fn models(&mut self) -> Result<Vec<(String, String)>> {
         // Only administrators may read ir.model. Odoo's web client uses a method that every user
@@ -61,8 +86,6 @@ pub struct Field {
     pub stored: bool,
     /// Whether every record must have a value.
     pub required: bool,
-    /// Whether users cannot change the field.
-    pub readonly: bool,
     /// Model to which a relational field points.
     pub relation: Option<String>,
     /// Whether a float field has a fixed number of digits.
@@ -71,8 +94,7 @@ pub struct Field {
 
 impl Field {
     /// The attributes that [`Field::read`] needs. The answer with all of them is ten times larger.
-    pub(crate) const ATTRIBUTES: [&str; 8] =
-        ["type", "string", "help", "store", "required", "readonly", "relation", "digits"];
+    pub(crate) const ATTRIBUTES: [&str; 7] = ["type", "string", "help", "store", "required", "relation", "digits"];
 
     /// Reads one member of the answer. Odoo omits attributes that a type does not have, and sends
     /// `false` for unset ones.
@@ -85,7 +107,6 @@ impl Field {
             help: text("help"),
             stored: flag("store"),
             required: flag("required"),
-            readonly: flag("readonly"),
             relation: text("relation"),
             has_digits: attributes.get("digits").and_then(Value::as_array).is_some(),
             name,

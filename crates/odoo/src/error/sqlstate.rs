@@ -13,6 +13,10 @@ pub enum SqlState {
     UndefinedTable,
     /// `42703`: the column or field does not exist.
     UndefinedColumn,
+    /// `42804`: a column has another type than the mirror needs.
+    DatatypeMismatch,
+    /// `0A000`: the database or Odoo cannot do this.
+    FeatureNotSupported,
     /// `42710`: an object of that name exists.
     DuplicateObject,
     /// `42P07`: a table of that name exists.
@@ -44,6 +48,8 @@ impl SqlState {
             SqlState::UndefinedObject => "42704",
             SqlState::UndefinedTable => "42P01",
             SqlState::UndefinedColumn => "42703",
+            SqlState::DatatypeMismatch => "42804",
+            SqlState::FeatureNotSupported => "0A000",
             SqlState::DuplicateObject => "42710",
             SqlState::DuplicateTable => "42P07",
             SqlState::ObjectInUse => "55006",
