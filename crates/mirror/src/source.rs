@@ -1,5 +1,6 @@
 //! Reads a mirror's records from Odoo: [`OdooSource`] is the engine's source.
 
+mod blame;
 mod fetcher;
 mod odoo_source;
 mod page_reader;

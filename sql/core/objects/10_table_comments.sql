@@ -80,6 +80,9 @@ comment on column ipai.mirror_state.filled_from is
 comment on column ipai.mirror_state.filled_company is
     'create_date of company 1 in that database, if the Odoo user can read it. '
     'Where filled_from is null, runs refuse a database with another date.';
+comment on column ipai.mirror_state.safe_page_size is
+    'Number of records in a page that Odoo could send after it had failed to send a larger one. The '
+    'next run starts with it. Null without such a failure.';
 comment on column ipai.mirror_state.has_write_date is
     'Whether the Odoo model has a write_date. Without it every run is full.';
 comment on column ipai.mirror_state.drift is

@@ -22,7 +22,8 @@ create table ipai.mirror_state (
     filled_from    text,
     filled_company timestamptz
         check (filled_company >= '0001-01-01 00:00:00+00'
-               and filled_company < '10000-01-01 00:00:00+00')
+               and filled_company < '10000-01-01 00:00:00+00'),
+    safe_page_size integer check (safe_page_size > 0)
 );
 
 -- pgrx writes its functions without a schema.

@@ -165,6 +165,12 @@ impl Mirror {
         }
         Ok(Mirror { fields, ..self.clone() })
     }
+
+    /// The mirror without fields that a run leaves out.
+    pub fn without(mut self, left_out: &[String]) -> Mirror {
+        self.fields.retain(|map| !left_out.contains(&map.field));
+        self
+    }
 }
 
 /// Compares the mirrored fields with the fields that Odoo has.

@@ -8,6 +8,9 @@ use ipai_odoo::error::Error;
 
 /// Whether a field that is gone, or has another type, may be the cause of this error.
 pub fn drift_may_explain(error: &Error) -> bool {
+    if let Error::Records { error, .. } = error {
+        return drift_may_explain(error);
+    }
     matches!(
         error,
         Error::UnknownField { .. }
@@ -31,6 +34,19 @@ pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, pr
         quote_literal(&mirror.name)
     );
     session.warning(&message, &hint);
+}
+
+/// Warns of a field that this run leaves out.
+pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, field: &str) {
+    let model = &mirror.scope.model;
+    session.warning(
+        &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
+        &format!(
+            "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which can \
+             send them, or stop mirroring the field: select * from ipai.refresh_mirror({}, drop_fields => '{{{field}}}');",
+            quote_literal(&mirror.name)
+        ),
+    );
 }
 
 /// A dry run counts deletions that a real run would refuse.
