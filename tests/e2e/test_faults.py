@@ -211,7 +211,7 @@ def _gigabyte(announced: bool) -> Behaviour:
 
 
 def _traceback(exception: str) -> Behaviour:
-    return fault(1, f'Traceback (most recent call last):\n  File "/odoo/{FOREIGN_TEXT}.py", line 1, in a\n    b()\n{exception}\n')
+    return fault(1, f'Traceback (most recent call last):\n  File "a.py", line 1, in a\n    b()\n{exception}\n')
 
 
 def _above(records: int, behave: Behaviour) -> Behaviour:
@@ -220,8 +220,10 @@ def _above(records: int, behave: Behaviour) -> Behaviour:
 
 
 def asked_for(request: Request) -> int:
-    """Returns how many records a page asks for."""
-    return int(request.args[3] if request.method == "export" else request.kwargs["limit"])
+    """Returns how many records a page asks for; 0 for a list of ids."""
+    if request.method == "export":
+        return 0 if request.args[2] == ["id"] else int(request.args[3])
+    return int(request.kwargs["limit"])
 
 
 def _record(odoo_id: int, behave: Behaviour) -> Behaviour:

@@ -52,7 +52,10 @@ def method(erp: FaultyOdoo) -> str:
 
 
 def asked_for(request: Request) -> int:
-    return int(request.args[3] if request.method == "export" else request.kwargs["limit"])
+    """Returns how many records a page asks for; 0 for a list of ids."""
+    if request.method == "export":
+        return 0 if request.args[2] == ["id"] else int(request.args[3])
+    return int(request.kwargs["limit"])
 
 
 def above(records: int, behave: Behaviour) -> Behaviour:

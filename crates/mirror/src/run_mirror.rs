@@ -8,7 +8,7 @@ use crate::connection::{Accounts, Connection};
 use crate::definition::drift;
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
-use crate::source::{Fetcher, OdooSource};
+use crate::source::{Fetcher, OdooSource, first_page_size};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
 use crate::store::{lock, mirrors, runs, target};
@@ -266,7 +266,7 @@ impl Run {
             max_rows,
             dry_run: self.request.dry_run,
             guard: permissions.guard,
-            page_size: usize::try_from(self.mirror.page_size).unwrap_or(usize::MAX),
+            page_size: first_page_size(&self.mirror, self.safe_page_size),
             flags_are_counted: self.stored.flags_are_counted,
         }
     }

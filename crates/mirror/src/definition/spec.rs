@@ -122,6 +122,11 @@ impl Mirror {
         self.fields.iter().any(|map| matches!(map.kind, Kind::BigintArray | Kind::Jsonb))
     }
 
+    /// Whether columns may hold files, each of which may have many megabytes.
+    pub fn has_files(&self) -> bool {
+        self.fields.iter().any(|map| map.kind == Kind::Bytea)
+    }
+
     /// The fields to request, with the write date for the cursor. Odoo always sends `id`.
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();

@@ -2,6 +2,7 @@
 
 use super::IdRange;
 use super::run::{Run, plausible};
+use ipai_odoo::domain::IDS_PER_REQUEST;
 use ipai_odoo::error::{Error, Result};
 use std::time::Duration;
 
@@ -60,10 +61,6 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     Ok(difference.records)
 }
 
-/// Records that one call reads by id.
-const READ_PER_CALL: usize = 2_000;
-/// Ids that one `search_count` verifies.
-const VERIFIED_PER_CALL: usize = 2_000;
 /// How often Odoo must confirm that it has none of the mirror's records, with a pause before each.
 const CONFIRMATIONS: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(3);
@@ -79,13 +76,13 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         difference.records += records.len() as u64;
         difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
         missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
-        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
+        if missing.len() >= IDS_PER_REQUEST || ranges.is_empty() {
             difference.missing += missing.len() as u64;
             if difference.missing > most {
                 most = run.count_anew(difference.missing)?;
             }
             if !run.plan.dry_run {
-                let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
+                let per_call = run.plan.page_size.clamp(1, IDS_PER_REQUEST);
                 missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
             }
             missing.clear();
@@ -106,7 +103,7 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
 /// Some models count records that `search` does not return. Deletes a row only if `search_count`
 /// also reports zero for its id.
 fn verify_absent(run: &mut Run<'_>, difference: &mut Difference) -> Result<()> {
-    for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
+    for ids in std::mem::take(&mut difference.absent).chunks(IDS_PER_REQUEST) {
         match run.timed_source(|source| source.count(Some(ids)))? {
             0 => difference.absent.extend_from_slice(ids),
             counted => difference.records += counted,

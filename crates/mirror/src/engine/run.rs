@@ -31,7 +31,7 @@ pub struct Plan {
     pub dry_run: bool,
     /// What the run may delete.
     pub guard: Guard,
-    /// Most records that one call reads.
+    /// Most records that one call reads by their ids.
     pub page_size: usize,
     /// Whether the flags were counted after the last run that changed rows.
     pub flags_are_counted: bool,

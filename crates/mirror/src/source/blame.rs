@@ -1,9 +1,8 @@
 //! Finds out why Odoo could not send records: it is down, the page is too large, or one record or
 //! field is the cause.
 
-use super::page_reader::IDS_PER_REQUEST;
 use crate::Mirror;
-use ipai_odoo::domain::Term;
+use ipai_odoo::domain::{IDS_PER_REQUEST, Term};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
 use ipai_odoo::{Client, Transport};
@@ -42,7 +41,7 @@ fn uncarried_fields<T: Transport>(
     terms: Vec<Term>,
     number: u64,
 ) -> Option<Error> {
-    let ids = client.search(&mirror.scope, terms, number.min(IDS_PER_REQUEST)).ok()?;
+    let ids = client.search(&mirror.scope, terms, number.min(IDS_PER_REQUEST as u64)).ok()?;
     let fields = failing_fields(client, mirror, &ids, &mirror.wanted_fields());
     (!fields.is_empty()).then(|| Error::UncarriedFields { model: mirror.scope.model.clone(), fields })
 }

@@ -174,10 +174,10 @@ impl Source for OdooSource {
     }
 }
 
-/// Calls the addon, and stops using it if its answer, which cannot be divided, is over the limit.
+/// Calls the addon, and stops using it if Odoo cannot send the answer, which cannot be divided.
 fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
     match client.by_addon(work) {
-        Err(error @ Error::Limit { .. }) if client.has_addon() => {
+        Err(error) if error.fewer_records_may_help() && client.has_addon() => {
             client.give_up_addon(error);
             Ok(None)
         }

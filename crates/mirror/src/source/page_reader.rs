@@ -2,9 +2,9 @@
 
 use super::blame::blame;
 use super::page_size::PageSize;
-use crate::definition::Kind;
 use crate::engine::{IdRange, SECOND, Scan, validate_ids};
 use crate::{Mirror, Page, PageBuilder};
+use ipai_odoo::domain::IDS_PER_REQUEST;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{Addon, Client, Database, domain};
@@ -45,6 +45,17 @@ impl Reading {
     }
 }
 
+/// The page size of a new run. `safe`: the size that worked after a larger page had failed; 0
+/// without a failure.
+fn page_size(mirror: &Mirror, safe: u32) -> PageSize {
+    PageSize::new(mirror.page_size, mirror.has_files(), Some(u64::from(safe)).filter(|safe| *safe > 0))
+}
+
+/// Records of the first page of a new run.
+pub fn first_page_size(mirror: &Mirror, safe: u32) -> usize {
+    usize::try_from(page_size(mirror, safe).rows).unwrap_or(usize::MAX)
+}
+
 pub(super) struct PageReader<'c> {
     client: &'c mut Client<Http>,
     reading: Reading,
@@ -68,12 +79,10 @@ impl<'c> PageReader<'c> {
             client.look_for_addon()?;
         }
         reading.refuse_other_database(client)?;
-        let has_files = reading.mirror.fields.iter().any(|map| map.kind == Kind::Bytea);
-        let safe = Some(reading.safe_page_size.load(Ordering::Relaxed)).filter(|size| *size > 0).map(u64::from);
         Ok(PageReader {
             client,
             scan,
-            page_size: PageSize::new(reading.mirror.page_size, has_files, safe),
+            page_size: page_size(&reading.mirror, reading.safe_page_size.load(Ordering::Relaxed)),
             left: scan.limit.unwrap_or(u64::MAX),
             suspect: None,
             reading,
@@ -90,7 +99,7 @@ impl<'c> PageReader<'c> {
                 return Err(Error::Malformed { cause });
             }
             if self.reading.mirror.has_lists() && !self.client.has_addon() {
-                self.page_size.cap(IDS_PER_REQUEST);
+                self.page_size.cap(IDS_PER_REQUEST as u64);
             }
             let (limit, began) = (self.left.min(self.page_size.rows), Instant::now());
             let (page, covered) = match self.fetch(limit) {
@@ -191,9 +200,6 @@ const CALLS_PER_PAGE: u32 = 100;
 pub(super) fn everything() -> domain::Term {
     domain::after(0)
 }
-
-/// Most ids in one request, which then has 80 kB. Proxies limit the size of a request.
-pub(super) const IDS_PER_REQUEST: u64 = 2_000;
 
 /// Reads the records with these ids that still exist.
 ///
