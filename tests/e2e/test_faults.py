@@ -24,6 +24,7 @@ from support.faulty import (
     Exchange,
     FaultyOdoo,
     Record,
+    Request,
     chunked,
     close_connection,
     close_within_headers,
@@ -209,6 +210,66 @@ def _gigabyte(announced: bool) -> Behaviour:
     return _http(length, pieces)
 
 
+def _traceback(exception: str) -> Behaviour:
+    return fault(1, f'Traceback (most recent call last):\n  File "a.py", line 1, in a\n    b()\n{exception}\n')
+
+
+def _above(records: int, behave: Behaviour) -> Behaviour:
+    """Responds normally to requests for at most this many records."""
+    return lambda exchange: (behave if asked_for(exchange.request) > records else respond_normally)(exchange)
+
+
+def asked_for(request: Request) -> int:
+    """Returns how many records a page asks for; 0 for a list of ids."""
+    if request.method == "export":
+        return 0 if request.args[2] == ["id"] else int(request.args[3])
+    return int(request.kwargs["limit"])
+
+
+def _record(odoo_id: int, behave: Behaviour) -> Behaviour:
+    """Responds normally to pages without this record."""
+
+    def includes(request: Request) -> bool:
+        domain, limit = (request.args[1] if request.method == "export" else request.domain), asked_for(request)
+        (after,) = (term[2] for term in domain if term[:2] == ["id", ">"])
+        return odoo_id in sorted(record["id"] for record in AFTER if record["id"] > after)[:limit]
+
+    return lambda exchange: (behave if includes(exchange.request) else respond_normally)(exchange)
+
+
+def _heavy(behave: Behaviour, timeout: int = 60) -> Fault:
+    """Odoo cannot send more than three records at once."""
+    return Fault(None, _above(3, behave), WIRE, by_addon=None, timeout=timeout)
+
+
+MEMORY_ERROR = _traceback("MemoryError")
+POOL_FULL = _traceback("psycopg2.pool.PoolError: The Connection Pool Is Full")
+CONFLICT = _traceback("psycopg2.errors.SerializationFailure: could not serialize access due to concurrent update")
+SHUTDOWN = _traceback("psycopg2.errors.AdminShutdown: terminating connection due to administrator command")
+DATE = _traceback("ValueError: year 20026 is out of range")
+
+HEAVY_PAGES: dict[str, Fault] = {
+    "a MemoryError above 3 records": _heavy(MEMORY_ERROR),
+    "a MemoryError for one record": Fault("38000", _record(15, MEMORY_ERROR), WIRE),
+    "a MemoryError always": Fault("38000", MEMORY_ERROR, WIRE),
+    "a date that Python cannot hold": Fault("38000", _record(15, DATE), [PAGE]),
+    "413 above 3 records": _heavy(status(413)),
+    "413 always": Fault("08P01", status(413), WIRE),
+    "504 above 3 records": _heavy(status(504)),
+    "504 always": Fault("08006", status(504), WIRE),
+    "a worker that is killed above 3 records": _heavy(close_connection),
+    "a worker that is killed for one record": Fault("08006", _record(15, close_connection), WIRE),
+    "502 above 3 records": _heavy(status(502)),
+    "no answer above 3 records": _heavy(never_respond, timeout=1),
+}
+
+PASSING: dict[str, Fault] = {
+    "a full connection pool, once": _once(POOL_FULL),
+    "a full connection pool, always": Fault("08006", POOL_FULL, WIRE),
+    "a serialization failure, once": _once(CONFLICT),
+    "a database server that shuts down, once": _once(SHUTDOWN),
+}
+
 DOCUMENTS: dict[str, Fault] = {
     "a login page with status 200": _foreign(f"<!DOCTYPE html><html><title>Sign in</title>{FOREIGN_TEXT}</html>"),
     "a captive portal that claims to be XML": _foreign(
@@ -377,8 +438,9 @@ WRONG_ADDON_RESPONSES: dict[str, Fault] = {
 }
 BOMB: str = _bomb(512)
 
-FAULTS = {**TRANSPORT, **DOCUMENTS, **WRONG_ROWS, **WRONG_ADDON_RESPONSES}
-assert len(FAULTS) == len(TRANSPORT) + len(DOCUMENTS) + len(WRONG_ROWS) + len(WRONG_ADDON_RESPONSES)
+_ALL = (TRANSPORT, HEAVY_PAGES, PASSING, DOCUMENTS, WRONG_ROWS, WRONG_ADDON_RESPONSES)
+FAULTS = {name: fault for faults in _ALL for name, fault in faults.items()}
+assert len(FAULTS) == sum(map(len, _ALL))
 CASES = [(name, kind) for name, fault in FAULTS.items() for kind in fault.kinds]
 
 

@@ -309,7 +309,7 @@ INVALID_VALUES = {
         *(f"{column} = repeat('x', 100001)" for column in ("message", "detail", "hint")),
     ],
     "ipai.mirror_state": [
-        *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1"),
+        *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1", "safe_page_size = 0"),
         *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{9}')"),
     ],
 }

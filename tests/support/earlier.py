@@ -11,15 +11,13 @@ from harness.postgres import Installation
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
 #: A column that the earlier versions lack, which is the last one of its table.
-_COLUMN = """filled_company timestamptz
-        check (filled_company >= '0001-01-01 00:00:00+00'
-               and filled_company < '10000-01-01 00:00:00+00')"""
+_COLUMN = "safe_page_size integer check (safe_page_size > 0)"
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"    filled_from    text,\n    {_COLUMN}\n", "    filled_from    text\n"),
-    ("comment on column ipai.mirror_state.filled_company is", "comment on column ipai.mirror_state.filled_from is"),
-    ("settled_id, filled_as, filled_from, filled_company,", "settled_id, filled_as, filled_from,"),
+    (f"'10000-01-01 00:00:00+00'),\n    {_COLUMN}\n", "'10000-01-01 00:00:00+00')\n"),
+    ("comment on column ipai.mirror_state.safe_page_size is", "comment on column ipai.mirror_state.filled_company is"),
+    ("drift, alerts, safe_page_size)", "drift, alerts)"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",

@@ -426,6 +426,9 @@ class FaultyOdoo:
         if request.method == "fields_get":
             # Additional attributes, which were not requested, do not matter.
             return _recording("fields_get")
+        if request.method == "read":
+            fields = ["id", *request.kwargs["fields"]]
+            return result([{name: record[name] for name in fields} for record in self.records if record["id"] in request.args[0]])
         found = self._search(request)
         match request.method:
             case "search_count":

@@ -14,7 +14,10 @@ pub use run::{Failed, Plan, run};
 
 use crate::Page;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+#[cfg(doc)]
+use ipai_odoo::error::Error;
 use ipai_odoo::error::Result;
+use std::time::Duration;
 
 #[cfg(test)]
 mod model;
@@ -81,8 +84,12 @@ pub trait Source {
     /// Returns a digest of the ids between neighbouring `bounds`, or `None` if the source cannot.
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
-    /// Reads the records with these ids that still exist.
+    /// Reads the records with these ids that still exist. [`Error::Records`] says that fewer of
+    /// them may succeed.
     fn read(&mut self, ids: &[i64]) -> Result<Page>;
+
+    /// Waits. An error ends the run.
+    fn pause(&mut self, pause: Duration) -> Result<()>;
 
     /// The source's clock at its first answer, if it had one.
     fn clock(&self) -> Option<DateTime<Utc>>;

@@ -8,7 +8,7 @@ use crate::connection::{Accounts, Connection};
 use crate::definition::{ACTIVE_FIELDS, active_field, drift};
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
-use crate::source::{Fetcher, OdooSource};
+use crate::source::{Fetcher, OdooSource, first_page_size};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
 use crate::store::{lock, mirrors, runs, target};
@@ -19,7 +19,7 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
-use warnings::{drift_may_explain, warn_of_archived, warn_of_drift, warn_of_refusal};
+use warnings::{drift_may_explain, warn_of_archived, warn_of_drift, warn_of_refusal, warn_of_uncarried};
 
 /// Where a run takes place.
 pub struct Host<'h> {
@@ -152,6 +152,7 @@ fn record_failure(host: &mut Host<'_>, run: &Run, error: &Error) {
         if let Some(scanned) = run.scanned.filter(|scanned| scanned.mode != Mode::Since) {
             mirror_state::set_cursor(session, name, &run.stored.fingerprint, &scanned)?;
         }
+        mirror_state::set_safe_page_size(session, name, run.safe_page_size)?;
         runs::fail(session, number, error, run.scanned.is_some())
     });
     let _ = host.session.within(|session| runs::purge(session, name));
@@ -176,6 +177,10 @@ struct Run {
     has_deleted: bool,
     /// What the scan reached, if the run fails after it.
     scanned: Option<Scanned>,
+    /// The page size that worked after a larger page had failed; 0 without a failure.
+    safe_page_size: u32,
+    /// Fields that this run leaves out, because XML-RPC cannot carry their values.
+    left_out: Vec<String>,
 }
 
 impl Run {
@@ -189,7 +194,9 @@ impl Run {
             true => None,
             false => Some(runs::begin(host.session, name, &stored.fingerprint, &start, stored.state.cursor)?),
         };
-        Ok(Run { mirror, number, start, stored, request, has_deleted: false, scanned: None })
+        let safe_page_size = stored.safe_page_size;
+        let (has_deleted, scanned, left_out) = (false, None, Vec::new());
+        Ok(Run { mirror, number, start, stored, request, has_deleted, scanned, safe_page_size, left_out })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
@@ -235,6 +242,12 @@ impl Run {
                         return Err(error);
                     }
                 }
+                Err(Error::UncarriedFields { fields, .. }) if !self.has_deleted => {
+                    host.session.rollback()?;
+                    self.leave_out(host, fields);
+                    fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+                    host.session.commit()?;
+                }
                 result => return result,
             }
         }
@@ -256,7 +269,7 @@ impl Run {
             max_rows,
             dry_run: self.request.dry_run,
             guard: permissions.guard,
-            page_size: usize::try_from(self.mirror.page_size).unwrap_or(usize::MAX),
+            page_size: first_page_size(&self.mirror, self.safe_page_size),
             flags_are_counted: self.stored.flags_are_counted,
         }
     }
@@ -316,6 +329,14 @@ impl Run {
         Ok(changed)
     }
 
+    /// Leaves fields out of this run. Their columns keep their values.
+    fn leave_out(&mut self, host: &mut Host<'_>, fields: Vec<String>) {
+        for field in fields {
+            warn_of_uncarried(host.session, &self.mirror, &field);
+            self.left_out.push(field);
+        }
+    }
+
     /// Reads, writes, counts, and records the end of a run that succeeded.
     fn attempt(
         &mut self,
@@ -326,14 +347,16 @@ impl Run {
         connection: &Connection,
         table: i64,
     ) -> Result<Report> {
-        let mirror = Arc::new(self.mirror.readable()?);
-        let mut source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
+        let mirror = Arc::new(self.mirror.readable()?.without(&self.left_out));
+        let source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
+        let mut source = source.with_safe_page_size(self.safe_page_size);
         let mut sink = TableSink::new(host.session, &mirror, table, self.number);
         if plan.reads_all() {
             sink = sink.filling_from(filled_from);
         }
         let report = engine::run(&mut source, &mut sink, plan);
         self.has_deleted |= sink.has_deleted;
+        self.safe_page_size = source.safe_page_size();
         let report = report.map_err(|failed| {
             // Another user may see fewer changes, and another database has other ones.
             let counts_for_the_next = !self.stored.is_other_user(&connection.account.login)
@@ -364,6 +387,7 @@ impl Run {
             };
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
+        mirror_state::set_safe_page_size(session, &self.mirror.name, self.safe_page_size)?;
         connection.store_info(session, &findings.server)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)

@@ -1,5 +1,6 @@
 //! Reads a mirror's records from Odoo: [`OdooSource`] is the engine's source.
 
+mod blame;
 mod fetcher;
 mod odoo_source;
 mod page_reader;
@@ -7,3 +8,4 @@ mod page_size;
 
 pub use fetcher::{Fetcher, with_signals_blocked};
 pub use odoo_source::{Findings, OdooSource};
+pub use page_reader::first_page_size;

@@ -118,13 +118,20 @@ impl<T: Transport> Client<T> {
 
     /// Calls a method that needs no login.
     fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
-        let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless, FACT)?;
-        xmlrpc::decode(&reply.body, &limits(FACT))?.map_err(|fault| {
+        let mut retry = 0;
+        loop {
+            let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless, FACT)?;
+            let fault = match xmlrpc::decode(&reply.body, &limits(FACT))? {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
+            };
             match fault::read(&fault, &self.account, "", method, None) {
-                Meaning::Error(error) => error,
-                Meaning::StaleLogin(_) => self.refused(),
+                Meaning::Error(error) => return Err(error),
+                Meaning::StaleLogin(_) => return Err(self.refused()),
+                Meaning::Passing(error) => self.pause_before(retry, None, error)?,
             }
-        })
+            retry += 1;
+        }
     }
 
     /// Calls a method of a model and returns its result as a tree.
@@ -175,7 +182,7 @@ impl<T: Transport> Client<T> {
         call: &Call<'_>,
         mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
     ) -> Result<R> {
-        let mut fresh_login = self.known.uid.is_none();
+        let (mut fresh_login, mut retry) = (self.known.uid.is_none(), 0);
         loop {
             let uid = match self.known.uid {
                 Some(uid) => uid,
@@ -189,6 +196,11 @@ impl<T: Transport> Client<T> {
             };
             match fault::read(&fault, &self.account, call.model, call.method, Some(uid)) {
                 Meaning::Error(error) => return Err(error),
+                Meaning::Passing(error) if call.safety == Safety::Once => return Err(error),
+                Meaning::Passing(error) => {
+                    self.pause_before(retry, None, error)?;
+                    retry += 1;
+                }
                 // `call_once` has verified the login, so the method itself refused.
                 Meaning::StaleLogin(error) if call.safety == Safety::Once => return Err(error),
                 Meaning::StaleLogin(_) if fresh_login => return Err(self.refused()),
@@ -198,6 +210,11 @@ impl<T: Transport> Client<T> {
                 }
             }
         }
+    }
+
+    /// Waits, unless the caller cancels.
+    pub fn pause(&mut self, pause: Duration) -> Result<()> {
+        self.transport.pause(pause)
     }
 
     /// Encodes a call of a method.
@@ -230,12 +247,19 @@ impl<T: Transport> Client<T> {
             let after = match (resend, safety) {
                 (Resend::Always, _) => None,
                 (Resend::IfHarmless { after }, Safety::Harmless) => after,
+                (Resend::IfHarmless { after }, Safety::Divisible) if error == Error::HttpStatus(429) => after,
+                (Resend::IfHarmless { after }, Safety::Divisible) if retry == 0 && !is_time_limit(&error) => after,
                 _ => return Err(error),
             };
-            let pause = self.retries.pause(retry, after, fastrand::f64()).ok_or(error)?;
-            self.transport.pause(pause)?;
+            self.pause_before(retry, after, error)?;
             retry += 1;
         }
+    }
+
+    /// Waits before a retry (numbered from 0), or returns the error if there are no more retries.
+    fn pause_before(&mut self, retry: u32, after: Option<Duration>, error: Error) -> Result<()> {
+        let pause = self.retries.pause(retry, after, fastrand::f64()).ok_or(error)?;
+        self.transport.pause(pause)
     }
 
     fn refused(&self) -> Error {
@@ -245,6 +269,11 @@ impl<T: Transport> Client<T> {
                 "Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.",
             )
     }
+}
+
+/// Whether a time limit ended the exchange: the same call would reach it again.
+fn is_time_limit(error: &Error) -> bool {
+    matches!(error, Error::Timeout(_) | Error::HttpStatus(504))
 }
 
 /// The limits for an answer of at most this many bytes.

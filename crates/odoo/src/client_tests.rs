@@ -154,6 +154,7 @@ fn execute(uid: i64, model: &str, method: &str, args: Value, kwargs: Value) -> A
 fn ping(client: &mut Client<Script>, safety: Safety) -> Result<Value> {
     client.call(&match safety {
         Safety::Harmless => Call::for_fact("m", "ping"),
+        Safety::Divisible => Call::for_page("m", "ping"),
         Safety::Once => Call::once("m", "ping"),
     })
 }
@@ -277,7 +278,10 @@ fn only_harmless_or_unreceived_requests_are_retried() {
         (Resend::Never, Safety::Once, 1),
         (harmless, Safety::Harmless, 4),
         (harmless, Safety::Once, 1),
+        // The caller asks for fewer records.
+        (harmless, Safety::Divisible, 2),
         (Resend::Always, Safety::Harmless, 4),
+        (Resend::Always, Safety::Divisible, 4),
         (Resend::Always, Safety::Once, 4),
     ] {
         let (mut client, log) = client(Some(5), (0..9).map(|_| failure(resend)).collect());
@@ -285,6 +289,36 @@ fn only_harmless_or_unreceived_requests_are_retried() {
         assert_eq!(posts(&log), requests, "{resend:?} {safety:?}");
         assert_eq!(pauses(&log).len(), requests - 1, "{resend:?} {safety:?}");
     }
+}
+
+#[test]
+fn page_that_reached_a_time_limit_is_not_requested_again() {
+    for (error, requests) in
+        [(Error::Timeout(60), 1), (Error::HttpStatus(504), 1), (Error::HttpStatus(502), 2), (Error::HttpStatus(429), 4)]
+    {
+        let failure = || Err(Failure { error: error.clone(), resend: Resend::IfHarmless { after: None } });
+        let (mut client, log) = client(Some(5), (0..9).map(|_| failure()).collect());
+        assert_eq!(ping(&mut client, Safety::Divisible), Err(error.clone()));
+        assert_eq!(posts(&log), requests, "{error}");
+    }
+}
+
+#[test]
+fn passing_fault_is_retried_unless_the_call_may_change_data() {
+    let busy = || fault(1, "Traceback (most recent call last):\npsycopg2.pool.PoolError: The Connection Pool Is Full");
+    for safety in [Safety::Harmless, Safety::Divisible] {
+        let (mut client, log) = client(Some(5), vec![busy(), busy(), result("a")]);
+        assert_eq!(ping(&mut client, safety), Ok("a".into()));
+        assert_eq!((posts(&log), pauses(&log).len()), (3, 2));
+    }
+    for (safety, requests) in [(Safety::Harmless, 4), (Safety::Once, 1)] {
+        let (mut client, log) = client(Some(5), (0..9).map(|_| busy()).collect());
+        let error = ping(&mut client, safety).unwrap_err();
+        assert_eq!((error.sqlstate(), posts(&log)), ("08006", requests), "{error}");
+    }
+    let (mut client, log) = client(None, vec![busy(), result(7), result("a")]);
+    assert_eq!(ping(&mut client, Safety::Once), Ok("a".into()));
+    assert_eq!(posts(&log), 3);
 }
 
 #[test]

@@ -46,7 +46,10 @@ pub fn among(ranges: &[(i64, i64)]) -> Vec<Term> {
     terms
 }
 
-/// The term for exactly these records.
+/// Most ids in one request, which then has 80 kB. Proxies limit the size of a request.
+pub const IDS_PER_REQUEST: usize = 2_000;
+
+/// The term for exactly these records, at most [`IDS_PER_REQUEST`].
 pub fn one_of(ids: &[i64]) -> Term {
     term("id", "in", Value::from_iter(ids.iter().copied()))
 }

@@ -21,3 +21,10 @@ fn moment_is_truncated_to_seconds() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(written_since(moment), expected);
     Ok(())
 }
+
+#[test]
+fn request_for_ids_has_less_than_100_kb() {
+    let ids = [GREATEST_ID; IDS_PER_REQUEST];
+    let request = crate::xmlrpc::encode_call("execute_kw", &[("domain", &one_of(&ids))]);
+    assert!(request.is_ok_and(|request| request.len() < 98_000));
+}

@@ -3,11 +3,10 @@
 //! The message says what happened, DETAIL has the facts, and HINT names the next action. No error
 //! may contain a secret, or the text of an answer that is not XML-RPC.
 
+mod explain;
 mod sqlstate;
 
 pub use sqlstate::SqlState;
-
-use crate::text::quote_literal;
 
 /// A result with the error type of the project.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -77,6 +76,34 @@ pub enum Error {
     Malformed {
         /// The problem, without text of the answer.
         cause: String,
+    },
+    /// Odoo or its database reached a limit of memory or time within the call.
+    #[error("Odoo could not complete the call: {0}")]
+    Exhausted(&'static str),
+    /// A fault of Odoo that passes by itself, after all retries.
+    #[error("Odoo is temporarily unavailable: {0}")]
+    Unavailable(&'static str),
+    /// A call for records failed, and Odoo answered another request after it.
+    #[error("Odoo cannot send {}: {error}", records(*number, model, *id, field.as_deref()))]
+    Records {
+        /// Name of the model.
+        model: String,
+        /// Id of the first record.
+        id: i64,
+        /// The most records that the call asked for.
+        number: u64,
+        /// The field that causes the error, where one record was asked for and the field is known.
+        field: Option<String>,
+        /// The error.
+        error: Box<Error>,
+    },
+    /// Values of these fields contain a Python `None`, so a run leaves the fields out.
+    #[error("XML-RPC cannot carry values of field \"{}\" in model \"{model}\"", fields.join("\", \""))]
+    UncarriedFields {
+        /// Name of the model.
+        model: String,
+        /// Names of the fields.
+        fields: Vec<String>,
     },
     /// The answer is too large.
     #[error("the answer is over the limit of {limit}")]
@@ -216,13 +243,15 @@ impl Error {
     pub fn sqlstate(&self) -> &str {
         match self {
             Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(429 | 500..) => "08006",
-            Error::ClientGone => "08006",
+            Error::ClientGone | Error::Unavailable(_) => "08006",
             Error::HttpStatus(_) | Error::Malformed { .. } => "08P01",
             Error::OdooAccess(_) => "42501",
             Error::UnknownModel { .. } => "42704",
             Error::UnknownField { .. } => "42703",
             Error::UnknownMethod { .. } => "42883",
             Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
+            Error::Exhausted(_) | Error::UncarriedFields { .. } => "38000",
+            Error::Records { error, .. } => error.sqlstate(),
             Error::Limit { .. } => "54000",
             Error::Value { .. } => "22000",
             Error::Busy { .. } => "55P03",
@@ -238,124 +267,31 @@ impl Error {
         }
     }
 
-    /// The DETAIL: facts in addition to the message.
-    pub fn detail(&self) -> Option<String> {
-        let detail = match self {
-            Error::Postgres(error) => return error.detail.clone(),
-            Error::MayHaveHappened(error) => return error.detail(),
-            Error::Busy { holder, .. } => return holder.as_ref().map(|holder| holder.detail.clone()),
-            Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
-            Error::MultipleMirrorsFailed { failures, .. } => {
-                let line = |(mirror, error): &(String, Error)| format!("{mirror}: {error} ({})", error.sqlstate());
-                return Some(failures.iter().map(line).collect::<Vec<_>>().join("\n"));
-            }
-            Error::RefusedDeletion { allowed, .. } => {
-                return Some(format!(
-                    "Odoo no longer returns these records. One run may delete at most {allowed} rows."
-                ));
-            }
-            Error::InTransaction => {
-                "run_sync commits after each page. Functions, blocks with exception handlers and statements that are \
-                 sent together also run in a transaction."
-            }
-            Error::OtherDatabase { .. } => {
-                "The uuid of the database or the creation date of its first company differs. The same id may belong to \
-                 another record."
-            }
-            _ => return None,
-        };
-        Some(detail.to_owned())
+    /// Whether the same request for fewer records may succeed.
+    pub fn fewer_records_may_help(&self) -> bool {
+        self.is_of_exchange()
+            || matches!(
+                self,
+                Error::HttpStatus(413)
+                    | Error::Limit { .. }
+                    | Error::Exhausted(_)
+                    | Error::OdooFault { .. }
+                    | Error::OdooAccess(_)
+            )
     }
 
-    /// The HINT: the next action.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Error::Postgres(error) => return error.hint.clone(),
-            Error::ClientGone | Error::Cancelled => return None,
-            Error::Limit { hint, .. } => hint,
-            Error::Connection { .. } => {
-                "Run the sync again. Nothing was lost. If the error persists, check Odoo's log and the proxy in front \
-                 of Odoo."
-            }
-            Error::Timeout(_) => {
-                "If Odoo is slow, raise the timeout option of the server or lower the page size of the mirror. Nothing \
-                 was lost."
-            }
-            Error::HttpStatus(401 | 403 | 407) => {
-                "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the request. Let it \
-                 pass requests to /xmlrpc/2/."
-            }
-            Error::HttpStatus(404 | 405) => {
-                "There is no XML-RPC at this address. Set the url option of the server to the address of Odoo without \
-                 a path, such as https://erp.example.com."
-            }
-            Error::HttpStatus(429 | 500..) => {
-                "Odoo or the proxy in front of it is overloaded or down. Run the sync again later. Nothing was lost."
-            }
-            Error::HttpStatus(_) => "Check that the url option of the server is the address of Odoo.",
-            Error::OdooAccess(message) if message.starts_with("Private methods") => {
-                "Call a method whose name does not start with an underscore, and that Odoo does not mark as private."
-            }
-            Error::OdooAccess(_) => "Give the Odoo user of the user mapping read access to this model.",
-            Error::UnknownModel { near, .. } | Error::UnknownField { near, .. } if !near.is_empty() => {
-                return Some(format!("Perhaps you mean {}.", near.join(" or ")));
-            }
-            Error::UnknownModel { .. } => {
-                "Install the Odoo module that defines it (Odoo, Apps), or check the spelling."
-            }
-            Error::UnknownField { .. } => {
-                "Check the spelling, and that the installed version of the Odoo module has the field."
-            }
-            Error::UnknownMethod { .. } => {
-                "Check the spelling, and that the installed version of the Odoo module has the method."
-            }
-            Error::OdooFault { .. } => "See Odoo's log for the complete error.",
-            Error::NoneReturned { method, .. } if method == "search_read" || method == "read" => {
-                "The value of a json field may contain null. Leave such fields out of the mirror: \
-                 ipai.refresh_mirror(..., drop_fields => '{...}')."
-            }
-            Error::NoneReturned { .. } => {
-                "Do not repeat the call: Odoo has executed the method, and only its result is lost."
-            }
-            Error::Malformed { .. } => {
-                "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check that the url option of \
-                 the server is the address of Odoo itself and not of a login page or portal."
-            }
-            Error::Value { .. } => "Correct the value in Odoo, or the type of the column.",
-            Error::Busy { holder: None, .. } => "Wait until the other session has finished, then try again.",
-            Error::Busy { holder: Some(holder), .. } => {
-                return Some(format!(
-                    "Wait until the other session has finished, then try again. If process {0} is not a run, end it: \
-                     select pg_terminate_backend({0});",
-                    holder.pid
-                ));
-            }
-            Error::MayHaveHappened(_) => "Odoo may have executed the call. Check in Odoo before you repeat it.",
-            Error::RefusedDeletion { mirror, .. } => {
-                let mirror = quote_literal(mirror);
-                return Some(format!(
-                    "If Odoo is right, repeat with a higher limit: call ipai.run_sync({mirror}, max_delete_ratio => \
-                     1), or select * from ipai.sync_mirror({mirror}, max_delete_ratio => 1). Nothing was deleted."
-                ));
-            }
-            Error::OtherDatabase { mirror } => {
-                return Some(format!(
-                    "If the mirror should follow this database, run: call ipai.run_sync({}, 'full', \
-                     max_delete_ratio => 1). The run deletes rows that this database does not have. Nothing was changed.",
-                    quote_literal(mirror)
-                ));
-            }
-            Error::InTransaction => {
-                "Send the call as the only statement, outside of a transaction: from psql, pg_cron or an editor page \
-                 with no other statement. Inside a transaction, use ipai.sync_mirror()."
-            }
-            Error::MultipleMirrorsFailed { failures, .. } => match failures.as_slice() {
-                [(_, only)] => return only.hint(),
-                _ => "See ipai.sync_runs for the complete error messages.",
-            },
-            Error::Internal { .. } => "Report this error.",
-        };
-        Some(hint.to_owned())
+    /// Whether the exchange failed without an answer of Odoo: Odoo is down, or its worker or the
+    /// proxy in front of it has ended the call.
+    pub fn is_of_exchange(&self) -> bool {
+        matches!(self, Error::Connection { .. } | Error::Timeout(_) | Error::HttpStatus(500..))
+    }
+
+    /// The model and id of the only record that causes the error, if it is known.
+    pub fn record(&self) -> Option<(&str, i64)> {
+        match self {
+            Error::Value { model, id, .. } | Error::Records { model, id, number: 1, .. } => Some((model, *id)),
+            _ => None,
+        }
     }
 
     /// Whether a time-out of Postgres caused the error, and not a cancel by a person.
@@ -372,4 +308,13 @@ impl Error {
 
 fn names(failures: &[(String, Error)]) -> String {
     failures.iter().map(|(mirror, _)| mirror.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Names the records of an error, from the first one.
+fn records(number: u64, model: &str, id: i64, field: Option<&str>) -> String {
+    match (number, field) {
+        (1, Some(field)) => format!("field \"{field}\" of {model} id {id}"),
+        (1, None) => format!("{model} id {id}"),
+        _ => format!("{number} records of {model} from id {id}"),
+    }
 }

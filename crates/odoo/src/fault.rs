@@ -12,6 +12,8 @@ pub enum Meaning {
     /// The remembered uid may be outdated, so the client logs in again. If the login is valid, the
     /// method itself refused the call with this error.
     StaleLogin(Error),
+    /// A state that passes by itself, so the client calls again. The error, if it does not pass.
+    Passing(Error),
     /// An error for the user.
     Error(Error),
 }
@@ -23,6 +25,7 @@ pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Op
     // The texts are cleaned last: a short password may be part of the words that decide.
     match classified(fault, account, model, method, uid) {
         Meaning::StaleLogin(error) => Meaning::StaleLogin(account.cleaner().error(error)),
+        Meaning::Passing(error) => Meaning::Passing(error),
         Meaning::Error(error) => Meaning::Error(account.cleaner().error(error)),
     }
 }
@@ -38,7 +41,10 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str, uid: 
         }
         FaultCode::Int(2) => Meaning::Error(refused(text)),
         FaultCode::Int(4) => Meaning::Error(denied(text)),
-        _ => Meaning::Error(read_traceback(text, account, model, method)),
+        _ => match read_traceback(text, account, model, method) {
+            error @ Error::Unavailable(_) => Meaning::Passing(error),
+            error => Meaning::Error(error),
+        },
     }
 }
 
@@ -48,7 +54,38 @@ fn denied(text: &str) -> Error {
 
 fn refused(text: &str) -> Error {
     let (message, rest) = first_paragraph(text);
-    Error::OdooFault { message, traceback: rest.to_owned() }
+    Error::OdooFault { message: without_long_lists(&message), traceback: without_long_lists(rest) }
+}
+
+/// Numbers of a list that a text keeps.
+const LISTED: usize = 5;
+
+/// The text with only the first numbers of each list, such as `res.partner(1, 2, ...)`. Odoo names
+/// every record of a page.
+pub(super) fn without_long_lists(text: &str) -> String {
+    let (mut short, mut listed, mut left_out) = (String::with_capacity(text.len()), 0, 0);
+    for item in text.split_inclusive(", ") {
+        let number = item.trim_end_matches(", ");
+        let continues = number.len() < item.len();
+        // The first number follows other text, and other text follows the last one.
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let begins = number.ends_with(|last: char| last.is_ascii_digit());
+        match (is_number, continues) {
+            (true, true) => listed += 1,
+            (false, true) if begins => listed = 1,
+            _ => {
+                if left_out > 0 {
+                    short.push_str(&format!("... ({left_out} more), "));
+                }
+                (listed, left_out) = (0, 0);
+            }
+        }
+        match listed > LISTED {
+            true => left_out += 1,
+            false => short.push_str(item),
+        }
+    }
+    short
 }
 
 /// The first paragraph in one line, and the text after it.
@@ -77,8 +114,9 @@ fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> E
                  manager shows it.",
             );
         }
-        let message = "it cannot connect to its database server".to_owned();
-        return Error::OdooFault { message, traceback: String::new() };
+    }
+    if let Some(error) = of_server(exception, first) {
+        return error;
     }
     if let Some(field) = invalid_field(cause, model) {
         return Error::UnknownField { model: model.to_owned(), field, near: Vec::new() };
@@ -91,7 +129,44 @@ fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> E
     if exception == "AttributeError" && cause.starts_with("The method '") && cause.ends_with("' does not exist") {
         return Error::UnknownMethod { model: model.to_owned(), method: method.to_owned() };
     }
-    Error::OdooFault { message: first.to_owned(), traceback: text.to_owned() }
+    Error::OdooFault { message: without_long_lists(first), traceback: without_long_lists(text) }
+}
+
+/// States of Odoo's server and its database that pass by themselves: what names them in the last
+/// line of the traceback, and the cause for the user. Texts of Odoo's database driver contain host
+/// and port of its database server, which must not reach users.
+const PASSING: [(&str, &str); 10] = [
+    ("PoolError", "all of its database connections are in use"),
+    ("SerializationFailure", "other transactions keep changing the same rows"),
+    ("could not serialize access", "other transactions keep changing the same rows"),
+    ("DeadlockDetected", "other transactions keep locking the same rows"),
+    ("deadlock detected", "other transactions keep locking the same rows"),
+    ("LockNotAvailable", "another transaction locks the table"),
+    ("AdminShutdown", "its database server closed the connection"),
+    ("terminating connection due to administrator command", "its database server closed the connection"),
+    ("InterfaceError", "its database server closed the connection"),
+    ("OperationalError", "it cannot connect to its database server"),
+];
+
+/// Limits that a call reaches.
+const EXHAUSTED: [(&str, &str); 4] = [
+    ("MemoryError", "it ran out of memory"),
+    ("psycopg2.errors.OutOfMemory", "its database server ran out of memory"),
+    ("psycopg2.errors.QueryCanceled", "its database server cancelled the query"),
+    ("CPU time limit exceeded", "the call reached the limit of CPU time (limit_time_cpu)"),
+];
+
+/// The error if the server, and not the call, is the cause. `first`: the line with the exception.
+fn of_server(exception: &str, first: &str) -> Option<Error> {
+    let find = |known: &[(&str, &'static str)]| {
+        let named = |name: &str| {
+            let is_name = !name.contains(' ');
+            // The text of another exception may contain the name of one.
+            if is_name { first == name || exception.ends_with(name) } else { first.contains(name) }
+        };
+        known.iter().find(|(name, _)| named(name)).map(|(_, cause)| *cause)
+    };
+    find(&PASSING).map(Error::Unavailable).or_else(|| find(&EXHAUSTED).map(Error::Exhausted))
 }
 
 /// The exception and its message, which may have many lines. They follow the last frame, whose

@@ -41,7 +41,7 @@ fn meaning(fault: &Fault) -> Meaning {
 
 fn error(fault: &Fault) -> Error {
     match meaning(fault) {
-        Meaning::Error(error) => error,
+        Meaning::Error(error) | Meaning::Passing(error) => error,
         Meaning::StaleLogin(_) => panic!("a stale login from {fault:?}"),
     }
 }
@@ -189,7 +189,7 @@ fn recorded_faults_become_their_errors() {
             let fault = recorded(version, name).unwrap_or_else(|| panic!("{version} {name} is not a fault"));
             let (found_state, found) = match meaning(&fault) {
                 Meaning::StaleLogin(_) => (STALE.to_owned(), String::new()),
-                Meaning::Error(error) => (error.sqlstate().to_owned(), error.to_string()),
+                Meaning::Error(error) | Meaning::Passing(error) => (error.sqlstate().to_owned(), error.to_string()),
             };
             let found = found.strip_prefix("Odoo answered with an error: ").unwrap_or(&found);
             assert_eq!((found_state.as_str(), found), (state, message), "odoo{version}/{name}");
@@ -259,6 +259,54 @@ fn exception_of_many_lines_is_named_by_the_first() {
 }
 
 #[test]
+fn passing_states_of_odoo_are_not_errors_of_the_call() {
+    for text in [
+        "psycopg2.pool.PoolError: The Connection Pool Is Full",
+        "psycopg2.errors.SerializationFailure: could not serialize access due to concurrent update\n",
+        "psycopg2.errors.InFailedSqlTransaction: could not serialize access due to concurrent delete",
+        "psycopg2.errors.DeadlockDetected: deadlock detected\nDETAIL:  Process 1 waits for ShareLock on transaction 2",
+        "psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout",
+        "psycopg2.errors.AdminShutdown: terminating connection due to administrator command\nSSL connection closed",
+        "psycopg2.OperationalError: server closed the connection unexpectedly\n\tThis probably means...",
+        "psycopg2.InterfaceError: connection already closed",
+    ] {
+        let fault = fault(1, &format!("Traceback (most recent call last):\n  File \"a.py\", line 1\n{text}"));
+        assert!(matches!(meaning(&fault), Meaning::Passing(Error::Unavailable(_))), "{text}: {:?}", meaning(&fault));
+    }
+    for text in ["ValueError: PoolError: no", "odoo.exceptions.UserError: OperationalError", "PoolErrors: no"] {
+        assert!(matches!(meaning(&fault(1, text)), Meaning::Error(Error::OdooFault { .. })), "{text}");
+    }
+    let message = fault(2, "The import failed: deadlock detected");
+    assert!(matches!(meaning(&message), Meaning::Error(Error::OdooFault { .. })));
+}
+
+#[test]
+fn limits_of_odoo_are_recognized() {
+    for text in [
+        "MemoryError",
+        "MemoryError: Unable to allocate 2 GiB",
+        "Exception: CPU time limit exceeded.",
+        "psycopg2.errors.QueryCanceled: canceling statement due to statement timeout",
+    ] {
+        let error = error(&fault(1, &format!("Traceback (most recent call last):\n  File \"a.py\", line 1\n{text}")));
+        assert!(matches!(error, Error::Exhausted(_)) && error.fewer_records_may_help(), "{text}: {error:?}");
+    }
+}
+
+#[test]
+fn long_lists_of_ids_are_cut() {
+    let ids: Vec<String> = (1..=5_000).map(|id| id.to_string()).collect();
+    let text = format!("ValueError: Expected singleton: res.partner({}) in 2 fields, 7 more", ids.join(", "));
+    let error = error(&fault(1, &text));
+    let message =
+        "ValueError: Expected singleton: res.partner(1, 2, 3, 4, 5, ... (4994 more), 5000) in 2 fields, 7 more";
+    assert_eq!(error.to_string(), format!("Odoo answered with an error: {message}"));
+    assert_eq!(error.detail().as_deref(), Some(message));
+    let short = "UserError: res.partner(1, 2, 3) and 4, 5, six";
+    assert_eq!(super::fault::without_long_lists(short), short);
+}
+
+#[test]
 fn address_of_odoos_database_server_is_not_shown() {
     let frame =
         "Traceback (most recent call last):\n  File \"a.py\", line 1, in a\n    b()\npsycopg2.OperationalError: ";
@@ -269,8 +317,8 @@ fn address_of_odoos_database_server_is_not_shown() {
         (format!("{frame}{at}{unknown}"), "3D000"),
         // Odoo tried two addresses.
         (format!("{frame}{at}{refused}{at}{unknown}"), "3D000"),
-        (format!("{frame}{at}{refused}"), "38000"),
-        (format!("{frame}{at}FATAL:  Datenbank »no_such_db« existiert nicht\n"), "38000"),
+        (format!("{frame}{at}{refused}"), "08006"),
+        (format!("{frame}{at}FATAL:  Datenbank »no_such_db« existiert nicht\n"), "08006"),
     ] {
         let error = error(&fault(1, &text));
         assert_eq!(error.sqlstate(), state, "{text}");
@@ -315,6 +363,7 @@ fn short_password_does_not_change_the_meaning_of_a_fault() {
             let fault = recorded(version, name).unwrap();
             let of = |account: &Account| match read(&fault, account, "ipai.sample.metric", "search_read", Some(7)) {
                 Meaning::StaleLogin(error) => (STALE, std::mem::discriminant(&error), error.sqlstate().to_owned()),
+                Meaning::Passing(error) => ("passing", std::mem::discriminant(&error), error.sqlstate().to_owned()),
                 Meaning::Error(error) => ("", std::mem::discriminant(&error), error.sqlstate().to_owned()),
             };
             for password in ["a", "e", "Er", " ", "es."] {

@@ -83,6 +83,9 @@ comment on column ipai.mirror_state.filled_company is
 comment on column ipai.mirror_state.active_field is
     'Field of the model that is false for archived records; empty: the model has none; null before '
     'Odoo was asked.';
+comment on column ipai.mirror_state.safe_page_size is
+    'Number of records in a page that Odoo could send after it had failed to send a larger one. The '
+    'next run starts with it. Null without such a failure.';
 comment on column ipai.mirror_state.has_write_date is
     'Whether the Odoo model has a write_date. Without it every run is full.';
 comment on column ipai.mirror_state.drift is

@@ -23,7 +23,8 @@ create table ipai.mirror_state (
     filled_company timestamptz
         check (filled_company >= '0001-01-01 00:00:00+00'
                and filled_company < '10000-01-01 00:00:00+00'),
-    active_field   text check (active_field in ('', 'active', 'x_active'))
+    active_field   text check (active_field in ('', 'active', 'x_active')),
+    safe_page_size integer check (safe_page_size > 0)
 );
 
 -- pgrx writes its functions without a schema.

@@ -1,6 +1,8 @@
 """Exports any model in bulk, with the caller's access rights, over RPC."""
 
+import functools
 import io
+import logging
 from bisect import bisect_left
 from itertools import pairwise
 
@@ -13,6 +15,8 @@ from psycopg2.extensions import get_wait_callback
 
 from ..wire import WIRE_TYPES, Page, encode_cell
 
+_logger = logging.getLogger(__name__)
+
 # Incremented when the meaning of the methods changes.
 PROTOCOL = 1
 VERSION = "1.0.0"
@@ -24,6 +28,27 @@ READ_METHODS = (*SEARCH_METHODS, "search_read", "read", "fetch", "_read_format")
 
 # In these contexts, translated fields do not return a text in one language.
 TRANSLATION_CONTEXTS = ("prefetch_langs", "edit_translations")
+
+# A request waits this long for a table that another transaction locks. Then Odoo repeats it.
+LOCK_TIMEOUT = "2s"
+
+# The tables that this transaction has read and that were rewritten after its snapshot. To this
+# snapshot they look empty. `pg_class` shows the file of the snapshot, the function that of now.
+REWRITTEN_TABLES = """
+    SELECT c.oid::regclass::text
+    FROM pg_locks l
+    JOIN pg_class c ON c.oid = l.relation
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND c.relkind IN ('r', 'm') AND c.relfilenode <> 0
+        AND pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
+"""
+# Postgres raises the error, so that Odoo repeats the request in a new transaction.
+RAISE_SERIALIZATION_FAILURE = """
+    DO $$BEGIN
+        RAISE 'a table was rewritten during the request' USING ERRCODE = 'serialization_failure';
+    END$$
+"""
 
 # Type numbers (OIDs) of Postgres.
 BOOL, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR, DATE, TIMESTAMP, NUMERIC = 16, 20, 21, 23, 25, 701, 1043, 1082, 1114, 1700
@@ -57,6 +82,22 @@ COLUMN_TEMPLATES = {
 }
 
 
+def _refuses_rewritten_tables(method):
+    """Let ``method`` fail if a table that it read was rewritten, as a module's upgrade may do."""
+
+    @functools.wraps(method)
+    def checked(self, *args, **kwargs):
+        self.env.cr.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+        result = method(self, *args, **kwargs)
+        self.env.cr.execute(REWRITTEN_TABLES)
+        if tables := [table for (table,) in self.env.cr.fetchall()]:
+            _logger.info("%s: tables were rewritten during the request: %s", method.__name__, ", ".join(tables))
+            self.env.cr.execute(RAISE_SERIALIZATION_FAILURE)
+        return result
+
+    return checked
+
+
 class IpaiSync(models.AbstractModel):
     _name = "ipai.sync"
     _description = "IPAI Sync: bulk export"
@@ -75,6 +116,7 @@ class IpaiSync(models.AbstractModel):
 
     @api.model
     @api.readonly
+    @_refuses_rewritten_tables
     def export(self, model, domain, fields, limit=None):
         """Return the result of ``search_read`` by ascending id, as a compressed string.
 
@@ -105,6 +147,7 @@ class IpaiSync(models.AbstractModel):
 
     @api.model
     @api.readonly
+    @_refuses_rewritten_tables
     def digest(self, model, domain, bounds):
         """Return ``[count, sum of ids, sum of squared ids]`` for each interval of ids.
 

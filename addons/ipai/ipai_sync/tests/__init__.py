@@ -1,1 +1,1 @@
-from . import test_digest, test_export, test_registry
+from . import test_digest, test_export, test_registry, test_rewrite

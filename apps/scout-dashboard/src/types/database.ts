@@ -59,14 +59,14 @@ isOneToOne: true
                   ]
                 },"mirror_state": {
                   Row: {
-                    "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"settled_id": number | null
+                    "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"settled_id"?: number | null
+                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Update: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"settled_id"?: number | null
+                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Relationships: [
                     {

@@ -127,6 +127,11 @@ impl Mirror {
         self.fields.iter().any(|map| matches!(map.kind, Kind::BigintArray | Kind::Jsonb))
     }
 
+    /// Whether columns may hold files, each of which may have many megabytes.
+    pub fn has_files(&self) -> bool {
+        self.fields.iter().any(|map| map.kind == Kind::Bytea)
+    }
+
     /// The fields to request, with the write date for the cursor. Odoo always sends `id`.
     pub fn wanted_fields(&self) -> Vec<String> {
         let mut fields: Vec<String> = self.fields.iter().map(|map| map.field.clone()).collect();
@@ -169,6 +174,12 @@ impl Mirror {
             ));
         }
         Ok(Mirror { fields, ..self.clone() })
+    }
+
+    /// The mirror without fields that a run leaves out.
+    pub fn without(mut self, left_out: &[String]) -> Mirror {
+        self.fields.retain(|map| !left_out.contains(&map.field));
+        self
     }
 }
 

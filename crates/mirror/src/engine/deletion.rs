@@ -2,7 +2,9 @@
 
 use super::IdRange;
 use super::run::{Run, plausible};
+use ipai_odoo::domain::IDS_PER_REQUEST;
 use ipai_odoo::error::{Error, Result};
+use std::time::Duration;
 
 /// How many rows one run may delete.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,10 +61,9 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     Ok(difference.records)
 }
 
-/// Records that one call reads by id.
-const READ_PER_CALL: usize = 2_000;
-/// Ids that one `search_count` verifies.
-const VERIFIED_PER_CALL: usize = 5_000;
+/// How often Odoo must confirm that it has none of the mirror's records, with a pause before each.
+const CONFIRMATIONS: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Compares the ids of both sides in windows, and reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
@@ -75,27 +76,40 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         difference.records += records.len() as u64;
         difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
         missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
-        if missing.len() >= READ_PER_CALL || ranges.is_empty() {
+        if missing.len() >= IDS_PER_REQUEST || ranges.is_empty() {
             difference.missing += missing.len() as u64;
             if difference.missing > most {
                 most = run.count_anew(difference.missing)?;
             }
             if !run.plan.dry_run {
-                let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
+                let per_call = run.plan.page_size.clamp(1, IDS_PER_REQUEST);
                 missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
             }
             missing.clear();
         }
     }
-    // Some models count records that `search` does not return. Delete a row only if `search_count`
-    // also reports zero for its id.
-    for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
+    // While Odoo rewrites a table, as an upgrade of a module may, requests find the table empty.
+    let is_empty = difference.absent.len() as u64 >= run.timed_sink(|sink| sink.tally())?.total;
+    match is_empty && !difference.absent.is_empty() {
+        true => (0..CONFIRMATIONS).try_for_each(|_| {
+            run.timed_source(|source| source.pause(PAUSE))?;
+            verify_absent(run, &mut difference)
+        })?,
+        false => verify_absent(run, &mut difference)?,
+    }
+    Ok(difference)
+}
+
+/// Some models count records that `search` does not return. Deletes a row only if `search_count`
+/// also reports zero for its id.
+fn verify_absent(run: &mut Run<'_>, difference: &mut Difference) -> Result<()> {
+    for ids in std::mem::take(&mut difference.absent).chunks(IDS_PER_REQUEST) {
         match run.timed_source(|source| source.count(Some(ids)))? {
             0 => difference.absent.extend_from_slice(ids),
             counted => difference.records += counted,
         }
     }
-    Ok(difference)
+    Ok(())
 }
 
 /// The ranges whose digests differ, with Odoo's number of ids in them; all ids without digests.
@@ -183,10 +197,10 @@ pub(crate) fn validate_ids(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
-/// Reads records by id. An answer over the size limit is requested again in halves.
+/// Reads records by id. Records that Odoo cannot send together are requested again in halves.
 fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
-        Err(Error::Limit { .. }) if ids.len() > 1 => {
+        Err(Error::Records { .. }) if ids.len() > 1 => {
             let (some, others) = ids.split_at(ids.len() / 2);
             read(run, some)?;
             read(run, others)

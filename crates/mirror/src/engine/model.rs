@@ -8,7 +8,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
@@ -295,6 +297,8 @@ pub struct Reader {
     pub room: usize,
     /// What it counts in all, if it counts wrongly.
     pub counted: Option<u64>,
+    /// Numbers of the calls, from 1, during which Odoo rewrites the table: it looks empty.
+    pub rewriting: Range<usize>,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
     first_date: Option<DateTime<Utc>>,
@@ -316,6 +320,7 @@ impl Reader {
             digests: false,
             room: usize::MAX,
             counted: None,
+            rewriting: 0..0,
             calls: Vec::new(),
             first_date: None,
             scan: Scan::default(),
@@ -346,17 +351,23 @@ impl Reader {
     }
 
     fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
-        let odoo = self.odoo.borrow();
-        odoo.records.keys().copied().filter(|id| *id > after && *id <= upto).collect()
+        self.visible(|id, _| id > after && id <= upto).map(|(id, _)| id).collect()
+    }
+
+    /// The records that a call sees.
+    fn visible(&self, wanted: impl Fn(i64, &Record) -> bool) -> impl Iterator<Item = (i64, Record)> {
+        let records = match self.rewriting.contains(&self.calls.len()) {
+            true => BTreeMap::new(),
+            false => self.odoo.borrow().records.clone(),
+        };
+        records.into_iter().filter(move |(id, record)| wanted(*id, record))
     }
 
     fn page(&self, wanted: impl Fn(i64, &Record) -> bool, limit: usize) -> Page {
-        let odoo = self.odoo.borrow();
-        let found = odoo.records.iter().filter(|(id, record)| wanted(**id, record)).take(limit);
-        let found: Vec<(&i64, &Record)> = found.collect();
+        let found: Vec<(i64, Record)> = self.visible(wanted).take(limit).collect();
         let cells = || found.iter().map(|(_, record)| &record.cells);
         Page {
-            ids: found.iter().map(|(id, _)| **id).collect(),
+            ids: found.iter().map(|(id, _)| *id).collect(),
             columns: vec![
                 Column::Text(cells().map(|cells| Some(&cells.name)).collect()),
                 Column::Boolean(cells().map(|cells| Some(cells.active)).collect()),
@@ -365,7 +376,7 @@ impl Reader {
                 .iter()
                 .filter_map(|(id, record)| {
                     let written = whole_seconds(record.write_date?);
-                    Some(Newest { written, id: **id })
+                    Some(Newest { written, id: *id })
                 })
                 .max(),
         }
@@ -393,10 +404,9 @@ impl Source for Reader {
 
     fn count(&mut self, ids: Option<&[i64]>) -> Result<u64> {
         self.request("count")?;
-        let odoo = self.odoo.borrow();
         Ok(match ids {
-            None => self.counted.unwrap_or(odoo.records.len() as u64),
-            Some(ids) => ids.iter().filter(|id| odoo.records.contains_key(id)).count() as u64,
+            None => self.counted.unwrap_or(self.visible(|_, _| true).count() as u64),
+            Some(ids) => self.visible(|id, _| ids.contains(&id)).count() as u64,
         })
     }
 
@@ -425,9 +435,16 @@ impl Source for Reader {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
         if ids.len() > self.room {
-            return Err(Error::Limit { limit: "its size".to_owned(), hint: String::new() });
+            let error = Box::new(Error::Exhausted("out of memory"));
+            return Err(Error::Records { model: "m".into(), id: ids[0], number: ids.len() as u64, field: None, error });
         }
         Ok(self.page(|id, _| ids.contains(&id), ids.len()))
+    }
+
+    fn pause(&mut self, pause: Duration) -> Result<()> {
+        self.request("pause")?;
+        self.odoo.borrow_mut().now += TimeDelta::from_std(pause).unwrap_or_default();
+        Ok(())
     }
 
     fn clock(&self) -> Option<DateTime<Utc>> {

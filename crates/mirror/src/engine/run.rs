@@ -31,7 +31,7 @@ pub struct Plan {
     pub dry_run: bool,
     /// What the run may delete.
     pub guard: Guard,
-    /// Most records that one call reads.
+    /// Most records that one call reads by their ids.
     pub page_size: usize,
     /// Whether the flags were counted after the last run that changed rows.
     pub flags_are_counted: bool,
@@ -121,7 +121,16 @@ impl Run<'_> {
         // `max_rows` bounds a run as well.
         let mut most = self.plan.max_rows.unwrap_or(plausible(self.progress.total.unwrap_or(0)));
         self.start_scan()?;
-        while let Some(page) = self.timed_source(|source| source.next_page())? {
+        // A table that Odoo is rewriting looks empty. If the scan ends too early, it asks again.
+        let mut expected = self.progress.total.filter(|_| self.plan.max_rows.is_none());
+        loop {
+            let Some(page) = self.timed_source(|source| source.next_page())? else {
+                if expected.take().is_none_or(|expected| self.progress.fetched - read_before >= expected) {
+                    break;
+                }
+                self.start_scan()?;
+                continue;
+            };
             if self.progress.position.id == 0 {
                 // If Odoo sends no `Date`, the newest write date of the first page stands in for
                 // its clock. A resumed run keeps the clock of the run that it resumes.

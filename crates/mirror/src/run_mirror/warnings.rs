@@ -8,6 +8,9 @@ use ipai_odoo::error::Error;
 
 /// Whether a field that is gone, or has another type, may be the cause of this error.
 pub fn drift_may_explain(error: &Error) -> bool {
+    if let Error::Records { error, .. } = error {
+        return drift_may_explain(error);
+    }
     matches!(
         error,
         Error::UnknownField { .. }
@@ -41,6 +44,19 @@ pub fn warn_of_archived(session: &mut dyn Session, mirror: &Mirror, field: &str)
         &format!(
             "Add it: select * from ipai.refresh_mirror({name}, add_fields => '{{{field}}}'); then call \
              ipai.protect_mirror() again if it protects the table."
+        ),
+    );
+}
+
+/// Warns of a field that this run leaves out.
+pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, field: &str) {
+    let model = &mirror.scope.model;
+    session.warning(
+        &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
+        &format!(
+            "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which can \
+             send them, or stop mirroring the field: select * from ipai.refresh_mirror({}, drop_fields => '{{{field}}}');",
+            quote_literal(&mirror.name)
         ),
     );
 }

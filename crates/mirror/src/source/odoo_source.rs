@@ -9,7 +9,9 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{Client, Database, ServerInfo, domain};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 /// Ids that one call lists: 1.6 MB of XML.
 const IDS_PER_CALL: u64 = 50_000;
@@ -35,8 +37,24 @@ pub struct Findings {
 impl OdooSource {
     /// Refuses to read from another database than `filled_from`, if Odoo shows which one it is.
     pub fn new(fetcher: Fetcher, mirror: Arc<Mirror>, filled_from: &Database) -> Self {
-        let reading = Reading { mirror, filled_from: filled_from.clone(), cancelled: fetcher.cancel.subscribe() };
+        let reading = Reading {
+            mirror,
+            filled_from: filled_from.clone(),
+            cancelled: fetcher.cancel.subscribe(),
+            safe_page_size: Arc::default(),
+        };
         OdooSource { pages: None, fetcher, reading }
+    }
+
+    /// Starts with the page size that worked in earlier runs; 0 if no page has failed.
+    pub fn with_safe_page_size(mut self, size: u32) -> Self {
+        self.reading.safe_page_size = Arc::new(AtomicU32::new(size));
+        self
+    }
+
+    /// The page size that worked after a larger page had failed; 0 without a failure.
+    pub fn safe_page_size(&self) -> u32 {
+        self.reading.safe_page_size.load(Ordering::Relaxed)
     }
 
     /// What the run has learned about the server so far.
@@ -146,15 +164,19 @@ impl Source for OdooSource {
         self.run(move |client, reading| read_by_ids(client, reading, &ids))
     }
 
+    fn pause(&mut self, pause: Duration) -> Result<()> {
+        self.run(move |client, _| client.pause(pause))
+    }
+
     fn clock(&self) -> Option<DateTime<Utc>> {
         self.fetcher.clock.get().copied()
     }
 }
 
-/// Calls the addon, and stops using it if its answer, which cannot be divided, is over the limit.
+/// Calls the addon, and stops using it if Odoo cannot send the answer, which cannot be divided.
 fn by_addon<R>(client: &mut Client<Http>, work: impl FnOnce(&mut Client<Http>) -> Result<R>) -> Result<Option<R>> {
     match client.by_addon(work) {
-        Err(error @ Error::Limit { .. }) if client.has_addon() => {
+        Err(error) if error.fewer_records_may_help() && client.has_addon() => {
             client.give_up_addon(error);
             Ok(None)
         }

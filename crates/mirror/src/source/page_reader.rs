@@ -1,12 +1,16 @@
 //! Reads the pages of a scan, one call (or two) a page, on the fetching thread.
 
+use super::blame::blame;
 use super::page_size::PageSize;
 use crate::engine::{IdRange, SECOND, Scan, validate_ids};
 use crate::{Mirror, Page, PageBuilder};
+use ipai_odoo::domain::IDS_PER_REQUEST;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{Addon, Client, Database, domain};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What is read, and from which database.
@@ -17,6 +21,8 @@ pub(super) struct Reading {
     pub filled_from: Database,
     /// True once the thread must end.
     pub cancelled: watch::Receiver<bool>,
+    /// The page size that worked after a larger page had failed; 0 without such a failure.
+    pub safe_page_size: Arc<AtomicU32>,
 }
 
 impl Reading {
@@ -39,6 +45,17 @@ impl Reading {
     }
 }
 
+/// The page size of a new run. `safe`: the size that worked after a larger page had failed; 0
+/// without a failure.
+fn page_size(mirror: &Mirror, safe: u32) -> PageSize {
+    PageSize::new(mirror.page_size, mirror.has_files(), Some(u64::from(safe)).filter(|safe| *safe > 0))
+}
+
+/// Records of the first page of a new run.
+pub fn first_page_size(mirror: &Mirror, safe: u32) -> usize {
+    usize::try_from(page_size(mirror, safe).rows).unwrap_or(usize::MAX)
+}
+
 pub(super) struct PageReader<'c> {
     client: &'c mut Client<Http>,
     reading: Reading,
@@ -47,6 +64,8 @@ pub(super) struct PageReader<'c> {
     page_size: PageSize,
     /// Records that the scan may still read; none after its end.
     left: u64,
+    /// A record that was asked for alone, without an answer. Odoo may have been down.
+    suspect: Option<i64>,
 }
 
 impl<'c> PageReader<'c> {
@@ -63,8 +82,9 @@ impl<'c> PageReader<'c> {
         Ok(PageReader {
             client,
             scan,
-            page_size: PageSize::new(reading.mirror.page_size),
+            page_size: page_size(&reading.mirror, reading.safe_page_size.load(Ordering::Relaxed)),
             left: scan.limit.unwrap_or(u64::MAX),
+            suspect: None,
             reading,
         })
     }
@@ -78,16 +98,19 @@ impl<'c> PageReader<'c> {
                 let cause = format!("{CALLS_PER_PAGE} pages in a row list records that cannot be read");
                 return Err(Error::Malformed { cause });
             }
-            let limit = self.left.min(self.page_size.rows);
+            if self.reading.mirror.has_lists() && !self.client.has_addon() {
+                self.page_size.cap(IDS_PER_REQUEST as u64);
+            }
+            let (limit, began) = (self.left.min(self.page_size.rows), Instant::now());
             let (page, covered) = match self.fetch(limit) {
-                Err(Error::Limit { .. }) if self.page_size.shrink() => continue,
-                Err(error @ Error::Limit { .. }) if self.client.has_addon() => {
-                    self.client.give_up_addon(error);
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.ask_for_less(error, limit, began.elapsed())?;
                     continue;
                 }
-                answer => answer?,
             };
-            self.page_size.adapt(self.client.received(), self.client.took());
+            self.page_size.adapt(limit, covered.len() as u64, self.client.received(), self.client.took());
+            self.remember_page_size();
             self.verify_database(&page)?;
             let records = covered.len() as u64;
             self.scan.after = covered.last().copied().unwrap_or(self.scan.after);
@@ -121,6 +144,27 @@ impl<'c> PageReader<'c> {
         };
         let covered = page.ids.clone();
         Ok((page, covered))
+    }
+
+    /// Prepares the next attempt to read a page, after an error. Returns the error if there is
+    /// none: Odoo is down, or a single record causes it.
+    fn ask_for_less(&mut self, error: Error, limit: u64, took: Duration) -> Result<()> {
+        let terms = domain::page(self.scan.after, self.scan.since, self.scan.also);
+        match blame(self.client, &self.reading.mirror, terms, limit, error) {
+            Error::Records { .. } if self.page_size.shrink(limit, took) => {}
+            Error::Records { error, .. } if matches!(*error, Error::Limit { .. }) && self.client.has_addon() => {
+                self.client.give_up_addon(*error);
+            }
+            Error::Records { id, error, .. } if error.is_of_exchange() && self.suspect.replace(id) != Some(id) => {}
+            error => return Err(error),
+        }
+        self.remember_page_size();
+        Ok(())
+    }
+
+    fn remember_page_size(&self) {
+        let size = self.page_size.safe.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+        self.reading.safe_page_size.store(size, Ordering::Relaxed);
     }
 
     fn verify_database(&mut self, page: &Page) -> Result<()> {
@@ -158,7 +202,25 @@ pub(super) fn everything() -> domain::Term {
 }
 
 /// Reads the records with these ids that still exist.
+///
+/// # Errors
+/// [`Error::Records`] if fewer records may succeed.
 pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
+    let mut is_suspect = false;
+    loop {
+        let error = match try_read_by_ids(client, reading, ids) {
+            Err(error) => blame(client, &reading.mirror, vec![domain::one_of(ids)], ids.len() as u64, error),
+            page => return page,
+        };
+        match error {
+            // Odoo may have been down when it was asked for this record.
+            Error::Records { number: 1, error, .. } if error.is_of_exchange() && !is_suspect => is_suspect = true,
+            error => return Err(error),
+        }
+    }
+}
+
+fn try_read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Page> {
     let (scope, fields) = (&reading.mirror.scope, reading.mirror.wanted_fields());
     if reading.mirror.has_lists() {
         let found = client.search(scope, [domain::one_of(ids)], ids.len() as u64)?;

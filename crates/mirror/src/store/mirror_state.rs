@@ -18,6 +18,8 @@ pub struct Stored {
     pub state: State,
     /// Whether the flags were counted after the last run that changed rows.
     pub flags_are_counted: bool,
+    /// The page size that worked after a larger page had failed; 0 without a failure.
+    pub safe_page_size: u32,
     /// The Odoo user of the last complete run.
     filled_as: Option<String>,
     /// What is known about the Odoo database that the mirror was filled from.
@@ -54,6 +56,7 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
         Ok(Stored {
             fingerprint: row.get(0)?,
             flags_are_counted: row.get(15)?,
+            safe_page_size: u32::try_from(row.get::<i32>(16)?).map_err(internal)?,
             filled_as: row.optional(1)?,
             filled_from: Database { uuid: row.optional(2)?, company: row.optional(3)? },
             state: State {
@@ -122,6 +125,12 @@ pub fn set_cursor(session: &mut dyn Session, name: &str, fingerprint: &str, scan
     let cursor = scanned.cursor.map(|cursor| cursor.naive_utc());
     let params = [name.into(), cursor.into(), scanned.settled.into(), fingerprint.into()];
     session.run(sql!("mirror_set_cursor"), &params).map(drop)
+}
+
+/// Stores the page size that worked after a larger page had failed. Writes nothing if it is known.
+pub fn set_safe_page_size(session: &mut dyn Session, name: &str, size: u32) -> Result<()> {
+    let params = [name.into(), i32::try_from(size).map_err(internal)?.into()];
+    session.run(sql!("mirror_set_safe_page_size"), &params).map(drop)
 }
 
 /// What a complete run reached.

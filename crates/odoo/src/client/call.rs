@@ -8,6 +8,9 @@ use crate::xmlrpc::{LARGEST, Value};
 pub enum Safety {
     /// The call changes nothing in Odoo, so the client may repeat it.
     Harmless,
+    /// The call changes nothing, and the caller can ask for fewer records. The client repeats it
+    /// once, and not after a time limit: if the page is too heavy, the same page fails again.
+    Divisible,
     /// The call may change data in Odoo, so the client sends it once.
     Once,
 }
@@ -62,7 +65,7 @@ impl<'c> Call<'c> {
 
     /// A call that changes nothing and reads records.
     pub fn for_page(model: &'c str, method: &'c str) -> Self {
-        Call::new(model, method, LARGEST)
+        Call { safety: Safety::Divisible, ..Call::new(model, method, LARGEST) }
     }
 
     /// A call that may change data, with any result.

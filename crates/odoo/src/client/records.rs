@@ -43,7 +43,7 @@ impl<T: Transport> Client<T> {
                 Ok(count) => count_in(&count),
                 Err(fault) => match fault::read(&fault, &self.account, &scope.model, "search_count", Some(uid)) {
                     Meaning::Error(error) => Err(error),
-                    Meaning::StaleLogin(_) => self.search_count(scope, terms),
+                    Meaning::StaleLogin(_) | Meaning::Passing(_) => self.search_count(scope, terms),
                 },
             }
         };
