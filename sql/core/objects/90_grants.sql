@@ -11,7 +11,9 @@ revoke all on function
     ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
     ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
     ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text),
+    ipai.planned_relations(), ipai.related_functions(regclass), ipai.drop_relations(regclass),
+    ipai.relate_mirrors(text)
 from public;
 
 do $$
@@ -34,7 +36,9 @@ begin
             ipai.is_trusted(oid, name), ipai.untrusted_code(regclass, name),
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
-            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text)
+            ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text), ipai.register_mirror(text),
+            ipai.planned_relations(), ipai.related_functions(regclass),
+            ipai.drop_relations(regclass), ipai.relate_mirrors(text)
             to postgres with grant option;
     end if;
 

@@ -50,6 +50,7 @@ pub fn refresh(
     mirror.drift = found;
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(session, &mirror, back)?;
+    mirrors::set_relations(session, &mirror, &odoo)?;
     Ok(compared(&mirror, &odoo, &added))
 }
 

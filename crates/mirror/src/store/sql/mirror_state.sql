@@ -21,7 +21,8 @@ select f.fingerprint,
         where r.mirror = m.name
             and greatest(r.inserted, r.updated, r.deleted) > 0
             and (r.run > c.run
-                 or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at))
+                 or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at)),
+    coalesce(s.fingerprint = f.fingerprint, false)
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 left join lateral (
