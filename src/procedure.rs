@@ -7,7 +7,7 @@ use ipai_mirror::engine::Requested;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::{Session, internal};
-use ipai_mirror::store::{alerts, cron, mirrors};
+use ipai_mirror::store::{alerts, cron, lock, mirrors};
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -64,6 +64,7 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
     let session: &mut dyn Session = &mut SpiSession::of_procedure();
     let names = session.within(|session| {
         check_version(session)?;
+        lock::require_primary(session)?;
         match &mirror {
             Some(name) => Ok(vec![name.clone()]),
             None => mirrors::enabled(session),

@@ -77,19 +77,13 @@ impl Session for SpiSession {
     fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
         self.statement(|| {
             subtransaction::with_new_snapshot(|| {
-                Spi::connect_mut(|client| {
-                    visit_rows(run(client, false, &self.plans, sql, params)?, visit)
-                })
+                Spi::connect_mut(|client| visit_rows(run(client, false, &self.plans, sql, params)?, visit))
             })
         })
     }
 
     fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
-        self.statement(|| {
-            Spi::connect_mut(|client| {
-                visit_rows(run(client, true, &self.plans, sql, params)?, visit)
-            })
-        })
+        self.statement(|| Spi::connect_mut(|client| visit_rows(run(client, true, &self.plans, sql, params)?, visit)))
     }
 
     fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()> {

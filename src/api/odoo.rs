@@ -130,12 +130,9 @@ impl From<Result<u64>> for Found {
     fn from(counted: Result<u64>) -> Self {
         match counted {
             Ok(count) => Found { readable: Some(true), records: Some(signed(count)), ..Found::default() },
-            Err(error) => Found {
-                readable: Some(false),
-                records: None,
-                problem: Some(error.to_string()),
-                hint: error.hint(),
-            },
+            Err(error) => {
+                Found { readable: Some(false), records: None, problem: Some(error.to_string()), hint: error.hint() }
+            }
         }
     }
 }

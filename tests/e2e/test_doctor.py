@@ -531,7 +531,10 @@ def test_clocks_of_odoo_and_postgres_differ(
 
 
 def test_job_history_that_nothing_prunes(database: CheckedDatabase) -> None:
-    database.sql("insert into cron.job_run_details (runid, username, end_time) values (-1, 'postgres', now() - interval '31 days')", user="supabase_admin")
+    database.sql(
+        "insert into cron.job_run_details (runid, username, end_time) values (-1, 'postgres', now() - interval '31 days')",
+        user="supabase_admin",
+    )
     (remedy,) = database.apply_remedies("job history")
     command = database.sql("select command from cron.job where jobname = 'prune job_run_details'")
     database.sql(command)

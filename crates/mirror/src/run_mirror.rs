@@ -85,6 +85,7 @@ pub struct Finished {
 /// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released
 /// before the error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
+    lock::require_primary(host.session)?;
     if !host.session.may_commit() {
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;

@@ -24,9 +24,9 @@ as $$
                r.constants as related_constants
         from mirrored m
         cross join lateral (
-            select x ->> 'field', x ->> 'column', x ->> 'kind' = 'bigint[]'
+            select x ->> 'field', x ->> 'column', x ->> 'type' = 'bigint[]'
             from jsonb_array_elements(m.fields) x
-            where x ->> 'kind' in ('bigint', 'bigint[]')) f (field, name, is_list)
+            where x ->> 'type' in ('bigint', 'bigint[]')) f (field, name, is_list)
         cross join lateral (
             select r.* from mirrored r
             where r.model = m.relations ->> f.field
