@@ -11,6 +11,7 @@ use crate::report::or_raise;
 use crate::session::{SpiSession, moment};
 use crate::subtransaction;
 use chrono::NaiveDateTime;
+use ipai_mirror::connection::Fetchers;
 use ipai_mirror::refresh_counts;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
@@ -25,6 +26,7 @@ pub fn host(session: &mut dyn Session) -> Host<'_> {
     Host {
         session,
         accounts: &ServerAccounts,
+        fetchers: Fetchers::default(),
         guard: |work| subtransaction::guarded(work),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
     }

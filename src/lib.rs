@@ -37,7 +37,8 @@ mod sql {
     extension_sql_file!("../sql/core/objects/40_sample_metrics.sql", name = "sample_metrics", requires = ["status"]);
     extension_sql_file!("../sql/core/objects/50_claims_helpers.sql", name = "claims", requires = ["sample_metrics"]);
     extension_sql_file!("../sql/core/objects/60_protection.sql", name = "protection", requires = ["claims"]);
-    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["protection"]);
+    extension_sql_file!("../sql/core/objects/70_relations.sql", name = "relations", requires = ["protection"]);
+    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["relations"]);
     extension_sql_file!(
         "../sql/extension/objects/20_wrapper.sql",
         name = "wrapper_objects",

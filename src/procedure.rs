@@ -7,7 +7,7 @@ use ipai_mirror::engine::Requested;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::{Session, internal};
-use ipai_mirror::store::{alerts, cron, mirrors};
+use ipai_mirror::store::{alerts, cron, lock, mirrors};
 use ipai_odoo::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -64,6 +64,7 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
     let session: &mut dyn Session = &mut SpiSession::of_procedure();
     let names = session.within(|session| {
         check_version(session)?;
+        lock::require_primary(session)?;
         match &mirror {
             Some(name) => Ok(vec![name.clone()]),
             None => mirrors::enabled(session),
@@ -72,37 +73,44 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
     if names.is_empty() {
         session.warning("there is no enabled mirror", "Create one with ipai.create_mirror().");
     }
-    let mut failures = Vec::new();
+    let host = &mut host(session);
+    let jobs = host.session.within(|session| cron::jobs_for_once(session, &names))?;
+    let (mut failures, mut fatal, mut ended) = (Vec::new(), None, Vec::new());
     for name in &names {
-        match run_one(session, name, request) {
-            Ok(()) => {}
-            // A cancel means the whole call, and the only mirror fails with its own error.
-            Err(error) if mirror.is_some() || error == Error::ClientGone || error.sqlstate() == "57014" => {
-                return Err(error);
-            }
-            Err(error) => failures.push((name.clone(), error)),
+        let result = run_mirror(host, name, request);
+        if !matches!(result, Err(Error::Busy { .. })) {
+            ended.push(name);
         }
+        let Err(error) = result else { continue };
+        // A cancel means the whole call, and the only mirror fails with its own error.
+        if mirror.is_some() || error == Error::ClientGone || error.sqlstate() == "57014" {
+            fatal = Some(error);
+            break;
+        }
+        failures.push((name.clone(), error));
     }
-    if failures.is_empty() {
-        return Ok(());
+    // Once, because it looks at all mirrors.
+    alerts::notify(host.session)?;
+    // Only now: pg_cron cancels a removed job. A job that found the mirror in use is still due.
+    let done = jobs.into_iter().filter(|(name, _)| ended.contains(&name));
+    remove_jobs(host.session, &done.map(|(_, job)| job).collect::<Vec<_>>());
+    match fatal {
+        Some(error) => Err(error),
+        None if failures.is_empty() => Ok(()),
+        None => Err(Error::MultipleMirrorsFailed { failures, total: names.len() }),
     }
-    Err(Error::MultipleMirrorsFailed { failures, total: names.len() })
 }
 
-fn run_one(session: &mut dyn Session, name: &str, request: RunRequest) -> Result<()> {
-    let jobs = session.within(|session| cron::jobs_for_once(session, name))?;
-    let result = run_mirror(&mut host(session), name, request).map(drop);
-    alerts::notify(session)?;
-    // Only now: pg_cron cancels a removed job. A job that found the mirror in use is still due.
-    if jobs.is_empty() || matches!(result, Err(Error::Busy { .. })) {
-        return result;
+/// Removes jobs of `ipai.sync_now`, whose runs have ended.
+fn remove_jobs(session: &mut dyn Session, jobs: &[i64]) {
+    if jobs.is_empty() {
+        return;
     }
-    let removed = session.within(|session| cron::unschedule(session, &jobs));
+    let removed = session.within(|session| cron::unschedule(session, jobs));
     if let Err(error) = removed.and_then(|()| session.commit()) {
         session.warning(
             &format!("the job of ipai.sync_now was not removed: {error}"),
             "Remove it: select cron.unschedule(...);",
         );
     }
-    result
 }

@@ -8,27 +8,35 @@ use ipai_mirror::time;
 use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
+use pgrx::spi::{OwnedPreparedStatement, Query, SpiClient, SpiHeapTupleData, SpiHeapTupleDataEntry, SpiTupleTable};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The session of the backend.
 pub struct SpiSession {
     may_commit: bool,
     /// Open savepoints.
     depth: u32,
+    plans: Plans,
 }
+
+/// Plans of statements by text and types of parameters; none for a statement that ran once. A run
+/// of many mirrors repeats its statements, and planning them takes longer than running them.
+type Plans = RefCell<HashMap<(String, Vec<pg_sys::Oid>), Option<OwnedPreparedStatement>>>;
 
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
     pub fn of_function() -> Result<Self> {
-        let mut session = SpiSession { may_commit: false, depth: 0 };
+        let mut session = SpiSession { may_commit: false, depth: 0, plans: Plans::default() };
         check_version(&mut session)?;
         Ok(session)
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
     pub fn of_procedure() -> Self {
-        SpiSession { may_commit: true, depth: 0 }
+        SpiSession { may_commit: true, depth: 0, plans: Plans::default() }
     }
 
     /// Runs a statement. In a procedure it is a savepoint of its own, because Postgres can only
@@ -69,21 +77,13 @@ impl Session for SpiSession {
     fn query(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
         self.statement(|| {
             subtransaction::with_new_snapshot(|| {
-                Spi::connect(|client| {
-                    let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
-                    visit_rows(client.select(sql, None, &args).map_err(internal)?, visit)
-                })
+                Spi::connect_mut(|client| visit_rows(run(client, false, &self.plans, sql, params)?, visit))
             })
         })
     }
 
     fn execute(&mut self, sql: &str, params: &[Param<'_>], visit: &mut Visitor<'_>) -> Result<u64> {
-        self.statement(|| {
-            Spi::connect_mut(|client| {
-                let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
-                visit_rows(client.update(sql, None, &args).map_err(internal)?, visit)
-            })
-        })
+        self.statement(|| Spi::connect_mut(|client| visit_rows(run(client, true, &self.plans, sql, params)?, visit)))
     }
 
     fn savepoint(&mut self, work: &mut Work<'_>) -> Result<()> {
@@ -133,6 +133,47 @@ fn check_for_interrupts() -> Result<()> {
             unsafe { !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| pq_check_connection()) };
         if is_gone { Err(Error::ClientGone) } else { Ok(()) }
     })
+}
+
+/// Runs a statement, from the second time on by its plan. Statements with arrays of a page are
+/// planned each time, for their sizes.
+fn run<'c>(
+    client: &mut SpiClient<'c>,
+    changes: bool,
+    plans: &Plans,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<SpiTupleTable<'c>> {
+    let args = params.iter().map(datum).collect::<Result<Vec<_>>>()?;
+    if params.iter().any(|param| matches!(param, Param::Bigints(_) | Param::Column(_))) {
+        return call(client, changes, sql, &args);
+    }
+    let types: Vec<pg_sys::Oid> = args.iter().map(DatumWithOid::oid).collect();
+    match plans.borrow_mut().entry((sql.to_owned(), types)) {
+        Entry::Vacant(place) => {
+            place.insert(None);
+            call(client, changes, sql, &args)
+        }
+        Entry::Occupied(mut place) => {
+            if place.get().is_none() {
+                let types: Vec<PgOid> = place.key().1.iter().map(|oid| PgOid::from(*oid)).collect();
+                let plan = client.prepare(sql, &types).map_err(internal)?.keep();
+                place.insert(Some(plan));
+            }
+            let plan = place.get().as_ref().ok_or_else(|| internal("a statement without a plan"))?;
+            call(client, changes, plan, &args)
+        }
+    }
+}
+
+fn call<'c>(
+    client: &mut SpiClient<'c>,
+    changes: bool,
+    query: impl Query<'c>,
+    args: &[DatumWithOid<'_>],
+) -> Result<SpiTupleTable<'c>> {
+    let rows = if changes { client.update(query, None, args) } else { client.select(query, None, args) };
+    rows.map_err(internal)
 }
 
 fn visit_rows(table: SpiTupleTable<'_>, visit: &mut Visitor<'_>) -> Result<u64> {

@@ -10,6 +10,7 @@ use ipai_mirror::definition::omission;
 use ipai_mirror::manage::fields_of;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::session::{Session, signed};
+use ipai_mirror::source::Fetcher;
 use ipai_mirror::store::mirrors;
 use ipai_mirror::{Kind, Mirror};
 use ipai_odoo::Addon;
@@ -18,6 +19,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::xmlrpc::Value;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
+use std::collections::HashSet;
 use std::time::Instant;
 
 /// Version of the Odoo server, for example `19.0`.
@@ -67,12 +69,7 @@ fn check_connection(
         fetcher.run(|client| client.look_for_addon())?;
         connection.store_findings(session, &fetcher)?;
         let known = fetcher.run(|client| Ok(client.server_info().clone()))?;
-        let row = |model: Option<String>, counted: Option<Result<u64>>| {
-            let (readable, records, failure) = match counted {
-                Some(Ok(count)) => (Some(true), Some(signed(count)), None),
-                Some(Err(error)) => (Some(false), None, Some(error)),
-                None => (None, None, None),
-            };
+        let row = |model: Option<String>, found: Found| {
             (
                 connection.server.clone(),
                 connection.url(),
@@ -83,26 +80,73 @@ fn check_connection(
                 uid,
                 (latency.as_secs_f64() * 10_000.0).round() / 10.0,
                 model,
-                readable,
-                records,
-                failure.as_ref().map(Error::to_string),
-                failure.as_ref().and_then(Error::hint),
+                found.readable,
+                found.records,
+                found.problem,
+                found.hint,
             )
         };
         if mirrors.is_empty() {
-            return Ok(vec![row(None, None)]);
+            return Ok(vec![row(None, Found::default())]);
         }
+        let listed = match mirrors.len() > COUNTED_AT_MOST {
+            true => readable_models(&fetcher)?,
+            false => HashSet::new(),
+        };
+        let (well, others): (Vec<_>, Vec<_>) =
+            mirrors.into_iter().partition(|mirror| listed.contains(&mirror.scope.model));
         let check = |mirror: Mirror| {
             let model = mirror.scope.model.clone();
             match fetcher.run(move |client| client.search_count(&mirror.scope, Vec::new())) {
                 // An Odoo that is no longer reachable is an error. Other failures are findings.
                 Err(error) if !is_finding(&error) => Err(error),
-                counted => Ok(row(Some(model), Some(counted))),
+                counted => Ok(row(Some(model), Found::from(counted))),
             }
         };
-        mirrors.into_iter().map(check).collect::<Result<Vec<_>>>()
+        let mut rows = others.into_iter().map(check).collect::<Result<Vec<_>>>()?;
+        if !well.is_empty() {
+            let hint = format!(
+                "Odoo lets the user read the models of {} mirrors. To count their records: select * from \
+                 ipai.refresh_counts();",
+                well.len()
+            );
+            rows.insert(0, row(None, Found { readable: Some(true), hint: Some(hint), ..Found::default() }));
+        }
+        Ok(rows)
     };
     TableIterator::new(or_raise(check()))
+}
+
+/// What `check_connection` found out about a model.
+#[derive(Default)]
+struct Found {
+    readable: Option<bool>,
+    records: Option<i64>,
+    problem: Option<String>,
+    hint: Option<String>,
+}
+
+impl From<Result<u64>> for Found {
+    fn from(counted: Result<u64>) -> Self {
+        match counted {
+            Ok(count) => Found { readable: Some(true), records: Some(signed(count)), ..Found::default() },
+            Err(error) => {
+                Found { readable: Some(false), records: None, problem: Some(error.to_string()), hint: error.hint() }
+            }
+        }
+    }
+}
+
+/// The most mirrors whose records `check_connection` counts. More would take Odoo many seconds.
+const COUNTED_AT_MOST: usize = 20;
+
+/// The models that Odoo lists as readable, in one call. An Odoo that does not list them to this
+/// user is asked for each model.
+fn readable_models(fetcher: &Fetcher) -> Result<HashSet<String>> {
+    match fetcher.run(|client| client.models()) {
+        Err(error) if !is_finding(&error) => Err(error),
+        models => Ok(models.unwrap_or_default().into_iter().map(|(model, _)| model).collect()),
+    }
 }
 
 fn is_finding(error: &Error) -> bool {

@@ -30,6 +30,7 @@ PLUGINS = r"""
 #: The checks of a database with one server and one mirror, and their objects.
 CHECKS = {
     ("pg_cron", None),
+    ("job history", "cron.job_run_details"),
     ("exposed schema", "ipai"),
     ("address", "odoo"),
     ("password", "odoo"),
@@ -60,7 +61,7 @@ class CheckedDatabase:
     def rows(self) -> list[Row]:
         """Returns all rows of the doctor."""
         with psycopg.connect(self.cluster.dsn(self.dbname, self.user), autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
-            rows = execute(connection, "select * from ipai.doctor()")
+            rows = execute(connection, "select * from ipai.doctor(include_ok => true)")
         keys = [(row["check"], row["object"]) for row in rows]
         assert len(keys) == len(set(keys)), keys
         assert all(row["state"] in ("ok", "problem", "unknown") and row["finding"] for row in rows)
@@ -121,7 +122,7 @@ def role(database: CheckedDatabase, name: str, granted: str = "") -> Iterator[Ch
     """The same database as seen by a new role."""
     admin = database.cluster.superuser
     database.sql(
-        f"create role {name} login; grant usage on schema ipai to {name}; grant execute on function ipai.doctor() to {name}; {granted}",
+        f"create role {name} login; grant usage on schema ipai to {name}; grant execute on function ipai.doctor(boolean) to {name}; {granted}",
         user=admin,
     )
     try:
@@ -529,6 +530,18 @@ def test_clocks_of_odoo_and_postgres_differ(
     assert database.problems() == []
 
 
+def test_job_history_that_nothing_prunes(database: CheckedDatabase) -> None:
+    database.sql(
+        "insert into cron.job_run_details (runid, username, end_time) values (-1, 'postgres', now() - interval '31 days')",
+        user="supabase_admin",
+    )
+    (remedy,) = database.apply_remedies("job history")
+    command = database.sql("select command from cron.job where jobname = 'prune job_run_details'")
+    database.sql(command)
+    assert database.sql("select count(*) from cron.job_run_details where runid = -1") == "0"
+    assert "cron.schedule" in remedy
+
+
 def test_clock_difference_is_unknown_before_the_first_run(database: CheckedDatabase) -> None:
     database.sql("delete from ipai.run_log")
     assert database.problems() == [("clock", "sample_metrics", "unknown")]
@@ -543,7 +556,7 @@ def test_role_with_few_privileges_gets_partial_results(database: CheckedDatabase
         assert set(rows) == {"exposed schema", "address", "privileges"}
         assert rows["privileges"]["state"] == "unknown"
         database.sql(rows["privileges"]["remedy"], user="supabase_admin")
-        assert {(row["check"], row["object"]) for row in looker.rows()} == CHECKS
+        assert {(row["check"], row["object"]) for row in looker.rows()} == CHECKS - {("job history", "cron.job_run_details")}
         # The role cannot see pg_cron's jobs and some settings, and has no user mapping.
         assert looker.problems() == [
             ("password", "odoo", "problem"),
@@ -583,14 +596,14 @@ def test_api_roles_need_execute_to_call_the_doctor(database: CheckedDatabase) ->
         with psycopg.connect(database.cluster.dsn(user="authenticator"), autocommit=True) as connection:
             execute(connection, f"set role {name}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                execute(connection, "select * from ipai.doctor()")
-            database.sql(f"grant execute on function ipai.doctor() to {name}")
+                execute(connection, "select * from ipai.doctor(include_ok => true)")
+            database.sql(f"grant execute on function ipai.doctor(boolean) to {name}")
             try:
                 # anon has no USAGE on the schema.
                 if name != "anon":
-                    assert execute(connection, "select * from ipai.doctor()")
+                    assert execute(connection, "select * from ipai.doctor(include_ok => true)")
             finally:
-                database.sql(f"revoke execute on function ipai.doctor() from {name}")
+                database.sql(f"revoke execute on function ipai.doctor(boolean) from {name}")
 
 
 def test_doctor_runs_in_a_read_only_transaction(database: CheckedDatabase) -> None:

@@ -362,6 +362,13 @@ CALLS = (
 )
 
 
+def test_schedules_work_without_standard_conforming_strings(supabase: Supabase, erp: FaultyOdoo) -> None:
+    connection = supabase.connect()
+    connection.execute("set standard_conforming_strings = off")
+    connection.execute("select ipai.schedule_sync('sample_metrics', '0 0 1 1 *')")
+    assert refusal(connection, "select ipai.schedule_sync('sample_metrics', '0 0 1 1')")[0] == "22023"
+
+
 def test_error_without_pg_cron_explains_how_to_install_it(supabase: Supabase) -> None:
     supabase.cluster.psql("create database elsewhere")
     try:

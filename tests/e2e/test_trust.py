@@ -27,6 +27,14 @@ def erp(supabase: Supabase) -> Iterator[ScriptedOdoo]:
         yield server
 
 
+def test_trust_check_works_without_standard_conforming_strings(supabase: Supabase) -> None:
+    supabase.rows("create table public.planted (value xml default query_to_xml('select 1', true, false, ''))")
+    connection = supabase.connect()
+    execute(connection, "set standard_conforming_strings = off")
+    (found,) = execute(connection, "select problem from ipai.untrusted_code('public.planted')")
+    assert "query_to_xml" in found["problem"]
+
+
 # Planted objects ----------------------------------------------------------------------------------
 
 #: Creates a namesake of pg_cron that records every role that uses it.

@@ -9,6 +9,8 @@ INTERNAL = {
     # Trust
     *("is_trusted", "untrusted_code", "require_trusted", "lock_table", "verify_table", "is_replaced_server", "verify_server"),
     *("follow_objects", "stored_expression"),
+    # Relations
+    *("planned_relations", "related_functions", "drop_relations"),
     # Vault and claims
     *("require_vault", "mapped_secret", "secret_binding", "binding_remedy", "create_claims_helpers"),
 }

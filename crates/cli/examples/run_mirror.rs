@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use ipai_cli::session::WireSession;
-use ipai_mirror::connection::{Accounts, Connection};
+use ipai_mirror::connection::{Accounts, Connection, Fetchers};
 use ipai_mirror::engine::Requested;
 use ipai_mirror::run_mirror::{Finished, Host, RunRequest, RunScope, run_mirror};
 use ipai_mirror::session::{Session, internal};
@@ -62,6 +62,7 @@ fn run() -> Result<Finished> {
     let mut host = Host {
         session: &mut session,
         accounts: &Environment,
+        fetchers: Fetchers::default(),
         guard: |work| work(),
         now: || DateTime::<Utc>::from(SystemTime::now()).naive_utc(),
     };

@@ -11,6 +11,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::{Account, Addon, ServerInfo};
 
 /// Everything to call one Odoo database.
+#[derive(Clone, PartialEq)]
 pub struct Connection {
     /// Name of the server.
     pub server: String,
@@ -20,6 +21,31 @@ pub struct Connection {
     pub account: Account,
     /// Whether to use Odoo's addon if it is installed.
     pub use_addon: bool,
+}
+
+/// The fetching threads that runs left to the next runs of their host. So the mirrors of a server
+/// share a connection, a login, and what Odoo told about its database.
+#[derive(Default)]
+pub struct Fetchers(Vec<(Connection, Fetcher)>);
+
+impl Fetchers {
+    /// The fetching thread of a connection, or else a new one. Each run looks up its connection
+    /// anew: the server, the mapping and the password are those of now.
+    pub fn take(&mut self, session: &mut dyn Session, connection: &Connection) -> Result<Fetcher> {
+        let place = self.0.iter().position(|(known, _)| known.server == connection.server);
+        match place.map(|place| self.0.swap_remove(place)) {
+            Some((known, mut fetcher)) if known == *connection => {
+                fetcher.begin_run()?;
+                Ok(fetcher)
+            }
+            _ => connection.fetcher(session, Policy::SYNC),
+        }
+    }
+
+    /// Leaves the fetching thread of a run that succeeded to the next run.
+    pub fn leave(&mut self, connection: Connection, fetcher: Fetcher) {
+        self.0.push((connection, fetcher));
+    }
 }
 
 /// Where a host finds Odoo's credentials.

@@ -9,7 +9,7 @@ mod run;
 pub use deletion::Guard;
 pub(crate) use deletion::validate_ids;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
-pub use report::{Counts, Mode, Position, Progress, Report, Scanned, Tally};
+pub use report::{Counts, Mode, NO_RECORD, Position, Progress, Report, Scanned, Tally};
 pub use run::{Failed, Plan, run};
 
 use crate::Page;

@@ -113,6 +113,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::alter(session, &mirror.name, &request.options)?;
     mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
+    mirrors::set_relations(session, &mirror, &odoo)?;
     exposure::warn(session, &mirror.target)?;
     warn_of_sensitive(session, &mirror.scope.model, &defined, &odoo);
     Ok((mirror, defined))
@@ -171,6 +172,7 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     }
     cron::forget(session, name)?;
     mirrors::forget(session, name)?;
+    mirrors::drop_relations(session, &mirror.target)?;
     if drop_table {
         tables::drop_table(session, &mirror.target)?;
     }

@@ -5,7 +5,7 @@ use crate::engine::{Counts, Source, Tally};
 use crate::session::Session;
 use crate::source::OdooSource;
 use crate::store::statements::Statements;
-use crate::store::{counts, mirrors, runs, target};
+use crate::store::{counts, lock, mirrors, runs, target};
 use ipai_odoo::Database;
 use ipai_odoo::error::Result;
 use ipai_odoo::retry::Policy;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// Counts both sides now, and stores the counts.
 pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: &str) -> Result<Counts> {
+    lock::require_primary(session)?;
     let mirror = Arc::new(mirrors::load(session, name)?.readable()?);
     target::check(session, &mirror, true)?;
     target::verify(session, name, false)?;

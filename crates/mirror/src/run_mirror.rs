@@ -4,7 +4,7 @@ mod identity;
 mod warnings;
 
 use crate::Mirror;
-use crate::connection::{Accounts, Connection};
+use crate::connection::{Accounts, Connection, Fetchers};
 use crate::definition::{ACTIVE_FIELDS, active_field, drift};
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
@@ -27,6 +27,8 @@ pub struct Host<'h> {
     pub session: &'h mut dyn Session,
     /// Odoo's credentials.
     pub accounts: &'h dyn Accounts,
+    /// What earlier runs of this host left to the next one.
+    pub fetchers: Fetchers,
     /// Runs work and returns an error that would otherwise unwind.
     pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
     /// The local clock (UTC). It only decides whether a full run is due.
@@ -83,6 +85,7 @@ pub struct Finished {
 /// Runs a mirror once. Where the host may commit, a failure is recorded and the lock is released
 /// before the error is returned; a resumed run is followed by an incremental one.
 pub fn run_mirror(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Finished> {
+    lock::require_primary(host.session)?;
     if !host.session.may_commit() {
         if !request.dry_run {
             lock::for_transaction(host.session, name)?;
@@ -208,7 +211,7 @@ impl Run {
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;
         let permissions = self.stored.permissions(&self.mirror, login, self.request.max_delete_ratio);
-        let mut fetcher = connection.fetcher(host.session, Policy::SYNC)?;
+        let mut fetcher = host.fetchers.take(host.session, &connection)?;
         // Nothing is locked while Odoo is waited for.
         host.session.commit()?;
         let mut plan = self.plan(&permissions);
@@ -264,7 +267,8 @@ impl Run {
             bound: self.start.bound,
             also: self.start.also,
             resume: self.start.position(),
-            cursor: self.stored.state.cursor,
+            cursor: self.stored.state.newest(),
+            has_write_date: self.mirror.has_write_date,
             overlap: self.stored.state.overlap,
             max_rows,
             dry_run: self.request.dry_run,
@@ -369,7 +373,7 @@ impl Run {
             return Ok(report);
         };
         let findings = source.findings()?;
-        drop(source);
+        host.fetchers.leave(connection.clone(), source.into_fetcher());
         let session = sink.session();
         if let Some(error) = &findings.addon_failure {
             session.warning(

@@ -79,6 +79,16 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// Begins another run on the same connection. The login stays, and what is known about the
+    /// server and its database. The client sets `first_date` to Odoo's clock at the next answer.
+    pub fn begin_run(&mut self, first_date: Arc<OnceLock<DateTime<Utc>>>) {
+        self.first_date = first_date;
+        // The addon failed for one model, and may serve others.
+        if self.addon_failure.take().is_some() {
+            self.identified = false;
+        }
+    }
+
     /// Size of the last answer in bytes after decompression.
     pub fn received(&self) -> usize {
         self.received

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use url::Url;
 
 /// The address of an Odoo server and how to connect to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Scheme, host and port.
     pub url: Url,

@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A secret. It is wiped from memory when it is dropped. Encoded requests that contain it are not.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -32,7 +32,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Credentials for one Odoo database, from the foreign server and the user mapping.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Name of the database in Odoo.
     pub dbname: String,

@@ -57,6 +57,9 @@ comment on column ipai.mirrors.max_age is
     'How long after the start of the last successful run the next one is due; null for no limit. '
     'ipai.schedule_sync() and ipai.expect_sync() set it to the longest interval of the schedule.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
+comment on column ipai.mirrors.relations is
+    'JSON object: the model to which each mirrored many2one and many2many refers. '
+    'ipai.create_mirror() and ipai.refresh_mirror() set it, for ipai.relate_mirrors().';
 
 comment on table ipai.mirror_state is
     'One row for each mirror, which is inserted with the mirror: what its runs have reached and '
@@ -70,7 +73,8 @@ comment on column ipai.mirror_state.cursor is
     'Null before the first complete run.';
 comment on column ipai.mirror_state.settled_id is
     'Odoo id of the newest record once the overlap window after it has elapsed. Later runs start '
-    'at this record without an overlap. Null until then.';
+    'at this record without an overlap. Null until then. 0: the last full run saw no write_date, '
+    'and the cursor is Odoo''s clock at its start.';
 comment on column ipai.mirror_state.filled_as is
     'Login of the Odoo user whose records the mirror holds. '
     'Another user may see fewer records, so a run as another user deletes nothing on its own.';

@@ -5,30 +5,35 @@ set local search_path = pg_catalog, pg_temp;
 
 create or replace function ipai.is_trusted(owner oid, runner name default current_user)
 returns boolean
-language sql stable
+-- Not in SQL, whose functions are planned in each statement that calls them.
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+begin
     -- A member of the runner, and a superuser, may act as the runner already. Roles that define
     -- mirrors decide what runs write. Supabase reserves the names of its services' roles, which own
     -- the function of webhooks, for example. Elsewhere a role with CREATEROLE may take these names,
     -- but it cannot make a superuser.
-    select pg_has_role(o.oid, r.oid,
-                       -- From 16 on, a membership may give nothing.
-                       case when current_setting('server_version_num')::int < 160000 then 'member'
-                           else 'usage, set, member with admin option' end)
-        or not r.rolsuper
-            and (has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
-                 or o.rolname in ('supabase_auth_admin', 'supabase_functions_admin',
-                                  'supabase_realtime_admin', 'supabase_storage_admin')
-                    and exists (select from pg_roles a
-                                where a.rolname = 'supabase_admin' and a.rolsuper))
-    from pg_roles r, pg_roles o
-    where r.rolname = runner
-      and o.oid = case owner
-          when 'pg_database_owner'::regrole
-              then (select d.datdba from pg_database d where d.datname = current_database())
-          else owner
-      end
+    return (
+        select pg_has_role(o.oid, r.oid,
+                           -- From 16 on, a membership may give nothing.
+                           case when current_setting('server_version_num')::int < 160000 then 'member'
+                               else 'usage, set, member with admin option' end)
+            or not r.rolsuper
+                and (has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
+                     or o.rolname in ('supabase_auth_admin', 'supabase_functions_admin',
+                                      'supabase_realtime_admin', 'supabase_storage_admin')
+                        and exists (select from pg_roles a
+                                    where a.rolname = 'supabase_admin' and a.rolsuper))
+        from pg_roles r, pg_roles o
+        where r.rolname = runner
+          and o.oid = case owner
+              when 'pg_database_owner'::regrole
+                  then (select d.datdba from pg_database d where d.datname = current_database())
+              else owner
+          end);
+end
 $$;
 comment on function ipai.is_trusted(oid, name) is
     'Whether code of a role may run with the rights of runner: that of runner itself, of its '
@@ -70,6 +75,12 @@ set search_path = pg_catalog, pg_temp
 -- times as long as running it, and filling hash tables of that size with zeros five times.
 set jit = off
 set work_mem = '64kB'
+-- For the same reason it would read whole catalogs, which grow with the number of mirrors.
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+-- Planning takes longer than running, and run_sync calls it for each mirror.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -146,7 +157,7 @@ begin
             -- empty array.
             select 'pg_type'::regclass, m[1]::oid
             from regexp_matches(ipai.stored_expression(c.classid, c.objid),
-                                ':\w*typ(?:e|eid|eId|id) (\d+)', 'g') m
+                                ':[a-z_]*typ(?:e|eid|eId|id) ([0-9]+)', 'g') m
             where m[1]::oid >= 16384
             union all
             select 'pg_class'::regclass, y.typrelid from pg_type y
@@ -242,7 +253,7 @@ begin
            'Drop it.'
     from code e
     cross join lateral regexp_matches(
-        ipai.stored_expression(e.classid, e.objid), ':(?:opfuncid|funcid) (\d+)', 'g') m
+        ipai.stored_expression(e.classid, e.objid), ':(?:opfuncid|funcid) ([0-9]+)', 'g') m
     where (select case f.provolatile
                    when 'v' then f.proname not in (
                        'clock_timestamp', 'currval', 'gen_random_uuid', 'lastval', 'nextval',
@@ -389,13 +400,15 @@ comment on function ipai.verify_table(text, boolean) is
 create or replace function ipai.is_replaced_server(
     mirror text, server text, runner name default current_user)
 returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
+begin
+    return exists (
         select from ipai.mirror_objects o
         join pg_foreign_server s on s.srvname = $2
-        where o.mirror = $1 and o.server <> s.oid and ipai.is_trusted(s.srvowner, $3) is not true)
+        where o.mirror = $1 and o.server <> s.oid and ipai.is_trusted(s.srvowner, $3) is not true);
+end
 $$;
 comment on function ipai.is_replaced_server(text, text, name) is
     'Whether a role that runner does not trust has put a server of its own in the place of the one '

@@ -12,7 +12,8 @@ select r.run, r.mirror, r.mode,
                select from ipai.run_log n
                where n.mirror = r.mirror and n.run > r.run
                  and n.mode in ('full', 'incremental', 'reconcile'))
-             or not exists (
+             -- A read replica does not have the locks of its primary.
+             or not pg_is_in_recovery() and not exists (
                select from pg_catalog.pg_locks l
                where l.locktype = 'advisory' and l.granted and l.pid = r.pid
                  and l.database = (select d.oid from pg_catalog.pg_database d
@@ -31,7 +32,8 @@ select r.run, r.mirror, r.mode,
 from ipai.run_log r
 where r.mode <> 'counts';
 comment on view ipai.sync_runs is
-    'One row for each run. A killed run has the state dead; the next run resumes it.';
+    'One row for each run. A killed run has the state dead; the next run resumes it. A read replica '
+    'shows it as running until the next run starts.';
 comment on column ipai.sync_runs.run is 'Number of the run.';
 comment on column ipai.sync_runs.mirror is 'Name of the mirror.';
 comment on column ipai.sync_runs.mode is

@@ -13,7 +13,9 @@ revoke all on function
     ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
     ipai.verify_table(text, boolean),
     ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
-    ipai.follow_objects(text), ipai.register_mirror(text)
+    ipai.follow_objects(text), ipai.register_mirror(text),
+    ipai.planned_relations(), ipai.related_functions(regclass), ipai.drop_relations(regclass),
+    ipai.relate_mirrors(text)
 from public;
 
 do $$
@@ -38,7 +40,9 @@ begin
             ipai.require_trusted(regclass), ipai.lock_table(name, name, oid, text),
             ipai.verify_table(text, boolean),
             ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
-            ipai.follow_objects(text), ipai.register_mirror(text)
+            ipai.follow_objects(text), ipai.register_mirror(text),
+            ipai.planned_relations(), ipai.related_functions(regclass),
+            ipai.drop_relations(regclass), ipai.relate_mirrors(text)
             to postgres with grant option;
     end if;
 

@@ -182,8 +182,8 @@ begin
     end if;
     begin
         -- pg_cron silently ignores what follows the fifth field.
-        if schedule !~ '^\s*(\S+\s+){4}\S+\s*$'
-            and schedule !~ '^\s*(@\w+|\d+\s+seconds?)\s*$' then
+        if schedule !~ '^[[:space:]]*([^[:space:]]+[[:space:]]+){4}[^[:space:]]+[[:space:]]*$'
+            and schedule !~ '^[[:space:]]*(@[[:alnum:]_]+|[0-9]+[[:space:]]+seconds?)[[:space:]]*$' then
             raise exception 'The schedule does not have five fields.';
         end if;
         job := cron.schedule('ipai_sync ' || mirror, schedule,

@@ -158,7 +158,7 @@ $$;
 comment on function ipai.password_state(text) is
     'Where the current user''s password for a server is stored. For ipai.doctor().';
 
-create or replace function ipai.doctor()
+create or replace function ipai.doctor(include_ok boolean default false)
 returns table ("check" text, object text, state text, finding text, remedy text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -168,6 +168,25 @@ declare
     lacking text;
     jobless text[] := '{}';
 begin
+    -- What is well takes one row for each check, however many mirrors there are.
+    if not include_ok then
+        return query
+        select d."check",
+               case count(*) when 1 then min(d.object) end,
+               d.state,
+               case
+                   when count(*) = 1 then min(d.finding)
+                   else concat(count(*), ' objects are ok', case count(distinct d.finding)
+                                   when 1 then ': ' || min(d.finding) end)
+               end,
+               min(d.remedy)
+        from ipai.doctor(true)
+            with ordinality d ("check", object, state, finding, remedy, place)
+        group by d."check", d.state, case when d.state <> 'ok' then d.place end
+        order by min(d.place);
+        return;
+    end if;
+
     -- A role that may execute this function may still lack privileges on what it reads.
     select string_agg(format('grant %s to %I;', p.privilege, current_user), ' ') into lacking
     from (values
@@ -262,7 +281,7 @@ begin
         select t.url, t.insecure, t.url ~* '^https:' as https,
                -- Through a proxy even localhost is another machine.
                not t.proxy and t.url ~* (
-                   '^http://(localhost|127(\.[0-9]+){1,3}|\[::1\])(:|/|$)') as here
+                   '^http://(localhost|127([.][0-9]+){1,3}|[[]::1[]])(:|/|$)') as here
         from (
             select max(x.option_value) filter (where x.option_name = 'url') as url,
                    bool_or(x.option_name = 'proxy') as proxy,
@@ -300,6 +319,27 @@ begin
                else 'create extension pg_cron;'
            end
     from (select) one left join pg_extension e on e.extname = 'pg_cron';
+
+    if ipai.has_cron() and has_table_privilege('cron.job_run_details', 'select') then
+        return query
+        select 'job history', 'cron.job_run_details'::text,
+               case when h.is_pruned or not h.is_old then 'ok' else 'problem' end,
+               case
+                   when h.is_pruned then 'a job prunes it'
+                   when not h.is_old then 'it has no row older than 30 days'
+                   else 'it keeps a row for each run of a job: nothing prunes it'
+               end,
+               case when h.is_old and not h.is_pruned
+                   then format('select cron.schedule(%L, %L, %L);', 'prune job_run_details',
+                               '30 3 * * *', 'delete from cron.job_run_details '
+                                             'where end_time < now() - interval ''7 days''')
+               end
+        from (
+            select exists (select from cron.job j
+                           where j.active and j.command ilike '%cron.job_run_details%') as is_pruned,
+                   exists (select from cron.job_run_details r
+                           where r.end_time < now() - interval '30 days') as is_old) h;
+    end if;
 
     -- Mirrors
     return query
@@ -500,10 +540,11 @@ begin
     order by m.name;
 end
 $$;
-comment on function ipai.doctor() is
-    'Checks for common problems of the set-up: one row for each check and object, with state ok, '
-    'problem or unknown (the database cannot know), what was found, and the statement that fixes '
-    'it. Sends no request to Odoo; ipai.check_connection() does.';
+comment on function ipai.doctor(boolean) is
+    'Checks for common problems of the set-up: state ok, problem or unknown (the database cannot '
+    'know), what was found, and the statement that fixes it. One row for each check and object; '
+    'the objects of a check that are ok share a row without an object, unless include_ok. '
+    'Sends no request to Odoo; ipai.check_connection() does.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

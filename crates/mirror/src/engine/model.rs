@@ -637,6 +637,8 @@ impl Product {
             state: State {
                 cursor: None,
                 settled: None,
+                is_clock: false,
+                has_ids_only: false,
                 full_at: None,
                 overlap: LONGEST,
                 reconcile_every: TimeDelta::seconds(300),
@@ -659,7 +661,8 @@ impl Product {
             bound: start.bound,
             also: start.also,
             resume: start.resumed.map_or_else(Position::default, |unfinished| unfinished.position),
-            cursor: self.state.cursor,
+            cursor: self.state.newest(),
+            has_write_date: true,
             overlap: self.state.overlap,
             max_rows: None,
             dry_run: false,
@@ -684,7 +687,7 @@ impl Product {
                     assert!(cursor <= began, "{cursor} {began}");
                 }
                 if let Some(cursor) = report.cursor {
-                    (self.state.cursor, self.state.settled) = (Some(cursor.naive_utc()), report.settled);
+                    self.state.reach(cursor.naive_utc(), report.settled);
                 }
                 if report.progress.mode == Mode::Full {
                     self.state.full_at = Some(self.now());
@@ -700,7 +703,7 @@ impl Product {
                 // resume.
                 let scanned = failed.scanned.filter(|_| !self.killed);
                 if let Some(Scanned { cursor: Some(cursor), settled, .. }) = scanned {
-                    (self.state.cursor, self.state.settled) = (Some(cursor.naive_utc()), settled);
+                    self.state.reach(cursor.naive_utc(), settled);
                 }
                 if scanned.is_some_and(|scanned| scanned.mode == Mode::Full) {
                     self.state.full_at = Some(self.now());

@@ -1,6 +1,6 @@
 //! Plans a scheduled run: its mode, its lower bound, and whether it resumes an interrupted run.
 
-use super::{Mode, Position, Report, SECOND};
+use super::{Mode, NO_RECORD, Position, Report, SECOND};
 use chrono::{NaiveDateTime, TimeDelta};
 
 /// The mode that the caller asks for.
@@ -38,6 +38,11 @@ pub struct State {
     /// The record at the cursor, once no older change can arrive ([`Position::settled`]). Without
     /// it, every run would read a bulk change again until something else is written.
     pub settled: Option<i64>,
+    /// Whether the cursor is Odoo's clock, because the last full run saw no write date.
+    pub is_clock: bool,
+    /// Whether the model has no field `write_date`, and a complete run has read it with the
+    /// mirror's current definition. Then only ids can be compared.
+    pub has_ids_only: bool,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
     /// The overlap window: changes of transactions that last longer may be missed.
@@ -46,6 +51,20 @@ pub struct State {
     pub reconcile_every: TimeDelta,
     /// The last run, if it did not succeed.
     pub unfinished: Option<Unfinished>,
+}
+
+impl State {
+    /// The newest write date that earlier runs saw.
+    pub fn newest(&self) -> Option<NaiveDateTime> {
+        self.cursor.filter(|_| !self.is_clock)
+    }
+
+    /// Takes over the cursor that a complete scan reached, and the record at it.
+    pub fn reach(&mut self, cursor: NaiveDateTime, settled: Option<i64>) {
+        self.cursor = Some(cursor);
+        self.is_clock = settled == Some(NO_RECORD);
+        self.settled = settled.filter(|id| *id != NO_RECORD);
+    }
 }
 
 /// An interrupted or failed run with the mirror's current definition.
@@ -66,7 +85,8 @@ pub struct Unfinished {
 pub struct Start {
     /// The mode of the run.
     pub mode: Mode,
-    /// The lower bound (UTC); `None` reads everything.
+    /// The lower bound (UTC). Without one, a full run reads everything, and a run in mode reconcile
+    /// only compares ids.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
@@ -95,11 +115,11 @@ pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Star
     // restored, and the next write in Odoo would hide that from an incremental run.
     let owed = state.unfinished.is_some_and(|unfinished| unfinished.mode == Mode::Full);
     let mode = match requested {
-        _ if owed || state.cursor.is_none() => Mode::Full,
+        _ if owed || state.cursor.is_none() && !state.has_ids_only => Mode::Full,
         Requested::Full => Mode::Full,
         Requested::Auto if due => Mode::Full,
-        Requested::Auto | Requested::Incremental => Mode::Incremental,
-        Requested::Reconcile => Mode::Reconcile,
+        Requested::Auto | Requested::Incremental if !state.has_ids_only => Mode::Incremental,
+        Requested::Auto | Requested::Incremental | Requested::Reconcile => Mode::Reconcile,
     };
     // A full run on request starts from the beginning.
     let resumed = state

@@ -9,6 +9,8 @@ fn state() -> State {
     State {
         cursor: Some(at(8)),
         settled: None,
+        is_clock: false,
+        has_ids_only: false,
         full_at: Some(at(9)),
         overlap: TimeDelta::minutes(10),
         reconcile_every: TimeDelta::days(1),
@@ -50,6 +52,17 @@ fn settled_changes_are_not_read_again() {
         let start = plan_run(Requested::Auto, &state, at(10));
         assert_eq!((start.bound, start.also), (Some(bound), also));
     }
+}
+
+#[test]
+fn model_without_write_dates_compares_ids_until_a_full_run_is_due() {
+    let state = State { cursor: None, has_ids_only: true, ..state() };
+    for requested in [Requested::Auto, Requested::Incremental, Requested::Reconcile] {
+        assert_eq!(chosen(requested, &state), (Mode::Reconcile, None, None));
+    }
+    assert_eq!(chosen(Requested::Full, &state), (Mode::Full, None, None));
+    let due = State { full_at: Some(at(-20)), ..state };
+    assert_eq!(chosen(Requested::Auto, &due), (Mode::Full, None, None));
 }
 
 #[test]

@@ -51,18 +51,26 @@ impl Position {
     /// The cursor after a complete run: the greatest write date seen, but never later than Odoo's
     /// clock at the start of the run. A record written during the run may have been passed already,
     /// and a write date in the future would hide changes from every later run. Never a local clock.
+    /// Without a record that has a write date, it is Odoo's clock.
     pub(super) fn cursor(&self) -> Option<DateTime<Utc>> {
-        Some(self.newest?.written.and_utc().min(self.began?))
+        let began = self.began?;
+        Some(self.newest.map_or(began, |newest| newest.written.and_utc().min(began)))
     }
 
     /// The newest record, if the run began after its overlap window. Then everything written until
     /// that record is committed and was read, and only newer changes can arrive. Odoo shows whole
     /// seconds, so the second of the record must be over as well.
     pub(super) fn settled(&self, overlap: TimeDelta) -> Option<i64> {
+        if self.newest.is_none() {
+            return Some(NO_RECORD);
+        }
         let newest = self.newest.filter(|newest| newest.id > 0)?;
         (self.began?.naive_utc() - newest.written >= overlap.checked_add(&SECOND)?).then_some(newest.id)
     }
 }
+
+/// Stands for the record at a cursor that is Odoo's clock.
+pub const NO_RECORD: i64 = 0;
 
 /// The figures of a run in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

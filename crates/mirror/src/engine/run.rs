@@ -15,7 +15,8 @@ pub struct Plan {
     pub mirror: String,
     /// How the run finds changes.
     pub mode: Mode,
-    /// The lower bound (UTC): the run reads records written at or after it; `None` reads all.
+    /// The lower bound (UTC): the run reads records written at or after it. Without one, a full run
+    /// reads all, and any other run none: the model has no write dates.
     pub bound: Option<NaiveDateTime>,
     /// A record that is read whatever its write date. It shows whether the database was restored.
     pub also: Option<i64>,
@@ -23,6 +24,8 @@ pub struct Plan {
     pub resume: Position,
     /// The newest write date that earlier runs saw. A restored database has only older ones.
     pub cursor: Option<NaiveDateTime>,
+    /// Whether the model has the field `write_date`.
+    pub has_write_date: bool,
     /// The overlap window: how long a transaction in Odoo may last.
     pub overlap: TimeDelta,
     /// Read at most this many records, and delete nothing.
@@ -113,6 +116,9 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Reads the records of the plan. Returns their number if these are all of Odoo's.
     fn scan(&mut self) -> Result<Option<u64>> {
+        if self.progress.bound.is_none() && self.progress.mode != Mode::Full {
+            return Ok(None);
+        }
         let reads_all = self.progress.bound.is_none() && self.progress.position.id == 0;
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
@@ -144,6 +150,9 @@ impl Run<'_> {
                 most = self.count_anew(read)?;
                 self.start_scan()?;
             }
+        }
+        if self.progress.position.id == 0 {
+            self.progress.position.began = self.source.clock();
         }
         Ok(reads_all.then_some(self.progress.fetched - read_before))
     }
@@ -257,8 +266,10 @@ impl Run<'_> {
 
     /// What a complete scan reached.
     fn scanned(&self) -> Scanned {
-        let mode = self.progress.mode;
-        let reached = Some(self.progress.position).filter(|_| mode != Mode::Since && !self.plan.dry_run);
+        let (mode, position) = (self.progress.mode, self.progress.position);
+        // Only a full run shows that no record has a write date.
+        let has_cursor = position.newest.is_some() || mode == Mode::Full && self.plan.has_write_date;
+        let reached = Some(position).filter(|_| has_cursor && mode != Mode::Since && !self.plan.dry_run);
         Scanned {
             mode,
             cursor: reached.and_then(|position| position.cursor()),

@@ -17,6 +17,7 @@ fn full() -> Plan {
         also: None,
         resume: Position::default(),
         cursor: None,
+        has_write_date: true,
         overlap: LONGEST,
         max_rows: None,
         dry_run: false,
@@ -114,7 +115,34 @@ fn mirror_of_an_empty_model_stays_empty() {
     let odoo = Odoo::with(0);
     let mut table = Table::new(&odoo);
     let report = sync(&odoo, &mut table, &full()).unwrap();
-    assert_eq!((figures(&report), counts(&report), report.cursor), ((0, 0, 0, 0, 0), (0, 0), None));
+    assert_eq!((figures(&report), counts(&report)), ((0, 0, 0, 0, 0), (0, 0)));
+}
+
+#[test]
+fn empty_model_has_odoos_clock_as_cursor() {
+    let odoo = Odoo::with(0);
+    let mut product = Product::new(&odoo);
+    let began = product.now();
+    product.sync(Requested::Auto);
+    for mode in [Requested::Auto, Requested::Reconcile] {
+        product.apply(&[Op::Pass(100)]);
+        let (start, report) = product.sync(mode);
+        assert_eq!((start.bound, report.cursor), (Some(began - LONGEST), None));
+        assert!(report.progress.mode != Mode::Full && product.table.notices.is_empty());
+    }
+    product.apply(&[Op::Create]);
+    assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Incremental);
+    assert!(product.is_equal() && !product.state.is_clock);
+}
+
+#[test]
+fn reconcile_without_a_bound_only_compares_ids() {
+    let (odoo, mut table) = mirrored(300);
+    apply(&odoo, &[Op::Delete(7), Op::Create, Op::Sql(3)]);
+    let plan = Plan { mode: Mode::Reconcile, has_write_date: false, ..full() };
+    let report = sync(&odoo, &mut table, &plan).unwrap();
+    assert_eq!((figures(&report), counts(&report)), ((1, 1, 0, 0, 1), (300, 300)));
+    assert_eq!((report.cursor, table.touched.len()), (None, 1));
 }
 
 #[test]
@@ -260,11 +288,11 @@ fn cursor_without_a_clock_ignores_writes_during_the_run() {
 }
 
 #[test]
-fn records_without_write_dates_give_no_cursor() {
+fn model_without_the_field_write_date_gives_no_cursor() {
     let odoo = Odoo::with(2);
     apply(&odoo, &[Op::Forget(0), Op::Forget(1)]);
     let mut table = Table::new(&odoo);
-    let report = sync(&odoo, &mut table, &full()).unwrap();
+    let report = sync(&odoo, &mut table, &Plan { has_write_date: false, ..full() }).unwrap();
     assert_eq!((report.cursor, table.rows.len()), (None, 2));
 }
 
@@ -857,14 +885,15 @@ fn incremental_cursor_without_a_clock_comes_from_the_first_page() {
 }
 
 #[test]
-fn run_without_write_dates_leaves_the_cursor_unset() {
-    let odoo = Odoo::with(2);
-    apply(&odoo, &[Op::Forget(0), Op::Forget(1)]);
+fn records_that_all_lack_write_date_are_read_once() {
+    let odoo = Odoo::with(200);
+    apply(&odoo, &(0..200).map(Op::Forget).collect::<Vec<_>>());
     let mut product = Product::new(&odoo);
-    for _ in 0..2 {
-        assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Full);
-        assert!(product.is_equal() && product.state.cursor.is_none());
-    }
+    assert_eq!(product.sync(Requested::Auto).1.progress.fetched, 200);
+    assert_eq!(product.sync(Requested::Auto).1.progress.fetched, 0);
+    product.apply(&[Op::Write(3), Op::Delete(5)]);
+    assert_eq!(figures(&product.sync(Requested::Auto).1), (1, 0, 1, 0, 1));
+    assert!(product.is_equal() && product.table.notices.is_empty());
 }
 
 #[test]
@@ -1097,9 +1126,9 @@ fn deletion_of_the_newest_record_causes_one_full_run() {
 fn loss_of_every_record_is_handled_as_any_deletion() {
     let mut product = product(5);
     product.apply(&vec![Op::Delete(0); 5]);
-    for deleted in [5, 0] {
+    for (mode, deleted) in [(Mode::Full, 5), (Mode::Incremental, 0)] {
         let (_, report) = product.sync(Requested::Incremental);
-        assert_eq!((report.progress.mode, report.progress.deleted, product.table.rows.len()), (Mode::Full, deleted, 0));
+        assert_eq!((report.progress.mode, report.progress.deleted, product.table.rows.len()), (mode, deleted, 0));
     }
     product.apply(&[Op::Create]);
     product.sync(Requested::Auto);

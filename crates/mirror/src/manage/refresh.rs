@@ -51,6 +51,7 @@ pub fn refresh(
     mirror.has_write_date = has_write_date(&odoo);
     mirrors::set_fields(session, &mirror, back)?;
     mirrors::set_active_field(session, name, active_field(&odoo))?;
+    mirrors::set_relations(session, &mirror, &odoo)?;
     Ok(compared(&mirror, &odoo, &added))
 }
 

@@ -45,6 +45,13 @@ impl Fetcher {
         Ok(Fetcher { jobs: Some(jobs), cancel, thread: Some(thread), tick, clock })
     }
 
+    /// Begins another run on the same connection.
+    pub fn begin_run(&mut self) -> Result<()> {
+        self.clock = Arc::default();
+        let clock = Arc::clone(&self.clock);
+        self.submit(move |client| client.begin_run(clock))
+    }
+
     /// Runs `work` on the thread and waits for its result.
     pub fn run<R: Send + 'static>(
         &self,

@@ -68,6 +68,11 @@ impl OdooSource {
         })
     }
 
+    /// Ends the scan, and returns the fetching thread.
+    pub fn into_fetcher(self) -> Fetcher {
+        self.fetcher
+    }
+
     fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Client<Http>, &Reading) -> Result<R> + Send + 'static,

@@ -1,5 +1,6 @@
 //! Jobs of pg_cron, if the database has it.
 
+use super::sql;
 use crate::session::Session;
 use ipai_odoo::error::Result;
 
@@ -11,13 +12,12 @@ pub fn usable(session: &mut dyn Session) -> Result<bool> {
     Ok(session.is_true(may_ask, &[])? && session.is_true("select ipai.has_cron()", &[])?)
 }
 
-/// Jobs of `ipai.sync_now`, each for one run that begins after it was created.
-pub fn jobs_for_once(session: &mut dyn Session, mirror: &str) -> Result<Vec<i64>> {
+/// Jobs of `ipai.sync_now` with their mirrors, each for one run that begins after it was created.
+pub fn jobs_for_once(session: &mut dyn Session, mirrors: &[String]) -> Result<Vec<(String, i64)>> {
     if !usable(session)? {
         return Ok(Vec::new());
     }
-    let sql = "select jobid from cron.job where jobname = 'ipai_sync now ' || $1 and username = current_user";
-    session.all(sql, &[mirror.into()], |row| row.get(0))
+    session.all(sql!("cron_jobs_for_once"), &[mirrors.into()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Removes jobs.

@@ -1,8 +1,21 @@
 //! Locks: one run per mirror at a time, one definition at a time.
 
 use super::sql;
+use crate::refusal::refused;
 use crate::session::Session;
-use ipai_odoo::error::{Error, LockHolder, Result};
+use ipai_odoo::error::{Error, LockHolder, Result, SqlState};
+
+/// Refuses to write on a read replica. Its locks are not those of the primary either.
+pub fn require_primary(session: &mut dyn Session) -> Result<()> {
+    if !session.is_true("select pg_catalog.pg_is_in_recovery()", &[])? {
+        return Ok(());
+    }
+    Err(refused(
+        SqlState::ReadOnly,
+        "this server is a read replica",
+        "Repeat the call on the primary. The replica receives the rows from there.",
+    ))
+}
 
 /// Takes the lock of a mirror until the end of the transaction, or fails at once if it is taken.
 pub fn for_transaction(session: &mut dyn Session, mirror: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The state of a mirror, `ipai.mirror_state`: what its runs reached, and what the next may do.
 
 use super::sql;
-use crate::engine::{Guard, Mode, Position, Scanned, State, Unfinished};
+use crate::engine::{Guard, Mode, NO_RECORD, Position, Scanned, State, Unfinished};
 use crate::session::{Row, Session, internal};
 use crate::{FieldMap, Mirror, Newest};
 use chrono::{NaiveDateTime, TimeDelta};
@@ -61,7 +61,9 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
             filled_from: Database { uuid: row.optional(2)?, company: row.optional(3)? },
             state: State {
                 cursor: row.optional(4)?,
-                settled: row.optional(5)?,
+                settled: row.optional(5)?.filter(|id| *id != NO_RECORD),
+                is_clock: row.optional(5)? == Some(NO_RECORD),
+                has_ids_only: !mirror.has_write_date && row.get(17)?,
                 overlap: seconds(row.get(6)?),
                 reconcile_every: seconds(row.get(7)?),
                 full_at: row.optional(8)?,

@@ -105,6 +105,23 @@ pub fn set_active_field(session: &mut dyn Session, name: &str, field: Option<&Fi
     Ok(session.run(sql!("mirror_set_active_field"), &[name.into(), field.into()])? > 0)
 }
 
+/// Stores to which models the mirrored fields refer, of the fields that Odoo has now.
+pub fn set_relations(session: &mut dyn Session, mirror: &Mirror, odoo: &[Field]) -> Result<()> {
+    let refers = |field: &&Field| matches!(field.kind.as_str(), "many2one" | "many2many");
+    let is_mirrored = |field: &&Field| mirror.fields.iter().any(|map| map.field == field.name);
+    let related = odoo.iter().filter(refers).filter(is_mirrored);
+    let related: BTreeMap<_, _> = related.filter_map(|field| Some((&field.name, field.relation.as_ref()?))).collect();
+    let sql = "update ipai.mirrors set relations = $2::jsonb where name = $1 and relations <> $2::jsonb";
+    session.run(sql, &[(&mirror.name).into(), (&json(&related)?).into()]).map(drop)
+}
+
+/// Drops the functions that `ipai.relate_mirrors` made for this table, as far as their mirrors or
+/// fields no longer exist.
+pub fn drop_relations(session: &mut dyn Session, table: &Table) -> Result<()> {
+    let params = [(&table.schema).into(), (&table.name).into()];
+    session.first(sql!("relations_drop"), &params, |_| Ok(())).map(drop)
+}
+
 /// Stores the drift that a run found. Writes nothing if it is known.
 pub fn set_drift(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     let drift = json(&mirror.drift)?;

@@ -25,6 +25,8 @@ pub enum SqlState {
     ObjectInUse,
     /// `55000`: the object is not in the state that the statement needs.
     ObjectNotInState,
+    /// `25006`: the server only reads, as a read replica does.
+    ReadOnly,
     /// `42501`: the role lacks a privilege.
     InsufficientPrivilege,
     /// `08001`: no connection to Odoo.
@@ -54,6 +56,7 @@ impl SqlState {
             SqlState::DuplicateTable => "42P07",
             SqlState::ObjectInUse => "55006",
             SqlState::ObjectNotInState => "55000",
+            SqlState::ReadOnly => "25006",
             SqlState::InsufficientPrivilege => "42501",
             SqlState::ConnectionRefused => "08001",
             SqlState::InvalidPassword => "28P01",

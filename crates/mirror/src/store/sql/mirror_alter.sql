@@ -21,11 +21,11 @@ with altered as (
     where name = $1
     returning server, domain, lang, company_ids)
 update ipai.mirror_state s
-set cursor = case
-        when (b.server, b.domain, b.lang, b.company_ids) is not distinct from (a.server, a.domain, a.lang, a.company_ids)
-        then s.cursor
-    end,
-    settled_id = case when $7::interval is null then s.settled_id end
+set cursor = case when c.is_same then s.cursor end,
+    fingerprint = case when c.is_same then s.fingerprint end,
+    settled_id = case when $7::interval is null or s.settled_id = 0 then s.settled_id end
 -- The statement sees the mirror as it was before.
-from ipai.mirrors b, altered a
+from ipai.mirrors b, altered a, lateral (
+    select (b.server, b.domain, b.lang, b.company_ids) is not distinct from (a.server, a.domain, a.lang, a.company_ids))
+    as c (is_same)
 where s.mirror = $1 and b.name = $1

@@ -5,5 +5,6 @@ with defined as (
 update ipai.mirror_state
 set drift = $3::jsonb,
     has_write_date = $4,
-    cursor = case when not $5 then cursor end
+    cursor = case when not $5 then cursor end,
+    fingerprint = case when not $5 then fingerprint end
 where mirror = $1 and (drift, has_write_date) is distinct from ($3::jsonb, $4)

@@ -22,7 +22,8 @@ select f.fingerprint,
             and greatest(r.inserted, r.updated, r.deleted) > 0
             and (r.run > c.run
                  or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at)),
-    coalesce(s.safe_page_size, 0)
+    coalesce(s.safe_page_size, 0),
+    coalesce(s.fingerprint = f.fingerprint, false)
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 left join lateral (
