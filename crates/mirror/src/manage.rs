@@ -80,6 +80,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         has_write_date: has_write_date(&odoo),
         page_size: mirrors::PAGE_SIZE,
         max_delete_ratio: mirrors::MAX_DELETE_RATIO,
+        max_rejects: mirrors::MAX_REJECTS,
         flag_field: None,
     };
     request.options.apply(session, &mut mirror)?;

@@ -83,6 +83,8 @@ pub struct Mirror {
     pub page_size: u32,
     /// Largest part of the rows (0 to 1) that one run may delete. It may always delete 100 rows.
     pub max_delete_ratio: f64,
+    /// The most records that the table may refuse before a run fails.
+    pub max_rejects: u32,
     /// Boolean field of Odoo that flags records, which the mirror counts.
     pub flag_field: Option<String>,
 }

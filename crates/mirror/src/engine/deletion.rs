@@ -2,6 +2,7 @@
 
 use super::IdRange;
 use super::run::{Run, plausible};
+use crate::Page;
 use ipai_odoo::error::{Error, Result};
 
 /// How many rows one run may delete.
@@ -45,18 +46,25 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     if run.plan.dry_run {
         // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
-    } else if !difference.absent.is_empty() {
-        let total = run.timed_sink(|sink| sink.tally())?.total;
-        let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
+    }
+    delete(run, &difference.absent)?;
+    Ok(difference.records)
+}
+
+/// Deletes rows whose records no longer exist in Odoo, if the guard agrees.
+pub(super) fn delete(run: &mut Run<'_>, absent: &[i64]) -> Result<()> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    if !run.plan.dry_run {
+        let total = run.timed_sink(|sink| sink.tally())?.total + run.progress.deleted;
+        let (rows, allowed) = (run.progress.deleted + absent.len() as u64, run.plan.guard.allows(total));
         if rows > allowed {
             return Err(Error::RefusedDeletion { mirror: run.plan.mirror.clone(), rows, total, allowed });
         }
     }
-    if !difference.absent.is_empty() {
-        run.progress.deleted = run.timed_sink(|sink| sink.delete(&difference.absent))?;
-        run.commit()?;
-    }
-    Ok(difference.records)
+    run.progress.deleted += run.timed_sink(|sink| sink.delete(absent))?;
+    run.commit()
 }
 
 /// Records that one call reads by id.
@@ -67,6 +75,8 @@ const VERIFIED_PER_CALL: usize = 5_000;
 /// Compares the ids of both sides in windows, and reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
+    let rejects = run.rejects()?;
+    let is_reject = |id: &i64| rejects.binary_search_by_key(id, |(reject, _)| *reject).is_ok();
     let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
     let (mut missing, mut most) = (Vec::new(), plausible(0));
     while !ranges.is_empty() {
@@ -74,28 +84,37 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         let rows = list_rows(run, listed)?;
         difference.records += records.len() as u64;
         difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
-        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
+        // Rejects are read afterwards, together.
+        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err() && !is_reject(id)));
         if missing.len() >= READ_PER_CALL || ranges.is_empty() {
             difference.missing += missing.len() as u64;
             if difference.missing > most {
                 most = run.count_anew(difference.missing)?;
             }
             if !run.plan.dry_run {
-                let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
-                missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
+                read(run, &missing, &mut |run, page| run.write(&page, None))?;
             }
             missing.clear();
         }
     }
-    // Some models count records that `search` does not return. Delete a row only if `search_count`
-    // also reports zero for its id.
-    for ids in std::mem::take(&mut difference.absent).chunks(VERIFIED_PER_CALL) {
+    let counted;
+    (difference.absent, counted) = verify_absent(run, &difference.absent)?;
+    difference.records += counted;
+    Ok(difference)
+}
+
+/// The ids of which Odoo counts no record, and how many it counts of the others. Some models count
+/// records that `search` does not return: a row is deleted only if `search_count` also reports zero
+/// for its id.
+pub(super) fn verify_absent(run: &mut Run<'_>, ids: &[i64]) -> Result<(Vec<i64>, u64)> {
+    let (mut absent, mut others) = (Vec::new(), 0);
+    for ids in ids.chunks(VERIFIED_PER_CALL) {
         match run.timed_source(|source| source.count(Some(ids)))? {
-            0 => difference.absent.extend_from_slice(ids),
-            counted => difference.records += counted,
+            0 => absent.extend_from_slice(ids),
+            counted => others += counted,
         }
     }
-    Ok(difference)
+    Ok((absent, others))
 }
 
 /// The ranges whose digests differ, with Odoo's number of ids in them; all ids without digests.
@@ -183,15 +202,24 @@ pub(crate) fn validate_ids(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
-/// Reads records by id. An answer over the size limit is requested again in halves.
-fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
+/// What happens to a page of records that were read by id.
+type Take<'t> = dyn FnMut(&mut Run<'_>, Page) -> Result<()> + 't;
+
+/// Reads records by id.
+pub(super) fn read(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Result<()> {
+    let per_call = run.plan.page_size.clamp(1, READ_PER_CALL);
+    ids.chunks(per_call).try_for_each(|ids| read_in_halves(run, ids, take))
+}
+
+/// An answer over the size limit is requested again in halves.
+fn read_in_halves(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
         Err(Error::Limit { .. }) if ids.len() > 1 => {
             let (some, others) = ids.split_at(ids.len() / 2);
-            read(run, some)?;
-            read(run, others)
+            read_in_halves(run, some, take)?;
+            read_in_halves(run, others, take)
         }
-        page => run.write(&page?, None),
+        page => take(run, page?),
     }
 }
 

@@ -17,6 +17,9 @@ pub const PAGE_SIZE: u32 = 20_000;
 /// Default of the share of the rows that one run may delete.
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
+/// Default of the most records that the table may refuse before a run fails.
+pub const MAX_REJECTS: u32 = 100;
+
 /// The mirror of this name.
 pub fn load(session: &mut dyn Session, name: &str) -> Result<Mirror> {
     match select(session, "where m.name = $1", &[name.into()])?.pop() {
@@ -80,6 +83,7 @@ pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> 
         options.max_delta.into(),
         options.max_flagged_ratio.into(),
         options.keep_runs.as_deref().into(),
+        options.max_rejects.into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
@@ -160,6 +164,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
         fields,
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
         max_delete_ratio: row.get(10)?,
+        max_rejects: u32::try_from(row.get::<i32>(15)?).map_err(|_| invalid("number of rejects"))?,
         flag_field: row.optional(11)?,
         constants: constants.map_err(|_| invalid("object of constants"))?.into_iter().map(constant).collect(),
         has_write_date: row.get(13)?,

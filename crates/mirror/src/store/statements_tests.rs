@@ -24,6 +24,7 @@ fn any() -> Mirror {
         has_write_date: true,
         page_size: 1,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
         flag_field: None,
     }
 }
