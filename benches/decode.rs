@@ -77,6 +77,7 @@ fn mirror() -> Mirror {
         page_size: 5_000,
         max_delete_ratio: 0.2,
         max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     }
 }

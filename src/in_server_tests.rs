@@ -163,6 +163,7 @@ mod tests {
             page_size: 10,
             max_delete_ratio: 0.2,
             max_rejects: 100,
+            is_partitioned: false,
             flag_field: None,
         }
     }

@@ -69,6 +69,8 @@ pub struct Mirror {
     pub server: Option<String>,
     /// The table that holds the rows.
     pub target: Table,
+    /// Whether the table has partitions.
+    pub is_partitioned: bool,
     /// The records to read.
     pub scope: Scope,
     /// The mirrored fields.

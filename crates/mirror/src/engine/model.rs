@@ -13,8 +13,8 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Refused, Report, Requested, Scan, Scanned, Sink, Source,
-    Start, State, Tally, Unfinished, Written, plan_run, run,
+    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Refused, Report, Requested, Scan, Scanned, Sink,
+    Source, Start, State, Tally, Unfinished, Written, plan_run, run,
 };
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};

@@ -1386,7 +1386,10 @@ enum Step {
     Odoo(Op),
     Run(Attempt),
     /// The table refuses these records, and the deletion of these rows.
-    Refuse { unfit: BTreeSet<i64>, kept: BTreeSet<i64> },
+    Refuse {
+        unfit: BTreeSet<i64>,
+        kept: BTreeSet<i64>,
+    },
 }
 
 /// A run with the changes and failures during it.
@@ -1551,7 +1554,8 @@ impl World {
         };
         let table = &self.product.table;
         // Rejects are read again after a deletion.
-        let has_rejects = had_rejects || !table.rejects.is_empty() || table.so_far.is_some_and(|so_far| so_far.rejected > 0);
+        let has_rejects =
+            had_rejects || !table.rejects.is_empty() || table.so_far.is_some_and(|so_far| so_far.rejected > 0);
         if !has_rejects && reader.fail_at.is_some_and(|call| call <= reader.calls.len()) {
             assert_eq!(table.deleted, Vec::<i64>::new());
         }

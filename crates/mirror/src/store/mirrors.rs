@@ -160,6 +160,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     Ok(Mirror {
         server: row.optional(1)?,
         target: Table { schema: row.get(2)?, name: row.get(3)? },
+        is_partitioned: row.get(16)?,
         scope: Scope { model: row.get(4)?, domain, lang: row.optional(6)?, company_ids: row.get(7)? },
         fields,
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,

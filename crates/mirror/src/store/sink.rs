@@ -138,7 +138,7 @@ impl<'s> TableSink<'s> {
         let field = match known.rejects.get(&id).filter(|known| known.is_like(&reject)) {
             Some(known) => known.field.clone(),
             None => {
-                let column = self.writer(has_deferred).refused_field(page, row)?;
+                let column = self.writer(has_deferred).refused_field(page, row, error)?;
                 column.map(|column| mirror.fields[column].field.clone())
             }
         };
@@ -248,7 +248,9 @@ impl Sink for TableSink<'_> {
         if self.exceed_limit(refused.keys().copied())?
             && let Some((_, error)) = refusals.into_iter().next()
         {
-            return Err(self.too_many(error, "Delete the rows that reference the row, or change the foreign key or trigger."));
+            return Err(
+                self.too_many(error, "Delete the rows that reference the row, or change the foreign key or trigger.")
+            );
         }
         self.settle(ids, refused)?;
         Ok(deleted)

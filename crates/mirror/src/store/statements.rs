@@ -36,6 +36,8 @@ impl Statements {
                     ("changed", sql!("page_changed").trim_end()),
                     ("sent", sql!("page_sent").trim_end()),
                     ("table", &qualified(&mirror.target)),
+                    // The rows of child tables are not those of the mirror; partitions are.
+                    ("only", if mirror.is_partitioned { "" } else { "only " }),
                     ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),

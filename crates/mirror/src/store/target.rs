@@ -22,9 +22,10 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     ];
     let found = session.first(sql!("target_check"), &params, |row| {
         let lacking = (row.get::<Vec<String>>(0)?, row.get::<Vec<String>>(1)?);
-        Ok((lacking, row.get::<bool>(2)?, row.optional::<String>(3)?, row.get::<bool>(4)?))
+        let key = (row.optional::<String>(3)?, row.get::<bool>(4)?, row.get::<bool>(5)?);
+        Ok((lacking, row.get::<bool>(2)?, key))
     })?;
-    let Some(((missing_columns, missing_privileges), hides_rows, deferrable, has_key)) = found else {
+    let Some(((missing_columns, missing_privileges), hides_rows, (deferrable, has_key, is_partitioned))) = found else {
         let hint = "Create it again, or drop the mirror with ipai.drop_mirror().";
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
@@ -63,7 +64,14 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
             format!("alter table {schema}.{name} drop constraint {}; {create}", session.quote_ident(&constraint)?),
         ),
-        None => (format!("table \"{table}\" has no unique index on {names}"), create),
+        None => {
+            let message = format!("table \"{table}\" has no unique index on {names}");
+            let hint = match is_partitioned {
+                true => format!("Partition the table by these columns or some of them, and then: {create}"),
+                false => create,
+            };
+            (message, hint)
+        }
     };
     Err(refused(SqlState::UndefinedObject, message, hint))
 }

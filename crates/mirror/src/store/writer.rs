@@ -55,8 +55,16 @@ impl Writer<'_> {
         Ok((deleted, refusals))
     }
 
-    /// Finds the field of a record that the table refuses: it accepts the record with another value.
-    pub fn refused_field(&mut self, page: &Page, row: usize) -> Result<Option<usize>> {
+    /// Finds the field of a record that the table refuses with this error: the only one of the
+    /// constraint, or one with which the table accepts the record if it has another value.
+    pub fn refused_field(&mut self, page: &Page, row: usize, error: &Error) -> Result<Option<usize>> {
+        let params = [self.table.into(), error.constraint().into()];
+        let columns = self.session.all(sql!("table_constraint_columns"), &params, |row| row.get::<String>(0))?;
+        let fields = self.mirror.fields.iter();
+        let mut of_constraint = fields.enumerate().filter(|(_, map)| columns.contains(&map.column));
+        if let (Some((field, _)), None) = (of_constraint.next(), of_constraint.next()) {
+            return Ok(Some(field));
+        }
         // A neighbour's values are probably accepted.
         let neighbour = if row == 0 { 1 } else { row - 1 };
         let record = page.part(row..row + 1);
@@ -80,8 +88,12 @@ impl Writer<'_> {
 
     /// Makes an attempt with everything, and with halves of what is refused. Returns what is refused
     /// alone, and stops when that is more than the mirror allows.
-    fn halve(&mut self, len: usize, attempt: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<()>) -> Result<Refusals> {
-        let (mut refusals, mut left) = (Refusals::new(), vec![0..len]);
+    fn halve(
+        &mut self,
+        len: usize,
+        attempt: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<()>,
+    ) -> Result<Refusals> {
+        let (mut refusals, mut left) = (Refusals::new(), Vec::from_iter(Some(0..len)));
         while let Some(rows) = left.pop() {
             match attempt(self, rows.clone()) {
                 Err(error) if !concerns_data(&error) => return Err(error),

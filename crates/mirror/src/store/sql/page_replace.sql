@@ -5,7 +5,7 @@ with changed as materialized (
     select s.*, o.odoo_id is null as {is_new}
     {changed}),
 deleted as (
-    delete from only {table} as t
+    delete from {only}{table} as t
     using changed as s
     where t.odoo_id = s.odoo_id and not s.{is_new}{mine_t}
     returning t.*)

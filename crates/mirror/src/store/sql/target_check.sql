@@ -1,6 +1,6 @@
 -- What a run needs of the table $1.$2: the columns of $3 and the privileges of $4 that it lacks,
--- whether row-level security hides rows, the deferrable constraint on the key columns $5, and
--- whether a usable unique index is on exactly these.
+-- whether row-level security hides rows, the deferrable constraint on the key columns $5, whether a
+-- usable unique index is on exactly these, and whether the table has partitions.
 with keys as materialized (
     select i.indrelid, c.conname::text as deferrable
     from pg_catalog.pg_index i
@@ -31,7 +31,8 @@ select
         where not pg_catalog.has_table_privilege(t.oid, p.privilege)),
     pg_catalog.row_security_active(t.oid),
     (select min(k.deferrable) from keys k),
-    exists (select 1 from keys k)
+    exists (select 1 from keys k),
+    t.relkind = 'p'
 from pg_catalog.pg_class t
 join pg_catalog.pg_namespace n on n.oid = t.relnamespace
-where n.nspname = $1 and t.relname = $2 and t.relkind = 'r'
+where n.nspname = $1 and t.relname = $2 and t.relkind in ('r', 'p')
