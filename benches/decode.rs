@@ -76,6 +76,8 @@ fn mirror() -> Mirror {
         has_write_date: false,
         page_size: 5_000,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     }
 }

@@ -162,6 +162,8 @@ mod tests {
             has_write_date: true,
             page_size: 10,
             max_delete_ratio: 0.2,
+            max_rejects: 100,
+            is_partitioned: false,
             flag_field: None,
         }
     }
@@ -221,7 +223,7 @@ mod tests {
         let (mut one, mut other) = (SpiSession::of_function().unwrap(), SpiSession::of_function().unwrap());
         let mut dry = TableSink::new(&mut one, &mirror, table, None);
         let mut sink = TableSink::new(&mut other, &mirror, table, Some(1));
-        let two_new = Written { inserted: 2, updated: 0 };
+        let two_new = Written { inserted: 2, ..Written::default() };
         assert_eq!(dry.write(&page), Ok(two_new));
         assert_eq!(dry.tally().map(|tally| tally.total), Ok(0));
         assert_eq!(sink.write(&page), Ok(two_new));
@@ -267,7 +269,7 @@ mod tests {
                 Column::Jsonb(cells) => Column::Jsonb(twice(cells)),
                 Column::Bytea(cells) => Column::Bytea(twice(cells)),
             };
-            let one_updated = Written { inserted: 0, updated: 1 };
+            let one_updated = Written { updated: 1, ..Written::default() };
             assert_eq!(sink.write(&changed), Ok(one_updated), "{:?}", mirror.fields[index].kind);
         }
     }

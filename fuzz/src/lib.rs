@@ -32,6 +32,8 @@ pub fn mirror(has_write_date: bool) -> Mirror {
         has_write_date,
         page_size: 1_000,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     }
 }

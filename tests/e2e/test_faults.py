@@ -364,8 +364,8 @@ WRONG_ROWS: dict[str, Fault] = {
     "a record that is a list of many": _row("22000", brand_id=[7, 8, 9]),
     "a record that is a fraction": _row("22000", store_id=1.5),
     "a record beyond 64 bits": Fault("08P01", modified_body(lambda body: _odd(2**63, body)), [PAGE]),
-    "a choice that the table refuses": _row("23514", unit="furlong"),
-    "a required text that is unset": _row("23502", name=False),
+    "a choice that the table refuses": _row(None, unit="furlong"),
+    "a required text that is unset": _row(None, name=False),
     "ids out of order": Fault("08P01", modified_value(lambda ids: ids[::-1]), [IDS]),
     "the last id repeated": Fault("08P01", modified_value(lambda ids: [*ids, ids[-1]]), [IDS]),
     "ids that are text": Fault("08P01", modified_value(lambda ids: [str(number) for number in ids]), [IDS]),
@@ -457,15 +457,15 @@ def mirrored(supabase: Supabase) -> dict[int, tuple[Any, ...]]:
     return {row.pop("odoo_id"): tuple(row.values()) for row in rows}
 
 
-def assert_no_wrong_row(supabase: Supabase) -> None:
-    """Checks that each row equals a present or former record.
+def assert_no_wrong_row(supabase: Supabase, *edited: int) -> None:
+    """Checks that each row, except for the edited ones, equals a present or former record.
 
     Only the row of the deleted record may be missing.
     """
     records_by_id = [{record["id"]: values(record) for record in records} for records in (BEFORE, AFTER)]
-    found = mirrored(supabase)
+    found = {number: row for number, row in mirrored(supabase).items() if number not in edited}
     assert not {number: row for number, row in found.items() if row not in [records.get(number) for records in records_by_id]}
-    assert records_by_id[0].keys() - found.keys() <= {25}
+    assert records_by_id[0].keys() - found.keys() <= {25, *edited}
 
 
 def assert_equal(supabase: Supabase, erp: FaultyOdoo) -> None:
@@ -545,7 +545,9 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
                 run = supabase.last_run()
                 assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
             else:
-                trial.record_outcome("the run completes without the addon" if warnings else "the run completes")
+                rejects = supabase.rows("select from ipai.sync_rejects")
+                outcome = " without the addon" if warnings else ", with a reject" if rejects else ""
+                trial.record_outcome(f"the run completes{outcome}")
                 assert expected is None
                 run = supabase.last_run()
                 assert run["state"] == "succeeded"
@@ -571,6 +573,48 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
         connection.execute(CALL)
         assert_equal(supabase, erp)
         wait_for_release(before, connection.info.backend_pid)
+
+
+#: What the table refuses for as long as the first statement holds, and until the second.
+REFUSALS = {
+    "a foreign key refuses a deletion": (
+        "create table public.invoices (metric bigint references ipai.ipai_sample_metrics (odoo_id)); insert into public.invoices values (25)",
+        "drop table public.invoices",
+    ),
+    "a check refuses a record": (
+        "alter table ipai.ipai_sample_metrics add constraint picky check (name <> 'Renamed' or odoo_id <> 2)",
+        "alter table ipai.ipai_sample_metrics drop constraint picky",
+    ),
+    "a unique index refuses a record": (
+        "create unique index picky on ipai.ipai_sample_metrics (name)",
+        "drop index ipai.picky",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal_stops_nothing_else_while_it_lasts(supabase: Supabase, name: str) -> None:
+    cause, remedy = REFUSALS[name]
+    with FaultyOdoo(BEFORE) as erp:
+        supabase.server(erp.url)
+        supabase.register(page_size=10)
+        supabase.rows(CALL)
+        supabase.rows(cause)
+        erp.records = [dict(record) for record in AFTER]
+        with SECTION.trial(f"{name}, in each of four runs") as trial:
+            for number in range(4):
+                erp.records[5] |= {"name": f"Edit {number}", "write_date": f"2026-01-07 08:00:0{number}"}
+                run = supabase.run("'sample_metrics', 'full'" if number == 2 else "'sample_metrics'")
+                assert (run["state"], run["resumes"]) == ("succeeded", None)
+                assert mirrored(supabase)[6][0] == f"Edit {number}"
+                assert_no_wrong_row(supabase, 6)
+                assert [row["kind"] for row in supabase.rows("select kind from ipai.sync_alerts")] == ["rejects"]
+                (reject,) = supabase.rows("select refused, sqlstate from ipai.sync_rejects")
+            trial.record_outcome(f"the runs complete, with a reject ({reject['refused']}, {reject['sqlstate']})")
+        supabase.rows(remedy)
+        supabase.run()
+        assert_equal(supabase, erp)
+        assert supabase.rows("select from ipai.sync_rejects union all select from ipai.sync_alerts") == []
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

@@ -521,3 +521,56 @@ def test_new_trigger_function_is_not_executable_by_anon(supabase: Supabase, erp:
         assert supabase.row(may) == {"anon": False}
     finally:
         supabase.rows("drop schema shared cascade")
+
+
+# Partitions ---------------------------------------------------------------------------------------
+
+
+def test_partitioned_table_holds_a_mirror(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows("create table public.parts (odoo_id bigint primary key, name text, write_date timestamptz) partition by hash (odoo_id)")
+    for part in range(3):
+        supabase.rows(f"create table public.part_{part} partition of public.parts for values with (modulus 3, remainder {part})")
+    supabase.rows("create unique index on public.part_0 (name)")
+    supabase.rows(create_statement("parts", "public.parts", more=", columns => '{}'"))
+    run = supabase.sync("parts")
+    assert (run["inserted"], run["odoo_count"], run["mirror_count"]) == (5, 5, 5)
+    versions = "select odoo_id, xmin::text from public.parts order by 1"
+    before = supabase.rows(versions)
+    for mode in ("full", "reconcile", "incremental"):
+        run = supabase.sync("parts", mode)
+        assert (run["inserted"], run["updated"], run["deleted"]) == (0, 0, 0)
+    assert supabase.rows(versions) == before
+    remove(erp, 4)
+    erp.records[0] |= {"name": "renamed", "write_date": "2030-01-01 00:00:00"}
+    erp.records.append(metric(6, write_date="2030-01-01 00:00:00"))
+    run = supabase.sync("parts", "reconcile")
+    assert (run["inserted"], run["updated"], run["deleted"], run["mirror_count"]) == (1, 1, 1, 5)
+
+
+def test_tenants_have_partitions_of_their_own(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    supabase.rows(
+        """create table public.parts (tenant text, odoo_id bigint, name text, write_date timestamptz, primary key (tenant, odoo_id))
+           partition by list (tenant);
+           create table public.acme partition of public.parts for values in ('acme');
+           create table public.globex partition of public.parts for values in ('globex')"""
+    )
+    for tenant in ("acme", "globex"):
+        more = f""", columns => '{{}}', constants => '{{"tenant": "{tenant}"}}'"""
+        supabase.rows(create_statement(tenant, "public.parts", more=more))
+        assert supabase.sync(tenant)["inserted"] == 5
+    remove(erp, 4)
+    erp.records[0] |= {"name": "renamed", "write_date": "2030-01-01 00:00:00"}
+    run = supabase.sync("acme", "reconcile")
+    assert (run["updated"], run["deleted"], run["mirror_count"]) == (1, 1, 4)
+    found = supabase.rows("select tableoid::regclass::text as part, count(*) from public.parts group by 1 order by 1")
+    assert [(row["part"], row["count"]) for row in found] == [("acme", 4), ("globex", 5)]
+
+
+def test_partition_key_outside_of_the_key_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """Such a table has no unique index on odoo_id alone."""
+    supabase.rows(
+        "create table public.parts (odoo_id bigint, name text, write_date timestamptz, primary key (odoo_id, name)) partition by list (name)"
+    )
+    error = expect_error(supabase, create_statement("parts", "public.parts", more=", columns => '{}'"))
+    assert error.message_primary == 'table "public.parts" has no unique index on odoo_id'
+    assert (error.message_hint or "").startswith("Partition the table by these columns")

@@ -55,8 +55,8 @@ def _database() -> Iterator[Supabase]:
 @pytest.fixture
 def database(_database: Supabase) -> Supabase:
     """A database with sql/core and without the extension, with an empty mirror."""
-    tables = "ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.odoo_logins"
-    _database.cluster.psql(f"truncate {tables}; select ipai.register_sample_metrics(); update ipai.mirrors set page_size = 500")
+    tables = "ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins"
+    _database.cluster.psql(f"truncate {tables}; select ipai.register_sample_metrics(); update ipai.mirrors set page_size = 500, max_rejects = 100")
     return _database
 
 
@@ -188,8 +188,20 @@ def test_failed_run_is_recorded_and_resumed(program: Program, database: Supabase
     assert mirrored(database) == list(range(1, 11))
 
 
+def test_refused_record_is_set_aside_over_the_wire(program: Program, database: Supabase, faulty: FaultyOdoo) -> None:
+    faulty.records[3]["unit"] = "furlong"
+    program.run()
+    assert mirrored(database) == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+    (reject,) = database.rows("select odoo_id, refused, field, sqlstate from ipai.sync_rejects")
+    assert reject == {"odoo_id": 4, "refused": "insert", "field": "unit", "sqlstate": "23514"}
+    faulty.records[3]["unit"] = "count"
+    program.run()
+    assert (len(mirrored(database)), database.rows("select from ipai.sync_rejects")) == (10, [])
+
+
 def test_refused_record_is_named_and_its_page_is_undone(program: Program, database: Supabase, faulty: FaultyOdoo) -> None:
     faulty.records[3]["unit"] = "furlong"
+    database.rows("update ipai.mirrors set max_rejects = 0")
     printed = program.fail()
     assert printed.startswith('ERROR:  23514: record 4 of ipai.sample.metric does not fit into the mirror, field "unit"')
     assert "ipai_sample_metrics_unit_check" in printed

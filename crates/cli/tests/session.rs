@@ -139,6 +139,8 @@ fn page_of_every_kind() -> (Mirror, Vec<i64>, Vec<Column>) {
         has_write_date: true,
         page_size: 10,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     };
     let packed = |cells: [Option<&str>; 3]| cells.into_iter().collect::<Packed>();

@@ -3,12 +3,14 @@
 
 mod deletion;
 mod planner;
+mod rejects;
 mod report;
 mod run;
 
 pub use deletion::Guard;
 pub(crate) use deletion::validate_ids;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};
+pub use rejects::Refused;
 pub use report::{Counts, Mode, NO_RECORD, Position, Progress, Report, Scanned, Tally};
 pub use run::{Failed, Plan, run};
 
@@ -97,8 +99,16 @@ pub trait Source {
 
 /// Where records go. A dry sink counts what it would do and changes nothing.
 pub trait Sink {
-    /// Writes the rows that are new or differ, and touches no other.
+    /// Writes the rows that are new or differ, and touches no other. What the table refuses becomes
+    /// a reject; an error if there are too many.
     fn write(&mut self, page: &Page) -> Result<Written>;
+
+    /// The rejects, ascending: what the table refused in this run and in earlier ones, and has not
+    /// accepted since. A dry sink knows only its own.
+    fn rejects(&mut self) -> Result<Vec<(i64, Refused)>>;
+
+    /// Forgets rejects that exist neither in Odoo nor in the mirror.
+    fn forget(&mut self, ids: &[i64]) -> Result<()>;
 
     /// Counts the rows of the mirror: in total, and those with each flag.
     fn tally(&mut self) -> Result<Tally>;
@@ -109,7 +119,8 @@ pub trait Sink {
     /// Returns digests of the rows' ids, or `None` if an id exceeds what Odoo can assign.
     fn digest(&mut self) -> Result<Option<Digests>>;
 
-    /// Deletes the rows with these ids and returns how many it deleted.
+    /// Deletes the rows with these ids and returns how many it deleted. Rows that cannot be deleted
+    /// become rejects.
     fn delete(&mut self, ids: &[i64]) -> Result<u64>;
 
     /// Commits what was written, together with how far the run is.
@@ -126,6 +137,8 @@ pub struct Written {
     pub inserted: u64,
     /// Changed rows.
     pub updated: u64,
+    /// Records that the table refused.
+    pub rejected: u64,
 }
 
 /// A digest of a set of ids. Sets that differ in one or two ids always have different digests.

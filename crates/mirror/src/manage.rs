@@ -80,11 +80,14 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         target,
         scope: Scope { model: request.model, domain: Vec::new(), lang: None, company_ids: Vec::new() },
         fields: defined.iter().map(|defined| defined.map.clone()).collect(),
+        // Runs load it.
+        is_partitioned: false,
         drift: Vec::new(),
         constants: wanted.constants,
         has_write_date: has_write_date(&odoo),
         page_size: mirrors::PAGE_SIZE,
         max_delete_ratio: mirrors::MAX_DELETE_RATIO,
+        max_rejects: mirrors::MAX_REJECTS,
         flag_field: None,
     };
     request.options.apply(session, &mut mirror)?;

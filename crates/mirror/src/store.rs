@@ -10,12 +10,14 @@ pub mod logins;
 pub mod mirror_state;
 pub mod mirrors;
 pub mod options;
+pub mod rejects;
 pub mod runs;
 pub mod servers;
 pub mod sink;
 pub mod statements;
 pub mod tables;
 pub mod target;
+mod writer;
 
 /// The text of a file in `store/sql`.
 macro_rules! sql {

@@ -22,7 +22,7 @@ select m.name as mirror, m.server, m.model,
        newest.run as last_failed_run, newest.error as last_error,
        newest.sqlstate as last_sqlstate, newest.ended_at as last_error_at,
        counted.mirror_total as rows, counted.delta,
-       active.run, active.progress
+       active.run, active.progress, rejected.rejects
 from ipai.mirrors m
 left join lateral (
     select r.run, r.started_at, r.finished_at from ipai.run_log r
@@ -72,6 +72,8 @@ left join lateral (
     limit 1) newest on true
 left join ipai.sync_count_delta counted on counted.mirror = m.name
 cross join lateral (
+    select count(*) as rejects from ipai.sync_rejects r where r.mirror = m.name) rejected
+cross join lateral (
     select planned.at,
            coalesce(m.enabled and active.run is null and now() - planned.at > m.late_after, false)
                as late
@@ -115,6 +117,8 @@ comment on column ipai.sync_status.rows is 'Number of rows in the mirror as last
 comment on column ipai.sync_status.delta is 'Odoo total minus mirror total as last counted.';
 comment on column ipai.sync_status.run is 'Number of the run in progress; null if there is none.';
 comment on column ipai.sync_status.progress is 'Progress of that run.';
+comment on column ipai.sync_status.rejects is
+    'Number of records that the table refuses; see ipai.sync_rejects.';
 
 create or replace view ipai.sync_alerts with (security_invoker = on) as
 select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint
@@ -145,6 +149,14 @@ left join lateral (
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
     from jsonb_array_elements(t.drift) with ordinality d (field, place)) drifted on true
+left join lateral (
+    select count(*) filter (where r.refused = 'insert')
+               - count(*) filter (where r.refused = 'delete') as delta,
+           min(r.since) as since,
+           (array_agg(format('record %s: %s (%s)', r.odoo_id, left(r.message, 300), r.sqlstate)
+                      order by r.since desc, r.odoo_id))[1] as newest
+    from ipai.sync_rejects r
+    where r.mirror = s.mirror and s.rejects > 0) rejected on true
 -- The deletion guard limits a single run. These are the deletions of several.
 cross join lateral (
     select sum(r.deleted) as rows, min(r.started_at) as since
@@ -191,7 +203,8 @@ cross join lateral (values
                date_trunc('second', m.created_at)),
         format('To run it now: call ipai.run_sync(%1$L); '
                'To run it in the background: select ipai.sync_now(%1$L);', s.mirror)),
-    (4, 'delta', abs(s.delta) > m.max_delta,
+    -- The alert rejects explains the difference that rejects make.
+    (4, 'delta', abs(s.delta - coalesce(rejected.delta, 0)) > m.max_delta,
         counted.finished_at,
         format('Odoo has %s records, the mirror has %s rows', counted.odoo_count,
                counted.mirror_count),
@@ -229,7 +242,14 @@ cross join lateral (values
                'and deleted > 0 order by run desc; '
                'If the deletions are right, wait: the alert looks back 24 hours. '
                'To stop the runs of the mirror: select ipai.alter_mirror(%1$L, enabled => false);',
-               s.mirror))
+               s.mirror)),
+    (9, 'rejects', s.rejects > 0,
+        rejected.since,
+        format('the table refuses %s; the newest is %s',
+               case s.rejects when 1 then '1 record' else format('%s records', s.rejects) end,
+               rejected.newest),
+        format('Correct them in Odoo, or change the table; every run tries them again. All rejects: '
+               'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -242,12 +262,13 @@ comment on column ipai.sync_alerts.kind is
     'than late_after; never: no run has succeeded yet; delta: the counts differ by more than '
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
-    'of the last 24 hours together deleted more rows than max_delete_ratio allows one run.';
+    'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
+    'rejects: the table refuses records (see ipai.sync_rejects).';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
-    'deletions: start of the first of these runs.';
+    'deletions: start of the first of these runs; rejects: when the first of them was refused.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 

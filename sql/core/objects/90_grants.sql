@@ -23,7 +23,7 @@ begin
     if to_regrole('postgres') is not null then
         grant usage, create on schema ipai to postgres with grant option;
         grant select, insert, update, delete on ipai.mirrors, ipai.mirror_objects,
-            ipai.mirror_state, ipai.run_log, ipai.odoo_logins
+            ipai.mirror_state, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins
             to postgres with grant option;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
@@ -65,6 +65,11 @@ begin
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
                       drift, alerts, safe_page_size)
             on ipai.mirror_state to service_role;
+        -- It may not choose since when a record has been refused.
+        grant select, delete,
+              insert (mirror, odoo_id, refused, field, sqlstate, message),
+              update (refused, field, sqlstate, message, last_tried)
+            on ipai.sync_rejects to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         -- It may not choose the number of a run, nor when and by which process it was started.
         grant select, delete,

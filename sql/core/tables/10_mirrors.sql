@@ -38,6 +38,7 @@ create table ipai.mirrors (
     max_age           interval check (max_age > interval '0' and max_age <= interval '100 years'),
     created_at        timestamptz not null default now(),
     relations         jsonb not null default '{}' check (jsonb_typeof(relations) = 'object'),
+    max_rejects       integer not null default 100 check (max_rejects between 0 and 10000),
     unique (target_schema, target_table, constants)
 );
 

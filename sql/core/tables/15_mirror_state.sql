@@ -16,8 +16,8 @@ create table ipai.mirror_state (
     drift          jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
     -- All kinds of ipai.sync_alerts. A null is none of them.
     alerts         text[] not null default '{}'
-        check (cardinality(alerts) <= 8
-               and alerts <@ '{failing,late,never,delta,drift,refused,flagged,deletions}'),
+        check (cardinality(alerts) <= 9
+               and alerts <@ '{failing,late,never,delta,drift,refused,flagged,deletions,rejects}'),
     filled_as      text,
     filled_from    text,
     filled_company timestamptz

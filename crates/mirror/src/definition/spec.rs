@@ -69,6 +69,8 @@ pub struct Mirror {
     pub server: Option<String>,
     /// The table that holds the rows.
     pub target: Table,
+    /// Whether the table has partitions.
+    pub is_partitioned: bool,
     /// The records to read.
     pub scope: Scope,
     /// The mirrored fields.
@@ -83,6 +85,8 @@ pub struct Mirror {
     pub page_size: u32,
     /// Largest part of the rows (0 to 1) that one run may delete. It may always delete 100 rows.
     pub max_delete_ratio: f64,
+    /// The most records that the table may refuse before a run fails.
+    pub max_rejects: u32,
     /// Boolean field of Odoo that flags records, which the mirror counts.
     pub flag_field: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use super::IdRange;
 use super::run::{Run, plausible};
+use crate::Page;
 use ipai_odoo::domain::IDS_PER_REQUEST;
 use ipai_odoo::error::{Error, Result};
 use std::time::Duration;
@@ -47,18 +48,25 @@ pub(super) fn reconcile(run: &mut Run<'_>) -> Result<u64> {
     if run.plan.dry_run {
         // A dry run wrote nothing, so the records that its scan would insert are missing as well.
         run.progress.inserted = scanned.max(difference.missing);
-    } else if !difference.absent.is_empty() {
-        let total = run.timed_sink(|sink| sink.tally())?.total;
-        let (rows, allowed) = (difference.absent.len() as u64, run.plan.guard.allows(total));
+    }
+    delete(run, &difference.absent)?;
+    Ok(difference.records)
+}
+
+/// Deletes rows whose records no longer exist in Odoo, if the guard agrees.
+pub(super) fn delete(run: &mut Run<'_>, absent: &[i64]) -> Result<()> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    if !run.plan.dry_run {
+        let total = run.timed_sink(|sink| sink.tally())?.total + run.progress.deleted;
+        let (rows, allowed) = (run.progress.deleted + absent.len() as u64, run.plan.guard.allows(total));
         if rows > allowed {
             return Err(Error::RefusedDeletion { mirror: run.plan.mirror.clone(), rows, total, allowed });
         }
     }
-    if !difference.absent.is_empty() {
-        run.progress.deleted = run.timed_sink(|sink| sink.delete(&difference.absent))?;
-        run.commit()?;
-    }
-    Ok(difference.records)
+    run.progress.deleted += run.timed_sink(|sink| sink.delete(absent))?;
+    run.commit()
 }
 
 /// How often Odoo must confirm that it has none of the mirror's records, with a pause before each.
@@ -68,6 +76,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Compares the ids of both sides in windows, and reads the records that the mirror lacks.
 fn compare(run: &mut Run<'_>) -> Result<Difference> {
     let mut difference = Difference::default();
+    let rejects = run.rejects()?;
+    let is_reject = |id: &i64| rejects.binary_search_by_key(id, |(reject, _)| *reject).is_ok();
     let (mut ranges, mut expected) = differing_ranges(run, &mut difference)?;
     let (mut missing, mut most) = (Vec::new(), plausible(0));
     while !ranges.is_empty() {
@@ -75,41 +85,45 @@ fn compare(run: &mut Run<'_>) -> Result<Difference> {
         let rows = list_rows(run, listed)?;
         difference.records += records.len() as u64;
         difference.absent.extend(rows.iter().filter(|id| records.binary_search(id).is_err()));
-        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err()));
+        // Rejects are read afterwards, together.
+        missing.extend(records.into_iter().filter(|id| rows.binary_search(id).is_err() && !is_reject(id)));
         if missing.len() >= IDS_PER_REQUEST || ranges.is_empty() {
             difference.missing += missing.len() as u64;
             if difference.missing > most {
                 most = run.count_anew(difference.missing)?;
             }
             if !run.plan.dry_run {
-                let per_call = run.plan.page_size.clamp(1, IDS_PER_REQUEST);
-                missing.chunks(per_call).try_for_each(|ids| read(run, ids))?;
+                read(run, &missing, &mut |run, page| run.write(&page, None))?;
             }
             missing.clear();
         }
     }
     // While Odoo rewrites a table, as an upgrade of a module may, requests find the table empty.
     let is_empty = difference.absent.len() as u64 >= run.timed_sink(|sink| sink.tally())?.total;
-    match is_empty && !difference.absent.is_empty() {
-        true => (0..CONFIRMATIONS).try_for_each(|_| {
+    let confirmations = if is_empty && !difference.absent.is_empty() { CONFIRMATIONS } else { 0 };
+    for remaining in (0..=confirmations).rev() {
+        let counted;
+        (difference.absent, counted) = verify_absent(run, &difference.absent)?;
+        difference.records += counted;
+        if remaining > 0 {
             run.timed_source(|source| source.pause(PAUSE))?;
-            verify_absent(run, &mut difference)
-        })?,
-        false => verify_absent(run, &mut difference)?,
+        }
     }
     Ok(difference)
 }
 
-/// Some models count records that `search` does not return. Deletes a row only if `search_count`
-/// also reports zero for its id.
-fn verify_absent(run: &mut Run<'_>, difference: &mut Difference) -> Result<()> {
-    for ids in std::mem::take(&mut difference.absent).chunks(IDS_PER_REQUEST) {
+/// The ids of which Odoo counts no record, and how many it counts of the others. Some models count
+/// records that `search` does not return: a row is deleted only if `search_count` also reports zero
+/// for its id.
+pub(super) fn verify_absent(run: &mut Run<'_>, ids: &[i64]) -> Result<(Vec<i64>, u64)> {
+    let (mut absent, mut others) = (Vec::new(), 0);
+    for ids in ids.chunks(IDS_PER_REQUEST) {
         match run.timed_source(|source| source.count(Some(ids)))? {
-            0 => difference.absent.extend_from_slice(ids),
-            counted => difference.records += counted,
+            0 => absent.extend_from_slice(ids),
+            counted => others += counted,
         }
     }
-    Ok(())
+    Ok((absent, others))
 }
 
 /// The ranges whose digests differ, with Odoo's number of ids in them; all ids without digests.
@@ -197,15 +211,24 @@ pub(crate) fn validate_ids(ids: &[i64], ranges: &[IdRange]) -> Result<()> {
     Err(Error::Malformed { cause: cause.to_owned() })
 }
 
-/// Reads records by id. Records that Odoo cannot send together are requested again in halves.
-fn read(run: &mut Run<'_>, ids: &[i64]) -> Result<()> {
+/// What happens to a page of records that were read by id.
+type Take<'t> = dyn FnMut(&mut Run<'_>, Page) -> Result<()> + 't;
+
+/// Reads records by id.
+pub(super) fn read(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Result<()> {
+    let per_call = run.plan.page_size.clamp(1, IDS_PER_REQUEST);
+    ids.chunks(per_call).try_for_each(|ids| read_in_halves(run, ids, take))
+}
+
+/// Records that Odoo cannot send together are requested again in halves.
+fn read_in_halves(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
         Err(Error::Records { .. }) if ids.len() > 1 => {
             let (some, others) = ids.split_at(ids.len() / 2);
-            read(run, some)?;
-            read(run, others)
+            read_in_halves(run, some, take)?;
+            read_in_halves(run, others, take)
         }
-        page => run.write(&page?, None),
+        page => take(run, page?),
     }
 }
 

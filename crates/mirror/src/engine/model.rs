@@ -15,8 +15,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use super::{
-    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Report, Requested, Scan, Scanned, Sink, Source,
-    Start, State, Tally, Unfinished, Written, plan_run, run,
+    Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Refused, Report, Requested, Scan, Scanned, Sink,
+    Source, Start, State, Tally, Unfinished, Written, plan_run, run,
 };
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};
@@ -56,6 +56,10 @@ pub enum Op {
     /// Writes the current values: only the write date changes.
     Touch(usize),
     Delete(usize),
+    /// Exchanges the names of two records.
+    Swap(usize, usize),
+    /// Deletes a record and creates another one of the same name.
+    Replace(usize),
     /// Changes a record by SQL: the write date stays.
     Sql(usize),
     /// Sets a write date to NULL by SQL.
@@ -140,6 +144,19 @@ impl Odoo {
             Op::Archive(pick) => self.change(*pick, |cells| Some(Cells { active: !cells.active, ..cells })),
             Op::Touch(pick) => self.change(*pick, Some),
             Op::Delete(pick) => self.change(*pick, |_| None),
+            Op::Swap(pick, other) => {
+                if let (Some(one), Some(other)) = (self.pick(*pick), self.pick(*other)) {
+                    let cells = |id| self.records[&id].cells.clone();
+                    self.commit(now, BTreeMap::from([(one, Some(cells(other))), (other, Some(cells(one)))]));
+                }
+            }
+            Op::Replace(pick) => {
+                if let Some(id) = self.pick(*pick) {
+                    let cells = self.records[&id].cells.clone();
+                    let successor = self.next_id();
+                    self.commit(now, BTreeMap::from([(id, None), (successor, Some(cells))]));
+                }
+            }
             Op::Sql(pick) => {
                 let cells = self.fresh();
                 if let Some(id) = self.pick(*pick)
@@ -466,16 +483,23 @@ pub struct Table {
     pub progress: Vec<(u64, Option<u64>)>,
     /// The notices.
     pub notices: Vec<String>,
-    /// The rows at the last commit, or at the start of the run.
-    committed: BTreeMap<i64, Cells>,
+    /// What the table refused, and has not accepted since.
+    pub rejects: BTreeMap<i64, Refused>,
+    /// The rows and rejects at the last commit, or at the start of the run.
+    committed: (BTreeMap<i64, Cells>, BTreeMap<i64, Refused>),
     /// The progress at the last commit.
     pub so_far: Option<Progress>,
     /// Number of the call that fails, from 1.
     pub fail_at: Option<usize>,
     /// Ids in one range of a digest.
     pub width: usize,
-    /// A row that cannot be deleted, because another table references it.
-    pub kept: Option<i64>,
+    /// Records that the table refuses.
+    pub unfit: BTreeSet<i64>,
+    /// Rows that cannot be deleted, because another table references them.
+    pub kept: BTreeSet<i64>,
+    /// The most rejects of a run.
+    pub max_rejects: usize,
+    refused_now: BTreeSet<i64>,
     calls: usize,
 }
 
@@ -489,30 +513,69 @@ impl Table {
             deleted: Vec::new(),
             progress: Vec::new(),
             notices: Vec::new(),
-            committed: BTreeMap::new(),
+            rejects: BTreeMap::new(),
+            committed: Default::default(),
             so_far: None,
             fail_at: None,
             width: 5,
-            kept: None,
+            unfit: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            max_rejects: usize::MAX,
+            refused_now: BTreeSet::new(),
             calls: 0,
         }
     }
 
-    /// Starts a new run with the same rows.
+    /// Starts a new run with the same rows and rejects.
     pub fn reset(&mut self) {
         *self = Table {
-            committed: self.rows.clone(),
+            committed: (self.rows.clone(), self.rejects.clone()),
             rows: std::mem::take(&mut self.rows),
+            rejects: std::mem::take(&mut self.rejects),
             width: self.width,
-            kept: self.kept,
+            unfit: std::mem::take(&mut self.unfit),
+            kept: std::mem::take(&mut self.kept),
+            max_rejects: self.max_rejects,
             ..Table::new(&self.odoo)
         };
     }
 
     /// Discards what was written after the last commit.
     pub fn roll_back(&mut self) {
-        self.rows.clone_from(&self.committed);
+        (self.rows, self.rejects) = self.committed.clone();
         self.deleted.clear();
+    }
+
+    /// Whether these rows fit. Names are unique.
+    fn accepts(&self, rows: &BTreeMap<i64, Cells>) -> bool {
+        let others = self.rows.iter().filter(|(id, _)| !rows.contains_key(id));
+        let names: Vec<&str> = others.chain(rows).map(|(_, cells)| cells.name.as_str()).collect();
+        names.iter().collect::<BTreeSet<_>>().len() == names.len() && rows.keys().all(|id| !self.unfit.contains(id))
+    }
+
+    fn accept(&mut self, rows: BTreeMap<i64, Cells>, written: &mut Written) {
+        for (id, cells) in rows {
+            if !self.dry {
+                self.rejects.remove(&id);
+                self.refused_now.remove(&id);
+            }
+            match self.rows.get(&id) {
+                Some(row) if *row == cells => continue,
+                Some(_) => written.updated += 1,
+                None => written.inserted += 1,
+            }
+            if !self.dry {
+                self.touched.push(id);
+                self.rows.insert(id, cells);
+            }
+        }
+    }
+
+    fn check_limit(&self) -> Result<()> {
+        match self.refused_now.len() > self.max_rejects {
+            true => Err(failure()),
+            false => Ok(()),
+        }
     }
 
     fn call(&mut self) -> Result<()> {
@@ -531,24 +594,43 @@ impl Sink for Table {
             unreachable!("the model has two columns")
         };
         assert!(page.ids.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", page.ids);
-        let mut written = Written::default();
+        let (mut written, mut sent) = (Written::default(), BTreeMap::new());
         for ((id, name), active) in page.ids.iter().zip(names.iter()).zip(flags) {
             let cells = Cells {
                 name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
                 active: active.unwrap_or_default(),
             };
             assert!(self.odoo.borrow().ever.contains(&(*id, cells.clone())), "{id} was never {cells:?}");
-            match self.rows.get(id) {
-                Some(row) if *row == cells => continue,
-                Some(_) => written.updated += 1,
-                None => written.inserted += 1,
-            }
-            if !self.dry {
-                self.touched.push(*id);
-                self.rows.insert(*id, cells);
+            sent.insert(*id, cells);
+        }
+        let mut parts = vec![sent];
+        while let Some(mut part) = parts.pop() {
+            if self.dry || self.accepts(&part) {
+                self.accept(part, &mut written);
+            } else if part.len() == 1 {
+                written.rejected += 1;
+                let refused = |id| if self.rows.contains_key(id) { Refused::Update } else { Refused::Insert };
+                let rejects: Vec<_> = part.keys().map(|id| (*id, refused(id))).collect();
+                self.refused_now.extend(part.keys());
+                self.rejects.extend(rejects);
+            } else {
+                let half = part.keys().nth(part.len() / 2).copied().unwrap_or_default();
+                parts.push(part.split_off(&half));
+                parts.push(part);
             }
         }
+        self.check_limit()?;
         Ok(written)
+    }
+
+    fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
+        Ok(self.rejects.iter().filter(|_| !self.dry).map(|(id, refused)| (*id, *refused)).collect())
+    }
+
+    fn forget(&mut self, ids: &[i64]) -> Result<()> {
+        self.rejects.retain(|id, _| !ids.contains(id));
+        self.refused_now.retain(|id| !ids.contains(id));
+        Ok(())
     }
 
     fn tally(&mut self) -> Result<Tally> {
@@ -576,19 +658,24 @@ impl Sink for Table {
 
     fn delete(&mut self, ids: &[i64]) -> Result<u64> {
         self.call()?;
-        if self.kept.is_some_and(|kept| ids.contains(&kept)) {
-            return Err(failure());
-        }
         for id in ids {
             // Only a restored backup brings an id back, so its record must not exist.
             let odoo = self.odoo.borrow();
             assert!(*id <= odoo.reassigned_upto || !odoo.records.contains_key(id), "{id} is in Odoo");
             assert!(self.rows.contains_key(id), "{id} is not in the mirror");
         }
-        if !self.dry {
-            self.deleted.extend(ids);
-            self.rows.retain(|id, _| !ids.contains(id));
+        if self.dry {
+            return Ok(ids.len() as u64);
         }
+        let (kept, ids): (Vec<i64>, Vec<i64>) = ids.iter().partition(|id| self.kept.contains(id));
+        self.refused_now.extend(&kept);
+        self.rejects.extend(kept.into_iter().map(|id| (id, Refused::Delete)));
+        for id in &ids {
+            self.deleted.push(*id);
+            self.rows.remove(id);
+            self.forget(&[*id])?;
+        }
+        self.check_limit()?;
         Ok(ids.len() as u64)
     }
 
@@ -603,7 +690,7 @@ impl Sink for Table {
         self.so_far = Some(*progress);
         self.progress.push((progress.fetched, progress.total));
         if !self.dry {
-            self.committed.clone_from(&self.rows);
+            self.committed = (self.rows.clone(), self.rejects.clone());
         }
         Ok(())
     }
@@ -621,7 +708,7 @@ pub struct Product {
     pub guard: Guard,
     /// Number of the call to the sink that fails in the next run, from 1.
     pub sink_fails: Option<usize>,
-    /// Whether a failed run was killed, and loses what it wrote after its last commit.
+    /// Whether a failed run was killed, and its failure is not recorded.
     pub killed: bool,
     runs: i64,
     /// The clock at the start of the unfinished run, if Odoo sent one.
@@ -695,9 +782,7 @@ impl Product {
                 self.state.unfinished = None;
             }
             Err(failed) => {
-                if self.killed {
-                    self.table.roll_back();
-                }
+                self.table.roll_back();
                 let so_far = self.table.so_far;
                 // The failure of a killed run is not recorded. A complete scan leaves nothing to
                 // resume.

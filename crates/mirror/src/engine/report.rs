@@ -91,6 +91,8 @@ pub struct Progress {
     pub inserted: u64,
     /// Changed rows.
     pub updated: u64,
+    /// Records that the table refused.
+    pub rejected: u64,
     /// Deleted rows.
     pub deleted: u64,
     /// Time spent waiting for Odoo.
@@ -102,7 +104,7 @@ pub struct Progress {
 impl Progress {
     /// Rows that were equal to their records, and not touched.
     pub fn unchanged(&self) -> u64 {
-        self.fetched.saturating_sub(self.inserted + self.updated)
+        self.fetched.saturating_sub(self.inserted + self.updated + self.rejected)
     }
 }
 

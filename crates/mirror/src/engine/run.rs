@@ -2,7 +2,7 @@
 
 use super::deletion::{self, Guard};
 use super::report::{Counts, Mode, Progress, Report, Scanned, Tally};
-use super::{Position, Scan, Sink, Source};
+use super::{Position, Scan, Sink, Source, rejects};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -84,18 +84,23 @@ fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
     let (plan, mode) = (run.plan, run.progress.mode);
     let compares_ids = mode == Mode::Reconcile || mode == Mode::Full && (plan.dry_run || records.is_none());
     if !compares_ids {
+        run.retry_rejects()?;
         // Without a change since they were counted, the flags are what they were.
         let has_changed = run.progress.inserted + run.progress.updated > 0;
         let flags = mode == Mode::Full || has_changed || !plan.flags_are_counted;
         let counts = run.counts(None, flags)?;
         // As many rows as records were read: each row is one of them. In an incremental run equal
         // counts are no proof, but they are all that it pays for.
-        let has_other_rows = mode == Mode::Full && records != Some(counts.mirror.total);
-        if !has_other_rows && counts.odoo.total == counts.mirror.total {
+        let rejects = run.rejects()?;
+        let expected = |records: u64| rejects::expected_rows(records, &rejects) == Some(counts.mirror.total);
+        let has_other_rows = mode == Mode::Full && !records.is_some_and(expected);
+        if !has_other_rows && expected(counts.odoo.total) {
             return Ok(run.report(counts, true));
         }
     }
     let records = deletion::reconcile(run)?;
+    // Rows that were in the way of others may be gone.
+    run.retry_rejects()?;
     let counts = run.counts(Some(records), true)?;
     Ok(run.report(counts, true))
 }
@@ -232,6 +237,7 @@ impl Run<'_> {
         self.progress.fetched += page.len() as u64;
         self.progress.inserted += written.inserted;
         self.progress.updated += written.updated;
+        self.progress.rejected += written.rejected;
         self.commit()
     }
 

@@ -3,10 +3,10 @@
 
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{LONGEST, Odoo, Op, Product, Reader, Shared, Table, failure};
-use super::{Guard, Mode, Plan, Position, Report, Requested, run};
+use super::{Guard, Mode, Plan, Position, Refused, Report, Requested, run};
 use ipai_odoo::error::{Error, Result};
 
 fn full() -> Plan {
@@ -1221,7 +1221,7 @@ const MODES: [Requested; 3] = [Requested::Full, Requested::Incremental, Requeste
 fn refused_deletion_does_not_freeze_the_mirror() {
     for mode in MODES {
         let mut product = product(8);
-        (product.killed, product.table.kept) = (false, Some(1));
+        (product.killed, product.table.kept, product.table.max_rejects) = (false, BTreeSet::from([1]), 0);
         product.apply(&[Op::Delete(0)]);
         for run in 0..3 {
             later(&mut product);
@@ -1235,9 +1235,109 @@ fn refused_deletion_does_not_freeze_the_mirror() {
             let without: BTreeMap<_, _> = rows.iter().filter(|(id, _)| **id != 1).collect();
             assert_eq!(without, product.odoo.borrow().rows().iter().collect());
         }
-        product.table.kept = None;
+        product.table.kept.clear();
         product.sync(Requested::Auto);
         assert!(product.is_equal());
+    }
+}
+
+#[test]
+fn rows_that_can_be_deleted_are_deleted_beside_others() {
+    for mode in MODES {
+        let mut product = product(8);
+        product.table.kept = BTreeSet::from([1, 3]);
+        product.apply(&[Op::Delete(0), Op::Delete(0), Op::Delete(0), Op::Delete(0)]);
+        let deleted = product.sync(mode).1.progress.deleted;
+        assert_eq!((deleted, product.table.rejects.len()), (2, 2));
+        // Each run tries again, also if nothing else has changed.
+        product.table.kept = BTreeSet::from([3]);
+        later(&mut product);
+        let (_, report) = product.sync(Requested::Incremental);
+        assert_eq!((report.progress.deleted, counts(&report)), (1, (4, 5)));
+        product.table.kept.clear();
+        later(&mut product);
+        product.sync(Requested::Incremental);
+        assert!(product.is_equal() && product.table.rejects.is_empty());
+    }
+}
+
+#[test]
+fn refused_record_is_tried_again_until_it_fits() {
+    for mode in MODES {
+        let mut product = product(8);
+        product.table.unfit = BTreeSet::from([2, 9]);
+        product.apply(&[Op::Write(1), Op::Write(2), Op::Create, Op::Create]);
+        let (_, report) = product.sync(mode);
+        assert_eq!((report.progress.rejected > 0, counts(&report)), (true, (10, 9)), "{mode:?}");
+        assert_eq!(product.table.rejects, BTreeMap::from([(2, Refused::Update), (9, Refused::Insert)]));
+        later(&mut product);
+        product.table.unfit.clear();
+        let (_, report) = product.sync(Requested::Incremental);
+        assert_eq!((report.progress.inserted, report.progress.updated), (1, 1));
+        assert!(product.is_equal() && product.table.rejects.is_empty());
+    }
+}
+
+#[test]
+fn known_rejects_make_no_incremental_run_compare_ids() {
+    let mut product = product(8);
+    (product.table.unfit, product.table.kept) = (BTreeSet::from([9]), BTreeSet::from([1]));
+    product.apply(&[Op::Create, Op::Delete(0)]);
+    product.sync(Requested::Incremental);
+    later(&mut product);
+    let mut reader = Reader::new(&product.odoo);
+    product.run(&mut reader, Requested::Incremental).1.unwrap();
+    assert!(!reader.calls.contains(&"ids"), "{:?}", reader.calls);
+    assert_eq!(product.table.rejects.len(), 2);
+    // A deletion beside them is noticed.
+    product.apply(&[Op::Delete(0)]);
+    product.sync(Requested::Incremental);
+    assert!(!product.table.rows.contains_key(&2));
+}
+
+#[test]
+fn reject_that_no_longer_exists_is_forgotten() {
+    let mut product = product(8);
+    product.table.unfit = BTreeSet::from([8, 9]);
+    product.apply(&[Op::Write(7), Op::Create]);
+    product.sync(Requested::Incremental);
+    assert_eq!(product.table.rejects.len(), 2);
+    product.apply(&[Op::Delete(7), Op::Delete(7)]);
+    later(&mut product);
+    product.sync(Requested::Incremental);
+    assert!(product.is_equal() && product.table.rejects.is_empty());
+}
+
+#[test]
+fn unique_names_can_change_hands() {
+    let changes: [&[Op]; 5] = [
+        // Within a page of three records, across pages, a rotation, and a record created anew.
+        &[Op::Swap(0, 1)],
+        &[Op::Swap(0, 7)],
+        &[Op::Swap(0, 3), Op::Swap(3, 6)],
+        &[Op::Replace(2)],
+        &[Op::Replace(2), Op::Swap(0, 7), Op::Delete(3)],
+    ];
+    for (mode, ops) in MODES.into_iter().flat_map(|mode| changes.map(|ops| (mode, ops))) {
+        let mut product = product(8);
+        product.apply(ops);
+        product.sync(mode);
+        assert!(product.is_equal() && product.table.rejects.is_empty(), "{mode:?} {ops:?}");
+    }
+}
+
+#[test]
+fn more_rejects_than_allowed_end_the_run() {
+    for mode in MODES {
+        let mut product = product(8);
+        product.killed = false;
+        (product.table.unfit, product.table.max_rejects) = (BTreeSet::from([2, 5]), 1);
+        product.apply(&[Op::Write(1), Op::Write(4)]);
+        assert_eq!(product.run(&mut Reader::new(&product.odoo), mode).1, Err(failure()));
+        product.table.max_rejects = 2;
+        later(&mut product);
+        product.sync(Requested::Auto);
+        assert_eq!(product.table.rejects.len(), 2);
     }
 }
 
@@ -1356,6 +1456,11 @@ fn auto_completes_an_interrupted_full_run_before_an_incremental_run() {
 enum Step {
     Odoo(Op),
     Run(Attempt),
+    /// The table refuses these records, and the deletion of these rows.
+    Refuse {
+        unfit: BTreeSet<i64>,
+        kept: BTreeSet<i64>,
+    },
 }
 
 /// A run with the changes and failures during it.
@@ -1392,6 +1497,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::Archive),
         1 => any::<usize>().prop_map(Op::Touch),
         2 => any::<usize>().prop_map(Op::Delete),
+        1 => (any::<usize>(), any::<usize>()).prop_map(|(one, other)| Op::Swap(one, other)),
+        1 => any::<usize>().prop_map(Op::Replace),
         2 => Just(Op::Begin),
         3 => Just(Op::CreateWithin),
         3 => any::<usize>().prop_map(Op::WriteWithin),
@@ -1471,9 +1578,11 @@ where
     A: Strategy<Value = Op> + 'static,
     B: Strategy<Value = Op> + 'static,
 {
+    let refusals = prop::collection::btree_set(1..12i64, 0..3);
     let step = prop_oneof![
-        3 => alone().prop_map(Step::Odoo),
-        1 => attempt(between(), clock_ratio).prop_map(Step::Run),
+        12 => alone().prop_map(Step::Odoo),
+        1 => (refusals.clone(), refusals).prop_map(|(unfit, kept)| Step::Refuse { unfit, kept }),
+        4 => attempt(between(), clock_ratio).prop_map(Step::Run),
     ];
     prop::collection::vec(step, 0..40)
 }
@@ -1490,9 +1599,17 @@ impl World {
             match step {
                 Step::Odoo(op) => world.product.apply(std::slice::from_ref(op)),
                 Step::Run(attempt) => world.attempt(attempt),
+                Step::Refuse { unfit, kept } => world.refuse(unfit, kept),
             }
         }
+        // The causes of the rejects are removed.
+        world.refuse(&BTreeSet::new(), &BTreeSet::new());
         world
+    }
+
+    /// From now on, the table refuses these records and deletions.
+    fn refuse(&mut self, unfit: &BTreeSet<i64>, kept: &BTreeSet<i64>) {
+        (self.product.table.unfit, self.product.table.kept) = (unfit.clone(), kept.clone());
     }
 
     fn attempt(&mut self, attempt: &Attempt) {
@@ -1501,12 +1618,16 @@ impl World {
         reader.digests = attempt.digests;
         reader.between = attempt.between.clone().into();
         reader.fail_at = attempt.source_fails;
+        let had_rejects = !self.product.table.rejects.is_empty();
         let result = match attempt.kind {
             Kind::Scheduled(requested) => self.scheduled(attempt, &mut reader, requested),
             _ => self.in_transaction(attempt, &mut reader),
         };
         let table = &self.product.table;
-        if reader.fail_at.is_some_and(|call| call <= reader.calls.len()) {
+        // Rejects are read again after a deletion.
+        let has_rejects =
+            had_rejects || !table.rejects.is_empty() || table.so_far.is_some_and(|so_far| so_far.rejected > 0);
+        if !has_rejects && reader.fail_at.is_some_and(|call| call <= reader.calls.len()) {
             assert_eq!(table.deleted, Vec::<i64>::new());
         }
         match result {
@@ -1516,7 +1637,10 @@ impl World {
                     assert_eq!(report.progress.inserted + report.progress.updated, table.touched.len() as u64);
                     assert_eq!(
                         report.progress.fetched,
-                        report.progress.inserted + report.progress.updated + report.progress.unchanged()
+                        report.progress.inserted
+                            + report.progress.updated
+                            + report.progress.rejected
+                            + report.progress.unchanged()
                     );
                     assert_eq!(report.progress.deleted, table.deleted.len() as u64);
                 }
@@ -1551,16 +1675,16 @@ impl World {
             (Kind::Some(rows), _) => plan.max_rows = Some(rows),
             _ => {}
         }
-        let before = table.rows.clone();
+        let before = (table.rows.clone(), table.rejects.clone());
         table.reset();
         table.dry = plan.dry_run;
         table.fail_at = attempt.sink_fails;
         let result = run(reader, table, &plan).map_err(|failed| failed.error);
         if result.is_err() {
-            table.rows.clone_from(&before);
+            (table.rows, table.rejects) = before.clone();
         }
         if plan.dry_run {
-            assert_eq!(table.rows, before);
+            assert_eq!((&table.rows, &table.rejects), (&before.0, &before.1));
         }
         if plan.max_rows.is_some() {
             assert_eq!(table.deleted, Vec::<i64>::new());

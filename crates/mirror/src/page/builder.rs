@@ -48,6 +48,18 @@ impl Page {
         }
     }
 
+    /// Appends records with higher ids.
+    pub fn append(&mut self, other: Page) {
+        self.newest = self.newest.max(other.newest);
+        match self.is_empty() {
+            true => (self.ids, self.columns) = (other.ids, other.columns),
+            false => {
+                self.ids.extend(other.ids);
+                self.columns.iter_mut().zip(other.columns).for_each(|(column, more)| column.append(more));
+            }
+        }
+    }
+
     /// The same records with other cells in one column.
     pub fn with(&self, column: usize, cells: Column) -> Self {
         let mut page = self.clone();

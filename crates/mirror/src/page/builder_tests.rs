@@ -22,6 +22,8 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         has_write_date: true,
         page_size: 1_000,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     }
 }

@@ -34,6 +34,14 @@ macro_rules! columns {
                 }
             }
 
+            /// Appends the cells of a column of the same kind.
+            pub(crate) fn append(&mut self, other: Column) {
+                match (self, other) {
+                    $((Column::$kind(cells), Column::$kind(more)) => cells.extend(more.iter().map(|cell| cell.to_owned())),)*
+                    _ => {}
+                }
+            }
+
             pub(crate) fn part(&self, rows: Range<usize>) -> Self {
                 let (first, count) = (rows.start, rows.len());
                 match self {

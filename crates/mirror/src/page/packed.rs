@@ -36,12 +36,18 @@ impl Packed {
     }
 }
 
+impl<T: AsRef<[u8]>> Extend<Option<T>> for Packed {
+    fn extend<I: IntoIterator<Item = Option<T>>>(&mut self, cells: I) {
+        for cell in cells {
+            self.push(cell.as_ref().map(AsRef::as_ref));
+        }
+    }
+}
+
 impl<T: AsRef<[u8]>> FromIterator<Option<T>> for Packed {
     fn from_iter<I: IntoIterator<Item = Option<T>>>(cells: I) -> Self {
         let mut packed = Packed::default();
-        for cell in cells {
-            packed.push(cell.as_ref().map(AsRef::as_ref));
-        }
+        packed.extend(cells);
         packed
     }
 }

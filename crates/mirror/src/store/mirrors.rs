@@ -17,6 +17,9 @@ pub const PAGE_SIZE: u32 = 20_000;
 /// Default of the share of the rows that one run may delete.
 pub const MAX_DELETE_RATIO: f64 = 0.2;
 
+/// Default of the most records that the table may refuse before a run fails.
+pub const MAX_REJECTS: u32 = 100;
+
 /// The mirror of this name, with the present names of its table and its server.
 pub fn load(session: &mut dyn Session, name: &str) -> Result<Mirror> {
     session.first("select ipai.follow_objects($1)", &[name.into()], |_| Ok(()))?;
@@ -81,6 +84,7 @@ pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> 
         options.max_delta.into(),
         options.max_flagged_ratio.into(),
         options.keep_runs.as_deref().into(),
+        options.max_rejects.into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
@@ -180,10 +184,12 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     Ok(Mirror {
         server: row.optional(1)?,
         target: Table { schema: row.get(2)?, name: row.get(3)? },
+        is_partitioned: row.get(16)?,
         scope: Scope { model: row.get(4)?, domain, lang: row.optional(6)?, company_ids: row.get(7)? },
         fields,
         page_size: u32::try_from(row.get::<i32>(9)?).map_err(|_| invalid("page size"))?,
         max_delete_ratio: row.get(10)?,
+        max_rejects: u32::try_from(row.get::<i32>(15)?).map_err(|_| invalid("number of rejects"))?,
         flag_field: row.optional(11)?,
         constants: constants.map_err(|_| invalid("object of constants"))?.into_iter().map(constant).collect(),
         has_write_date: row.get(13)?,

@@ -40,6 +40,8 @@ pub struct MirrorOptions {
     pub max_flagged_ratio: Option<f64>,
     /// How long the log keeps runs.
     pub keep_runs: Option<String>,
+    /// The most records that the table may refuse before a run fails.
+    pub max_rejects: Option<i32>,
 }
 
 impl MirrorOptions {
@@ -74,6 +76,12 @@ impl MirrorOptions {
         if let Some(max_delete_ratio) = self.max_delete_ratio {
             within("max_delete_ratio", max_delete_ratio, 0.0..=1.0)?;
             mirror.max_delete_ratio = max_delete_ratio;
+        }
+        if let Some(max_rejects) = self.max_rejects {
+            mirror.max_rejects = u32::try_from(max_rejects)
+                .ok()
+                .filter(|most| *most <= 10_000)
+                .ok_or_else(|| invalid("max_rejects", "It is a number of records from 0 to 10000."))?;
         }
         if let Some(field) = &self.flag_field {
             mirror.flag_field = Some(field.clone()).filter(|field| !field.is_empty());

@@ -1,15 +1,18 @@
 //! The engine's sink: the table of a mirror.
 
+use super::rejects::{self, Reject, Rejects};
 use super::statements::Statements;
 use super::target::{self, Access};
-use super::{counts, mirror_state, runs};
-use crate::engine::{Digest, Digests, IdRange, Progress, Sink, Tally, Written};
+use super::writer::Writer;
+use super::{counts, mirror_state, runs, sql};
+use crate::engine::{Digest, Digests, IdRange, Progress, Refused, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
-use crate::session::{Param, Row, Session, internal};
-use crate::{Column, Mirror, Page};
+use crate::session::{Param, Session, internal};
+use crate::{Mirror, Page};
 use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
+use std::collections::BTreeSet;
 
 /// A sink into the table of a mirror. Each page is a savepoint, committed with the run's progress.
 pub struct TableSink<'s> {
@@ -25,6 +28,8 @@ pub struct TableSink<'s> {
     notice: ProgressNotice,
     /// The counts, until something changes them.
     tally: Option<Tally>,
+    /// What is known of the table. Loaded when it is needed.
+    known: Option<Known>,
     /// Whether rows were deleted, also if the run fails afterwards.
     pub has_deleted: bool,
 }
@@ -42,6 +47,7 @@ impl<'s> TableSink<'s> {
             filled_from: None,
             notice: ProgressNotice::new(),
             tally: None,
+            known: None,
             has_deleted: false,
         }
     }
@@ -65,26 +71,134 @@ impl<'s> TableSink<'s> {
         self.session.commit()?;
         Ok(found)
     }
+
+    fn writer(&mut self, has_deferred: bool) -> Writer<'_> {
+        Writer {
+            session: self.session,
+            statements: &self.statements,
+            mirror: self.mirror,
+            table: self.table,
+            is_dry: self.run.is_none(),
+            has_deferred,
+        }
+    }
+
+    /// What is known of the table. A dry run does not try rejects again, so it begins without any.
+    fn known(&mut self) -> Result<&mut Known> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None if self.run.is_none() => Known::default(),
+            None => Known {
+                rejects: rejects::load(self.session, &self.mirror.name)?,
+                refused_now: BTreeSet::new(),
+                // In the caller's transaction, they may wait for what the caller does next.
+                has_deferred: self.session.may_commit()
+                    && self.session.is_true(sql!("table_has_deferred"), &[self.table.into()])?,
+            },
+        };
+        Ok(self.known.insert(known))
+    }
+
+    /// Whether the table refused more in this run than the mirror allows, with these ids. Rejects of
+    /// earlier runs count when the run tries them: by then they may fit.
+    fn exceed_limit(&mut self, ids: impl Iterator<Item = i64>) -> Result<bool> {
+        let most = self.mirror.max_rejects as usize;
+        let known = self.known()?;
+        known.refused_now.extend(ids);
+        Ok(known.refused_now.len() > most)
+    }
+
+    /// Stores what the table refused of `ids`, and forgets which of the others it refused before.
+    fn settle(&mut self, ids: &[i64], refused: Rejects) -> Result<()> {
+        let known = self.known()?;
+        let is_accepted = |id: &i64| ids.binary_search(id).is_ok() && !refused.contains_key(id);
+        let accepted: Vec<i64> = known.rejects.keys().copied().filter(is_accepted).collect();
+        for id in &accepted {
+            known.rejects.remove(id);
+            known.refused_now.remove(id);
+        }
+        known.rejects.extend(refused.iter().map(|(id, reject)| (*id, reject.clone())));
+        if self.run.is_none() {
+            return Ok(());
+        }
+        let name = &self.mirror.name;
+        if !accepted.is_empty() {
+            rejects::forget(self.session, name, &accepted)?;
+        }
+        refused.iter().try_for_each(|(id, reject)| rejects::store(self.session, name, *id, reject))
+    }
+
+    /// The reject of a record, with the field that the table refuses.
+    fn reject(&mut self, page: &Page, row: usize, error: &Error) -> Result<Reject> {
+        let (id, mirror) = (page.ids[row], self.mirror);
+        let refused = if self.writer(false).has_row(id)? { Refused::Update } else { Refused::Insert };
+        let reject = Reject::new(refused, error);
+        let known = self.known()?;
+        let has_deferred = known.has_deferred;
+        let field = match known.rejects.get(&id).filter(|known| known.is_like(&reject)) {
+            Some(known) => known.field.clone(),
+            None => {
+                let column = self.writer(has_deferred).refused_field(page, row, error)?;
+                column.map(|column| mirror.fields[column].field.clone())
+            }
+        };
+        Ok(Reject { field, ..reject })
+    }
+
+    /// The error of a run that has too many rejects, of which this is one.
+    fn too_many(&self, error: Error, hint: &str) -> Error {
+        error.with_hint(format!(
+            "{hint} The mirror allows {} rejects (max_rejects); ipai.sync_rejects has those of earlier runs.",
+            self.mirror.max_rejects
+        ))
+    }
+}
+
+/// What a run knows of a table.
+#[derive(Default)]
+struct Known {
+    rejects: Rejects,
+    /// The rejects of this run.
+    refused_now: BTreeSet<i64>,
+    /// Whether constraints or triggers wait for the commit.
+    has_deferred: bool,
 }
 
 impl Sink for TableSink<'_> {
     fn write(&mut self, page: &Page) -> Result<Written> {
-        let (statements, is_dry) = (&self.statements, self.run.is_none());
-        let (mirror, table) = (self.mirror, self.table);
+        let (is_dry, mirror) = (self.run.is_none(), self.mirror);
         let access = if is_dry { Access::Read } else { Access::Write };
-        // Outside of the savepoint, which would release the lock.
-        target::lock(self.session, &mirror.target, table, access)?;
-        let written = match self.session.within(|session| write_page(session, statements, page, is_dry)) {
-            Err(error) if is_about_values(&error) => {
-                let culprit = Culprit { session: self.session, statements, mirror, is_dry, page };
-                return Err(culprit.name(error));
-            }
-            written => written?,
-        };
-        if !is_dry && written != Written::default() {
+        // Outside of the savepoints, which would release the lock.
+        target::lock(self.session, &mirror.target, self.table, access)?;
+        let has_deferred = self.known()?.has_deferred;
+        let (written, refusals) = self.writer(has_deferred).write(page)?;
+        if self.exceed_limit(refusals.iter().map(|(row, _)| page.ids[*row]))?
+            && let Some((row, error)) = refusals.first().cloned()
+        {
+            let field = self.reject(page, row, &error)?.field;
+            let named = misfit(error, &mirror.scope.model, page.ids[row], field);
+            return Err(self.too_many(
+                named,
+                "Correct the record in Odoo, or change the types, constraints, indexes or triggers of the mirror's table.",
+            ));
+        }
+        let mut refused = Rejects::new();
+        for (row, error) in &refusals {
+            refused.insert(page.ids[*row], self.reject(page, *row, error)?);
+        }
+        self.settle(&page.ids, refused)?;
+        if !is_dry && (written.inserted, written.updated) != (0, 0) {
             self.tally = None;
         }
         Ok(written)
+    }
+
+    fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
+        Ok(self.known()?.rejects.iter().map(|(id, reject)| (*id, reject.refused)).collect())
+    }
+
+    fn forget(&mut self, ids: &[i64]) -> Result<()> {
+        self.settle(ids, Rejects::new())
     }
 
     fn tally(&mut self) -> Result<Tally> {
@@ -126,9 +240,20 @@ impl Sink for TableSink<'_> {
             return Ok(ids.len() as u64);
         }
         (self.tally, self.has_deleted) = (None, true);
-        let statement = &self.statements.delete;
         target::lock(self.session, &self.mirror.target, self.table, Access::Write)?;
-        self.session.within(|session| session.run(statement, &[ids.into()]))
+        let has_deferred = self.known()?.has_deferred;
+        let (deleted, refusals) = self.writer(has_deferred).delete(ids)?;
+        let refused = refusals.iter().map(|(place, error)| (ids[*place], Reject::new(Refused::Delete, error)));
+        let refused: Rejects = refused.collect();
+        if self.exceed_limit(refused.keys().copied())?
+            && let Some((_, error)) = refusals.into_iter().next()
+        {
+            return Err(
+                self.too_many(error, "Delete the rows that reference the row, or change the foreign key or trigger.")
+            );
+        }
+        self.settle(ids, refused)?;
+        Ok(deleted)
     }
 
     fn commit(&mut self, progress: &Progress) -> Result<()> {
@@ -167,118 +292,12 @@ fn bounds(greatest: i64) -> Option<Vec<i64>> {
     Some(bounds)
 }
 
-/// Writes a page. In a first run none of its rows exists: an insert alone takes less time and WAL.
-fn write_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
-    if is_dry || !session.is_true(&statements.range_is_empty, &ends(page))? {
-        return upsert_page(session, statements, page, is_dry);
-    }
-    let inserted = session.within(|session| session.run(&statements.insert, &columns(page)));
-    match inserted {
-        // Another session was faster, or another constraint is violated: the upsert shows which.
-        Err(error) if error.sqlstate() == "23505" => upsert_page(session, statements, page, is_dry),
-        inserted => Ok(Written { inserted: inserted?, updated: 0 }),
-    }
-}
-
-/// Writes a page as one statement. Dry, it counts what it would write.
-fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, is_dry: bool) -> Result<Written> {
-    let mut params = columns(page);
-    params.extend(ends(page));
-    let read = |row: &dyn Row| Ok(Written { inserted: row.count(0)?, updated: row.count(1)? });
-    let written = match is_dry {
-        true => session.first(&statements.probe, &params, read)?,
-        false => session.change(&statements.upsert, &params, read)?,
-    };
-    Ok(written.unwrap_or_default())
-}
-
-fn columns(page: &Page) -> Vec<Param<'_>> {
-    let ids = std::iter::once(Param::Bigints(&page.ids));
-    ids.chain(page.columns.iter().map(Param::Column)).collect()
-}
-
-/// The first and the last id; ids ascend.
-fn ends(page: &Page) -> [Param<'static>; 2] {
-    [page.ids.first(), page.ids.last()].map(|id| id.copied().into())
-}
-
-/// Finds the record, and its field, that the table refuses.
-struct Culprit<'a> {
-    session: &'a mut dyn Session,
-    statements: &'a Statements,
-    mirror: &'a Mirror,
-    is_dry: bool,
-    page: &'a Page,
-}
-
-impl Culprit<'_> {
-    /// The error with the record and the field, as far as they can be found.
-    fn name(mut self, error: Error) -> Error {
-        match self.find() {
-            Ok(Some((id, column, Error::Postgres(mut refusal)))) => {
-                let field = column.map(|column| format!(", field \"{}\"", self.mirror.fields[column].field));
-                let (model, field, cause) = (&self.mirror.scope.model, field.unwrap_or_default(), &refusal.message);
-                refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {cause}");
-                Error::Postgres(refusal).with_hint(
-                    "Correct the record in Odoo, or change the types, constraints, indexes or triggers of the mirror's table.",
-                )
-            }
-            Ok(Some((.., refusal))) => refusal,
-            // The rows are refused only together.
-            Ok(None) => error,
-            Err(other) => other,
-        }
-    }
-
-    fn find(&mut self) -> Result<Option<(i64, Option<usize>, Error)>> {
-        let page = self.page;
-        let mut rows = 0..page.len();
-        while rows.len() > 1 {
-            let half = rows.start + rows.len() / 2;
-            match self.refusal(&page.part(rows.start..half))? {
-                None => rows.start = half,
-                Some(_) => rows.end = half,
-            }
-        }
-        // A neighbour's values are probably accepted.
-        let neighbour = if rows.start == 0 { 1 } else { rows.start - 1 };
-        let record = page.part(rows);
-        let (Some(id), Some(refusal)) = (record.ids.first().copied(), self.refusal(&record)?) else {
-            return Ok(None);
-        };
-        for (column, map) in self.mirror.fields.iter().enumerate() {
-            let mut unset = Column::new(map.kind);
-            unset.push_null();
-            let other = page.columns[column].part(neighbour..neighbour + 1);
-            for cell in [unset, other] {
-                if !cell.is_empty() && self.refusal(&record.with(column, cell))?.is_none() {
-                    return Ok(Some((id, Some(column), refusal)));
-                }
-            }
-        }
-        Ok(Some((id, None, refusal)))
-    }
-
-    /// Why the table refuses these rows; nothing of them stays.
-    fn refusal(&mut self, page: &Page) -> Result<Option<Error>> {
-        let (statements, is_dry) = (self.statements, self.is_dry);
-        let undone = self.session.within(|session| {
-            upsert_page(session, statements, page, is_dry)?;
-            Err::<(), _>(Error::Cancelled)
-        });
-        match undone {
-            Err(Error::Cancelled) | Ok(()) => Ok(None),
-            Err(error) if is_about_values(&error) => Ok(Some(error)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Whether Postgres, a constraint or a trigger refused a value.
-fn is_about_values(error: &Error) -> bool {
-    // 54000: an index refuses an entry that is too long.
-    let classes = ["22", "23", "44", "P0", "54000"];
-    classes.iter().any(|class| error.sqlstate().starts_with(class))
+/// The error of a record that the table refuses.
+fn misfit(error: Error, model: &str, id: i64, field: Option<String>) -> Error {
+    let Error::Postgres(mut refusal) = error else { return error };
+    let field = field.map(|field| format!(", field \"{field}\"")).unwrap_or_default();
+    refusal.message = format!("record {id} of {model} does not fit into the mirror{field}: {}", refusal.message);
+    Error::Postgres(refusal)
 }
 
 fn integer(text: &str) -> Result<i128> {

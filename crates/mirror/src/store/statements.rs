@@ -13,6 +13,8 @@ pub struct Statements {
     pub insert: String,
     pub(super) range_is_empty: String,
     pub(super) probe: String,
+    /// Deletes and inserts the rows of a page that differ. Its parameters are those of `upsert`.
+    replace: String,
     pub(super) ids: String,
     pub(super) greatest_id: String,
     pub(super) digests: String,
@@ -34,11 +36,14 @@ impl Statements {
                     ("changed", sql!("page_changed").trim_end()),
                     ("sent", sql!("page_sent").trim_end()),
                     ("table", &qualified(&mirror.target)),
+                    // The rows of child tables are not those of the mirror; partitions are.
+                    ("only", if mirror.is_partitioned { "" } else { "only " }),
                     ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
                     ("columns_o", &comma(mirror, compared)),
                     ("values", &values),
+                    ("is_new", &unused_name(mirror, "is_new")),
                     ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
                     ("casts", &casts(mirror)),
                     ("arrays", &arrays(mirror)),
@@ -57,6 +62,7 @@ impl Statements {
             insert: fill(sql!("page_insert")),
             range_is_empty: fill(sql!("page_range_is_empty")),
             probe: fill(sql!("page_probe")),
+            replace: fill(sql!("page_replace")),
             ids: fill(sql!("ids")),
             greatest_id: fill(sql!("greatest_id")),
             digests: fill(sql!("id_digests")),
@@ -64,6 +70,22 @@ impl Statements {
             counts: fill(sql!("rows_counts")),
         }
     }
+
+    /// The statement that deletes and inserts rows. `others` are the columns that keep their values.
+    pub(super) fn replace(&self, others: &[String]) -> String {
+        let columns = |prefix: &str| others.iter().map(|name| format!(", {prefix}{}", quote_ident(name))).collect();
+        let (names, kept): (String, String) = (columns(""), columns("d."));
+        fill(&self.replace, &[("others", &names), ("others_d", &kept)])
+    }
+}
+
+/// A name that no column of the mirror has.
+fn unused_name(mirror: &Mirror, name: &str) -> String {
+    let mut name = name.to_owned();
+    while mirror.fields.iter().any(|map| map.column == name) {
+        name.push('_');
+    }
+    name
 }
 
 /// Replaces each `{name}` by its value. Values are not searched for names, except for the two that

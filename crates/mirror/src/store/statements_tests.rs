@@ -24,6 +24,8 @@ fn any() -> Mirror {
         has_write_date: true,
         page_size: 1,
         max_delete_ratio: 0.2,
+        max_rejects: 100,
+        is_partitioned: false,
         flag_field: None,
     }
 }
@@ -99,4 +101,17 @@ fn constants_are_part_of_the_key_and_of_every_condition() {
     ] {
         assert!(found.upsert.contains(part), "{}", found.upsert);
     }
+}
+
+#[test]
+fn rows_of_partitions_are_those_of_the_mirror() {
+    let plain = Mirror { fields: vec![field("is_new", Kind::Text)], ..any() };
+    let partitioned = Statements::new(&Mirror { is_partitioned: true, ..plain.clone() });
+    let plain = Statements::new(&plain);
+    for (one, other) in [(&plain.counts, &partitioned.counts), (&plain.upsert, &partitioned.upsert)] {
+        assert_eq!(one.replace("only ", ""), *other);
+        assert_ne!(one, other);
+    }
+    // A column may have any name.
+    assert!(plain.upsert.contains("as is_new_"), "{}", plain.upsert);
 }

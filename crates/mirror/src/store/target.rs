@@ -8,6 +8,20 @@ use crate::session::{Session, internal};
 use crate::{Mirror, Table};
 use ipai_odoo::error::{Error, Result, SqlState};
 
+/// What a run needs to know of its table.
+struct Found {
+    missing_columns: Vec<String>,
+    missing_privileges: Vec<String>,
+    hides_rows: bool,
+    /// A deferrable constraint on the key.
+    deferrable: Option<String>,
+    has_key: bool,
+    /// The type of the column with Odoo's ids.
+    key_type: Option<String>,
+    encoding: String,
+    is_partitioned: bool,
+}
+
 /// Checks that the database can hold Odoo's texts, that the table has columns and key, and that the
 /// role may write and see all of its rows.
 pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Result<()> {
@@ -24,49 +38,55 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
         key.as_slice().into(),
     ];
     let found = session.first(sql!("target_check"), &params, |row| {
-        let lacking = (row.get::<Vec<String>>(0)?, row.get::<Vec<String>>(1)?);
-        let key = (row.optional::<String>(3)?, row.get::<bool>(4)?, row.optional::<String>(5)?);
-        Ok((lacking, row.get::<bool>(2)?, key, row.get::<String>(6)?))
+        Ok(Found {
+            missing_columns: row.get(0)?,
+            missing_privileges: row.get(1)?,
+            hides_rows: row.get(2)?,
+            deferrable: row.optional(3)?,
+            has_key: row.get(4)?,
+            key_type: row.optional(5)?,
+            encoding: row.get(6)?,
+            is_partitioned: row.get(7)?,
+        })
     })?;
-    let Some(((missing_columns, missing_privileges), hides_rows, (deferrable, has_key, key_type), encoding)) = found
-    else {
+    let Some(found) = found else {
         let hint = "Create it again, or drop the mirror with ipai.drop_mirror().";
         return Err(refused(SqlState::UndefinedTable, format!("table \"{table}\" does not exist"), hint));
     };
-    if encoding != "UTF8" {
+    if found.encoding != "UTF8" {
         return Err(refused(
             SqlState::FeatureNotSupported,
             "a mirror needs a database with the encoding UTF8",
             "Use a database made with: create database ... template template0 encoding 'UTF8';",
         )
-        .with_detail(format!("The encoding of this database is {encoding}.")));
+        .with_detail(format!("The encoding of this database is {}.", found.encoding)));
     }
-    if !missing_columns.is_empty() {
+    if !found.missing_columns.is_empty() {
         return Err(refused(
             SqlState::UndefinedColumn,
-            format!("table \"{table}\" lacks the column {}", missing_columns.join(", ")),
+            format!("table \"{table}\" lacks the column {}", found.missing_columns.join(", ")),
             format!("Add it, or correct the fields of mirror \"{}\".", mirror.name),
         ));
     }
-    if let Some(key_type) = key_type.filter(|key_type| !KEY_TYPES.contains(&key_type.as_str())) {
+    if let Some(key_type) = found.key_type.filter(|key_type| !KEY_TYPES.contains(&key_type.as_str())) {
         return Err(wrong_type(session, mirror, ODOO_ID, KEY_TYPES[0], &key_type));
     }
-    if !missing_privileges.is_empty() {
+    if !found.missing_privileges.is_empty() {
         let hint = format!(
             "The role that syncs needs {needed}. Missing: {}. Sync as the owner of the table, or as service_role.",
-            missing_privileges.join(", ")
+            found.missing_privileges.join(", ")
         );
         return Err(refused(SqlState::InsufficientPrivilege, format!("permission denied for table \"{table}\""), hint));
     }
     // Rows that this role cannot see would count as missing, and could never be deleted.
-    if hides_rows {
+    if found.hides_rows {
         return Err(refused(
             SqlState::InsufficientPrivilege,
             format!("row-level security hides rows of table \"{table}\" from this role"),
             "Sync as the owner of the table, or as a role that bypasses row-level security, such as service_role.",
         ));
     }
-    if has_key && deferrable.is_none() {
+    if found.has_key && found.deferrable.is_none() {
         return Ok(());
     }
     let names = key.iter().map(|column| session.quote_ident(column)).collect::<Result<Vec<_>>>()?.join(", ");
@@ -74,12 +94,19 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     let (schema, name) = (session.quote_ident(&mirror.target.schema)?, session.quote_ident(&mirror.target.name)?);
     let create = format!("create unique index on {schema}.{name} ({names});");
     // ON CONFLICT fails if a deferrable unique index is on these columns, even beside another one.
-    let (message, hint) = match deferrable {
+    let (message, hint) = match found.deferrable {
         Some(constraint) => (
             format!("the unique constraint of table \"{table}\" on {names} is deferrable"),
             format!("alter table {schema}.{name} drop constraint {}; {create}", session.quote_ident(&constraint)?),
         ),
-        None => (format!("table \"{table}\" has no unique index on {names}"), create),
+        None => {
+            let message = format!("table \"{table}\" has no unique index on {names}");
+            let hint = match found.is_partitioned {
+                true => format!("Partition the table by these columns or some of them, and then: {create}"),
+                false => create,
+            };
+            (message, hint)
+        }
     };
     Err(refused(SqlState::UndefinedObject, message, hint))
 }

@@ -17,7 +17,8 @@ with altered as (
         max_failures = coalesce($13, max_failures),
         max_delta = coalesce($14, max_delta),
         max_flagged_ratio = coalesce($15, max_flagged_ratio),
-        keep_runs = coalesce($16::interval, keep_runs)
+        keep_runs = coalesce($16::interval, keep_runs),
+        max_rejects = coalesce($17, max_rejects)
     where name = $1
     returning server, domain, lang, company_ids)
 update ipai.mirror_state s

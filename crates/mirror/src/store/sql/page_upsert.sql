@@ -1,11 +1,15 @@
 -- Writes the rows of a page that are new or differ. It compares before it writes: `on conflict do
 -- update ... where` would lock every unchanged row, which costs WAL, a sequence value each, and
 -- time.
-with written as (
+with changed as materialized (
+    select s.*, o.odoo_id is null as {is_new}
+    {changed}),
+written as (
     insert into {table} as t ({key}, {columns})
     select {values}s.odoo_id, {columns_s}
-    {changed}
+    from changed as s
     on conflict ({key}) do update set {assignments}
-    returning (t.xmax = 0) as inserted)
-select count(*) filter (where inserted), count(*) filter (where not inserted)
-from written
+    returning t.odoo_id)
+select count(*) filter (where s.{is_new}), count(*) filter (where not s.{is_new})
+from written as w
+join changed as s on s.odoo_id = w.odoo_id

@@ -1,6 +1,7 @@
 -- What a run needs of the table $1.$2: the columns of $3 and the privileges of $4 that it lacks,
 -- whether row-level security hides rows, the deferrable constraint on the key columns $5, whether a
--- usable unique index is on exactly these, the type of odoo_id, and the encoding of the database.
+-- usable unique index is on exactly these, the type of odoo_id, the encoding of the database, and
+-- whether the table has partitions.
 with keys as materialized (
     select i.indrelid, c.conname::text as deferrable
     from pg_catalog.pg_index i
@@ -35,7 +36,8 @@ select
     (select pg_catalog.format_type(a.atttypid, a.atttypmod)
      from pg_catalog.pg_attribute a
      where a.attrelid = t.oid and a.attname = 'odoo_id' and not a.attisdropped),
-    pg_catalog.getdatabaseencoding()::text
+    pg_catalog.getdatabaseencoding()::text,
+    t.relkind = 'p'
 from pg_catalog.pg_class t
 join pg_catalog.pg_namespace n on n.oid = t.relnamespace
-where n.nspname = $1 and t.relname = $2 and t.relkind = 'r'
+where n.nspname = $1 and t.relname = $2 and t.relkind in ('r', 'p')

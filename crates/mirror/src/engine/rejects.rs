@@ -1,0 +1,67 @@
+//! Tries again what the table refused.
+
+use super::deletion;
+use super::run::Run;
+use crate::Page;
+use ipai_odoo::error::Result;
+
+/// What the table refused of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// A new row.
+    Insert,
+    /// New values of a row, which keeps its old ones.
+    Update,
+    /// The deletion of a row whose record no longer exists in Odoo.
+    Delete,
+}
+
+impl Refused {
+    /// The name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refused::Insert => "insert",
+            Refused::Update => "update",
+            Refused::Delete => "delete",
+        }
+    }
+
+    /// What has this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Refused::Insert, Refused::Update, Refused::Delete].into_iter().find(|refused| refused.name() == name)
+    }
+}
+
+/// How many rows the mirror of this many records has if they differ by the rejects alone.
+pub(super) fn expected_rows(records: u64, rejects: &[(i64, Refused)]) -> Option<u64> {
+    let number = |which| rejects.iter().filter(|(_, refused)| *refused == which).count() as u64;
+    (records + number(Refused::Delete)).checked_sub(number(Refused::Insert))
+}
+
+impl Run<'_> {
+    pub(super) fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
+        self.timed_sink(|sink| sink.rejects())
+    }
+
+    /// Reads the rejects and writes them together: records that exchange unique values fit only
+    /// together. Deletes the rows of those that no longer exist in Odoo.
+    pub(super) fn retry_rejects(&mut self) -> Result<()> {
+        let rejects = self.rejects()?;
+        if rejects.is_empty() || self.plan.dry_run {
+            return Ok(());
+        }
+        let ids: Vec<i64> = rejects.iter().map(|(id, _)| *id).collect();
+        let mut page = Page::default();
+        deletion::read(self, &ids, &mut |_, part| {
+            page.append(part);
+            Ok(())
+        })?;
+        let absent = rejects.iter().filter(|(id, _)| page.ids.binary_search(id).is_err());
+        let (without_row, with_row): (Vec<_>, Vec<_>) = absent.partition(|(_, refused)| *refused == Refused::Insert);
+        let ids = |rejects: Vec<&(i64, Refused)>| rejects.into_iter().map(|(id, _)| *id).collect::<Vec<i64>>();
+        self.timed_sink(|sink| sink.forget(&ids(without_row)))?;
+        let (absent, _) = deletion::verify_absent(self, &ids(with_row))?;
+        deletion::delete(self, &absent)?;
+        self.write(&page, None)
+    }
+}
