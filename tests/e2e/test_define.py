@@ -628,6 +628,7 @@ ALTERED = [
     ("max_failures => 3", False),
     ("max_delta => 10", False),
     ("max_flagged_ratio => 0.75", False),
+    ("max_rejects => 10", False),
     ("domain => null, lang => null, company_ids => null, page_size => null", False),
     # These are the current values.
     ("server => 'odoo', domain => '[]', lang => '', company_ids => '{}'", False),
@@ -680,6 +681,8 @@ REFUSED_OPTIONS = [
     ("late_after => '-1 second'", "22023", "interval"),
     ("max_failures => -1", "22023", ""),
     ("max_delta => -1", "22023", ""),
+    ("max_rejects => -1", "22023", "10000"),
+    ("max_rejects => 10001", "22023", "10000"),
     ("max_flagged_ratio => 1.5", "22023", "0 to 1"),
     ("max_flagged_ratio => 'NaN'", "22023", "0 to 1"),
 ]

@@ -549,6 +549,7 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
                   ('refused', 'full', 'refused', now(), 'refused to delete', null, null, null, null)"""
     )
     mirrored.rows("update ipai.run_log set deleted = 101 where message = 'broken'")
+    mirrored.rows("insert into ipai.sync_rejects values ('sample_metrics', 7, 'insert', 'value', '23514', 'too small')")
     mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
     rows = mirrored.rows("select severity, kind, mirror from ipai.sync_alerts")
     assert [(row["severity"], row["kind"], row["mirror"]) for row in rows] == [
@@ -560,6 +561,7 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
         (6, "refused", "refused"),
         (7, "flagged", "sample_metrics"),
         (8, "deletions", "sample_metrics"),
+        (9, "rejects", "sample_metrics"),
     ]
 
 

@@ -179,6 +179,8 @@ def test_doctor_reports_a_plain_password_that_others_read(supabase: Supabase, er
 
 # The service key (E9) -----------------------------------------------------------------------------
 
+REJECT = "insert into ipai.sync_rejects (mirror, odoo_id, refused, sqlstate, message{}) values ('metrics', 1, {})"
+
 INSERT = "insert into ipai.run_log (mirror, mode, state, started_at, finished_at{}) values ('metrics', 'full', 'succeeded', {}, {}{})"
 FORGED = {
     "a run that ends never": INSERT.format("", "now()", "'infinity'", ""),
@@ -197,6 +199,9 @@ FORGED = {
         values (1000, 'metrics', 'full', 'succeeded', now())""",
     "another number of a run": "update ipai.run_log set run = 9223372036854775807",
     "another sequence": "select setval('ipai.run_log_run_seq', 9223372036854775807)",
+    "since when a record is refused": REJECT.format(", since", "'insert', '23514', '', now()"),
+    "what is refused": REJECT.format("", "'all', '23514', ''"),
+    "a long message": REJECT.format("", "'insert', '23514', repeat('x', 10001)"),
     "a null alert": "update ipai.mirror_state set alerts = '{failing,NULL}'",
     "no alerts": "update ipai.mirror_state set alerts = null",
     "nested alerts": "update ipai.mirror_state set alerts = '{{a,b},{c,d}}'",

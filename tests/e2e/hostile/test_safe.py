@@ -104,6 +104,9 @@ def test_poisoned_login_is_renewed(filled: Supabase, erp: ScriptedOdoo) -> None:
                select 'sample_metrics', 'full', 'failed', now(), fingerprint, 4, now() from ipai.mirror_state;
            update ipai.run_log set pages = 1, fetched = 4 where position = 4""",
         "delete from ipai.run_log",
+        """insert into ipai.sync_rejects (mirror, odoo_id, refused, sqlstate, message)
+               select 'sample_metrics', id, refused, '23514', repeat('x', 10000)
+               from unnest('{2,99,-9223372036854775808,9223372036854775807}'::bigint[], '{delete,update,delete,insert}'::text[]) r (id, refused)""",
     ],
 )
 def test_full_run_repairs_a_poisoned_state(filled: Supabase, erp: ScriptedOdoo, poison: str) -> None:
@@ -115,6 +118,7 @@ def test_full_run_repairs_a_poisoned_state(filled: Supabase, erp: ScriptedOdoo, 
     filled.run("'sample_metrics', 'full'")
     filled.run("'sample_metrics', 'full'")
     assert_equal(filled, erp)
+    assert filled.rows("select from ipai.sync_rejects") == []
 
 
 def test_records_from_the_future_hide_no_later_change(filled: Supabase, erp: ScriptedOdoo) -> None:

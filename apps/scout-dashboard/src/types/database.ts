@@ -97,14 +97,14 @@ isOneToOne: true
                   ]
                 },"mirrors": {
                   Row: {
-                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"max_rejects": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -136,6 +136,44 @@ isOneToOne: true
                   }
                   Relationships: [
                     
+                  ]
+                },"sync_rejects": {
+                  Row: {
+                    "field": string | null,"last_tried": string,"message": string,"mirror": string,"odoo_id": number,"refused": string,"since": string,"sqlstate": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "field"?: string | null,"last_tried"?: string,"message": string,"mirror": string,"odoo_id": number,"refused": string,"since"?: string,"sqlstate": string
+                  }
+                  Update: {
+                    "field"?: string | null,"last_tried"?: string,"message"?: string,"mirror"?: string,"odoo_id"?: number,"refused"?: string,"since"?: string,"sqlstate"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "sync_rejects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: false
+      referencedRelation: "mirrors"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "sync_rejects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: false
+      referencedRelation: "sync_alerts"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "sync_rejects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: false
+      referencedRelation: "sync_count_delta"
+      referencedColumns: ["mirror"]
+    },{
+      foreignKeyName: "sync_rejects_mirror_fkey"
+      columns: ["mirror"]
+isOneToOne: false
+      referencedRelation: "sync_status"
+      referencedColumns: ["mirror"]
+    }
                   ]
                 }
           }
@@ -180,7 +218,7 @@ isOneToOne: true
                   ]
                 },"sync_status": {
                   Row: {
-                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string | null,"state": string | null,"target": string | null
+                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rejects": number | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string | null,"state": string | null,"target": string | null
                   }
                   ComputedFields: never
                   Relationships: [
@@ -190,7 +228,7 @@ isOneToOne: true
           }
           Functions: {
             "alter_mirror":
-{ Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
+{ Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
                            },
 "api_exposure":
 { Args: { "target": unknown }; Returns: {
@@ -224,7 +262,7 @@ isOneToOne: true
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
 "create_mirror":
-{ Args: { "columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"flag_field"?: string,"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
+{ Args: { "columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"flag_field"?: string,"lang"?: string,"max_delete_ratio"?: number,"max_rejects"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
               "column": string,"column_type": string,"field": string,"label": string,"mirror": string,"target": string
             }[]
                            },

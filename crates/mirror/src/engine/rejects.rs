@@ -62,6 +62,9 @@ impl Run<'_> {
         self.timed_sink(|sink| sink.forget(&ids(without_row)))?;
         let (absent, _) = deletion::verify_absent(self, &ids(with_row))?;
         deletion::delete(self, &absent)?;
+        if page.is_empty() {
+            return Ok(());
+        }
         self.write(&page, None)
     }
 }

@@ -518,3 +518,18 @@ fn ids_and_pairs_give_the_same_page() {
         assert_eq!(pairs.len(), 3);
     }
 }
+
+#[test]
+fn parts_of_a_page_can_be_joined() {
+    let columns = vec![
+        Column::Text([Some("a"), None, Some("ccc")].into_iter().collect()),
+        Column::Double(vec![Some(1.5), None, Some(3.5)]),
+    ];
+    let newest = NaiveDate::from_ymd_opt(2026, 1, 5).and_then(|day| day.and_hms_opt(8, 0, 0)).unwrap();
+    let page = Page { ids: vec![1, 2, 3], columns, newest: Some(Newest { written: newest, id: 2 }) };
+    let mut joined = Page::default();
+    for rows in [0..0, 0..1, 1..3, 3..3] {
+        joined.append(page.part(rows));
+    }
+    assert_eq!(joined, page);
+}
