@@ -300,9 +300,9 @@ def test_sync_that_exhausts_its_retries_keeps_the_mirror(connected: Supabase, er
     connected.row(SYNC)
     before = connected.mirror()
     erp.requests.clear()
-    erp.on("search_read", status(502))
+    erp.on(None, status(502))
     Problem("08006", "Odoo answered HTTP status 502", OVERLOADED).check(failure(connected, SYNC))
-    assert len(erp.received("search_read")) == 5
+    assert len(erp.requests) == 5
     assert connected.mirror() == before
 
 
@@ -376,7 +376,8 @@ def test_error_of_an_unknown_field(supabase: Supabase, odoo: Odoo) -> None:
     problem.check(failure(supabase, SYNC))
 
 
-FAULT = "Odoo answered with an error: "
+RECORD = "Odoo cannot send ipai.sample.metric id 1: "
+FAULT = f"{RECORD}Odoo answered with an error: "
 OWN_LOG = "See Odoo's log for the complete error."
 
 
@@ -396,7 +397,7 @@ OWN_LOG = "See Odoo's log for the complete error."
             Problem("38000", FAULT + "ValueError: bad password *** of admin", OWN_LOG, "password *** of"),
         ),
         (fault(2, f"{PASSWORD} is wrong\n\nsays {PASSWORD}"), Problem("38000", FAULT + "*** is wrong", OWN_LOG, "says ***")),
-        (fault(4, f"{PASSWORD} may not"), Problem("42501", "Odoo denies access: *** may not", "Give the Odoo user")),
+        (fault(4, f"{PASSWORD} may not"), Problem("42501", RECORD + "Odoo denies access: *** may not", "Give the Odoo user")),
     ],
     ids=["an unexpected one", "with the password in a traceback", "with the password in a message", "with the password in a denial"],
 )

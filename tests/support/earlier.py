@@ -15,7 +15,7 @@ _COLUMN = "safe_page_size integer check (safe_page_size > 0)"
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"'10000-01-01 00:00:00+00'),\n    {_COLUMN}\n", "'10000-01-01 00:00:00+00')\n"),
+    (f"('', 'active', 'x_active')),\n    {_COLUMN}\n", "('', 'active', 'x_active'))\n"),
     ("comment on column ipai.mirror_state.safe_page_size is", "comment on column ipai.mirror_state.filled_company is"),
     ("drift, alerts, safe_page_size)", "drift, alerts)"),
     # A view with other columns in another order.

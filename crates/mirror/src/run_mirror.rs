@@ -245,9 +245,10 @@ impl Run {
                         return Err(error);
                     }
                 }
-                Err(Error::UncarriedFields { fields, .. }) if !self.has_deleted => {
-                    host.session.rollback()?;
-                    self.leave_out(host, fields);
+                Err(Error::UncarriedFields { fields, .. }) if !self.has_deleted && self.can_leave_out(&fields)? => {
+                    warn_of_uncarried(host.session, &self.mirror, &fields);
+                    self.left_out.extend(fields);
+                    plan.flags_are_counted = false;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
                 }
@@ -333,12 +334,12 @@ impl Run {
         Ok(changed)
     }
 
-    /// Leaves fields out of this run. Their columns keep their values.
-    fn leave_out(&mut self, host: &mut Host<'_>, fields: Vec<String>) {
-        for field in fields {
-            warn_of_uncarried(host.session, &self.mirror, &field);
-            self.left_out.push(field);
-        }
+    /// Whether the run reads these fields, and others.
+    fn can_leave_out(&self, fields: &[String]) -> Result<bool> {
+        let read = self.mirror.readable()?.without(&self.left_out);
+        let number = read.fields.len();
+        let left = read.without(fields).fields.len();
+        Ok(0 < left && left < number)
     }
 
     /// Reads, writes, counts, and records the end of a run that succeeded.

@@ -18,7 +18,7 @@ use crate::{Account, Database, Failure, Reply, Resend, ServerInfo, Transport};
 use call::FACT;
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
@@ -245,6 +245,7 @@ impl<T: Transport> Client<T> {
     fn send(&mut self, path: &str, request: String, safety: Safety, max_bytes: usize) -> Result<Reply> {
         let mut retry = 0;
         loop {
+            let began = Instant::now();
             let Failure { error, resend } = match self.transport.post(path, request.clone(), max_bytes) {
                 Ok(reply) => {
                     // `set` fails after the first answer, whose date is kept.
@@ -257,8 +258,7 @@ impl<T: Transport> Client<T> {
             let after = match (resend, safety) {
                 (Resend::Always, _) => None,
                 (Resend::IfHarmless { after }, Safety::Harmless) => after,
-                (Resend::IfHarmless { after }, Safety::Divisible) if error == Error::HttpStatus(429) => after,
-                (Resend::IfHarmless { after }, Safety::Divisible) if retry == 0 && !is_time_limit(&error) => after,
+                (Resend::IfHarmless { after }, Safety::Divisible) if is_page_retried(&error, retry, began) => after,
                 _ => return Err(error),
             };
             self.pause_before(retry, after, error)?;
@@ -281,9 +281,16 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// Whether a time limit ended the exchange: the same call would reach it again.
-fn is_time_limit(error: &Error) -> bool {
-    matches!(error, Error::Timeout(_) | Error::HttpStatus(504))
+/// A worker of Odoo that ended the exchange after this time has probably reached a limit.
+const LONG: Duration = Duration::from_secs(5);
+
+/// Whether to request the same page again. After a time limit or a long time it would fail again.
+fn is_page_retried(error: &Error, retry: u32, began: Instant) -> bool {
+    match error {
+        Error::HttpStatus(429) => true,
+        Error::Timeout(_) | Error::HttpStatus(504) => false,
+        _ => retry == 0 && began.elapsed() < LONG,
+    }
 }
 
 /// The limits for an answer of at most this many bytes.

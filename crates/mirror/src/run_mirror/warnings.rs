@@ -48,17 +48,19 @@ pub fn warn_of_archived(session: &mut dyn Session, mirror: &Mirror, field: &str)
     );
 }
 
-/// Warns of a field that this run leaves out.
-pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, field: &str) {
-    let model = &mirror.scope.model;
-    session.warning(
-        &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
-        &format!(
-            "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which can \
-             send them, or stop mirroring the field: select * from ipai.refresh_mirror({}, drop_fields => '{{{field}}}');",
-            quote_literal(&mirror.name)
-        ),
-    );
+/// Warns of fields that this run leaves out.
+pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, fields: &[String]) {
+    let (model, name) = (&mirror.scope.model, quote_literal(&mirror.name));
+    for field in fields {
+        session.warning(
+            &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
+            &format!(
+                "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which \
+                 can send them, or stop mirroring the field: select * from ipai.refresh_mirror({name}, drop_fields => \
+                 '{{{field}}}');"
+            ),
+        );
+    }
 }
 
 /// A dry run counts deletions that a real run would refuse.

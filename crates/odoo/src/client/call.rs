@@ -9,7 +9,7 @@ pub enum Safety {
     /// The call changes nothing in Odoo, so the client may repeat it.
     Harmless,
     /// The call changes nothing, and the caller can ask for fewer records. The client repeats it
-    /// once, and not after a time limit: if the page is too heavy, the same page fails again.
+    /// once, and not after a time limit or a long time: if the page is too heavy, it fails again.
     Divisible,
     /// The call may change data in Odoo, so the client sends it once.
     Once,
