@@ -97,14 +97,14 @@ isOneToOne: true
                   ]
                 },"mirrors": {
                   Row: {
-                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"relations": NonNullable<Json>,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"relations"?: NonNullable<Json>,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"relations"?: NonNullable<Json>,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -232,12 +232,15 @@ isOneToOne: true
 { Args: { "field": string,"highest": number,"last": number,"lowest": number }; Returns: number
                            },
 "doctor":
-{ Args: Record<PropertyKey, never>; Returns: {
+{ Args: { "include_ok"?: boolean }; Returns: {
               "check": string,"finding": string,"object": string,"remedy": string,"state": string
             }[]
                            },
 "drop_mirror":
 { Args: { "drop_table"?: boolean,"mirror": string }; Returns: undefined
+                           },
+"drop_relations":
+{ Args: { "target"?: unknown }; Returns: undefined
                            },
 "expect_sync":
 { Args: { "mirror": string,"schedule": string }; Returns: string
@@ -310,6 +313,11 @@ isOneToOne: true
               "finding": string,"remedy": string,"state": string
             }[]
                            },
+"planned_relations":
+{ Args: Record<PropertyKey, never>; Returns: {
+              "condition": string,"field": string,"kind": string,"mirror": string,"name": string,"related": unknown,"related_mirror": string,"target": unknown
+            }[]
+                           },
 "protect_mirror":
 { Args: { "archived"?: boolean,"claims": Json,"mirror": string }; Returns: string
                            },
@@ -328,6 +336,14 @@ isOneToOne: true
                            },
 "register_sample_metrics":
 { Args: Record<PropertyKey, never>; Returns: boolean
+                           },
+"relate_mirrors":
+{ Args: { "mirror"?: string }; Returns: Record<string, unknown>[]
+                           },
+"related_functions":
+{ Args: { "target"?: unknown }; Returns: {
+              "argument": unknown,"function": unknown,"name": string,"result": unknown
+            }[]
                            },
 "require_cron":
 { Args: Record<PropertyKey, never>; Returns: undefined
