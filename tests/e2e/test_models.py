@@ -766,14 +766,14 @@ def test_full_run_detects_changed_records_without_write_date(connected: Supabase
 
 
 @ONLY_PLAIN
-def test_records_that_all_lack_write_date_are_read_completely(connected: Supabase, erp: Odoo) -> None:
+def test_records_that_all_lack_write_date_are_read_once(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
-    for _ in range(2):
+    for mode in ("full", "incremental"):
         run = connected.sync("ir_model")
-        assert (run["mode"], run["updated"], run["cursor_after"]) == ("full", 0, None)
+        assert (run["mode"], run["updated"]) == (mode, 0)
         assert_mirrors(connected, erp, "ir_model", where="r.state = 'base'", at_least=100)
     erp.pg.psql("update ir_model set info = 'By SQL' where model = 'res.partner'", dbname=erp.dbname)
-    assert connected.sync("ir_model")["updated"] == 1
+    assert connected.sync("ir_model", "full")["updated"] == 1
     assert_mirrors(connected, erp, "ir_model", where="r.state = 'base'")
 
 
@@ -784,26 +784,27 @@ def test_model_without_history_of_its_own_can_be_mirrored(connected: Supabase, m
     connected.sync(model.replace(".", "_"))
 
 
-def test_model_without_write_date_is_always_read_completely(connected: Supabase, erp: Odoo) -> None:
+def test_model_without_write_date_compares_ids_between_full_runs(connected: Supabase, erp: Odoo) -> None:
     model, name = "ir.module.module.dependency", "ir_module_module_dependency"
     connected.create_mirror(model)
     assert connected.row("select has_write_date from ipai.mirror_state where mirror = %s", name) == {"has_write_date": False}
-    first = connected.sync(name)
+    assert connected.sync(name)["mode"] == "full"
     assert_mirrors(connected, erp, name, at_least=1_000)
     before = versions(connected, f"ipai.{name}")
     run = connected.sync(name)
-    assert (run["mode"], run["unchanged"], run["updated"]) == ("full", first["inserted"], 0)
+    assert (run["mode"], run["fetched"], run["updated"]) == ("reconcile", 0, 0)
     assert versions(connected, f"ipai.{name}") == before
     erp.pg.psql(
-        f"""update {name} set name = name || ' by SQL' where id % 100 = 0;
-            delete from {name} where id % 333 = 1;
+        f"""delete from {name} where id % 333 = 1;
             insert into {name} (name, module_id) select 'new', min(id) from ir_module_module""",
         dbname=erp.dbname,
     )
-    for mode in ("auto", "incremental", "reconcile"):
-        run = connected.sync(name, mode)
-        assert run["mode"] == "full"
-        assert_mirrors(connected, erp, name)
+    run = connected.sync(name)
+    assert (run["mode"], run["inserted"]) == ("reconcile", 1) and run["deleted"] > 0
+    assert_mirrors(connected, erp, name)
+    erp.pg.psql(f"update {name} set name = name || ' by SQL' where id % 100 = 0", dbname=erp.dbname)
+    assert connected.sync(name, "full")["updated"] > 0
+    assert_mirrors(connected, erp, name)
 
 
 # Several Odoo databases in one table --------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from harness import paths, shell
 from harness.postgres import Cluster
 from support.faulty import FaultyOdoo, blocked_until, metric
+from support.pages import blocks, printed
 from support.sessions import running_statement
 from support.supabase import Supabase
 
@@ -45,12 +46,19 @@ def replica(supabase: Supabase, erp: FaultyOdoo) -> Iterator[Cluster]:
     shutil.rmtree(folder)
 
 
+def assert_prints(cluster: Cluster, block: str) -> None:
+    """Asserts that the statement in the first line prints the other lines."""
+    statement, _, output = block.partition("\n")
+    assert printed(cluster, statement).strip() == output.strip()
+
+
 def wait_for(supabase: Supabase, replica: Cluster) -> None:
     position = supabase.row("select pg_current_wal_flush_lsn()::text as position")["position"]
     replayed = f"select pg_last_wal_replay_lsn() >= '{position}'"
     shell.wait_until(lambda: replica.psql(replayed) == "t", "the replica", seconds=30, every=0.05)
 
 
+PAGE = "explanation/scale-out.md"
 STATUS = "select state, failures from ipai.sync_status where mirror = 'sample_metrics'"
 
 
@@ -63,10 +71,18 @@ def test_replica_shows_a_run_of_the_primary_as_running(supabase: Supabase, erp: 
         wait_for(supabase, replica)
         assert replica.psql(STATUS) == "running|0"
         assert replica.psql("select kind from ipai.sync_alerts") == ""
+        assert_prints(replica, blocks(PAGE, "")[0])
         gate.set()
         call.result(timeout=30)
     wait_for(supabase, replica)
     assert replica.psql(STATUS) == "ok|0"
+
+
+def test_statements_of_the_page(supabase: Supabase, replica: Cluster) -> None:
+    assert_prints(replica, blocks(PAGE, "")[1])
+    for statement in blocks(PAGE, "sql"):
+        supabase.rows(statement)
+    supabase.rows("drop publication mirrors; alter role postgres reset all")
 
 
 @pytest.mark.parametrize(
@@ -79,9 +95,9 @@ def test_replica_shows_a_run_of_the_primary_as_running(supabase: Supabase, erp: 
     ],
 )
 def test_replica_refuses_runs(erp: FaultyOdoo, replica: Cluster, call: str) -> None:
-    with psycopg.connect(replica.dsn(user="postgres"), autocommit=True) as connection:
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as error:
-            connection.execute(call)
+    with psycopg.connect(replica.dsn(user="postgres"), autocommit=True) as connection, pytest.raises(psycopg.Error) as error:
+        connection.execute(call)
+    assert error.value.sqlstate == "25006"
     assert error.value.diag.message_primary == "this server is a read replica"
     assert "primary" in (error.value.diag.message_hint or "")
     assert erp.requests == []

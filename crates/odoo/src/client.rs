@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 const COMMON: &str = "/xmlrpc/2/common";
 const OBJECT: &str = "/xmlrpc/2/object";
 
+/// How long runs on one connection share what Odoo told about its database.
+const IDENTITY_HOLDS: Duration = Duration::from_secs(60);
+
 /// Arguments with their names.
 type Kwargs = Vec<(String, Value)>;
 
@@ -39,8 +42,8 @@ pub struct Client<T> {
     addon_failure: Option<Error>,
     /// The identity of the database, as far as Odoo has reported it on this connection.
     database: Database,
-    /// Whether the client has looked for the addon and for the company.
-    identified: bool,
+    /// When the client last looked for the addon and for the company.
+    identified: Option<Instant>,
     /// Whether the client has looked for the company.
     company_asked: bool,
     /// Size of the last answer in bytes after decompression.
@@ -70,7 +73,7 @@ impl<T: Transport> Client<T> {
             known,
             addon_failure: None,
             database: Database::default(),
-            identified: false,
+            identified: None,
             company_asked: false,
             received: 0,
             took: Duration::ZERO,
@@ -83,9 +86,12 @@ impl<T: Transport> Client<T> {
     /// server and its database. The client sets `first_date` to Odoo's clock at the next answer.
     pub fn begin_run(&mut self, first_date: Arc<OnceLock<DateTime<Utc>>>) {
         self.first_date = first_date;
-        // The addon failed for one model, and may serve others.
-        if self.addon_failure.take().is_some() {
-            self.identified = false;
+        // The addon failed for one model, and may serve others. A long call must notice another
+        // database behind the same address.
+        let holds = self.identified.is_some_and(|identified| identified.elapsed() < IDENTITY_HOLDS);
+        if self.addon_failure.take().is_some() || !holds {
+            self.identified = None;
+            self.company_asked = false;
         }
     }
 

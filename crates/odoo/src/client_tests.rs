@@ -398,6 +398,37 @@ fn first_answer_sets_odoos_clock() {
     assert_eq!(clock.get(), Some(&at(1)));
 }
 
+#[test]
+fn next_run_keeps_the_identity_unless_the_addon_failed() {
+    let info = || result(record(&[("protocol", 1.into()), ("uuid", "u".into())]));
+    let company = || result(list([record(&[("create_date", "2026-01-06 10:00:00".into())])]));
+    let (mut client, log) = client(Some(7), vec![info(), company(), info(), company()]);
+    for asked in [2, 2] {
+        assert_eq!(client.identify().unwrap().uuid.as_deref(), Some("u"));
+        assert_eq!(posts(&log), asked);
+        client.begin_run(Arc::default());
+    }
+    client.give_up_addon(lost("damaged"));
+    client.begin_run(Arc::default());
+    assert!(client.has_addon());
+    client.identify().unwrap();
+    assert_eq!(posts(&log), 4);
+}
+
+#[test]
+fn each_run_has_the_clock_of_its_own_first_answer() {
+    let at = |second| Utc.with_ymd_and_hms(2026, 1, 6, 10, 0, second).unwrap();
+    let dated = |second| Ok(Reply { date: Some(at(second)), ..result(1).unwrap() });
+    let (mut client, _) = client(Some(7), vec![dated(1), dated(2), dated(3)]);
+    ping(&mut client, Safety::Harmless).unwrap();
+    let clock = Arc::default();
+    client.begin_run(Arc::clone(&clock));
+    for _ in 0..2 {
+        ping(&mut client, Safety::Harmless).unwrap();
+    }
+    assert_eq!(clock.get(), Some(&at(2)));
+}
+
 /// A scope with all options of a mirror.
 fn wide_scope() -> Scope {
     Scope {

@@ -345,7 +345,7 @@ comment on function ipai.notify_alerts() is
     '{"raised": [{"mirror", "kind", "severity"}], "cleared": [{"mirror", "kind"}]}. A longer '
     'payload is replaced by {"truncated": true, "counts": {"raised", "cleared"}}. Returns the '
     'number of changes. Changes of a running mirror are sent when its run ends. run_sync calls the '
-    'function after the run of each mirror; a sync in the caller''s transaction does not. '
+    'function once, when it ends; a sync in the caller''s transaction does not. '
     'Time alone raises the alerts late and never and clears the alert deletions, so schedule this '
     'call with pg_cron too.';
 

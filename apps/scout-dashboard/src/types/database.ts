@@ -59,14 +59,14 @@ isOneToOne: true
                   ]
                 },"mirror_state": {
                   Row: {
-                    "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
+                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Update: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Relationships: [
                     {
@@ -97,14 +97,14 @@ isOneToOne: true
                   ]
                 },"mirrors": {
                   Row: {
-                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"max_rejects": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"max_rejects": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"relations": NonNullable<Json>,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"relations"?: NonNullable<Json>,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"max_rejects"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"relations"?: NonNullable<Json>,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -270,15 +270,21 @@ isOneToOne: false
 { Args: { "field": string,"highest": number,"last": number,"lowest": number }; Returns: number
                            },
 "doctor":
-{ Args: Record<PropertyKey, never>; Returns: {
+{ Args: { "include_ok"?: boolean }; Returns: {
               "check": string,"finding": string,"object": string,"remedy": string,"state": string
             }[]
                            },
 "drop_mirror":
 { Args: { "drop_table"?: boolean,"mirror": string }; Returns: undefined
                            },
+"drop_relations":
+{ Args: { "target"?: unknown }; Returns: undefined
+                           },
 "expect_sync":
 { Args: { "mirror": string,"schedule": string }; Returns: string
+                           },
+"follow_objects":
+{ Args: { "mirror": string }; Returns: undefined
                            },
 "has_cron":
 { Args: Record<PropertyKey, never>; Returns: boolean
@@ -332,7 +338,7 @@ isOneToOne: false
                            },
 "odoo_fields":
 { Args: { "model"?: string,"server"?: string }; Returns: {
-              "by_default": boolean,"column_type": string,"field": string,"label": string,"mirrored_as": (string)[],"odoo_type": string,"relation": string,"required": boolean,"stored": boolean
+              "by_default": boolean,"column_type": string,"field": string,"label": string,"mirrored_as": (string)[],"note": string,"odoo_type": string,"relation": string,"required": boolean,"stored": boolean
             }[]
                            },
 "odoo_models":
@@ -346,6 +352,11 @@ isOneToOne: false
 "password_state":
 { Args: { "server": string }; Returns: {
               "finding": string,"remedy": string,"state": string
+            }[]
+                           },
+"planned_relations":
+{ Args: Record<PropertyKey, never>; Returns: {
+              "condition": string,"field": string,"kind": string,"mirror": string,"name": string,"related": unknown,"related_mirror": string,"target": unknown
             }[]
                            },
 "protect_mirror":
@@ -366,6 +377,14 @@ isOneToOne: false
                            },
 "register_sample_metrics":
 { Args: Record<PropertyKey, never>; Returns: boolean
+                           },
+"relate_mirrors":
+{ Args: { "mirror"?: string }; Returns: Record<string, unknown>[]
+                           },
+"related_functions":
+{ Args: { "target"?: unknown }; Returns: {
+              "argument": unknown,"function": unknown,"name": string,"result": unknown
+            }[]
                            },
 "require_cron":
 { Args: Record<PropertyKey, never>; Returns: undefined
@@ -395,6 +414,9 @@ isOneToOne: false
                            },
 "set_odoo_password":
 { Args: { "secret": string,"server": string }; Returns: string
+                           },
+"stored_expression":
+{ Args: { "classid": unknown,"objid": unknown }; Returns: string
                            },
 "sync_mirror":
 { Args: { "dry_run"?: boolean,"max_delete_ratio"?: number,"max_rows"?: number,"mirror": string,"since"?: string }; Returns: {

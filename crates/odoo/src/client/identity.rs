@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::xmlrpc::Value;
 use crate::{Database, Transport};
 use chrono::{NaiveDateTime, Timelike};
+use std::time::Instant;
 
 impl<T: Transport> Client<T> {
     /// The identity of the database, as far as Odoo has reported it on this connection.
@@ -15,10 +16,10 @@ impl<T: Transport> Client<T> {
     /// Reads the identity of the database, as far as the user may read it. The first call sends two
     /// small requests, and later ones none.
     pub fn identify(&mut self) -> Result<&Database> {
-        if !self.identified {
+        if self.identified.is_none() {
             self.look_for_addon()?;
             self.read_company()?;
-            self.identified = true;
+            self.identified = Some(Instant::now());
         }
         Ok(&self.database)
     }
