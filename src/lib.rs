@@ -18,7 +18,7 @@ pgrx::pg_module_magic!();
 mod sql {
     use pgrx::prelude::*;
     // The order of `extension.script()`. Files that require no Rust function come before those.
-    extension_sql_file!("../sql/core/tables/05_encoding.sql", name = "encoding", bootstrap);
+    extension_sql_file!("../sql/core/tables/05_requirements.sql", name = "requirements", bootstrap);
     extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", requires = ["encoding"]);
     extension_sql_file!("../sql/core/tables/15_mirror_state.sql", name = "mirror_state", requires = ["mirrors"]);
     extension_sql_file!(

@@ -107,7 +107,12 @@ def test_refused_record_is_set_aside_until_it_fits(connected: Supabase, erp: Fau
     assert rejects(connected) == [(15, "insert", field, sqlstate)]
     reject = connected.row("select message, since, last_tried from ipai.sync_rejects")
     assert reject["message"] == cause
-    assert connected.row("select state, rows, delta, rejects from ipai.sync_status") == {"state": "ok", "rows": 29, "delta": 1, "rejects": 1}
+    assert connected.row("select state, rows, delta, rejects from ipai.sync_status") == {
+        "state": "ok",
+        "rows": 29,
+        "delta": 1,
+        "rejects": 1,
+    }
     assert alerts(connected) == ["rejects"]
     # Later changes of others arrive, and the record is tried again, though it has not changed.
     change(erp, 3, name="Renamed")
@@ -254,7 +259,9 @@ def test_errors_that_concern_no_record_fail_the_run(connected: Supabase) -> None
 def test_refused_deletion_blocks_no_other_and_is_retried(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
     """A foreign key of the user refuses a deletion for as long as it references the row."""
     connected.run()
-    connected.rows(f"create table public.invoices (metric bigint references {TABLE} (odoo_id)); insert into public.invoices values (7), (8)")
+    connected.rows(
+        f"create table public.invoices (metric bigint references {TABLE} (odoo_id)); insert into public.invoices values (7), (8)"
+    )
     remove(erp, 5, 6, 7, 8, 9)
     change(erp, 1, name="renamed")
     run = connected.run(f"'sample_metrics', '{mode}'")

@@ -18,8 +18,10 @@ begin
     return (
         select pg_has_role(o.oid, r.oid,
                            -- From 16 on, a membership may give nothing.
-                           case when current_setting('server_version_num')::int < 160000 then 'member'
-                               else 'usage, set, member with admin option' end)
+                           case when current_setting('server_version_num')::int < 160000
+                               then 'member'
+                               else 'usage, set, member with admin option'
+                           end)
             or not r.rolsuper
                 and (has_table_privilege(o.oid, 'ipai.mirrors', 'insert')
                      or o.rolname in ('supabase_auth_admin', 'supabase_functions_admin',
@@ -137,9 +139,25 @@ begin
         cross join lateral (
             select d.refclassid, d.refobjid from pg_depend d
             where d.classid = c.classid and d.objid = c.objid
-              and d.refclassid in (
-                  'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
-                  'pg_opclass'::regclass, 'pg_opfamily'::regclass)
+              and (d.refclassid in (
+                       'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
+                       'pg_opclass'::regclass, 'pg_opfamily'::regclass)
+                   or d.refclassid = 'pg_class'::regclass
+                       and d.classid in ('pg_policy'::regclass, 'pg_rewrite'::regclass))
+            union all
+            -- A policy may read other tables and views, with their policies.
+            select 'pg_policy'::regclass, p.oid from pg_policy p
+            where c.classid = 'pg_class'::regclass and p.polrelid = c.objid
+            union all
+            select 'pg_rewrite'::regclass, e.oid
+            from pg_rewrite e join pg_class v on v.oid = e.ev_class
+            where c.classid = 'pg_class'::regclass and e.ev_class = c.objid
+              and v.relkind in ('v', 'm')
+            union all
+            -- The planner replaces NOT and swapped operands by these operators.
+            select 'pg_operator'::regclass, x.operator
+            from pg_operator o cross join lateral (values (o.oprnegate), (o.oprcom)) x (operator)
+            where c.classid = 'pg_operator'::regclass and o.oid = c.objid and x.operator <> 0
             union all
             select 'pg_constraint'::regclass, k.oid from pg_constraint k
             where c.classid = 'pg_type'::regclass and k.contypid = c.objid
@@ -176,15 +194,19 @@ begin
                        then (select y.typowner from pg_type y where y.oid = c.objid)
                    when 'pg_operator'::regclass
                        then (select o.oprowner from pg_operator o where o.oid = c.objid)
+                   when 'pg_class'::regclass
+                       then (select t.relowner from pg_class t where t.oid = c.objid)
                end
         from code c
         union
-        select 'pg_class'::regclass, a.relation, t.relowner
-        from affected a join pg_class t on t.oid = a.relation
-        union
         select 'pg_namespace'::regclass, n.oid, n.nspowner
-        from pg_class t join pg_namespace n on n.oid = t.relnamespace
-        where t.oid = target
+        from pg_namespace n
+        where n.nspname = 'ipai'
+           or n.oid = (select t.relnamespace from pg_class t where t.oid = target)
+        union
+        -- Postgres could prefer a function with other types of arguments to one of ours.
+        select 'pg_proc'::regclass, f.oid, f.proowner
+        from pg_proc f where f.pronamespace = 'ipai'::regnamespace
     ),
     -- With them, a role creates triggers, and tables that take part in each deletion.
     granted (relation, privilege, grantee) as (
@@ -210,12 +232,12 @@ begin
                   pg_describe_object(o.classid, o.objid, 0), pg_get_userbyid(o.owner), runner),
            case
                when o.classid = 'pg_namespace'::regclass
-                   then 'Mirror into a schema of a trusted role.'
+                   then 'Give it to a trusted role, or mirror into the schema of one.'
                when o.classid <> 'pg_class'::regclass
                    then 'Drop it, or sync as the owner of the table.'
                when o.objid = target
                    then 'Give it to a trusted role, or sync as its owner.'
-               else 'Drop its foreign key, rule or inheritance, or give it to a trusted role.'
+               else 'Drop its foreign key, inheritance or policy, or give it to a trusted role.'
            end
     from owned o
     where o.owner in (select r.role from other r)
@@ -243,9 +265,9 @@ begin
     join pg_rewrite e on e.ev_class = w.relation and e.ev_enabled <> 'D'
     join pg_class t on t.oid = e.ev_class
     union all
-    -- Functions of Postgres that execute a text, or a type named by its oid, or that read or end
-    -- what the runner may. An expression has no owner. Volatile functions are refused unless they
-    -- are known, other functions if they are known.
+    -- Functions of Postgres and of extensions that execute a text, or a type named by its oid, or
+    -- that read, change or end what the runner may. An expression has no owner. Volatile functions
+    -- are refused unless they are known, other functions if they are known.
     select format('%s calls %s', pg_describe_object(e.classid, e.objid, 0),
                   m[1]::oid::regprocedure), 'public',
            format('%s calls %s, which may execute or read anything with the rights of "%s"',
@@ -256,15 +278,21 @@ begin
         ipai.stored_expression(e.classid, e.objid), ':(?:opfuncid|funcid) ([0-9]+)', 'g') m
     where (select case f.provolatile
                    when 'v' then f.proname not in (
-                       'clock_timestamp', 'currval', 'gen_random_uuid', 'lastval', 'nextval',
-                       'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
-                   else f.proname ~ concat('_to_xml|^pg_input_|^pg_stat_|^pg_show_all_|_validator$|',
-                                           '^pg_get_partition_constraintdef$|',
+                       'clock_timestamp', 'currval', 'gen_random_bytes', 'gen_random_uuid',
+                       'lastval', 'nextval', 'random', 'random_normal', 'timeofday',
+                       'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4', 'uuidv4',
+                       'uuidv7')
+                   else f.proname ~ concat('_to_xml|^pg_input_|^pg_stat_|^pg_show_all_|',
+                                           '_validator$|^pg_get_partition_constraintdef$|',
                                            '^satisfies_hash_partition$|',
                                            '^(array|domain|multirange|range|record)_(in|recv)$')
                end
            from pg_proc f
-           where f.oid = m[1]::oid and f.pronamespace = 'pg_catalog'::regnamespace)
+           where f.oid = m[1]::oid
+             and (f.pronamespace = 'pg_catalog'::regnamespace
+                  or exists (select from pg_depend d
+                             where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+                               and d.deptype = 'e')))
     order by 1;
 end
 $$;
@@ -361,7 +389,7 @@ begin
     end if;
     -- The stronger lock waits for triggers that are not committed yet.
     perform ipai.lock_table(
-        target.target_schema, target.target_table, target.relation,
+        target.target_schema::name, target.target_table::name, target.relation::oid,
         case when writes then 'row exclusive' end);
     perform ipai.require_trusted(target.relation);
     select o.relation, o.owner into registered from ipai.mirror_objects o where o.mirror = mirror;
@@ -458,8 +486,8 @@ begin
     elsif not has_column_privilege('ipai.mirrors', 'target_table', 'update') then
         raise exception 'the table or server of mirror "%" was renamed', mirror
             using errcode = 'insufficient_privilege',
-                  hint = format('As a role that may define mirrors: select ipai.register_mirror(%L);',
-                                mirror);
+                  hint = format('As a role that may define mirrors: '
+                                'select ipai.register_mirror(%L);', mirror);
     end if;
     update ipai.mirrors m
     set target_schema = coalesce(present.nspname, m.target_schema),

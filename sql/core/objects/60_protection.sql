@@ -134,7 +134,7 @@ begin
                          'For other roles, write a policy yourself.';
     end if;
     -- It builds indexes, and lets users read a table whose policies call functions.
-    perform ipai.require_trusted(target);
+    perform ipai.verify_table(mirror);
     perform ipai.create_claims_helpers();
 
     for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key
@@ -225,7 +225,7 @@ begin
             using hint = format('To show only what this policy shows: drop policy %I on %s;',
                                 other, target);
     end loop;
-    for exposed in select e.* from ipai.api_exposure(target) e loop
+    for exposed in select e.* from ipai.api_exposure(target::oid) e loop
         raise warning 'API users have % on table "%", granted to %', exposed.privileges, target,
             exposed.grantee
             using hint = exposed.revoke;

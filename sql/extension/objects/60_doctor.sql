@@ -387,7 +387,7 @@ begin
         select f.problem, f.remedy
         from (select current_user union select r.rolname from pg_roles r
               where r.rolname = m.scheduled_by) r (runner)
-        cross join lateral ipai.untrusted_code(c.oid, r.runner) f
+        cross join lateral ipai.untrusted_code(c.oid::regclass, r.runner::name) f
         order by r.runner limit 1) u on true
     order by m.name;
 

@@ -167,6 +167,23 @@ PLANTS = {
         DELETE,
         after="alter statistics lair.planted owner to postgres",
     ),
+    "the negator of an operator": by_past_owner(
+        f"""create function lair.same_text(text, text) returns boolean language plpgsql immutable strict as
+                $$ begin return $1 = $2; end $$;
+            create function lair.other_text(text, text) returns boolean language plpgsql immutable strict as
+                $$ begin perform lair.note(); return $1 <> $2; end $$;
+            create operator lair.=~= (leftarg = text, rightarg = text, function = lair.same_text, negator = operator(lair.!~=));
+            create operator lair.!~= (leftarg = text, rightarg = text, function = lair.other_text, negator = operator(lair.=~=));
+            alter table {TABLE} add constraint planted check (not (name operator(lair.=~=) 'zz')) not valid""",
+        "lair.other_text",
+        after="alter function lair.same_text(text, text) owner to postgres; alter operator lair.=~= (text, text) owner to postgres",
+    ),
+    "a policy that reads a view": by_past_owner(
+        f"""create view lair.view as select lair.note() as noted; grant select on lair.view to public;
+            create policy planted on {TABLE} as restrictive for select to authenticated using (exists (select from lair.view where noted))""",
+        "lair.note",
+        None,
+    ),
     "a policy": Plant(f"create policy planted on {TABLE} using (lair.holds(name))", "lair.holds", None),
     "a rule": Plant(
         f"create rule planted as on delete to {TABLE} do also select lair.holds(old.name)", "rule planted", DELETE, owner="postgres"
@@ -321,6 +338,45 @@ def test_parent_of_another_role_reads_no_new_row(target: Supabase, attacker: Att
     assert len(before) == 6
     assert plant.object in (attacker.refused(RUN).message_primary or "")
     assert attacker.sql("select name from lair.parent") == before
+
+
+def test_run_refuses_expressions_that_change_a_secret(target: Supabase, attacker: Attacker) -> None:
+    """Functions of extensions have a trusted owner, and check the rights of the role that runs them."""
+    secrets = "select decrypted_secret from vault.decrypted_secrets order by name"
+    before = target.rows(secrets)
+    target.cluster.psql(f"grant usage on schema ipai, shared to {ATTACKER}; grant trigger on {TABLE} to {ATTACKER}")
+    attacker.sql(WHEN.format("ipai.set_odoo_password('odoo', 'planted') is not null"))
+    target.cluster.psql(f"revoke all on {TABLE} from {ATTACKER}; revoke usage on schema ipai, shared from {ATTACKER}")
+    found = attacker.refused(RUN)
+    assert "set_odoo_password" in (found.message_primary or "")
+    assert target.rows(secrets) == before
+
+
+OVERLOADS = {
+    "lock_table": "ipai.lock_table(text, text, oid, text) returns void",
+    "untrusted_code": "ipai.untrusted_code(oid, name) returns table (object text, owner text, problem text, remedy text)",
+    "api_exposure": "ipai.api_exposure(regclass) returns table (grantee text, privileges text, revoke text)",
+}
+
+
+@pytest.mark.parametrize("overload", OVERLOADS.values(), ids=OVERLOADS.keys())
+def test_overloads_of_the_extension_are_refused(target: Supabase, attacker: Attacker, overload: str) -> None:
+    target.cluster.psql(f"grant usage, create on schema ipai to {ATTACKER}")
+    attacker.sql(f"create function {overload} language plpgsql as $$ begin perform lair.note(); return; end $$")
+    target.cluster.psql(f"revoke all on schema ipai from {ATTACKER}")
+    attacker.refused(RUN)
+    attacker.refused("""select ipai.protect_mirror('metrics', '{"code": "codes"}')""")
+    with attacker.planted_calls() as roles:
+        (row,) = target.rows("""select state, finding from ipai.doctor() where "check" = 'trust' and object = 'metrics'""")
+    assert (row["state"], roles) == ("problem", []) and ATTACKER in row["finding"]
+
+
+def test_protect_mirror_refuses_an_old_snapshot(target: Supabase) -> None:
+    """It would not see how the table has changed."""
+    with target.connect() as session:
+        execute(session, "begin isolation level repeatable read")
+        with pytest.raises(psycopg.errors.InvalidTransactionState):
+            execute(session, """select ipai.protect_mirror('metrics', '{"code": "codes"}')""")
 
 
 PLANTED_BEFORE_PROTECTION = {

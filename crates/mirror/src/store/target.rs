@@ -161,7 +161,7 @@ pub fn lock(session: &mut dyn Session, table: &Table, oid: i64, access: Access) 
         Access::Write => "row exclusive",
     };
     let params = [(&table.schema).into(), (&table.name).into(), oid.into(), mode.into()];
-    session.first("select ipai.lock_table($1, $2, $3::oid, $4)", &params, |_| Ok(())).map(drop)
+    session.first("select ipai.lock_table($1::name, $2::name, $3::oid, $4)", &params, |_| Ok(())).map(drop)
 }
 
 /// The columns of a table with their types, or `None` if there is no such table. Refuses one that
