@@ -77,6 +77,7 @@ fn mirror() -> Mirror {
         page_size: 5_000,
         max_delete_ratio: 0.2,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

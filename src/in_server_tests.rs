@@ -163,6 +163,7 @@ mod tests {
             page_size: 10,
             max_delete_ratio: 0.2,
             flag_field: None,
+            masks: Default::default(),
         }
     }
 

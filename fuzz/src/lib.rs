@@ -33,6 +33,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
         page_size: 1_000,
         max_delete_ratio: 0.2,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

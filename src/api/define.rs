@@ -35,6 +35,7 @@ fn create_mirror(
     reconcile_every: default!(Option<Interval>, "NULL"),
     enabled: default!(Option<bool>, "NULL"),
     flag_field: default!(Option<String>, "NULL"),
+    masks: default!(Option<JsonText>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -65,6 +66,7 @@ fn create_mirror(
                 max_delete_ratio,
                 enabled,
                 flag_field,
+                masks: masks.map(|masks| masks.parse("masks")).transpose()?,
                 ..MirrorOptions::default()
             },
         };
@@ -98,6 +100,7 @@ fn alter_mirror(
     max_delta: default!(Option<i64>, "NULL"),
     max_flagged_ratio: default!(Option<f64>, "NULL"),
     keep_runs: default!(Option<Interval>, "NULL"),
+    masks: default!(Option<JsonText>, "NULL"),
 ) {
     let alter = || {
         let options = MirrorOptions {
@@ -116,6 +119,7 @@ fn alter_mirror(
             max_delta,
             max_flagged_ratio,
             keep_runs: interval_text(keep_runs)?,
+            masks: masks.map(|masks| masks.parse("masks")).transpose()?,
         };
         manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &options)
     };

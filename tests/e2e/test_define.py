@@ -235,12 +235,14 @@ def test_create_mirror_returns_the_mirrored_fields(connected: Supabase) -> None:
         ("metrics", "ipai.metrics", "value", "amount", "double precision"),
         ("metrics", "ipai.metrics", "brand_id", "brand_id", "bigint"),
         ("metrics", "ipai.metrics", "write_date", "write_date", "timestamptz"),
+        ("metrics", "ipai.metrics", "active", "active", "boolean"),
     ]
     fields = connected.rows("select field, mirrored_as from ipai.odoo_fields('odoo', %s) where mirrored_as <> '{}'", METRIC)
     assert {row["field"]: row["mirrored_as"] for row in fields} == {
         "value": ["metrics.amount"],
         "brand_id": ["metrics.brand_id"],
         "write_date": ["metrics.write_date"],
+        "active": ["metrics.active"],
     }
     assert connected.row("select mirrored_as from ipai.odoo_models() where model = %s", METRIC) == {"mirrored_as": ["metrics"]}
 
@@ -354,7 +356,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("'res.partner', reconcile_every => '0'", "22023", "interval"),
     ("'res.partner', flag_field => 'name'", "22023", "boolean"),
     ("'res.partner', flag_field => 'nope'", "22023", "boolean"),
-    ("'res.partner', fields => '{name}', flag_field => 'active'", "22023", "mirrored"),
+    ("'res.partner', fields => '{name}', flag_field => 'is_company'", "22023", "mirrored"),
     ("'res.partner', target => ''", "22023", "schema.table"),
     ("'res.partner', target => 'a.b.c'", "22023", "schema.table"),
     ("'res.partner', target => 'a b'", "22023", "schema.table"),
@@ -1012,7 +1014,9 @@ def test_field_that_becomes_unreadable_is_drift(metrics: Supabase, erp: Odoo) ->
 
 def test_run_fails_if_odoo_has_none_of_the_fields(connected: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_only")
-    connected.create_mirror(METRIC, target="ipai.metrics", fields=["x_only"])
+    # A table without a column for the field that tells archived records.
+    connected.rows("create table ipai.metrics (odoo_id bigint primary key, x_only text)")
+    connected.create_mirror(METRIC, target="ipai.metrics", fields=["x_only"], columns={})
     connected.sync("metrics")
     before = connected.rows("select * from ipai.metrics order by odoo_id")
     remove(erp, "x_only")

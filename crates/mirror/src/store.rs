@@ -16,6 +16,7 @@ pub mod sink;
 pub mod statements;
 pub mod tables;
 pub mod target;
+pub mod vault;
 
 /// The text of a file in `store/sql`.
 macro_rules! sql {

@@ -56,6 +56,8 @@ comment on column ipai.mirrors.scheduled_by is
 comment on column ipai.mirrors.max_age is
     'How long after the start of the last successful run the next one is due; null for no limit. '
     'ipai.schedule_sync() and ipai.expect_sync() set it to the longest interval of the schedule.';
+comment on column ipai.mirrors.masks is
+    'What is stored in place of the values of fields: {"field": "hmac"} or {"field": "redact"}.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 
 comment on table ipai.mirror_state is

@@ -37,6 +37,7 @@ create table ipai.mirrors (
     -- The upper limit keeps the sum with any date of this century within what Postgres can store.
     max_age           interval check (max_age > interval '0' and max_age <= interval '100 years'),
     created_at        timestamptz not null default now(),
+    masks             jsonb not null default '{}' check (jsonb_typeof(masks) = 'object'),
     unique (target_schema, target_table, constants)
 );
 

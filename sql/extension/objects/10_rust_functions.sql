@@ -17,7 +17,8 @@ create or replace function "alter_mirror"(
     "max_failures" INT DEFAULT NULL,
     "max_delta" bigint DEFAULT NULL,
     "max_flagged_ratio" double precision DEFAULT NULL,
-    "keep_runs" interval DEFAULT NULL
+    "keep_runs" interval DEFAULT NULL,
+    "masks" jsonb DEFAULT NULL
 ) RETURNS void
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
@@ -60,7 +61,8 @@ create or replace function "create_mirror"(
     "overlap" interval DEFAULT NULL,
     "reconcile_every" interval DEFAULT NULL,
     "enabled" bool DEFAULT NULL,
-    "flag_field" TEXT DEFAULT NULL
+    "flag_field" TEXT DEFAULT NULL,
+    "masks" jsonb DEFAULT NULL
 ) RETURNS TABLE (
     "mirror" TEXT,
     "target" TEXT,

@@ -59,14 +59,14 @@ isOneToOne: true
                   ]
                 },"mirror_state": {
                   Row: {
-                    "alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"settled_id": number | null
+                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"mirror": string,"settled_id": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror": string,"settled_id"?: number | null
                   }
                   Update: {
-                    "alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"mirror"?: string,"settled_id"?: number | null
                   }
                   Relationships: [
                     {
@@ -97,14 +97,14 @@ isOneToOne: true
                   ]
                 },"mirrors": {
                   Row: {
-                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids": (number)[],"constants": NonNullable<Json>,"created_at": string,"domain": NonNullable<Json>,"enabled": boolean,"fields": NonNullable<Json>,"flag_field": string | null,"keep_runs": string,"lang": string | null,"late_after": string,"masks": NonNullable<Json>,"max_age": string | null,"max_delete_ratio": number,"max_delta": number,"max_failures": number,"max_flagged_ratio": number,"model": string,"name": string,"overlap": string,"page_size": number,"reconcile_every": string,"schedule": string | null,"scheduled_at": string | null,"scheduled_by": string | null,"server": string | null,"target_schema": unknown,"target_table": unknown
                   }
                   ComputedFields: never
                   Insert: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields": NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"masks"?: NonNullable<Json>,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model": string,"name": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema": unknown,"target_table": unknown
                   }
                   Update: {
-                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
+                    "company_ids"?: (number)[],"constants"?: NonNullable<Json>,"created_at"?: string,"domain"?: NonNullable<Json>,"enabled"?: boolean,"fields"?: NonNullable<Json>,"flag_field"?: string | null,"keep_runs"?: string,"lang"?: string | null,"late_after"?: string,"masks"?: NonNullable<Json>,"max_age"?: string | null,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"model"?: string,"name"?: string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"schedule"?: string | null,"scheduled_at"?: string | null,"scheduled_by"?: string | null,"server"?: string | null,"target_schema"?: unknown,"target_table"?: unknown
                   }
                   Relationships: [
                     
@@ -190,7 +190,7 @@ isOneToOne: true
           }
           Functions: {
             "alter_mirror":
-{ Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
+{ Args: { "company_ids"?: (number)[],"domain"?: Json,"enabled"?: boolean,"flag_field"?: string,"keep_runs"?: string,"lang"?: string,"late_after"?: string,"masks"?: Json,"max_delete_ratio"?: number,"max_delta"?: number,"max_failures"?: number,"max_flagged_ratio"?: number,"mirror": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string }; Returns: undefined
                            },
 "api_exposure":
 { Args: { "target": unknown }; Returns: {
@@ -224,7 +224,7 @@ isOneToOne: true
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
 "create_mirror":
-{ Args: { "columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"flag_field"?: string,"lang"?: string,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
+{ Args: { "columns"?: Json,"company_ids"?: (number)[],"constants"?: Json,"domain"?: Json,"enabled"?: boolean,"fields"?: (string)[],"flag_field"?: string,"lang"?: string,"masks"?: Json,"max_delete_ratio"?: number,"name"?: string,"odoo_model": string,"overlap"?: string,"page_size"?: number,"reconcile_every"?: string,"server"?: string,"target"?: string }; Returns: {
               "column": string,"column_type": string,"field": string,"label": string,"mirror": string,"target": string
             }[]
                            },
@@ -294,7 +294,7 @@ isOneToOne: true
                            },
 "odoo_fields":
 { Args: { "model"?: string,"server"?: string }; Returns: {
-              "by_default": boolean,"column_type": string,"field": string,"label": string,"mirrored_as": (string)[],"odoo_type": string,"relation": string,"required": boolean,"stored": boolean
+              "by_default": boolean,"column_type": string,"field": string,"label": string,"mirrored_as": (string)[],"note": string,"odoo_type": string,"relation": string,"required": boolean,"stored": boolean
             }[]
                            },
 "odoo_models":

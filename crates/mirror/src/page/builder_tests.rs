@@ -23,6 +23,7 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         page_size: 1_000,
         max_delete_ratio: 0.2,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

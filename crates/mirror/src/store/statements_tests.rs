@@ -25,6 +25,7 @@ fn any() -> Mirror {
         page_size: 1,
         max_delete_ratio: 0.2,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

@@ -17,12 +17,14 @@ with altered as (
         max_failures = coalesce($13, max_failures),
         max_delta = coalesce($14, max_delta),
         max_flagged_ratio = coalesce($15, max_flagged_ratio),
-        keep_runs = coalesce($16::interval, keep_runs)
+        keep_runs = coalesce($16::interval, keep_runs),
+        masks = coalesce($17::jsonb, masks)
     where name = $1
-    returning server, domain, lang, company_ids)
+    returning server, domain, lang, company_ids, masks)
 update ipai.mirror_state s
 set cursor = case
-        when (b.server, b.domain, b.lang, b.company_ids) is not distinct from (a.server, a.domain, a.lang, a.company_ids)
+        when (b.server, b.domain, b.lang, b.company_ids, b.masks)
+            is not distinct from (a.server, a.domain, a.lang, a.company_ids, a.masks)
         then s.cursor
     end,
     settled_id = case when $7::interval is null then s.settled_id end
