@@ -68,6 +68,22 @@ def registered(supabase: Supabase, mirror: str) -> dict[str, Any]:
     return supabase.row("select * from ipai.mirrors where name = %s", mirror)
 
 
+def test_user_with_one_read_only_group_can_sync(connected: Supabase, erp: Odoo) -> None:
+    """The user of docs/how-to/odoo-user.md, without the role of an internal user."""
+    group = erp.rpc("res.groups", "create", {"name": "Mirror (read only)"})
+    (model,) = erp.rpc("ir.model", "search", [("model", "=", METRIC)])
+    access = {"name": "mirror", "model_id": model, "group_id": group, "perm_read": True}
+    erp.rpc("ir.model.access", "create", access | {"perm_write": False, "perm_create": False, "perm_unlink": False})
+    user = {"name": "Mirror", "login": "mirror", "password": "mirror password", "group_ids": [(6, 0, [group])]}
+    erp.rpc("res.users", "create", user, context={"no_reset_password": True})
+    connected.server(erp.url, name="narrow", dbname=erp.dbname, user="mirror", password="mirror password")
+    connected.create_mirror(METRIC, target="ipai.metrics", server="narrow")
+    assert connected.sync("metrics")["fetched"] == erp.rpc(METRIC, "search_count", [], context={"active_test": False})
+    assert refused(connected, "select * from ipai.create_mirror('res.partner', server => 'narrow')").sqlstate == "42501"
+    write = f"select ipai.odoo_call('narrow', '{METRIC}', 'write', '[[1], {{\"unit\": \"x\"}}]')"
+    assert refused(connected, write).sqlstate == "42501"
+
+
 # The table ----------------------------------------------------------------------------------------
 
 

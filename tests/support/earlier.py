@@ -11,15 +11,13 @@ from harness.postgres import Installation
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
 #: A column that the earlier versions lack, which is the last one of its table.
-_COLUMN = """filled_company timestamptz
-        check (filled_company >= '0001-01-01 00:00:00+00'
-               and filled_company < '10000-01-01 00:00:00+00')"""
+_COLUMN = "active_field   text check (active_field in ('', 'active', 'x_active'))"
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"    filled_from    text,\n    {_COLUMN}\n", "    filled_from    text\n"),
-    ("comment on column ipai.mirror_state.filled_company is", "comment on column ipai.mirror_state.filled_from is"),
-    ("settled_id, filled_as, filled_from, filled_company,", "settled_id, filled_as, filled_from,"),
+    (f",\n    {_COLUMN}\n", "\n"),
+    ("comment on column ipai.mirror_state.active_field is", "comment on column ipai.mirror_state.filled_from is"),
+    ("active_field, drift, alerts)", "drift, alerts)"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",

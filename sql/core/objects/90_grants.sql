@@ -55,7 +55,7 @@ begin
         grant select on ipai.mirrors, ipai.mirror_objects to service_role;
         grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
-                      drift, alerts)
+                      active_field, drift, alerts)
             on ipai.mirror_state to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
         -- It may not choose the number of a run, nor when and by which process it was started.

@@ -283,7 +283,7 @@ isOneToOne: true
                            },
 "mirror_tables":
 { Args: Record<PropertyKey, never>; Returns: {
-              "granted": string,"policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"revoke": string,"target": string
+              "granted": string,"identified": boolean,"policies": number,"published": boolean,"readable": boolean,"relrowsecurity": boolean,"revoke": string,"target": string
             }[]
                            },
 "notify_alerts":
