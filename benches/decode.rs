@@ -79,6 +79,7 @@ fn mirror() -> Mirror {
         max_rejects: 100,
         is_partitioned: false,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

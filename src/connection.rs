@@ -6,8 +6,8 @@ use crate::session::check_version;
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Row, Session, internal};
-use ipai_mirror::store::servers;
 use ipai_mirror::store::statements::quote_literal;
+use ipai_mirror::store::{servers, vault};
 use ipai_odoo::Account;
 use ipai_odoo::error::{Result, SqlState};
 use ipai_odoo::options::{Pair, PasswordOption, ServerOptions, UserOptions, known};
@@ -97,25 +97,8 @@ unsafe fn pairs(options: *mut pg_sys::List) -> Vec<Pair> {
 /// The owner of a server can name any secret in a mapping for another role, and receives what is
 /// sent there. So the secret must be bound to the server with these options.
 fn vault_secret(session: &mut dyn Session, name: &str, server: &str, options: &[Pair]) -> Result<Secret> {
-    // Another view of this name would run its owner's code.
-    match session.first(include_str!("sql/vault_readable.sql"), &[], |row| row.get::<bool>(0))? {
-        None => {
-            return Err(refused(
-                SqlState::UndefinedObject,
-                "the option password_secret needs Supabase Vault, which is not installed",
-                "create extension supabase_vault; or give your own user mapping the option password.",
-            ));
-        }
-        Some(false) => {
-            return Err(refused(
-                SqlState::InsufficientPrivilege,
-                "permission denied for Supabase Vault",
-                "Sync as postgres or service_role, or from pg_cron: they may read Vault. Users of the API read the \
-                 mirror, they do not sync.",
-            ));
-        }
-        Some(true) => {}
-    }
+    let alternative = "give your own user mapping the option password";
+    vault::check(session, "the option password_secret", alternative)?;
     let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let params = [name.into(), server.into(), options.as_slice().into()];
     let read = |row: &dyn Row| {

@@ -165,6 +165,7 @@ mod tests {
             max_rejects: 100,
             is_partitioned: false,
             flag_field: None,
+            masks: Default::default(),
         }
     }
 

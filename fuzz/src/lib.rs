@@ -35,6 +35,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
         max_rejects: 100,
         is_partitioned: false,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

@@ -36,6 +36,7 @@ fn create_mirror(
     enabled: default!(Option<bool>, "NULL"),
     flag_field: default!(Option<String>, "NULL"),
     max_rejects: default!(Option<i32>, "NULL"),
+    masks: default!(Option<JsonText>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -67,6 +68,7 @@ fn create_mirror(
                 enabled,
                 flag_field,
                 max_rejects,
+                masks: masks.map(|masks| masks.parse("masks")).transpose()?,
                 ..MirrorOptions::default()
             },
         };
@@ -101,6 +103,7 @@ fn alter_mirror(
     max_flagged_ratio: default!(Option<f64>, "NULL"),
     keep_runs: default!(Option<Interval>, "NULL"),
     max_rejects: default!(Option<i32>, "NULL"),
+    masks: default!(Option<JsonText>, "NULL"),
 ) {
     let alter = || {
         let options = MirrorOptions {
@@ -120,6 +123,7 @@ fn alter_mirror(
             max_flagged_ratio,
             keep_runs: interval_text(keep_runs)?,
             max_rejects,
+            masks: masks.map(|masks| masks.parse("masks")).transpose()?,
         };
         manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &options)
     };

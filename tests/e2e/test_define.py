@@ -68,6 +68,22 @@ def registered(supabase: Supabase, mirror: str) -> dict[str, Any]:
     return supabase.row("select * from ipai.mirrors where name = %s", mirror)
 
 
+def test_user_with_one_read_only_group_can_sync(connected: Supabase, erp: Odoo) -> None:
+    """The user of docs/how-to/odoo-user.md, without the role of an internal user."""
+    group = erp.rpc("res.groups", "create", {"name": "Mirror (read only)"})
+    (model,) = erp.rpc("ir.model", "search", [("model", "=", METRIC)])
+    access = {"name": "mirror", "model_id": model, "group_id": group, "perm_read": True}
+    erp.rpc("ir.model.access", "create", access | {"perm_write": False, "perm_create": False, "perm_unlink": False})
+    user = {"name": "Mirror", "login": "mirror", "password": "mirror password", "group_ids": [(6, 0, [group])]}
+    erp.rpc("res.users", "create", user, context={"no_reset_password": True})
+    connected.server(erp.url, name="narrow", dbname=erp.dbname, user="mirror", password="mirror password")
+    connected.create_mirror(METRIC, target="ipai.metrics", server="narrow")
+    assert connected.sync("metrics")["fetched"] == erp.rpc(METRIC, "search_count", [], context={"active_test": False})
+    assert refused(connected, "select * from ipai.create_mirror('res.partner', server => 'narrow')").sqlstate == "42501"
+    write = f"select ipai.odoo_call('narrow', '{METRIC}', 'write', '[[1], {{\"unit\": \"x\"}}]')"
+    assert refused(connected, write).sqlstate == "42501"
+
+
 # The table ----------------------------------------------------------------------------------------
 
 
@@ -235,12 +251,14 @@ def test_create_mirror_returns_the_mirrored_fields(connected: Supabase) -> None:
         ("metrics", "ipai.metrics", "value", "amount", "double precision"),
         ("metrics", "ipai.metrics", "brand_id", "brand_id", "bigint"),
         ("metrics", "ipai.metrics", "write_date", "write_date", "timestamptz"),
+        ("metrics", "ipai.metrics", "active", "active", "boolean"),
     ]
     fields = connected.rows("select field, mirrored_as from ipai.odoo_fields('odoo', %s) where mirrored_as <> '{}'", METRIC)
     assert {row["field"]: row["mirrored_as"] for row in fields} == {
         "value": ["metrics.amount"],
         "brand_id": ["metrics.brand_id"],
         "write_date": ["metrics.write_date"],
+        "active": ["metrics.active"],
     }
     assert connected.row("select mirrored_as from ipai.odoo_models() where model = %s", METRIC) == {"mirrored_as": ["metrics"]}
 
@@ -354,7 +372,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("'res.partner', reconcile_every => '0'", "22023", "interval"),
     ("'res.partner', flag_field => 'name'", "22023", "boolean"),
     ("'res.partner', flag_field => 'nope'", "22023", "boolean"),
-    ("'res.partner', fields => '{name}', flag_field => 'active'", "22023", "mirrored"),
+    ("'res.partner', fields => '{name}', flag_field => 'is_company'", "22023", "mirrored"),
     ("'res.partner', target => ''", "22023", "schema.table"),
     ("'res.partner', target => 'a.b.c'", "22023", "schema.table"),
     ("'res.partner', target => 'a b'", "22023", "schema.table"),
@@ -1015,7 +1033,9 @@ def test_field_that_becomes_unreadable_is_drift(metrics: Supabase, erp: Odoo) ->
 
 def test_run_fails_if_odoo_has_none_of_the_fields(connected: Supabase, erp: Odoo, field: Callable[..., int]) -> None:
     field("x_only")
-    connected.create_mirror(METRIC, target="ipai.metrics", fields=["x_only"])
+    # A table without a column for the field that tells archived records.
+    connected.rows("create table ipai.metrics (odoo_id bigint primary key, x_only text)")
+    connected.create_mirror(METRIC, target="ipai.metrics", fields=["x_only"], columns={})
     connected.sync("metrics")
     before = connected.rows("select * from ipai.metrics order by odoo_id")
     remove(erp, "x_only")

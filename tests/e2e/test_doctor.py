@@ -455,6 +455,16 @@ def test_remedy_protects_a_mirror_with_a_tenant_column(supabase: Supabase, datab
     assert database.sql(shown) == "globex"
 
 
+def test_published_table_without_a_replica_identity(database: CheckedDatabase) -> None:
+    """Its first update would fail with 55000."""
+    database.sql(f"alter table {TABLE} replica identity nothing")
+    assert database.problems() == [("publication", TABLE, "problem")]
+    assert database.apply_remedies("publication", TABLE) == [f"alter table {TABLE} replica identity full;"]
+    assert database.problems() == []
+    database.sql(f"alter table {TABLE} replica identity default")
+    assert database.problems() == []
+
+
 def test_table_is_missing_in_the_publication(database: CheckedDatabase) -> None:
     database.sql(f"alter publication supabase_realtime drop table {TABLE}")
     assert database.problems() == [("publication", TABLE, "problem")]

@@ -396,7 +396,7 @@ def test_sql_from_a_hostile_odoo_is_not_executed(supabase: Supabase) -> None:
         supabase.server(odoo.url)
         supabase.rows("create table public.victim (id bigint)")
         made = supabase.create_mirror(MODEL, target="public.m", fields=["name", "notes", EVIL_NAME, "write_date"])
-        assert [row["column"] for row in made] == ["name", "notes", EVIL_NAME, "write_date"]
+        assert [row["column"] for row in made] == ["name", "notes", EVIL_NAME, "write_date", "active"]
         for mode in ("full", "incremental", "reconcile"):
             supabase.sync("m", mode)
         supabase.rows("select * from ipai.refresh_mirror('m')")

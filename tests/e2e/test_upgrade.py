@@ -128,7 +128,7 @@ def test_an_upgrade_keeps_mirrors_cursors_runs_and_logins(cluster: Cluster, vers
             dbname="probe",
         )
         kept = cluster.psql(
-            """select m.name, s.cursor::date, m.constants, s.has_write_date, s.filled_company, r.run, r.fetched, l.uid
+            """select m.name, s.cursor::date, m.constants, s.has_write_date, s.active_field, r.run, r.fetched, l.uid
                from ipai.mirrors m join ipai.mirror_state s on s.mirror = m.name join ipai.run_log r on r.mirror = m.name
                cross join ipai.odoo_logins l""",
             dbname="probe",

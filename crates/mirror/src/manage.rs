@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
-use crate::store::{cron, exposure, lock, mirrors, servers, target};
+use crate::store::{cron, exposure, lock, mirrors, servers, target, vault};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -89,8 +89,10 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         max_delete_ratio: mirrors::MAX_DELETE_RATIO,
         max_rejects: mirrors::MAX_REJECTS,
         flag_field: None,
+        masks: Default::default(),
     };
     request.options.apply(session, &mut mirror)?;
+    check_mask_key(session, &mirror)?;
     check_scope(&fetcher, &mirror.scope)?;
     let label = match place.columns {
         None => Some(label_of(&fetcher, &mirror.scope.model)?),
@@ -118,7 +120,8 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::register(session, &mirror.name)?;
     mirrors::set_relations(session, &mirror, &odoo)?;
     exposure::warn(session, &mirror.target)?;
-    warn_of_sensitive(session, &mirror.scope.model, &defined, &odoo);
+    let unmasked = |defined: &&Defined| mirror.masks.of(&defined.map.field).is_none();
+    warn_of_sensitive(session, &mirror.scope.model, defined.iter().filter(unmasked), &odoo);
     Ok((mirror, defined))
 }
 
@@ -151,12 +154,18 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
         mirrors::register_server(session, name, oid)?;
     }
     options.apply(session, &mut mirror)?;
+    check_mask_key(session, &mirror)?;
     if options.changes_scope() {
         let connection = accounts.of_mirror(session, &mirror)?;
         let fetcher = connection.fetcher(session, Policy::NONE)?;
         check_scope(&fetcher, &mirror.scope)?;
     }
     mirrors::alter(session, name, options)
+}
+
+/// Checks that the key of the masks can be read, if they need one.
+fn check_mask_key(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
+    if mirror.masks.need_key() { vault::mask_key(session).map(drop) } else { Ok(()) }
 }
 
 /// Drops a mirror, and its table if the caller wants that.
@@ -183,12 +192,17 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
 }
 
 /// Warns of fields that a mirror has only because the caller named them.
-fn warn_of_sensitive(session: &mut dyn Session, model: &str, defined: &[Defined], odoo: &[Field]) {
-    for field in odoo.iter().filter(|field| defined.iter().any(|defined| defined.map.field == field.name)) {
+fn warn_of_sensitive<'a>(
+    session: &mut dyn Session,
+    model: &str,
+    defined: impl Iterator<Item = &'a Defined>,
+    odoo: &[Field],
+) {
+    for field in defined.filter_map(|defined| odoo.iter().find(|field| field.name == defined.map.field)) {
         if let Some(what) = sensitive(model, field) {
             session.warning(
                 &format!("field \"{}\" of model \"{model}\" looks like {what}", field.name),
-                "All roles that may read the table will see it. Leave it out if nothing needs it.",
+                "All roles that may read the table will see it. Leave it out, or mask it with ipai.alter_mirror().",
             );
         }
     }

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::source::{Fetcher, OdooSource, first_page_size};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
-use crate::store::{lock, mirrors, runs, target};
+use crate::store::{lock, mirrors, runs, target, vault};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
 use ipai_odoo::Database;
@@ -189,7 +189,11 @@ struct Run {
 impl Run {
     /// Loads the mirror, plans the run, and inserts its row.
     fn begin(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<Self> {
-        let mirror = mirrors::load(host.session, name)?;
+        let mut mirror = mirrors::load(host.session, name)?;
+        if mirror.masks.need_key() {
+            // The fingerprint depends on the key. That it is missing fails the run later.
+            mirror.masks.key = host.session.within(vault::mask_key).ok();
+        }
         check_scope(&mirror, request.scope)?;
         let stored = mirror_state::load(host.session, &mirror)?;
         let start = plan(request.scope, &stored.state, (host.now)());
@@ -207,6 +211,9 @@ impl Run {
         let table = target::verify(host.session, &self.mirror.name, !self.request.dry_run)?;
         if self.start.mode == Mode::Full {
             target::check_types(host.session, &self.mirror, table)?;
+        }
+        if self.mirror.masks.need_key() && self.mirror.masks.key.is_none() {
+            self.mirror.masks.key = Some(vault::mask_key(host.session)?);
         }
         let connection = host.accounts.of_mirror(host.session, &self.mirror)?;
         let login = &connection.account.login;

@@ -18,6 +18,7 @@ pub mod statements;
 pub mod tables;
 pub mod target;
 mod writer;
+pub mod vault;
 
 /// The text of a file in `store/sql`.
 macro_rules! sql {

@@ -59,6 +59,8 @@ comment on column ipai.mirrors.max_age is
 comment on column ipai.mirrors.max_rejects is
     'The most records that the table may refuse in one run (see ipai.sync_rejects) before the run '
     'fails; 0: the first one ends the run.';
+comment on column ipai.mirrors.masks is
+    'What is stored in place of the values of fields: {"field": "hmac"} or {"field": "redact"}.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 comment on column ipai.mirrors.relations is
     'JSON object: the model to which each mirrored many2one and many2many refers. '

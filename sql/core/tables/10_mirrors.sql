@@ -39,6 +39,7 @@ create table ipai.mirrors (
     created_at        timestamptz not null default now(),
     relations         jsonb not null default '{}' check (jsonb_typeof(relations) = 'object'),
     max_rejects       integer not null default 100 check (max_rejects between 0 and 10000),
+    masks             jsonb not null default '{}' check (jsonb_typeof(masks) = 'object'),
     unique (target_schema, target_table, constants)
 );
 

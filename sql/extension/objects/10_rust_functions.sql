@@ -18,7 +18,8 @@ create or replace function "alter_mirror"(
     "max_delta" bigint DEFAULT NULL,
     "max_flagged_ratio" double precision DEFAULT NULL,
     "keep_runs" interval DEFAULT NULL,
-    "max_rejects" INT DEFAULT NULL
+    "max_rejects" INT DEFAULT NULL,
+    "masks" jsonb DEFAULT NULL
 ) RETURNS void
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
@@ -62,7 +63,8 @@ create or replace function "create_mirror"(
     "reconcile_every" interval DEFAULT NULL,
     "enabled" bool DEFAULT NULL,
     "flag_field" TEXT DEFAULT NULL,
-    "max_rejects" INT DEFAULT NULL
+    "max_rejects" INT DEFAULT NULL,
+    "masks" jsonb DEFAULT NULL
 ) RETURNS TABLE (
     "mirror" TEXT,
     "target" TEXT,

@@ -5,7 +5,7 @@ set local search_path = pg_catalog, pg_temp;
 
 create or replace function ipai.mirror_tables()
 returns table (target text, relrowsecurity boolean, policies bigint, readable boolean,
-               published boolean, granted text, revoke text)
+               published boolean, granted text, revoke text, identified boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -20,7 +20,12 @@ as $$
                select from pg_publication_tables t
                where t.pubname = 'supabase_realtime' and t.schemaname = n.nspname
                  and t.tablename = c.relname),
-           exposed.granted, exposed.revoke
+           exposed.granted, exposed.revoke,
+           c.relreplident = 'f' or exists (
+               select from pg_index i
+               where i.indrelid = c.oid and i.indisvalid
+                 and case c.relreplident
+                     when 'd' then i.indisprimary when 'i' then i.indisreplident else false end)
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     cross join lateral (
@@ -433,14 +438,21 @@ begin
 
     return query
     select 'publication', t.target,
-           case when t.published or not t.readable then 'ok' else 'problem' end,
+           case when case when t.published then t.identified else not t.readable end
+               then 'ok' else 'problem' end,
            case
+               when t.published and not t.identified
+                   then 'it is published without a replica identity, so updates and deletions fail'
                when t.published then 'Realtime sends its changes'
                when not t.readable then 'users of the API may not read it'
                else 'it is not in publication supabase_realtime, so Realtime sends no changes'
            end,
-           case when not t.published and t.readable
-               then format('alter publication supabase_realtime add table %s;', t.target) end
+           case
+               when t.published and not t.identified
+                   then format('alter table %s replica identity full;', t.target)
+               when not t.published and t.readable
+                   then format('alter publication supabase_realtime add table %s;', t.target)
+           end
     from ipai.mirror_tables() t
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime')
     order by t.target;

@@ -1,6 +1,6 @@
 //! Defines a mirror: what a run reads from Odoo, and into which table.
 
-use super::Kind;
+use super::{Kind, Masks};
 use crate::refusal::refused;
 use ipai_odoo::error::{Result, SqlState};
 use ipai_odoo::{Field, Scope};
@@ -89,6 +89,8 @@ pub struct Mirror {
     pub max_rejects: u32,
     /// Boolean field of Odoo that flags records, which the mirror counts.
     pub flag_field: Option<String>,
+    /// What is stored in place of the values of some fields.
+    pub masks: Masks,
 }
 
 impl Table {

@@ -1,7 +1,7 @@
 //! Builds a page of typed columns from the rows that the decoder reads.
 
 use super::{Column, cell};
-use crate::definition::{Mirror, WRITE_DATE};
+use crate::definition::{Mask, MaskKey, Mirror, WRITE_DATE};
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
@@ -85,6 +85,8 @@ pub struct PageBuilder<'a> {
     /// The write date of the current row, if the row has one, even an unset one.
     written: Option<Option<NaiveDateTime>>,
     write_date_field: Option<usize>,
+    /// The masks of the fields.
+    masks: Vec<Option<Mask>>,
     /// The first value of the row that does not fit, with its field. Its id may come later.
     misfit: Option<(usize, cell::Misfit)>,
 }
@@ -101,6 +103,7 @@ impl<'a> PageBuilder<'a> {
             page: Page { ids: Vec::new(), columns, newest: None },
             id: None,
             written: None,
+            masks: mirror.fields.iter().map(|map| mirror.masks.of(&map.field)).collect(),
             write_date_field: mirror.fields.iter().position(|map| map.field == WRITE_DATE),
             misfit: None,
         }
@@ -144,7 +147,8 @@ impl RowVisitor for PageBuilder<'_> {
                     true => cell::write_date(&value).map(|written| self.written = Some(written)),
                     false => Ok(()),
                 };
-                if let Err(misfit) = written.and_then(|()| cell::push(cells, value)) {
+                let (mask, key) = (self.masks[field], self.mirror.masks.key.as_ref());
+                if let Err(misfit) = written.and_then(|()| push(cells, value, mask, key)) {
                     cells.push_null();
                     self.misfit.get_or_insert((field, misfit));
                 }
@@ -180,6 +184,21 @@ impl RowVisitor for PageBuilder<'_> {
             Some(field) => Err(missing(&self.mirror.fields[field].field)),
             None => Ok(()),
         }
+    }
+}
+
+/// Appends a value to a column, or what its mask makes of it.
+fn push(
+    cells: &mut Column,
+    value: Scalar<'_>,
+    mask: Option<Mask>,
+    key: Option<&MaskKey>,
+) -> std::result::Result<(), cell::Misfit> {
+    match (mask, value, key) {
+        (Some(Mask::Redact), ..) => cell::push(cells, Scalar::Nil),
+        (Some(Mask::Hmac), Scalar::String(text), Some(key)) => cell::push(cells, Scalar::String(key.hex(&text).into())),
+        (Some(Mask::Hmac), Scalar::String(_), None) => Err("the mask has no key".to_owned()),
+        (_, value, _) => cell::push(cells, value),
     }
 }
 

@@ -25,6 +25,7 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         max_rejects: 100,
         is_partitioned: false,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

@@ -48,6 +48,9 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
         mirror.scope.company_ids,
         read,
         mirror.has_write_date,
+        mirror.masks.fields,
+        // Another key makes other values. Without a key, the run fails before it reads.
+        mirror.masks.key.as_ref().map(|key| key.hex("ipai_sync")),
     ])
     .to_string();
     let flags = mirror.readable().map(|mirror| mirror.flags()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::options::MirrorOptions;
 use super::sql;
-use crate::definition::nearest;
+use crate::definition::{Masks, nearest};
 use crate::refusal::{invalid, refused};
 use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
@@ -66,6 +66,7 @@ pub fn register_server(session: &mut dyn Session, name: &str, server: i64) -> Re
 /// Changes the options that are given.
 pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> Result<()> {
     let domain = options.domain.as_ref().map(serde_json::Value::to_string);
+    let masks = options.masks.as_ref().map(serde_json::Value::to_string);
     let no_companies = Param::Text(None);
     let params = [
         name.into(),
@@ -85,6 +86,7 @@ pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> 
         options.max_flagged_ratio.into(),
         options.keep_runs.as_deref().into(),
         options.max_rejects.into(),
+        masks.as_deref().into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
@@ -181,6 +183,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
     let constants = serde_json::from_str::<BTreeMap<String, String>>(&row.get::<String>(12)?);
     let constant = |(column, value)| Constant { column, value };
     let drift: String = row.get(14)?;
+    let masks = serde_json::from_str(&row.get::<String>(17)?).map_err(|_| invalid("object of masks"))?;
     Ok(Mirror {
         server: row.optional(1)?,
         target: Table { schema: row.get(2)?, name: row.get(3)? },
@@ -195,6 +198,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
         has_write_date: row.get(13)?,
         // It only records what runs found: the next full run finds it again.
         drift: serde_json::from_str(&drift).unwrap_or_default(),
+        masks: Masks { fields: masks, key: None },
         name,
     })
 }

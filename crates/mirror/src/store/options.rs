@@ -1,10 +1,12 @@
 //! The options that `create_mirror` and `alter_mirror` take. They are checked when they are set.
 
-use crate::Mirror;
+use crate::definition::Mask;
 use crate::refusal;
 use crate::session::Session;
+use crate::{Kind, Mirror};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::xmlrpc::Value;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// Options; `None` leaves an option as it is. Intervals are texts that Postgres reads.
@@ -42,6 +44,8 @@ pub struct MirrorOptions {
     pub keep_runs: Option<String>,
     /// The most records that the table may refuse before a run fails.
     pub max_rejects: Option<i32>,
+    /// Fields and their masks as a JSON object.
+    pub masks: Option<serde_json::Value>,
 }
 
 impl MirrorOptions {
@@ -89,6 +93,9 @@ impl MirrorOptions {
                 return Err(invalid("flag_field", "It is the name of a mirrored boolean field, or '' for none."));
             }
         }
+        if let Some(masks) = &self.masks {
+            mirror.masks.fields = self::masks(masks, mirror)?;
+        }
         within("max_flagged_ratio", self.max_flagged_ratio.unwrap_or(0.0), 0.0..=1.0)?;
         within("max_failures", self.max_failures.unwrap_or(0).into(), 0.0..=f64::from(i32::MAX))?;
         if self.max_delta.is_some_and(|delta| delta < 0) {
@@ -127,6 +134,31 @@ fn language(lang: &str) -> Result<Option<String>> {
         lang if lang.len() <= 32 && lang.bytes().all(plain) => Ok(Some(lang.to_owned())),
         _ => Err(invalid("lang", hint)),
     }
+}
+
+/// Reads the masks. A mask must not hide the fields that the mirror counts and protects rows by.
+fn masks(masks: &serde_json::Value, mirror: &Mirror) -> Result<BTreeMap<String, Mask>> {
+    let hint = "It is a JSON object of mirrored fields with hmac or redact: '{\"email\": \"hmac\"}', or '{}' for none.";
+    let masks: BTreeMap<String, Mask> = serde_json::from_value(masks.clone()).map_err(|_| invalid("masks", hint))?;
+    let counted = mirror.flags();
+    for (field, mask) in &masks {
+        let Some(map) = mirror.fields.iter().find(|map| map.field == *field) else {
+            return Err(refusal::invalid(format!("masks contains field \"{field}\", which is not mirrored"), hint));
+        };
+        if *mask == Mask::Hmac && map.kind != Kind::Text {
+            return Err(refusal::invalid(
+                format!("column \"{}\" of type {} cannot hold an HMAC", map.column, map.kind.sql()),
+                "Use redact, or a column of type text.",
+            ));
+        }
+        if counted.contains(field) {
+            return Err(refusal::invalid(
+                format!("field \"{field}\" cannot be masked: the mirror counts its values"),
+                "Leave it out of masks.",
+            ));
+        }
+    }
+    Ok(masks)
 }
 
 fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {

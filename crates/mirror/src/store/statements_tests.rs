@@ -27,6 +27,7 @@ fn any() -> Mirror {
         max_rejects: 100,
         is_partitioned: false,
         flag_field: None,
+        masks: Default::default(),
     }
 }
 

@@ -18,15 +18,17 @@ with altered as (
         max_delta = coalesce($14, max_delta),
         max_flagged_ratio = coalesce($15, max_flagged_ratio),
         keep_runs = coalesce($16::interval, keep_runs),
-        max_rejects = coalesce($17, max_rejects)
+        max_rejects = coalesce($17, max_rejects),
+        masks = coalesce($18::jsonb, masks)
     where name = $1
-    returning server, domain, lang, company_ids)
+    returning server, domain, lang, company_ids, masks)
 update ipai.mirror_state s
 set cursor = case when c.is_same then s.cursor end,
     fingerprint = case when c.is_same then s.fingerprint end,
     settled_id = case when $7::interval is null or s.settled_id = 0 then s.settled_id end
 -- The statement sees the mirror as it was before.
 from ipai.mirrors b, altered a, lateral (
-    select (b.server, b.domain, b.lang, b.company_ids) is not distinct from (a.server, a.domain, a.lang, a.company_ids))
+    select (b.server, b.domain, b.lang, b.company_ids, b.masks)
+        is not distinct from (a.server, a.domain, a.lang, a.company_ids, a.masks))
     as c (is_same)
 where s.mirror = $1 and b.name = $1

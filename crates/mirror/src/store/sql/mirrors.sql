@@ -6,6 +6,7 @@ select m.name, m.server, m.target_schema::text, m.target_table::text, m.model, m
         select 1
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = m.target_schema and c.relname = m.target_table and c.relkind = 'p')
+        where n.nspname = m.target_schema and c.relname = m.target_table and c.relkind = 'p'),
+    m.masks::text
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
