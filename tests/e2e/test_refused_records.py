@@ -1,7 +1,7 @@
 """Tests records that the mirror's table refuses.
 
-They become rejects, and the rest of their page arrives. With more rejects than the mirror allows, the
-run fails with an error that names the record and, if known, the field.
+They become rejects, and the rest of their page arrives. With more rejects than the mirror allows,
+the run fails with an error that names the record and, if known, the field.
 """
 
 from __future__ import annotations
@@ -112,7 +112,12 @@ def test_refused_record_is_set_aside_until_it_fits(connected: Supabase, erp: Fau
     assert rejects(connected) == [(15, "insert", field, sqlstate)]
     reject = connected.row("select message, since, last_tried from ipai.sync_rejects")
     assert reject["message"] == cause
-    assert connected.row("select state, rows, delta, rejects from ipai.sync_status") == {"state": "ok", "rows": 29, "delta": 1, "rejects": 1}
+    assert connected.row("select state, rows, delta, rejects from ipai.sync_status") == {
+        "state": "ok",
+        "rows": 29,
+        "delta": 1,
+        "rejects": 1,
+    }
     assert alerts(connected) == ["rejects"]
     # Later changes of others arrive, and the record is tried again, though it has not changed.
     change(erp, 3, name="Renamed")
@@ -200,7 +205,7 @@ def test_sync_in_a_transaction_sets_records_aside(connected: Supabase, demand: s
 def test_more_rejects_than_allowed_fail_the_run(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 2)")
     connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 17)")
-    with pytest.raises(psycopg.errors.CheckViolation, match="record 15 of ipai.sample.metric does not fit") as refused:
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"record 15 of ipai\.sample\.metric does not fit") as refused:
         connected.run()
     assert "max_rejects" in str(refused.value.diag.message_hint)
     connected.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 3)")
@@ -259,7 +264,9 @@ def test_errors_that_concern_no_record_fail_the_run(connected: Supabase) -> None
 def test_refused_deletion_blocks_no_other_and_is_retried(connected: Supabase, erp: FaultyOdoo, mode: str) -> None:
     """A foreign key of the user refuses a deletion for as long as it references the row."""
     connected.run()
-    connected.rows(f"create table public.invoices (metric bigint references {TABLE} (odoo_id)); insert into public.invoices values (7), (8)")
+    connected.rows(
+        f"create table public.invoices (metric bigint references {TABLE} (odoo_id)); insert into public.invoices values (7), (8)"
+    )
     remove(erp, 5, 6, 7, 8, 9)
     change(erp, 1, name="renamed")
     run = connected.run(f"'sample_metrics', '{mode}'")

@@ -55,8 +55,12 @@ def _database() -> Iterator[Supabase]:
 @pytest.fixture
 def database(_database: Supabase) -> Supabase:
     """A database with sql/core and without the extension, with an empty mirror."""
-    tables = "ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins"
-    _database.cluster.psql(f"truncate {tables}; select ipai.register_sample_metrics(); update ipai.mirrors set page_size = 500, max_rejects = 100")
+    tables = (
+        "ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins"
+    )
+    _database.cluster.psql(
+        f"truncate {tables}; select ipai.register_sample_metrics(); update ipai.mirrors set page_size = 500, max_rejects = 100"
+    )
     return _database
 
 
