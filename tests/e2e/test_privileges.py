@@ -342,7 +342,7 @@ def test_service_role_writes_nothing_that_breaks_the_views(supabase: Supabase, s
     counts = ("position", "pages", "fetched", "inserted", "updated", "unchanged", "deleted")
     totals = ("odoo_count", "odoo_active", "odoo_flagged", "mirror_count", "mirror_active", "mirror_flagged")
     # The greatest difference of the counts.
-    execute(service, f"insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'full', 'failed', now())")
+    execute(service, "insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'full', 'failed', now())")
     execute(service, f"update ipai.run_log set odoo_count = {greatest}, mirror_count = 0")
     assert supabase.rows("select * from ipai.sync_alerts where kind = 'delta'")
     execute(service, "select pg_advisory_lock(hashtext('ipai_sync'), hashtext('sample_metrics'))")

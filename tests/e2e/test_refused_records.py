@@ -164,6 +164,21 @@ def test_dry_run_changes_no_reject(connected: Supabase, erp: FaultyOdoo) -> None
     assert (dry["inserted"], connected.rows("select * from ipai.sync_rejects")) == (1, before)
 
 
+def test_service_role_sets_records_aside_too(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.rows("grant usage on foreign server odoo to service_role")
+    connected.rows("create user mapping for service_role server odoo options (user 'admin', password 'admin')")
+    session = connected.connect("authenticator")
+    session.execute("set role service_role")
+    erp.records[14]["value"] = 15.0
+    connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 15)")
+    for _ in range(2):
+        session.execute("call ipai.run_sync('sample_metrics')")
+        assert rejects(connected) == [(15, "insert", "value", "23514")]
+    connected.rows(f"alter table {TABLE} drop constraint small")
+    session.execute("call ipai.run_sync('sample_metrics')")
+    assert_equal(connected, erp)
+
+
 def test_dropped_mirror_leaves_no_reject(connected: Supabase) -> None:
     connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 15)")
     connected.run()

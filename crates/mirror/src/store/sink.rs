@@ -194,7 +194,13 @@ impl Sink for TableSink<'_> {
     }
 
     fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
-        Ok(self.known()?.rejects.iter().map(|(id, reject)| (*id, reject.refused)).collect())
+        let is_loaded = self.known.is_some();
+        let rejects = self.known()?.rejects.iter().map(|(id, reject)| (*id, reject.refused)).collect();
+        if !is_loaded {
+            // No transaction waits for Odoo.
+            self.session.commit()?;
+        }
+        Ok(rejects)
     }
 
     fn forget(&mut self, ids: &[i64]) -> Result<()> {
