@@ -275,7 +275,7 @@ def test_lock_timeout_fails_the_run(supabase: Supabase, scripted: FaultyOdoo, lo
 
 
 # Each change is made to a separate mirror's table while a run waits for its third page, and
-# reverted afterwards. The last part is the SQLSTATE of the run, or "rejects" if it sets records aside.
+# reverted afterwards. The last part is the SQLSTATE of the run, or "rejects" if it has some.
 TABLE_CHANGES: dict[str, tuple[str, str, str | None]] = {
     "the table is dropped": ("drop table {table}", "create table {table} (like ipai.ipai_sample_metrics including all)", "42P01"),
     "a column is dropped": ("alter table {table} drop column notes", "alter table {table} add column notes text", "42703"),

@@ -528,7 +528,7 @@ def test_existing_table_is_filled_by_a_map_of_columns(connected: Supabase, erp: 
 
 def test_value_that_violates_a_constraint_fails_the_run(connected: Supabase, erp: Odoo) -> None:
     connected.rows("create table public.short (odoo_id bigint primary key, name text check (length(name) < 4))")
-    connected.create_mirror("res.partner", target="public.short", columns={})
+    connected.create_mirror("res.partner", target="public.short", columns={}, max_rejects=0)
     with pytest.raises(psycopg.errors.CheckViolation):
         connected.sync("short")
     run = connected.last_run("short")

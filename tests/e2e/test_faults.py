@@ -308,11 +308,11 @@ DOCUMENTS: dict[str, Fault] = {
 }
 
 
-def _rows(sqlstate: str, change: Callable[[list[Record]], Any]) -> Fault:
+def _rows(sqlstate: str | None, change: Callable[[list[Record]], Any]) -> Fault:
     return Fault(sqlstate, modified_value(change), [PAGE])
 
 
-def _row(sqlstate: str, **changes: Any) -> Fault:
+def _row(sqlstate: str | None, **changes: Any) -> Fault:
     """Changes values of the page's second row."""
     return _rows(sqlstate, lambda rows: [rows[0], {**rows[1], **changes}, *rows[2:]] if len(rows) > 1 else rows)
 

@@ -310,7 +310,11 @@ INVALID_VALUES = {
     ],
     "ipai.mirror_state": [
         *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1", "safe_page_size = 0"),
-        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{9}')"),
+        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{10}')"),
+    ],
+    "ipai.sync_rejects": [
+        *("last_tried = 'infinity'", "last_tried = '10000-01-02'", "refused = 'other'", "sqlstate = 'broken'"),
+        *("message = repeat('x', 10001)", "field = repeat('x', 1001)"),
     ],
 }
 VIEWS = ("sync_runs", "sync_status", "sync_alerts", "sync_count_delta", "sample_metrics_count_delta")
@@ -318,10 +322,12 @@ VIEWS = ("sync_runs", "sync_status", "sync_alerts", "sync_count_delta", "sample_
 
 @pytest.fixture
 def service(supabase: Supabase) -> Connection:
-    """A session of service_role, and a mirror with one run."""
+    """A session of service_role, and a mirror with one run and one reject."""
     session = supabase.connect()
     execute(session, "set role service_role")
     execute(session, "insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'full', 'failed', now())")
+    reject = "('sample_metrics', 1, 'delete', '23503', 'referenced')"
+    execute(session, f"insert into ipai.sync_rejects (mirror, odoo_id, refused, sqlstate, message) values {reject}")
     return session
 
 
@@ -335,6 +341,10 @@ def test_service_role_writes_nothing_that_breaks_the_views(supabase: Supabase, s
     greatest = 2**63 - 1
     counts = ("position", "pages", "fetched", "inserted", "updated", "unchanged", "deleted")
     totals = ("odoo_count", "odoo_active", "odoo_flagged", "mirror_count", "mirror_active", "mirror_flagged")
+    # The greatest difference of the counts.
+    execute(service, "insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'full', 'failed', now())")
+    execute(service, f"update ipai.run_log set odoo_count = {greatest}, mirror_count = 0")
+    assert supabase.rows("select * from ipai.sync_alerts where kind = 'delta'")
     execute(service, "select pg_advisory_lock(hashtext('ipai_sync'), hashtext('sample_metrics'))")
     for moment in ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59+00"):
         for total, flags in ((greatest, "{active,is_alert}"), (0, "{is_alert}")):

@@ -1,7 +1,7 @@
 """Tests records that the mirror's table refuses.
 
-They become rejects, and the rest of their page arrives. With more rejects than the mirror allows, the
-run fails with an error that names the record and, if known, the field.
+They become rejects, and the rest of their page arrives. With more rejects than the mirror allows,
+the run fails with an error that names the record and, if known, the field.
 """
 
 from __future__ import annotations
@@ -159,6 +159,21 @@ def test_dry_run_changes_no_reject(connected: Supabase, erp: FaultyOdoo) -> None
     assert (dry["inserted"], connected.rows("select * from ipai.sync_rejects")) == (1, before)
 
 
+def test_service_role_sets_records_aside_too(connected: Supabase, erp: FaultyOdoo) -> None:
+    connected.rows("grant usage on foreign server odoo to service_role")
+    connected.rows("create user mapping for service_role server odoo options (user 'admin', password 'admin')")
+    session = connected.connect("authenticator")
+    session.execute("set role service_role")
+    erp.records[14]["value"] = 15.0
+    connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 15)")
+    for _ in range(2):
+        session.execute("call ipai.run_sync('sample_metrics')")
+        assert rejects(connected) == [(15, "insert", "value", "23514")]
+    connected.rows(f"alter table {TABLE} drop constraint small")
+    session.execute("call ipai.run_sync('sample_metrics')")
+    assert_equal(connected, erp)
+
+
 def test_dropped_mirror_leaves_no_reject(connected: Supabase) -> None:
     connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 15)")
     connected.run()
@@ -200,7 +215,7 @@ def test_sync_in_a_transaction_sets_records_aside(connected: Supabase, demand: s
 def test_more_rejects_than_allowed_fail_the_run(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 2)")
     connected.rows(f"alter table {TABLE} add constraint small check (value < 15 or value > 17)")
-    with pytest.raises(psycopg.errors.CheckViolation, match="record 15 of ipai.sample.metric does not fit") as refused:
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"record 15 of ipai\.sample\.metric does not fit") as refused:
         connected.run()
     assert "max_rejects" in str(refused.value.diag.message_hint)
     connected.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 3)")

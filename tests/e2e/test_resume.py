@@ -218,6 +218,7 @@ def test_timeout_in_this_database_fails_the_run_and_releases_its_lock(supabase: 
 
 
 def test_refused_page_is_rolled_back_without_the_others(supabase: Supabase, erp: FaultyOdoo) -> None:
+    supabase.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 0)")
     supabase.rows("alter table ipai.ipai_sample_metrics add constraint not_six check (odoo_id <> 6)")
     try:
         with pytest.raises(psycopg.errors.CheckViolation) as raised:

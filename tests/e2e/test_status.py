@@ -87,9 +87,9 @@ def age(supabase: Supabase, by: str) -> None:
 
 def test_status_of_a_mirror_that_never_ran(registered: Supabase) -> None:
     row = status(registered)
-    assert {name: row.pop(name) for name in ("mirror", "server", "model", "target", "enabled", "state", "failures", "late")} == {
+    assert {name: row.pop(name) for name in ("mirror", "server", "model", "target", "enabled", "state", "failures", "late", "rejects")} == {
         **{"mirror": "sample_metrics", "server": "odoo", "model": "ipai.sample.metric", "target": "ipai.ipai_sample_metrics"},
-        **{"enabled": True, "state": "never", "failures": 0, "late": False},
+        **{"enabled": True, "state": "never", "failures": 0, "late": False, "rejects": 0},
     }
     assert set(row.values()) == {None}
 

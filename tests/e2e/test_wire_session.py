@@ -203,6 +203,21 @@ def test_refused_record_is_set_aside_over_the_wire(program: Program, database: S
     assert (len(mirrored(database)), database.rows("select from ipai.sync_rejects")) == (10, [])
 
 
+def test_no_transaction_waits_for_odoo_after_a_retry(program: Program, database: Supabase, faulty: FaultyOdoo) -> None:
+    faulty.records[3]["unit"] = "furlong"
+    program.run()
+    faulty.take_calls()
+    faulty.on("search_count", never_respond)
+    process = program.start()
+    try:
+        shell.wait_until(lambda: bool(faulty.received("search_count")), "the request for the count", seconds=20)
+        (waiting,) = database.rows("select state, xact_start from pg_stat_activity where pid = %s", database.last_run()["pid"])
+        assert waiting == {"state": "idle", "xact_start": None}
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
 def test_refused_record_is_named_and_its_page_is_undone(program: Program, database: Supabase, faulty: FaultyOdoo) -> None:
     faulty.records[3]["unit"] = "furlong"
     database.rows("update ipai.mirrors set max_rejects = 0")

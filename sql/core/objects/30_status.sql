@@ -204,7 +204,7 @@ cross join lateral (values
         format('To run it now: call ipai.run_sync(%1$L); '
                'To run it in the background: select ipai.sync_now(%1$L);', s.mirror)),
     -- The alert rejects explains the difference that rejects make.
-    (4, 'delta', abs(s.delta - coalesce(rejected.delta, 0)) > m.max_delta,
+    (4, 'delta', abs(s.delta::numeric - coalesce(rejected.delta, 0)) > m.max_delta,
         counted.finished_at,
         format('Odoo has %s records, the mirror has %s rows', counted.odoo_count,
                counted.mirror_count),

@@ -59,12 +59,12 @@ impl Run<'_> {
         let absent = rejects.iter().filter(|(id, _)| page.ids.binary_search(id).is_err());
         let (without_row, with_row): (Vec<_>, Vec<_>) = absent.partition(|(_, refused)| *refused == Refused::Insert);
         let ids = |rejects: Vec<&(i64, Refused)>| rejects.into_iter().map(|(id, _)| *id).collect::<Vec<i64>>();
-        self.timed_sink(|sink| sink.forget(&ids(without_row)))?;
         let (absent, _) = deletion::verify_absent(self, &ids(with_row))?;
+        self.timed_sink(|sink| sink.forget(&ids(without_row)))?;
         deletion::delete(self, &absent)?;
-        if page.is_empty() {
-            return Ok(());
+        match page.is_empty() {
+            true => self.commit(),
+            false => self.write(&page, None),
         }
-        self.write(&page, None)
     }
 }

@@ -99,8 +99,8 @@ impl<'s> TableSink<'s> {
         Ok(self.known.insert(known))
     }
 
-    /// Whether the table refused more in this run than the mirror allows, with these ids. Rejects of
-    /// earlier runs count when the run tries them: by then they may fit.
+    /// Whether the table refused more in this run than the mirror allows, with these ids. Rejects
+    /// of earlier runs count when the run tries them: by then they may fit.
     fn exceed_limit(&mut self, ids: impl Iterator<Item = i64>) -> Result<bool> {
         let most = self.mirror.max_rejects as usize;
         let known = self.known()?;
@@ -108,7 +108,7 @@ impl<'s> TableSink<'s> {
         Ok(known.refused_now.len() > most)
     }
 
-    /// Stores what the table refused of `ids`, and forgets which of the others it refused before.
+    /// Stores what the table refused of `ids`, and forgets the others that it refused before.
     fn settle(&mut self, ids: &[i64], refused: Rejects) -> Result<()> {
         let known = self.known()?;
         let is_accepted = |id: &i64| ids.binary_search(id).is_ok() && !refused.contains_key(id);
@@ -194,7 +194,13 @@ impl Sink for TableSink<'_> {
     }
 
     fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
-        Ok(self.known()?.rejects.iter().map(|(id, reject)| (*id, reject.refused)).collect())
+        let is_loaded = self.known.is_some();
+        let rejects = self.known()?.rejects.iter().map(|(id, reject)| (*id, reject.refused)).collect();
+        if !is_loaded {
+            // No transaction waits for Odoo.
+            self.session.commit()?;
+        }
+        Ok(rejects)
     }
 
     fn forget(&mut self, ids: &[i64]) -> Result<()> {

@@ -71,7 +71,7 @@ impl Statements {
         }
     }
 
-    /// The statement that deletes and inserts rows. `others` are the columns that keep their values.
+    /// The statement that deletes and inserts rows. The columns `others` keep their values.
     pub(super) fn replace(&self, others: &[String]) -> String {
         let columns = |prefix: &str| others.iter().map(|name| format!(", {prefix}{}", quote_ident(name))).collect();
         let (names, kept): (String, String) = (columns(""), columns("d."));

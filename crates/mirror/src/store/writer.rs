@@ -86,8 +86,8 @@ impl Writer<'_> {
         Ok(!self.session.all(&self.statements.ids, &[(id - 1).into(), id.into()], |_| Ok(()))?.is_empty())
     }
 
-    /// Makes an attempt with everything, and with halves of what is refused. Returns what is refused
-    /// alone, and stops when that is more than the mirror allows.
+    /// Makes an attempt with everything, and with halves of what is refused. Returns what is
+    /// refused alone, and stops when that is more than the mirror allows.
     fn halve(
         &mut self,
         len: usize,
