@@ -74,7 +74,7 @@ class Work:
         self.call("account.payment.register", "action_create_payments", [wizard], context=context)
 
     def lead(self, partner: int) -> int:
-        """Creates an opportunity with tags, and moves it to another stage."""
+        """Creates an opportunity with tags, moves it to another stage, and deletes a tag."""
         tags = [int(self.call("crm.tag", "create", {"name": name})) for name in ("Urgent", "Wholesale")]
         lead = int(
             self.call("crm.lead", "create", {"name": "Big deal", "type": "opportunity", "partner_id": partner, "tag_ids": [(6, 0, tags)]})
@@ -90,21 +90,27 @@ class Work:
         )
         self.call("base.partner.merge.automatic.wizard", "action_merge", [wizard])
 
+    def prepare(self) -> None:
+        """Creates what the day changes."""
+        self.ada, self.bob, self.twin = (self.customer(name) for name in ("Ada Lovelace", "Bob Byte", "Ada L."))
+        self.orders = [self.order(self.ada), self.order(self.bob, 1), self.order(self.twin, 2)]
+        self.draft = int(self.call("sale.order", "create", {"partner_id": self.bob}))
+        self.old_lead = self.lead(self.twin)
+
     def day(self) -> None:
         """Lives a day: orders, deliveries, invoices, payments, tags, archiving, deletions and a merge."""
-        ada, bob, twin = self.customer("Ada Lovelace"), self.customer("Bob Byte"), self.customer("Ada L.")
-        orders = [self.order(ada), self.order(bob, 1), self.order(twin, 2)]
-        self.delivery(ada)
-        paid, _ = self.invoice(ada), self.invoice(twin, 77.7)
-        self.payment(paid)
-        self.lead(bob)
-        self.merge([ada, twin])
+        self.order(self.ada)
+        self.delivery(self.ada)
+        self.payment(self.invoice(self.ada))
+        self.invoice(self.twin, 77.7)
+        self.lead(self.bob)
+        self.merge([self.ada, self.twin])
         # A tag written from the other side of the relation.
-        tag = self.call("res.partner.category", "create", {"name": "Key account", "partner_ids": [(6, 0, [ada, bob])]})
-        self.call("res.partner.category", "write", [tag], {"partner_ids": [(3, bob)]})
+        tag = self.call("res.partner.category", "create", {"name": "Key account", "partner_ids": [(6, 0, [self.ada, self.bob])]})
+        self.call("res.partner.category", "write", [tag], {"partner_ids": [(3, self.bob)]})
         # Archived, translated and deleted records.
         self.call("product.template", "write", self.find("product.template", ("sale_ok", "=", True)), {"active": False})
         self.call("res.country", "write", self.find("res.country"), {"name": "Renamed"})
-        self.call("sale.order", "action_cancel", [orders[1]])
-        self.call("sale.order", "unlink", [orders[1]])
+        self.call("sale.order", "action_cancel", [self.orders[1]])
+        self.call("sale.order", "unlink", [self.orders[1], self.draft])
         self.call("crm.lead", "unlink", self.find("crm.lead"))

@@ -213,7 +213,8 @@ def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supab
     if not companies:
         (row,) = odoo.execute("select company_id from res_users where login = %s", [user]).fetchall()
         companies = [row["company_id"]]
-    domains = erp.rpc(model, "fields_get", [], attributes=["domain"])
+    # XML-RPC cannot carry the None of some domains.
+    domains = erp.json_rpc(model, "fields_get", [], ["domain"])["result"]
     fields = []
     for entry in registered["fields"]:
         if entry["field"] not in drifted:
