@@ -296,8 +296,9 @@ mod tests {
     fn recorded_answers_become_rows() {
         Spi::run(MIGRATION).unwrap();
         // What a run asks for: the login, the addon, the company, the fields, the total, a page, an
-        // empty page, and together the counts of all, active and flagged records. They are of
-        // another time, so the run asks for all ids, an empty list, and both flags again.
+        // empty page, again because records lack, and together the counts of all, active and
+        // flagged records. They are of another time, so the run asks for all ids, an empty list,
+        // and both flags again.
         let odoo = Recorded::start(vec![
             include_str!("../tests/corpus/odoo19/authenticate_ok.xml"),
             include_str!("../tests/corpus/odoo19/fault_missing_model.xml"),
@@ -305,6 +306,7 @@ mod tests {
             include_str!("../tests/corpus/odoo19/fields_get.xml"),
             include_str!("../tests/corpus/odoo19/search_count.xml"),
             include_str!("../tests/corpus/odoo19/search_read_100.xml"),
+            include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../tests/corpus/odoo19/search_read_empty.xml"),
             include_str!("../tests/corpus/odoo19/search_count.xml"),
             include_str!("../tests/corpus/odoo19/search_count.xml"),
@@ -324,7 +326,7 @@ mod tests {
         assert_eq!(count("select uid from ipai.odoo_logins where login = 'admin'"), 2);
         assert_eq!(count("select count(*) from ipai.sync_runs where state = 'succeeded'"), 1);
         let requests = odoo.requests();
-        assert_eq!(requests.len(), 14);
+        assert_eq!(requests.len(), 15);
         assert!(requests[5].contains("search_read") && requests[4].contains("active_test"));
     }
 

@@ -157,7 +157,9 @@ INTERRUPTIONS = {
     "statement_timeout": Interruption(
         never_respond, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
     ),
-    "no more access": Interruption(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
+    "no more access": Interruption(
+        recorded("fault_access_error_read_portal"), "42501", "Odoo cannot send ipai.sample.metric id 5: Odoo denies access: "
+    ),
     "another password": Interruption(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
     "a page of HTML": Interruption(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
     "a client error": Interruption(status(404), "08P01", "Odoo answered HTTP status 404"),
@@ -269,8 +271,8 @@ def test_repeatedly_failed_run_is_resumed(supabase: Supabase, erp: FaultyOdoo) -
 
 def stop_after_two_pages(supabase: Supabase, erp: FaultyOdoo, page: str = "search_read") -> dict[str, Any]:
     # A fault would make the run continue without the addon.
-    respond_to_two_pages(erp, status(500), page)
-    with pytest.raises(psycopg.errors.ConnectionFailure, match="HTTP status 500"):
+    respond_to_two_pages(erp, status(404), page)
+    with pytest.raises(psycopg.errors.ProtocolViolation, match="HTTP status 404"):
         supabase.rows(CALL)
     erp.clear_faults()
     erp.requests.clear()

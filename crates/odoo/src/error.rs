@@ -267,17 +267,15 @@ impl Error {
         }
     }
 
-    /// Whether the same request for fewer records may succeed.
+    /// Whether the same request for fewer records may succeed: it is too large, or one record or
+    /// field causes the error.
     pub fn fewer_records_may_help(&self) -> bool {
-        self.is_of_exchange()
-            || matches!(
-                self,
-                Error::HttpStatus(413)
-                    | Error::Limit { .. }
-                    | Error::Exhausted(_)
-                    | Error::OdooFault { .. }
-                    | Error::OdooAccess(_)
-            )
+        self.may_be_of_size() || matches!(self, Error::OdooFault { .. } | Error::OdooAccess(_))
+    }
+
+    /// Whether the number of records may cause the error.
+    pub fn may_be_of_size(&self) -> bool {
+        self.is_of_exchange() || matches!(self, Error::HttpStatus(413) | Error::Limit { .. } | Error::Exhausted(_))
     }
 
     /// Whether the exchange failed without an answer of Odoo: Odoo is down, or its worker or the

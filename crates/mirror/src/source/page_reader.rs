@@ -151,7 +151,7 @@ impl<'c> PageReader<'c> {
     fn ask_for_less(&mut self, error: Error, limit: u64, took: Duration) -> Result<()> {
         let terms = domain::page(self.scan.after, self.scan.since, self.scan.also);
         match blame(self.client, &self.reading.mirror, terms, limit, error) {
-            Error::Records { .. } if self.page_size.shrink(limit, took) => {}
+            Error::Records { error, .. } if self.page_size.shrink(limit, took, error.may_be_of_size()) => {}
             Error::Records { error, .. } if matches!(*error, Error::Limit { .. }) && self.client.has_addon() => {
                 self.client.give_up_addon(*error);
             }

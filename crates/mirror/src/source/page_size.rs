@@ -75,11 +75,14 @@ impl PageSize {
     }
 
     /// Divides the size after Odoo could not send `asked` records: by two, or by more if the call
-    /// took longer than the target time. Returns false at a single record.
-    pub fn shrink(&mut self, asked: u64, took: Duration) -> bool {
+    /// took longer than the target time. Returns false at a single record. If the size is not the
+    /// cause, the run only looks for the record that is, and does not remember the size.
+    pub fn shrink(&mut self, asked: u64, took: Duration, is_cause: bool) -> bool {
         let divisor = (took.as_secs_f64() / TIME.as_secs_f64()).max(2.0);
         self.rows = ((asked as f64 / divisor) as u64).max(1);
-        self.safe = Some(self.rows);
+        if is_cause {
+            self.safe = Some(self.rows);
+        }
         self.wary = asked.saturating_mul(PATIENCE);
         asked > 1
     }

@@ -50,7 +50,7 @@ fn slow_answers_shrink_the_page() {
 fn failed_page_is_halved_down_to_one_record() {
     let mut size = new(5);
     let mut asked = vec![size.rows];
-    while size.shrink(size.rows, QUICK) {
+    while size.shrink(size.rows, QUICK, true) {
         asked.push(size.rows);
     }
     assert_eq!(asked, [5, 2, 1]);
@@ -60,7 +60,7 @@ fn failed_page_is_halved_down_to_one_record() {
 fn page_that_failed_slowly_shrinks_by_its_time() {
     let mut size = new(20_000);
     let mut asked = vec![size.rows];
-    while size.shrink(size.rows, Duration::from_secs(120)) {
+    while size.shrink(size.rows, Duration::from_secs(120), true) {
         asked.push(size.rows);
     }
     assert_eq!(asked, [5_000, 208, 8, 1]);
@@ -69,7 +69,7 @@ fn page_that_failed_slowly_shrinks_by_its_time() {
 #[test]
 fn pages_grow_slowly_after_a_failure() {
     let mut size = new(20_000);
-    assert!(size.shrink(5_000, QUICK));
+    assert!(size.shrink(5_000, QUICK, true));
     let mut asked = Vec::new();
     for _ in 0..18 {
         asked.push(size.rows);
@@ -83,8 +83,8 @@ fn pages_grow_slowly_after_a_failure() {
 fn size_that_worked_is_remembered_until_a_first_page_works() {
     let mut size = new(20_000);
     assert_eq!(size.safe, None);
-    size.shrink(5_000, QUICK);
-    size.shrink(2_500, QUICK);
+    size.shrink(5_000, QUICK, true);
+    size.shrink(2_500, QUICK, true);
     assert_eq!(size.safe, Some(1_250));
     let mut next = PageSize::new(20_000, false, size.safe);
     assert_eq!(next.rows, 1_250);
@@ -104,4 +104,11 @@ fn size_that_worked_is_remembered_until_a_first_page_works() {
 fn first_page_is_small_if_the_mirror_has_files() {
     assert_eq!(PageSize::new(20_000, true, None).rows, 50);
     assert_eq!(PageSize::new(20, true, None).rows, 20);
+}
+
+#[test]
+fn size_is_not_remembered_if_it_is_not_the_cause() {
+    let mut size = new(20_000);
+    assert!(size.shrink(5_000, QUICK, false));
+    assert_eq!((size.rows, size.safe), (2_500, None));
 }
