@@ -146,7 +146,7 @@ def test_doctor_of_a_new_installation(supabase: Supabase) -> None:
     supabase.cluster.psql(PLUGINS)
     try:
         found = {row["check"]: row["state"] for row in CheckedDatabase(supabase.cluster).rows()}
-        assert found == {"pg_cron": "ok", "exposed schema": "unknown", "output plugin": "ok"}
+        assert found == {"pg_cron": "ok", "job history": "ok", "exposed schema": "unknown", "output plugin": "ok"}
     finally:
         supabase.cluster.psql("alter database postgres reset all")
 
