@@ -530,6 +530,14 @@ def test_clocks_of_odoo_and_postgres_differ(
     assert database.problems() == []
 
 
+def test_job_for_all_mirrors_is_a_schedule(database: CheckedDatabase) -> None:
+    database.sql("select ipai.unschedule_sync('sample_metrics')")
+    assert database.row("schedule")["state"] == "problem"
+    database.sql("select cron.schedule('all', '0 0 1 1 *', 'call ipai.run_sync()')")
+    row = database.row("schedule")
+    assert (row["state"], row["finding"]) == ("ok", "a job runs all enabled mirrors")
+
+
 def test_job_history_that_nothing_prunes(database: CheckedDatabase) -> None:
     database.sql(
         "insert into cron.job_run_details (runid, username, end_time) values (-1, 'postgres', now() - interval '31 days')",
