@@ -146,7 +146,7 @@ def test_doctor_of_a_new_installation(supabase: Supabase) -> None:
     supabase.cluster.psql(PLUGINS)
     try:
         found = {row["check"]: row["state"] for row in CheckedDatabase(supabase.cluster).rows()}
-        assert found == {"pg_cron": "ok", "exposed schema": "unknown", "output plugin": "ok"}
+        assert found == {"pg_cron": "ok", "job history": "ok", "exposed schema": "unknown", "output plugin": "ok"}
     finally:
         supabase.cluster.psql("alter database postgres reset all")
 
@@ -538,6 +538,14 @@ def test_clocks_of_odoo_and_postgres_differ(
     supabase.run()
     odoo.requests.clear()
     assert database.problems() == []
+
+
+def test_job_for_all_mirrors_is_a_schedule(database: CheckedDatabase) -> None:
+    database.sql("select ipai.unschedule_sync('sample_metrics')")
+    assert database.row("schedule")["state"] == "problem"
+    database.sql("select cron.schedule('all', '0 0 1 1 *', 'call ipai.run_sync()')")
+    row = database.row("schedule")
+    assert (row["state"], row["finding"]) == ("ok", "a job runs all enabled mirrors")
 
 
 def test_job_history_that_nothing_prunes(database: CheckedDatabase) -> None:

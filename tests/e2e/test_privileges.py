@@ -617,6 +617,9 @@ CALLS = f"""
     select * from ipai.sync_sample_metrics('2026-01-01')
     select * from ipai.refresh_counts()
     select * from ipai.refresh_mirror('planted', '{{notes}}', '{{value}}')
+    update ipai.mirrors set relations = '{{"brand_id": "{MODEL}"}}' where name operator(pg_catalog.=) 'planted'
+    select * from ipai.relate_mirrors()
+    select r.name from own.planted p cross join lateral own.brand(p) r
     call ipai.run_sync('planted')
     select * from ipai.sync_runs
     select * from ipai.sync_status

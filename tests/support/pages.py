@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from harness import paths, postgres, shell
 from harness.postgres import Cluster
@@ -17,6 +18,6 @@ def blocks(page: str, language: str) -> list[str]:
 
 def printed(cluster: Cluster, sql: str, user: str = "postgres") -> str:
     """Runs statements with psql, also those that fail, and returns what it prints."""
-    command = [cluster.installation.bindir / "psql", "-Xq", "-P", "footer=off", "-d", cluster.dsn(user=user)]
+    command: list[str | Path] = [cluster.installation.bindir / "psql", "-Xq", "-P", "footer=off", "-d", cluster.dsn(user=user)]
     done = shell.run(command, stdin=sql, capture=True, check=False, env=postgres.client_environment())
     return re.sub(r" +$", "", done.stderr + done.stdout, flags=re.MULTILINE)

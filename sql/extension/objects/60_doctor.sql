@@ -172,6 +172,7 @@ as $$
 declare
     lacking text;
     jobless text[] := '{}';
+    runs_all boolean := false;
 begin
     -- What is well takes one row for each check, however many mirrors there are.
     if not include_ok then
@@ -498,11 +499,16 @@ begin
               and not exists (
                   select from cron.job j
                   where j.jobname = 'ipai_sync ' || m.name and j.username = current_user));
+        runs_all := exists (
+            select from cron.job j
+            where j.active and j.username = current_user
+              and j.command ~* '^[[:space:]]*call[[:space:]]+ipai[.]run_sync[(][[:space:]]*[)]');
     end if;
     return query
     select 'schedule', m.name,
            case
                when not m.enabled or m.schedule is not null and m.name <> all (jobless) then 'ok'
+               when m.schedule is null and runs_all then 'ok'
                else 'problem'
            end,
            case
@@ -510,10 +516,11 @@ begin
                when m.name = any (jobless)
                    then format('pg_cron has no job for the schedule %s: a restore does not '
                                'restore jobs', m.schedule)
+               when m.schedule is null and runs_all then 'a job runs all enabled mirrors'
                else coalesce(m.schedule, 'the mirror has no schedule')
            end,
            case
-               when not m.enabled then null
+               when not m.enabled or m.schedule is null and runs_all then null
                when m.schedule is null
                    then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name)
                when m.name = any (jobless) then 'select * from ipai.restore_schedules();'
