@@ -19,7 +19,7 @@ mod sql {
     use pgrx::prelude::*;
     // The order of `extension.script()`. Files that require no Rust function come before those.
     extension_sql_file!("../sql/core/tables/05_requirements.sql", name = "requirements", bootstrap);
-    extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", requires = ["encoding"]);
+    extension_sql_file!("../sql/core/tables/10_mirrors.sql", name = "mirrors", requires = ["requirements"]);
     extension_sql_file!("../sql/core/tables/15_mirror_state.sql", name = "mirror_state", requires = ["mirrors"]);
     extension_sql_file!(
         "../sql/core/tables/17_mirror_objects.sql",
