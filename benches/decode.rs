@@ -80,6 +80,7 @@ fn mirror() -> Mirror {
         is_partitioned: false,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     }
 }
 

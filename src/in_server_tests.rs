@@ -166,6 +166,7 @@ mod tests {
             is_partitioned: false,
             flag_field: None,
             masks: Default::default(),
+            marks_deleted: false,
         }
     }
 

@@ -36,6 +36,7 @@ pub fn mirror(has_write_date: bool) -> Mirror {
         is_partitioned: false,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     }
 }
 

@@ -37,6 +37,7 @@ fn create_mirror(
     flag_field: default!(Option<String>, "NULL"),
     max_rejects: default!(Option<i32>, "NULL"),
     masks: default!(Option<JsonText>, "NULL"),
+    on_delete: default!(Option<String>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -69,6 +70,7 @@ fn create_mirror(
                 flag_field,
                 max_rejects,
                 masks: masks.map(|masks| masks.parse("masks")).transpose()?,
+                on_delete,
                 ..MirrorOptions::default()
             },
         };
@@ -104,6 +106,7 @@ fn alter_mirror(
     keep_runs: default!(Option<Interval>, "NULL"),
     max_rejects: default!(Option<i32>, "NULL"),
     masks: default!(Option<JsonText>, "NULL"),
+    on_delete: default!(Option<String>, "NULL"),
 ) {
     let alter = || {
         let options = MirrorOptions {
@@ -124,6 +127,7 @@ fn alter_mirror(
             keep_runs: interval_text(keep_runs)?,
             max_rejects,
             masks: masks.map(|masks| masks.parse("masks")).transpose()?,
+            on_delete,
         };
         manage::alter(&mut SpiSession::of_function()?, &ServerAccounts, &require(mirror, "mirror", MIRRORS)?, &options)
     };

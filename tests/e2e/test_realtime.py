@@ -397,6 +397,18 @@ def test_change_is_not_sent_to_users_who_lose_the_row(mirrored: Supabase, erp: F
     assert (recipients(mirrored, 1), recipients(mirrored, 2)) == (set(), {"brand 8"})
 
 
+def test_marked_row_is_an_update_that_api_users_do_not_receive(mirrored: Supabase, erp: FaultyOdoo) -> None:
+    mirrored.rows("select ipai.alter_mirror('sample_metrics', on_delete => 'mark')")
+    try:
+        slot = Slot(mirrored, Wal2Json)
+        erp.records = [record for record in RECORDS if record["id"] != 1]
+        mirrored.row(SYNC)
+        assert odoo_ids(slot.changes()) == [("update", 1)]
+        assert (recipients(mirrored, 1), recipients(mirrored, 2)) == (set(), {"brand 7"})
+    finally:
+        mirrored.rows(f"alter table {TABLE} drop column deleted_at cascade")
+
+
 def test_replica_identity_full_reveals_old_values_to_other_tenants(mirrored: Supabase, erp: FaultyOdoo) -> None:
     """The documentation advises against replica identity full for this reason."""
     with full_replica_identity(mirrored):

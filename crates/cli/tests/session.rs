@@ -143,6 +143,7 @@ fn page_of_every_kind() -> (Mirror, Vec<i64>, Vec<Column>) {
         is_partitioned: false,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     };
     let packed = |cells: [Option<&str>; 3]| cells.into_iter().collect::<Packed>();
     let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day);

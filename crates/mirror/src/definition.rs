@@ -13,7 +13,8 @@ pub use mask::{Mask, MaskKey, Masks};
 pub use nearest::nearest;
 pub use sensitive::sensitive;
 pub use spec::{
-    ACTIVE_FIELDS, Constant, Drift, FieldMap, Mirror, ODOO_ID, OWN_COLUMNS, Problem, Table, WRITE_DATE, drift,
+    ACTIVE_FIELDS, Constant, DELETED_AT, Drift, FieldMap, Mirror, ODOO_ID, OWN_COLUMNS, Problem, Table, WRITE_DATE,
+    drift,
 };
 
 #[cfg(test)]

@@ -119,8 +119,8 @@ pub trait Sink {
     /// Returns digests of the rows' ids, or `None` if an id exceeds what Odoo can assign.
     fn digest(&mut self) -> Result<Option<Digests>>;
 
-    /// Deletes the rows with these ids and returns how many it deleted. Rows that cannot be deleted
-    /// become rejects.
+    /// Deletes or marks the rows with these ids and returns their number. Rows for which the table
+    /// refuses that become rejects.
     fn delete(&mut self, ids: &[i64]) -> Result<u64>;
 
     /// Commits what was written, together with how far the run is.

@@ -14,6 +14,7 @@ use crate::session::Session;
 use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
+use crate::store::target::Access;
 use crate::store::{cron, exposure, lock, mirrors, servers, target, vault};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
@@ -90,6 +91,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         max_rejects: mirrors::MAX_REJECTS,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     };
     request.options.apply(session, &mut mirror)?;
     check_mask_key(session, &mirror)?;
@@ -110,6 +112,9 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     }
     if let Some(label) = label {
         tables::create(session, &mirror, &label, &now.constants, &defined)?;
+    }
+    if mirror.marks_deleted {
+        tables::add_deletion_mark(session, &mirror)?;
     }
     target::check(session, &mirror, false)?;
     if !mirrors::insert(session, &mirror)? {
@@ -153,6 +158,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
         let (oid, _) = servers::find(session, server)?;
         mirrors::register_server(session, name, oid)?;
     }
+    let before = mirror.clone();
     options.apply(session, &mut mirror)?;
     check_mask_key(session, &mirror)?;
     if options.changes_scope() {
@@ -160,7 +166,31 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
         let fetcher = connection.fetcher(session, Policy::NONE)?;
         check_scope(&fetcher, &mirror.scope)?;
     }
+    if options.on_delete.is_some() {
+        change_marks(session, &before, &mirror)?;
+    }
     mirrors::alter(session, name, options)
+}
+
+/// Prepares the table for marks, or deletes the rows that are marked: runs that delete rows do not
+/// know marks. The guard allowed these deletions when the rows were marked.
+fn change_marks(session: &mut dyn Session, before: &Mirror, mirror: &Mirror) -> Result<()> {
+    if !before.marks_deleted && !mirror.marks_deleted {
+        return Ok(());
+    }
+    // A run in progress would mark rows afterwards.
+    lock::for_transaction(session, &mirror.name)?;
+    let table = target::verify(session, &mirror.name, true)?;
+    target::lock(session, &mirror.target, table, Access::Write)?;
+    if mirror.marks_deleted {
+        return tables::add_deletion_mark(session, mirror);
+    }
+    target::check(session, before, false)?;
+    let deleted = tables::delete_marked(session, mirror)?;
+    if deleted > 0 {
+        session.notice(&format!("{}: deleted {deleted} marked rows", mirror.name));
+    }
+    Ok(())
 }
 
 /// Checks that the key of the masks can be read, if they need one.

@@ -61,6 +61,9 @@ comment on column ipai.mirrors.max_rejects is
     'fails; 0: the first one ends the run.';
 comment on column ipai.mirrors.masks is
     'What is stored in place of the values of fields: {"field": "hmac"} or {"field": "redact"}.';
+comment on column ipai.mirrors.on_delete is
+    'What a run does with a row whose record no longer exists in Odoo: delete, or mark, which keeps '
+    'the row and sets its column deleted_at.';
 comment on column ipai.mirrors.created_at is 'When the mirror was registered.';
 comment on column ipai.mirrors.relations is
     'JSON object: the model to which each mirrored many2one and many2many refers. '

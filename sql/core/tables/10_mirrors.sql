@@ -40,6 +40,7 @@ create table ipai.mirrors (
     relations         jsonb not null default '{}' check (jsonb_typeof(relations) = 'object'),
     max_rejects       integer not null default 100 check (max_rejects between 0 and 10000),
     masks             jsonb not null default '{}' check (jsonb_typeof(masks) = 'object'),
+    on_delete         text not null default 'delete' check (on_delete in ('delete', 'mark')),
     unique (target_schema, target_table, constants)
 );
 

@@ -19,7 +19,8 @@ create or replace function "alter_mirror"(
     "max_flagged_ratio" double precision DEFAULT NULL,
     "keep_runs" interval DEFAULT NULL,
     "max_rejects" INT DEFAULT NULL,
-    "masks" jsonb DEFAULT NULL
+    "masks" jsonb DEFAULT NULL,
+    "on_delete" TEXT DEFAULT NULL
 ) RETURNS void
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
@@ -64,7 +65,8 @@ create or replace function "create_mirror"(
     "enabled" bool DEFAULT NULL,
     "flag_field" TEXT DEFAULT NULL,
     "max_rejects" INT DEFAULT NULL,
-    "masks" jsonb DEFAULT NULL
+    "masks" jsonb DEFAULT NULL,
+    "on_delete" TEXT DEFAULT NULL
 ) RETURNS TABLE (
     "mirror" TEXT,
     "target" TEXT,

@@ -48,7 +48,7 @@ comment on function ipai.odoo_call(text, text, text, jsonb, jsonb) is
     'then returns null with a warning, after the method has run.';
 comment on function ipai.create_mirror(
     text, text, text[], jsonb, text, text, jsonb, jsonb, text, bigint[], integer, double precision,
-    interval, interval, boolean, text, integer, jsonb) is
+    interval, interval, boolean, text, integer, jsonb, text) is
     'Mirrors a model of Odoo: creates the table target (schema.table, by default ipai.<model with '
     'underscores>) as the caller and registers the mirror (name, by default that of the table). '
     'fields: by default all stored fields except binary and one2many, and except those that look '
@@ -59,7 +59,7 @@ comment on function ipai.create_mirror(
     'Returns one row for each mirrored field.';
 comment on function ipai.alter_mirror(
     text, text, jsonb, text, bigint[], integer, interval, interval, double precision, boolean,
-    text, interval, integer, bigint, double precision, interval, integer, jsonb) is
+    text, interval, integer, bigint, double precision, interval, integer, jsonb, text) is
     'Changes options of a mirror. Null keeps an option, an empty text removes lang or flag_field. '
     'A new server, domain, lang or company_ids makes the next run full if it can change rows or '
     'values. page_size: largest number of records in one request; overlap: how far before the '
@@ -70,6 +70,9 @@ comment on function ipai.alter_mirror(
     'refuse in one run before it fails; '
     'masks: {"field": "hmac"} stores the HMAC-SHA-256 of a '
     'text, with the secret ipai_mask_key of Vault as the key, and {"field": "redact"} stores null. '
+    'on_delete: what a run does with rows whose records no longer exist. mark keeps them and sets '
+    'deleted_at, a column that this function adds, as the owner of the table, with a policy that '
+    'hides marked rows; delete deletes them, and this function deletes those that are marked. '
     'Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_flagged_ratio.';
 comment on function ipai.drop_mirror(text, boolean) is
     'Removes a mirror, its runs and the current user''s schedule of it. '

@@ -91,6 +91,8 @@ pub struct Mirror {
     pub flag_field: Option<String>,
     /// What is stored in place of the values of some fields.
     pub masks: Masks,
+    /// Whether rows whose records no longer exist are marked with [`DELETED_AT`], not deleted.
+    pub marks_deleted: bool,
 }
 
 impl Table {
@@ -109,6 +111,11 @@ impl Mirror {
     /// The columns of the key: the constants and the Odoo id.
     pub fn key(&self) -> impl Iterator<Item = &str> {
         self.constants.iter().map(|constant| constant.column.as_str()).chain([ODOO_ID])
+    }
+
+    /// The column that marks rows, if runs use it.
+    pub fn mark_column(&self) -> Option<&'static str> {
+        self.marks_deleted.then_some(DELETED_AT)
     }
 
     /// The column of a boolean field, if the mirror has it.
@@ -205,8 +212,11 @@ pub fn drift(fields: &[FieldMap], odoo: &[Field]) -> Vec<Drift> {
 /// Key column of every mirror table: the record's id in Odoo.
 pub const ODOO_ID: &str = "odoo_id";
 
+/// Column with the time at which a run marked the row, because its record no longer exists.
+pub const DELETED_AT: &str = "deleted_at";
+
 /// Columns of a mirror table that hold no field.
-pub const OWN_COLUMNS: [&str; 3] = [ODOO_ID, "inserted_at", "updated_at"];
+pub const OWN_COLUMNS: [&str; 4] = [ODOO_ID, "inserted_at", "updated_at", DELETED_AT];
 
 /// Odoo's fields that are false for archived records: the first that a model has.
 pub const ACTIVE_FIELDS: [&str; 2] = ["active", "x_active"];

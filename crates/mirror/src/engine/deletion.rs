@@ -1,4 +1,5 @@
-//! Deletes the rows whose records no longer exist in Odoo. This is the only code that deletes rows.
+//! Deletes the rows whose records no longer exist in Odoo. This is the only code of a run that
+//! deletes rows. The sink may mark them instead.
 
 use super::IdRange;
 use super::run::{Run, plausible};

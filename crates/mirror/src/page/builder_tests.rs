@@ -26,6 +26,7 @@ pub fn mirror(fields: Vec<FieldMap>) -> Mirror {
         is_partitioned: false,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     }
 }
 

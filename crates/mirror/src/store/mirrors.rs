@@ -87,6 +87,7 @@ pub fn alter(session: &mut dyn Session, name: &str, options: &MirrorOptions) -> 
         options.keep_runs.as_deref().into(),
         options.max_rejects.into(),
         masks.as_deref().into(),
+        options.on_delete.as_deref().into(),
     ];
     session.run(sql!("mirror_alter"), &params).map(drop)
 }
@@ -199,6 +200,7 @@ fn read(row: &dyn Row) -> Result<Mirror> {
         // It only records what runs found: the next full run finds it again.
         drift: serde_json::from_str(&drift).unwrap_or_default(),
         masks: Masks { fields: masks, key: None },
+        marks_deleted: row.get(18)?,
         name,
     })
 }

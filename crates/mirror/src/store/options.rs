@@ -46,6 +46,8 @@ pub struct MirrorOptions {
     pub max_rejects: Option<i32>,
     /// Fields and their masks as a JSON object.
     pub masks: Option<serde_json::Value>,
+    /// What a run does with rows whose records no longer exist: `delete` or `mark`.
+    pub on_delete: Option<String>,
 }
 
 impl MirrorOptions {
@@ -95,6 +97,13 @@ impl MirrorOptions {
         }
         if let Some(masks) = &self.masks {
             mirror.masks.fields = self::masks(masks, mirror)?;
+        }
+        if let Some(on_delete) = &self.on_delete {
+            mirror.marks_deleted = match on_delete.as_str() {
+                "delete" => false,
+                "mark" => true,
+                _ => return Err(invalid("on_delete", "It is delete or mark.")),
+            };
         }
         within("max_flagged_ratio", self.max_flagged_ratio.unwrap_or(0.0), 0.0..=1.0)?;
         within("max_failures", self.max_failures.unwrap_or(0).into(), 0.0..=f64::from(i32::MAX))?;

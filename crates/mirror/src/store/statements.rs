@@ -18,7 +18,9 @@ pub struct Statements {
     pub(super) ids: String,
     pub(super) greatest_id: String,
     pub(super) digests: String,
+    /// Deletes rows, or marks them.
     pub(super) delete: String,
+    pub(super) delete_marked: String,
     pub(super) counts: String,
 }
 
@@ -29,6 +31,7 @@ impl Statements {
         // Untyped, so that they take the types of their columns.
         let constants = mirror.constants.iter();
         let values: String = constants.map(|constant| format!("{}, ", quote_literal(&constant.value))).collect();
+        let of_marks = |sql: &'static str| if mirror.marks_deleted { sql } else { "" };
         let fill = |template: &str| {
             fill(
                 template,
@@ -52,6 +55,9 @@ impl Statements {
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
                     ("mine_t", &mine(mirror, "t.")),
+                    ("live", of_marks(" and deleted_at is null")),
+                    ("marked", of_marks(" or o.deleted_at is not null")),
+                    ("unmark", of_marks(", deleted_at = null")),
                     ("active", &count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
                     ("flagged", &count_of(mirror.flag_column())),
                 ],
@@ -66,7 +72,8 @@ impl Statements {
             ids: fill(sql!("ids")),
             greatest_id: fill(sql!("greatest_id")),
             digests: fill(sql!("id_digests")),
-            delete: fill(sql!("rows_delete")),
+            delete: fill(if mirror.marks_deleted { sql!("rows_mark") } else { sql!("rows_delete") }),
+            delete_marked: fill(sql!("rows_delete_marked")),
             counts: fill(sql!("rows_counts")),
         }
     }

@@ -28,6 +28,7 @@ fn any() -> Mirror {
         is_partitioned: false,
         flag_field: None,
         masks: Default::default(),
+        marks_deleted: false,
     }
 }
 
@@ -115,4 +116,23 @@ fn rows_of_partitions_are_those_of_the_mirror() {
     }
     // A column may have any name.
     assert!(plain.upsert.contains("as is_new_"), "{}", plain.upsert);
+}
+
+#[test]
+fn marked_rows_are_no_rows_but_keep_their_ids() {
+    let mirror = Mirror { fields: vec![field("name", Kind::Text)], ..any() };
+    let (deleting, marking) = (Statements::new(&mirror), Statements::new(&Mirror { marks_deleted: true, ..mirror }));
+    for statement in [&marking.ids, &marking.greatest_id, &marking.digests, &marking.counts, &marking.delete] {
+        assert!(statement.contains("and deleted_at is null"), "{statement}");
+    }
+    // A page with the id of a marked row is no page into an empty range.
+    assert_eq!(marking.range_is_empty, deleting.range_is_empty);
+    for statement in [&marking.upsert, &marking.probe, &marking.replace] {
+        assert!(statement.contains("is distinct from (s.\"name\") or o.deleted_at is not null"), "{statement}");
+    }
+    assert!(marking.upsert.contains("\"name\" = excluded.\"name\", deleted_at = null"), "{}", marking.upsert);
+    assert!(marking.delete.contains("set deleted_at = now()"), "{}", marking.delete);
+    for statement in [&deleting.ids, &deleting.digests, &deleting.counts, &deleting.upsert, &deleting.delete] {
+        assert!(!statement.contains("deleted_at"), "{statement}");
+    }
 }

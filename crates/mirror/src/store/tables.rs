@@ -1,10 +1,11 @@
 //! Creates a mirror's table, as the caller, who owns it.
 
 use super::sql;
-use super::statements::{fill, qualified, quote_ident, quote_literal};
-use crate::definition::{Constant, Defined, Mirror, ODOO_ID, Table};
+use super::statements::{Statements, fill, qualified, quote_ident, quote_literal};
+use super::target::wrong_type;
+use crate::definition::{Constant, DELETED_AT, Defined, Mirror, ODOO_ID, Table};
 use crate::refusal::refused;
-use crate::session::Session;
+use crate::session::{Row, Session};
 use ipai_odoo::error::{Result, SqlState};
 
 /// A constant column and the type that a new table gives it.
@@ -30,6 +31,40 @@ pub fn create(
 /// Adds the column of a field.
 pub fn add_column(session: &mut dyn Session, table: &Table, defined: &Defined) -> Result<()> {
     run_all(session, &column_statements(table, defined))
+}
+
+/// Name of the policy that hides marked rows. A restrictive one also holds beside policies that
+/// other rules show rows by.
+const HIDE_DELETED: &str = "hide_deleted";
+
+/// Adds what a mirror needs that marks rows: the column, and the policy that hides marked rows from
+/// all roles but those that bypass row-level security.
+pub fn add_deletion_mark(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
+    const KIND: &str = "timestamp with time zone";
+    let (table, name) = (&mirror.target, qualified(&mirror.target));
+    let params = [(&table.schema).into(), (&table.name).into(), HIDE_DELETED.into()];
+    let read = |row: &dyn Row| Ok((row.optional::<String>(0)?, row.get::<bool>(1)?));
+    let (column, is_hidden) = session.first(sql!("deletion_mark"), &params, read)?.unwrap_or_default();
+    match column {
+        None => {
+            let text = "When a run found that Odoo no longer has the record; null as long as it has";
+            let add = format!("alter table {name} add column {DELETED_AT} {KIND}");
+            run_all(session, &[add, comment(table, DELETED_AT, text)])?;
+        }
+        Some(found) if found != KIND => return Err(wrong_type(session, mirror, DELETED_AT, KIND, &found)),
+        Some(_) => {}
+    }
+    if is_hidden {
+        return Ok(());
+    }
+    let policy = format!("policy {HIDE_DELETED} on {name}");
+    let create = format!("create {policy} as restrictive for select using ({DELETED_AT} is null)");
+    run_all(session, &[create, format!("comment on {policy} is 'Hides rows whose records no longer exist in Odoo'")])
+}
+
+/// Deletes the marked rows of a mirror, and returns their number.
+pub fn delete_marked(session: &mut dyn Session, mirror: &Mirror) -> Result<u64> {
+    session.run(&Statements::new(mirror).delete_marked, &[])
 }
 
 /// Drops the table of a mirror.

@@ -29,7 +29,8 @@ pub fn check(session: &mut dyn Session, mirror: &Mirror, dry_run: bool) -> Resul
     let needed = if dry_run { "select" } else { "select, insert, update, delete" };
     let key: Vec<String> = mirror.key().map(str::to_owned).collect();
     let fields = mirror.fields.iter().map(|map| map.column.clone());
-    let columns: Vec<String> = key.iter().cloned().chain(fields).collect();
+    let mark = mirror.mark_column().map(str::to_owned);
+    let columns: Vec<String> = key.iter().cloned().chain(fields).chain(mark).collect();
     let params = [
         (&mirror.target.schema).into(),
         (&mirror.target.name).into(),
@@ -128,7 +129,13 @@ pub fn check_types(session: &mut dyn Session, mirror: &Mirror, table: i64) -> Re
     Ok(())
 }
 
-fn wrong_type(session: &mut dyn Session, mirror: &Mirror, column: &str, expected: &str, found: &str) -> Error {
+pub(super) fn wrong_type(
+    session: &mut dyn Session,
+    mirror: &Mirror,
+    column: &str,
+    expected: &str,
+    found: &str,
+) -> Error {
     let table = mirror.target.display();
     let name = session.quote_ident(column).unwrap_or_else(|_| column.to_owned());
     let alter = format!("alter table {} alter column {name} type {expected};", qualified(&mirror.target));

@@ -45,7 +45,7 @@ impl Writer<'_> {
         Ok((written, refusals))
     }
 
-    /// Deletes the rows with these ids that can be deleted, and returns their number.
+    /// Deletes or marks the rows with these ids for which the table accepts that, and returns their number.
     pub fn delete(&mut self, ids: &[i64]) -> Result<(u64, Refusals)> {
         let mut deleted = 0;
         let refusals = self.halve(ids.len(), &mut |writer, rows| {
@@ -135,6 +135,8 @@ impl Writer<'_> {
     /// `None` if a deletion would have effects of its own, or the table refuses this as well.
     fn replace(&mut self, page: &Page) -> Result<Option<Written>> {
         let columns = self.mirror.fields.iter().map(|map| map.column.as_str()).chain(self.mirror.key());
+        // A marked row is inserted without its mark.
+        let columns = columns.chain(self.mirror.mark_column());
         let columns: Vec<String> = columns.map(str::to_owned).collect();
         let params = [self.table.into(), columns.as_slice().into()];
         let read = |row: &dyn Row| Ok((row.get::<bool>(0)?, row.get::<Vec<String>>(1)?));

@@ -3,5 +3,5 @@
 -- lower threshold, a range its upper bound.)
 select width_bucket(odoo_id - 1, $1::bigint[]), count(*), sum(odoo_id)::text, sum(odoo_id::bigint * odoo_id)::text
 from {only}{table}
-where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}
+where odoo_id > ($1::bigint[])[1] and odoo_id <= ($1::bigint[])[cardinality($1)]{mine}{live}
 group by 1

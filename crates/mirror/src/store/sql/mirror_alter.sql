@@ -19,7 +19,8 @@ with altered as (
         max_flagged_ratio = coalesce($15, max_flagged_ratio),
         keep_runs = coalesce($16::interval, keep_runs),
         max_rejects = coalesce($17, max_rejects),
-        masks = coalesce($18::jsonb, masks)
+        masks = coalesce($18::jsonb, masks),
+        on_delete = coalesce($19, on_delete)
     where name = $1
     returning server, domain, lang, company_ids, masks)
 update ipai.mirror_state s

@@ -7,6 +7,7 @@ select m.name, m.server, m.target_schema::text, m.target_table::text, m.model, m
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where n.nspname = m.target_schema and c.relname = m.target_table and c.relkind = 'p'),
-    m.masks::text
+    m.masks::text,
+    m.on_delete = 'mark'
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name

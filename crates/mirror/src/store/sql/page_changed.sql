@@ -3,4 +3,4 @@
 left join {only}{table} as o
     on o.odoo_id = s.odoo_id and o.odoo_id between {first} and {last}{mine_o}
 where o.odoo_id is null
-    or ({columns_o}) is distinct from ({columns_s})
+    or ({columns_o}) is distinct from ({columns_s}){marked}

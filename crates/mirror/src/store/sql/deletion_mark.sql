@@ -1,0 +1,9 @@
+-- The type of the column `deleted_at` of the table $1.$2, and whether the policy $3 exists.
+select (
+        select pg_catalog.format_type(a.atttypid, a.atttypmod)
+        from pg_catalog.pg_attribute a
+        where a.attrelid = t.oid and a.attname = 'deleted_at' and not a.attisdropped),
+    exists (select 1 from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polname = $3)
+from pg_catalog.pg_class t
+join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+where n.nspname = $1 and t.relname = $2
