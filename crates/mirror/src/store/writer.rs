@@ -45,7 +45,7 @@ impl Writer<'_> {
         Ok((written, refusals))
     }
 
-    /// Deletes or marks the rows with these ids for which the table accepts that, and returns their number.
+    /// Deletes or marks the rows with these ids, and returns how many.
     pub fn delete(&mut self, ids: &[i64]) -> Result<(u64, Refusals)> {
         let mut deleted = 0;
         let refusals = self.halve(ids.len(), &mut |writer, rows| {

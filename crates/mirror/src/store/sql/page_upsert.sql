@@ -1,6 +1,6 @@
--- Writes the rows of a page that are new, differ or are marked. It compares before it writes: `on conflict do
--- update ... where` would lock every unchanged row, which costs WAL, a sequence value each, and
--- time.
+-- Writes the rows of a page that are new, differ or are marked. It compares before it writes: `on
+-- conflict do update ... where` would lock every unchanged row, which costs WAL, a sequence value
+-- each, and time.
 with changed as materialized (
     select s.*, o.odoo_id is null as {is_new}
     {changed}),
