@@ -166,6 +166,7 @@ fn invalid_requests_are_refused_with_suggestions() {
         (request(&["name", "email", "name"]), "twice"),
         (MirrorRequest { columns: columns(&[("name", "email")]), ..request(&["name", "email"]) }, "two fields"),
         (MirrorRequest { columns: columns(&[("name", "odoo_id")]), ..request(&["name"]) }, "is reserved"),
+        (MirrorRequest { columns: columns(&[("name", "deleted_at")]), ..request(&["name"]) }, "is reserved"),
         (
             MirrorRequest { columns: columns(&[("name", "tenant")]), constants: vec![constant], ..request(&["name"]) },
             "is reserved",
