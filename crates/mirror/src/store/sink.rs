@@ -10,6 +10,7 @@ use crate::{Column, Mirror, Page};
 use ipai_odoo::Database;
 use ipai_odoo::domain::GREATEST_ID;
 use ipai_odoo::error::{Error, Result};
+use std::collections::BTreeSet;
 
 /// A sink into the table of a mirror. Each page is a savepoint, committed with the run's progress.
 pub struct TableSink<'s> {
@@ -25,6 +26,11 @@ pub struct TableSink<'s> {
     notice: ProgressNotice,
     /// The counts, until something changes them.
     tally: Option<Tally>,
+    /// Whether pages are compared again after they are written.
+    rechecks: bool,
+    is_first_page: bool,
+    /// The fields whose values the table changes as they are written, by their places.
+    pub altered: BTreeSet<usize>,
     /// Whether rows were deleted, also if the run fails afterwards.
     pub has_deleted: bool,
 }
@@ -42,6 +48,9 @@ impl<'s> TableSink<'s> {
             filled_from: None,
             notice: ProgressNotice::new(),
             tally: None,
+            rechecks: false,
+            is_first_page: true,
+            altered: BTreeSet::new(),
             has_deleted: false,
         }
     }
@@ -51,6 +60,23 @@ impl<'s> TableSink<'s> {
     pub fn filling_from(mut self, database: &Database) -> Self {
         self.filled_from = Some(database.clone());
         self
+    }
+
+    /// Compares the first page, and those with changed rows, again after they are written.
+    pub fn rechecking(mut self) -> Self {
+        self.rechecks = true;
+        self
+    }
+
+    /// Finds the fields of a page that was just written whose values a trigger has changed. A later
+    /// run would write them again, and so on.
+    fn recheck(&mut self, page: &Page) -> Result<()> {
+        let mut params = columns(page);
+        params.extend(ends(page));
+        let numbers = self.session.first(&self.statements.altered, &params, |row| row.get::<Vec<i64>>(0))?;
+        let places = numbers.into_iter().flatten().filter_map(|number| usize::try_from(number - 1).ok());
+        self.altered.extend(places);
+        Ok(())
     }
 
     /// The session, between two uses of the sink.
@@ -83,6 +109,10 @@ impl Sink for TableSink<'_> {
         };
         if !is_dry && written != Written::default() {
             self.tally = None;
+        }
+        if self.rechecks && !is_dry && (written.updated > 0 || self.is_first_page) {
+            self.is_first_page = false;
+            self.recheck(page)?;
         }
         Ok(written)
     }
