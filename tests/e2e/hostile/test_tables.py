@@ -492,7 +492,7 @@ def test_create_mirror_refuses_objects_of_an_untrusted_role(supabase: Supabase, 
     attacker.sql("grant usage, create on schema lair to postgres")
     if place == "an existing table":
         attacker.sql(
-            """create table public.metrics (odoo_id bigint unique, name text, write_date timestamptz);
+            """create table public.metrics (odoo_id bigint unique, name text, write_date timestamptz, active boolean);
                create trigger planted before insert on public.metrics for each row execute function lair.trigger();
                grant all on public.metrics to postgres"""
         )
