@@ -299,7 +299,7 @@ def test_reference_contains_every_view_with_its_columns(supabase: Supabase) -> N
 def test_commands_of_the_reference_succeed(supabase: Supabase) -> None:
     supabase.server("http://127.0.0.1:9")
     commands = re.findall(r"^```sql\n(.*?)^```$", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         supabase.rows(command)
 

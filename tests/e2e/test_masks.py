@@ -104,6 +104,10 @@ def test_invalid_masks_are_refused(masked: Supabase, masks: str, words: str) -> 
 def test_error_of_a_refused_row_shows_no_masked_value(masked: Supabase, erp: ScriptedOdoo) -> None:
     masked.rows(f"alter table {TABLE} add check (notes !~ '^x' and length(notes) < 10) not valid")
     erp.records[0].update(notes="secret@example.com", write_date="2026-01-07 08:00:00")
+    masked.rows("call ipai.run_sync('metrics')")
+    shown = masked.rows("select * from ipai.run_log order by run desc limit 1") + masked.rows("select * from ipai.sync_rejects")
+    assert len(shown) == 2 and "secret@example.com" not in str(shown)
+    masked.rows("select ipai.alter_mirror('metrics', max_rejects => 0)")
     expect_error(masked, "call ipai.run_sync('metrics')")
     run = masked.row("select * from ipai.run_log order by run desc limit 1")
     assert run["state"] == "failed" and "secret@example.com" not in str(run)

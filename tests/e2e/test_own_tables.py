@@ -75,6 +75,28 @@ def test_wider_column_is_accepted(own: Supabase) -> None:
     assert own.sync("own", "full")["unchanged"] == 2
 
 
+@pytest.mark.parametrize("change", ["new.notes := upper(new.notes)", "if tg_op = 'UPDATE' then new.notes := old.notes; end if"])
+def test_values_that_a_trigger_changes_are_drift(own: Supabase, erp: ScriptedOdoo, change: str) -> None:
+    own.rows(f"create function public.normalize() returns trigger language plpgsql as $$ begin {change}; return new; end $$")
+    own.rows(f"create trigger normalize before insert or update on {TABLE} for each row execute function public.normalize()")
+    try:
+        erp.records[0]["notes"] = "changed"
+        warning = f'table "{TABLE}" changes the values of field "notes" as they are written'
+        assert own.warnings("call ipai.run_sync('own', 'full')") == [warning]
+        drift = own.row("select drift from ipai.mirror_state")["drift"]
+        assert drift == [{"field": "notes", "problem": "altered"}]
+        assert warning[:5] in own.row("select message from ipai.sync_alerts where kind = 'drift'")["message"]
+        # The field is left out, so nothing is written again.
+        for mode in ("auto", "full"):
+            assert own.sync("own", mode)["updated"] == 0
+        assert own.row("select drift from ipai.mirror_state")["drift"] == drift
+    finally:
+        own.rows(f"drop trigger normalize on {TABLE}; drop function public.normalize()")
+    own.rows("select ipai.refresh_mirror('own')")
+    assert (own.sync("own")["mode"], values(own)[0]["notes"]) == ("full", "changed")
+    assert own.row("select drift from ipai.mirror_state")["drift"] == []
+
+
 def test_change_of_case_arrives_under_any_collation(own: Supabase, erp: ScriptedOdoo) -> None:
     own.rows("create collation public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
     try:

@@ -98,7 +98,7 @@ def test_second_concurrent_mirror_of_a_new_table_is_refused(new_schema: Supabase
     assert "shared.metrics" in (error.diag.message_primary or "") and error.diag.message_hint
     assert names(new_schema) == ["first"]
     columns = new_schema.rows("select attname::text as name from pg_attribute where attrelid = 'shared.metrics'::regclass and attnum > 0")
-    own = ["odoo_id", "name", "write_date", "inserted_at", "updated_at"]
+    own = ["odoo_id", "name", "write_date", "active", "inserted_at", "updated_at"]
     assert [column["name"] for column in columns] == ["tenant"] * constants + own
     if constants:
         # The table exists now, so the mirror can share it.

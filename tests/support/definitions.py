@@ -37,6 +37,9 @@ class ScriptedOdoo(FaultyOdoo):
             return (RECORDED / "fault_unknown_field_in_fields.xml").read_bytes()
         if request.method.startswith("search") and self.missing_fields & {term[0] for term in request.domain}:
             return (RECORDED / "fault_unknown_field_in_domain.xml").read_bytes()
+        if (request.model, request.method) == (MODEL, "read"):
+            names = ["id", *request.kwargs["fields"]]
+            return result([{name: record[name] for name in names} for record in self.records if record["id"] in request.args[0]])
         body = super().answer(request)
         if request.method != "fields_get":
             return body

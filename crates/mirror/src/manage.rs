@@ -3,6 +3,7 @@
 mod arguments;
 mod refresh;
 mod scope;
+mod structures;
 mod view;
 
 pub use refresh::{Refreshed, refresh};
@@ -23,6 +24,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use scope::check_scope;
 use serde_json::Value as Json;
+use structures::find_structures;
 use view::refuse_view;
 
 /// The arguments of `create_mirror`.
@@ -65,8 +67,11 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
 
     let connection = accounts.open(session, request.options.server.as_deref(), "Name one with the argument server.")?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
-    let odoo = fields_of(&fetcher, &request.model)?;
+    let mut odoo = fields_of(&fetcher, &request.model)?;
     refuse_view(&fetcher, &request.model, &odoo)?;
+    let mapped = columns.iter().flatten().map(|(field, _)| field.clone());
+    let named: Vec<String> = fields.iter().flatten().cloned().chain(mapped).collect();
+    find_structures(&fetcher, &request.model, &mut odoo, &named)?;
     let wanted = MirrorRequest {
         model: request.model.clone(),
         fields,

@@ -3,7 +3,6 @@
 mod identity;
 mod warnings;
 
-use crate::Mirror;
 use crate::connection::{Accounts, Connection, Fetchers};
 use crate::definition::{ACTIVE_FIELDS, active_field, drift};
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
@@ -12,6 +11,7 @@ use crate::source::{Fetcher, OdooSource, first_page_size};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
 use crate::store::sink::TableSink;
 use crate::store::{lock, mirrors, runs, target, vault};
+use crate::{Drift, Mirror, Problem};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
 use ipai_odoo::Database;
@@ -366,6 +366,9 @@ impl Run {
         if plan.reads_all() {
             sink = sink.filling_from(filled_from);
         }
+        if plan.mode == Mode::Full {
+            sink = sink.rechecking();
+        }
         let report = engine::run(&mut source, &mut sink, plan);
         self.has_deleted |= sink.has_deleted;
         self.safe_page_size = source.safe_page_size();
@@ -382,7 +385,15 @@ impl Run {
         };
         let findings = source.findings()?;
         host.fetchers.leave(connection.clone(), source.into_fetcher());
+        let altered = std::mem::take(&mut sink.altered);
         let session = sink.session();
+        if !altered.is_empty() {
+            for map in altered.into_iter().filter_map(|place| mirror.fields.get(place)) {
+                warn_of_drift(session, &mirror, &map.field, &Problem::Altered);
+                self.mirror.drift.push(Drift { field: map.field.clone(), problem: Problem::Altered });
+            }
+            mirrors::set_drift(session, &self.mirror)?;
+        }
         if let Some(error) = &findings.addon_failure {
             session.warning(
                 &format!("this run stopped using the addon ipai_sync of Odoo: {error}"),

@@ -270,7 +270,12 @@ impl Error {
     /// Whether the same request for fewer records may succeed: it is too large, or one record or
     /// field causes the error.
     pub fn fewer_records_may_help(&self) -> bool {
-        self.may_be_of_size() || matches!(self, Error::OdooFault { .. } | Error::OdooAccess(_))
+        match self {
+            // Odoo's words for a model, of which the user may read no record.
+            Error::OdooAccess(text) => !text.starts_with("You are not allowed to access '"),
+            Error::OdooFault { .. } => true,
+            error => error.may_be_of_size(),
+        }
     }
 
     /// Whether the number of records may cause the error.

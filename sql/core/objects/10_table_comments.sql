@@ -101,7 +101,8 @@ comment on column ipai.mirror_state.safe_page_size is
 comment on column ipai.mirror_state.has_write_date is
     'Whether the Odoo model has a write_date. Without it every run is full.';
 comment on column ipai.mirror_state.drift is
-    'Mirrored fields that Odoo no longer has, or whose type no longer fits, as last checked: '
+    'Mirrored fields that Odoo no longer has, whose type no longer fits, or whose values a trigger '
+    'of the table changes, as last checked: '
     '[{"field": ..., "problem": ...}, ...]. Runs leave them out.';
 comment on column ipai.mirror_state.alerts is
     'Kinds of alerts that NOTIFY ipai_sync_alerts last reported.';

@@ -206,7 +206,11 @@ begin
         union
         -- Postgres could prefer a function with other types of arguments to one of ours.
         select 'pg_proc'::regclass, f.oid, f.proowner
-        from pg_proc f where f.pronamespace = 'ipai'::regnamespace
+        from pg_proc f
+        where f.pronamespace = 'ipai'::regnamespace
+          and exists (select from pg_proc g
+                      where g.pronamespace = f.pronamespace and g.proname = f.proname
+                        and g.oid <> f.oid)
     ),
     -- With them, a role creates triggers, and tables that take part in each deletion.
     granted (relation, privilege, grantee) as (

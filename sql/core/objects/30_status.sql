@@ -146,6 +146,9 @@ left join lateral (
             when 'gone' then format('Odoo no longer has field "%s"', d.field ->> 'field')
             when 'changed'
                 then format('field "%s" now has type %s', d.field ->> 'field', d.field ->> 'type')
+            when 'altered'
+                then format('the table changes the values of field "%s" as they are written',
+                            d.field ->> 'field')
             else format('field "%s": %s', d.field ->> 'field', d.field ->> 'problem')
         end, '; ' order by d.place) as fields
     from jsonb_array_elements(t.drift) with ordinality d (field, place)) drifted on true

@@ -116,10 +116,12 @@ begin
     if not archived and active is null and active_field is distinct from '' then
         raise exception 'mirror "%" does not hold which records are archived', mirror
             using errcode = 'object_not_in_prerequisite_state',
-                  detail = coalesce(
-                      format('Odoo archives records of this model by the field "%s".',
-                             active_field),
-                      'Odoo has not been asked yet by which field it archives records.'),
+                  detail = case
+                      when active_field is null
+                          then 'Odoo has not been asked yet by which field it archives records.'
+                      else format('Odoo archives records of this model by the field "%s".',
+                                  active_field)
+                  end,
                   hint = case
                       when active_field is null then format(
                           'select * from ipai.refresh_mirror(%L);', mirror)

@@ -375,6 +375,8 @@ def test_hints_of_alerts_quote_the_mirror(evil_mirror: Supabase, erp: ScriptedOd
 
 
 def test_hint_to_register_a_table_quotes_the_mirror(evil_mirror: Supabase) -> None:
-    evil_mirror.rows("drop table ipai.evil; create table ipai.evil (odoo_id bigint unique, name text, write_date timestamptz)")
+    evil_mirror.rows(
+        "drop table ipai.evil; create table ipai.evil (odoo_id bigint unique, name text, active boolean, write_date timestamptz)"
+    )
     found = evil_error(evil_mirror)
     assert found.sqlstate == "42501" and f"select ipai.register_mirror({QUOTED});" in (found.message_hint or "")

@@ -492,7 +492,7 @@ def test_create_mirror_refuses_objects_of_an_untrusted_role(supabase: Supabase, 
     attacker.sql("grant usage, create on schema lair to postgres")
     if place == "an existing table":
         attacker.sql(
-            """create table public.metrics (odoo_id bigint unique, name text, write_date timestamptz);
+            """create table public.metrics (odoo_id bigint unique, name text, write_date timestamptz, active boolean);
                create trigger planted before insert on public.metrics for each row execute function lair.trigger();
                grant all on public.metrics to postgres"""
         )
@@ -556,7 +556,7 @@ def test_owner_of_the_database_owns_schema_public(supabase: Supabase, erp: Scrip
 
 def remake(name: str = TABLE, trigger: bool = True) -> str:
     planted = f"create trigger planted before insert on {name} for each row execute function lair.trigger();" if trigger else ""
-    return f"create table {name} (odoo_id bigint unique, name text, code text, write_date timestamptz); {planted} grant select, insert, update, delete on {name} to public;"
+    return f"create table {name} (odoo_id bigint unique, name text, code text, active boolean, write_date timestamptz); {planted} grant select, insert, update, delete on {name} to public;"
 
 
 def test_run_refuses_the_table_of_another_role(supabase: Supabase, erp: ScriptedOdoo, attacker: Attacker) -> None:

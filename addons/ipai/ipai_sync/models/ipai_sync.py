@@ -249,6 +249,9 @@ class IpaiSync(models.AbstractModel):
             if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
                 # A relation to a model with text ids, such as account.root.
                 wire_types[name] = "s"
+            elif wire_types[name] == "s" and any(isinstance(values[name], (dict, list)) for values in rows):
+                # A computed binary field that holds a structure, such as tax_totals of account.move.
+                wire_types[name] = "j"
         page = Page(list(wire_types.items()), self._uuid())
         for values in rows:
             cells = {name: encode_cell(wire_types[name], values[name]) for name in to_read}

@@ -324,6 +324,19 @@ class TestValues(ExportCase):
         first, second = self.assertExports(partners, [("id", "in", partners.ids)], ["name", "image_1920"])
         self.assertEqual((first["image_1920"].encode(), second["image_1920"]), (pixel, None))
 
+    def test_binary_that_holds_a_structure(self):
+        partner = self.env["res.partner"].create({"name": "x"})
+        structure = {"groups": [{"name": "Total", "amount": 1.5}]}
+        read = type(partner).read
+
+        def read_structure(records, *args, **kwargs):
+            return [{**values, "image_1920": structure} for values in read(records, *args, **kwargs)]
+
+        with patch.object(type(partner), "read", read_structure):
+            answer = self.env["ipai.sync"].export("res.partner", [("id", "=", partner.id)], ["image_1920"])
+        columns, rows = decode(answer)
+        self.assertEqual((columns[1], rows[0]["image_1920"]), (["image_1920", "j"], structure))
+
     def test_references(self):
         attachment = self.env["ir.attachment"].create({"name": "x", "res_model": "res.partner", "res_id": self.env.user.partner_id.id})
         (row,) = self.assertExports(attachment, [("id", "=", attachment.id)], ["name", "res_id", "res_model"])

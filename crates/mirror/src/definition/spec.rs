@@ -58,6 +58,8 @@ pub enum Problem {
         #[serde(rename = "type")]
         kind: String,
     },
+    /// The table changes the values that a run writes, as a trigger may do.
+    Altered,
 }
 
 /// A mirror: a model of Odoo and the table that holds its records.
@@ -168,11 +170,11 @@ impl Mirror {
 
     /// Replaces the known drift with the drift that was found, and returns the old one. Fields that
     /// Odoo has again stay drifted unless the run reads `all` records and fills them in all rows.
+    /// Fields that the table alters stay drifted until `refresh_mirror`.
     pub fn replace_drift(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
-        if !all {
-            let back: Vec<Drift> = self.back(&found).cloned().collect();
-            found.extend(back);
-        }
+        let stays = |known: &&Drift| !all || known.problem == Problem::Altered;
+        let kept: Vec<Drift> = self.back(&found).filter(stays).cloned().collect();
+        found.extend(kept);
         std::mem::replace(&mut self.drift, found)
     }
 

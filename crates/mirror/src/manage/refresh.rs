@@ -1,5 +1,6 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
+use super::structures::find_structures;
 use super::{fields_of, warn_of_sensitive};
 use crate::connection::Accounts;
 use crate::definition::{
@@ -39,7 +40,8 @@ pub fn refresh(
     let mirror = mirrors::load(session, name)?;
     let connection = accounts.of_mirror(session, &mirror)?;
     let fetcher = connection.fetcher(session, Policy::NONE)?;
-    let odoo = fields_of(&fetcher, &mirror.scope.model)?;
+    let mut odoo = fields_of(&fetcher, &mirror.scope.model)?;
+    find_structures(&fetcher, &mirror.scope.model, &mut odoo, &add)?;
     connection.store_findings(session, &fetcher)?;
     drop(fetcher);
     // Another session may have changed the mirror while Odoo worked.
@@ -138,6 +140,7 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
             Some(Problem::Changed { kind }) => {
                 ("changed", format!("it is of type {kind} now; the column keeps its values"))
             }
+            Some(Problem::Altered) => ("changed", "the table changes the values that runs write".to_owned()),
         };
         let (column, column_type) = (Some(map.column.clone()), Some(map.kind.sql()));
         let note = Some(note).filter(|note| !note.is_empty());

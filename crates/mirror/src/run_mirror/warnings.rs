@@ -28,6 +28,9 @@ pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, pr
         Problem::Changed { kind } => {
             format!("field \"{field}\" of model \"{model}\" now has type {kind}, which its column cannot hold")
         }
+        Problem::Altered => {
+            format!("table \"{}\" changes the values of field \"{field}\" as they are written", mirror.target.display())
+        }
     };
     let hint = format!(
         "The other fields are mirrored; the column keeps its values. See select * from ipai.refresh_mirror({});",

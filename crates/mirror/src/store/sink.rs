@@ -3,7 +3,7 @@
 use super::rejects::{self, Reject, Rejects};
 use super::statements::Statements;
 use super::target::{self, Access};
-use super::writer::Writer;
+use super::writer::{Writer, columns, ends};
 use super::{counts, mirror_state, runs, sql};
 use crate::engine::{Digest, Digests, IdRange, Progress, Refused, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
@@ -30,6 +30,11 @@ pub struct TableSink<'s> {
     tally: Option<Tally>,
     /// What is known of the table. Loaded when it is needed.
     known: Option<Known>,
+    /// Whether pages are compared again after they are written.
+    rechecks: bool,
+    is_first_page: bool,
+    /// The fields whose values the table changes as they are written, by their places.
+    pub altered: BTreeSet<usize>,
     /// Whether rows were deleted, also if the run fails afterwards.
     pub has_deleted: bool,
 }
@@ -48,6 +53,9 @@ impl<'s> TableSink<'s> {
             notice: ProgressNotice::new(),
             tally: None,
             known: None,
+            rechecks: false,
+            is_first_page: true,
+            altered: BTreeSet::new(),
             has_deleted: false,
         }
     }
@@ -57,6 +65,23 @@ impl<'s> TableSink<'s> {
     pub fn filling_from(mut self, database: &Database) -> Self {
         self.filled_from = Some(database.clone());
         self
+    }
+
+    /// Compares the first page, and those with changed rows, again after they are written.
+    pub fn rechecking(mut self) -> Self {
+        self.rechecks = true;
+        self
+    }
+
+    /// Finds the fields of a page that was just written whose values a trigger has changed. A later
+    /// run would write them again, and so on.
+    fn recheck(&mut self, page: &Page) -> Result<()> {
+        let mut params = columns(page);
+        params.extend(ends(page));
+        let numbers = self.session.first(&self.statements.altered, &params, |row| row.get::<Vec<i64>>(0))?;
+        let places = numbers.into_iter().flatten().filter_map(|number| usize::try_from(number - 1).ok());
+        self.altered.extend(places);
+        Ok(())
     }
 
     /// The session, between two uses of the sink.
@@ -189,6 +214,11 @@ impl Sink for TableSink<'_> {
         self.settle(&page.ids, refused)?;
         if !is_dry && (written.inserted, written.updated) != (0, 0) {
             self.tally = None;
+        }
+        // A refused row keeps its values.
+        if self.rechecks && !is_dry && refusals.is_empty() && (written.updated > 0 || self.is_first_page) {
+            self.is_first_page = false;
+            self.recheck(page)?;
         }
         Ok(written)
     }

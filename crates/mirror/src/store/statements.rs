@@ -15,6 +15,7 @@ pub struct Statements {
     pub(super) probe: String,
     /// Deletes and inserts the rows of a page that differ. Its parameters are those of `upsert`.
     replace: String,
+    pub(super) altered: String,
     pub(super) ids: String,
     pub(super) greatest_id: String,
     pub(super) digests: String,
@@ -45,6 +46,7 @@ impl Statements {
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
                     ("columns_o", &comma(mirror, compared)),
+                    ("altered", &altered(mirror)),
                     ("values", &values),
                     ("is_new", &unused_name(mirror, "is_new")),
                     ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
@@ -69,6 +71,7 @@ impl Statements {
             range_is_empty: fill(sql!("page_range_is_empty")),
             probe: fill(sql!("page_probe")),
             replace: fill(sql!("page_replace")),
+            altered: fill(sql!("page_altered")),
             ids: fill(sql!("ids")),
             greatest_id: fill(sql!("greatest_id")),
             digests: fill(sql!("id_digests")),
@@ -129,6 +132,16 @@ fn compared(column: &str, kind: Kind) -> String {
         Kind::Text => format!("o.{column} collate pg_catalog.\"C\""),
         _ => format!("o.{column}"),
     }
+}
+
+/// For each column its number if a row differs from the page, or else null.
+fn altered(mirror: &Mirror) -> String {
+    let numbered = (1..).zip(&mirror.fields).map(|(number, map)| {
+        let column = quote_ident(&map.column);
+        let differs = format!("{} is distinct from s.{column}", compared(&column, map.kind));
+        format!("case when bool_or({differs}) then {number}::bigint end")
+    });
+    numbered.collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of a page, cast from their carriers to their types.

@@ -198,13 +198,13 @@ fn parameters(page: &Page) -> Vec<Param<'_>> {
     params
 }
 
-fn columns(page: &Page) -> Vec<Param<'_>> {
+pub(super) fn columns(page: &Page) -> Vec<Param<'_>> {
     let ids = std::iter::once(Param::Bigints(&page.ids));
     ids.chain(page.columns.iter().map(Param::Column)).collect()
 }
 
 /// The first and the last id; ids ascend.
-fn ends(page: &Page) -> [Param<'static>; 2] {
+pub(super) fn ends(page: &Page) -> [Param<'static>; 2] {
     [page.ids.first(), page.ids.last()].map(|id| id.copied().into())
 }
 

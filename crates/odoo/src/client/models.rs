@@ -1,6 +1,6 @@
 //! Reads which models and fields Odoo has.
 
-use super::{Call, Client, kwargs, names, unexpected};
+use super::{Call, Client, kwargs, names, number, unexpected};
 use crate::error::{Error, Result};
 use crate::text::Cleaner;
 use crate::xmlrpc::Value;
@@ -21,6 +21,20 @@ impl<T: Transport> Client<T> {
         let mut fields: Vec<Field> = fields.iter().map(read).collect();
         fields.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(fields)
+    }
+
+    /// Reads one field of up to `limit` records, the newest first.
+    pub fn sample(&mut self, model: &str, field: &str, limit: u64) -> Result<Vec<Value>> {
+        let arguments = kwargs([
+            ("fields", Value::from_iter([field])),
+            ("order", "id desc".into()),
+            ("limit", number(limit)),
+            ("load", "".into()),
+        ]);
+        let everything = Value::Array(Vec::new());
+        let answer = self.call(&Call::for_page(model, "search_read").with(vec![everything], arguments))?;
+        let values = answer.as_array().map(|records| records.iter().filter_map(|record| record.get(field)).cloned());
+        values.map(Iterator::collect).ok_or_else(|| unexpected("search_read", "a list of records"))
     }
 
     /// Whether the user may create records of the model.
