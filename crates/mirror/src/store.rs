@@ -17,8 +17,8 @@ pub mod sink;
 pub mod statements;
 pub mod tables;
 pub mod target;
-mod writer;
 pub mod vault;
+mod writer;
 
 /// The text of a file in `store/sql`.
 macro_rules! sql {

@@ -1,0 +1,55 @@
+//! Sets aside records that Odoo cannot send, so that a run reads the others.
+
+use super::run::Run;
+use super::{IdRange, Scan};
+use ipai_odoo::error::{Error, Result};
+use std::time::Duration;
+
+/// How long calls of one run may fail. Each may take as long as the time-out of the server.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+impl Run<'_> {
+    /// Sets aside the record that causes this error, and returns its id. Returns the error if no
+    /// single record causes it, if a changed field may, if Odoo cannot send others either, or if
+    /// there are too many.
+    pub(super) fn set_aside(&mut self, error: Error) -> Result<i64> {
+        let Some((_, id)) = error.record().filter(|_| !self.has_lost_patience()) else {
+            return Err(error);
+        };
+        let mut excluded: Vec<i64> = self.rejects()?.into_iter().map(|(reject, _)| reject).collect();
+        if let Err(place) = excluded.binary_search(&id) {
+            excluded.insert(place, id);
+            let may_be_drift = !self.plan.fields_are_checked && error.may_be_of_field();
+            if may_be_drift || !self.can_read_another(&excluded)? {
+                return Err(error);
+            }
+        }
+        self.timed_sink(|sink| sink.set_aside(id, &error))?;
+        self.unreadable.insert(id);
+        Ok(id)
+    }
+
+    /// Whether calls of this run have failed for so long that it tries no more records.
+    pub(super) fn has_lost_patience(&self) -> bool {
+        self.lost >= PATIENCE
+    }
+
+    /// Whether a scan can read one of three records: the first, the middle or the last one of a
+    /// list without `excluded`. Ends a scan that is under way.
+    fn can_read_another(&mut self, excluded: &[i64]) -> Result<bool> {
+        let mut ids = self.timed_source(|source| source.ids(&[IdRange::ALL]))?;
+        ids.retain(|id| excluded.binary_search(id).is_err());
+        let mut places = vec![0, ids.len() / 2, ids.len().saturating_sub(1)];
+        places.dedup();
+        for id in places.into_iter().filter_map(|place| ids.get(place).copied()) {
+            let scan = Scan { after: id - 1, limit: Some(1), ..Scan::default() };
+            self.timed_source(|source| source.start(scan))?;
+            match self.timed_source(|source| source.next_page()) {
+                Ok(Some(_)) => return Ok(true),
+                Err(error) if error.record().is_none() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+}
