@@ -19,7 +19,11 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
+use std::time::Duration;
 use warnings::{warn_of_refusal, warn_of_uncarried};
+
+/// How long the calls of a run for records that Odoo cannot send may take.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Where a run takes place.
 pub struct Host<'h> {
@@ -281,6 +285,7 @@ impl Run {
             overlap: self.stored.state.overlap,
             max_rows,
             fields_are_checked: false,
+            patience: PATIENCE,
             dry_run: self.request.dry_run,
             guard: permissions.guard,
             page_size: first_page_size(&self.mirror, self.safe_page_size),

@@ -66,8 +66,8 @@ comment on function ipai.alter_mirror(
     'cursor a run starts; reconcile_every: how often all records are read; max_delete_ratio: '
     'largest share of the rows (0 to 1) that one run may delete; enabled: whether run_sync without '
     'a name includes the mirror; flag_field: boolean field whose true values are counted; '
-    'keep_runs: how long the log keeps runs; max_rejects: the most records that the table may '
-    'refuse in one run before it fails; '
+    'keep_runs: how long the log keeps runs; max_rejects: the most records that one run '
+    'may set aside before it fails; '
     'masks: {"field": "hmac"} stores the HMAC-SHA-256 of a '
     'text, with the secret ipai_mask_key of Vault as the key, and {"field": "redact"} stores null. '
     'Thresholds of ipai.sync_alerts: late_after, max_failures, max_delta, max_flagged_ratio.';

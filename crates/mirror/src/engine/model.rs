@@ -738,6 +738,7 @@ pub struct Product {
     pub table: Table,
     pub state: State,
     pub guard: Guard,
+    pub patience: Duration,
     /// Number of the call to the sink that fails in the next run, from 1.
     pub sink_fails: Option<usize>,
     /// Whether a failed run was killed, and its failure is not recorded.
@@ -764,6 +765,7 @@ impl Product {
                 unfinished: None,
             },
             guard: Guard::ratio(0.2),
+            patience: Duration::MAX,
             sink_fails: None,
             killed: true,
             runs: 0,
@@ -785,6 +787,7 @@ impl Product {
             overlap: self.state.overlap,
             max_rows: None,
             fields_are_checked: true,
+            patience: self.patience,
             dry_run: false,
             guard: self.guard,
             page_size: reader.page_size,

@@ -34,6 +34,9 @@ pub struct Plan {
     /// Whether Odoo was asked for the fields. If not, an error that a changed field may cause ends
     /// the run.
     pub fields_are_checked: bool,
+    /// How long calls may fail before the run sets no more records aside. Each may take as long as
+    /// the time-out of the server.
+    pub patience: Duration,
     /// Change nothing: the sink is dry.
     pub dry_run: bool,
     /// What the run may delete.

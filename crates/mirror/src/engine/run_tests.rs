@@ -4,6 +4,7 @@
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::model::{LONGEST, Odoo, Op, Product, Reader, Shared, Table, cannot_send, failure};
 use super::{Guard, Mode, Plan, Position, Refused, Report, Requested, run};
@@ -21,6 +22,7 @@ fn full() -> Plan {
         overlap: LONGEST,
         max_rows: None,
         fields_are_checked: true,
+        patience: Duration::MAX,
         dry_run: false,
         guard: Guard::ratio(0.2),
         page_size: 3,
@@ -1412,6 +1414,26 @@ fn too_many_unreadable_records_end_the_run() {
         product.sync(Requested::Auto);
         assert_eq!(product.table.rejects.len(), 2);
     }
+}
+
+#[test]
+fn time_for_unreadable_records_is_limited() {
+    let mut product = Product::new(&Odoo::with(8));
+    product.patience = Duration::ZERO;
+    later(&mut product);
+    lose(&product, &[2, 5]);
+    assert_eq!(product.run(&mut Reader::new(&product.odoo), Requested::Auto).1, Err(cannot_send(&[5])));
+    // Each run passes one of them. The next one tries the rest of the rejects.
+    for _ in 0..2 {
+        product.sync(Requested::Auto);
+        assert_eq!((product.table.rows.len(), product.table.rejects.len()), (6, 2));
+        later(&mut product);
+    }
+    lose(&product, &[2]);
+    product.sync(Requested::Auto);
+    lose(&product, &[]);
+    product.sync(Requested::Auto);
+    assert!(product.is_equal() && product.table.rejects.is_empty());
 }
 
 #[test]

@@ -3,10 +3,6 @@
 use super::run::Run;
 use super::{IdRange, Scan};
 use ipai_odoo::error::{Error, Result};
-use std::time::Duration;
-
-/// How long calls of one run may fail. Each may take as long as the time-out of the server.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Run<'_> {
     /// Sets aside the record that causes this error, and returns its id. Returns the error if no
@@ -29,9 +25,10 @@ impl Run<'_> {
         Ok(id)
     }
 
-    /// Whether calls of this run have failed for so long that it tries no more records.
+    /// Whether calls of this run have failed for so long that it sets no more records aside. It may
+    /// always set aside the first, so that the next run can begin behind it.
     pub(super) fn has_lost_patience(&self) -> bool {
-        self.lost >= PATIENCE
+        !self.unreadable.is_empty() && self.lost >= self.plan.patience
     }
 
     /// Whether a scan can read one of three records: the first, the middle or the last one of a

@@ -31,7 +31,7 @@ impl Reject {
         Reject { refused, field: error.field().map(str::to_owned), sqlstate: error.sqlstate().to_owned(), message }
     }
 
-    /// Whether the table refuses both for the same reason.
+    /// Whether both have the same reason.
     pub fn is_like(&self, other: &Reject) -> bool {
         (&self.sqlstate, &self.message) == (&other.sqlstate, &other.message)
     }
