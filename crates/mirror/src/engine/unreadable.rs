@@ -31,15 +31,13 @@ impl Run<'_> {
         !self.unreadable.is_empty() && self.lost >= self.plan.patience
     }
 
-    /// Whether a scan can read one of three records: the first, the middle or the last one of a
+    /// Whether a scan can read another record: the one in the middle, the first or the last one of a
     /// list without `excluded`. Ends a scan that is under way.
     fn can_read_another(&mut self, excluded: &[i64]) -> Result<bool> {
         let mut ids = self.timed_source(|source| source.ids(&[IdRange::ALL]))?;
         ids.retain(|id| excluded.binary_search(id).is_err());
-        let mut places = vec![0, ids.len() / 2, ids.len().saturating_sub(1)];
-        places.dedup();
-        for id in places.into_iter().filter_map(|place| ids.get(place).copied()) {
-            let scan = Scan { after: id - 1, limit: Some(1), ..Scan::default() };
+        for id in [ids.get(ids.len() / 2), ids.first(), ids.last()].into_iter().flatten() {
+            let scan = Scan { after: *id - 1, limit: Some(1), ..Scan::default() };
             self.timed_source(|source| source.start(scan))?;
             match self.timed_source(|source| source.next_page()) {
                 Ok(Some(_)) => return Ok(true),
