@@ -25,7 +25,7 @@ def erp(supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[FaultyOd
 def break_records(erp: FaultyOdoo, *ids: int, behave: Behaviour = MEMORY_ERROR) -> None:
     """Makes Odoo unable to send these records, and able to send all others."""
     erp.clear_faults()
-    for method in ("search_read", "read", "export"):
+    for method in ("search_read", "export"):
         erp.on(method, for_records(ids, behave))
 
 

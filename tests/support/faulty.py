@@ -468,7 +468,7 @@ class FaultyOdoo:
     def sent_ids(self, request: Request) -> list[int]:
         """Returns the ids of the records whose values the answer to this request has."""
         match request.method:
-            case "read":
+            case "read" if request.model == MODEL:
                 return list(request.args[0])
             case "search_read":
                 return [record["id"] for record in self._search(request)]
