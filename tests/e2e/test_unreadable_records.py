@@ -103,7 +103,7 @@ def test_odoo_that_can_send_no_record_fails_the_run(supabase: Supabase, erp: Fau
     change(erp, 5, 0, name="renamed")
     break_records(erp, *range(1, 31))
     for _ in range(2):
-        with pytest.raises(psycopg.Error, match="Odoo cannot send ipai.sample.metric id"):
+        with pytest.raises(psycopg.Error, match=r"Odoo cannot send ipai\.sample\.metric id"):
             supabase.run(f"'sample_metrics', '{mode}'")
         assert (supabase.last_run()["state"], rejects(supabase)) == ("failed", [])
     erp.clear_faults()
@@ -114,7 +114,7 @@ def test_odoo_that_can_send_no_record_fails_the_run(supabase: Supabase, erp: Fau
 def test_more_unreadable_records_than_allowed_fail_the_run(supabase: Supabase, erp: FaultyOdoo) -> None:
     supabase.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 2)")
     break_records(erp, 12, 13, 14)
-    with pytest.raises(psycopg.Error, match="Odoo cannot send ipai.sample.metric id 14: "):
+    with pytest.raises(psycopg.Error, match=r"Odoo cannot send ipai\.sample\.metric id 14: "):
         supabase.run(FULL)
     supabase.rows("select ipai.alter_mirror('sample_metrics', max_rejects => 3)")
     supabase.run()

@@ -44,9 +44,11 @@ impl Run<'_> {
     }
 
     /// Reads the rejects and writes them together: records that exchange unique values fit only
-    /// together. Deletes the rows of those that no longer exist in Odoo. If calls fail for too long,
-    /// the next run tries the rest. What this run has set aside is read again as well: the addon may
-    /// be the cause, and records are read by id without it.
+    /// together. Deletes the rows of those that no longer exist in Odoo. If calls fail for too
+    /// long, the next run tries the rest.
+    ///
+    /// What this run has set aside is read again as well: the addon may be the cause, and records
+    /// are read by id without it.
     pub(super) fn retry_rejects(&mut self) -> Result<()> {
         let mut rejects = self.rejects()?;
         if rejects.is_empty() || self.plan.dry_run {

@@ -31,8 +31,8 @@ impl Run<'_> {
         !self.unreadable.is_empty() && self.lost >= self.plan.patience
     }
 
-    /// Whether a scan can read another record: the one in the middle, the first or the last one of a
-    /// list without `excluded`. Ends a scan that is under way.
+    /// Whether a scan can read another record: the one in the middle, the first or the last one of
+    /// a list without `excluded`. Ends a scan that is under way.
     fn can_read_another(&mut self, excluded: &[i64]) -> Result<bool> {
         let mut ids = self.timed_source(|source| source.ids(&[IdRange::ALL]))?;
         ids.retain(|id| excluded.binary_search(id).is_err());
