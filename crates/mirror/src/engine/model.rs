@@ -424,12 +424,13 @@ impl Source for Reader {
         let since = self.scan.since.map(whole_seconds);
         let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
         let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let asked = |id, record: &Record| self.scan.also == Some(id) || late(record.write_date);
-        let mut page = self.page(|id, record| id > self.after && asked(id, record), limit);
-        match page.ids.iter().position(|id| self.odoo.borrow().unreadable.contains(id)) {
+        let asked = |id, record: &Record| id > self.after && (self.scan.also == Some(id) || late(record.write_date));
+        let mut page = self.page(asked, limit);
+        let unreadable = page.ids.iter().position(|id| self.odoo.borrow().unreadable.contains(id));
+        match unreadable {
             // It has asked for fewer records.
             Some(0) => return Err((self.cannot_send)(&page.ids[..1])),
-            Some(place) => page = page.part(0..place),
+            Some(place) => page = self.page(asked, place),
             None => {}
         }
         self.left -= page.len() as u64;

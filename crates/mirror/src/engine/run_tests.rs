@@ -1484,6 +1484,20 @@ fn max_rows_counts_only_records_that_were_read() {
 }
 
 #[test]
+fn unreadable_newest_record_causes_one_full_run() {
+    let mut product = product(8);
+    later(&mut product);
+    product.sync(Requested::Incremental);
+    lose(&product, &[8]);
+    let modes = [Mode::Full, Mode::Incremental, Mode::Incremental];
+    for mode in modes {
+        assert_eq!(product.sync(Requested::Incremental).1.progress.mode, mode);
+        later(&mut product);
+    }
+    assert_eq!(product.table.rows.len(), 8);
+}
+
+#[test]
 fn unreadable_reject_that_odoo_deletes_is_forgotten() {
     let mut product = product(8);
     lose(&product, &[2, 9]);
