@@ -30,6 +30,7 @@ from support.faulty import (
     close_within_headers,
     encode_export,
     fault,
+    for_records,
     gzip_bomb,
     metric,
     modified_body,
@@ -119,7 +120,7 @@ TRANSPORT: dict[str, Fault] = {
     "no answer": Fault("08006", never_respond, [PAGE], timeout=1),
     "no answer, once": Fault(None, never_respond, WIRE, times=1, timeout=2, by_addon=None),
     "a byte a second, once": Fault(None, lambda exchange: trickling(exchange, 1.0), [PAGE], times=1, timeout=2),
-    "hangs up": Fault("08006", close_connection, [EXPORT]),
+    "hangs up": Fault(None, close_connection, [EXPORT]),
     "hangs up, once": _once(close_connection),
     "hangs up in the headers, once": _once(close_within_headers),
     "hangs up before the body, once": _once(truncated(lambda body: 0)),
@@ -148,7 +149,7 @@ TRANSPORT: dict[str, Fault] = {
     "503 with HTML, once": _once(status(503)),
     "504 with HTML, once": _once(status(504)),
     "503 with HTML, always": Fault("08006", status(503), [PAGE]),
-    "500": Fault("08006", status(500), WIRE),
+    "500": Fault("08006", status(500), WIRE, by_addon=None),
     "204": Fault("08P01", status(204, body=b""), WIRE),
     "206": Fault("08P01", status(206, body=b"<methodResponse>"), WIRE),
     "404": Fault("08P01", status(404), WIRE),
@@ -226,17 +227,6 @@ def asked_for(request: Request) -> int:
     return int(request.kwargs["limit"])
 
 
-def _record(odoo_id: int, behave: Behaviour) -> Behaviour:
-    """Responds normally to pages without this record."""
-
-    def includes(request: Request) -> bool:
-        domain, limit = (request.args[1] if request.method == "export" else request.domain), asked_for(request)
-        (after,) = (term[2] for term in domain if term[:2] == ["id", ">"])
-        return odoo_id in sorted(record["id"] for record in AFTER if record["id"] > after)[:limit]
-
-    return lambda exchange: (behave if includes(exchange.request) else respond_normally)(exchange)
-
-
 def _heavy(behave: Behaviour, timeout: int = 60) -> Fault:
     """Odoo cannot send more than three records at once."""
     return Fault(None, _above(3, behave), WIRE, by_addon=None, timeout=timeout)
@@ -250,15 +240,15 @@ DATE = _traceback("ValueError: year 20026 is out of range")
 
 HEAVY_PAGES: dict[str, Fault] = {
     "a MemoryError above 3 records": _heavy(MEMORY_ERROR),
-    "a MemoryError for one record": Fault("38000", _record(15, MEMORY_ERROR), WIRE),
-    "a MemoryError always": Fault("38000", MEMORY_ERROR, WIRE),
-    "a date that Python cannot hold": Fault("38000", _record(15, DATE), [PAGE]),
+    "a MemoryError for one record": Fault(None, for_records([15], MEMORY_ERROR), WIRE),
+    "a MemoryError always": Fault("38000", MEMORY_ERROR, WIRE, by_addon=None),
+    "a date that Python cannot hold": Fault(None, for_records([15], DATE), [PAGE]),
     "413 above 3 records": _heavy(status(413)),
-    "413 always": Fault("08P01", status(413), WIRE),
+    "413 always": Fault("08P01", status(413), WIRE, by_addon=None),
     "504 above 3 records": _heavy(status(504)),
-    "504 always": Fault("08006", status(504), WIRE),
+    "504 always": Fault("08006", status(504), WIRE, by_addon=None),
     "a worker that is killed above 3 records": _heavy(close_connection),
-    "a worker that is killed for one record": Fault("08006", _record(15, close_connection), WIRE),
+    "a worker that is killed for one record": Fault(None, for_records([15], close_connection), WIRE),
     "502 above 3 records": _heavy(status(502)),
     "no answer above 3 records": _heavy(never_respond, timeout=1),
 }
@@ -313,8 +303,8 @@ def _rows(sqlstate: str | None, change: Callable[[list[Record]], Any]) -> Fault:
 
 
 def _row(sqlstate: str | None, **changes: Any) -> Fault:
-    """Changes values of the page's second row."""
-    return _rows(sqlstate, lambda rows: [rows[0], {**rows[1], **changes}, *rows[2:]] if len(rows) > 1 else rows)
+    """Changes values of record 12."""
+    return _rows(sqlstate, lambda rows: [{**row, **changes} if row["id"] == 12 else row for row in rows])
 
 
 def _without(name: str) -> Callable[[list[Record]], list[Record]]:
@@ -350,19 +340,19 @@ WRONG_ROWS: dict[str, Fault] = {
     "rows without write_date": _rows("08P01", _without("write_date")),
     **{f"rows without {name}": _rows("08P01", _without(name)) for name in ("name", "value", "active")},
     "an additional field": Fault(None, modified_value(lambda rows: [{**row, "surplus": [{"a": 1}]} for row in rows]), [PAGE]),
-    "a number that is text": _row("22000", value="much"),
-    "an invalid number": _row("22000", value=[1]),
-    "a text that is a number": _row("22000", name=7),
-    "a text that is a struct": _row("22000", notes={"a": 1}),
-    "an invalid date": _row("22000", date="31.12.2026"),
-    "a date that does not exist": _row("22000", date="2026-02-30"),
-    "a date that is a number": _row("22000", date=20260105),
+    "a number that is text": _row(None, value="much"),
+    "an invalid number": _row(None, value=[1]),
+    "a text that is a number": _row(None, name=7),
+    "a text that is a struct": _row(None, notes={"a": 1}),
+    "an invalid date": _row(None, date="31.12.2026"),
+    "a date that does not exist": _row(None, date="2026-02-30"),
+    "a date that is a number": _row(None, date=20260105),
     "an invalid time": _row("08P01", write_date="yesterday"),
-    "a boolean that is text": _row("22000", active="yes"),
-    "a boolean that is a number": _row("22000", is_alert=2),
-    "a record that is text": _row("22000", brand_id="Brand"),
-    "a record that is a list of many": _row("22000", brand_id=[7, 8, 9]),
-    "a record that is a fraction": _row("22000", store_id=1.5),
+    "a boolean that is text": _row(None, active="yes"),
+    "a boolean that is a number": _row(None, is_alert=2),
+    "a record that is text": _row(None, brand_id="Brand"),
+    "a record that is a list of many": _row(None, brand_id=[7, 8, 9]),
+    "a record that is a fraction": _row(None, store_id=1.5),
     "a record beyond 64 bits": Fault("08P01", modified_body(lambda body: _odd(2**63, body)), [PAGE]),
     "a choice that the table refuses": _row(None, unit="furlong"),
     "a required text that is unset": _row(None, name=False),

@@ -278,6 +278,17 @@ def fault(code: int, text: str) -> Behaviour:
     return lambda exchange: exchange.send(200, {}, body)
 
 
+def for_records(ids: Iterable[int], behave: Behaviour) -> Behaviour:
+    """Responds normally to requests whose answers have no values of these records."""
+    wanted = set(ids)
+
+    def behave_for(exchange: Exchange) -> None:
+        sends = wanted.intersection(exchange.server.sent_ids(exchange.request))
+        (behave if sends else respond_normally)(exchange)
+
+    return behave_for
+
+
 def returning(value: Any) -> Behaviour:
     """Sends this result for every call."""
     return lambda exchange: exchange.send(200, {}, result(value))
@@ -453,6 +464,19 @@ class FaultyOdoo:
             return result(encode_export(found, ["id", *(name for name in wanted or metric(1).keys() if name != "id")], self.uuid))
         ranges = ([record["id"] for record in found if low < record["id"] <= high] for low, high in pairwise(wanted))
         return result([[len(ids), str(sum(ids)), str(sum(number * number for number in ids))] for ids in ranges])
+
+    def sent_ids(self, request: Request) -> list[int]:
+        """Returns the ids of the records whose values the answer to this request has."""
+        match request.method:
+            case "read" if request.model == MODEL:
+                return list(request.args[0])
+            case "search_read":
+                return [record["id"] for record in self._search(request)]
+            case "export" if request.args[2] != ["id"]:
+                _, domain, _, limit = request.args
+                found = self._search(replace(request, args=(domain,), kwargs={**request.kwargs, "limit": limit}))
+                return [record["id"] for record in found]
+        return []
 
     def _search(self, request: Request) -> list[Record]:
         tests: dict[str, Callable[[Any, Any], Any]] = {

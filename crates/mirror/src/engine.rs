@@ -6,6 +6,7 @@ mod planner;
 mod rejects;
 mod report;
 mod run;
+mod unreadable;
 
 pub use deletion::Guard;
 pub(crate) use deletion::validate_ids;
@@ -16,9 +17,7 @@ pub use run::{Failed, Plan, run};
 
 use crate::Page;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-#[cfg(doc)]
-use ipai_odoo::error::Error;
-use ipai_odoo::error::Result;
+use ipai_odoo::error::{Error, Result};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -69,7 +68,8 @@ pub trait Source {
     fn start(&mut self, scan: Scan) -> Result<()>;
 
     /// Returns the next page of the scan, in ascending order of ids, or `None` after the last. The
-    /// source fetches the following page while the caller writes this one.
+    /// source fetches the following page while the caller writes this one. An error ends the scan;
+    /// if [`Error::record`] names a record, the source has returned all those before it.
     fn next_page(&mut self) -> Result<Option<Page>>;
 
     /// Counts all records, or those of `ids` that exist. Ends a scan that is under way.
@@ -86,8 +86,8 @@ pub trait Source {
     /// Returns a digest of the ids between neighbouring `bounds`, or `None` if the source cannot.
     fn digest(&mut self, bounds: &[i64]) -> Result<Option<Vec<Digest>>>;
 
-    /// Reads the records with these ids that still exist. [`Error::Records`] says that fewer of
-    /// them may succeed.
+    /// Reads the records with these ids that still exist. [`Error::Records`] and [`Error::Value`]
+    /// say that fewer of them may succeed.
     fn read(&mut self, ids: &[i64]) -> Result<Page>;
 
     /// Waits. An error ends the run.
@@ -103,7 +103,10 @@ pub trait Sink {
     /// a reject; an error if there are too many.
     fn write(&mut self, page: &Page) -> Result<Written>;
 
-    /// The rejects, ascending: what the table refused in this run and in earlier ones, and has not
+    /// Makes a record that Odoo cannot send a reject; the error if there are too many.
+    fn set_aside(&mut self, id: i64, error: &Error) -> Result<()>;
+
+    /// The rejects, ascending: what this run and earlier ones set aside, and the table has not
     /// accepted since. A dry sink knows only its own.
     fn rejects(&mut self) -> Result<Vec<(i64, Refused)>>;
 

@@ -1,10 +1,10 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
+mod drift;
 mod identity;
 mod warnings;
 
 use crate::connection::{Accounts, Connection, Fetchers};
-use crate::definition::{ACTIVE_FIELDS, active_field, drift};
 use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource, first_page_size};
@@ -19,7 +19,11 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
-use warnings::{drift_may_explain, warn_of_archived, warn_of_drift, warn_of_refusal, warn_of_uncarried};
+use std::time::Duration;
+use warnings::{warn_of_refusal, warn_of_uncarried};
+
+/// How long the calls of a run for records that Odoo cannot send may take.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Where a run takes place.
 pub struct Host<'h> {
@@ -224,9 +228,10 @@ impl Run {
         let mut plan = self.plan(&permissions);
         let mut filled_from = permissions.filled_from.clone();
         // An incremental run has no call to spare: it verifies the database by its first page, and
-        // asks for the fields only if it fails.
-        let mut is_verified = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
-        if is_verified {
+        // asks for the fields only if it fails. Before that it sets no record aside if a
+        // changed field may be the cause.
+        plan.fields_are_checked = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
+        if plan.fields_are_checked {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
             if self.check_drift(host, &fetcher, plan.reads_all())? {
                 // The interrupted run read other fields.
@@ -236,8 +241,8 @@ impl Run {
         }
         loop {
             match self.attempt(host, fetcher, &plan, &filled_from, &connection, table) {
-                Err(error) if !is_verified && !self.has_deleted && drift_may_explain(&error) => {
-                    is_verified = true;
+                Err(error) if !plan.fields_are_checked && !self.has_deleted && error.may_be_of_field() => {
+                    plan.fields_are_checked = true;
                     // What this attempt scanned may be of another definition or database.
                     let scanned = self.scanned.take();
                     // The attempt may have changed rows.
@@ -246,7 +251,7 @@ impl Run {
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
                     filled_from = verify_database(&fetcher, &permissions, &mut plan)?;
-                    if !self.check_drift(host, &fetcher, plan.reads_all())? {
+                    if !self.check_drift(host, &fetcher, plan.reads_all())? && error.record().is_none() {
                         // Neither is, so the next run need not read it again.
                         self.scanned = scanned;
                         return Err(error);
@@ -279,6 +284,8 @@ impl Run {
             has_write_date: self.mirror.has_write_date,
             overlap: self.stored.state.overlap,
             max_rows,
+            fields_are_checked: false,
+            patience: PATIENCE,
             dry_run: self.request.dry_run,
             guard: permissions.guard,
             page_size: first_page_size(&self.mirror, self.safe_page_size),
@@ -308,45 +315,6 @@ impl Run {
             host.session.commit()?;
         }
         Ok(())
-    }
-
-    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has.
-    /// Returns whether something changed.
-    fn check_drift(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
-        let model = self.mirror.scope.model.clone();
-        let names = self.mirror.fields.iter().map(|map| map.field.as_str());
-        let names: Vec<String> = names.chain(ACTIVE_FIELDS).map(str::to_owned).collect();
-        let fields = fetcher.run(move |client| client.fields(&model, &names))?;
-        let found = drift(&self.mirror.fields, &fields);
-        let known = self.mirror.replace_drift(found, reads_all);
-        if self.request.dry_run {
-            return Ok(false);
-        }
-        for drift in self.mirror.drift.iter().filter(|drift| !known.contains(drift)) {
-            warn_of_drift(host.session, &self.mirror, &drift.field, &drift.problem);
-        }
-        // What is stored may be unreadable, and was read as none.
-        mirrors::set_drift(host.session, &self.mirror)?;
-        let active = active_field(&fields);
-        let is_new = mirrors::set_active_field(host.session, &self.mirror.name, active)?;
-        if let Some(field) = active.filter(|_| is_new && self.mirror.active_field().is_none()) {
-            warn_of_archived(host.session, &self.mirror, &field.name);
-        }
-        let changed = self.mirror.drift != known;
-        if changed {
-            self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;
-            self.set_fingerprint(host, reads_all)?;
-        }
-        host.session.commit()?;
-        Ok(changed)
-    }
-
-    /// Whether the run reads these fields, and others.
-    fn can_leave_out(&self, fields: &[String]) -> Result<bool> {
-        let read = self.mirror.readable()?.without(&self.left_out);
-        let number = read.fields.len();
-        let left = read.without(fields).fields.len();
-        Ok(0 < left && left < number)
     }
 
     /// Reads, writes, counts, and records the end of a run that succeeded.

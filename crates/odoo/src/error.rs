@@ -283,6 +283,16 @@ impl Error {
         self.is_of_exchange() || matches!(self, Error::HttpStatus(413) | Error::Limit { .. } | Error::Exhausted(_))
     }
 
+    /// Whether a field that is gone, or has another type, may cause the error.
+    pub fn may_be_of_field(&self) -> bool {
+        match self {
+            Error::Records { error, .. } => error.may_be_of_field(),
+            Error::UnknownField { .. } | Error::Value { .. } | Error::Malformed { .. } => true,
+            Error::OdooAccess(_) | Error::OdooFault { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the exchange failed without an answer of Odoo: Odoo is down, or its worker or the
     /// proxy in front of it has ended the call.
     pub fn is_of_exchange(&self) -> bool {
@@ -293,6 +303,15 @@ impl Error {
     pub fn record(&self) -> Option<(&str, i64)> {
         match self {
             Error::Value { model, id, .. } | Error::Records { model, id, number: 1, .. } => Some((model, *id)),
+            _ => None,
+        }
+    }
+
+    /// The field of that record that causes the error, if it is known.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Error::Value { field, .. } => Some(field),
+            Error::Records { field, .. } => field.as_deref(),
             _ => None,
         }
     }

@@ -57,8 +57,8 @@ comment on column ipai.mirrors.max_age is
     'How long after the start of the last successful run the next one is due; null for no limit. '
     'ipai.schedule_sync() and ipai.expect_sync() set it to the longest interval of the schedule.';
 comment on column ipai.mirrors.max_rejects is
-    'The most records that the table may refuse in one run (see ipai.sync_rejects) before the run '
-    'fails; 0: the first one ends the run.';
+    'The most records that one run may set aside (see ipai.sync_rejects) before it fails; 0: the '
+    'first one ends the run.';
 comment on column ipai.mirrors.masks is
     'What is stored in place of the values of fields: {"field": "hmac"} or {"field": "redact"}.';
 comment on column ipai.mirrors.on_delete is
@@ -175,17 +175,17 @@ comment on column ipai.run_log.detail is 'DETAIL of that error.';
 comment on column ipai.run_log.hint is 'HINT of that error.';
 
 comment on table ipai.sync_rejects is
-    'What the tables of the mirrors refuse: one row for each record whose row could not be written, '
-    'or deleted after Odoo deleted the record. Every run tries it again, and deletes this row once '
-    'the table accepts it, or the record no longer exists on either side. A dump leaves the table '
-    'out: the next full run finds the rejects again.';
+    'What runs set aside: one row for each record that Odoo cannot send, or whose row could not be '
+    'written, or deleted after Odoo deleted the record. Every run tries it again, and deletes this '
+    'row once the table accepts it, or the record no longer exists on either side. A dump leaves '
+    'the table out: the next full run finds the rejects again.';
 comment on column ipai.sync_rejects.mirror is 'Name of the mirror.';
 comment on column ipai.sync_rejects.odoo_id is 'Id of the record in Odoo.';
 comment on column ipai.sync_rejects.refused is
     'insert: the record has no row; update: its row has old values; delete: its row still exists, '
     'but Odoo no longer has the record.';
 comment on column ipai.sync_rejects.field is
-    'Field in Odoo whose value the table refuses, if the run found it.';
+    'Field in Odoo whose value is the cause, if the run found it.';
 comment on column ipai.sync_rejects.sqlstate is 'SQLSTATE of the last error.';
 comment on column ipai.sync_rejects.message is
     'Message of the last error. Constraints and triggers may quote values of the record.';

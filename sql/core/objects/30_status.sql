@@ -118,7 +118,7 @@ comment on column ipai.sync_status.delta is 'Odoo total minus mirror total as la
 comment on column ipai.sync_status.run is 'Number of the run in progress; null if there is none.';
 comment on column ipai.sync_status.progress is 'Progress of that run.';
 comment on column ipai.sync_status.rejects is
-    'Number of records that the table refuses; see ipai.sync_rejects.';
+    'Number of records that the table refuses or Odoo cannot send; see ipai.sync_rejects.';
 
 create or replace view ipai.sync_alerts with (security_invoker = on) as
 select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint
@@ -248,7 +248,7 @@ cross join lateral (values
                s.mirror)),
     (9, 'rejects', s.rejects > 0,
         rejected.since,
-        format('the table refuses %s; the newest is %s',
+        format('runs set aside %s; the newest is %s',
                case s.rejects when 1 then '1 record' else format('%s records', s.rejects) end,
                rejected.newest),
         format('Correct them in Odoo, or change the table; every run tries them again. All rejects: '
@@ -266,12 +266,12 @@ comment on column ipai.sync_alerts.kind is
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
     'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
-    'rejects: the table refuses records (see ipai.sync_rejects).';
+    'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects).';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
-    'deletions: start of the first of these runs; rejects: when the first of them was refused.';
+    'deletions: start of the first of these runs; rejects: when the first of them was set aside.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 

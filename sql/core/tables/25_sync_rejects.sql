@@ -1,4 +1,4 @@
--- The rejects of each mirror: the records that its table refuses. Runs write it.
+-- The rejects of each mirror: the records that runs set aside. Runs write it.
 
 -- The owner of the schema may have created objects in it. None of them may be called here.
 set local search_path = pg_catalog, pg_temp;

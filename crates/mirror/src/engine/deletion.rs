@@ -221,15 +221,20 @@ pub(super) fn read(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Resul
     ids.chunks(per_call).try_for_each(|ids| read_in_halves(run, ids, take))
 }
 
-/// Records that Odoo cannot send together are requested again in halves.
+/// Records that Odoo cannot send together are requested again in halves. One that it cannot send
+/// alone is set aside.
 fn read_in_halves(run: &mut Run<'_>, ids: &[i64], take: &mut Take<'_>) -> Result<()> {
     match run.timed_source(|source| source.read(ids)) {
-        Err(Error::Records { .. }) if ids.len() > 1 => {
+        Err(Error::Records { .. } | Error::Value { .. }) if ids.len() > 1 => {
             let (some, others) = ids.split_at(ids.len() / 2);
             read_in_halves(run, some, take)?;
             read_in_halves(run, others, take)
         }
-        page => take(run, page?),
+        Err(error) => {
+            run.set_aside(error)?;
+            run.commit()
+        }
+        Ok(page) => take(run, page),
     }
 }
 

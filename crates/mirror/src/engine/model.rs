@@ -87,6 +87,8 @@ pub struct Odoo {
     records: BTreeMap<i64, Record>,
     open: Vec<Transaction>,
     last_id: i64,
+    /// Records that it cannot send.
+    pub unreadable: BTreeSet<i64>,
     /// Ids up to this one may be assigned again, because a backup was restored.
     reassigned_upto: i64,
     /// The records of a backup, and its last id.
@@ -107,6 +109,7 @@ impl Odoo {
             records: BTreeMap::new(),
             open: Vec::new(),
             last_id: 0,
+            unreadable: BTreeSet::new(),
             reassigned_upto: 0,
             backup: None,
             changes: 0,
@@ -295,6 +298,12 @@ pub fn failure() -> Error {
     Error::Connection { cause: "injected".to_owned() }
 }
 
+/// The error of Odoo for records that it cannot send.
+pub fn cannot_send(ids: &[i64]) -> Error {
+    let error = Box::new(Error::Exhausted("out of memory"));
+    Error::Records { model: "m".into(), id: ids[0], number: ids.len() as u64, field: None, error }
+}
+
 /// A source that reads [`Odoo`], which changes between any two calls.
 pub struct Reader {
     pub odoo: Shared,
@@ -312,6 +321,8 @@ pub struct Reader {
     pub digests: bool,
     /// The most records in an answer to [`Source::read`].
     pub room: usize,
+    /// The error for records that it cannot send.
+    pub cannot_send: fn(&[i64]) -> Error,
     /// What it counts in all, if it counts wrongly.
     pub counted: Option<u64>,
     /// Numbers of the calls, from 1, during which Odoo rewrites the table: it looks empty.
@@ -336,6 +347,7 @@ impl Reader {
             tamper: |ids| ids,
             digests: false,
             room: usize::MAX,
+            cannot_send,
             counted: None,
             rewriting: 0..0,
             calls: Vec::new(),
@@ -412,8 +424,15 @@ impl Source for Reader {
         let since = self.scan.since.map(whole_seconds);
         let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
         let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let asked = |id, record: &Record| self.scan.also == Some(id) || late(record.write_date);
-        let page = self.page(|id, record| id > self.after && asked(id, record), limit);
+        let asked = |id, record: &Record| id > self.after && (self.scan.also == Some(id) || late(record.write_date));
+        let mut page = self.page(asked, limit);
+        let unreadable = page.ids.iter().position(|id| self.odoo.borrow().unreadable.contains(id));
+        match unreadable {
+            // It has asked for fewer records.
+            Some(0) => return Err((self.cannot_send)(&page.ids[..1])),
+            Some(place) => page = self.page(asked, place),
+            None => {}
+        }
         self.left -= page.len() as u64;
         self.after = page.ids.last().copied().unwrap_or(self.after);
         Ok((!page.is_empty()).then_some(page))
@@ -451,11 +470,11 @@ impl Source for Reader {
     fn read(&mut self, ids: &[i64]) -> Result<Page> {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
-        if ids.len() > self.room {
-            let error = Box::new(Error::Exhausted("out of memory"));
-            return Err(Error::Records { model: "m".into(), id: ids[0], number: ids.len() as u64, field: None, error });
+        let page = self.page(|id, _| ids.contains(&id), ids.len());
+        match ids.len() > self.room || page.ids.iter().any(|id| self.odoo.borrow().unreadable.contains(id)) {
+            true => Err((self.cannot_send)(ids)),
+            false => Ok(page),
         }
-        Ok(self.page(|id, _| ids.contains(&id), ids.len()))
     }
 
     fn pause(&mut self, pause: Duration) -> Result<()> {
@@ -571,9 +590,13 @@ impl Table {
         }
     }
 
-    fn check_limit(&self) -> Result<()> {
+    fn refused(&self, id: i64) -> Refused {
+        if self.rows.contains_key(&id) { Refused::Update } else { Refused::Insert }
+    }
+
+    fn check_limit(&self, error: &Error) -> Result<()> {
         match self.refused_now.len() > self.max_rejects {
-            true => Err(failure()),
+            true => Err(error.clone()),
             false => Ok(()),
         }
     }
@@ -609,8 +632,7 @@ impl Sink for Table {
                 self.accept(part, &mut written);
             } else if part.len() == 1 {
                 written.rejected += 1;
-                let refused = |id| if self.rows.contains_key(id) { Refused::Update } else { Refused::Insert };
-                let rejects: Vec<_> = part.keys().map(|id| (*id, refused(id))).collect();
+                let rejects: Vec<_> = part.keys().map(|id| (*id, self.refused(*id))).collect();
                 self.refused_now.extend(part.keys());
                 self.rejects.extend(rejects);
             } else {
@@ -619,12 +641,23 @@ impl Sink for Table {
                 parts.push(part);
             }
         }
-        self.check_limit()?;
+        self.check_limit(&failure())?;
         Ok(written)
     }
 
+    fn set_aside(&mut self, id: i64, error: &Error) -> Result<()> {
+        self.refused_now.insert(id);
+        if !self.dry {
+            self.rejects.insert(id, self.refused(id));
+        }
+        self.check_limit(error)
+    }
+
     fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {
-        Ok(self.rejects.iter().filter(|_| !self.dry).map(|(id, refused)| (*id, *refused)).collect())
+        Ok(match self.dry {
+            true => self.refused_now.iter().map(|id| (*id, self.refused(*id))).collect(),
+            false => self.rejects.iter().map(|(id, refused)| (*id, *refused)).collect(),
+        })
     }
 
     fn forget(&mut self, ids: &[i64]) -> Result<()> {
@@ -675,7 +708,7 @@ impl Sink for Table {
             self.rows.remove(id);
             self.forget(&[*id])?;
         }
-        self.check_limit()?;
+        self.check_limit(&failure())?;
         Ok(ids.len() as u64)
     }
 
@@ -685,7 +718,7 @@ impl Sink for Table {
             assert_eq!(progress.bound, before.bound);
             let (position, before) = (progress.position, before.position);
             assert!(position.id >= before.id && position.newest >= before.newest, "{before:?} {position:?}");
-            assert!(position.began == before.began || before.id == 0, "{before:?} {position:?}");
+            assert!(position.began == before.began || before.began.is_none(), "{before:?} {position:?}");
         }
         self.so_far = Some(*progress);
         self.progress.push((progress.fetched, progress.total));
@@ -706,6 +739,7 @@ pub struct Product {
     pub table: Table,
     pub state: State,
     pub guard: Guard,
+    pub patience: Duration,
     /// Number of the call to the sink that fails in the next run, from 1.
     pub sink_fails: Option<usize>,
     /// Whether a failed run was killed, and its failure is not recorded.
@@ -732,6 +766,7 @@ impl Product {
                 unfinished: None,
             },
             guard: Guard::ratio(0.2),
+            patience: Duration::MAX,
             sink_fails: None,
             killed: true,
             runs: 0,
@@ -752,6 +787,8 @@ impl Product {
             has_write_date: true,
             overlap: self.state.overlap,
             max_rows: None,
+            fields_are_checked: true,
+            patience: self.patience,
             dry_run: false,
             guard: self.guard,
             page_size: reader.page_size,

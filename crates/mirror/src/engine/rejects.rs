@@ -1,11 +1,11 @@
-//! Tries again what the table refused.
+//! Tries again what was set aside: what the table refused, and what Odoo could not send.
 
 use super::deletion;
 use super::run::Run;
 use crate::Page;
 use ipai_odoo::error::Result;
 
-/// What the table refused of a record.
+/// What the mirror lacks of a reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// A new row.
@@ -44,19 +44,31 @@ impl Run<'_> {
     }
 
     /// Reads the rejects and writes them together: records that exchange unique values fit only
-    /// together. Deletes the rows of those that no longer exist in Odoo.
+    /// together. Deletes the rows of those that no longer exist in Odoo. If calls fail for too
+    /// long, the next run tries the rest.
+    ///
+    /// What this run has set aside is read again as well: the addon may be the cause, and records
+    /// are read by id without it.
     pub(super) fn retry_rejects(&mut self) -> Result<()> {
-        let rejects = self.rejects()?;
+        let mut rejects = self.rejects()?;
         if rejects.is_empty() || self.plan.dry_run {
             return Ok(());
         }
         let ids: Vec<i64> = rejects.iter().map(|(id, _)| *id).collect();
         let mut page = Page::default();
-        deletion::read(self, &ids, &mut |_, part| {
+        let read = deletion::read(self, &ids, &mut |_, part| {
             page.append(part);
             Ok(())
-        })?;
-        let absent = rejects.iter().filter(|(id, _)| page.ids.binary_search(id).is_err());
+        });
+        match read {
+            Err(error) if self.has_lost_patience() => {
+                let Some((_, untried)) = error.record() else { return Err(error) };
+                rejects.retain(|(id, _)| *id < untried);
+            }
+            read => read?,
+        }
+        let is_absent = |id: &i64| page.ids.binary_search(id).is_err() && !self.unreadable.contains(id);
+        let absent = rejects.iter().filter(|(id, _)| is_absent(id));
         let (without_row, with_row): (Vec<_>, Vec<_>) = absent.partition(|(_, refused)| *refused == Refused::Insert);
         let ids = |rejects: Vec<&(i64, Refused)>| rejects.into_iter().map(|(id, _)| *id).collect::<Vec<i64>>();
         let (absent, _) = deletion::verify_absent(self, &ids(with_row))?;

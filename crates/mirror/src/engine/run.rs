@@ -6,7 +6,8 @@ use super::{Position, Scan, Sink, Source, rejects};
 use crate::Page;
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::error::{Error, Result, SqlState};
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// What a run does.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,12 @@ pub struct Plan {
     pub overlap: TimeDelta,
     /// Read at most this many records, and delete nothing.
     pub max_rows: Option<u64>,
+    /// Whether Odoo was asked for the fields. If not, an error that a changed field may cause ends
+    /// the run.
+    pub fields_are_checked: bool,
+    /// How long calls may fail before the run sets no more records aside. Each may take as long as
+    /// the time-out of the server.
+    pub patience: Duration,
     /// Change nothing: the sink is dry.
     pub dry_run: bool,
     /// What the run may delete.
@@ -65,7 +72,7 @@ impl From<Error> for Failed {
 /// Runs `plan`. Pages only upsert. Deletions come last, and only after a complete scan.
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::result::Result<Report, Failed> {
     let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
-    let mut run = Run { source, sink, plan, progress };
+    let mut run = Run { source, sink, plan, progress, unreadable: BTreeSet::new(), lost: Duration::ZERO };
     let mut records = run.scan()?;
     if plan.max_rows.is_some() {
         let counts = run.counts(None, true)?;
@@ -116,6 +123,10 @@ pub(super) struct Run<'a> {
     sink: &'a mut dyn Sink,
     pub(super) plan: &'a Plan,
     pub(super) progress: Progress,
+    /// Records that this run has tried to read, and Odoo cannot send.
+    pub(super) unreadable: BTreeSet<i64>,
+    /// Time spent in calls that failed.
+    pub(super) lost: Duration,
 }
 
 impl Run<'_> {
@@ -128,21 +139,31 @@ impl Run<'_> {
         if self.progress.mode == Mode::Full && self.progress.position.id == 0 {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
         }
-        let read_before = self.progress.fetched;
+        let (read_before, mut passed) = (self.progress.fetched, 0);
+        let mut is_first = self.progress.position.id == 0;
         // `max_rows` bounds a run as well.
         let mut most = self.plan.max_rows.unwrap_or(plausible(self.progress.total.unwrap_or(0)));
         self.start_scan()?;
         // A table that Odoo is rewriting looks empty. If the scan ends too early, it asks again.
         let mut expected = self.progress.total.filter(|_| self.plan.max_rows.is_none());
         loop {
-            let Some(page) = self.timed_source(|source| source.next_page())? else {
-                if expected.take().is_none_or(|expected| self.progress.fetched - read_before >= expected) {
-                    break;
+            let page = match self.timed_source(|source| source.next_page()) {
+                Ok(Some(page)) => page,
+                Ok(None) => {
+                    let read = self.progress.fetched - read_before + passed;
+                    if expected.take().is_none_or(|expected| read >= expected) {
+                        break;
+                    }
+                    self.start_scan()?;
+                    continue;
                 }
-                self.start_scan()?;
-                continue;
+                Err(error) => {
+                    self.pass_over(error)?;
+                    passed += 1;
+                    continue;
+                }
             };
-            if self.progress.position.id == 0 {
+            if std::mem::take(&mut is_first) {
                 // If Odoo sends no `Date`, the newest write date of the first page stands in for
                 // its clock. A resumed run keeps the clock of the run that it resumes.
                 let newest = page.newest.map(|newest| newest.written.and_utc());
@@ -159,7 +180,22 @@ impl Run<'_> {
         if self.progress.position.id == 0 {
             self.progress.position.began = self.source.clock();
         }
-        Ok(reads_all.then_some(self.progress.fetched - read_before))
+        Ok(reads_all.then_some(self.progress.fetched - read_before + passed))
+    }
+
+    /// Sets aside the next record of the scan, which Odoo cannot send, and reads on behind it.
+    fn pass_over(&mut self, error: Error) -> Result<()> {
+        if error.record().is_some_and(|(_, id)| id <= self.progress.position.id) {
+            return Err(error);
+        }
+        let id = self.set_aside(error)?;
+        let position = &mut self.progress.position;
+        if position.id == 0 {
+            position.began = self.source.clock();
+        }
+        position.id = id;
+        self.commit()?;
+        self.start_scan()
     }
 
     /// Starts to read after the position.
@@ -169,7 +205,7 @@ impl Run<'_> {
             also: self.plan.also.filter(|_| self.progress.bound.is_some()),
             after: self.progress.position.id,
             newest: self.plan.cursor,
-            limit: self.plan.max_rows,
+            limit: self.plan.max_rows.map(|most| most.saturating_sub(self.progress.fetched)),
         };
         self.timed_source(|source| source.start(scan))
     }
@@ -205,7 +241,7 @@ impl Run<'_> {
         self.commit()?;
         self.sink.notice(&format!(
             "{}: Odoo has no record as new as the last run saw. Its database was restored, or the newest record was \
-             deleted: this run reads everything again.",
+             deleted or cannot be read: this run reads everything again.",
             self.plan.mirror
         ));
         Ok(())
@@ -215,7 +251,11 @@ impl Run<'_> {
     pub(super) fn timed_source<R>(&mut self, call: impl FnOnce(&mut dyn Source) -> Result<R>) -> Result<R> {
         let began = Instant::now();
         let result = call(self.source);
-        self.progress.waiting += began.elapsed();
+        let took = began.elapsed();
+        self.progress.waiting += took;
+        if result.is_err() {
+            self.lost += took;
+        }
         result
     }
 

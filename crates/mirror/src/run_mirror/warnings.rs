@@ -4,22 +4,6 @@ use crate::engine::{Plan, Report};
 use crate::session::Session;
 use crate::store::statements::quote_literal;
 use crate::{Mirror, Problem};
-use ipai_odoo::error::Error;
-
-/// Whether a field that is gone, or has another type, may be the cause of this error.
-pub fn drift_may_explain(error: &Error) -> bool {
-    if let Error::Records { error, .. } = error {
-        return drift_may_explain(error);
-    }
-    matches!(
-        error,
-        Error::UnknownField { .. }
-            | Error::Value { .. }
-            | Error::OdooAccess { .. }
-            | Error::OdooFault { .. }
-            | Error::Malformed { .. }
-    )
-}
 
 pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, problem: &Problem) {
     let model = &mirror.scope.model;

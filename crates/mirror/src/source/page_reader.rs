@@ -152,6 +152,7 @@ impl<'c> PageReader<'c> {
         let terms = domain::page(self.scan.after, self.scan.since, self.scan.also);
         match blame(self.client, &self.reading.mirror, terms, limit, error) {
             Error::Records { error, .. } if self.page_size.shrink(limit, took, error.may_be_of_size()) => {}
+            Error::Value { .. } if self.page_size.shrink(limit, took, false) => {}
             Error::Records { error, .. } if matches!(*error, Error::Limit { .. }) && self.client.has_addon() => {
                 self.client.give_up_addon(*error);
             }

@@ -1,4 +1,4 @@
-//! The rejects of a mirror, `ipai.sync_rejects`: what its table refuses. Runs write it.
+//! The rejects of a mirror, `ipai.sync_rejects`: the records that runs set aside. Runs write it.
 
 use super::sql;
 use crate::engine::Refused;
@@ -7,15 +7,15 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::text::Cleaner;
 use std::collections::BTreeMap;
 
-/// What the table refuses, by the id of the record.
+/// The rejects by the id of the record.
 pub type Rejects = BTreeMap<i64, Reject>;
 
-/// A record that the table refuses.
+/// A record that the table refuses, or Odoo cannot send.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
-    /// What the table refuses of it.
+    /// What the mirror lacks of it.
     pub refused: Refused,
-    /// Name of the field that the table refuses, if it is known.
+    /// Name of the field that is the cause, if it is known.
     pub field: Option<String>,
     /// The SQLSTATE of the error.
     pub sqlstate: String,
@@ -24,14 +24,14 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// The reject of a record for this error.
+    /// The reject of a record for this error. Only errors of Odoo know the field.
     pub fn new(refused: Refused, error: &Error) -> Self {
         // Constraints and triggers quote values of Odoo.
         let message = Cleaner::default().text(&error.to_string());
-        Reject { refused, field: None, sqlstate: error.sqlstate().to_owned(), message }
+        Reject { refused, field: error.field().map(str::to_owned), sqlstate: error.sqlstate().to_owned(), message }
     }
 
-    /// Whether the table refuses both for the same reason.
+    /// Whether both have the same reason.
     pub fn is_like(&self, other: &Reject) -> bool {
         (&self.sqlstate, &self.message) == (&other.sqlstate, &other.message)
     }

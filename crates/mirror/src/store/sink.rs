@@ -124,7 +124,7 @@ impl<'s> TableSink<'s> {
         Ok(self.known.insert(known))
     }
 
-    /// Whether the table refused more in this run than the mirror allows, with these ids. Rejects
+    /// Whether this run set aside more than the mirror allows, with these ids. Rejects
     /// of earlier runs count when the run tries them: by then they may fit.
     fn exceed_limit(&mut self, ids: impl Iterator<Item = i64>) -> Result<bool> {
         let most = self.mirror.max_rejects as usize;
@@ -133,7 +133,7 @@ impl<'s> TableSink<'s> {
         Ok(known.refused_now.len() > most)
     }
 
-    /// Stores what the table refused of `ids`, and forgets the others that it refused before.
+    /// Stores these rejects, and forgets the others of `ids` that were rejects before.
     fn settle(&mut self, ids: &[i64], refused: Rejects) -> Result<()> {
         let known = self.known()?;
         let is_accepted = |id: &i64| ids.binary_search(id).is_ok() && !refused.contains_key(id);
@@ -153,11 +153,15 @@ impl<'s> TableSink<'s> {
         refused.iter().try_for_each(|(id, reject)| rejects::store(self.session, name, *id, reject))
     }
 
+    /// What the mirror lacks of a record that it cannot have.
+    fn refused(&mut self, id: i64) -> Result<Refused> {
+        Ok(if self.writer(false).has_row(id)? { Refused::Update } else { Refused::Insert })
+    }
+
     /// The reject of a record, with the field that the table refuses.
     fn reject(&mut self, page: &Page, row: usize, error: &Error) -> Result<Reject> {
         let (id, mirror) = (page.ids[row], self.mirror);
-        let refused = if self.writer(false).has_row(id)? { Refused::Update } else { Refused::Insert };
-        let reject = Reject::new(refused, error);
+        let reject = Reject::new(self.refused(id)?, error);
         let known = self.known()?;
         let has_deferred = known.has_deferred;
         let field = match known.rejects.get(&id).filter(|known| known.is_like(&reject)) {
@@ -221,6 +225,15 @@ impl Sink for TableSink<'_> {
             self.recheck(page)?;
         }
         Ok(written)
+    }
+
+    fn set_aside(&mut self, id: i64, error: &Error) -> Result<()> {
+        if self.exceed_limit(std::iter::once(id))? {
+            return Err(error.clone());
+        }
+        target::lock(self.session, &self.mirror.target, self.table, Access::Read)?;
+        let refused = self.refused(id)?;
+        self.settle(&[], Rejects::from([(id, Reject::new(refused, error))]))
     }
 
     fn rejects(&mut self) -> Result<Vec<(i64, Refused)>> {

@@ -1,4 +1,4 @@
--- Stores what the table refuses of a record. `since` stays: the record has been refused since then.
+-- Stores a reject. `since` stays: the record has been set aside since then.
 insert into ipai.sync_rejects as r (mirror, odoo_id, refused, field, sqlstate, message)
 values ($1, $2, $3, $4, $5, $6)
 on conflict (mirror, odoo_id) do update

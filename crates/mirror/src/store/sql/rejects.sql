@@ -1,2 +1,2 @@
--- What the table of the mirror $1 refuses.
+-- The rejects of the mirror $1.
 select odoo_id, refused, field, sqlstate, message from ipai.sync_rejects where mirror = $1

@@ -1,0 +1,49 @@
+//! Which fields a run leaves out: those that Odoo no longer has, or cannot send.
+
+use super::warnings::{warn_of_archived, warn_of_drift};
+use super::{Host, Run};
+use crate::definition::{ACTIVE_FIELDS, active_field, drift};
+use crate::source::Fetcher;
+use crate::store::{mirror_state, mirrors};
+use ipai_odoo::error::Result;
+
+impl Run {
+    /// Asks Odoo for the mirrored fields, so that the run leaves out those that Odoo no longer has.
+    /// Returns whether something changed.
+    pub(super) fn check_drift(&mut self, host: &mut Host<'_>, fetcher: &Fetcher, reads_all: bool) -> Result<bool> {
+        let model = self.mirror.scope.model.clone();
+        let names = self.mirror.fields.iter().map(|map| map.field.as_str());
+        let names: Vec<String> = names.chain(ACTIVE_FIELDS).map(str::to_owned).collect();
+        let fields = fetcher.run(move |client| client.fields(&model, &names))?;
+        let found = drift(&self.mirror.fields, &fields);
+        let known = self.mirror.replace_drift(found, reads_all);
+        if self.request.dry_run {
+            return Ok(false);
+        }
+        for drift in self.mirror.drift.iter().filter(|drift| !known.contains(drift)) {
+            warn_of_drift(host.session, &self.mirror, &drift.field, &drift.problem);
+        }
+        // What is stored may be unreadable, and was read as none.
+        mirrors::set_drift(host.session, &self.mirror)?;
+        let active = active_field(&fields);
+        let is_new = mirrors::set_active_field(host.session, &self.mirror.name, active)?;
+        if let Some(field) = active.filter(|_| is_new && self.mirror.active_field().is_none()) {
+            warn_of_archived(host.session, &self.mirror, &field.name);
+        }
+        let changed = self.mirror.drift != known;
+        if changed {
+            self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;
+            self.set_fingerprint(host, reads_all)?;
+        }
+        host.session.commit()?;
+        Ok(changed)
+    }
+
+    /// Whether the run reads these fields, and others.
+    pub(super) fn can_leave_out(&self, fields: &[String]) -> Result<bool> {
+        let read = self.mirror.readable()?.without(&self.left_out);
+        let number = read.fields.len();
+        let left = read.without(fields).fields.len();
+        Ok(0 < left && left < number)
+    }
+}
