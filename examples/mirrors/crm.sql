@@ -27,10 +27,6 @@ begin
 end
 $$;
 
--- Relations that the API embeds: select=*,partner(name) -------------------------------------------
-
-select * from ipai.relate_mirrors();
-
 -- Privileges --------------------------------------------------------------------------------------
 
 -- Signed-in users see the rows of the companies in their token's app_metadata.ipai_company_ids, and
@@ -53,13 +49,17 @@ begin
 end
 $$;
 
+-- Relations that the API embeds: select=*,partner(name) -------------------------------------------
+
+select * from ipai.relate_mirrors();
+
 -- Realtime ----------------------------------------------------------------------------------------
 
 do $$
 declare
     name text;
 begin
-    foreach name in array '{crm_lead}'::text[] loop
+    foreach name in array '{res_partner,res_country,crm_stage,crm_team,crm_tag,crm_lead}'::text[] loop
         if not exists (
             select from pg_publication_tables p
             where p.pubname = 'supabase_realtime' and p.schemaname = 'ipai' and p.tablename = name)

@@ -30,10 +30,6 @@ begin
 end
 $$;
 
--- Relations that the API embeds: select=*,partner(name) -------------------------------------------
-
-select * from ipai.relate_mirrors();
-
 -- Privileges --------------------------------------------------------------------------------------
 
 -- Signed-in users see the rows of the companies in their token's app_metadata.ipai_company_ids, and
@@ -56,13 +52,17 @@ begin
 end
 $$;
 
+-- Relations that the API embeds: select=*,partner(name) -------------------------------------------
+
+select * from ipai.relate_mirrors();
+
 -- Realtime ----------------------------------------------------------------------------------------
 
 do $$
 declare
     name text;
 begin
-    foreach name in array '{account_move}'::text[] loop
+    foreach name in array '{res_partner,res_country,res_currency,account_journal,account_move,account_move_line}'::text[] loop
         if not exists (
             select from pg_publication_tables p
             where p.pubname = 'supabase_realtime' and p.schemaname = 'ipai' and p.tablename = name)

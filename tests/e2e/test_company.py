@@ -65,13 +65,14 @@ def run_all(supabase: Supabase, mode: str) -> None:
 
 
 def differences(supabase: Supabase, erp: Odoo, mirrors: dict[str, str]) -> tuple[int, set[tuple[str, str | None]]]:
-    """Compares the mirrors whose model has a table; returns the number of rows, and what differs."""
+    """Compares the mirrors of models with a table; returns the number of rows, and what differs."""
     rows, found = 0, set()
     for mirror, model in mirrors.items():
         kind = erp.pg.psql(f"select relkind from pg_class where relname = '{table_of(model)}'", dbname=erp.dbname).strip()
         if kind != "r":
             continue
-        readable = erp.rpc(model, "search", [], context={"active_test": False})
+        # Without a term about ids, `ir.attachment` hides the files of fields.
+        readable = erp.rpc(model, "search", [("id", ">", 0)], context={"active_test": False})
         result = compare(supabase, erp, mirror, where=f"r.id = any ('{{{','.join(map(str, readable))}}}'::int[])")
         rows += result.rows
         found |= {(model, difference.field) for difference in result.differences} - COMPUTED.keys()
@@ -87,12 +88,15 @@ def test_mirrors_equal_the_tables_of_a_company(supabase: Supabase, erp: Odoo, ad
     print(f"{len(mirrors)} models mirrored; refused: {refused}")
     assert len(mirrors) > 100
     run_all(supabase, "full")
+    # What was prepared just now is not read again.
+    supabase.rows("select ipai.alter_mirror(name, overlap => '0 seconds') from ipai.mirrors")
     rows, found = differences(supabase, erp, mirrors)
     assert (found, rows > 5_000) == (set(), True)
     work.day()
     run_all(supabase, "incremental")
     _, found = differences(supabase, erp, mirrors)
     print(f"after an incremental run: {found}")
+    assert {("sale.order", "partner_id"), ("res.partner", "customer_rank"), ("res.partner", "category_id")} <= found
     assert {field for _, field in found} <= UNSEEN.keys()
     run_all(supabase, "full")
     assert differences(supabase, erp, mirrors)[1] == set()

@@ -20,7 +20,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
 use std::time::Duration;
-use warnings::{warn_of_refusal, warn_of_uncarried};
+use warnings::{warn_of_drift, warn_of_refusal, warn_of_uncarried};
 
 /// How long the calls of a run for records that Odoo cannot send may take.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -99,7 +99,7 @@ def test_doctor_reports_a_policy_for_anon(metrics: Supabase) -> None:
 
 @pytest.mark.parametrize("privileges", ["insert, delete", "select, insert, update, delete, truncate"])
 def test_protect_mirror_reports_privileges_of_anon(metrics: Supabase, privileges: str) -> None:
-    """The function warns of them. It refuses TRIGGER and REFERENCES, with which a role plants code."""
+    """It warns of them. It refuses TRIGGER and REFERENCES, with which a role plants code."""
     metrics.rows(f"grant {privileges} on ipai.metrics to anon")
     warned = "\n".join(protect(metrics))
     held = metrics.row("select has_table_privilege('anon', 'ipai.metrics', 'insert, update, delete') as held")["held"]

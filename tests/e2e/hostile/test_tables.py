@@ -341,7 +341,7 @@ def test_parent_of_another_role_reads_no_new_row(target: Supabase, attacker: Att
 
 
 def test_run_refuses_expressions_that_change_a_secret(target: Supabase, attacker: Attacker) -> None:
-    """Functions of extensions have a trusted owner, and check the rights of the role that runs them."""
+    """Functions of extensions have a trusted owner, and check the rights of their caller."""
     secrets = "select decrypted_secret from vault.decrypted_secrets order by name"
     before = target.rows(secrets)
     target.cluster.psql(f"grant usage on schema ipai, shared to {ATTACKER}; grant trigger on {TABLE} to {ATTACKER}")
@@ -387,7 +387,7 @@ PLANTED_BEFORE_PROTECTION = {
 
 @pytest.mark.parametrize("statement", PLANTED_BEFORE_PROTECTION.values(), ids=PLANTED_BEFORE_PROTECTION.keys())
 def test_protect_mirror_refuses_planted_code(target: Supabase, attacker: Attacker, statement: str) -> None:
-    """Postgres computes statistics when it builds an index, and policies see rows that a user does not."""
+    """An index is built with statistics, and policies see rows that a user does not."""
     target.cluster.psql(f"grant usage, create on schema shared to {ATTACKER}; alter table {TABLE} owner to {ATTACKER}")
     attacker.sql(statement)
     target.cluster.psql(f"alter table {TABLE} owner to postgres; revoke all on schema shared from {ATTACKER}")
