@@ -130,10 +130,38 @@ def test_dropped_mirror_takes_its_functions_along(sales: Supabase) -> None:
     }
 
 
-def test_new_column_does_not_break_the_functions(sales: Supabase) -> None:
+def test_functions_return_a_new_column_once_they_are_created_again(sales: Supabase) -> None:
     relate(sales)
     sales.rows("alter table ipai.partners add column email text default 'x'")
+    relate(sales)
     assert sales.rows("select (ipai.partner(o)).email from ipai.sale_orders o where odoo_id = 1") == [{"email": "x"}]
+
+
+def test_functions_keep_their_table_when_it_is_renamed(sales: Supabase) -> None:
+    """Another relation may take the name."""
+    relate(sales)
+    read = "select count(*) from ipai.sale_orders o cross join lateral ipai.partner(o) p where p.name is not null"
+    before = sales.row(read)
+    sales.rows("alter table ipai.partners rename to contacts; alter table ipai.sale_orders rename partner_id to customer_id")
+    sales.rows("create table ipai.partners (like ipai.contacts)")
+    try:
+        assert sales.row(read) == before and before != {"count": 0}
+    finally:
+        sales.rows("drop table ipai.partners; alter table ipai.contacts rename to partners")
+        sales.rows("alter table ipai.sale_orders rename customer_id to partner_id")
+
+
+def test_function_of_an_untrusted_role_is_not_adopted(sales: Supabase) -> None:
+    sales.cluster.psql("create role planter; grant planter to postgres; grant create, usage on schema ipai to planter")
+    try:
+        sales.cluster.psql(
+            """set role planter;
+               create function ipai.partner(ipai.sale_orders) returns setof ipai.partners language sql stable as 'select null::ipai.partners';
+               comment on function ipai.partner(ipai.sale_orders) is 'x (ipai.relate_mirrors)'"""
+        )
+        assert "ipai.partner" not in relate(sales)
+    finally:
+        sales.cluster.psql("drop owned by planter cascade; drop role planter")
 
 
 def test_inlined_function_uses_the_index(sales: Supabase) -> None:

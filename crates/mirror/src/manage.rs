@@ -188,7 +188,8 @@ fn change_marks(session: &mut dyn Session, before: &Mirror, mirror: &Mirror) -> 
     let table = target::verify(session, &mirror.name, true)?;
     target::lock(session, &mirror.target, table, Access::Write)?;
     if mirror.marks_deleted {
-        return tables::add_deletion_mark(session, mirror);
+        tables::add_deletion_mark(session, mirror)?;
+        return mirrors::renew_relations(session, mirror);
     }
     target::check(session, before, false)?;
     let deleted = tables::delete_marked(session, mirror)?;

@@ -341,7 +341,12 @@ declare
     owner oid;
 begin
     -- Under the lock, the name keeps its meaning until the end of the transaction.
-    execute format('lock table only %I.%I in %s mode', target_schema, target_table,
+    execute format('lock table %s%I.%I in %s mode',
+                   -- Rows of child tables are not those of the mirror; partitions are.
+                   case when exists (select from pg_class c
+                                     where c.oid = relation and c.relkind = 'p') then ''
+                       else 'only ' end,
+                   target_schema, target_table,
                    case mode when 'row exclusive' then mode else 'access share' end);
     select c.relowner into owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace

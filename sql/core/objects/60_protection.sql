@@ -28,11 +28,16 @@ returns table (grantee text, privileges text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with granted as (
-        select distinct case a.grantee
+    with relation as (
+        -- A partition has privileges and policies of its own.
+        select c.* from pg_class c
+        where c.oid = target or c.oid in (select t.relid from pg_partition_tree(target) t)
+    ),
+    granted as (
+        select distinct c.oid as relation, case a.grantee
                    when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
                a.privilege_type as privilege
-        from pg_class c
+        from relation c
         cross join lateral (
             select x.grantee, x.privilege_type from aclexplode(c.relacl) x
             union all
@@ -42,8 +47,8 @@ as $$
         join pg_roles r
             on r.rolname in ('anon', 'authenticated')
             and (a.grantee = 0 or pg_has_role(r.oid, a.grantee, 'usage'))
-        where c.oid = target
-          and (a.privilege_type <> 'SELECT'
+        where (a.privilege_type <> 'SELECT'
+               or c.oid <> target and not c.relrowsecurity
                or r.rolname = 'anon'
                   and (not c.relrowsecurity
                        or exists (
@@ -53,16 +58,17 @@ as $$
     )
     select g.grantee, string_agg(g.privilege, ', ' order by g.privilege),
            format('revoke %s on table %s from %s;',
-                  string_agg(lower(g.privilege), ', ' order by g.privilege), target::regclass,
-                  g.grantee)
+                  string_agg(lower(g.privilege), ', ' order by g.privilege),
+                  g.relation::regclass, g.grantee)
     from granted g
-    group by g.grantee
-    order by g.grantee
+    group by g.relation, g.grantee
+    order by g.relation <> target, g.relation, g.grantee
 $$;
 comment on function ipai.api_exposure(oid) is
-    'Privileges on a mirror table that no request of the API should have: SELECT for anon if it '
-    'shows a row, and any other privilege for anon and authenticated. One row for each role to '
-    'which they are granted, with the statement that revokes them. For other functions.';
+    'Privileges on a mirror table and its partitions that no request of the API should have: '
+    'SELECT for anon if it shows a row, SELECT on a partition without row-level security, and any '
+    'other privilege for anon and authenticated. One row for each table and role to which they are '
+    'granted, with the statement that revokes them. For other functions.';
 
 create or replace function ipai.protect_mirror(
     mirror text, claims jsonb, archived boolean default false) returns text
@@ -82,6 +88,7 @@ declare
     claimed text[] := '{}';
     condition text;
     other name;
+    other_table regclass;
     exposed record;
     collation_name text;
 begin
@@ -202,6 +209,10 @@ begin
     end if;
     select left(c.relname, 56) || '_tenant' into policy from pg_class c where c.oid = target;
     execute format('alter table %s enable row level security', target);
+    -- Without policies, a partition shows no row by its own name.
+    for other_table in select t.relid from pg_partition_tree(target) t where t.relid <> target loop
+        execute format('alter table %s enable row level security', other_table);
+    end loop;
     if exists (select from pg_policy p where p.polrelid = target and p.polname = policy) then
         execute format('drop policy %I on %s', policy, target);
     end if;
@@ -240,9 +251,10 @@ comment on function ipai.protect_mirror(text, jsonb, boolean) is
     'to names of claims in the app_metadata of the token: {"brand_id": "ipai_brand_ids"}. A row is '
     'visible if a claim lists the value of its column or is "*". Rows without an owner (all these '
     'columns are null) are visible to every signed-in user; archived rows are hidden unless '
-    'archived => true, and refused if the mirror does not hold which rows those are. Creates policy, grants and indexes as the owner of the table. '
-    'Returns the condition of the policy. Warns of policies and privileges by which users of the '
-    'API may do more.';
+    'archived => true, and refused if the mirror does not hold which rows those are. Creates '
+    'policy, grants and indexes as the owner of the table, and hides the rows of its partitions '
+    'from queries that name these. Returns the condition of the policy. Warns of policies and '
+    'privileges by which users of the API may do more.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -108,8 +108,10 @@ as $$
     join pg_type r on r.oid = p.prorettype
     where p.pronargs = 1 and p.proretset and a.typrelid <> 0 and r.typrelid <> 0
       and (target is null or target in (a.typrelid, r.typrelid))
+      and p.pronamespace = (select t.relnamespace from pg_class t where t.oid = a.typrelid)
       and obj_description(p.oid, 'pg_proc') like '%(ipai.relate_mirrors)'
-      and pg_has_role(p.proowner, 'usage')
+      -- Any role may write that comment.
+      and pg_has_role(p.proowner, 'usage') and ipai.is_trusted(p.proowner)
 $$;
 comment on function ipai.related_functions(regclass) is
     'The functions from ipai.relate_mirrors() that take or return rows of a table, or of any, and '
@@ -187,12 +189,12 @@ begin
         -- A row of a table whose policies run code of others would run it for API users.
         perform ipai.require_trusted(planned.target), ipai.require_trusted(planned.related);
         -- Without SET and not STRICT: only then does Postgres inline it, so that an index serves.
+        -- A body of this form keeps its table: another one may take the name.
         execute format('create or replace function %s(%s) returns setof %s '
-                       'language sql stable rows %s as %L',
+                       'language sql stable rows %s begin atomic select r.* from %s r where %s; end',
                        planned.function, planned.target, planned.related,
                        case planned.kind when 'many2one' then 1 else 100 end,
-                       format('select r.* from %s r where %s', planned.related,
-                              planned.condition));
+                       planned.related, planned.condition);
         execute format('comment on function %s(%s) is %L', planned.function, planned.target,
                        format('Rows of mirror "%s" that are related to a row of mirror "%s" by '
                               'field "%s" (ipai.relate_mirrors)', planned.related_mirror,
@@ -230,7 +232,7 @@ comment on function ipai.relate_mirrors(text) is
     'each many2one and many2many between mirrors, partner(sale_orders) for the field partner_id '
     'and sale_orders_by_partner_id(partners) for the way back. Row-level security holds in them, '
     'and the roles that may select from the related table may execute them. Replaces those of an '
-    'earlier call. Null: of all mirrors; otherwise those from and to one mirror.';
+    'earlier call; needed after a column was added to a related table. Null: of all mirrors; otherwise those from and to one mirror.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

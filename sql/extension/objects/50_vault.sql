@@ -115,6 +115,12 @@ begin
                                 'options (drop password, add password_secret %L); '
                                 'Then repeat this call.',
                                 mapping.owner, server, 'odoo_' || server);
+    elsif secret_name = 'ipai_mask_key' then
+        raise exception 'the secret "ipai_mask_key" is the key of masks'
+            using errcode = 'invalid_parameter_value',
+                  hint = format('alter user mapping for %s server %I '
+                                'options (set password_secret %L);',
+                                mapping.owner, server, 'odoo_' || server);
     end if;
     return secret_name;
 end
@@ -189,7 +195,7 @@ declare
     options text[];
 begin
     perform ipai.require_vault(server);
-    if not exists (
+    if secret_name = 'ipai_mask_key' or not exists (
         select from pg_user_mappings m, unnest(m.umoptions) o
         where m.srvname = server and o = 'password_secret=' || secret_name) then
         raise exception 'no user mapping for server "%" that you may read names the secret "%"',

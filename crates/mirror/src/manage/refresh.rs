@@ -56,6 +56,9 @@ pub fn refresh(
     mirrors::set_fields(session, &mirror, back)?;
     mirrors::set_active_field(session, name, active_field(&odoo))?;
     mirrors::set_relations(session, &mirror, &odoo)?;
+    if !added.is_empty() {
+        mirrors::renew_relations(session, &mirror)?;
+    }
     Ok(compared(&mirror, &odoo, &added))
 }
 

@@ -122,6 +122,16 @@ pub fn set_relations(session: &mut dyn Session, mirror: &Mirror, odoo: &[Field])
     session.run(sql, &[(&mirror.name).into(), (&json(&related)?).into()]).map(drop)
 }
 
+/// Creates the functions of `ipai.relate_mirrors` anew if there are any for this mirror's table. They
+/// return its columns.
+pub fn renew_relations(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
+    let params = [(&mirror.target.schema).into(), (&mirror.target.name).into()];
+    if session.is_true(sql!("relations_exist"), &params)? {
+        session.first("select count(*) from ipai.relate_mirrors($1)", &[(&mirror.name).into()], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
 /// Drops the functions that `ipai.relate_mirrors` made for this table, as far as their mirrors or
 /// fields no longer exist.
 pub fn drop_relations(session: &mut dyn Session, table: &Table) -> Result<()> {
