@@ -58,7 +58,6 @@ def test_table_of_a_mirror_can_be_protected(cluster: Cluster) -> None:
         cluster,
         """insert into ipai.mirrors (name, server, model, target_schema, target_table, fields, page_size, max_delete_ratio)
            values ('brands', 's', 'x', 'ipai', 'brands', '[]', 100, 0.2);
-           insert into ipai.mirror_state (mirror, active_field) values ('brands', '');
            create table ipai.brands (odoo_id bigint primary key);
            insert into ipai.mirror_state (mirror, active_field) values ('brands', '');
            insert into ipai.brands values (7), (8);

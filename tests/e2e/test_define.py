@@ -155,7 +155,7 @@ def test_separate_role_can_create_and_own_a_mirror(connected: Supabase, erp: Odo
         connected.rows("grant usage on foreign server odoo to analyst")
         connected.rows("create user mapping for analyst server odoo options (user 'admin', password_secret 'odoo_password')")
         connected.rows("grant select, insert, update, delete on ipai.mirrors, ipai.mirror_state, ipai.mirror_objects to analyst")
-        connected.rows("grant select, insert, update, delete on ipai.run_log, ipai.odoo_logins to analyst")
+        connected.rows("grant select, insert, update, delete on ipai.run_log, ipai.odoo_logins, ipai.sync_rejects to analyst")
         connected.rows("grant execute on all routines in schema ipai to analyst")
         connected.rows("select * from ipai.create_mirror('res.currency', 'analysis.currencies')", user="analyst")
         owner = connected.row("select relowner::regrole::text as owner from pg_class where oid = 'analysis.currencies'::regclass")

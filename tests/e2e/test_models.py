@@ -587,7 +587,8 @@ def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> N
         try:
             connected.create_mirror(model, target=f"public.{name}")
         except psycopg.Error as error:
-            assert error.sqlstate in ("22023", "42501"), model
+            # A form of a wizard, whose table Odoo does not create.
+            assert error.sqlstate in ("22023", "42501") or model == "res.users.apikeys.show", model
             assert model in INACCESSIBLE or table_of(model) not in tables, model
             continue
         run = connected.sync(name)
@@ -709,8 +710,8 @@ def test_column_names_are_quoted(connected: Supabase, erp: Odoo) -> None:
 
 
 @ONLY_PLAIN
-def test_null_within_json_fails_the_run_without_deleting_rows(connected: Supabase, erp: Odoo) -> None:
-    """XML-RPC cannot carry a null within JSON, so the whole page fails."""
+def test_null_within_json_leaves_the_field_out_of_the_run(connected: Supabase, erp: Odoo) -> None:
+    """XML-RPC cannot carry a null within JSON."""
     connected.create_mirror(EVERYTHING, target="ipai.whole")
     connected.sync("whole")
     before = versions(connected, "ipai.whole")
@@ -718,9 +719,9 @@ def test_null_within_json_fails_the_run_without_deleting_rows(connected: Supabas
     number, value = had.split("|", 1)
     erp.pg.psql(f"""update {EVERYTHING} set x_json = '{{"a": null}}' where id = {number}""", dbname=erp.dbname)
     try:
-        with pytest.raises(psycopg.errors.ExternalRoutineException):
-            connected.sync("whole", "full")
-        assert (connected.last_run("whole")["state"], connected.last_run("whole")["deleted"]) == ("failed", 0)
+        run = connected.sync("whole", "full")
+        assert (run["updated"], run["deleted"]) == (0, 0)
+        # The column keeps its values.
         assert versions(connected, "ipai.whole") == before
         fields = sorted(stored_fields(erp, EVERYTHING) - {"x_json"})
         connected.create_mirror(EVERYTHING, target="ipai.without", fields=fields)
@@ -941,7 +942,7 @@ def test_field_of_only_one_database_is_null_for_the_other(tenants: Supabase, erp
             tenants.create_mirror("res.partner", **options)
         tenants.create_mirror("res.partner", fields=["name", "email"], **options)
         tenants.sync("initech")
-        assert assert_mirrors(tenants, other, "initech").fields == ("email", "name")
+        assert assert_mirrors(tenants, other, "initech").fields == ("active", "email", "name")
     finally:
         erp.rpc("ir.model.fields", "unlink", [made])
 

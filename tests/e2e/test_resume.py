@@ -157,9 +157,7 @@ INTERRUPTIONS = {
     "statement_timeout": Interruption(
         never_respond, "57014", "canceling statement due to statement timeout", "failed", setting="statement_timeout = '1500ms'"
     ),
-    "no more access": Interruption(
-        recorded("fault_access_error_read_portal"), "42501", "Odoo cannot send ipai.sample.metric id 5: Odoo denies access: "
-    ),
+    "no more access": Interruption(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
     "another password": Interruption(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
     "a page of HTML": Interruption(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
     "a client error": Interruption(status(404), "08P01", "Odoo answered HTTP status 404"),

@@ -566,6 +566,27 @@ def test_tenants_have_partitions_of_their_own(supabase: Supabase, erp: ScriptedO
     assert [(row["part"], row["count"]) for row in found] == [("acme", 4), ("globex", 5)]
 
 
+def test_partitions_show_nothing_past_the_policies_of_their_table(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """A query that names a partition uses the privileges and policies of the partition."""
+    supabase.rows(
+        """create table public.parts (tenant text, odoo_id bigint, name text, write_date timestamptz, active boolean,
+               primary key (tenant, odoo_id)) partition by list (tenant);
+           create table public.acme partition of public.parts for values in ('acme');
+           grant select, insert, update, delete, truncate on public.acme to anon, authenticated"""
+    )
+    supabase.rows(create_statement("acme", "public.parts", more=""", columns => '{}', constants => '{"tenant": "acme"}'"""))
+    assert supabase.sync("acme")["inserted"] == 5
+    exposed = "select revoke from ipai.api_exposure('public.parts'::regclass)"
+    assert "revoke delete, insert, select, truncate, update on table public.acme from anon;" in [row["revoke"] for row in supabase.rows(exposed)]
+    supabase.rows("""select ipai.protect_mirror('acme', '{"tenant": "tenants"}')""")
+    with supabase.connect("supabase_admin") as session:
+        execute(session, "set role authenticated")
+        assert execute(session, "select * from public.acme") == []
+    for row in supabase.rows(exposed):
+        supabase.rows(row["revoke"])
+    assert supabase.rows(exposed) == []
+
+
 def test_partition_key_outside_of_the_key_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     """Such a table has no unique index on odoo_id alone."""
     supabase.rows(
