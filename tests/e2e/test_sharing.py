@@ -577,7 +577,9 @@ def test_partitions_show_nothing_past_the_policies_of_their_table(supabase: Supa
     supabase.rows(create_statement("acme", "public.parts", more=""", columns => '{}', constants => '{"tenant": "acme"}'"""))
     assert supabase.sync("acme")["inserted"] == 5
     exposed = "select revoke from ipai.api_exposure('public.parts'::regclass)"
-    assert "revoke delete, insert, select, truncate, update on table public.acme from anon;" in [row["revoke"] for row in supabase.rows(exposed)]
+    assert "revoke delete, insert, select, truncate, update on table public.acme from anon;" in [
+        row["revoke"] for row in supabase.rows(exposed)
+    ]
     supabase.rows("""select ipai.protect_mirror('acme', '{"tenant": "tenants"}')""")
     with supabase.connect("supabase_admin") as session:
         execute(session, "set role authenticated")

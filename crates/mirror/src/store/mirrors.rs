@@ -122,8 +122,8 @@ pub fn set_relations(session: &mut dyn Session, mirror: &Mirror, odoo: &[Field])
     session.run(sql, &[(&mirror.name).into(), (&json(&related)?).into()]).map(drop)
 }
 
-/// Creates the functions of `ipai.relate_mirrors` anew if there are any for this mirror's table. They
-/// return its columns.
+/// Creates the functions of `ipai.relate_mirrors` anew if there are any for this mirror's table.
+/// They return its columns.
 pub fn renew_relations(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     let params = [(&mirror.target.schema).into(), (&mirror.target.name).into()];
     if session.is_true(sql!("relations_exist"), &params)? {
