@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from harness.odoo import Odoo
@@ -94,22 +95,26 @@ class Work:
 
     def prepare(self) -> None:
         """Creates what the day changes."""
-        self.ada, self.bob, self.twin = (self.customer(name) for name in ("Ada Lovelace", "Bob Byte", "Ada L."))
+        names = ("Ada Lovelace", "Bob Byte", "Ada L.", "Carl Code")
+        self.ada, self.bob, self.twin, self.carl = (self.customer(name) for name in names)
         self.orders = [self.order(self.ada), self.order(self.bob, 1), self.order(self.twin, 2)]
+        self.lead(self.twin)
+        # An incremental run reads the second of the newest record again.
+        time.sleep(2)
+        self.customer("Newest")
         self.draft = int(self.call("sale.order", "create", {"partner_id": self.bob}))
-        self.old_lead = self.lead(self.twin)
 
     def day(self) -> None:
         """Lives a day: orders, deliveries, invoices, payments, tags, deletions and a merge."""
         self.order(self.ada)
         self.delivery(self.ada)
         self.payment(self.invoice(self.ada))
-        self.invoice(self.twin, 77.7)
+        self.invoice(self.carl, 77.7)
         self.lead(self.bob)
         self.merge([self.ada, self.twin])
         # A tag written from the other side of the relation.
         tag = self.call("res.partner.category", "create", {"name": "Key account", "partner_ids": [(6, 0, [self.ada, self.bob])]})
-        self.call("res.partner.category", "write", [tag], {"partner_ids": [(3, self.bob)]})
+        self.call("res.partner.category", "write", [tag], {"partner_ids": [(3, self.ada)]})
         # Archived, translated and deleted records.
         self.call("product.template", "write", self.find("product.template", ("sale_ok", "=", True)), {"active": False})
         self.call("res.country", "write", self.find("res.country"), {"name": "Renamed"})
