@@ -57,7 +57,8 @@ def _expected_value(kind, value):
         return bool(value)
     if value is False or value is None:
         return None
-    if kind in TEXTS:
+    # A computed binary field may hold a structure.
+    if kind in TEXTS and not isinstance(value, dict | list | tuple):
         return _text(value)
     # As in JSON: lists instead of tuples, and dictionaries with text keys.
     return value if kind in NUMBERS else json.loads(json.dumps(value, default=_text))
