@@ -63,11 +63,18 @@ as $$
             then (select x.stxexprs::text from pg_statistic_ext x where x.oid = objid)
         when 'pg_type'::regclass
             then (select y.typdefaultbin::text from pg_type y where y.oid = objid)
+        when 'pg_rewrite'::regclass
+            then (select concat(e.ev_qual, e.ev_action) from pg_rewrite e where e.oid = objid)
+        -- The planner may put an operator that no expression names in the place of another one.
+        when 'pg_operator'::regclass
+            then (select concat(' :opfuncid ', o.oprcode::oid, ' ') from pg_operator o
+                  where o.oid = objid)
     end
 $$;
 comment on function ipai.stored_expression(oid, oid) is
     'The expressions of an object as Postgres stores them: a default, constraint, trigger, index, '
-    'partition key, policy, statistic or type. For other functions.';
+    'partition key, policy, view, statistic or type; of an operator its function. For other '
+    'functions.';
 
 create or replace function ipai.untrusted_code(target regclass, runner name default current_user)
 returns table (object text, owner text, problem text, remedy text)

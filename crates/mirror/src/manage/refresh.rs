@@ -8,7 +8,7 @@ use crate::definition::{
 };
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
-use crate::store::statements::quote_literal;
+use crate::store::statements::{quote_array, quote_literal};
 use crate::store::{mirrors, tables, target};
 use crate::{Mirror, Problem};
 use ipai_odoo::Field;
@@ -123,14 +123,6 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
     Ok(add)
 }
 
-/// A name as an element of an array literal. JSON quotes it as Postgres reads it.
-fn element(name: &str) -> String {
-    match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        true => name.to_owned(),
-        false => serde_json::Value::from(name).to_string(),
-    }
-}
-
 fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {
     let mirrored = mirror.fields.iter().map(|map| {
         let drift = mirror.drift.iter().find(|drift| drift.field == map.field);
@@ -157,7 +149,7 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
         column: None,
         column_type: Kind::of(field).map(Kind::sql),
         status: "new",
-        note: Some(format!("add_fields => {} mirrors it", quote_literal(&format!("{{{}}}", element(&field.name))))),
+        note: Some(format!("add_fields => {} mirrors it", quote_array(&field.name))),
     });
     mirrored.chain(new).collect()
 }

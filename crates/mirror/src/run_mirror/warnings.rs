@@ -2,7 +2,7 @@
 
 use crate::engine::{Plan, Report};
 use crate::session::Session;
-use crate::store::statements::quote_literal;
+use crate::store::statements::{quote_array, quote_literal};
 use crate::{Mirror, Problem};
 
 pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, problem: &Problem) {
@@ -44,7 +44,8 @@ pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, fields: &[S
             &format!(
                 "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which \
                  can send them, or stop mirroring the field: select * from ipai.refresh_mirror({name}, drop_fields => \
-                 '{{{field}}}');"
+                 {});",
+                quote_array(field)
             ),
         );
     }

@@ -14,7 +14,8 @@ pub struct Statements {
     pub(super) range_is_empty: String,
     pub(super) probe: String,
     /// Deletes and inserts the rows of a page that differ. Its parameters are those of `upsert`.
-    replace: String,
+    /// Its parts: names of other columns of the table go in between.
+    replace: [String; 3],
     pub(super) altered: String,
     pub(super) ids: String,
     pub(super) greatest_id: String,
@@ -70,7 +71,7 @@ impl Statements {
             insert: fill(sql!("page_insert")),
             range_is_empty: fill(sql!("page_range_is_empty")),
             probe: fill(sql!("page_probe")),
-            replace: fill(sql!("page_replace")),
+            replace: replace_template().map(fill),
             altered: fill(sql!("page_altered")),
             ids: fill(sql!("ids")),
             greatest_id: fill(sql!("greatest_id")),
@@ -85,8 +86,18 @@ impl Statements {
     pub(super) fn replace(&self, others: &[String]) -> String {
         let columns = |prefix: &str| others.iter().map(|name| format!(", {prefix}{}", quote_ident(name))).collect();
         let (names, kept): (String, String) = (columns(""), columns("d."));
-        fill(&self.replace, &[("others", &names), ("others_d", &kept)])
+        // Not filled a second time: Odoo chooses names of columns, which may look like placeholders.
+        let [begin, middle, end] = &self.replace;
+        format!("{begin}{names}{middle}{kept}{end}")
     }
+}
+
+/// The template of `replace`, divided where the names of other columns go.
+fn replace_template() -> [&'static str; 3] {
+    let template = sql!("page_replace");
+    let (begin, rest) = template.split_once("{others}").unwrap_or((template, ""));
+    let (middle, end) = rest.split_once("{others_d}").unwrap_or((rest, ""));
+    [begin, middle, end]
 }
 
 /// A name that no column of the mirror has.
@@ -172,6 +183,15 @@ pub fn carrier(kind: Kind) -> &'static str {
         Kind::Numeric | Kind::Jsonb | Kind::BigintArray => "text",
         other => other.sql(),
     }
+}
+
+/// An array literal of one name, quoted for SQL. JSON quotes the element as Postgres reads it.
+pub fn quote_array(name: &str) -> String {
+    let element = match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        true => name.to_owned(),
+        false => serde_json::Value::from(name).to_string(),
+    };
+    quote_literal(&format!("{{{element}}}"))
 }
 
 /// A table as SQL writes it, quoted.

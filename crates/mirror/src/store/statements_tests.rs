@@ -119,6 +119,21 @@ fn rows_of_partitions_are_those_of_the_mirror() {
 }
 
 #[test]
+fn names_that_look_like_placeholders_stay_names() {
+    let names = ["{others}", "{others_d}", "{changed}", "{key}"];
+    let mirror = Mirror { fields: names.map(|name| field(name, Kind::Text)).to_vec(), ..any() };
+    let statements = Statements::new(&mirror);
+    let replace = statements.replace(&["b\"c".to_owned(), "{table}".to_owned()]);
+    for statement in [&statements.upsert, &statements.insert, &statements.probe, &replace] {
+        for name in names {
+            assert!(statement.contains(&format!("\"{name}\"")), "{name}: {statement}");
+        }
+    }
+    assert!(replace.contains("\"{key}\", \"b\"\"c\", \"{table}\")"), "{replace}");
+    assert!(replace.contains("s.\"{key}\", d.\"b\"\"c\", d.\"{table}\"\n"), "{replace}");
+}
+
+#[test]
 fn marked_rows_are_no_rows_but_keep_their_ids() {
     let mirror = Mirror { fields: vec![field("name", Kind::Text)], ..any() };
     let (deleting, marking) = (Statements::new(&mirror), Statements::new(&Mirror { marks_deleted: true, ..mirror }));
@@ -127,7 +142,7 @@ fn marked_rows_are_no_rows_but_keep_their_ids() {
     }
     // A page with the id of a marked row is no page into an empty range.
     assert_eq!(marking.range_is_empty, deleting.range_is_empty);
-    for statement in [&marking.upsert, &marking.probe, &marking.replace] {
+    for statement in [&marking.upsert, &marking.probe, &marking.replace(&[])] {
         assert!(statement.contains("is distinct from (s.\"name\") or o.deleted_at is not null"), "{statement}");
     }
     assert!(marking.upsert.contains("\"name\" = excluded.\"name\", deleted_at = null"), "{}", marking.upsert);
