@@ -86,7 +86,7 @@ impl Statements {
     pub(super) fn replace(&self, others: &[String]) -> String {
         let columns = |prefix: &str| others.iter().map(|name| format!(", {prefix}{}", quote_ident(name))).collect();
         let (names, kept): (String, String) = (columns(""), columns("d."));
-        // Not filled a second time: Odoo chooses names of columns, which may look like placeholders.
+        // Not filled a second time: a name that Odoo chose may look like a placeholder.
         let [begin, middle, end] = &self.replace;
         format!("{begin}{names}{middle}{kept}{end}")
     }

@@ -1,4 +1,5 @@
--- The type of the column `deleted_at` of the table $1.$2, and whether the policy $3 hides marked rows.
+-- The type of the column `deleted_at` of the table $1.$2, and whether the policy $3 hides marked
+-- rows.
 select (
         select pg_catalog.format_type(a.atttypid, a.atttypmod)
         from pg_catalog.pg_attribute a
