@@ -220,7 +220,7 @@ def test_operators_have_only_the_privileges_that_the_page_needs(extension_pg: In
             for name in (
                 *("ipai_sample_metrics", "mirror_state", "mirrors", "run_log"),
                 "sample_metrics_count_delta",
-                *("sync_alerts", "sync_count_delta", "sync_runs", "sync_status"),
+                *("sync_alerts", "sync_count_delta", "sync_rejects", "sync_runs", "sync_status"),
             )
         ]
         functions = cluster.psql("""select string_agg(proname, ' ' order by proname) from pg_proc
