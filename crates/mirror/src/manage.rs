@@ -130,8 +130,7 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::register(session, &mirror.name)?;
     mirrors::set_relations(session, &mirror, &odoo)?;
     exposure::warn(session, &mirror.target)?;
-    let unmasked = |defined: &&Defined| mirror.masks.of(&defined.map.field).is_none();
-    warn_of_sensitive(session, &mirror.scope.model, defined.iter().filter(unmasked), &odoo);
+    warn_of_sensitive(session, &mirror, &defined, &odoo);
     Ok((mirror, defined))
 }
 
@@ -227,14 +226,11 @@ pub fn drop_mirror(session: &mut dyn Session, name: &str, drop_table: bool) -> R
     Ok(())
 }
 
-/// Warns of fields that a mirror has only because the caller named them.
-fn warn_of_sensitive<'a>(
-    session: &mut dyn Session,
-    model: &str,
-    defined: impl Iterator<Item = &'a Defined>,
-    odoo: &[Field],
-) {
-    for field in defined.filter_map(|defined| odoo.iter().find(|field| field.name == defined.map.field)) {
+/// Warns of fields without a mask that a mirror has only because the caller named them.
+fn warn_of_sensitive(session: &mut dyn Session, mirror: &Mirror, defined: &[Defined], odoo: &[Field]) {
+    let model = &mirror.scope.model;
+    let unmasked = defined.iter().filter(|defined| mirror.masks.of(&defined.map.field).is_none());
+    for field in unmasked.filter_map(|defined| odoo.iter().find(|field| field.name == defined.map.field)) {
         if let Some(what) = sensitive(model, field) {
             session.warning(
                 &format!("field \"{}\" of model \"{model}\" looks like {what}", field.name),

@@ -115,8 +115,8 @@ begin
         where a.is_written
     ),
     written (relation) as (select a.relation from affected a where a.is_written),
-    -- Each table, and what belongs to it: defaults, constraints, indexes, statistics, triggers and
-    -- policies. Queries of foreign keys also read tables that are not written.
+    -- Each table, and what belongs to it: defaults, constraints, indexes, statistics and triggers.
+    -- Queries of foreign keys also read tables that are not written.
     part (classid, objid) as (
         select 'pg_class'::regclass::oid, a.relation from affected a
         union all
@@ -130,8 +130,7 @@ begin
         where d.deptype in ('a', 'i')
           and (d.classid in ('pg_constraint'::regclass, 'pg_statistic_ext'::regclass)
                or a.is_written
-                   and d.classid in ('pg_attrdef'::regclass, 'pg_trigger'::regclass,
-                                     'pg_policy'::regclass)
+                   and d.classid in ('pg_attrdef'::regclass, 'pg_trigger'::regclass)
                    and not exists (
                        select from pg_trigger t
                        where d.classid = 'pg_trigger'::regclass and t.oid = d.objid
@@ -152,7 +151,7 @@ begin
                    or d.refclassid = 'pg_class'::regclass
                        and d.classid in ('pg_policy'::regclass, 'pg_rewrite'::regclass))
             union all
-            -- A policy may read other tables and views, with their policies.
+            -- The policies of each table. They may read other tables and views, with policies too.
             select 'pg_policy'::regclass, p.oid from pg_policy p
             where c.classid = 'pg_class'::regclass and p.polrelid = c.objid
             union all
@@ -169,7 +168,7 @@ begin
             select 'pg_constraint'::regclass, k.oid from pg_constraint k
             where c.classid = 'pg_type'::regclass and k.contypid = c.objid
             union all
-            -- Whoever owns one of the two types may create a cast. If the other type's owner is not
+            -- The owner of either type may create a cast. If the other type's owner is not
             -- trusted, the cast matters only with that type, which is reported then.
             select 'pg_proc'::regclass, k.castfunc
             from pg_cast k

@@ -3,9 +3,7 @@
 use super::structures::find_structures;
 use super::{fields_of, warn_of_sensitive};
 use crate::connection::Accounts;
-use crate::definition::{
-    Defined, Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission,
-};
+use crate::definition::{Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
 use crate::session::Session;
 use crate::store::statements::{quote_array, quote_literal};
@@ -104,8 +102,7 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
             ..MirrorRequest::default()
         };
         let defined = define_fields(&wanted, &fields, odoo)?;
-        let unmasked = |defined: &&Defined| mirror.masks.of(&defined.map.field).is_none();
-        warn_of_sensitive(session, &wanted.model, defined.iter().filter(unmasked), odoo);
+        warn_of_sensitive(session, mirror, &defined, odoo);
         for defined in defined {
             if mirror.fields.iter().any(|map| map.column == defined.map.column) {
                 return Err(refused(

@@ -3,7 +3,7 @@
 use super::rejects::{self, Reject, Rejects};
 use super::statements::Statements;
 use super::target::{self, Access};
-use super::writer::{Writer, columns, ends};
+use super::writer::{Writer, parameters};
 use super::{counts, mirror_state, runs, sql};
 use crate::engine::{Digest, Digests, IdRange, Progress, Refused, Sink, Tally, Written};
 use crate::progress::ProgressNotice;
@@ -76,9 +76,7 @@ impl<'s> TableSink<'s> {
     /// Finds the fields of a page that was just written whose values a trigger has changed. A later
     /// run would write them again, and so on.
     fn recheck(&mut self, page: &Page) -> Result<()> {
-        let mut params = columns(page);
-        params.extend(ends(page));
-        let numbers = self.session.first(&self.statements.altered, &params, |row| row.get::<Vec<i64>>(0))?;
+        let numbers = self.session.first(&self.statements.altered, &parameters(page), |row| row.get::<Vec<i64>>(0))?;
         let places = numbers.into_iter().flatten().filter_map(|number| usize::try_from(number - 1).ok());
         self.altered.extend(places);
         Ok(())

@@ -192,19 +192,20 @@ fn upsert_page(session: &mut dyn Session, statements: &Statements, page: &Page, 
     Ok(written.unwrap_or_default())
 }
 
-fn parameters(page: &Page) -> Vec<Param<'_>> {
+/// The parameters of the statements of a page.
+pub(super) fn parameters(page: &Page) -> Vec<Param<'_>> {
     let mut params = columns(page);
     params.extend(ends(page));
     params
 }
 
-pub(super) fn columns(page: &Page) -> Vec<Param<'_>> {
+fn columns(page: &Page) -> Vec<Param<'_>> {
     let ids = std::iter::once(Param::Bigints(&page.ids));
     ids.chain(page.columns.iter().map(Param::Column)).collect()
 }
 
 /// The first and the last id; ids ascend.
-pub(super) fn ends(page: &Page) -> [Param<'static>; 2] {
+fn ends(page: &Page) -> [Param<'static>; 2] {
     [page.ids.first(), page.ids.last()].map(|id| id.copied().into())
 }
 
