@@ -16,7 +16,7 @@ use ipai_mirror::{Kind, Mirror};
 use ipai_odoo::Addon;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::retry::Policy;
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
 use std::collections::HashSet;

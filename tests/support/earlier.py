@@ -51,9 +51,9 @@ _STEP = f"""
 """
 
 #: The oldest version lacks another column, too.
-_OLDEST_DIFFERENCE = ("    addon         boolean,\n    database_uuid text,\n", "    addon         boolean,\n")
-_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.database_uuid is", "comment on column ipai.odoo_logins.addon is")
-_OLDEST_STEP = "alter table ipai.odoo_logins add column database_uuid text;\n"
+_OLDEST_DIFFERENCE = ("    xmlrpc_until  timestamptz,\n", "")
+_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.xmlrpc_until is", "comment on column ipai.odoo_logins.addon is")
+_OLDEST_STEP = "alter table ipai.odoo_logins add column xmlrpc_until timestamptz;\n"
 
 
 def _changed(text: str, *differences: tuple[str, str]) -> str:

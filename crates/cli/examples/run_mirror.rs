@@ -25,6 +25,7 @@ impl Accounts for Environment {
         Ok(Connection {
             server: server.unwrap_or_default().to_owned(),
             use_addon: options.addon,
+            protocol: options.protocol,
             endpoint: options.endpoint,
             account: Account {
                 dbname: options.dbname,

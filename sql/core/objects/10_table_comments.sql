@@ -204,6 +204,9 @@ comment on column ipai.odoo_logins.addon is
     'Full runs and ipai.check_connection() detect it. Null until then.';
 comment on column ipai.odoo_logins.database_uuid is
     'database.uuid of the Odoo database. Only the addon reports it.';
+comment on column ipai.odoo_logins.xmlrpc_until is
+    'Until when runs use XML-RPC, because Odoo has no JSON-2 or does not take the secret for an API key. '
+    'The first run after it tries JSON-2 again. Null if Odoo answers JSON-2, or no run has tried.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -7,7 +7,7 @@ use crate::{FieldMap, Mirror, Newest};
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::Database;
 use ipai_odoo::error::Result;
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 
 /// What earlier runs left.
 pub struct Stored {

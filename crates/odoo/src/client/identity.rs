@@ -2,7 +2,7 @@
 
 use super::{Call, Client};
 use crate::error::{Error, Result};
-use crate::xmlrpc::Value;
+use crate::value::Value;
 use crate::{Database, Transport};
 use chrono::{NaiveDateTime, Timelike};
 use std::time::Instant;
@@ -34,8 +34,8 @@ impl<T: Transport> Client<T> {
         if self.company_asked {
             return Ok(());
         }
-        let args = vec![Value::from_iter([1]), Value::from_iter(["create_date"])];
-        match self.call(&Call::for_fact("res.company", "read").with(args, Vec::new())) {
+        let fields = vec![("fields", Value::from_iter(["create_date"]))];
+        match self.call(&Call::for_fact("res.company", "read").on(Value::from_iter([1])).with(fields, Vec::new())) {
             Ok(companies) => self.database.company = creation_date(&companies),
             // The user may not read the company.
             Err(Error::OdooAccess(_) | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}
