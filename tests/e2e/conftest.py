@@ -12,6 +12,13 @@ from harness.postgres import Installation
 from support.supabase import ROWS, Supabase
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs each test of a file with the marker both_protocols over XML-RPC and over JSON-2."""
+    is_for_both = metafunc.definition.get_closest_marker("both_protocols")
+    if is_for_both and "supabase" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("only_xmlrpc"):
+        metafunc.parametrize("supabase", ["auto", "json2"], indirect=True, ids=["xmlrpc", "json2"])
+
+
 @pytest.fixture(scope="session")
 def odoo() -> Iterator[Odoo]:
     """A real Odoo 19 with the module, without demo records."""
@@ -39,8 +46,10 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
 def supabase(_supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[Supabase]:
     """The cluster, reset to a new database after each test.
 
-    It has the mirror sample_metrics, except for tests with the marker no_mirrors.
+    It has the mirror sample_metrics, except for tests with the marker no_mirrors. The parameter is
+    the protocol of its servers.
     """
+    _supabase.protocol = getattr(request, "param", "auto")
     if request.node.get_closest_marker("no_mirrors"):
         _supabase.rows("delete from ipai.mirrors")
     yield _supabase

@@ -16,6 +16,8 @@ import pytest
 from support.faulty import Behaviour, FaultyOdoo, encode_export, fault, metric, never_respond, recorded, returning, status
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_protocols
+
 ROWS = 30
 
 
@@ -55,7 +57,8 @@ def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOd
     # The addon, the company, the fields, the count, three pages and an empty one, and the counts of
     # all records, of active ones and of alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, *counts * 3]
+    login = ["context_get", "read"] if connected.uses_json2() else ["authenticate"]
+    assert erp.take_calls() == [*login, "info", "read", "fields_get", *counts, *pages, *counts * 3]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 

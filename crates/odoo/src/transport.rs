@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Sends requests to an Odoo server.
 pub trait Transport {
-    /// Sends a request. Returns the answer if its status is 200, or if it is an error of JSON-2, and
-    /// if it has at most `max_bytes` bytes after decompression. Otherwise it returns a [`Failure`],
+    /// Sends a request. Returns the answer if its status is 200 or it is an error of JSON-2, and if
+    /// it has at most `max_bytes` bytes after decompression. Otherwise it returns a [`Failure`],
     /// which says whether the request may be sent again.
     fn send(&mut self, request: Request, max_bytes: usize) -> Result<Reply, Failure>;
 

@@ -191,8 +191,8 @@ pub trait RowVisitor {
 /// Limits on the resources that decoding one answer may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Deepest nesting of arrays and structs. The parsers recurse, so they treat values above 128 as
-    /// 128.
+    /// Deepest nesting of arrays and structs. The parsers recurse, so they treat values above 128
+    /// as 128.
     pub max_depth: usize,
     /// Largest size of the body, in bytes after decompression.
     pub max_bytes: usize,
