@@ -4,7 +4,7 @@ use super::require;
 use crate::connection::ServerAccounts;
 use crate::json::JsonText;
 use crate::report::or_raise;
-use crate::session::SpiSession;
+use crate::session::{SpiSession, timestamptz};
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::definition::omission;
 use ipai_mirror::manage::fields_of;
@@ -55,6 +55,9 @@ fn check_connection(
         name!(records, Option<i64>),
         name!(problem, Option<String>),
         name!(hint, Option<String>),
+        name!(protocol, &'static str),
+        name!(secret, &'static str),
+        name!(key_expires, Option<TimestampWithTimeZone>),
     ),
 > {
     let check = || {
@@ -68,7 +71,11 @@ fn check_connection(
         let uid = fetcher.run(|client| client.authenticate())?;
         fetcher.run(|client| client.look_for_addon())?;
         connection.store_findings(session, &fetcher)?;
-        let known = fetcher.run(|client| Ok(client.server_info().clone()))?;
+        let (known, protocol) = fetcher.run(|client| Ok((client.server_info().clone(), client.wire().name())))?;
+        let (secret, key_expires) = match connection.account.has_api_key() {
+            true => ("API key", fetcher.run(|client| client.read_key_expiry())?.map(timestamptz).transpose()?),
+            false => ("password", None),
+        };
         let row = |model: Option<String>, found: Found| {
             (
                 connection.server.clone(),
@@ -84,6 +91,9 @@ fn check_connection(
                 found.records,
                 found.problem,
                 found.hint,
+                protocol,
+                secret,
+                key_expires,
             )
         };
         if mirrors.is_empty() {

@@ -13,10 +13,15 @@ from support.supabase import ROWS, Supabase
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs each test of a file with the marker both_protocols over XML-RPC and over JSON-2."""
-    is_for_both = metafunc.definition.get_closest_marker("both_protocols")
-    if is_for_both and "supabase" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("only_xmlrpc"):
-        metafunc.parametrize("supabase", ["auto", "json2"], indirect=True, ids=["xmlrpc", "json2"])
+    """Runs each test with the marker both_protocols over XML-RPC and over JSON-2."""
+    if metafunc.definition.get_closest_marker("both_protocols") and "protocol" in metafunc.fixturenames:
+        metafunc.parametrize("protocol", ["auto", "json2"], ids=["xmlrpc", "json2"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def protocol(request: pytest.FixtureRequest) -> str:
+    """The protocol of the servers that the tests create."""
+    return str(getattr(request, "param", "auto"))
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +32,8 @@ def odoo() -> Iterator[Odoo]:
 
 
 @pytest.fixture(scope="module")
-def erp() -> Iterator[Odoo]:
-    """A separate Odoo for each file, with 2,000 metrics."""
+def erp(protocol: str) -> Iterator[Odoo]:
+    """A separate Odoo for each file and protocol, with 2,000 metrics."""
     with Odoo() as odoo:
         generate_metrics(odoo, ROWS)
         yield odoo
@@ -43,13 +48,12 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
 
 
 @pytest.fixture
-def supabase(_supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+def supabase(_supabase: Supabase, protocol: str, request: pytest.FixtureRequest) -> Iterator[Supabase]:
     """The cluster, reset to a new database after each test.
 
-    It has the mirror sample_metrics, except for tests with the marker no_mirrors. The parameter is
-    the protocol of its servers.
+    It has the mirror sample_metrics, except for tests with the marker no_mirrors.
     """
-    _supabase.protocol = getattr(request, "param", "auto")
+    _supabase.protocol = protocol
     if request.node.get_closest_marker("no_mirrors"):
         _supabase.rows("delete from ipai.mirrors")
     yield _supabase

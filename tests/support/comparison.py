@@ -31,9 +31,12 @@ def odoo_rows(erp: Odoo, *, by_json2: bool = False) -> list[tuple[Any, ...]]:
         return connection.execute(ODOO_ROWS.format(removed=NOTHING if by_json2 else CONTROL)).fetchall()
 
 
-def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
-    """Returns pairs of different rows, Odoo's first; None stands for a missing row."""
-    in_odoo = {row[0]: row for row in odoo_rows(erp, by_json2=supabase.uses_json2())}
+def differences(supabase: Supabase, erp: Odoo, *, by_json2: bool | None = None) -> list[tuple[Any, Any]]:
+    """Returns pairs of different rows, Odoo's first; None stands for a missing row.
+
+    by_json2: the mirror was read over JSON-2; None is what the option of the server says
+    """
+    in_odoo = {row[0]: row for row in odoo_rows(erp, by_json2=supabase.uses_json2() if by_json2 is None else by_json2)}
     in_mirror = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
     return [
         (in_odoo.get(key), in_mirror.get(key))
@@ -42,8 +45,8 @@ def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
     ]
 
 
-def assert_equal(supabase: Supabase, erp: Odoo) -> None:
-    found = differences(supabase, erp)
+def assert_equal(supabase: Supabase, erp: Odoo, *, by_json2: bool | None = None) -> None:
+    found = differences(supabase, erp, by_json2=by_json2)
     assert not found, f"{len(found)} rows differ, Odoo's first: {found[:3]}"
 
 

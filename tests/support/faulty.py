@@ -89,6 +89,8 @@ class Request:
     #: The login for authenticate, the uid for execute_kw.
     user: str | int = ""
     password: str = ""
+    #: When it was received, in seconds of the monotonic clock.
+    received_at: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def is_json2(self) -> bool:

@@ -11,6 +11,7 @@ pub mod page;
 mod progress;
 pub mod refresh_counts;
 pub mod refusal;
+pub mod rotate_key;
 pub mod run_mirror;
 pub mod session;
 pub mod source;

@@ -379,6 +379,9 @@ impl Run {
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         mirror_state::set_safe_page_size(session, &self.mirror.name, self.safe_page_size)?;
+        if let Some(expires) = findings.key_expires {
+            mirror_state::set_key_expiry(session, &self.mirror.name, expires)?;
+        }
         connection.store_info(session, &findings.server)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)

@@ -3,6 +3,7 @@
 mod addon;
 mod call;
 mod identity;
+mod keys;
 mod login;
 mod models;
 mod records;
@@ -16,7 +17,7 @@ use crate::retry::Policy;
 use crate::value::{Limits, Value};
 use crate::wire::Answer;
 use crate::{Account, Database, Failure, Json2, Reply, Request, Resend, ServerInfo, Transport, Wire};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub struct Client<T> {
     proven: bool,
     /// Whether Odoo has refused the secret as an API key on this connection.
     key_refused: bool,
+    /// When the first of the user's API keys expires, once the client has asked.
+    key_expires: Option<Option<NaiveDateTime>>,
     /// Odoo's clock at its first answer.
     first_date: Arc<OnceLock<DateTime<Utc>>>,
 }
@@ -78,6 +81,7 @@ impl<T: Transport> Client<T> {
             took: Duration::ZERO,
             proven: false,
             key_refused: false,
+            key_expires: None,
             first_date,
         }
     }
@@ -93,6 +97,11 @@ impl<T: Transport> Client<T> {
             self.identified = None;
             self.company_asked = false;
         }
+    }
+
+    /// When the first of the user's API keys expires (UTC), once the client has asked.
+    pub fn key_expires(&self) -> Option<Option<NaiveDateTime>> {
+        self.key_expires
     }
 
     /// Size of the last answer in bytes after decompression.
@@ -148,7 +157,11 @@ impl<T: Transport> Client<T> {
             let uid = match self.known.uid {
                 Some(uid) => uid,
                 None if wire == Wire::Json2 && call.is_login => 0,
-                None => self.authenticate()?,
+                None => {
+                    // The login may find out that the server has no JSON-2.
+                    self.authenticate()?;
+                    continue;
+                }
             };
             let request = wire.request(&self.account, uid, call)?;
             let answer = self.send(request, call.safety, call.max_bytes).and_then(|reply| {
@@ -161,7 +174,8 @@ impl<T: Transport> Client<T> {
                     return Ok(result);
                 }
                 Ok(Err(fault)) => fault,
-                Err(error) if wire == Wire::Json2 && self.lacks_json2(&error) => {
+                // `call_once` has verified that the server has JSON-2.
+                Err(error) if wire == Wire::Json2 && call.safety != Safety::Once && self.lacks_json2(&error) => {
                     self.known.json2 = Json2::Missing;
                     continue;
                 }
@@ -181,11 +195,12 @@ impl<T: Transport> Client<T> {
                     self.known.uid = None;
                     fresh_login = true;
                 }
-                Meaning::RefusedKey if self.may_use_xmlrpc() => {
+                Meaning::RefusedKey(error) if call.safety == Safety::Once => return Err(error),
+                Meaning::RefusedKey(_) if self.may_use_xmlrpc() => {
                     self.give_up_key();
                     fresh_login = true;
                 }
-                Meaning::RefusedKey => return Err(self.refused()),
+                Meaning::RefusedKey(_) => return Err(self.refused()),
                 Meaning::RefusedArguments(_) if call.has_unnamed() && self.may_use_xmlrpc() => {
                     wire_of_call = Some(Wire::XmlRpc);
                 }

@@ -127,11 +127,13 @@ fn options_decide_over_the_form_of_the_secret() {
 
 #[test]
 fn server_without_json2_is_remembered() {
-    let (mut found, log) = client(ServerInfo::default(), KEY, vec![not_found(), xml(7), xml("c"), xml("x"), xml("a")]);
-    let _ = ping(&mut found);
+    let record = |name: &str, value: Value| Value::Struct(vec![(name.to_owned(), value)]);
+    let owner = Value::Array(vec![record("login", "api@example.com".into())]);
+    let answers = vec![not_found(), xml(7), xml(record("uid", 7.into())), xml(owner), xml("a"), xml("b")];
+    let (mut found, log) = client(ServerInfo::default(), KEY, answers);
+    assert_eq!((ping(&mut found), ping(&mut found)), (Ok("a".into()), Ok("b".into())));
     assert_eq!(found.server_info().json2, Json2::Missing);
-    assert_eq!(log.borrow()[..2], [CONTEXT_GET, XML_LOGIN]);
-    assert!(log.borrow()[2..].iter().all(|line| line == XML));
+    assert_eq!(*log.borrow(), [CONTEXT_GET, XML_LOGIN, XML, XML, XML, XML]);
     for failure in [
         Failure::never(Error::HttpStatus(405)),
         Failure::never(Error::Malformed { cause: "it is an HTML page".into() }),
@@ -255,10 +257,14 @@ fn call_that_may_change_data_is_sent_once() {
     let lost = || {
         Err(Failure { error: Error::Connection { cause: "reset".into() }, resend: Resend::IfHarmless { after: None } })
     };
-    let known = knows(Some(7), Json2::Present);
-    let (mut found, log) = client(known, KEY, vec![json(200, "{\"uid\": 7}"), lost()]);
-    assert!(matches!(found.call_once("m", "f", Vec::new(), Vec::new()), Err(Error::MayHaveHappened(_))));
-    assert_eq!(log.borrow().len(), 2);
+    let unauthorized = || error(401, "werkzeug.exceptions.Unauthorized", "not you");
+    for answer in [lost(), not_found(), unauthorized(), json(200, "<html>")] {
+        let answers = vec![json(200, "{\"uid\": 7}"), answer];
+        let (mut found, log) = client(knows(Some(7), Json2::Unknown), KEY, answers);
+        let refused = found.call_once("m", "f", Vec::new(), Vec::new()).unwrap_err();
+        assert!(matches!(refused, Error::MayHaveHappened(_) | Error::OdooAccess(_)), "{refused:?}");
+        assert_eq!(log.borrow().len(), 2);
+    }
 }
 
 #[test]

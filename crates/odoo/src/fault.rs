@@ -18,8 +18,9 @@ pub enum Meaning {
     StaleLogin(Error),
     /// A state that passes by itself, so the client calls again. The error, if it does not pass.
     Passing(Error),
-    /// Odoo does not take the secret for a valid API key.
-    RefusedKey,
+    /// Odoo does not take the secret for a valid API key. If it is one, the method itself refused
+    /// the call with this error.
+    RefusedKey(Error),
     /// JSON-2 cannot call the method with these arguments. Odoo has not called it.
     RefusedArguments(Error),
     /// An error for the user.
@@ -32,9 +33,10 @@ impl Meaning {
         let clean = |error| account.cleaner().error(error);
         match self {
             Meaning::StaleLogin(error) => Meaning::StaleLogin(clean(error)),
+            Meaning::RefusedKey(error) => Meaning::RefusedKey(clean(error)),
             Meaning::RefusedArguments(error) => Meaning::RefusedArguments(clean(error)),
             Meaning::Error(error) => Meaning::Error(clean(error)),
-            Meaning::Passing(_) | Meaning::RefusedKey => self,
+            Meaning::Passing(_) => self,
         }
     }
 }

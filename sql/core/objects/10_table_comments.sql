@@ -98,6 +98,9 @@ comment on column ipai.mirror_state.active_field is
 comment on column ipai.mirror_state.safe_page_size is
     'Number of records in a page that Odoo could send after it had failed to send a larger one. The '
     'next run starts with it. Null without such a failure.';
+comment on column ipai.mirror_state.key_expires is
+    'When the first of the API keys of the Odoo user expires, as full runs read it from Odoo. '
+    'Null if no key expires, the user has a password, or Odoo does not tell.';
 comment on column ipai.mirror_state.has_write_date is
     'Whether the Odoo model has a write_date. Without it every run is full.';
 comment on column ipai.mirror_state.drift is

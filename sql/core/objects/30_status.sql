@@ -252,7 +252,16 @@ cross join lateral (values
                case s.rejects when 1 then '1 record' else format('%s records', s.rejects) end,
                rejected.newest),
         format('Correct them in Odoo, or change the table; every run tries them again. All rejects: '
-               'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror))
+               'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror)),
+    (10, 'key', t.key_expires < now() + interval '14 days',
+        t.key_expires - interval '14 days',
+        format(case
+                   when t.key_expires > now() then 'an API key of the Odoo user expires at %s'
+                   else 'an API key of the Odoo user expired at %s'
+               end, t.key_expires),
+        format('If the mirror uses this key, replace it: call ipai.rotate_odoo_key(%1$L); '
+               'If this Odoo cannot create keys on request, create one in Odoo and store it: '
+               'select ipai.set_odoo_password(%1$L, ''...'');', coalesce(m.server, '...')))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -266,12 +275,14 @@ comment on column ipai.sync_alerts.kind is
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
     'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
-    'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects).';
+    'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects); '
+    'key: an API key of the Odoo user expires within two weeks.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
-    'deletions: start of the first of these runs; rejects: when the first of them was set aside.';
+    'deletions: start of the first of these runs; rejects: when the first of them was set aside; '
+    'key: two weeks before it expires.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 

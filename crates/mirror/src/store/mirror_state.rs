@@ -138,6 +138,16 @@ pub fn set_safe_page_size(session: &mut dyn Session, name: &str, size: u32) -> R
     session.run(sql!("mirror_set_safe_page_size"), &params).map(drop)
 }
 
+/// Stores when an API key of the Odoo user expires (UTC). Writes nothing if it is known.
+pub fn set_key_expiry(session: &mut dyn Session, name: &str, expires: Option<NaiveDateTime>) -> Result<()> {
+    session.run(sql!("mirror_set_key_expiry"), &[name.into(), expires.into()]).map(drop)
+}
+
+/// Stores when an API key of the Odoo user expires (UTC), for all mirrors of a server.
+pub fn set_key_expiry_of_server(session: &mut dyn Session, server: &str, expires: Option<NaiveDateTime>) -> Result<()> {
+    session.run(sql!("server_set_key_expiry"), &[server.into(), expires.into()]).map(drop)
+}
+
 /// What a complete run reached.
 pub struct Reached<'a> {
     /// The new cursor (UTC), if there is one, and the record at it if that has settled.

@@ -13,12 +13,16 @@ impl<T: Transport> Client<T> {
         &self.database
     }
 
-    /// Reads the identity of the database, as far as the user may read it. The first call sends two
-    /// small requests, and later ones none.
+    /// Reads the identity of the database, as far as the user may read it, and when an API key of
+    /// the user expires. The first call sends two or three small requests, and later ones none.
     pub fn identify(&mut self) -> Result<&Database> {
         if self.identified.is_none() {
             self.look_for_addon()?;
             self.read_company()?;
+            match self.account.has_api_key() {
+                true => drop(self.read_key_expiry()?),
+                false => self.key_expires = Some(None),
+            }
             self.identified = Some(Instant::now());
         }
         Ok(&self.database)

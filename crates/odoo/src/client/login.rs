@@ -144,7 +144,7 @@ impl<T: Transport> Client<T> {
             };
             match fault::read(&fault, &self.account, "", method, None) {
                 Meaning::Error(error) | Meaning::RefusedArguments(error) => return Err(error),
-                Meaning::StaleLogin(_) | Meaning::RefusedKey => return Err(self.refused()),
+                Meaning::StaleLogin(_) | Meaning::RefusedKey(_) => return Err(self.refused()),
                 Meaning::Passing(error) => self.pause_before(retry, None, error)?,
             }
             retry += 1;

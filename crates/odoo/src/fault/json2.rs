@@ -15,7 +15,7 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str) -> Me
     let text = fault.message.trim();
     let (module, exception) = fault.exception.rsplit_once('.').unwrap_or(("", &fault.exception));
     match (module, exception) {
-        (_, "Unauthorized") => Meaning::RefusedKey,
+        (_, "Unauthorized") => Meaning::RefusedKey(denied(text)),
         (_, "AccessError" | "AccessDenied" | "SessionExpiredException") => Meaning::Error(denied(text)),
         ("werkzeug.exceptions", "NotFound") if text.starts_with("the model '") => {
             Meaning::Error(Error::UnknownModel { model: model.to_owned(), near: Vec::new() })
@@ -23,7 +23,9 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str) -> Me
         ("werkzeug.exceptions", "NotFound") if text.starts_with("The method '") => {
             Meaning::Error(Error::UnknownMethod { model: model.to_owned(), method: method.to_owned() })
         }
-        ("werkzeug.exceptions", "UnprocessableEntity") => Meaning::RefusedArguments(refused(text)),
+        ("werkzeug.exceptions", "UnprocessableEntity") if is_of_signature(text, model, method) => {
+            Meaning::RefusedArguments(refused(text))
+        }
         ("odoo.exceptions" | "werkzeug.exceptions", _) => Meaning::Error(refused(text)),
         _ if fault.status < 500 => Meaning::Error(refused(text)),
         // Odoo may be configured to hide tracebacks.
@@ -38,4 +40,9 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str) -> Me
         }
         _ => unexpected(fault.traceback.trim(), account, model, method),
     }
+}
+
+/// Whether Odoo refused the arguments before it called the method, which may use the same exception.
+fn is_of_signature(text: &str, model: &str, method: &str) -> bool {
+    text == format!("cannot call {model}.{method} with ids") || text.starts_with("missing a required argument: ")
 }
