@@ -559,7 +559,7 @@ def test_api_roles_cannot_call_odoo(connected: Supabase, erp: FaultyOdoo, role: 
 
 SERVER = "create server refused foreign data wrapper ipai_odoo options"
 URL = "url 'https://erp.example.com'"
-SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
+SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, max_requests_per_second, protocol, proxy, timeout, url."
 USER_OPTIONS = "Valid options for a user mapping are: password, password_secret, user."
 ADDRESS = "Set it to the address of Odoo without a path, such as https://erp.example.com."
 MAPPING = "create user mapping for postgres server odoo options"

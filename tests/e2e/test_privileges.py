@@ -22,6 +22,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from harness import paths, postgres
+from harness.odoo import api_key
 from harness.postgres import Installation
 from support.definitions import ScriptedOdoo, execute
 from support.faulty import MODEL, Request, fault, metric, returning
@@ -261,7 +262,8 @@ def test_functions_are_no_security_definers_and_fix_their_search_path(documented
     assert len(functions) > 35
     assert not [row["name"] for row in functions if row["definer"]]
     # A procedure with a SET clause could not commit.
-    assert [row["name"] for row in functions if row["path"] != "search_path=pg_catalog, pg_temp"] == ["run_sync"]
+    without_path = {row["name"] for row in functions if row["path"] != "search_path=pg_catalog, pg_temp"}
+    assert without_path == {"rotate_odoo_key", "run_sync"}
 
 
 def test_every_view_is_a_security_invoker(supabase: Supabase) -> None:
@@ -310,7 +312,7 @@ INVALID_VALUES = {
     ],
     "ipai.mirror_state": [
         *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1", "safe_page_size = 0"),
-        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{10}')"),
+        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{11}')"),
     ],
     "ipai.sync_rejects": [
         *("last_tried = 'infinity'", "last_tried = '10000-01-02'", "refused = 'other'", "sqlstate = 'broken'"),
@@ -635,6 +637,8 @@ CALLS = f"""
     select ipai.sync_now('planted')
     select ipai.unschedule_sync('planted')
     select ipai.expect_sync('planted', '@hourly')
+    select ipai.set_odoo_password('odoo', '{api_key("admin", "admin")}')
+    call ipai.rotate_odoo_key('odoo')
     select ipai.drop_mirror('planted', true)
 """
 

@@ -14,6 +14,7 @@ import base64
 import http.client
 import json
 import operator
+import secrets
 import select
 import socket
 import socketserver
@@ -508,6 +509,8 @@ class FaultyOdoo:
             return result([{"id": UID, "login": self.login}])
         if request.method == "context_get":
             return result({"lang": "en_US", "tz": False, "uid": UID})
+        if request.model == "res.users.apikeys" and request.method in ("generate", "revoke"):
+            return self._of_keys(request)
         if request.model == ADDON and self.addon:
             return self._of_addon(request)
         if (request.model, request.method) == ("res.company", "read"):
@@ -532,6 +535,13 @@ class FaultyOdoo:
                 fields = ["id", *request.kwargs["fields"]]
                 return result([{name: record[name] for name in fields} for record in found])
         return _recording("fault_missing_method")
+
+    def _of_keys(self, request: Request) -> bytes:
+        """Replaces the API key, as later versions of Odoo 19 do on request."""
+        if request.method == "revoke":
+            return result(True)
+        self.api_key = secrets.token_hex(20)
+        return result(self.api_key)
 
     def _of_addon(self, request: Request) -> bytes:
         if request.method == "info":

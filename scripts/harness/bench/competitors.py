@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import postgres, setup, shell
 from ..demo import literal
-from ..odoo import MODEL, Odoo
+from ..odoo import MODEL, Odoo, api_key
 from . import wire
 from .session import Memory, Session
 from .world import COLUMNS, World
@@ -176,6 +176,11 @@ class IpaiSync(Competitor):
     def odoo(self) -> Odoo:
         return self.world.odoo
 
+    @property
+    def secret(self) -> str:
+        """The password or API key, which decides the protocol."""
+        return self.odoo.admin_password
+
     def define(self, url: str | None = None) -> None:
         """Creates the server and the mirror."""
         odoo = self.odoo
@@ -185,7 +190,7 @@ class IpaiSync(Competitor):
             create server {self.name} foreign data wrapper ipai_odoo
                 options (url {literal(url or odoo.url)}, dbname {literal(odoo.dbname)});
             create user mapping for postgres server {self.name}
-                options (user {literal(odoo.admin_user)}, password {literal(odoo.admin_password)});
+                options (user {literal(odoo.admin_user)}, password {literal(self.secret)});
             select ipai.create_mirror({literal(MODEL)}, {literal(self.table)}, fields => '{{{fields}}}', columns => '{{}}',
                 server => {literal(self.name)}, name => {literal(self.name)}, flag_field => 'is_alert');
             """,
@@ -230,4 +235,13 @@ class IpaiSyncWithAddon(IpaiSync):
         return self.world.with_addon
 
 
-ALL: tuple[type[Competitor], ...] = (Practice, GoodScript, Floor, Copy, IpaiSync, IpaiSyncWithAddon)
+class IpaiSyncByKey(IpaiSync):
+    name = "json2"
+    title = "(g) ipai_sync, over JSON-2"
+
+    @property
+    def secret(self) -> str:
+        return api_key(self.odoo.admin_user, self.odoo.admin_password)
+
+
+ALL: tuple[type[Competitor], ...] = (Practice, GoodScript, Floor, Copy, IpaiSync, IpaiSyncWithAddon, IpaiSyncByKey)

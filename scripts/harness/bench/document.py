@@ -41,6 +41,7 @@ measures the decoder, and what row-level security costs a tenant's query.
 | (d) | the lower floor: `copy` of the same rows from a file |
 | (e) | `call ipai.run_sync(...)`, Odoo without an addon of this project except the model's |
 | (f) | the same with the addon `ipai_sync` in Odoo |
+| (g) | (e) with an API key, so over JSON-2 |
 
 The scripts are in `scripts/harness/bench/scripts`, written as users write them. (a) does not detect
 deletions.

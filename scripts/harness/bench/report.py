@@ -121,6 +121,8 @@ def limits(results: Results) -> list[Limit]:
     at_least("first full sync, plain Odoo, against (b)", 1.5, times(at(first, "script"), at(first, "ipai_sync")))
     at_least("first full sync, addon, against (a)", 8, times(at(first, "practice"), at(first, "addon")))
     at_least("full sync, nothing changed, addon, against (a)", 10, times(at(unchanged, "practice"), at(unchanged, "addon")))
+    at_least("first full sync, JSON-2 against XML-RPC", 1, times(at(first, "ipai_sync"), at(first, "json2")))
+    at_most("incremental, 0 changes, JSON-2 against XML-RPC", 1.1, times(at(rounds.ZERO, "json2"), at(rounds.ZERO, "ipai_sync")), " times")
     count, ids = at(rounds.COUNT, "floor"), at(rounds.IDS, "floor")
     for name, title in (("ipai_sync", "plain Odoo"), ("addon", "addon")):
         if written := runs.get(unchanged, {}).get(name):

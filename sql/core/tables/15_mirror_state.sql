@@ -24,10 +24,10 @@ create table ipai.mirror_state (
     filled_company timestamptz
         check (filled_company >= '0001-01-01 00:00:00+00'
                and filled_company < '10000-01-01 00:00:00+00'),
-    active_field   text check (active_field in ('', 'active', 'x_active')),
-    safe_page_size integer check (safe_page_size > 0),
     key_expires    timestamptz
-        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00')
+        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00'),
+    active_field   text check (active_field in ('', 'active', 'x_active')),
+    safe_page_size integer check (safe_page_size > 0)
 );
 
 -- pgrx writes its functions without a schema.

@@ -7,7 +7,10 @@ where not exists (
     from ipai.odoo_logins l
     where (l.url, l.dbname, l.login, l.uid) = ($1, $2, $3, $4)
         and (l.addon, l.database_uuid) is not distinct from (coalesce($5, l.addon), coalesce($6, l.database_uuid))
-        and coalesce($7 = coalesce(l.xmlrpc_until > pg_catalog.now(), false), true))
+        and case
+            when $7 then coalesce(l.xmlrpc_until > pg_catalog.now(), false)
+            else $7 is null or l.xmlrpc_until is null
+        end)
 on conflict (url, dbname, login) do update
 set uid = excluded.uid,
     addon = coalesce(excluded.addon, odoo_logins.addon),
