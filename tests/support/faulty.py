@@ -26,6 +26,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
@@ -98,7 +99,7 @@ class Request:
         return self.path.startswith(_JSON2)
 
     @staticmethod
-    def parse(path: str, headers: Mapping[str, str], body: bytes) -> Request:
+    def parse(path: str, headers: Message[str, str], body: bytes) -> Request:
         if path.startswith(_JSON2):
             return Request._parse_json2(path, headers, json.loads(body))
         params, method = cast(tuple[tuple[Any, ...], str], xmlrpc.client.loads(body))
@@ -110,7 +111,7 @@ class Request:
         return Request(path, str(method), "", params)
 
     @staticmethod
-    def _parse_json2(path: str, headers: Mapping[str, str], kwargs: dict[str, Any]) -> Request:
+    def _parse_json2(path: str, headers: Message[str, str], kwargs: dict[str, Any]) -> Request:
         """Reads the arguments that XML-RPC would send by position from their names."""
         model, method = path.removeprefix(_JSON2).split("/")
         args = tuple(kwargs.pop(name) for name in ("ids", *_POSITIONAL.get(method, ())) if name in kwargs)
@@ -333,7 +334,10 @@ def returning(value: Any) -> Behaviour:
 
 
 def _json2(body: bytes) -> tuple[int, bytes]:
-    """Returns status and body in JSON-2 of a response of XML-RPC; of another body, the same body."""
+    """Returns status and body in JSON-2 of a response of XML-RPC.
+
+    Another body stays the same.
+    """
     try:
         (value,), _ = xmlrpc.client.loads(body)
     except xmlrpc.client.Fault as fault:
