@@ -16,7 +16,7 @@ use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
 use crate::store::target::Access;
-use crate::store::{cron, exposure, lock, mirrors, servers, target, vault};
+use crate::store::{cron, exposure, lock, mirrors, target, vault};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -159,7 +159,7 @@ impl Place {
 pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, options: &MirrorOptions) -> Result<()> {
     let mut mirror = mirrors::load(session, name)?;
     if let Some(server) = &options.server {
-        let (oid, _) = servers::find(session, server)?;
+        let oid = accounts.server_oid(session, server)?;
         mirrors::register_server(session, name, oid)?;
     }
     let before = mirror.clone();

@@ -9,7 +9,8 @@ use rustls::pki_types::ServerName;
 use std::time::Duration;
 use url::{Host, Url};
 
-const SERVER_OPTIONS: [&str; 8] =
+/// Names of the options of a foreign server.
+pub const SERVER_OPTIONS: [&str; 8] =
     ["addon", "allow_insecure", "ca_cert", "connect_timeout", "dbname", "proxy", "timeout", "url"];
 const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
 

@@ -121,7 +121,8 @@ comment on column ipai.sync_status.rejects is
     'Number of records that the table refuses or Odoo cannot send; see ipai.sync_rejects.';
 
 create or replace view ipai.sync_alerts with (security_invoker = on) as
-select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint
+select alert.severity, alert.kind, s.mirror, alert.since, alert.message,
+       ipai.command_hint(alert.hint) as hint
 from ipai.sync_status s
 join ipai.mirrors m on m.name = s.mirror
 left join ipai.mirror_state t on t.mirror = s.mirror
