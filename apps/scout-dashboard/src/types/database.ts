@@ -258,6 +258,9 @@ isOneToOne: false
 "claims_all":
 { Args: { "claim": string }; Returns: boolean
                            },
+"command_hint":
+{ Args: { "for_program"?: boolean,"hint": string }; Returns: string
+                           },
 "create_claims_helpers":
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
