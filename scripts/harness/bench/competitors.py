@@ -248,7 +248,7 @@ class Program(IpaiSync):
             "ODOO_USER": odoo.admin_user,
             "ODOO_PASSWORD": odoo.admin_password,
         }
-        command = [world.program(), "run", self.name, "--mode", "incremental" if since else "full", "--json"]
+        command: list[str | Path] = [world.program(), "run", self.name, "--mode", "incremental" if since else "full", "--json"]
         began = time.monotonic()
         process = subprocess.Popen(command, env=shell.environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         with Memory(process.pid) as memory:
