@@ -123,7 +123,7 @@ impl Context {
         self.settings.database_url().and_then(|url| Database::parse(url, console)).map_err(usage)
     }
 
-    /// Runs work in a session with a database that has the tables of this version. Commits after it.
+    /// Runs work in a session with a database that has the tables of this version, and commits.
     fn with_session<T>(
         &self,
         work: impl FnOnce(&mut WireSession) -> std::result::Result<T, Failed>,

@@ -121,7 +121,8 @@ pub fn migration() -> String {
     )
 }
 
-/// Removes what [`apply`] created. The mirror tables stay, and so do the functions that policies call.
+/// Removes what [`apply`] created. The mirror tables stay, and so do the functions that policies
+/// call.
 pub fn remove(session: &mut WireSession) -> Result<()> {
     match installed(session)? {
         Installed::Schema(_) => {}

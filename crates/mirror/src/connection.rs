@@ -54,7 +54,8 @@ pub trait Accounts {
     /// the error has the hint `if_several`.
     fn open(&self, session: &mut dyn Session, server: Option<&str>, if_several: &str) -> Result<Connection>;
 
-    /// The oid of the server of this name, if the database knows it. Fails if there is no such server.
+    /// The oid of the server of this name, if the database knows it. Fails if there is no such
+    /// server.
     fn server_oid(&self, session: &mut dyn Session, server: &str) -> Result<Option<i64>>;
 }
 

@@ -1,4 +1,4 @@
--- Whether the database has tables of ipai_sync, and the version of those that `ipai-sync init` made.
+-- Whether the database has tables of ipai_sync, and the version that `ipai-sync init` recorded.
 -- The version is the text that the function returns. The function is not called, because another
 -- role may own it.
 select pg_catalog.to_regclass('ipai.mirrors') is not null,
