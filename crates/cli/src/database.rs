@@ -9,13 +9,16 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::secret::Secret;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a pooler may take to find a second session.
+const POOLER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Parameters of an address that the program understands.
 const PARAMETERS: [&str; 4] = ["application_name", "connect_timeout", "sslmode", "sslrootcert"];
@@ -111,12 +114,11 @@ impl Database {
     fn shares_sessions(&self, session: &mut WireSession) -> Result<bool> {
         let first = backend(session)?;
         session.commit()?;
-        // A pooler in session mode may have no session left, which proves the same.
-        let Ok(mut other) = self.open() else {
-            return Ok(false);
-        };
+        // A pooler in session mode may have no session left, which proves that it shares none.
+        let Ok(other) = self.open() else { return Ok(false) };
+        let mut other = other.with_deadline(Instant::now() + POOLER_PATIENCE);
         // Its transaction stays open, and so keeps its session.
-        let theirs = backend(&mut other)?;
+        let Ok(theirs) = backend(&mut other) else { return Ok(false) };
         let again = backend(session)?;
         session.commit()?;
         other.rollback()?;

@@ -22,7 +22,7 @@ use row::WireRow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -65,6 +65,8 @@ pub struct WireSession {
     depth: u32,
     /// Number of statements that were sent.
     sent: u64,
+    /// When a statement that still waits is given up with its connection.
+    deadline: Option<Instant>,
 }
 
 /// An established connection.
@@ -109,7 +111,14 @@ impl WireSession {
             is_open: false,
             depth: 0,
             sent: 0,
+            deadline: None,
         })
+    }
+
+    /// Gives up all statements that end later than this.
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     /// Sends a statement after the commands ahead of it, and visits its rows.
@@ -168,11 +177,15 @@ impl WireSession {
         let Some(link) = &self.link else {
             return Err(failure::lost("a cancelled statement did not end"));
         };
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() > deadline);
         let (result, has_ended) = self.runtime.block_on(async {
             let mut work = pin!(work(&link.client));
             loop {
                 if let Ok(result) = timeout(TICK, &mut work).await {
                     return (result, true);
+                }
+                if is_late() {
+                    return (Err(failure::lost("the database did not answer in time")), false);
                 }
                 if let Err(stop) = (self.tick)() {
                     let ended = timeout(GRACE, async { tokio::join!(link.canceller.send(), work) }).await;
