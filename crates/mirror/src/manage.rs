@@ -11,7 +11,7 @@ pub use refresh::{Refreshed, refresh};
 use crate::connection::Accounts;
 use crate::definition::{Defined, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
-use crate::session::Session;
+use crate::session::{Session, internal};
 use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
@@ -24,6 +24,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use scope::check_scope;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use structures::find_structures;
 use view::refuse_view;
 
@@ -46,7 +47,11 @@ pub struct Request {
 }
 
 /// Creates the table if it does not exist, and registers the mirror.
-pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
+pub fn create(
+    session: &mut dyn Session,
+    accounts: &dyn Accounts,
+    mut request: Request,
+) -> Result<(Mirror, Vec<Defined>)> {
     let target = table_named(session, &request.target.unwrap_or_else(|| request.model.replace('.', "_")))?;
     let name = request.name.unwrap_or_else(|| target.name.clone());
     check_name(session, &name)?;
@@ -98,6 +103,9 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         masks: Default::default(),
         marks_deleted: false,
     };
+    if request.options.masks.is_none() {
+        request.options.masks = masks_of_neighbours(&place.others, &mirror)?;
+    }
     request.options.apply(session, &mut mirror)?;
     check_mask_key(session, &mirror)?;
     check_scope(&fetcher, &mirror.scope)?;
@@ -128,7 +136,11 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::alter(session, &mirror.name, &request.options)?;
     mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
+    target::check_owners(session, &mirror, &[])?;
     mirrors::set_relations(session, &mirror, &odoo)?;
+    if mirror.marks_deleted {
+        mirrors::renew_relations(session, &mirror)?;
+    }
     exposure::warn(session, &mirror.target)?;
     warn_of_sensitive(session, &mirror, &defined, &odoo);
     Ok((mirror, defined))
@@ -173,7 +185,24 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     if options.on_delete.is_some() {
         change_marks(session, &before, &mirror)?;
     }
+    if options.masks.is_some() {
+        target::check_owners(session, &mirror, &[])?;
+    }
     mirrors::alter(session, name, options)
+}
+
+/// The masks that mirrors of the same model have on the columns that they share with this one: the
+/// values would be as readable from its rows.
+fn masks_of_neighbours(others: &[Mirror], mirror: &Mirror) -> Result<Option<Json>> {
+    let mut masks = BTreeMap::new();
+    for other in others.iter().filter(|other| other.scope.model == mirror.scope.model) {
+        let shared = other.fields.iter().filter(|map| mirror.fields.contains(map));
+        masks.extend(shared.filter_map(|map| Some((map.field.clone(), other.masks.of(&map.field)?))));
+    }
+    match masks.is_empty() {
+        true => Ok(None),
+        false => serde_json::to_value(masks).map(Some).map_err(internal),
+    }
 }
 
 /// Prepares the table for marks, or deletes the rows that are marked: runs that delete rows do not

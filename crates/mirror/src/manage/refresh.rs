@@ -45,8 +45,11 @@ pub fn refresh(
     // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
     target::verify(session, name, true)?;
-    forget_fields(&mut mirror, forget)?;
+    let forgotten = forget_fields(&mut mirror, forget)?;
     let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
+    if !forgotten.is_empty() {
+        target::check_owners(session, &mirror, &forgotten)?;
+    }
     let found = drift(&mirror.fields, &odoo);
     let back = mirror.back(&found).next().is_some();
     mirror.drift = found;
@@ -60,7 +63,9 @@ pub fn refresh(
     Ok(compared(&mirror, &odoo, &added))
 }
 
-fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
+/// Removes fields from the mirror, and returns their columns.
+fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<Vec<String>> {
+    let mut forgotten = Vec::with_capacity(forget.len());
     for name in forget {
         let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
             let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
@@ -76,12 +81,12 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
                 "Leave it out of drop_fields.",
             ));
         }
-        mirror.fields.remove(place);
+        forgotten.push(mirror.fields.remove(place).column);
     }
     if mirror.fields.is_empty() {
         return Err(invalid("a mirror needs at least one field", "To give up the whole mirror: ipai.drop_mirror()."));
     }
-    Ok(())
+    Ok(forgotten)
 }
 
 /// Gives each field a column: the existing column of that name, or a new one.

@@ -2,7 +2,7 @@
 
 use super::sql;
 use super::statements::qualified;
-use crate::definition::{Kind, ODOO_ID};
+use crate::definition::{Kind, Mask, ODOO_ID};
 use crate::refusal::refused;
 use crate::session::{Session, internal};
 use crate::{Mirror, Table};
@@ -127,6 +127,28 @@ pub fn check_types(session: &mut dyn Session, mirror: &Mirror, table: i64) -> Re
         }
     }
     Ok(())
+}
+
+/// Refuses a mirror that leaves a column empty by which a policy protects rows: rows in which it is
+/// null are visible to all users. `also` are columns that the mirror no longer defines.
+pub fn check_owners(session: &mut dyn Session, mirror: &Mirror, also: &[String]) -> Result<()> {
+    let unmasked = mirror.fields.iter().filter(|map| mirror.masks.of(&map.field) != Some(Mask::Redact));
+    let filled: Vec<String> = unmasked.map(|map| map.column.as_str()).chain(mirror.key()).map(str::to_owned).collect();
+    let params = [(&mirror.target.schema).into(), (&mirror.target.name).into(), also.into(), filled.as_slice().into()];
+    let Some(column) = session.first(sql!("owner_columns"), &params, |row| row.get::<String>(0))? else {
+        return Ok(());
+    };
+    let table = mirror.target.display();
+    Err(refused(
+        SqlState::ObjectNotInState,
+        format!("mirror \"{}\" would leave column \"{column}\" of table \"{table}\" empty", mirror.name),
+        "Let the Odoo user read the field, and mirror it without the mask redact. Or protect the table by other \
+         columns with ipai.protect_mirror().",
+    )
+    .with_detail(
+        "A policy of the table tells by this column who owns a row. Every signed-in user would see the rows in which \
+         it is null.",
+    ))
 }
 
 pub(super) fn wrong_type(
