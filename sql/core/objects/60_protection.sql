@@ -186,13 +186,16 @@ begin
                               where f ->> 'column' = column_name) as defines,
                    exists (select from jsonb_array_elements(m.fields) f
                            where f ->> 'column' = column_name
-                             and m.masks ->> (f ->> 'field') = 'redact') as redacts
+                             and (m.masks ->> (f ->> 'field') = 'redact'
+                                  or s.drift @> jsonb_build_array(
+                                      jsonb_build_object('field', f -> 'field')))) as leaves_empty
             from ipai.mirrors m
-            join pg_namespace s on s.nspname = m.target_schema
-            join pg_class c on c.relnamespace = s.oid and c.relname = m.target_table
+            left join ipai.mirror_state s on s.mirror = m.name
+            join pg_namespace n on n.nspname = m.target_schema
+            join pg_class c on c.relnamespace = n.oid and c.relname = m.target_table
             where c.oid = target
         )
-        select min(n.name) filter (where n.redacts or not n.defines) into empty_in
+        select min(n.name) filter (where n.leaves_empty or not n.defines) into empty_in
         from neighbour n having bool_or(n.defines);
         if empty_in is not null then
             raise exception 'mirror "%" leaves column "%" of table "%" empty',

@@ -168,6 +168,14 @@ def test_column_of_owners_may_be_an_hmac(protected: Supabase) -> None:
     assert seen(protected) == []
 
 
+def test_column_that_runs_no_longer_fill_cannot_tell_owners(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    fill(supabase, erp)
+    lose_the_field(supabase, erp)
+    erp.records = [*erp.records, GLOBEX]
+    supabase.sync("metrics", "full")
+    refused(supabase, PROTECT.format("metrics", "notes"))
+
+
 def test_redacted_column_cannot_tell_owners(supabase: Supabase, erp: ScriptedOdoo) -> None:
     fill(supabase, erp)
     supabase.rows("""select ipai.alter_mirror('metrics', masks => '{"notes": "redact"}')""")
@@ -224,10 +232,12 @@ def test_column_that_the_user_fills_may_tell_owners(supabase: Supabase, erp: Scr
 
 
 def masked_rows(supabase: Supabase, erp: ScriptedOdoo, more: str) -> list[Record]:
-    """Creates a second mirror into a table whose first mirror hides `code`, and returns its rows."""
+    """Creates a second mirror into a table whose first mirror redacts `code`. Returns its rows."""
     fill(supabase, erp, '{"part": "a"}')
     supabase.rows("""select ipai.alter_mirror('metrics', masks => '{"code": "redact"}')""")
-    supabase.rows(f"""select * from ipai.create_mirror('ipai.sample.metric', '{TABLE}', name => 'second', constants => '{{"part": "b"}}'{more}""")
+    supabase.rows(
+        f"""select * from ipai.create_mirror('ipai.sample.metric', '{TABLE}', name => 'second', constants => '{{"part": "b"}}'{more}"""
+    )
     supabase.sync("second")
     return supabase.rows(f"select name, code from {TABLE} where part = 'b' order by odoo_id")
 
@@ -263,6 +273,22 @@ def test_protect_mirror_reports_policies_of_partitions(supabase: Supabase, erp: 
     supabase.rows("create policy open on ipai.part for select to authenticated using (true); grant select on ipai.part to authenticated")
     warned = supabase.warnings(PROTECT.format("metrics", "notes"))
     assert 'policy "open" of table "ipai.part" still shows rows to API users' in warned, warned
+
+
+def test_partitions_hide_marked_rows(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """A query that names a partition is subject to the policies of the partition alone."""
+    supabase.rows(PARTITIONED)
+    supabase.rows(INTO)
+    supabase.rows(
+        """alter table ipai.part enable row level security; grant select on ipai.part to authenticated;
+           create policy open on ipai.part for select to authenticated using (true);
+           select ipai.alter_mirror('metrics', on_delete => 'mark')"""
+    )
+    supabase.sync("metrics")
+    erp.records = erp.records[1:]
+    supabase.sync("metrics", "full")
+    assert supabase.rows("select odoo_id from ipai.part where deleted_at is not null") == [{"odoo_id": 1}]
+    assert seen(supabase, "ipai.part") == [2, 3, 4, 5, 6]
 
 
 def test_parent_that_users_read_is_reported(supabase: Supabase, erp: ScriptedOdoo) -> None:
