@@ -9,7 +9,7 @@ mod view;
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
+use crate::definition::{Defined, Mask, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
 use crate::session::{Session, internal};
 use crate::source::Fetcher;
@@ -103,8 +103,9 @@ pub fn create(
         masks: Default::default(),
         marks_deleted: false,
     };
-    if request.options.masks.is_none() {
-        request.options.masks = masks_of_neighbours(&place.others, &mirror)?;
+    let masks = masks_of_neighbours(&place.others, &mirror);
+    if request.options.masks.is_none() && !masks.is_empty() {
+        request.options.masks = Some(serde_json::to_value(masks).map_err(internal)?);
     }
     request.options.apply(session, &mut mirror)?;
     check_mask_key(session, &mirror)?;
@@ -137,6 +138,8 @@ pub fn create(
     mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
     target::check_owners(session, &mirror, &[])?;
+    let present = now.columns.iter().flatten().map(|(column, _)| column.clone());
+    target::warn_of_owners(session, &mirror, &present.collect::<Vec<_>>())?;
     mirrors::set_relations(session, &mirror, &odoo)?;
     if mirror.marks_deleted {
         mirrors::renew_relations(session, &mirror)?;
@@ -191,18 +194,16 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     mirrors::alter(session, name, options)
 }
 
-/// The masks that mirrors of the same model have on the columns that they share with this one: the
+/// The masks that other mirrors of the same model and table have on columns that this one fills: the
 /// values would be as readable from its rows.
-fn masks_of_neighbours(others: &[Mirror], mirror: &Mirror) -> Result<Option<Json>> {
-    let mut masks = BTreeMap::new();
-    for other in others.iter().filter(|other| other.scope.model == mirror.scope.model) {
+fn masks_of_neighbours(others: &[Mirror], mirror: &Mirror) -> BTreeMap<String, Mask> {
+    let alike = others.iter().filter(|other| other.scope.model == mirror.scope.model && other.name != mirror.name);
+    let mask = |other: &Mirror, map: &FieldMap| Some((map.field.clone(), other.masks.of(&map.field)?));
+    let masks = |other: &Mirror| -> Vec<_> {
         let shared = other.fields.iter().filter(|map| mirror.fields.contains(map));
-        masks.extend(shared.filter_map(|map| Some((map.field.clone(), other.masks.of(&map.field)?))));
-    }
-    match masks.is_empty() {
-        true => Ok(None),
-        false => serde_json::to_value(masks).map(Some).map_err(internal),
-    }
+        shared.filter_map(|map| mask(other, map)).collect()
+    };
+    alike.flat_map(masks).collect()
 }
 
 /// Prepares the table for marks, or deletes the rows that are marked: runs that delete rows do not

@@ -228,6 +228,17 @@ def test_column_that_the_user_fills_may_tell_owners(supabase: Supabase, erp: Scr
     assert seen(supabase) == [1]
 
 
+def test_mirror_into_a_protected_table_warns_of_the_column_that_nobody_fills(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    """It may be the column of a mirror that was dropped, or one that the user fills later."""
+    fill(supabase, erp)
+    supabase.rows(PROTECT.format("metrics", "notes"))
+    supabase.rows("select ipai.drop_mirror('metrics')")
+    again = create_statement("metrics", TABLE, fields="name,write_date", more=", columns => '{}'")
+    assert 'mirror "metrics" would leave column "notes" of table "ipai.metrics" empty' in supabase.warnings(again)
+    supabase.rows(f"select ipai.drop_mirror('metrics'); alter table {TABLE} alter notes set default 'globex'")
+    assert supabase.warnings(again) == []
+
+
 # Masks of a shared table --------------------------------------------------------------------------
 
 
@@ -246,6 +257,14 @@ def masked_rows(supabase: Supabase, erp: ScriptedOdoo, more: str) -> list[Record
 def test_second_mirror_of_a_table_takes_over_the_masks(supabase: Supabase, erp: ScriptedOdoo, more: str) -> None:
     assert {row["code"] for row in masked_rows(supabase, erp, more)} == {None}
     assert supabase.row("select masks from ipai.mirrors where name = 'second'") == {"masks": {"code": "redact"}}
+
+
+def test_field_that_is_added_later_takes_over_the_mask(supabase: Supabase, erp: ScriptedOdoo) -> None:
+    masked_rows(supabase, erp, ", fields => '{name}')")
+    supabase.rows("select * from ipai.refresh_mirror('second', add_fields => '{code,unit}')")
+    supabase.sync("second")
+    rows = supabase.rows(f"select code, unit from {TABLE} where part = 'b'")
+    assert {(row["code"], row["unit"]) for row in rows} == {(None, "count")}
 
 
 def test_second_mirror_may_name_its_own_masks(supabase: Supabase, erp: ScriptedOdoo) -> None:

@@ -1,11 +1,12 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
 use super::structures::find_structures;
-use super::{fields_of, warn_of_sensitive};
+use super::{fields_of, masks_of_neighbours, warn_of_sensitive};
 use crate::connection::Accounts;
 use crate::definition::{Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
-use crate::session::Session;
+use crate::session::{Session, internal};
+use crate::store::options::MirrorOptions;
 use crate::store::statements::{quote_array, quote_literal};
 use crate::store::{mirrors, tables, target};
 use crate::{Mirror, Problem};
@@ -47,6 +48,9 @@ pub fn refresh(
     target::verify(session, name, true)?;
     let forgotten = forget_fields(&mut mirror, forget)?;
     let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
+    if !added.is_empty() {
+        take_over_masks(session, &mut mirror, &added)?;
+    }
     if !forgotten.is_empty() {
         target::check_owners(session, &mirror, &forgotten)?;
     }
@@ -123,6 +127,19 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
         }
     }
     Ok(add)
+}
+
+/// Masks added fields as other mirrors of the same model and table do.
+fn take_over_masks(session: &mut dyn Session, mirror: &mut Mirror, added: &[String]) -> Result<()> {
+    let others = mirrors::into_table(session, &mirror.target)?;
+    let masks = masks_of_neighbours(&others, mirror).into_iter().filter(|(field, _)| added.contains(field));
+    let known = mirror.masks.fields.len();
+    mirror.masks.fields.extend(masks);
+    if mirror.masks.fields.len() == known {
+        return Ok(());
+    }
+    let masks = serde_json::to_value(&mirror.masks.fields).map_err(internal)?;
+    mirrors::alter(session, &mirror.name, &MirrorOptions { masks: Some(masks), ..MirrorOptions::default() })
 }
 
 fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {
