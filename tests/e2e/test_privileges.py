@@ -498,24 +498,6 @@ def test_notifications_contain_no_error_messages(documented: Supabase, stranger:
         execute(stranger, "select * from ipai.sync_alerts")
 
 
-def test_superuser_runs_no_triggers_of_the_table_owner(documented: Supabase) -> None:
-    """A trigger runs with the rights of the role that writes, as for any table."""
-    documented.rows(
-        """create function ipai.note() returns trigger language plpgsql as
-               $$ begin new.name := current_user; return new; end $$;
-           create trigger note before insert on ipai.unprotected for each row execute function ipai.note()"""
-    )
-    try:
-        documented.cluster.psql(
-            "create user mapping for supabase_admin server odoo options (user 'admin', password_secret 'odoo_password')"
-        )
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match='belongs to role "postgres", which "supabase_admin" does not trust'):
-            documented.rows("call ipai.run_sync('unprotected')", user="supabase_admin")
-        assert documented.rows("select name from ipai.unprotected where name = 'supabase_admin'") == []
-    finally:
-        documented.rows("drop function ipai.note() cascade")
-
-
 def test_superuser_can_call_functions_planted_in_the_schema(documented: Supabase) -> None:
     """Postgres prefers a function for the exact argument type.
 

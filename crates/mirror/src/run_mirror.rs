@@ -328,6 +328,10 @@ impl Run {
         table: i64,
     ) -> Result<Report> {
         let mirror = Arc::new(self.mirror.readable()?.without(&self.left_out));
+        if self.leaves_empty(&mirror) {
+            target::check_owners(host.session, &mirror, &[])?;
+            host.session.commit()?;
+        }
         let source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
         let mut source = source.with_safe_page_size(self.safe_page_size);
         let mut sink = TableSink::new(host.session, &mirror, table, self.number);
