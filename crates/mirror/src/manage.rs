@@ -194,8 +194,7 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     mirrors::alter(session, name, options)
 }
 
-/// The masks that other mirrors of the same model and table have on columns that this one fills: the
-/// values would be as readable from its rows.
+/// The masks that other mirrors of the same model and table have on columns that this one fills.
 fn masks_of_neighbours(others: &[Mirror], mirror: &Mirror) -> BTreeMap<String, Mask> {
     let alike = others.iter().filter(|other| other.scope.model == mirror.scope.model && other.name != mirror.name);
     let mask = |other: &Mirror, map: &FieldMap| Some((map.field.clone(), other.masks.of(&map.field)?));
