@@ -76,6 +76,7 @@ class _CompressedLines(io.RawIOBase):
         return True
 
     def write(self, data):
+        # pylint: disable=method-required-super  # RawIOBase has no implementation.
         data = bytes(data)
         # Newlines within cells are escaped.
         self.count += data.count(b"\n")
