@@ -55,6 +55,7 @@ fn check_connection(
         name!(records, Option<i64>),
         name!(problem, Option<String>),
         name!(hint, Option<String>),
+        name!(addon_problem, Option<String>),
     ),
 > {
     let check = || {
@@ -75,7 +76,7 @@ fn check_connection(
                 connection.url(),
                 connection.account.dbname.clone(),
                 version.clone(),
-                known.addon == Addon::Present,
+                matches!(known.addon, Addon::Present | Addon::Failing { .. }),
                 connection.account.login.clone(),
                 uid,
                 (latency.as_secs_f64() * 10_000.0).round() / 10.0,
@@ -84,6 +85,7 @@ fn check_connection(
                 found.records,
                 found.problem,
                 found.hint,
+                known.addon_problem.clone(),
             )
         };
         if mirrors.is_empty() {

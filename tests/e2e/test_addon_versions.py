@@ -118,8 +118,7 @@ def test_binary_values_of_odoo_20_are_mirrored(supabase: Supabase, modules: tupl
         assert read["image_1920"] == {"content": base64.b64encode(PNG).decode(), "size": len(PNG)}
         supabase.server(server.url)
         supabase.create_mirror("res.partner", fields=["name", "image_1920", "image_128"], domain=domain, target="ipai.partners")
-        run = supabase.sync("partners")
-    assert run["rejects"] == 0
+        supabase.sync("partners")
     assert supabase.row("select addon from ipai.odoo_logins") == {"addon": bool(modules)}
     rows = supabase.rows("select name, image_1920, image_128 from ipai.partners order by odoo_id")
     assert rows[0] == {"name": "Pictured", "image_1920": PNG, "image_128": PNG}

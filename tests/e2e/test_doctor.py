@@ -36,6 +36,7 @@ CHECKS = {
     ("password", "odoo"),
     ("row-level security", TABLE),
     ("trust", "sample_metrics"),
+    ("bulk export", "sample_metrics"),
     ("API privileges", TABLE),
     ("policies", TABLE),
     ("publication", TABLE),

@@ -198,6 +198,7 @@ begin
     from (values
         ('select on ipai.mirrors', has_table_privilege('ipai.mirrors', 'select')),
         ('select on ipai.run_log', has_table_privilege('ipai.run_log', 'select')),
+        ('select on ipai.mirror_state', has_table_privilege('ipai.mirror_state', 'select')),
         ('execute on function ipai.has_cron()',
          has_function_privilege('ipai.has_cron()', 'execute')),
         ('execute on function ipai.has_vault()',
@@ -395,6 +396,18 @@ begin
               where r.rolname = m.scheduled_by) r (runner)
         cross join lateral ipai.untrusted_code(c.oid::regclass, r.runner::name) f
         order by r.runner limit 1) u on true
+    order by m.name;
+
+    return query
+    select 'bulk export', m.name,
+           case when t.degraded is null then 'ok' else 'problem' end,
+           coalesce('Odoo has the addon ipai_sync, and runs do not use it: ' || t.degraded,
+                    'runs use the addon ipai_sync, if Odoo has it'),
+           case when t.degraded is not null
+               then format('Update the addon ipai_sync in Odoo. To try it now: '
+                           'select * from ipai.check_connection(%s);', quote_literal(m.server)) end
+    from ipai.mirrors m
+    left join ipai.mirror_state t on t.mirror = m.name
     order by m.name;
 
     return query
