@@ -539,7 +539,7 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
                 assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
             else:
                 rejects = supabase.rows("select from ipai.sync_rejects")
-                # Whoever does not see the warning sees the alert.
+                # The alert shows operators what the warning shows the caller.
                 degraded = is_degraded(supabase)
                 assert degraded == (kind == INFO or bool(warnings))
                 outcome = " without the addon" if degraded else ", with a reject" if rejects else ""
