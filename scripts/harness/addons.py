@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 import shutil
 import sys
@@ -114,7 +115,7 @@ def main() -> int:
         print(path.relative_to(paths.PROJECT))
     if not options.readme and not options.pot:
         for module in build(options.folder.resolve()):
-            print(module)
+            print(os.path.relpath(module))
     return 0
 
 
