@@ -1,6 +1,6 @@
 """Builds the Odoo modules for the app store, and writes their generated files.
 
-    scripts/addons [FOLDER]    writes FOLDER/<series>/<module> for each series of Odoo (default: dist)
+    scripts/addons [FOLDER]    writes FOLDER/<series>/<module> for each Odoo (default: dist)
     scripts/addons --readme    writes each module's README.rst from its readme/
     scripts/addons --pot       writes each module's i18n/*.pot, with a real Odoo 19
 

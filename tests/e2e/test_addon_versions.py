@@ -61,7 +61,7 @@ def test_built_addon_suits_its_series(dist: Path, built: str) -> None:
         ast.parse(path.read_text(), feature_version=PYTHON[series])
     assert "LESSER GENERAL PUBLIC LICENSE" in (module / "LICENSE").read_text()
     assert "<h1 " in (module / "static/description/index.html").read_text()
-    lint = [setup.ensure_addons_venv(), "-m", "pylint", f"--rcfile={paths.PROJECT / 'addons/.pylintrc'}"]
+    lint = [str(setup.ensure_addons_venv()), "-m", "pylint", f"--rcfile={paths.PROJECT / 'addons/.pylintrc'}"]
     options = [f"--valid-odoo-versions={series}", r"--manifest-version-format={valid_odoo_versions}\.\d+\.\d+\.\d+$"]
     found = subprocess.run([*lint, *options, module], capture_output=True, text=True, cwd=paths.PROJECT)
     assert (found.returncode, found.stdout) == (0, "")

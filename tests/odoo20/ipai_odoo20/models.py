@@ -18,7 +18,7 @@ PERMISSIONS = {"c": "perm_create", "r": "perm_read", "u": "perm_write", "d": "pe
 
 
 def _refuse_own_modules(method):
-    """Raises the error of a method that does not exist, if one of this project's modules called it."""
+    """Raises the error of a method that does not exist, if this project's modules called it."""
     caller = sys._getframe(2).f_globals.get("__name__", "")
     if f"{caller}.".startswith(OWN_MODULES):
         raise AttributeError(f"Odoo 20 has no {method}")

@@ -174,7 +174,11 @@ fn values_that_fit_become_cells() {
             bytes(b"\0\xFF"),
         ),
         (Kind::Bytea, row(&[("content", false.into()), ("size", 0.into())]), Column::Bytea(unset())),
-        (Kind::Jsonb, row(&[("content", "YQ==".into()), ("size", 1.into())]), json("{\"content\":\"YQ==\",\"size\":1}")),
+        (
+            Kind::Jsonb,
+            row(&[("content", "YQ==".into()), ("size", 1.into())]),
+            json("{\"content\":\"YQ==\",\"size\":1}"),
+        ),
     ];
     for (kind, value, expected) in cases {
         assert_eq!(cell(kind, value.clone()), Ok(expected), "{kind:?} from {value:?}");

@@ -1,5 +1,5 @@
--- Stores what a run learned about a login. Writes nothing if it is stored already. A run that has not
--- looked for the addon ($5 is null) keeps what is stored about it.
+-- Stores what a run learned about a login. Writes nothing if it is stored already. A run that has
+-- not looked for the addon ($5 is null) keeps what is stored about it.
 insert into ipai.odoo_logins (url, dbname, login, uid, addon, database_uuid, addon_problem, addon_tried_at)
 select $1, $2, $3, $4, $5, $6, $7, case when $7 is not null then pg_catalog.now() end
 where not exists (
