@@ -68,7 +68,7 @@ impl Transport for Canned {
 /// A client that knows its uid and the addon, and receives `body` as every answer.
 pub fn client(body: Vec<u8>) -> Client<Canned> {
     let account = Account { dbname: "odoo".into(), login: "reader".into(), password: Secret::new(PASSWORD.into()) };
-    let known = ServerInfo { uid: Some(2), addon: Addon::Present, uuid: None };
+    let known = ServerInfo { uid: Some(2), addon: Addon::Present, ..ServerInfo::default() };
     Client::new(Canned(body), account, Policy::SYNC, known, Default::default())
 }
 

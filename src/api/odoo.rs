@@ -49,6 +49,7 @@ fn check_connection(
         name!(records, Option<i64>),
         name!(problem, Option<String>),
         name!(hint, Option<String>),
+        name!(addon_problem, Option<String>),
     ),
 > {
     let check = || {
@@ -61,7 +62,7 @@ fn check_connection(
                 connection.url(),
                 connection.account.dbname.clone(),
                 checked.version.clone(),
-                checked.server.addon == Addon::Present,
+                matches!(checked.server.addon, Addon::Present | Addon::Failing { .. }),
                 connection.account.login.clone(),
                 checked.uid,
                 (checked.latency.as_secs_f64() * 10_000.0).round() / 10.0,
@@ -70,6 +71,7 @@ fn check_connection(
                 model.records,
                 model.problem,
                 model.hint,
+                checked.server.addon_problem.clone(),
             )
         }))
     };

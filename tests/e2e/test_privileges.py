@@ -310,7 +310,8 @@ INVALID_VALUES = {
     ],
     "ipai.mirror_state": [
         *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1", "safe_page_size = 0"),
-        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{10}')"),
+        *("degraded = repeat('x', 1001)", "degraded_since = 'infinity'"),
+        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{11}')"),
     ],
     "ipai.sync_rejects": [
         *("last_tried = 'infinity'", "last_tried = '10000-01-02'", "refused = 'other'", "sqlstate = 'broken'"),

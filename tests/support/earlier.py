@@ -11,19 +11,22 @@ from harness.postgres import Installation
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
 #: A column that the earlier versions lack, which is the last one of its table.
-_COLUMN = "safe_page_size integer check (safe_page_size > 0)"
+_COLUMN = """degraded_since timestamptz
+        check (degraded_since >= '0001-01-01 00:00:00+00'
+               and degraded_since < '10000-01-01 00:00:00+00')"""
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"('', 'active', 'x_active')),\n    {_COLUMN}\n", "('', 'active', 'x_active'))\n"),
-    ("comment on column ipai.mirror_state.safe_page_size is", "comment on column ipai.mirror_state.filled_company is"),
-    ("drift, alerts, safe_page_size)", "drift, alerts)"),
+    (f"(length(degraded) <= 1000),\n    {_COLUMN}\n", "(length(degraded) <= 1000)\n"),
+    ("comment on column ipai.mirror_state.degraded_since is", "comment on column ipai.mirror_state.degraded is"),
+    ("safe_page_size, degraded, degraded_since)", "safe_page_size, degraded)"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",
         "select s.mirror, alert.kind, alert.severity, alert.since, alert.message, alert.hint, 1 as position\n",
     ),
     # A view and functions with other definitions.
+    ("t.degraded is not null,\n        t.degraded_since,\n", "t.degraded is not null,\n        null::timestamptz,\n"),
     ("when now() - c.finished_at > m.reconcile_every then 'stale'", "when now() - c.finished_at > interval '1 day' then 'stale'"),
     ("payload := jsonb_build_object('raised', raised, 'cleared', cleared);", "payload := raised;"),
     ("alter function ipai.sync_sample_metrics(date, integer, boolean) set statement_timeout = '55s';\n", ""),
@@ -51,9 +54,9 @@ _STEP = f"""
 """
 
 #: The oldest version lacks another column, too.
-_OLDEST_DIFFERENCE = ("    addon         boolean,\n    database_uuid text,\n", "    addon         boolean,\n")
-_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.database_uuid is", "comment on column ipai.odoo_logins.addon is")
-_OLDEST_STEP = "alter table ipai.odoo_logins add column database_uuid text;\n"
+_OLDEST_DIFFERENCE = ("    addon_problem text,\n    addon_tried_at timestamptz,\n", "    addon_problem text,\n")
+_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.addon_tried_at is", "comment on column ipai.odoo_logins.addon is")
+_OLDEST_STEP = "alter table ipai.odoo_logins add column addon_tried_at timestamptz;\n"
 
 
 def _changed(text: str, *differences: tuple[str, str]) -> str:

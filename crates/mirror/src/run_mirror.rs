@@ -14,10 +14,10 @@ use crate::store::{lock, mirrors, runs, target, vault};
 use crate::{Drift, Mirror, Problem};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
-use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
+use ipai_odoo::{Addon, Database};
 use std::sync::Arc;
 use std::time::Duration;
 use warnings::{warn_of_drift, warn_of_refusal, warn_of_uncarried};
@@ -383,6 +383,10 @@ impl Run {
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         mirror_state::set_safe_page_size(session, &self.mirror.name, self.safe_page_size)?;
+        // Where no run has looked for the addon, what an earlier one found still holds.
+        if findings.server.addon != Addon::Unknown {
+            mirror_state::set_degraded(session, &self.mirror.name, findings.degraded().as_deref())?;
+        }
         connection.store_info(session, &findings.server)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)

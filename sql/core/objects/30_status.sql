@@ -253,7 +253,14 @@ cross join lateral (values
                case s.rejects when 1 then '1 record' else format('%s records', s.rejects) end,
                rejected.newest),
         format('Correct them in Odoo, or change the table; every run tries them again. All rejects: '
-               'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror))
+               'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror)),
+    (10, 'degraded', t.degraded is not null,
+        t.degraded_since,
+        format('bulk export is installed but not used, because it failed: %s', t.degraded),
+        format('Runs read the same rows without it, more slowly, and try it again each day. Update '
+               'the addon ipai_sync in Odoo, and look into Odoo''s log. To try it now: '
+               'select * from ipai.check_connection(%s); call ipai.run_sync(%L);',
+               quote_literal(s.server), s.mirror))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -267,12 +274,14 @@ comment on column ipai.sync_alerts.kind is
     'max_delta; drift: fields in Odoo have changed; refused: the deletion guard stopped a run; '
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
     'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
-    'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects).';
+    'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects); '
+    'degraded: Odoo has the addon ipai_sync, and the last run did not use it.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
-    'deletions: start of the first of these runs; rejects: when the first of them was set aside.';
+    'deletions: start of the first of these runs; rejects: when the first of them was set aside; '
+    'degraded: when the first run in succession ended that did not use the addon.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 

@@ -81,7 +81,7 @@ begin
     select string_agg(format('grant %s to %I;', p.privilege, current_user), ' ') into lacking
     from (
         select format('select on %s', t.name), has_table_privilege(t.name, 'select')
-        from unnest('{ipai.mirrors,ipai.run_log,ipai.mirror_objects}'::text[]) t (name)
+        from unnest('{ipai.mirrors,ipai.mirror_state,ipai.run_log,ipai.mirror_objects}'::text[]) t (name)
         union all
         -- Null for a function of the extension, if the database does not have it.
         select format('execute on function %s', f.name),
@@ -269,6 +269,18 @@ begin
               where r.rolname = m.scheduled_by) r (runner)
         cross join lateral ipai.untrusted_code(c.oid::regclass, r.runner::name) f
         order by r.runner limit 1) u on true
+    order by m.name;
+
+    return query
+    select 'bulk export', m.name,
+           case when t.degraded is null then 'ok' else 'problem' end,
+           coalesce('Odoo has the addon ipai_sync, and runs do not use it: ' || t.degraded,
+                    'runs use the addon ipai_sync, if Odoo has it'),
+           case when t.degraded is not null
+               then format('Update the addon ipai_sync in Odoo. To try it now: '
+                           'select * from ipai.check_connection(%s);', quote_literal(m.server)) end
+    from ipai.mirrors m
+    left join ipai.mirror_state t on t.mirror = m.name
     order by m.name;
 
     return query

@@ -41,7 +41,8 @@ create or replace function "check_connection"(
     "readable" bool,
     "records" bigint,
     "problem" TEXT,
-    "hint" TEXT
+    "hint" TEXT,
+    "addon_problem" TEXT
 )
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c

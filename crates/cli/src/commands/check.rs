@@ -51,9 +51,18 @@ fn check_server(context: &Context, session: &mut WireSession, name: &str) -> Res
         connection.account.dbname,
         connection.account.login,
         checked.latency.as_secs_f64() * 1_000.0,
-        if checked.server.addon == Addon::Present { "installed" } else { "not installed" }
+        match checked.server.addon {
+            Addon::Present | Addon::Failing { .. } => "installed",
+            Addon::Unwanted => "not wanted",
+            Addon::Missing | Addon::Unknown => "not installed",
+        }
     );
     let mut found = vec![row("Odoo", name, "ok", &finding, None)];
+    if let Some(problem) = &checked.server.addon_problem {
+        let finding = format!("the addon ipai_sync is installed but not used, because {problem}");
+        let remedy = "Mend the addon in Odoo. Runs go on without it, more slowly, and try it again daily.";
+        found.push(row("addon", name, "problem", &finding, Some(remedy)));
+    }
     for model in checked.models {
         let object = model.model.as_deref().unwrap_or(name);
         match (model.readable, model.records) {

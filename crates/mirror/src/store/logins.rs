@@ -18,10 +18,14 @@ pub fn stored(session: &mut dyn Session, url: &str, account: &Account) -> Result
             uid: row.optional(0)?,
             addon: match row.optional(1)? {
                 None => Addon::Unknown,
-                Some(true) => Addon::Present,
                 Some(false) => Addon::Missing,
+                Some(true) => match row.optional(4)? {
+                    None => Addon::Present,
+                    Some(is_due) => Addon::Failing { is_due },
+                },
             },
             uuid: row.optional(2)?,
+            addon_problem: row.optional(3)?,
         })
     })?;
     Ok(found.unwrap_or_default())
@@ -36,7 +40,7 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
     let addon = match info.addon {
         Addon::Unknown | Addon::Unwanted => None,
         Addon::Missing => Some(false),
-        Addon::Present => Some(true),
+        Addon::Failing { .. } | Addon::Present => Some(true),
     };
     if !may(session, "select, insert, update")? {
         return Ok(());
@@ -48,6 +52,7 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
         uid.into(),
         addon.into(),
         info.uuid.as_deref().into(),
+        info.addon_problem.as_deref().into(),
     ];
     session.run(sql!("login_store"), &params).map(drop)
 }

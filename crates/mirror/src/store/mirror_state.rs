@@ -138,6 +138,12 @@ pub fn set_safe_page_size(session: &mut dyn Session, name: &str, size: u32) -> R
     session.run(sql!("mirror_set_safe_page_size"), &params).map(drop)
 }
 
+/// Stores why the last run did not use the addon, although Odoo has it. Writes nothing if it is
+/// known.
+pub fn set_degraded(session: &mut dyn Session, name: &str, why: Option<&str>) -> Result<()> {
+    session.run(sql!("mirror_set_degraded"), &[name.into(), why.into()]).map(drop)
+}
+
 /// What a complete run reached.
 pub struct Reached<'a> {
     /// The new cursor (UTC), if there is one, and the record at it if that has settled.
