@@ -136,6 +136,9 @@ impl Database {
         } else if host.starts_with("db.") && host.ends_with(".supabase.co") {
             "The direct address of a Supabase project has IPv6 only. Use the address of the session pooler: Connect, \
              Session pooler."
+        } else if detail.contains("does not support TLS") {
+            "Check host and port in DATABASE_URL. If the server has no TLS and the network between is private, add \
+             sslmode=disable to DATABASE_URL."
         } else {
             match error.sqlstate() {
                 "08001" => "Check host and port in DATABASE_URL, and that the database accepts connections.",
