@@ -1,0 +1,213 @@
+"""Executes docs/how-to/hosted-supabase.md as a new user would, in a database without the extension.
+
+After an intended change, UPDATE_GOLDEN=1 writes what the commands print into the page. Review the
+difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import paths, postgres, shell
+from harness.odoo import Odoo, generate_metrics
+from harness.postgres import Cluster, Installation
+from support.documents import Block, blocks, build_program, tidy, write_shown
+from support.pages import printed
+
+PAGE = paths.PROJECT / "docs/how-to/hosted-supabase.md"
+REFERENCE = paths.PROJECT / "docs/reference/program.md"
+METRICS = 300
+#: What hosted projects set, and a plain PostgreSQL does not.
+SETTINGS = {"output_plugin_libraries": "pgoutput, test_decoding, wal2json"}
+
+
+class Project:
+    """A hosted project, and the folder in which its owner works."""
+
+    def __init__(self, cluster: Cluster, odoo: Odoo) -> None:
+        self.cluster = cluster
+        self.odoo = odoo
+        self.folder = paths.run_dir()
+        #: Texts of the page, and the values for the test.
+        self.values = {
+            "https://erp.example.com": odoo.url,
+            "odoo_core": odoo.dbname,
+            "api@example.com": odoo.admin_user,
+            "the password or API key": odoo.admin_password,
+        }
+
+    def environment(self) -> dict[str, str | None]:
+        """The folder's `.env` and `ipai-sync.toml` describe both ends, so no variable does."""
+        path = f"{build_program().parent}:{self.cluster.installation.bindir}:/usr/bin:/bin"
+        return {name: None for name in os.environ if name.startswith(("ODOO_", "DATABASE_", "SUPABASE_"))} | {
+            "PATH": path,
+            # The passwords that the page's ipai-sync.toml names.
+            "ACME_PASSWORD": self.odoo.admin_password,
+        }
+
+    def run(self, block: Block) -> str:
+        """Executes a block and returns what it prints."""
+        match block.language:
+            case "ini":
+                self.write(".env", re.sub(r"^DATABASE_URL=.*", f"DATABASE_URL={self.cluster.dsn(user='postgres')}", block.text))
+            case "toml":
+                self.write("ipai-sync.toml", block.text)
+                self.write("globex-password", f"{self.odoo.admin_password}\n")
+            case "sql":
+                text = printed(self.cluster, block.text)
+                assert "ERROR" not in text, text
+                return text
+            case "sh":
+                return self.shell(block.text)
+            case language:
+                raise AssertionError(f"no test runs blocks in {language}")
+        return ""
+
+    def write(self, name: str, text: str) -> None:
+        for placeholder, value in self.values.items():
+            text = text.replace(placeholder, value)
+        (self.folder / name).write_text(text)
+
+    def prepare(self) -> None:
+        """Executes the page up to the first run."""
+        for block in blocks(PAGE.read_text()):
+            if block.section.startswith(("2.", "3.", "4.")):
+                self.run(block)
+
+    def json(self, arguments: str, *, status: int = 0) -> list[Any]:
+        """Returns the values that a command prints with --json."""
+        return [json.loads(line) for line in self.shell(f"ipai-sync {arguments} --json", status=status).splitlines()]
+
+    def shell(self, commands: str, *, status: int = 0) -> str:
+        """Runs commands, and returns what they print."""
+        done = shell.run(["bash", "-e", "-c", commands], cwd=self.folder, env=self.environment(), capture=True, check=False)
+        assert done.returncode == status, f"{commands}{done.stdout}{done.stderr}"
+        return done.stderr + done.stdout
+
+    def shown(self, text: str) -> str:
+        """Replaces what differs between two executions, and the test's values by the page's."""
+        text = text.replace(self.odoo.url, "https://erp.example.com")
+        text = re.sub(r"database odoo, login admin, \d+ ms", "database odoo_core, login api@example.com, 45 ms", text)
+        text = re.sub(r"\d+\.\d s\b", "0.4 s", text)
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "2026-01-06T12:00:00+00:00", text)
+        return "".join(f"{line}\n" for line in aligned(tidy(text)))
+
+
+def aligned(lines: list[str]) -> list[str]:
+    """Adjusts the widths of tables to their present content."""
+    done: list[str] = []
+    table: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("| ") or (table and line.startswith("|-")):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        widths = [max(len(cell) for cell in cells if not cell.startswith("--")) for cells in zip(*table, strict=True)]
+        for number, row in enumerate(table):
+            cells = ["-" * (width + 2) if number == 1 else f" {cell:{width}} " for cell, width in zip(row, widths, strict=True)]
+            done.append(f"|{'|'.join(cells)}|")
+        table = []
+        done.append(line)
+    return done[:-1]
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    with Odoo() as odoo:
+        generate_metrics(odoo, METRICS)
+        yield odoo
+
+
+@pytest.fixture
+def project(erp: Odoo) -> Iterator[Project]:
+    installation = Installation.default()
+    known = shell.run([installation.bindir / "postgres", "--describe-config"], user=shell.SERVICE_USER, capture=True).stdout
+    settings = {name: value for name, value in SETTINGS.items() if re.search(rf"^{name}\t", known, re.MULTILINE)}
+    with postgres.supabase_cluster(installation, settings=settings) as cluster:
+        yield Project(cluster, erp)
+
+
+def read(page: Path, project: Project) -> None:
+    """Executes a page, and compares the shown output."""
+    found = blocks(page.read_text())
+    for block in found:
+        try:
+            text = project.shown(project.run(block))
+        except (RuntimeError, AssertionError) as error:
+            raise AssertionError(f"{page.name}:{block.line}: {error}") from error
+        if block.shown is not None and os.environ.get("UPDATE_GOLDEN"):
+            block.shown = text
+        elif block.shown is not None:
+            assert text == block.shown, f"{page.name}:{block.line}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        write_shown(page, found)
+
+
+def test_page_on_hosted_supabase_shows_the_real_output(project: Project) -> None:
+    assert project.cluster.psql("select count(*) from pg_available_extensions where name = 'ipai_sync'") == "0"
+    assert project.cluster.psql("select rolsuper from pg_roles where rolname = 'postgres'") == "f"
+    read(PAGE, project)
+    # The page ends with a mirror that equals Odoo's table.
+    mirrored = project.cluster.psql("select odoo_id, name, coalesce(email, ''), active from ipai.res_partner order by odoo_id")
+    expected = "select id, name, coalesce(email, ''), active from res_partner order by id"
+    assert mirrored == project.odoo.pg.psql(expected, dbname=project.odoo.dbname)
+    assert mirrored
+
+
+def test_login_of_the_page_runs_mirrors_but_defines_none(project: Project) -> None:
+    project.prepare()
+    (created,) = [block for block in blocks(PAGE.read_text()) if block.section == "A login for the scheduler"]
+    project.run(created)
+    settings = (project.folder / ".env").read_text()
+    (project.folder / ".env").write_text(settings.replace("postgresql://postgres@", "postgresql://odoo_sync@"))
+    assert project.shell("ipai-sync run").startswith("res_partner: incremental, ")
+    for command in ("status", "runs", "alerts"):
+        project.shell(f"ipai-sync {command}")
+    for command in ("check", "create-mirror res.country", "alter-mirror res_partner --enabled false", "drop-mirror res_partner"):
+        assert re.search("permission denied|another role", project.shell(f"ipai-sync {command}", status=1)), command
+
+
+# The JSON of the commands -------------------------------------------------------------------------
+
+
+def documented(command: str) -> list[str]:
+    """Returns the keys that the reference lists for a command."""
+    (row,) = re.findall(rf"^\| `{command}`.*? \|.*? \| (.*) \|$", REFERENCE.read_text(), re.MULTILINE)
+    # In parentheses: a key's values.
+    return [name for name in re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", row)) if name != "error" or command == "runs"]
+
+
+def test_json_has_the_keys_of_the_reference(project: Project) -> None:
+    (settings,) = [block for block in blocks(PAGE.read_text()) if block.language == "ini"]
+    project.run(settings)
+    assert project.json("init") == [{"result": "created", "version": "0.2.0"}]
+    assert documented("init") == ["result", "version"]
+    (created,) = project.json("create-mirror res.partner --fields name,active")
+    assert [*created, *created["fields"][0]] == documented("create-mirror")
+    (ended,) = project.json("run")
+    assert list(ended) == documented("run")[: len(ended)]
+    assert project.json("run --dry-run --limit 1")[0]["run"] is None
+    assert project.json("alter-mirror res_partner --late-after '1 hour'") == [{}]
+    # An alert, and a mirror without a schedule, which is a problem for `check`.
+    project.cluster.psql("update ipai.run_log set odoo_count = odoo_count + 1", user="postgres")
+    for command, status in (("refresh-mirror res_partner", 0), ("status", 0), ("runs", 0), ("alerts", 1), ("check", 1)):
+        (rows,) = project.json(command, status=status)
+        assert list(rows[0]) == documented(command.split()[0]), command
+    assert project.json("odoo-call res.partner search_count --args '[[]]'") == [149 - 3]
+    assert project.json("drop-mirror res_partner") == [{}]
+    assert project.json("uninstall --yes") == [{"result": "removed"}]
+
+
+def test_guard_refuses_a_run_with_its_own_status(project: Project) -> None:
+    project.prepare()
+    project.shell('ipai-sync alter-mirror res_partner --domain \'[["id", "<", 2]]\'')
+    refused = project.shell("ipai-sync run res_partner", status=3)
+    assert "--max-delete-ratio 1" in refused, refused
+    project.shell("ipai-sync run res_partner --max-delete-ratio 1")
+    assert project.cluster.psql("select count(*) from ipai.res_partner") == "1"
