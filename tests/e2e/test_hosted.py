@@ -19,9 +19,12 @@ from harness import paths, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Cluster, Installation
 from support.documents import Block, blocks, build_program, tidy, write_shown
+from support.internal import INTERNAL
 from support.pages import printed
 
 PAGE = paths.PROJECT / "docs/how-to/hosted-supabase.md"
+SCRIPT = paths.PROJECT / "docs/how-to/from-the-script.md"
+SQL = paths.PROJECT / "docs/reference/sql.md"
 REFERENCE = paths.PROJECT / "docs/reference/program.md"
 METRICS = 300
 #: What hosted projects set, and a plain PostgreSQL does not.
@@ -211,3 +214,34 @@ def test_guard_refuses_a_run_with_its_own_status(project: Project) -> None:
     assert "--max-delete-ratio 1" in refused, refused
     project.shell("ipai-sync run res_partner --max-delete-ratio 1")
     assert project.cluster.psql("select count(*) from ipai.res_partner") == "1"
+
+
+# Other pages --------------------------------------------------------------------------------------
+
+
+def test_commands_that_replace_the_script_succeed(project: Project) -> None:
+    commands = list(dict.fromkeys(re.findall(r"`(ipai-sync [^`]+)`", SCRIPT.read_text())))
+    assert "ipai-sync run sample_metrics --since 2026-01-06 --dry-run --verbose --limit 100" in commands
+    (settings,) = [block for block in blocks(PAGE.read_text()) if block.language == "ini"]
+    project.run(settings)
+    commands.remove("ipai-sync init")
+    project.shell("ipai-sync init")
+    postgres.migrate(project.cluster)
+    for command in commands:
+        # A mirror without a schedule is a problem for `check`.
+        project.shell(command, status=1 if command == "ipai-sync check" else 0)
+    assert project.cluster.psql("select count(*) from ipai.ipai_sample_metrics") == str(METRICS)
+
+
+def test_error_without_a_connection_string_is_that_of_the_page(project: Project) -> None:
+    (shown,) = re.findall(r"^```\n\$ ipai-sync run\n(.*?)^```$", SCRIPT.read_text(), re.MULTILINE | re.DOTALL)
+    keys = "SUPABASE_URL=https://x.supabase.co SUPABASE_SERVICE_ROLE_KEY=s3cret ODOO_URL=http://127.0.0.1:9 ODOO_DB=x ODOO_USER=x ODOO_PASSWORD=x"
+    assert project.shell(f"{keys} ipai-sync run", status=2) == shown
+
+
+def test_reference_lists_the_functions_of_a_database_without_the_extension(project: Project) -> None:
+    project.prepare()
+    (listed,) = re.findall(r"^A database that \[the program\].*?\n\n", SQL.read_text(), re.MULTILINE | re.DOTALL)
+    there = project.cluster.psql("select proname from pg_proc where pronamespace = 'ipai'::regnamespace").splitlines()
+    # `schema_version` is for the program, and triggers call the other.
+    assert set(re.findall(r"`ipai\.(\w+)\(\)`", listed)) == set(there) - INTERNAL - {"schema_version", "keep_updated_at"}
