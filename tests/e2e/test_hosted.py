@@ -25,6 +25,7 @@ from support.pages import printed
 PAGE = paths.PROJECT / "docs/how-to/hosted-supabase.md"
 SCRIPT = paths.PROJECT / "docs/how-to/from-the-script.md"
 SQL = paths.PROJECT / "docs/reference/sql.md"
+TROUBLESHOOTING = paths.PROJECT / "docs/how-to/troubleshooting.md"
 REFERENCE = paths.PROJECT / "docs/reference/program.md"
 METRICS = 300
 #: What hosted projects set, and a plain PostgreSQL does not.
@@ -245,3 +246,31 @@ def test_reference_lists_the_functions_of_a_database_without_the_extension(proje
     there = project.cluster.psql("select proname from pg_proc where pronamespace = 'ipai'::regnamespace").splitlines()
     # `schema_version` is for the program, and triggers call the other.
     assert set(re.findall(r"`ipai\.(\w+)\(\)`", listed)) == set(there) - INTERNAL - {"schema_version", "keep_updated_at"}
+
+
+def test_page_on_troubleshooting_has_the_errors_of_the_program(project: Project) -> None:
+    listed = re.findall(r"^\| `([^`]+)`", TROUBLESHOOTING.read_text().split("## Errors of ipai-sync")[1], re.MULTILINE)
+    assert len(listed) > 10
+    (settings,) = [block for block in blocks(PAGE.read_text()) if block.language == "ini"]
+    project.run(settings)
+    url = project.cluster.dsn(user="postgres")
+    commands = [
+        ("ipai-sync status", 1),
+        ("DATABASE_URL=host=localhost ipai-sync status", 2),
+        (f"DATABASE_URL={url.replace('disable', 'verify-full')} ipai-sync status", 1),
+    ]
+    printed = [project.shell(command, status=status) for command, status in commands]
+    (project.folder / ".env").rename(project.folder / "other")
+    printed.append(project.shell("ipai-sync status", status=2))
+    (project.folder / "other").rename(project.folder / ".env")
+    project.prepare()
+    printed.append(project.shell("ipai-sync check --server globex", status=2))
+    project.cluster.psql(
+        "create or replace function ipai.schema_version() returns text language sql immutable as $$ select '0.1.0' $$", user="postgres"
+    )
+    printed.append(project.shell("ipai-sync run", status=1))
+    patterns = [re.escape(error).replace(r"\.\.\.", ".+") for error in listed]
+    for text in printed:
+        message = text.removeprefix("ERROR:  ").splitlines()[0]
+        assert any(re.match(pattern, message) for pattern in patterns), message
+        assert "HINT:  " in text

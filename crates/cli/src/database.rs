@@ -130,7 +130,14 @@ impl Database {
             [Host::Tcp(host)] => host.as_str(),
             _ => "",
         };
-        let hint = if detail.contains("UnknownIssuer") || detail.contains("invalid peer certificate") {
+        let hint = if detail.contains("NotValidForName") {
+            "The certificate of the database is for another host. Use the host name that it has in DATABASE_URL."
+        } else if detail.contains("Expired") {
+            "The certificate of the database has expired. Renew it."
+        } else if detail.contains("CaUsedAsEndEntity") {
+            "The certificate of the database is that of an authority. Sign one for the server with it, and name the \
+             authority's certificate in sslrootcert of DATABASE_URL."
+        } else if detail.contains("invalid peer certificate") {
             "The certificate of the database is not signed by a public authority. Download its CA (Supabase: Database, \
              Settings, SSL configuration) and add sslrootcert=PATH to DATABASE_URL."
         } else if host.starts_with("db.") && host.ends_with(".supabase.co") {

@@ -72,6 +72,12 @@ fn causes_of_a_failed_connection_get_their_hints() {
     for (address, detail, hint) in [
         ("postgresql://u@h/x", "error performing TLS handshake: server does not support TLS", "sslmode=disable"),
         ("postgresql://u@h/x", "invalid peer certificate: UnknownIssuer", "sslrootcert=PATH"),
+        ("postgresql://u@h/x", "invalid peer certificate: NotValidForName", "another host"),
+        (
+            "postgresql://u@h/x",
+            "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+            "that of an authority",
+        ),
         ("postgresql://u@db.ref.supabase.co/x", "failed to lookup address information", "IPv6 only"),
         ("postgresql://u@h/x", "Connection refused (os error 111)", "host and port"),
     ] {
