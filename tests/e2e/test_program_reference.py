@@ -29,7 +29,7 @@ def folder() -> Path:
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs the program with these variables alone."""
-    command = [build_program(), *arguments]
+    command: list[str | Path] = [build_program(), *arguments]
     return subprocess.run(command, cwd=folder, env=variables, text=True, capture_output=True, stdin=subprocess.DEVNULL)
 
 
