@@ -274,6 +274,13 @@ def unit(name: str) -> Mapping[str, Mapping[str, str]]:
     return parser
 
 
+@pytest.fixture(scope="module")
+def systemd() -> None:
+    """Provides the program systemd-analyze."""
+    shell.apt_install("systemd")
+
+
+@pytest.mark.usefixtures("systemd")
 def test_units_are_valid_and_hardened() -> None:
     folder = paths.run_dir()
     for path in SYSTEMD.glob("ipai-sync.*"):
@@ -287,6 +294,7 @@ def test_units_are_valid_and_hardened() -> None:
     assert unit("ipai-sync.service")["Service"]["DynamicUser"] == "yes"
 
 
+@pytest.mark.usefixtures("systemd")
 def test_timer_starts_the_service_every_quarter_hour() -> None:
     schedule = unit("ipai-sync.timer")["Timer"]["OnCalendar"]
     shown = shell.run(["systemd-analyze", "calendar", schedule], capture=True).stdout
