@@ -10,9 +10,11 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from harness import paths, postgres, shell
@@ -21,6 +23,7 @@ from harness.postgres import Cluster, Installation
 from support.documents import Block, blocks, build_program, tidy, write_shown
 from support.internal import INTERNAL
 from support.pages import printed
+from support.supabase import Supabase
 
 PAGE = paths.PROJECT / "docs/how-to/hosted-supabase.md"
 SCRIPT = paths.PROJECT / "docs/how-to/from-the-script.md"
@@ -128,12 +131,19 @@ def erp() -> Iterator[Odoo]:
         yield odoo
 
 
-@pytest.fixture
-def project(erp: Odoo) -> Iterator[Project]:
-    installation = Installation.default()
+@contextmanager
+def hosted(installation: Installation) -> Iterator[Cluster]:
+    """Starts a cluster like that of a hosted project."""
     known = shell.run([installation.bindir / "postgres", "--describe-config"], user=shell.SERVICE_USER, capture=True).stdout
     settings = {name: value for name, value in SETTINGS.items() if re.search(rf"^{name}\t", known, re.MULTILINE)}
     with postgres.supabase_cluster(installation, settings=settings) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def project(erp: Odoo) -> Iterator[Project]:
+    """A project whose Postgres lacks the extension's files."""
+    with hosted(Installation.default()) as cluster:
         yield Project(cluster, erp)
 
 
@@ -274,3 +284,35 @@ def test_page_on_troubleshooting_has_the_errors_of_the_program(project: Project)
         message = text.removeprefix("ERROR:  ").splitlines()[0]
         assert any(re.match(pattern, message) for pattern in patterns), message
         assert "HINT:  " in text
+
+
+# The extension ------------------------------------------------------------------------------------
+
+
+def test_mirrors_move_to_the_extension_and_back(extension_pg: Installation, erp: Odoo) -> None:
+    with hosted(extension_pg) as cluster:
+        project = Project(cluster, erp)
+        project.prepare()
+        extension = Supabase(cluster)
+        with pytest.raises(psycopg.errors.DuplicateObject) as refused:
+            extension.rows("create extension ipai_sync", user="supabase_admin")
+        assert "ipai-sync uninstall --yes" in str(refused.value.diag.message_hint)
+
+        project.shell("ipai-sync uninstall --yes")
+        cluster.psql("create extension ipai_sync")
+        extension.server(erp.url)
+        extension.create_mirror("res.partner", target="res_partner", columns={}, fields=["name", "email", "country_id", "active"])
+        moved = extension.sync("res_partner")
+        assert (moved["unchanged"], moved["inserted"], moved["updated"], moved["deleted"]) == (149, 0, 0, 0)
+
+        # The program runs the mirror of the extension, from its cursor.
+        assert "It has the same tables and views" in project.shell("ipai-sync init", status=1)
+        project.shell("ipai-sync run")
+        run = extension.last_run("res_partner")
+        assert (run["mode"], run["cursor_before"], run["updated"]) == ("incremental", moved["cursor_after"], 0)
+
+        cluster.psql("drop extension ipai_sync cascade")
+        project.shell("ipai-sync init")
+        project.shell("ipai-sync create-mirror res.partner --target res_partner --columns '{}' --fields name,email,country_id,active")
+        (back,) = project.json("run")
+        assert (back["unchanged"], back["inserted"], back["updated"], back["deleted"]) == (149, 0, 0, 0)
