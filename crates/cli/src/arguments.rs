@@ -84,7 +84,7 @@ pub enum Command {
         /// Name of a mirror
         mirror: Option<String>,
         /// The most runs to show
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(long, value_name = "RUNS", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
     },
     /// Show what needs attention; exit status 1 if anything does

@@ -10,7 +10,7 @@ mod show;
 use crate::arguments::{Arguments, Command};
 use crate::database::Database;
 use crate::environment::Environment;
-use crate::output::{error_json, error_text, print_json};
+use crate::output::{error_json, error_text, print_json, with_commands};
 use crate::progress::Screen;
 use crate::session::{Console, WireSession};
 use crate::settings::Settings;
@@ -158,7 +158,7 @@ fn command_hint(session: &mut WireSession, hint: &str) -> String {
     let worded = session.first("select ipai.command_hint($1, true)", &[hint.into()], |row| row.get::<String>(0));
     let _ = session.commit();
     // The hint is useful even so.
-    worded.ok().flatten().unwrap_or_else(|| hint.to_owned())
+    with_commands(&worded.ok().flatten().unwrap_or_else(|| hint.to_owned()))
 }
 
 /// Parses an argument that holds JSON.

@@ -132,12 +132,22 @@ impl Database {
             [Host::Tcp(host)] => host.as_str(),
             _ => "",
         };
-        let hint = if detail.contains("UnknownIssuer") || detail.contains("invalid peer certificate") {
+        let hint = if detail.contains("NotValidForName") {
+            "The certificate of the database is for another host. Use the host name that it has in DATABASE_URL."
+        } else if detail.contains("Expired") {
+            "The certificate of the database has expired. Renew it."
+        } else if detail.contains("CaUsedAsEndEntity") {
+            "The certificate of the database is that of an authority. Sign one for the server with it, and name the \
+             authority's certificate in sslrootcert of DATABASE_URL."
+        } else if detail.contains("invalid peer certificate") {
             "The certificate of the database is not signed by a public authority. Download its CA (Supabase: Database, \
              Settings, SSL configuration) and add sslrootcert=PATH to DATABASE_URL."
         } else if host.starts_with("db.") && host.ends_with(".supabase.co") {
             "The direct address of a Supabase project has IPv6 only. Use the address of the session pooler: Connect, \
              Session pooler."
+        } else if detail.contains("does not support TLS") {
+            "Check host and port in DATABASE_URL. If the server has no TLS and the network between is private, add \
+             sslmode=disable to DATABASE_URL."
         } else {
             match error.sqlstate() {
                 "08001" => "Check host and port in DATABASE_URL, and that the database accepts connections.",

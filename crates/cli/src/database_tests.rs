@@ -3,6 +3,7 @@
 
 use super::*;
 use ipai_mirror::engine::Progress;
+use ipai_odoo::error::PostgresError;
 
 struct Silent;
 
@@ -64,4 +65,31 @@ fn unknown_parameter_names_the_nearest_valid_one() {
 #[test]
 fn only_one_host_is_accepted() {
     assert!(parse("postgresql://u@one,two/x").is_err());
+}
+
+#[test]
+fn causes_of_a_failed_connection_get_their_hints() {
+    for (address, detail, hint) in [
+        ("postgresql://u@h/x", "error performing TLS handshake: server does not support TLS", "sslmode=disable"),
+        ("postgresql://u@h/x", "invalid peer certificate: UnknownIssuer", "sslrootcert=PATH"),
+        ("postgresql://u@h/x", "invalid peer certificate: NotValidForName", "another host"),
+        (
+            "postgresql://u@h/x",
+            "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+            "that of an authority",
+        ),
+        ("postgresql://u@db.ref.supabase.co/x", "failed to lookup address information", "IPv6 only"),
+        ("postgresql://u@h/x", "Connection refused (os error 111)", "host and port"),
+    ] {
+        let error = Error::Postgres(Box::new(PostgresError {
+            sqlstate: "08001".to_owned(),
+            message: "could not connect to the database".to_owned(),
+            detail: Some(detail.to_owned()),
+            hint: None,
+            constraint: None,
+            timed_out: false,
+        }));
+        let explained = parse(address).unwrap().explain(error);
+        assert!(explained.hint().unwrap().contains(hint), "{explained:?}");
+    }
 }

@@ -64,10 +64,42 @@ pub fn error_text(error: &Error, hint: Option<&str>) -> String {
     text
 }
 
+/// A text with the commands of the program in place of the names of the extension's functions.
+///
+/// `ipai.command_hint()` replaces whole statements; this replaces names such as
+/// `ipai.create_mirror()`.
+pub fn with_commands(text: &str) -> String {
+    let commands = [
+        ("alter_mirror", "alter-mirror"),
+        ("check_connection", "check"),
+        ("create_mirror", "create-mirror"),
+        ("drop_mirror", "drop-mirror"),
+        ("odoo_call", "odoo-call"),
+        ("refresh_mirror", "refresh-mirror"),
+        ("run_sync", "run"),
+    ];
+    commands.into_iter().fold(text.to_owned(), |text, (function, command)| {
+        text.replace(&format!("ipai.{function}()"), &format!("ipai-sync {command}"))
+    })
+}
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_functions_become_commands() {
+        let hint = "To give up the whole mirror: ipai.drop_mirror(). Then ipai.create_mirror(), ipai.protect_mirror().";
+        let worded =
+            "To give up the whole mirror: ipai-sync drop-mirror. Then ipai-sync create-mirror, ipai.protect_mirror().";
+        assert_eq!(with_commands(hint), worded);
     }
 }

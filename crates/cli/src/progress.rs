@@ -1,6 +1,7 @@
 //! Shows messages and the progress of runs on the standard error: bars on a terminal, lines
 //! otherwise.
 
+use crate::output::with_commands;
 use crate::session::Console;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use ipai_mirror::engine::Progress;
@@ -60,7 +61,7 @@ impl Console for Screen {
         }
         self.print(&format!("{level}:  {message}"));
         if let Some(hint) = hint {
-            self.print(&format!("HINT:  {hint}"));
+            self.print(&format!("HINT:  {}", with_commands(hint)));
         }
     }
 

@@ -1,6 +1,6 @@
 //! `check`: both ends, what is wrong, and the command that mends it.
 
-use super::{Context, Failed, findings};
+use super::{Context, Failed, findings, usage};
 use crate::output::{Rows, print_rows, rows};
 use crate::session::WireSession;
 use ipai_mirror::check_connection::check_connection;
@@ -12,12 +12,13 @@ use serde_json::{Map, Value, json};
 
 /// Checks the Odoo servers of the settings, and the database.
 pub fn check(context: &Context, server: Option<&str>) -> std::result::Result<(), Failed> {
+    let names = match server {
+        Some(name) => context.settings.server(Some(name), "").map(|(name, _)| vec![name]),
+        None => context.settings.server_names(),
+    };
+    let names = names.map_err(usage)?;
     let found = context.with_session(|session| {
         let mut found = Rows::new();
-        let names = match server {
-            Some(name) => vec![context.settings.server(Some(name), "")?.0],
-            None => context.settings.server_names()?,
-        };
         for name in names {
             match check_server(context, session, name) {
                 Ok(rows) => found.extend(rows),

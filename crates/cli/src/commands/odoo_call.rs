@@ -1,9 +1,12 @@
 //! `odoo-call`.
 
-use super::{Context, Failed, json_argument};
+use super::{Context, Failed, json_argument, usage};
 use crate::output::print_line;
 use ipai_mirror::connection::Accounts;
 use ipai_mirror::odoo_call::odoo_call;
+
+/// Hint if the settings have several servers.
+const SEVERAL: &str = "Name one with --server.";
 
 /// Calls a method, and prints its result as JSON.
 pub fn call(
@@ -14,8 +17,9 @@ pub fn call(
     server: Option<&str>,
 ) -> Result<(), Failed> {
     let (args, kwargs) = (json_argument("args", args)?, json_argument("kwargs", kwargs)?);
+    context.settings.server(server, SEVERAL).map_err(usage)?;
     let result = context.with_session(|session| {
-        let connection = context.settings.open(session, server, "Name one with --server.")?;
+        let connection = context.settings.open(session, server, SEVERAL)?;
         session_free(session)?;
         Ok(odoo_call(session, &connection, model.to_owned(), method.to_owned(), args, kwargs)?)
     })?;
