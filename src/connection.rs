@@ -72,6 +72,7 @@ impl Accounts for ServerAccounts {
         Ok(Connection {
             server: server.to_owned(),
             use_addon: options.addon,
+            protocol: options.protocol,
             endpoint: options.endpoint,
             account: Account { dbname: options.dbname, login: user.user, password },
         })

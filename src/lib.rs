@@ -67,6 +67,7 @@ mod sql {
             odoo_version,
             refresh_counts,
             refresh_mirror,
+            rotate_odoo_key,
             run_sync,
             sync_mirror
         ]

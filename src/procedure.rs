@@ -1,15 +1,18 @@
-//! `call ipai.run_sync()`: runs that commit after each page, and record how they end.
+//! The procedures, which commit: `ipai.run_sync()`, whose runs commit after each page and record how
+//! they end, and `ipai.rotate_odoo_key()`.
 
 use crate::api::host;
+use crate::connection::ServerAccounts;
 use crate::report::or_raise;
 use crate::session::{SpiSession, check_version};
 use ipai_mirror::engine::Requested;
-use ipai_mirror::refusal::invalid;
+use ipai_mirror::refusal::{invalid, refused};
+use ipai_mirror::rotate_key::rotate_key;
 use ipai_mirror::run_mirror::{RunRequest, RunScope};
 use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, internal};
 use ipai_mirror::store::cron;
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -25,13 +28,47 @@ fn run_sync(
     fcinfo: pg_sys::FunctionCallInfo,
 ) {
     // SAFETY: Postgres called us with it.
+    unsafe { committing(fcinfo, Error::InTransaction, |session| run(session, mirror, mode, max_delete_ratio)) };
+}
+
+/// Replaces the API key of an Odoo server's user, and commits before it revokes the old key.
+// See `run_sync`.
+#[pg_extern(sql = "create procedure ipai.rotate_odoo_key(server text default null, days integer default 90) \
+                   language c as 'MODULE_PATHNAME', 'rotate_odoo_key_wrapper';")]
+fn rotate_odoo_key(server: Option<String>, days: Option<i32>, fcinfo: pg_sys::FunctionCallInfo) {
+    let in_transaction = refused(
+        SqlState::ObjectNotInState,
+        "rotate_odoo_key cannot run inside a transaction",
+        "Send the call as the only statement, outside of a transaction: it revokes the old key after it has committed \
+         the new one.",
+    );
+    let rotate = |session: &mut dyn Session| {
+        session.within(check_version)?;
+        let days = days.ok_or_else(|| invalid("days must not be null", "It is the validity of the new key."))?;
+        rotate_key(session, &ServerAccounts, server.as_deref(), days)
+    };
+    // SAFETY: Postgres called us with it.
+    unsafe { committing(fcinfo, in_transaction, rotate) };
+}
+
+/// Runs the work of a procedure that commits, or raises `in_transaction` if the caller does not let
+/// us commit.
+///
+/// # Safety
+/// `fcinfo` is that of the current call.
+unsafe fn committing(
+    fcinfo: pg_sys::FunctionCallInfo,
+    in_transaction: Error,
+    work: impl FnOnce(&mut dyn Session) -> Result<()>,
+) {
+    // SAFETY: the caller promises it.
     if !unsafe { is_nonatomic(fcinfo) } {
-        or_raise::<()>(Err(Error::InTransaction));
+        or_raise::<()>(Err(in_transaction));
     }
     // SAFETY: the pair of connect and finish.
     let connected = unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32) };
     let result = match connected == pg_sys::SPI_OK_CONNECT as i32 {
-        true => run(mirror, mode, max_delete_ratio),
+        true => work(&mut SpiSession::of_procedure()),
         false => Err(internal(format!("SPI_connect returned {connected}"))),
     };
     // SAFETY: see above. Nothing of ours is left: raising only ends the procedure.
@@ -53,7 +90,12 @@ unsafe fn is_nonatomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
-fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f64>) -> Result<()> {
+fn run(
+    session: &mut dyn Session,
+    mirror: Option<String>,
+    mode: Option<String>,
+    max_delete_ratio: Option<f64>,
+) -> Result<()> {
     let mode = mode.as_deref().unwrap_or("auto");
     let requested = Requested::from_name(mode)
         .ok_or_else(|| invalid(format!("invalid mode \"{mode}\""), "Use auto, incremental, reconcile or full."))?;
@@ -62,7 +104,6 @@ fn run(mirror: Option<String>, mode: Option<String>, max_delete_ratio: Option<f6
         dry_run: false,
         max_delete_ratio: max_delete_ratio.map(run_mirrors::ratio).transpose()?,
     };
-    let session: &mut dyn Session = &mut SpiSession::of_procedure();
     let is_only = mirror.is_some();
     let names = session.within(|session| {
         check_version(session)?;

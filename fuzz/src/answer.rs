@@ -2,7 +2,8 @@
 
 use super::{check_error, check_page, mirror};
 use ipai_mirror::PageBuilder;
-use ipai_odoo::xmlrpc::{Limits, decode, decode_ids, decode_rows};
+use ipai_odoo::value::Limits;
+use ipai_odoo::xmlrpc::{decode, decode_ids, decode_rows};
 
 /// Decodes the input as an answer with all three decoders.
 pub fn run(body: &[u8]) {

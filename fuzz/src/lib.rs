@@ -6,13 +6,14 @@
 pub mod addon_page;
 pub mod answer;
 pub mod fault;
+pub mod json2;
 pub mod options;
 pub mod values;
 
 use ipai_mirror::{FieldMap, Kind, Mirror, Page, Table};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::secret::Secret;
-use ipai_odoo::{Account, Addon, Client, Failure, Reply, Scope, ServerInfo, Transport};
+use ipai_odoo::{Account, Addon, Client, Failure, Json2, Reply, Request, Scope, ServerInfo, Transport};
 use std::time::Duration;
 
 /// Must not appear in any error.
@@ -52,12 +53,17 @@ pub fn check_page(page: &Page) {
     assert!(page.newest.is_none_or(|newest| page.ids.contains(&newest.id)));
 }
 
-/// A transport that answers every request with the same body.
-pub struct Canned(pub Vec<u8>);
+/// A transport that answers every request with the same status and body.
+pub struct Canned {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body after decompression.
+    pub body: Vec<u8>,
+}
 
 impl Transport for Canned {
-    fn post(&mut self, _path: &str, _body: String, _max_bytes: usize) -> Result<Reply, Failure> {
-        Ok(Reply { body: self.0.clone(), ..Reply::default() })
+    fn send(&mut self, _request: Request, _max_bytes: usize) -> Result<Reply, Failure> {
+        Ok(Reply { status: self.status, body: self.body.clone(), ..Reply::default() })
     }
 
     fn pause(&mut self, _pause: Duration) -> Result<(), ipai_odoo::error::Error> {
@@ -65,11 +71,16 @@ impl Transport for Canned {
     }
 }
 
-/// A client that knows its uid and the addon, and receives `body` as every answer.
+/// A client of XML-RPC that knows its uid and the addon, and receives `body` as every answer.
 pub fn client(body: Vec<u8>) -> Client<Canned> {
+    client_of(Json2::Unwanted, Canned { status: 200, body })
+}
+
+/// A client that knows its uid and the addon.
+pub fn client_of(json2: Json2, answers: Canned) -> Client<Canned> {
     let account = Account { dbname: "odoo".into(), login: "reader".into(), password: Secret::new(PASSWORD.into()) };
-    let known = ServerInfo { uid: Some(2), addon: Addon::Present, ..ServerInfo::default() };
-    Client::new(Canned(body), account, Policy::SYNC, known, Default::default())
+    let known = ServerInfo { uid: Some(2), addon: Addon::Present, json2, ..ServerInfo::default() };
+    Client::new(answers, account, Policy::SYNC, known, Default::default())
 }
 
 /// Checks that an error can be shown to users: it contains no secret and is not empty.

@@ -6,7 +6,7 @@ use super::{check_error, check_page, mirror};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use ipai_mirror::PageBuilder;
 use ipai_odoo::error::Error;
-use ipai_odoo::xmlrpc::{RowVisitor, Scalar, Value};
+use ipai_odoo::value::{RowVisitor, Scalar, Value};
 
 #[derive(Debug, Clone)]
 struct Cell(Value);

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
+import hashlib
 import json
 import os
 import re
@@ -131,6 +133,22 @@ def _make_venv(install: OdooInstall) -> None:
 _CALL_SECONDS = 600
 
 
+def api_key(user: str, password: str) -> str:
+    """Returns the API key that tests use for a user with this password."""
+    return hashlib.sha1(f"{user}:{password}".encode()).hexdigest()
+
+
+def _hashed(key: str) -> str:
+    """Returns the hash of an API key in the form of passlib, as Odoo stores it."""
+    rounds, salt = 6_000, b"salt of the tests"
+
+    def encoded(data: bytes) -> str:
+        return base64.b64encode(data, altchars=b"./").rstrip(b"=").decode()
+
+    digest = hashlib.pbkdf2_hmac("sha512", key.encode(), salt, rounds)
+    return f"$pbkdf2-sha512${rounds}${encoded(salt)}${encoded(digest)}"
+
+
 class _Transport(xmlrpc.client.Transport):
     def make_connection(self, host: Any) -> Any:
         connection = super().make_connection(host)
@@ -222,6 +240,7 @@ class Odoo:
                 return False
 
         shell.wait_until(answers, "Odoo to respond", every=0.1)
+        self.add_key(self.admin_user, api_key(self.admin_user, self.admin_password))
 
     def restart(self) -> None:
         """Restarts the server at the same address."""
@@ -279,7 +298,22 @@ class Odoo:
         """
         group_ids = [self._ref(group) for group in groups]
         user = {"name": login, "login": login, "password": password, "group_ids": [(6, 0, group_ids)], **values}
-        return int(self.rpc("res.users", "create", user, context={"no_reset_password": True}))
+        uid = int(self.rpc("res.users", "create", user, context={"no_reset_password": True}))
+        self.add_key(login, api_key(login, password))
+        return uid
+
+    def add_key(self, user: str, key: str, *, expires: str | None = None) -> None:
+        """Adds an API key of a user, unless the user has it already.
+
+        expires: the moment (UTC) at which it expires; None is never
+        """
+        self.pg.psql(
+            f"""insert into res_users_apikeys (name, user_id, expiration_date, key, index)
+                select 'Tests', id, {f"'{expires}'" if expires else "null"}, '{_hashed(key)}', '{key[:8]}'
+                from res_users where login = '{user}'
+                    and not exists (select from res_users_apikeys k where k.user_id = res_users.id and k.index = '{key[:8]}')""",
+            dbname=self.dbname,
+        )
 
     def _ref(self, xml_id: str) -> int:
         module, _, name = xml_id.partition(".")

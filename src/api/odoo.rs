@@ -4,7 +4,7 @@ use super::require;
 use crate::connection::ServerAccounts;
 use crate::json::JsonText;
 use crate::report::or_raise;
-use crate::session::SpiSession;
+use crate::session::{SpiSession, timestamptz};
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::definition::omission;
 use ipai_mirror::manage::fields_of;
@@ -50,12 +50,16 @@ fn check_connection(
         name!(problem, Option<String>),
         name!(hint, Option<String>),
         name!(addon_problem, Option<String>),
+        name!(protocol, &'static str),
+        name!(secret, &'static str),
+        name!(key_expires, Option<TimestampWithTimeZone>),
     ),
 > {
     let check = || {
         let session = &mut SpiSession::of_function()?;
         let connection = open(session, server)?;
         let checked = check_connection::check_connection(session, &connection)?;
+        let key_expires = checked.key_expires.map(timestamptz).transpose()?;
         Ok(checked.models.into_iter().map(move |model| {
             (
                 connection.server.clone(),
@@ -72,6 +76,9 @@ fn check_connection(
                 model.problem,
                 model.hint,
                 checked.server.addon_problem.clone(),
+                checked.protocol,
+                checked.secret,
+                key_expires,
             )
         }))
     };

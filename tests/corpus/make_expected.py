@@ -4,7 +4,7 @@
     python3 tests/corpus/make_expected.py
 
 The folders beside this script, odoo18 and odoo19, contain responses of real servers (see their
-INDEX.md, which also lists JSON responses that are not stored). For each folder the script reads
+INDEX.md, which also lists JSON-RPC responses that are not stored). For each folder the script reads
 every *.xml except *.request.xml, and writes expected.json:
 
     {"malformed": true}                            not XML, or not XML-RPC

@@ -12,6 +12,18 @@ from harness.postgres import Installation
 from support.supabase import ROWS, Supabase
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs each test with the marker both_protocols over XML-RPC and over JSON-2."""
+    if metafunc.definition.get_closest_marker("both_protocols") and "protocol" in metafunc.fixturenames:
+        metafunc.parametrize("protocol", ["auto", "json2"], ids=["xmlrpc", "json2"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def protocol(request: pytest.FixtureRequest) -> str:
+    """The protocol of the servers that the tests create."""
+    return str(getattr(request, "param", "auto"))
+
+
 @pytest.fixture(scope="session")
 def odoo() -> Iterator[Odoo]:
     """A real Odoo 19 with the module, without demo records."""
@@ -20,8 +32,8 @@ def odoo() -> Iterator[Odoo]:
 
 
 @pytest.fixture(scope="module")
-def erp() -> Iterator[Odoo]:
-    """A separate Odoo for each file, with 2,000 metrics."""
+def erp(protocol: str) -> Iterator[Odoo]:
+    """A separate Odoo for each file and protocol, with 2,000 metrics."""
     with Odoo() as odoo:
         generate_metrics(odoo, ROWS)
         yield odoo
@@ -36,11 +48,12 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
 
 
 @pytest.fixture
-def supabase(_supabase: Supabase, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+def supabase(_supabase: Supabase, protocol: str, request: pytest.FixtureRequest) -> Iterator[Supabase]:
     """The cluster, reset to a new database after each test.
 
     It has the mirror sample_metrics, except for tests with the marker no_mirrors.
     """
+    _supabase.protocol = protocol
     if request.node.get_closest_marker("no_mirrors"):
         _supabase.rows("delete from ipai.mirrors")
     yield _supabase

@@ -16,6 +16,8 @@ import pytest
 from support.faulty import Behaviour, FaultyOdoo, encode_export, fault, metric, never_respond, recorded, returning, status
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_protocols
+
 ROWS = 30
 
 
@@ -52,10 +54,12 @@ def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOd
     run = connected.run()
     assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
     assert_equal(connected, erp)
-    # The addon, the company, the fields, the count, three pages and an empty one, and the counts of
+    # The addon, the company, the keys of the user, the fields, the count, three pages and an empty one, and the counts of
     # all records, of active ones and of alerts.
     counts, pages = ["search_count"], ["export"] * 4
-    assert erp.take_calls() == ["authenticate", "info", "read", "fields_get", *counts, *pages, *counts * 3]
+    by_key = connected.uses_json2()
+    login, keys = (["context_get", "read"], ["search_read"]) if by_key else (["authenticate"], [])
+    assert erp.take_calls() == [*login, "info", "read", *keys, "fields_get", *counts, *pages, *counts * 3]
     assert connected.row("select addon, database_uuid from ipai.odoo_logins") == {"addon": True, "database_uuid": erp.uuid}
     assert connected.row("select filled_from from ipai.mirror_state") == {"filled_from": erp.uuid}
 

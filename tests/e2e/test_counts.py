@@ -12,6 +12,8 @@ from harness import shell
 from support.faulty import FaultyOdoo, metric, recorded, respond_normally
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_protocols
+
 DELTA = "select * from ipai.sync_count_delta"
 METRICS_DELTA = "select * from ipai.sample_metrics_count_delta"
 REFRESH = "select * from ipai.refresh_counts('sample_metrics')"

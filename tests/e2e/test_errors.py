@@ -201,7 +201,7 @@ def test_error_of_an_unfinished_tls_handshake(supabase: Supabase, erp: FaultyOdo
 LOST = "the connection to Odoo failed: "
 OVERLOADED = "Odoo or the proxy in front of it is overloaded or down."
 NOT_ODOO = "Check that the url option of the server is the address of Odoo itself and not of a login page or portal."
-INVALID = "the answer is not valid XML-RPC: "
+INVALID = "the answer is not valid: "
 #: A page that is not Odoo's. Errors must not show its content.
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title>PAGE-TEXT</html>"
 

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from harness.odoo import api_key
 from support.faulty import (
     Behaviour,
     Exchange,
@@ -431,7 +432,79 @@ WRONG_ADDON_RESPONSES: dict[str, Fault] = {
 }
 BOMB: str = _bomb(512)
 
-_ALL = (TRANSPORT, HEAVY_PAGES, PASSING, DOCUMENTS, WRONG_ROWS, WRONG_ADDON_RESPONSES)
+
+
+def _json(change: Callable[[bytes], bytes]) -> Fault:
+    """Modifies the body. A run with the addon continues without the addon."""
+    return Fault("08P01", modified_body(change), EVERYWHERE, by_addon=None)
+
+
+def _json_value(value: bytes) -> Callable[[bytes], bytes]:
+    """Replaces the first value of a member or element, or else the whole body."""
+
+    def change(body: bytes) -> bytes:
+        first = rb'(?<=": )(\d+|"[^"]*")' if body.startswith(b"[{") else rb'\d+|"[^"]*"'
+        changed, times = re.subn(first, lambda _: value, body, count=1)
+        assert times
+        return changed
+
+    return change
+
+
+def _json_error(code: int, body: str) -> Behaviour:
+    return lambda exchange: exchange.send(code, {}, body.encode())
+
+
+#: Responses to requests over JSON-2.
+JSON2: dict[str, Fault] = {
+    "JSON-2: hangs up in the middle of the body, once": _once(truncated(lambda body: len(body) // 2)),
+    "JSON-2: gzip": Fault(None, lambda exchange: _gzip(exchange, gzip.compress), WIRE, by_addon=None),
+    "JSON-2: a gzip bomb of 1 GB": Fault(
+        "54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE, by_addon=None
+    ),
+    "JSON-2: truncated in the middle": _json(lambda body: body[: len(body) // 2]),
+    "JSON-2: truncated before the last byte": Fault(
+        "08P01", modified_body(lambda body: body[:-1]), (PAGE, IDS, EXPORT, DIGEST), by_addon=None
+    ),
+    "JSON-2: nested 10,000 deep": _json(lambda body: b"[" * 10_000 + b"]" * 10_000),
+    "JSON-2: a value nested 10,000 deep": _json(_json_value(b"[" * 10_000 + b"]" * 10_000)),
+    "JSON-2: invalid UTF-8": _json(_json_value(b'"\xff\xfe"')),
+    "JSON-2: a NUL character": _json(_json_value(b'"a\x00b"')),
+    "JSON-2: half of a surrogate pair": _json(_json_value(b'"\\ud800"')),
+    "JSON-2: something after the end": _json(lambda body: body + b"[]"),
+    "JSON-2: null": _json(lambda body: b"null"),
+    "JSON-2: a number beyond a double": _json(_json_value(b"1e999")),
+    "JSON-2: NaN": _json(lambda body: b"NaN"),
+    "JSON-2: a word that starts like NaN": _json(_json_value(b"NaNo")),
+    "JSON-2: nothing": _json(lambda body: b""),
+    "JSON-2: a login page with status 200": _foreign(f"<!DOCTYPE html><html><title>Sign in</title>{FOREIGN_TEXT}</html>"),
+    "JSON-2: XML": _foreign(f"<?xml version='1.0'?><feed>{FOREIGN_TEXT}</feed>", "text/xml"),
+    "JSON-2: an object of another kind": _foreign(f'{{"error": "{FOREIGN_TEXT}"}}', "application/json"),
+    "JSON-2: a key that has expired": Fault("28P01", recorded("object_wrong_password"), EVERYWHERE),
+    "JSON-2: no more access": Fault("42501", recorded("fault_access_error_read_portal"), EVERYWHERE, by_addon=None),
+    "JSON-2: an error of Odoo": Fault("38000", _traceback("ValueError: broken"), EVERYWHERE, by_addon=None),
+    "JSON-2: a MemoryError above 3 records": _heavy(MEMORY_ERROR),
+    "JSON-2: a MemoryError for one record": Fault(None, for_records([15], MEMORY_ERROR), WIRE),
+    "JSON-2: a full connection pool, once": _once(POOL_FULL),
+    "JSON-2: a full connection pool, always": Fault("08006", POOL_FULL, WIRE),
+    "JSON-2: a serialization failure, once": _once(CONFLICT),
+    "JSON-2: 404 with HTML": Fault("08P01", status(404), WIRE),
+    "JSON-2: 403 with JSON of a proxy": Fault("08P01", _json_error(403, f'{{"error": "{FOREIGN_TEXT}"}}'), WIRE),
+    "JSON-2: 404 with JSON of a proxy": Fault("08P01", _json_error(404, f'{{"error": "{FOREIGN_TEXT}"}}'), WIRE),
+    "JSON-2: 500 with half an error": Fault("08006", _json_error(500, '{"name": "builtins.Val'), WIRE, by_addon=None),
+    "JSON-2: 503 with JSON, once": _once(_json_error(503, f'{{"name": "x", "message": "{FOREIGN_TEXT}"}}')),
+    "JSON-2: 429 with JSON, once": _once(_json_error(429, '{"name": "x", "message": "slow down"}')),
+    "JSON-2: rows out of order": _rows("08P01", lambda rows: rows[::-1]),
+    "JSON-2: a row that is a list": _rows("08P01", lambda rows: [*rows[:2], [1, 2]]),
+    "JSON-2: a row without id": _rows("08P01", _without("id")),
+    "JSON-2: an id that is not an integer": _row("08P01", id=12.0),
+    "JSON-2: a text that is a number": _row(None, name=7),
+    "JSON-2: a number that is text": _row(None, value="much"),
+    "JSON-2: ids that are fractions": Fault("08P01", modified_value(lambda ids: [number + 0.0 for number in ids]), [IDS]),
+    "JSON-2: a count that is false": Fault("08P01", modified_value(lambda count: False), [COUNT]),
+}
+
+_ALL = (TRANSPORT, HEAVY_PAGES, PASSING, DOCUMENTS, WRONG_ROWS, WRONG_ADDON_RESPONSES, JSON2)
 FAULTS = {name: fault for faults in _ALL for name, fault in faults.items()}
 assert len(FAULTS) == sum(map(len, _ALL))
 CASES = [(name, kind) for name, fault in FAULTS.items() for kind in fault.kinds]
@@ -483,9 +556,10 @@ def check_logs(supabase: Supabase) -> Iterator[None]:
     with open(log, "rb") as file:
         file.seek(begins)
         new = file.read()
-    assert PASSWORD.encode() not in re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new) and FOREIGN_TEXT.encode() not in new
+    new = re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new)
     runs = str(supabase.rows("select * from ipai.run_log")) + str(supabase.rows("select message from ipai.sync_alerts"))
-    assert PASSWORD not in runs and FOREIGN_TEXT not in runs
+    for text in (PASSWORD, api_key("admin", PASSWORD), FOREIGN_TEXT):
+        assert text.encode() not in new and text not in runs
 
 
 def error_text(error: psycopg.Error) -> str:
@@ -502,6 +576,8 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
     addon = kind in ADDON
     expected = case.by_addon if addon and case.by_addon != "the same" else case.sqlstate
     method, first = KINDS[kind]
+    if name in JSON2:
+        supabase.protocol = "json2"
     with FaultyOdoo(BEFORE, password=PASSWORD, addon=addon) as erp:
         supabase.server(erp.url, password=PASSWORD, timeout=str(case.timeout))
         supabase.register(page_size=10)

@@ -462,14 +462,24 @@ MODELS = [changes.model for changes in CHANGES]
 # Tests --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["plain", "addon"])
+#: The options of the ways to read: without and with the addon, over XML-RPC and over JSON-2.
+WAYS = {
+    "plain": {"addon": "false"},
+    "addon": {"addon": "true"},
+    "json2": {"addon": "false", "protocol": "json2"},
+    "json2_addon": {"addon": "true", "protocol": "json2"},
+}
+
+
+@pytest.fixture(params=WAYS)
 def connected(supabase: Supabase, erp: Odoo, request: pytest.FixtureRequest) -> Iterator[Supabase]:
-    """A database with the Odoo server and no mirror, without and with the use of the addon."""
-    supabase.server(erp.url, dbname=erp.dbname, addon=str(request.param == "addon").lower())
+    """A database with the Odoo server and no mirror, for each way to read."""
+    options = WAYS[request.param]
+    supabase.server(erp.url, dbname=erp.dbname, **options)
     yield supabase
     used = {row["addon"] for row in supabase.rows("select addon from ipai.odoo_logins where url = %s", erp.url)}
     # False would mean that the run stopped using the addon.
-    assert used <= ({None, True} if request.param == "addon" else {None})
+    assert used <= ({None, True} if options["addon"] == "true" else {None})
 
 
 #: For tests that change Odoo irreversibly, or that concern only XML-RPC.
@@ -532,47 +542,47 @@ def test_second_full_run_writes_no_row(connected: Supabase, erp: Odoo, model: st
 
 
 @pytest.fixture
-def both_servers(supabase: Supabase, erp: Odoo) -> Supabase:
-    """A database with two servers for the same Odoo: without and with the addon."""
-    for server in ("plain", "addon"):
-        supabase.server(erp.url, name=server, dbname=erp.dbname, addon=str(server == "addon").lower())
+def all_servers(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A database with a server for each way to read the same Odoo."""
+    for server, options in WAYS.items():
+        supabase.server(erp.url, name=server, dbname=erp.dbname, **options)
     return supabase
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=MODELS)
-def test_mirror_follows_the_changes_in_odoo(both_servers: Supabase, erp: Odoo, changes: ModelChanges) -> None:
-    # The changes are irreversible, so two mirrors copy them at the same time.
+def test_mirror_follows_the_changes_in_odoo(all_servers: Supabase, erp: Odoo, changes: ModelChanges) -> None:
+    # The changes are irreversible, so a mirror for each way copies them at the same time.
     age(erp, changes.model)
     names = [
-        create_full_mirror(both_servers, erp, changes.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
-        for server in ("plain", "addon")
+        create_full_mirror(all_servers, erp, changes.model, overlap="0", server=server, name=server, target=f"ipai.{server}")
+        for server in WAYS
     ]
     found = {}
     for name in names:
-        assert both_servers.sync(name)["mode"] == "full"
-        found[name] = assert_mirrors(both_servers, erp, name)
+        assert all_servers.sync(name)["mode"] == "full"
+        found[name] = assert_mirrors(all_servers, erp, name)
         assert set(found[name].fields) == stored_fields(erp, changes.model)
 
     changes.edit(erp)
     for name in names:
-        run = both_servers.sync(name)
+        run = all_servers.sync(name)
         assert (run["mode"], run["odoo_count"]) == ("incremental", run["mirror_count"])
         assert 0 < run["updated"] < found[name].rows / 2 + 5 and 0 < run["inserted"] < 5 and 0 < run["deleted"] < 5
-        assert_mirrors(both_servers, erp, name)
+        assert_mirrors(all_servers, erp, name)
 
     age(erp, changes.model)
     for name in names:
-        both_servers.sync(name, "full")
-        assert_mirrors(both_servers, erp, name)
+        all_servers.sync(name, "full")
+        assert_mirrors(all_servers, erp, name)
     changes.silent(erp)
     for name in names:
-        assert both_servers.sync(name)["mode"] == "incremental"
-        differences = compare(both_servers, erp, name).differences
+        assert all_servers.sync(name)["mode"] == "incremental"
+        differences = compare(all_servers, erp, name).differences
         assert {difference.field for difference in differences} == changes.unseen
-        run = both_servers.sync(name, "full")
+        run = all_servers.sync(name, "full")
         assert (run["inserted"], run["deleted"]) == (0, 0)
         assert run["updated"] == len({difference.odoo_id for difference in differences})
-        assert_mirrors(both_servers, erp, name)
+        assert_mirrors(all_servers, erp, name)
 
 
 #: Models whose records cannot be read or written through the API.
@@ -603,14 +613,14 @@ def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> N
 
 
 @pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
-def test_restricted_user_reads_the_same_with_and_without_the_addon(supabase: Supabase, erp: Odoo, group: str) -> None:
+def test_restricted_user_reads_the_same_in_every_way(supabase: Supabase, erp: Odoo, group: str) -> None:
     erp.create_user(group, "password", (group,))
-    for server in ("plain", "addon"):
-        supabase.server(erp.url, name=server, dbname=erp.dbname, user=group, password="password", addon=str(server == "addon").lower())
+    for server, options in WAYS.items():
+        supabase.server(erp.url, name=server, dbname=erp.dbname, user=group, password="password", **options)
     rows, refused = 0, set()
     for model in [*MODELS, "res.company", "res.partner.category", "res.groups", "ir.attachment", "ir.config_parameter", "ir.ui.view"]:
         found = {}
-        for server in ("plain", "addon"):
+        for server in WAYS:
             try:
                 made = supabase.create_mirror(model, server=server, target=f"public.{server}", name=server)
                 supabase.sync(server)
@@ -622,13 +632,11 @@ def test_restricted_user_reads_the_same_with_and_without_the_addon(supabase: Sup
                 as_read = f"select to_jsonb(t) as row from (select odoo_id, {columns} from public.{server}) t order by odoo_id"
                 found[server] = [row["row"] for row in supabase.rows(as_read)]
             supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
-        assert (model, found.get("addon")) == (model, found.get("plain"))
+        assert all((model, found.get(way)) == (model, found.get("plain")) for way in WAYS)
         rows += len(found.get("plain", []))
     assert supabase.rows("select distinct addon from ipai.odoo_logins") == [{"addon": True}]
-    assert (
-        rows > 50
-        and {model for model, server in refused if server == "addon"} == {model for model, server in refused if server == "plain"} != set()
-    )
+    refused_by_way = [{model for model, server in refused if server == way} for way in WAYS]
+    assert rows > 50 and refused_by_way == [refused_by_way[0]] * len(WAYS) and refused_by_way[0]
 
 
 # Domains, languages, companies and names ----------------------------------------------------------

@@ -159,7 +159,7 @@ INTERRUPTIONS = {
     ),
     "no more access": Interruption(recorded("fault_access_error_read_portal"), "42501", "Odoo denies access: "),
     "another password": Interruption(recorded("object_wrong_password"), "28P01", "Odoo authentication failed"),
-    "a page of HTML": Interruption(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid XML-RPC"),
+    "a page of HTML": Interruption(web_page(b"<html>log in</html>"), "08P01", "the answer is not valid: "),
     "a client error": Interruption(status(404), "08P01", "Odoo answered HTTP status 404"),
 }
 

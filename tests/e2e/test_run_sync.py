@@ -13,11 +13,13 @@ import psycopg
 import pytest
 
 from harness import shell
-from harness.odoo import Odoo
+from harness.odoo import Odoo, api_key
 from support.comparison import MODEL, assert_equal, differences, ids, odoo_rows, sql
 from support.faulty import FaultyOdoo, close_connection, metric, never_respond, recorded, respond_normally, status
 from support.sessions import PROMPT_SECONDS, running_statement, statement_error, wait_for_recovery
 from support.supabase import ROWS, Supabase
+
+pytestmark = pytest.mark.both_protocols
 
 CALL = "call ipai.run_sync('sample_metrics')"
 PAGE = 100
@@ -311,10 +313,12 @@ def test_records_visible_again_leave_the_mirror_unchanged(mirrored: Supabase, er
 
 def test_another_odoo_user_who_sees_less_deletes_nothing(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
     few = ids(erp, "active and id > 400", 3)
-    hide(f"[('id', 'not in', {few})] if user.login == 'reader' else [(1, '=', 1)]")
-    erp.create_user("reader", "reader password")
-    mirrored.rows("alter user mapping for postgres server odoo options (set user 'reader', set password_secret 'reader_password')")
-    mirrored.rows("select ipai.set_odoo_password('odoo', 'reader password')")
+    reader, password = f"reader over {mirrored.protocol}", "reader password"
+    hide(f"[('id', 'not in', {few})] if user.login == '{reader}' else [(1, '=', 1)]")
+    erp.create_user(reader, password)
+    mirrored.rows(f"alter user mapping for postgres server odoo options (set user '{reader}', set password_secret 'reader_password')")
+    secret = api_key(reader, password) if mirrored.uses_json2() else password
+    mirrored.rows("select ipai.set_odoo_password('odoo', %s)", secret)
     edited = ids(erp, "active", 2)
     erp.rpc(MODEL, "write", edited, {"name": "seen by both"})
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
@@ -698,6 +702,8 @@ def test_run_log_never_contains_the_password(supabase: Supabase) -> None:
     password = "Geheim-§-123"
     with FaultyOdoo(RECORDS, password=password) as server:
         supabase.server(server.url, password=password)
+        if supabase.uses_json2():
+            password = server.api_key
         supabase.register(page_size=2)
         for behaviour in (
             recorded("object_wrong_password"),

@@ -11,6 +11,8 @@ from harness.odoo import Odoo
 from support.comparison import MODEL, assert_equal, ids, odoo_rows, sql
 from support.supabase import ROWS, Supabase
 
+pytestmark = pytest.mark.both_protocols
+
 
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:

@@ -13,24 +13,30 @@ MODEL = "ipai.sample.metric"
 
 COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
 
-#: Odoo's table as its API returns it: NULL numbers are 0, NULL booleans are false, and control
-#: characters are removed.
-ODOO_ROWS = r"""
-    select id as odoo_id, regexp_replace(name, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as name, code, date::text, brand_id, store_id,
+#: Odoo's table as its API returns it: NULL numbers are 0 and NULL booleans are false. XML-RPC
+#: removes the characters that {removed} matches.
+ODOO_ROWS = """
+    select id as odoo_id, regexp_replace(name, {removed}, '', 'g') as name, code, date::text, brand_id, store_id,
            coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
-           regexp_replace(notes, E'[\x01-\x08\x0b\x0c\x0e-\x1f]', '', 'g') as notes, coalesce(active, false) as active
+           regexp_replace(notes, {removed}, '', 'g') as notes, coalesce(active, false) as active
     from ipai_sample_metric order by id
 """
+CONTROL = r"E'[\x01-\x08\x0b\x0c\x0e-\x1f]'"
+#: Matches nothing.
+NOTHING = "'(?!)'"
 
 
-def odoo_rows(erp: Odoo) -> list[tuple[Any, ...]]:
+def odoo_rows(erp: Odoo, *, by_json2: bool = False) -> list[tuple[Any, ...]]:
     with psycopg.connect(erp.pg.dsn(erp.dbname)) as connection:
-        return connection.execute(ODOO_ROWS).fetchall()
+        return connection.execute(ODOO_ROWS.format(removed=NOTHING if by_json2 else CONTROL)).fetchall()
 
 
-def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
-    """Returns pairs of different rows, Odoo's first; None stands for a missing row."""
-    in_odoo = {row[0]: row for row in odoo_rows(erp)}
+def differences(supabase: Supabase, erp: Odoo, *, by_json2: bool | None = None) -> list[tuple[Any, Any]]:
+    """Returns pairs of different rows, Odoo's first; None stands for a missing row.
+
+    by_json2: the mirror was read over JSON-2; None is what the option of the server says
+    """
+    in_odoo = {row[0]: row for row in odoo_rows(erp, by_json2=supabase.uses_json2() if by_json2 is None else by_json2)}
     in_mirror = {row["odoo_id"]: tuple(row.values()) for row in supabase.mirror(f"odoo_id, {COLUMNS}")}
     return [
         (in_odoo.get(key), in_mirror.get(key))
@@ -39,8 +45,8 @@ def differences(supabase: Supabase, erp: Odoo) -> list[tuple[Any, Any]]:
     ]
 
 
-def assert_equal(supabase: Supabase, erp: Odoo) -> None:
-    found = differences(supabase, erp)
+def assert_equal(supabase: Supabase, erp: Odoo, *, by_json2: bool | None = None) -> None:
+    found = differences(supabase, erp, by_json2=by_json2)
     assert not found, f"{len(found)} rows differ, Odoo's first: {found[:3]}"
 
 

@@ -11,18 +11,17 @@ from harness.postgres import Installation
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
 #: A column that the earlier versions lack, which is the last one of its table.
-_COLUMN = """degraded_since timestamptz
-        check (degraded_since >= '0001-01-01 00:00:00+00'
-               and degraded_since < '10000-01-01 00:00:00+00')"""
+_COLUMN = """key_expires    timestamptz
+        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00')"""
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"(length(degraded) <= 1000),\n    {_COLUMN}\n", "(length(degraded) <= 1000)\n"),
-    ("comment on column ipai.mirror_state.degraded_since is", "comment on column ipai.mirror_state.degraded is"),
-    ("safe_page_size, degraded, degraded_since)", "safe_page_size, degraded)"),
+    (f"degraded_since < '10000-01-01 00:00:00+00'),\n    {_COLUMN}\n", "degraded_since < '10000-01-01 00:00:00+00')\n"),
+    ("comment on column ipai.mirror_state.key_expires is", "comment on column ipai.mirror_state.filled_company is"),
+    (",\n                      key_expires)", ")"),
     # A view with other columns in another order.
     (
-        "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",
+        "select alert.severity, alert.kind, s.mirror, alert.since, alert.message,\n       ipai.command_hint(alert.hint) as hint\n",
         "select s.mirror, alert.kind, alert.severity, alert.since, alert.message, alert.hint, 1 as position\n",
     ),
     # A view and functions with other definitions.
@@ -54,9 +53,9 @@ _STEP = f"""
 """
 
 #: The oldest version lacks another column, too.
-_OLDEST_DIFFERENCE = ("    addon_problem text,\n    addon_tried_at timestamptz,\n", "    addon_problem text,\n")
-_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.addon_tried_at is", "comment on column ipai.odoo_logins.addon is")
-_OLDEST_STEP = "alter table ipai.odoo_logins add column addon_tried_at timestamptz;\n"
+_OLDEST_DIFFERENCE = ("    xmlrpc_until  timestamptz,\n", "")
+_OLDEST_COMMENT = ("comment on column ipai.odoo_logins.xmlrpc_until is", "comment on column ipai.odoo_logins.addon is")
+_OLDEST_STEP = "alter table ipai.odoo_logins add column xmlrpc_until timestamptz;\n"
 
 
 def _changed(text: str, *differences: tuple[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Simulates an Odoo on 127.0.0.1 that can respond late, incompletely, wrongly or not at all.
 
 Without faults it responds like Odoo 19, from records in memory. Its fault responses are recorded
-from a real Odoo 19 (tests/corpus).
+from a real Odoo 19 (tests/corpus). It speaks XML-RPC and, with an API key as its password, JSON-2.
 
     with FaultyOdoo([metric(1), metric(2)]) as server:
         # Two responses with status 503; further calls succeed.
@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from harness import shell
+from harness.odoo import api_key
 
 RECORDED = Path(__file__).resolve().parents[1] / "corpus/odoo19"
 MODEL = "ipai.sample.metric"
@@ -39,6 +40,17 @@ ADDON = "ipai.sync"
 UID = 2
 
 Record = dict[str, Any]
+
+_JSON2 = "/json/2/"
+#: The names of arguments that XML-RPC sends by position.
+_POSITIONAL = {
+    "search_read": ("domain",),
+    "search": ("domain",),
+    "search_count": ("domain",),
+    "export": ("model", "domain", "fields", "limit"),
+    "digest": ("model", "domain", "bounds"),
+    "has_table": ("model",),
+}
 
 
 def metric(odoo_id: int, **changes: Any) -> Record:
@@ -77,9 +89,17 @@ class Request:
     #: The login for authenticate, the uid for execute_kw.
     user: str | int = ""
     password: str = ""
+    #: When it was received, in seconds of the monotonic clock.
+    received_at: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def is_json2(self) -> bool:
+        return self.path.startswith(_JSON2)
 
     @staticmethod
-    def parse(path: str, body: bytes) -> Request:
+    def parse(path: str, headers: Mapping[str, str], body: bytes) -> Request:
+        if path.startswith(_JSON2):
+            return Request._parse_json2(path, headers, json.loads(body))
         params, method = cast(tuple[tuple[Any, ...], str], xmlrpc.client.loads(body))
         if method == "execute_kw":
             dbname, uid, password, model, of_model, args, kwargs = params
@@ -87,6 +107,14 @@ class Request:
         if method == "authenticate":
             return Request(path, method, "", params, {}, *params[:3])
         return Request(path, str(method), "", params)
+
+    @staticmethod
+    def _parse_json2(path: str, headers: Mapping[str, str], kwargs: dict[str, Any]) -> Request:
+        """Reads the arguments that XML-RPC would send by position from their names."""
+        model, method = path.removeprefix(_JSON2).split("/")
+        args = tuple(kwargs.pop(name) for name in ("ids", *_POSITIONAL.get(method, ())) if name in kwargs)
+        key = headers.get("Authorization", "").removeprefix("bearer ")
+        return Request(path, method, model, args, kwargs, headers.get("X-Odoo-Database", ""), UID, key)
 
     @property
     def domain(self) -> list[Any]:
@@ -102,9 +130,17 @@ class Exchange:
         self.request = request
 
     def send(self, code: int, headers: Mapping[str, object], body: bytes) -> None:
-        """Sends a response with Odoo's usual headers, which `headers` extends or replaces."""
+        """Sends a response with Odoo's usual headers, which `headers` extends or replaces.
+
+        A response of XML-RPC to a request of JSON-2 is sent as its counterpart in JSON-2.
+        """
+        kind = "text/xml"
+        if self.request.is_json2:
+            kind = "application/json"
+            if code == http.HTTPStatus.OK and "Content-Type" not in headers:
+                code, body = _json2(body)
         self.handler.send_response(code)
-        standard = {"Content-Type": "text/xml; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
+        standard = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": len(body), "Connection": "close"}
         for name, value in {**standard, **headers}.items():
             # None removes a usual header.
             if value is not None:
@@ -113,8 +149,9 @@ class Exchange:
         self.handler.wfile.write(body)
 
     def answer(self) -> bytes:
-        """Returns the body of Odoo's regular response."""
-        return self.server.answer(self.request)
+        """Returns the body of Odoo's regular response, in the wire format of the request."""
+        body = self.server.answer(self.request)
+        return _json2(body)[1] if self.request.is_json2 else body
 
     def wait(self, seconds: float = float("inf")) -> bool:
         """Waits; returns False as soon as the client disconnects or the server stops."""
@@ -143,7 +180,7 @@ Behaviour = Callable[[Exchange], None]
 
 
 def respond_normally(exchange: Exchange) -> None:
-    exchange.send(200, {}, exchange.answer())
+    exchange.send(200, {}, exchange.server.answer(exchange.request))
 
 
 def never_respond(exchange: Exchange) -> None:
@@ -244,10 +281,10 @@ def modified_body(change: Callable[[bytes], bytes], **headers: object) -> Behavi
 
 
 def modified_value(change: Callable[[Any], Any]) -> Behaviour:
-    """Sends the regular result, changed: well-formed XML-RPC with wrong content."""
+    """Sends the regular result, changed: a well-formed response with wrong content."""
 
     def behave(exchange: Exchange) -> None:
-        (value,), _ = xmlrpc.client.loads(exchange.answer())
+        (value,), _ = xmlrpc.client.loads(exchange.server.answer(exchange.request))
         exchange.send(200, {}, result(change(value)))
 
     return behave
@@ -294,6 +331,37 @@ def returning(value: Any) -> Behaviour:
     return lambda exchange: exchange.send(200, {}, result(value))
 
 
+def _json2(body: bytes) -> tuple[int, bytes]:
+    """Returns status and body in JSON-2 of a response of XML-RPC; of another body, the same body."""
+    try:
+        (value,), _ = xmlrpc.client.loads(body)
+    except xmlrpc.client.Fault as fault:
+        return _json2_error(int(fault.faultCode), fault.faultString)
+    except Exception:
+        return http.HTTPStatus.OK, body
+    return http.HTTPStatus.OK, json.dumps(value, ensure_ascii=False).encode()
+
+
+def _json2_error(code: int, text: str) -> tuple[int, bytes]:
+    """Returns the error of JSON-2 that Odoo 19 sends in place of a fault."""
+    last = text.rstrip().splitlines()[-1]
+    exception, _, message = last.partition(": ")
+    match code:
+        case 2 if text.startswith("Object ") and text.endswith(" doesn't exist"):
+            status, name, message = 404, "werkzeug.exceptions.NotFound", f"the model {text.split()[1]!r} does not exist"
+        case 2:
+            status, name, message = 422, "odoo.exceptions.UserError", text
+        case 3:
+            status, name, message = 401, "werkzeug.exceptions.Unauthorized", "Invalid apikey"
+        case 4:
+            status, name, message = 403, "odoo.exceptions.AccessError", text
+        case _ if message.startswith("The method '"):
+            status, name = 404, "werkzeug.exceptions.NotFound"
+        case _:
+            status, name = 500, exception if "." in exception else f"builtins.{exception}"
+    return status, json.dumps({"name": name, "message": message, "arguments": [], "context": {}, "debug": text}).encode()
+
+
 def _recording(name: str) -> bytes:
     return (RECORDED / f"{name}.xml").read_bytes()
 
@@ -327,6 +395,7 @@ class FaultyOdoo:
 
     tls: the files of a certificate and its key, for https
     addon: simulate the addon ipai_sync
+    json2: speak JSON-2, as Odoo does from version 19 on
     """
 
     def __init__(
@@ -338,8 +407,10 @@ class FaultyOdoo:
         password: str = "admin",
         tls: tuple[Path, Path] | None = None,
         addon: bool = False,
+        json2: bool = True,
     ) -> None:
         self.addon = addon
+        self.json2 = json2
         #: database.uuid, which the addon reports.
         self.uuid = "5f0a2f5e-0000-11f1-8000-000000000001"
         #: The create_date of company 1. None: access denied; empty: no company.
@@ -348,6 +419,7 @@ class FaultyOdoo:
         self.dbname = dbname
         self.login = login
         self.password = password
+        self.api_key = api_key(login, password)
         #: The received requests, in order.
         self.requests: list[Request] = []
         #: Accepts connections but reads and sends nothing, so a TLS handshake never completes.
@@ -415,15 +487,25 @@ class FaultyOdoo:
     # Regular responses
 
     def answer(self, request: Request) -> bytes:
+        if request.path == "/json/version":
+            return (RECORDED / "web_version.json").read_bytes()
         if request.method == "version":
             return _recording("version")
         if request.dbname != self.dbname:
             return _recording("authenticate_wrong_db")
+        if request.is_json2:
+            return self._answer_user(request) if request.password == self.api_key else _recording("object_wrong_password")
         if request.method == "authenticate":
             right = (request.user, request.password) == (self.login, self.password)
             return result(UID) if right else _recording("authenticate_wrong_password")
         if (request.user, request.password) != (UID, self.password):
             return _recording("object_wrong_password")
+        return self._answer_user(request)
+
+    def _answer_user(self, request: Request) -> bytes:
+        """Returns the response to a request of the user."""
+        if (request.model, request.method) == ("res.users", "read"):
+            return result([{"id": UID, "login": self.login}])
         if request.method == "context_get":
             return result({"lang": "en_US", "tz": False, "uid": UID})
         if request.model == ADDON and self.addon:
@@ -578,10 +660,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         body = self.rfile.read(int(self.headers["Content-Length"]))
         odoo = self.server.odoo
-        odoo.handle(Exchange(odoo, self, Request.parse(self.path, body)))
+        # Odoo finds no database, so it answers like for any unknown path.
+        is_lost = self.headers.get("X-Odoo-Database", odoo.dbname) != odoo.dbname
+        if self.path.startswith("/json/") and (is_lost or not odoo.json2):
+            self.send_error(http.client.NOT_FOUND)
+            return
+        odoo.handle(Exchange(odoo, self, Request.parse(self.path, self.headers, body)))
 
     def do_GET(self) -> None:
         self.close_connection = True
+        odoo = self.server.odoo
+        if self.path == "/json/version" and odoo.json2:
+            odoo.handle(Exchange(odoo, self, Request(self.path, "version")))
+            return
         self.send_error(http.client.METHOD_NOT_ALLOWED)
 
     def log_message(self, format: str, *args: Any) -> None:

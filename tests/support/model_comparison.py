@@ -22,6 +22,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from harness.odoo import Odoo
+from support.comparison import CONTROL, NOTHING
 from support.supabase import Supabase
 
 #: Columns of a mirror in addition to those of its fields and constants.
@@ -55,8 +56,6 @@ _TABLES = {
 }
 
 _TEXTS = ("char", "text", "html", "selection", "reference")
-#: Characters that XML does not allow; Odoo removes them from responses.
-_CONTROL = r"E'[\x01-\x08\x0b\x0c\x0e-\x1f]'"
 
 
 @dataclass(frozen=True)
@@ -215,17 +214,19 @@ def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supab
         companies = [row["company_id"]]
     # XML-RPC cannot carry the None of some domains.
     domains = erp.json_rpc(model, "fields_get", [], ["domain"])["result"]
+    # XML does not allow control characters, so Odoo removes them from XML-RPC.
+    removed = NOTHING if supabase.uses_json2(registered["server"]) else CONTROL
     fields = []
     for entry in registered["fields"]:
         if entry["field"] not in drifted:
             described = {**known[entry["field"]], "domain": str(domains[entry["field"]].get("domain"))}
             assert described["store"], f"{entry['field']} is not stored, which this comparison does not support"
-            fields.append(_field(odoo, described, entry["column"], registered["lang"] or "en_US", companies[0]))
+            fields.append(_field(odoo, described, entry["column"], registered["lang"] or "en_US", companies[0], removed))
     assert fields, "the mirror has no fields"
     return fields
 
 
-def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], column: str, lang: str, company: int) -> _Field:
+def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], column: str, lang: str, company: int, removed: str) -> _Field:
     name, kind = field["name"], field["ttype"]
     stored = f'r."{name}"'
     if field["translate"]:
@@ -247,7 +248,7 @@ def _field(odoo: psycopg.Connection[dict[str, Any]], field: dict[str, Any], colu
         return _Field(name, column, kind, expression, from_odoo, from_mirror)
 
     if kind in _TEXTS:
-        return field_with(f"regexp_replace({stored}, {_CONTROL}, '', 'g')")
+        return field_with(f"regexp_replace({stored}, {removed}, '', 'g')")
     match kind:
         case "boolean":
             return field_with(f"coalesce({stored}, false)")

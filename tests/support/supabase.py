@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from harness.odoo import api_key
 from harness.postgres import Cluster
 
 Row = TypeVar("Row")
@@ -21,6 +22,8 @@ class Supabase:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        #: The wire format of the servers that the test creates: auto, or json2 with API keys.
+        self.protocol = "auto"
         self._connections: list[psycopg.Connection[dict[str, Any]]] = []
         self._own_tables = self._tables()
 
@@ -52,11 +55,22 @@ class Supabase:
     def server(
         self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
     ) -> None:
-        """Creates a foreign server, and a user mapping of role postgres with a secret in Vault."""
+        """Creates a foreign server, and a user mapping of role postgres with a secret in Vault.
+
+        With the protocol json2, the secret is the API key of the user.
+        """
+        options = {"protocol": self.protocol, **options} if self.protocol != "auto" else options
+        if options.get("protocol") == "json2":
+            password = api_key(user, password)
         listed = ", ".join(f"{key} {_literal(value)}" for key, value in {"url": url, "dbname": dbname, **options}.items())
         self.rows(f"create server {name} foreign data wrapper ipai_odoo options ({listed})")
         self.rows(f"create user mapping for postgres server {name} options (user {_literal(user)}, password_secret '{name}_password')")
         self.rows("select ipai.set_odoo_password(%s, %s)", name, password)
+
+    def uses_json2(self, server: str = "odoo") -> bool:
+        """Returns whether the server was created for JSON-2 only."""
+        options = "select from pg_foreign_server where srvname = %s and 'protocol=json2' = any (srvoptions)"
+        return bool(self.rows(options, server))
 
     def set_url(self, url: str, server: str = "odoo") -> None:
         """Changes the address of a foreign server, and binds its secret to it."""

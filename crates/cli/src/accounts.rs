@@ -19,6 +19,7 @@ impl Accounts for Settings {
         Ok(Connection {
             server: name.to_owned(),
             use_addon: server.options.addon,
+            protocol: server.options.protocol,
             endpoint: server.options.endpoint.clone(),
             account: Account { dbname: server.options.dbname.clone(), login: server.user.clone(), password },
         })

@@ -5,6 +5,7 @@ use crate::connection::Connection;
 use crate::session::{Session, signed};
 use crate::source::Fetcher;
 use crate::store::mirrors;
+use chrono::NaiveDateTime;
 use ipai_odoo::ServerInfo;
 use ipai_odoo::error::{Error, Result};
 use std::collections::HashSet;
@@ -20,6 +21,12 @@ pub struct Checked {
     pub uid: i64,
     /// What else Odoo told about the server.
     pub server: ServerInfo,
+    /// Name of the protocol.
+    pub protocol: &'static str,
+    /// The kind of secret: `API key` or `password`.
+    pub secret: &'static str,
+    /// When the first of the user's API keys expires (UTC), if Odoo tells it.
+    pub key_expires: Option<NaiveDateTime>,
     /// The mirrored models; one without a name if there is none.
     pub models: Vec<CheckedModel>,
 }
@@ -52,8 +59,13 @@ pub fn check_connection(session: &mut dyn Session, connection: &Connection) -> R
     let uid = fetcher.run(|client| client.authenticate())?;
     fetcher.run(|client| client.look_for_addon())?;
     connection.store_findings(session, &fetcher)?;
-    let server = fetcher.run(|client| Ok(client.server_info().clone()))?;
-    Ok(Checked { version, latency, uid, server, models: check_models(&fetcher, mirrors)? })
+    let (server, protocol) = fetcher.run(|client| Ok((client.server_info().clone(), client.wire().name())))?;
+    let (secret, key_expires) = match connection.account.has_api_key() {
+        true => ("API key", fetcher.run(|client| client.read_key_expiry())?),
+        false => ("password", None),
+    };
+    let models = check_models(&fetcher, mirrors)?;
+    Ok(Checked { version, latency, uid, server, protocol, secret, key_expires, models })
 }
 
 fn check_models(fetcher: &Fetcher, mirrors: Vec<Mirror>) -> Result<Vec<CheckedModel>> {

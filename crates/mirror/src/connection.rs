@@ -7,6 +7,7 @@ use crate::store::logins;
 use crate::store::statements::quote_literal;
 use ipai_odoo::error::Result;
 use ipai_odoo::http::{Endpoint, shown};
+use ipai_odoo::options::Protocol;
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Account, Addon, ServerInfo};
 
@@ -21,6 +22,8 @@ pub struct Connection {
     pub account: Account,
     /// Whether to use Odoo's addon if it is installed.
     pub use_addon: bool,
+    /// Which wire formats to use.
+    pub protocol: Protocol,
 }
 
 /// The fetching threads that runs left to the next runs of their host. So the mirrors of a server
@@ -76,25 +79,23 @@ impl Connection {
         shown(&self.endpoint.url)
     }
 
-    /// Returns `known`, or `Unwanted` if the server option `addon` is false.
-    pub fn addon(&self, known: Addon) -> Addon {
-        match self.use_addon {
-            true => known,
-            false => Addon::Unwanted,
-        }
+    /// What a client must know: what earlier clients found out, as far as the options of the server
+    /// allow its use.
+    pub fn allowed(&self, known: ServerInfo) -> ServerInfo {
+        let addon = if self.use_addon { known.addon } else { Addon::Unwanted };
+        ServerInfo { addon, json2: self.protocol.json2(known.json2), ..known }
     }
 
     /// Starts a fetching thread that uses the stored login, if there is one.
     pub fn fetcher(&self, session: &mut dyn Session, retries: Policy) -> Result<Fetcher> {
-        let mut known = logins::stored(session, &self.url(), &self.account)?;
-        known.addon = self.addon(known.addon);
+        let known = self.allowed(logins::stored(session, &self.url(), &self.account)?);
         let (endpoint, account) = (self.endpoint.clone(), self.account.clone());
         Fetcher::start(endpoint, account, retries, known, session.ticker())
     }
 
     /// Starts a fetching thread for an interactive call, which logs in anew and retries nothing.
     pub fn fresh_fetcher(&self, session: &dyn Session) -> Result<Fetcher> {
-        let known = ServerInfo { addon: self.addon(Addon::Unknown), ..ServerInfo::default() };
+        let known = self.allowed(ServerInfo::default());
         let (endpoint, account) = (self.endpoint.clone(), self.account.clone());
         Fetcher::start(endpoint, account, Policy::NONE, known, session.ticker())
     }

@@ -13,6 +13,7 @@ pub mod page;
 pub mod progress;
 pub mod refresh_counts;
 pub mod refusal;
+pub mod rotate_key;
 pub mod run_mirror;
 pub mod run_mirrors;
 pub mod session;

@@ -5,7 +5,7 @@ use crate::refusal::invalid;
 use crate::session::Session;
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::retry::Policy;
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 use serde_json::Value as Json;
 
 /// Calls a method with positional arguments (an array) and named arguments (an object), and returns

@@ -387,6 +387,9 @@ impl Run {
         if findings.server.addon != Addon::Unknown {
             mirror_state::set_degraded(session, &self.mirror.name, findings.degraded().as_deref())?;
         }
+        if let Some(expires) = findings.key_expires {
+            mirror_state::set_key_expiry(session, &self.mirror.name, expires)?;
+        }
         connection.store_info(session, &findings.server)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)

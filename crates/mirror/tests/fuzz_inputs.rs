@@ -14,20 +14,21 @@ const DAMAGED: usize = 500;
 /// Larger recorded answers only take time.
 const LARGEST: usize = 50_000;
 /// What is put into a damaged input.
-const FRAGMENTS: [&[u8]; 5] = [b"<", b"</value>", b"\xff\xfe", b"\0", &[b'0'; 40]];
+const FRAGMENTS: [&[u8]; 7] = [b"<", b"</value>", b"\xff\xfe", b"\0", &[b'0'; 40], b"NaN", b"\"\\u0000"];
 
-/// All files of a folder, in the order of their names.
-fn files(folder: &str) -> Vec<Vec<u8>> {
+/// All files of a folder without an extension or with this one, in the order of their names.
+fn files(folder: &str, extension: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     paths.sort();
-    let contents = paths.into_iter().filter(|path| path.extension().is_none_or(|extension| extension == "xml"));
+    let contents = paths.into_iter().filter(|path| path.extension().is_none_or(|found| found == extension));
     contents.map(|path| fs::read(path).unwrap()).filter(|content| content.len() <= LARGEST).collect()
 }
 
-/// The recorded answers. `head` goes before each: some targets read there what the rest is.
+/// The recorded answers of XML-RPC. `head` goes before each: some targets read there what the rest
+/// is.
 fn recorded(head: &[u8]) -> Vec<Vec<u8>> {
-    let answers = [files("../../tests/corpus/odoo18"), files("../../tests/corpus/odoo19")].concat();
+    let answers = ["odoo18", "odoo19"].map(|version| files(&format!("../../tests/corpus/{version}"), "xml")).concat();
     answers.into_iter().map(|answer| [head, &answer].concat()).collect()
 }
 
@@ -50,7 +51,7 @@ fn damaged(inputs: &[Vec<u8>], chance: &mut Rng) -> Vec<u8> {
 /// Runs a target over the inputs and over damaged copies, the same ones each time. A panic names
 /// the input.
 fn replay(name: &str, target: fn(&[u8]), inputs: Vec<Vec<u8>>) {
-    let inputs = [inputs, files(&format!("../../fuzz/seeds/{name}"))].concat();
+    let inputs = [inputs, files(&format!("../../fuzz/seeds/{name}"), "xml")].concat();
     assert!(!inputs.is_empty());
     let mut chance = Rng::with_seed(0);
     let broken: Vec<Vec<u8>> = (0..DAMAGED).map(|_| damaged(&inputs, &mut chance)).collect();
@@ -70,6 +71,15 @@ fn answers() {
 fn faults() {
     // 0: the rest is a whole body.
     replay("fault", targets::fault::run, recorded(b"\0"));
+}
+
+#[test]
+fn answers_of_json2() {
+    let answers = files("../../tests/corpus/odoo19", "json");
+    // An error of each status, and a result.
+    let heads = 0..8_u8;
+    let inputs = heads.flat_map(|head| answers.iter().map(move |answer| [&[head], answer.as_slice()].concat()));
+    replay("json2", targets::json2::run, inputs.collect());
 }
 
 #[test]

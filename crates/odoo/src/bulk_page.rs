@@ -3,10 +3,12 @@
 //! A bulk page is base64 of zlib of lines. The first line has the names and types of the columns,
 //! and the last line the number of rows. The lines between them are rows in the text format of
 //! PostgreSQL's COPY. The values are those of `search_read`: an unset value is `false`, as in
-//! XML-RPC.
+//! XML-RPC. Texts have the characters that the wire format can carry, so that a run with the addon
+//! and one without it read the same values.
 
 use crate::error::{Error, Result};
-use crate::xmlrpc::{RowVisitor, Scalar, Value, over_limit};
+use crate::text::{is_control, without_control};
+use crate::value::{RowVisitor, Scalar, Value, over_limit};
 use base64::engine::GeneralPurpose;
 use base64::prelude::BASE64_STANDARD;
 use base64::read::DecoderReader;
@@ -47,11 +49,17 @@ pub struct Received {
     pub uuid: Option<String>,
 }
 
-/// Decodes a page of at most `max_bytes` bytes and passes each row to the visitor.
+/// Decodes a page of at most `max_bytes` bytes and passes each row to the visitor. `keeps_control`:
+/// texts keep control characters, as in JSON-2.
 ///
 /// # Errors
 /// [`Error::Malformed`], [`Error::Limit`] if the page is too large, and those of the visitor.
-pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor: &mut V) -> Result<Received> {
+pub fn decode_rows<V: RowVisitor + ?Sized>(
+    page: &str,
+    max_bytes: usize,
+    keeps_control: bool,
+    visitor: &mut V,
+) -> Result<Received> {
     let mut lines = Lines::open(page, max_bytes);
     let header = lines.next()?.ok_or_else(|| malformed("it is empty"))?;
     let header: Header =
@@ -70,7 +78,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor
         for (column, kind) in &columns {
             let cell = cells.next().ok_or_else(|| malformed("a row has too few cells"))?;
             if let Some(column) = column {
-                visitor.value(*column, value(cell, *kind)?)?;
+                visitor.value(*column, value(cell, *kind, keeps_control)?)?;
             }
         }
         if cells.next().is_some() {
@@ -85,7 +93,7 @@ pub fn decode_rows<V: RowVisitor + ?Sized>(page: &str, max_bytes: usize, visitor
 /// Largest JSON document in bytes. Parsed, a document takes many times its size.
 const LARGEST_JSON: usize = 4 << 20;
 
-fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
+fn value(cell: &str, kind: Type, keeps_control: bool) -> Result<Scalar<'_>> {
     if cell == "\\N" {
         return Ok(Scalar::Bool(false));
     }
@@ -99,7 +107,7 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
         Type::Text => {
             let text = unescape(cell)?;
             // Almost no text has characters to remove.
-            let is_damaged = text.bytes().any(|byte| is_left_out(byte.into()));
+            let is_damaged = !keeps_control && text.bytes().any(|byte| is_control(byte.into()));
             Scalar::String(if is_damaged { without_control(&text).into() } else { text })
         }
         Type::Json if cell.len() > LARGEST_JSON => return Err(unreadable("a document of at most 4 MiB")),
@@ -110,16 +118,7 @@ fn value(cell: &str, kind: Type) -> Result<Scalar<'_>> {
     })
 }
 
-/// The control characters that XML cannot carry, which Odoo removes as well.
-fn is_left_out(character: char) -> bool {
-    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
-}
-
-fn without_control(text: &str) -> String {
-    text.replace(is_left_out, "")
-}
-
-/// Removes these characters from every text in a document.
+/// Removes control characters from every text in a document.
 fn carried(json: Json) -> Json {
     match json {
         Json::String(text) => Json::String(without_control(&text)),

@@ -3,7 +3,7 @@
 
 use super::bulk_page::{Received, decode_rows};
 use crate::error::{Error, Result};
-use crate::xmlrpc::{RowVisitor, Scalar, Value};
+use crate::value::{RowVisitor, Scalar, Value};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -49,7 +49,7 @@ fn packed(text: impl AsRef<[u8]>) -> String {
 
 fn decoded(text: impl AsRef<[u8]>) -> Result<Vec<Vec<Value>>> {
     let mut rows = Rows::default();
-    decode_rows(&packed(text), MAX_BYTES, &mut rows)?;
+    decode_rows(&packed(text), MAX_BYTES, false, &mut rows)?;
     Ok(rows.rows)
 }
 
@@ -137,7 +137,7 @@ fn damaged_pages_are_malformed() {
         (rows("1\ta\0\n\\. 1\n"), "a NUL"),
         (packed([HEADER.as_bytes(), b"1\t\xff\n\\. 1\n"].concat()), "not UTF-8"),
     ] {
-        let found = decode_rows(&page, MAX_BYTES, &mut Rows::default());
+        let found = decode_rows(&page, MAX_BYTES, false, &mut Rows::default());
         let Err(Error::Malformed { cause }) = &found else { panic!("{what}: {found:?}") };
         assert!(cause.contains(what), "{what}: {cause}");
     }
@@ -150,14 +150,14 @@ fn damaged_pages_are_malformed() {
 fn decompression_stops_at_the_limit() {
     let bomb = packed(format!("{HEADER}1\t{}\n\\. 1\n", "a".repeat(2 * MAX_BYTES)));
     assert!(bomb.len() < MAX_BYTES / 20);
-    let found = decode_rows(&bomb, MAX_BYTES, &mut Rows::default());
+    let found = decode_rows(&bomb, MAX_BYTES, false, &mut Rows::default());
     assert!(matches!(found, Err(Error::Limit { .. })), "{found:?}");
     let page = format!("{HEADER}1\ta\n\\. 1\n");
     assert_eq!(
-        decode_rows(&packed(&page), page.len(), &mut Rows::default()),
+        decode_rows(&packed(&page), page.len(), false, &mut Rows::default()),
         Ok(Received { bytes: page.len(), uuid: Some("u-1".into()) })
     );
-    let short = decode_rows(&packed(&page), page.len() - 1, &mut Rows::default());
+    let short = decode_rows(&packed(&page), page.len() - 1, false, &mut Rows::default());
     assert!(matches!(short, Err(Error::Limit { .. })), "{short:?}");
 }
 
@@ -196,6 +196,6 @@ proptest! {
         let _ = decoded(&text);
         let _ = decoded(format!("{HEADER}{text}"));
         let _ = decoded([HEADER.as_bytes(), &bytes].concat());
-        let _ = decode_rows(&BASE64_STANDARD.encode(&bytes), MAX_BYTES, &mut Rows::default());
+        let _ = decode_rows(&BASE64_STANDARD.encode(&bytes), MAX_BYTES, false, &mut Rows::default());
     }
 }

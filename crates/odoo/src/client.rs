@@ -3,25 +3,23 @@
 mod addon;
 mod call;
 mod identity;
+mod keys;
+mod login;
 mod models;
 mod records;
 
 pub use call::{Call, Safety};
 pub use models::Field;
 
-use crate::domain::GREATEST_ID;
-use crate::error::{Error, Result, SqlState};
-use crate::fault::{self, Meaning};
+use crate::error::{Error, Result};
+use crate::fault::Meaning;
 use crate::retry::Policy;
-use crate::xmlrpc::{self, Answer, Limits, Value, encode_call};
-use crate::{Account, Database, Failure, Reply, Resend, ServerInfo, Transport};
-use call::FACT;
-use chrono::{DateTime, Utc};
+use crate::value::{Limits, Value};
+use crate::wire::Answer;
+use crate::{Account, Database, Failure, Json2, Reply, Request, Resend, ServerInfo, Transport, Wire};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-const COMMON: &str = "/xmlrpc/2/common";
-const OBJECT: &str = "/xmlrpc/2/object";
 
 /// How long runs on one connection share what Odoo told about its database.
 const IDENTITY_HOLDS: Duration = Duration::from_secs(60);
@@ -50,8 +48,12 @@ pub struct Client<T> {
     received: usize,
     /// Duration of the last exchange.
     took: Duration,
-    /// Whether Odoo has accepted the uid on this connection, or the client only remembers it.
+    /// Whether Odoo has accepted the login on this connection, or the client only remembers it.
     proven: bool,
+    /// Whether Odoo has refused the secret as an API key on this connection.
+    key_refused: bool,
+    /// When the first of the user's API keys expires, once the client has asked.
+    key_expires: Option<Option<NaiveDateTime>>,
     /// Odoo's clock at its first answer.
     first_date: Arc<OnceLock<DateTime<Utc>>>,
 }
@@ -78,6 +80,8 @@ impl<T: Transport> Client<T> {
             received: 0,
             took: Duration::ZERO,
             proven: false,
+            key_refused: false,
+            key_expires: None,
             first_date,
         }
     }
@@ -95,6 +99,11 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// When the first of the user's API keys expires (UTC), once the client has asked.
+    pub fn key_expires(&self) -> Option<Option<NaiveDateTime>> {
+        self.key_expires
+    }
+
     /// Size of the last answer in bytes after decompression.
     pub fn received(&self) -> usize {
         self.received
@@ -105,64 +114,21 @@ impl<T: Transport> Client<T> {
         self.took
     }
 
-    /// Reads the version of Odoo, for example `19.0` or `18.0-20250702`, without a login.
-    pub fn version(&mut self) -> Result<String> {
-        let version = self.call_common("version", &[])?;
-        let version = version.get("server_version").and_then(Value::as_str);
-        version
-            .map(|version| self.account.cleaner().line(version))
-            .ok_or_else(|| unexpected("version", "a struct with server_version"))
-    }
-
-    /// Logs in and returns the uid. Odoo needs about 0.4 seconds to hash the password.
-    pub fn authenticate(&mut self) -> Result<i64> {
-        let params = [
-            ("dbname", &self.account.dbname.as_str().into()),
-            ("user", &self.account.login.as_str().into()),
-            ("password", &self.account.password.reveal().into()),
-            ("user agent", &Value::Struct(Vec::new())),
-        ];
-        match self.call_common("authenticate", &params)? {
-            Value::Int(uid) if (1..=GREATEST_ID).contains(&uid) => {
-                self.known.uid = Some(uid);
-                Ok(uid)
-            }
-            Value::Bool(false) => Err(self.refused()),
-            _ => Err(unexpected("authenticate", "a user id")),
-        }
-    }
-
-    /// Calls a method that needs no login.
-    fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
-        let mut retry = 0;
-        loop {
-            let reply = self.send(COMMON, encode_call(method, params)?, Safety::Harmless, FACT)?;
-            let fault = match xmlrpc::decode(&reply.body, &limits(FACT))? {
-                Ok(value) => return Ok(value),
-                Err(fault) => fault,
-            };
-            match fault::read(&fault, &self.account, "", method, None) {
-                Meaning::Error(error) => return Err(error),
-                Meaning::StaleLogin(_) => return Err(self.refused()),
-                Meaning::Passing(error) => self.pause_before(retry, None, error)?,
-            }
-            retry += 1;
-        }
-    }
-
     /// Calls a method of a model and returns its result as a tree.
     pub fn call(&mut self, call: &Call<'_>) -> Result<Value> {
-        self.execute_kw(call, xmlrpc::decode)
+        self.execute_kw(call, Wire::decode)
     }
 
-    /// Calls a method that may change data, and sends the call once. The result is `None` if the
-    /// method completed with a Python `None`, which XML-RPC cannot carry.
+    /// Calls a method that may change data, and sends the call once. The arguments by position have
+    /// no names, so JSON-2 can send one list of ids only; the client calls over XML-RPC otherwise.
+    /// The result is `None` if the method completed with a Python `None`, which XML-RPC cannot
+    /// carry.
     ///
     /// # Errors
     /// [`Error::MayHaveHappened`] if Odoo may have completed the call.
     pub fn call_once(&mut self, model: &str, method: &str, args: Vec<Value>, kwargs: Kwargs) -> Result<Option<Value>> {
         self.prove_login()?;
-        match self.call(&Call::once(model, method).with(args, kwargs)) {
+        match self.call(&Call::once(model, method).with_unnamed(args, kwargs)) {
             Ok(value) => Ok(Some(value)),
             Err(Error::NoneReturned { .. }) => Ok(None),
             Err(
@@ -176,41 +142,46 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Verifies the login once, before a call that must not be repeated: after it, a refused login
-    /// cannot be distinguished from a refused method.
-    pub fn prove_login(&mut self) -> Result<()> {
-        if self.known.uid.is_none() {
-            self.authenticate()?;
-        } else if !self.proven {
-            // Odoo checks the login first, so any other fault means that it accepted the login.
-            match self.call(&Call::for_fact("res.users", "context_get")) {
-                Ok(_) | Err(Error::OdooFault { .. } | Error::OdooAccess(_) | Error::NoneReturned { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.proven = true;
-        Ok(())
-    }
-
-    /// Calls a method and decodes its answer. If the uid is stale, logs in and calls again.
+    /// Calls a method and decodes its answer. If the uid is stale, logs in and calls again. If
+    /// Odoo does not take the call over JSON-2, calls over XML-RPC, unless the options exclude it.
     fn execute_kw<R>(
         &mut self,
         call: &Call<'_>,
-        mut decode: impl FnMut(&[u8], &Limits) -> Result<Answer<R>>,
+        mut decode: impl FnMut(Wire, &Reply, &Limits) -> Result<Answer<R>>,
     ) -> Result<R> {
         let (mut fresh_login, mut retry) = (self.known.uid.is_none(), 0);
+        // JSON-2 may take an argument without a name for something else.
+        let mut wire_of_call = None;
         loop {
+            let wire = wire_of_call.unwrap_or_else(|| self.wire_for(call));
             let uid = match self.known.uid {
                 Some(uid) => uid,
-                None => self.authenticate()?,
+                None if wire == Wire::Json2 && call.is_login => 0,
+                None => {
+                    // The login may find out that the server has no JSON-2.
+                    self.authenticate()?;
+                    continue;
+                }
             };
-            let reply = self.send(OBJECT, self.request(uid, call)?, call.safety, call.max_bytes)?;
-            (self.received, self.took) = (reply.body.len(), reply.took);
-            let fault = match decode(&reply.body, &limits(call.max_bytes))? {
-                Ok(result) => return Ok(result),
-                Err(fault) => fault,
+            let request = wire.request(&self.account, uid, call)?;
+            let answer = self.send(request, call.safety, call.max_bytes).and_then(|reply| {
+                (self.received, self.took) = (reply.body.len(), reply.took);
+                decode(wire, &reply, &Limits::of_bytes(call.max_bytes))
+            });
+            let fault = match answer {
+                Ok(Ok(result)) => {
+                    self.has_answered(wire);
+                    return Ok(result);
+                }
+                Ok(Err(fault)) => fault,
+                // `call_once` has verified that the server has JSON-2.
+                Err(error) if wire == Wire::Json2 && call.safety != Safety::Once && self.lacks_json2(&error) => {
+                    self.known.json2 = Json2::Missing;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
-            match fault::read(&fault, &self.account, call.model, call.method, Some(uid)) {
+            match fault.meaning(&self.account, call, uid) {
                 Meaning::Error(error) => return Err(error),
                 Meaning::Passing(error) if call.safety == Safety::Once => return Err(error),
                 Meaning::Passing(error) => {
@@ -224,6 +195,16 @@ impl<T: Transport> Client<T> {
                     self.known.uid = None;
                     fresh_login = true;
                 }
+                Meaning::RefusedKey(error) if call.safety == Safety::Once => return Err(error),
+                Meaning::RefusedKey(_) if self.may_use_xmlrpc() => {
+                    self.give_up_key();
+                    fresh_login = true;
+                }
+                Meaning::RefusedKey(_) => return Err(self.refused()),
+                Meaning::RefusedArguments(_) if call.has_unnamed() && self.may_use_xmlrpc() => {
+                    wire_of_call = Some(Wire::XmlRpc);
+                }
+                Meaning::RefusedArguments(error) => return Err(error),
             }
         }
     }
@@ -233,26 +214,12 @@ impl<T: Transport> Client<T> {
         self.transport.pause(pause)
     }
 
-    /// Encodes a call of a method.
-    fn request(&self, uid: i64, call: &Call<'_>) -> Result<String> {
-        let params = [
-            ("dbname", &self.account.dbname.as_str().into()),
-            ("uid", &uid.into()),
-            ("password", &self.account.password.reveal().into()),
-            ("model", &call.model.into()),
-            ("method", &call.method.into()),
-            ("args", &call.args),
-            ("kwargs", &call.kwargs),
-        ];
-        encode_call("execute_kw", &params)
-    }
-
-    /// Sends a request, with retries, until Odoo answers with status 200 or a retry cannot help.
-    fn send(&mut self, path: &str, request: String, safety: Safety, max_bytes: usize) -> Result<Reply> {
+    /// Sends a request, with retries, until Odoo answers or a retry cannot help.
+    fn send(&mut self, request: Request, safety: Safety, max_bytes: usize) -> Result<Reply> {
         let mut retry = 0;
         loop {
             let began = Instant::now();
-            let Failure { error, resend } = match self.transport.post(path, request.clone(), max_bytes) {
+            let Failure { error, resend } = match self.transport.send(request.clone(), max_bytes) {
                 Ok(reply) => {
                     // `set` fails after the first answer, whose date is kept.
                     let _ = reply.date.map(|date| self.first_date.set(date));
@@ -277,14 +244,6 @@ impl<T: Transport> Client<T> {
         let pause = self.retries.pause(retry, after, fastrand::f64()).ok_or(error)?;
         self.transport.pause(pause)
     }
-
-    fn refused(&self) -> Error {
-        Error::user(SqlState::InvalidPassword, "Odoo authentication failed")
-            .with_detail(format!("User \"{}\" was refused.", self.account.login))
-            .with_hint(
-                "Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.",
-            )
-    }
 }
 
 /// A worker of Odoo that ended the exchange after this time has probably reached a limit.
@@ -297,11 +256,6 @@ fn is_page_retried(error: &Error, retry: u32, began: Instant) -> bool {
         Error::Timeout(_) | Error::HttpStatus(504) => false,
         _ => retry == 0 && began.elapsed() < LONG,
     }
-}
-
-/// The limits for an answer of at most this many bytes.
-fn limits(max_bytes: usize) -> Limits {
-    Limits { max_bytes, ..Limits::default() }
 }
 
 /// Makes arguments with these names.

@@ -12,10 +12,13 @@ use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 use super::domain::{after, one_of, page};
 use super::retry::Policy;
-use super::{Account, Addon, Call, Client, Failure, Field, Reply, Resend, Safety, Scope, ServerInfo, Transport};
+use super::{
+    Account, Addon, Call, Client, Content, Failure, Field, Reply, Request, Resend, Safety, Scope, ServerInfo, Transport,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::secret::Secret;
-use crate::xmlrpc::{RowVisitor, Scalar, Value, encode_call};
+use crate::value::{RowVisitor, Scalar, Value};
+use crate::xmlrpc::encode_call;
 
 const PASSWORD: &str = "s3cret<Pass>";
 const COMMON: &str = "/xmlrpc/2/common";
@@ -24,7 +27,7 @@ const OBJECT: &str = "/xmlrpc/2/object";
 /// A request of the client to the transport.
 #[derive(Debug, Clone, PartialEq)]
 enum Asked {
-    Post(&'static str, String),
+    Send(Request),
     Pause(Duration),
 }
 
@@ -38,9 +41,8 @@ struct Script {
 }
 
 impl Transport for Script {
-    fn post(&mut self, path: &str, body: String, _max_bytes: usize) -> std::result::Result<Reply, Failure> {
-        let path = [COMMON, OBJECT].into_iter().find(|known| *known == path).unwrap();
-        self.log.borrow_mut().push(Asked::Post(path, body));
+    fn send(&mut self, request: Request, _max_bytes: usize) -> std::result::Result<Reply, Failure> {
+        self.log.borrow_mut().push(Asked::Send(request));
         self.answers.pop_front().expect("one request too many")
     }
 
@@ -125,6 +127,11 @@ fn refused() -> Error {
         .with_hint("Check the user and password (or API key) of the user mapping, and that the user is active in Odoo.")
 }
 
+/// A request of XML-RPC.
+fn xml(path: &str, body: String) -> Asked {
+    Asked::Send(Request { path: path.to_owned(), content: Content::Xml(body) })
+}
+
 /// The request that logs in.
 fn login() -> Asked {
     let params = [
@@ -133,7 +140,7 @@ fn login() -> Asked {
         ("3", &PASSWORD.into()),
         ("4", &Value::Struct(Vec::new())),
     ];
-    Asked::Post(COMMON, encode_call("authenticate", &params).unwrap())
+    xml(COMMON, encode_call("authenticate", &params).unwrap())
 }
 
 /// The request that calls a method.
@@ -147,7 +154,7 @@ fn execute(uid: i64, model: &str, method: &str, args: Value, kwargs: Value) -> A
         ("6", &args),
         ("7", &kwargs),
     ];
-    Asked::Post(OBJECT, encode_call("execute_kw", &params).unwrap())
+    xml(OBJECT, encode_call("execute_kw", &params).unwrap())
 }
 
 /// Calls a method without arguments.
@@ -166,14 +173,14 @@ fn pinged(uid: i64) -> Asked {
 fn pauses(log: &Log) -> Vec<Duration> {
     let pause = |asked: &Asked| match asked {
         Asked::Pause(pause) => Some(*pause),
-        Asked::Post(..) => None,
+        Asked::Send(_) => None,
     };
     log.borrow().iter().filter_map(pause).collect()
 }
 
 fn posts(log: &Log) -> usize {
     let asked = log.borrow();
-    asked.iter().filter(|asked| matches!(asked, Asked::Post(..))).count()
+    asked.iter().filter(|asked| matches!(asked, Asked::Send(_))).count()
 }
 
 #[test]
@@ -584,7 +591,7 @@ fn fields_and_version_are_read() {
         *log.borrow(),
         [
             // The version needs no login, so the request contains no password.
-            Asked::Post(COMMON, encode_call("version", &[]).unwrap()),
+            xml(COMMON, encode_call("version", &[]).unwrap()),
             execute(5, "ipai.sample.metric", "fields_get", list([]), kwargs),
         ]
     );

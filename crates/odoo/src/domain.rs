@@ -1,6 +1,6 @@
 //! Builds contexts and domains of Odoo: terms and operators in prefix notation, joined by AND.
 
-use crate::xmlrpc::Value;
+use crate::value::Value;
 use chrono::NaiveDateTime;
 
 /// A term `(field, operator, value)`.

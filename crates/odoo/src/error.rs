@@ -1,7 +1,7 @@
 //! Defines the error type of the project: message, DETAIL, HINT and SQLSTATE.
 //!
 //! The message says what happened, DETAIL has the facts, and HINT names the next action. No error
-//! may contain a secret, or the text of an answer that is not XML-RPC.
+//! may contain a secret, or the text of an answer that Odoo did not write.
 
 mod explain;
 mod sqlstate;
@@ -23,7 +23,7 @@ pub enum Error {
     /// No complete answer within the time limit in seconds.
     #[error("Odoo did not answer within {0} s")]
     Timeout(u64),
-    /// An answer with a status other than 200.
+    /// An answer with an HTTP status that Odoo's methods do not send.
     #[error("Odoo answered HTTP status {0}")]
     HttpStatus(u16),
     /// The Odoo user lacks a right. Holds Odoo's message.
@@ -71,8 +71,8 @@ pub enum Error {
         /// The end of Odoo's traceback. Empty if there is none.
         traceback: String,
     },
-    /// The answer is not a complete document of XML-RPC in the expected form.
-    #[error("the answer is not valid XML-RPC: {cause}")]
+    /// The answer is not a complete document in the expected form.
+    #[error("the answer is not valid: {cause}")]
     Malformed {
         /// The problem, without text of the answer.
         cause: String,

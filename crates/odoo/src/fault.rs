@@ -2,6 +2,10 @@
 //!
 //! The texts are those of Odoo 18 and 19. `tests/corpus` contains recorded examples.
 
+mod json2;
+
+pub use json2::read_json2;
+
 use crate::Account;
 use crate::error::{Error, SqlState};
 use crate::xmlrpc::{Fault, FaultCode};
@@ -14,20 +18,35 @@ pub enum Meaning {
     StaleLogin(Error),
     /// A state that passes by itself, so the client calls again. The error, if it does not pass.
     Passing(Error),
+    /// Odoo does not take the secret for a valid API key. If it is one, the method itself refused
+    /// the call with this error.
+    RefusedKey(Error),
+    /// JSON-2 cannot call the method with these arguments. Odoo has not called it.
+    RefusedArguments(Error),
     /// An error for the user.
     Error(Error),
 }
 
-/// Determines the meaning of a fault of this method.
+impl Meaning {
+    /// The same meaning with clean texts.
+    fn clean(self, account: &Account) -> Meaning {
+        let clean = |error| account.cleaner().error(error);
+        match self {
+            Meaning::StaleLogin(error) => Meaning::StaleLogin(clean(error)),
+            Meaning::RefusedKey(error) => Meaning::RefusedKey(clean(error)),
+            Meaning::RefusedArguments(error) => Meaning::RefusedArguments(clean(error)),
+            Meaning::Error(error) => Meaning::Error(clean(error)),
+            Meaning::Passing(_) => self,
+        }
+    }
+}
+
+/// Determines the meaning of a fault of this method in XML-RPC.
 ///
 /// `uid` is the user who called, unless the method needs no login.
 pub fn read(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
     // The texts are cleaned last: a short password may be part of the words that decide.
-    match classified(fault, account, model, method, uid) {
-        Meaning::StaleLogin(error) => Meaning::StaleLogin(account.cleaner().error(error)),
-        Meaning::Passing(error) => Meaning::Passing(error),
-        Meaning::Error(error) => Meaning::Error(account.cleaner().error(error)),
-    }
+    classified(fault, account, model, method, uid).clean(account)
 }
 
 fn classified(fault: &Fault, account: &Account, model: &str, method: &str, uid: Option<i64>) -> Meaning {
@@ -41,10 +60,15 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str, uid: 
         }
         FaultCode::Int(2) => Meaning::Error(refused(text)),
         FaultCode::Int(4) => Meaning::Error(denied(text)),
-        _ => match read_traceback(text, account, model, method) {
-            error @ Error::Unavailable(_) => Meaning::Passing(error),
-            error => Meaning::Error(error),
-        },
+        _ => unexpected(text, account, model, method),
+    }
+}
+
+/// The meaning of an unexpected error, which has a Python traceback.
+fn unexpected(traceback: &str, account: &Account, model: &str, method: &str) -> Meaning {
+    match read_traceback(traceback, account, model, method) {
+        error @ Error::Unavailable(_) => Meaning::Passing(error),
+        error => Meaning::Error(error),
     }
 }
 
@@ -100,7 +124,7 @@ fn names_user(text: &str, uid: Option<i64>) -> bool {
     uid.is_some_and(|uid| text.contains(&format!("res.users({uid},")) || text.contains(&format!("res.users({uid})")))
 }
 
-/// Reads fault 1, a complete Python traceback that ends with the cause.
+/// Reads a complete Python traceback that ends with the cause, as fault 1 of XML-RPC has it.
 fn read_traceback(text: &str, account: &Account, model: &str, method: &str) -> Error {
     let end = end_of_traceback(text);
     let first = end.lines().next().unwrap_or("no text").trim();

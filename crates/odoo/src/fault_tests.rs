@@ -9,7 +9,8 @@ use super::Account;
 use super::fault::{Meaning, read};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::xmlrpc::{Fault, FaultCode, Limits, decode};
+use crate::value::Limits;
+use crate::xmlrpc::{Fault, FaultCode, decode};
 
 const PASSWORD: &str = "s3cret-Pass";
 
@@ -42,7 +43,7 @@ fn meaning(fault: &Fault) -> Meaning {
 fn error(fault: &Fault) -> Error {
     match meaning(fault) {
         Meaning::Error(error) | Meaning::Passing(error) => error,
-        Meaning::StaleLogin(_) => panic!("a stale login from {fault:?}"),
+        other => panic!("{other:?} from {fault:?}"),
     }
 }
 
@@ -190,6 +191,7 @@ fn recorded_faults_become_their_errors() {
             let (found_state, found) = match meaning(&fault) {
                 Meaning::StaleLogin(_) => (STALE.to_owned(), String::new()),
                 Meaning::Error(error) | Meaning::Passing(error) => (error.sqlstate().to_owned(), error.to_string()),
+                other => panic!("{other:?} in odoo{version}/{name}"),
             };
             let found = found.strip_prefix("Odoo answered with an error: ").unwrap_or(&found);
             assert_eq!((found_state.as_str(), found), (state, message), "odoo{version}/{name}");
@@ -365,6 +367,7 @@ fn short_password_does_not_change_the_meaning_of_a_fault() {
                 Meaning::StaleLogin(error) => (STALE, std::mem::discriminant(&error), error.sqlstate().to_owned()),
                 Meaning::Passing(error) => ("passing", std::mem::discriminant(&error), error.sqlstate().to_owned()),
                 Meaning::Error(error) => ("", std::mem::discriminant(&error), error.sqlstate().to_owned()),
+                other => panic!("{other:?}"),
             };
             for password in ["a", "e", "Er", " ", "es."] {
                 assert_eq!(of(&short(password)), of(&account()), "odoo{version}/{name} {password:?}");

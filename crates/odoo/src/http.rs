@@ -4,10 +4,10 @@
 mod response;
 
 use crate::error::{Error, Result, SqlState};
-use crate::{Failure, Reply, Transport};
+use crate::{Content, Failure, Reply, Request, Transport};
 use futures_util::future::join_all;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use response::{LookupError, failure};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// The address of an Odoo server and how to connect to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Endpoint {
     pub connect_timeout: Duration,
     /// Time limit for one request and its answer.
     pub timeout: Duration,
+    /// The least time between two requests.
+    pub request_interval: Duration,
     /// The proxy. The client never reads one from the environment.
     pub proxy: Option<Url>,
     /// A private certificate authority in PEM form, trusted in addition to the public ones.
@@ -50,6 +53,8 @@ pub struct Http {
     client: reqwest::Client,
     /// Becomes true when the caller cancels the exchanges.
     cancelled: watch::Receiver<bool>,
+    /// When the next request may be sent.
+    next_request: Instant,
     /// `None` only during `drop`.
     runtime: Option<Runtime>,
 }
@@ -66,7 +71,19 @@ impl Http {
             .thread_name("ipai_sync dns")
             .build()
             .map_err(|error| Error::internal("cannot start the network runtime", &error))?;
-        Ok(Http { client: client(&endpoint)?, endpoint, cancelled, runtime: Some(runtime) })
+        // Another transport may just have sent a request to this server.
+        let next_request = Instant::now() + endpoint.request_interval;
+        Ok(Http { client: client(&endpoint)?, endpoint, cancelled, next_request, runtime: Some(runtime) })
+    }
+
+    /// Waits until the next request may be sent.
+    fn wait_for_turn(&mut self) -> Result<()> {
+        let wait = self.next_request.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            self.pause(wait)?;
+        }
+        self.next_request = Instant::now() + self.endpoint.request_interval;
+        Ok(())
     }
 
     /// Runs `work` to its end, or until the caller cancels.
@@ -85,24 +102,42 @@ impl Http {
 type Exchanged = std::result::Result<Reply, Failure>;
 
 /// Sends a request and reads its answer.
-async fn exchange(
-    client: reqwest::Client,
-    endpoint: Endpoint,
-    path: String,
-    body: String,
-    max_bytes: usize,
-) -> Exchanged {
-    let url = endpoint.url.join(&path).map_err(|_| {
+async fn exchange(client: reqwest::Client, endpoint: Endpoint, request: Request, max_bytes: usize) -> Exchanged {
+    let url = endpoint.url.join(&request.path).map_err(|_| {
         Failure::never(
             Error::user(SqlState::InvalidParameter, "the url of the server cannot be used")
                 .with_hint("Use the address of Odoo without a path, such as https://erp.example.com."),
         )
     })?;
+    let errors_are_json = matches!(request.content, Content::Json { .. });
+    let request = match request.content {
+        Content::Nothing => client.get(url),
+        Content::Xml(body) => client.post(url).header(CONTENT_TYPE, "text/xml").body(body),
+        Content::Json { body, key, dbname } => {
+            let key = Zeroizing::new(format!("bearer {}", key.reveal()));
+            let headers = [(AUTHORIZATION, header("API key", &key)?), (DATABASE, header("dbname", &dbname)?)];
+            let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+            headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+        }
+    };
     let began = Instant::now();
-    match client.post(url).header(CONTENT_TYPE, "text/xml").body(body).send().await {
-        Ok(response) => response::read(response, &endpoint, began, max_bytes).await,
+    match request.send().await {
+        Ok(response) => response::read(response, &endpoint, began, max_bytes, errors_are_json).await,
         Err(error) => Err(failure(&error, &endpoint)),
     }
+}
+
+/// The header of JSON-2 that names the database.
+const DATABASE: HeaderName = HeaderName::from_static("x-odoo-database");
+
+/// The value of a header, which is never printed.
+fn header(what: &str, text: &str) -> std::result::Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        let message = format!("the {what} contains a character that an HTTP header cannot carry");
+        Failure::never(Error::user(SqlState::InvalidCharacter, message).with_hint("Remove the character."))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl Drop for Http {
@@ -115,14 +150,18 @@ impl Drop for Http {
 }
 
 impl Transport for Http {
-    fn post(&mut self, path: &str, body: String, max_bytes: usize) -> Exchanged {
-        let exchange = exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body, max_bytes);
+    fn send(&mut self, request: Request, max_bytes: usize) -> Exchanged {
+        self.wait_for_turn().map_err(Failure::never)?;
+        let exchange = exchange(self.client.clone(), self.endpoint.clone(), request, max_bytes);
         self.block_on(exchange).map_err(Failure::never)?
     }
 
-    fn post_all(&mut self, path: &str, bodies: Vec<String>, max_bytes: usize) -> Vec<Exchanged> {
-        let exchange = |body| exchange(self.client.clone(), self.endpoint.clone(), path.to_owned(), body, max_bytes);
-        let (number, exchanges) = (bodies.len(), join_all(bodies.into_iter().map(exchange).collect::<Vec<_>>()));
+    fn send_all(&mut self, requests: Vec<Request>, max_bytes: usize) -> Vec<Exchanged> {
+        if !self.endpoint.request_interval.is_zero() {
+            return requests.into_iter().map(|request| self.send(request, max_bytes)).collect();
+        }
+        let exchange = |request| exchange(self.client.clone(), self.endpoint.clone(), request, max_bytes);
+        let (number, exchanges) = (requests.len(), join_all(requests.into_iter().map(exchange).collect::<Vec<_>>()));
         self.block_on(exchanges).unwrap_or_else(|error| vec![Err(Failure::never(error)); number])
     }
 

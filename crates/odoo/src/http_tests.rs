@@ -17,15 +17,21 @@ fn transport(url: &str) -> (Http, watch::Sender<bool>) {
         timeout: Duration::from_secs(20),
         proxy: None,
         ca_cert: None,
+        request_interval: Duration::ZERO,
     };
     let (sender, cancelled) = watch::channel(false);
     (Http::new(endpoint, cancelled).unwrap(), sender)
 }
 
+/// An empty request of XML-RPC.
+fn call(path: &str) -> Request {
+    Request { path: path.to_owned(), content: Content::Xml(String::new()) }
+}
+
 /// Hint, cause and advice of a failed connection to this address.
 fn failed(url: &str) -> (String, String, Resend) {
     let (mut http, _sender) = transport(url);
-    let failure = http.post("/xmlrpc/2/common", String::new(), 9).unwrap_err();
+    let failure = http.send(call("/xmlrpc/2/common"), 9).unwrap_err();
     assert_eq!(failure.error.sqlstate(), "08001");
     (failure.error.hint().unwrap(), failure.error.detail().unwrap(), failure.resend)
 }
@@ -55,7 +61,7 @@ fn cancel_ends_exchanges_and_pauses() {
     let (mut http, sender) = transport("http://localhost:1");
     sender.send(true).unwrap();
     assert_eq!(http.pause(Duration::from_secs(60)), Err(Error::Cancelled));
-    assert_eq!(http.post("/", String::new(), 9).unwrap_err().error, Error::Cancelled);
+    assert_eq!(http.send(call("/"), 9).unwrap_err().error, Error::Cancelled);
 }
 
 /// A server that answers one request with these headers and this body.
@@ -85,7 +91,7 @@ fn answers_are_limited_after_decompression() {
     let whole: Server = |bytes| answering("", vec![b' '; bytes]);
     let gzip: Server = |bytes| answering("Content-Encoding: gzip\r\n", compressed(bytes));
     for serve in [whole, gzip] {
-        let post = |bytes| transport(&serve(bytes)).0.post("/", String::new(), MOST);
+        let post = |bytes| transport(&serve(bytes)).0.send(call("/"), MOST);
         assert_eq!(post(MOST).unwrap().body.len(), MOST);
         let failure = post(MOST + 1).unwrap_err();
         assert_eq!(failure.error.to_string(), "the answer is over the limit of 1 MB for one answer");
@@ -93,6 +99,6 @@ fn answers_are_limited_after_decompression() {
     }
     // The announced length is believed before anything is read.
     let announced = answering("Content-Length: 1048577\r\n", Vec::new());
-    let failure = transport(&announced).0.post("/", String::new(), MOST).unwrap_err();
+    let failure = transport(&announced).0.send(call("/"), MOST).unwrap_err();
     assert!(matches!(failure.error, Error::Limit { .. }));
 }

@@ -9,22 +9,28 @@ pub mod domain;
 pub mod error;
 mod fault;
 pub mod http;
+pub mod json2;
 pub mod options;
 pub mod retry;
 pub mod secret;
 mod server_info;
 pub mod text;
 mod transport;
+pub mod value;
+mod wire;
 pub mod xmlrpc;
 
 pub use client::{Call, Client, Field, Safety};
 pub use domain::Scope;
 pub use secret::Account;
-pub use server_info::{Addon, Database, ServerInfo};
-pub use transport::{Failure, Reply, Resend, Transport};
+pub use server_info::{Addon, Database, Json2, ServerInfo};
+pub use transport::{Content, Failure, Reply, Request, Resend, Transport};
+pub use wire::Wire;
 
 #[cfg(test)]
 mod bulk_page_tests;
+#[cfg(test)]
+mod client_json2_tests;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! The validator of the foreign data wrapper and each connection use the same functions.
 
+use crate::Json2;
 use crate::error::{Error, Result, SqlState};
 use crate::http::{Endpoint, certificates};
 use crate::secret::Secret;
@@ -10,8 +11,18 @@ use std::time::Duration;
 use url::{Host, Url};
 
 /// Names of the options of a foreign server.
-pub const SERVER_OPTIONS: [&str; 8] =
-    ["addon", "allow_insecure", "ca_cert", "connect_timeout", "dbname", "proxy", "timeout", "url"];
+pub const SERVER_OPTIONS: [&str; 10] = [
+    "addon",
+    "allow_insecure",
+    "ca_cert",
+    "connect_timeout",
+    "dbname",
+    "max_requests_per_second",
+    "protocol",
+    "proxy",
+    "timeout",
+    "url",
+];
 const USER_OPTIONS: [&str; 3] = ["password", "password_secret", "user"];
 
 /// The options of a foreign server. None is secret, because every role may read them in the
@@ -24,6 +35,40 @@ pub struct ServerOptions {
     pub dbname: String,
     /// Whether to use the addon `ipai_sync` if Odoo has it.
     pub addon: bool,
+    /// Which wire formats to use.
+    pub protocol: Protocol,
+}
+
+/// Which wire formats to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON-2 if Odoo has it and the secret is an API key, otherwise XML-RPC.
+    #[default]
+    Auto,
+    /// XML-RPC only.
+    XmlRpc,
+    /// JSON-2 only.
+    Json2,
+}
+
+impl Protocol {
+    /// What a client must know about JSON-2, after an earlier client found out this.
+    pub fn json2(self, known: Json2) -> Json2 {
+        match self {
+            Protocol::Auto => known,
+            Protocol::XmlRpc => Json2::Unwanted,
+            Protocol::Json2 => Json2::Required,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        match text.trim() {
+            "auto" => Ok(Protocol::Auto),
+            "xmlrpc" => Ok(Protocol::XmlRpc),
+            "json2" => Ok(Protocol::Json2),
+            _ => Err(invalid("protocol", "Valid values are auto, xmlrpc and json2.")),
+        }
+    }
 }
 
 /// The options of a user mapping.
@@ -71,11 +116,13 @@ impl ServerOptions {
         }
         Ok(ServerOptions {
             addon: flag("addon", true)?,
+            protocol: value(pairs, "protocol").map_or(Ok(Protocol::Auto), Protocol::parse)?,
             dbname: required(pairs, "dbname", "Set it to the name of Odoo's database.")?.to_owned(),
             endpoint: Endpoint {
                 url,
                 connect_timeout: seconds(pairs, "connect_timeout", 10, 300)?,
                 timeout: seconds(pairs, "timeout", 120, 3_600)?,
+                request_interval: value(pairs, "max_requests_per_second").map_or(Ok(Duration::ZERO), interval)?,
                 proxy: value(pairs, "proxy").map(proxy_url).transpose()?,
                 ca_cert: value(pairs, "ca_cert").map(str::to_owned),
             },
@@ -191,6 +238,15 @@ fn seconds(pairs: &[Pair], name: &str, default: u64, most: u64) -> Result<Durati
     let seconds = text.trim().parse().ok().filter(|seconds| (1..=most).contains(seconds));
     let seconds = seconds.ok_or_else(|| invalid(name, &format!("Set it to a number of seconds from 1 to {most}.")))?;
     Ok(Duration::from_secs(seconds))
+}
+
+/// Parses a number of requests per second into the time between two of them.
+fn interval(text: &str) -> Result<Duration> {
+    let number: Option<f64> = text.trim().parse().ok();
+    let number = number.filter(|number| (0.01..=1_000.0).contains(number));
+    let number =
+        number.ok_or_else(|| invalid("max_requests_per_second", "Set it to a number from 0.01 to 1000, such as 1."))?;
+    Ok(Duration::from_secs_f64(1.0 / number))
 }
 
 /// Parses a boolean in the spellings that Postgres accepts.

@@ -43,6 +43,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Whether the secret has the form of an API key: 40 hexadecimal digits.
+    pub fn has_api_key(&self) -> bool {
+        let secret = self.password.reveal();
+        secret.len() == 40 && secret.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// The cleaner for texts of Odoo and of the network, which may contain the password.
     pub fn cleaner(&self) -> Cleaner {
         Cleaner::new(self.password.reveal())

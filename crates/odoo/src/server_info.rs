@@ -15,6 +15,24 @@ pub struct ServerInfo {
     pub addon_problem: Option<String>,
     /// `database.uuid`, which only the addon reports.
     pub uuid: Option<String>,
+    /// Whether Odoo answers JSON-2 with the secret of the user.
+    pub json2: Json2,
+}
+
+/// Whether the client uses JSON-2. It needs an API key, and Odoo 19 or later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Json2 {
+    /// No client has tried yet.
+    #[default]
+    Unknown,
+    /// Odoo has no JSON-2, or does not take the secret for an API key.
+    Missing,
+    /// Odoo answers JSON-2.
+    Present,
+    /// The options of the server exclude its use.
+    Unwanted,
+    /// The options of the server exclude XML-RPC.
+    Required,
 }
 
 /// Whether Odoo has the addon `ipai_sync`.

@@ -10,6 +10,16 @@ const MARK: usize = 4;
 /// is more than is shown.
 const SEARCHED: usize = 64_000;
 
+/// Whether a character is a control character that XML cannot carry. Odoo removes it from XML.
+pub(crate) fn is_control(character: char) -> bool {
+    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
+}
+
+/// The text without these characters.
+pub(crate) fn without_control(text: &str) -> String {
+    text.replace(is_control, "")
+}
+
 /// Bounds texts, replaces control and invisible characters by U+FFFD, and replaces the password.
 ///
 /// Names that code acts on (of fields and models, types of fields) need a cleaner without a

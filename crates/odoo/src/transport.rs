@@ -1,34 +1,83 @@
 //! Defines what the client requires of a network.
 
 use crate::error::Error;
+use crate::secret::Secret;
 use chrono::{DateTime, Utc};
+use std::fmt;
 use std::time::Duration;
 
 /// Sends requests to an Odoo server.
 pub trait Transport {
-    /// Posts `body` to `path`. Returns the answer if its status is 200 and it has at most
-    /// `max_bytes` bytes after decompression, otherwise a [`Failure`], which says whether the
-    /// request may be sent again.
-    fn post(&mut self, path: &str, body: String, max_bytes: usize) -> Result<Reply, Failure>;
+    /// Sends a request. Returns the answer if its status is 200 or it is an error of JSON-2, and if
+    /// it has at most `max_bytes` bytes after decompression. Otherwise it returns a [`Failure`],
+    /// which says whether the request may be sent again.
+    fn send(&mut self, request: Request, max_bytes: usize) -> Result<Reply, Failure>;
 
-    /// Posts several bodies at the same time, and returns their results in the same order.
-    fn post_all(&mut self, path: &str, bodies: Vec<String>, max_bytes: usize) -> Vec<Result<Reply, Failure>> {
-        bodies.into_iter().map(|body| self.post(path, body, max_bytes)).collect()
+    /// Sends several requests at the same time, and returns their results in the same order.
+    fn send_all(&mut self, requests: Vec<Request>, max_bytes: usize) -> Vec<Result<Reply, Failure>> {
+        requests.into_iter().map(|request| self.send(request, max_bytes)).collect()
     }
 
     /// Waits before a retry. An error, such as [`Error::Cancelled`], ends the call.
     fn pause(&mut self, pause: Duration) -> Result<(), Error>;
 }
 
-/// An answer of HTTP status 200.
-#[derive(Debug, Clone, Default)]
+/// A request to Odoo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The path of the URL.
+    pub path: String,
+    /// What the request sends.
+    pub content: Content,
+}
+
+/// What a request sends.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing, with the method GET.
+    Nothing,
+    /// A document of XML-RPC, which contains database and password.
+    Xml(String),
+    /// A document of JSON-2, with database and API key in headers.
+    Json {
+        /// The named arguments.
+        body: String,
+        /// The API key.
+        key: Secret,
+        /// Name of the database in Odoo.
+        dbname: String,
+    },
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Content::Nothing => "Nothing",
+            // It contains the password.
+            Content::Xml(_) => "Xml(***)",
+            Content::Json { .. } => "Json(***)",
+        })
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
 pub struct Reply {
+    /// The HTTP status: 200, or that of an error of JSON-2.
+    pub status: u16,
     /// The `Date` header, which is the clock of the server.
     pub date: Option<DateTime<Utc>>,
     /// The body after decompression.
     pub body: Vec<u8>,
     /// Duration of the exchange.
     pub took: Duration,
+}
+
+impl Default for Reply {
+    /// An empty answer of status 200.
+    fn default() -> Self {
+        Reply { status: 200, date: None, body: Vec::new(), took: Duration::ZERO }
+    }
 }
 
 /// A failed exchange.

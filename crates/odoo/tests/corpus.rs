@@ -6,9 +6,8 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::{
-    Answer, FaultCode, Limits, RowVisitor, Scalar, Value, decode, decode_ids, decode_rows, encode_call,
-};
+use ipai_odoo::value::{Limits, RowVisitor, Scalar, Value};
+use ipai_odoo::xmlrpc::{Answer, FaultCode, decode, decode_ids, decode_rows, encode_call};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fs;

@@ -103,6 +103,9 @@ comment on column ipai.mirror_state.degraded is
     'addon, or if Odoo does not have it.';
 comment on column ipai.mirror_state.degraded_since is
     'When the first run in succession ended that did not use the addon.';
+comment on column ipai.mirror_state.key_expires is
+    'When the first of the API keys of the Odoo user expires, as full runs read it from Odoo. '
+    'Null if no key expires, the user has a password, or Odoo does not tell.';
 comment on column ipai.mirror_state.has_write_date is
     'Whether the Odoo model has a write_date. Without it every run is full.';
 comment on column ipai.mirror_state.drift is
@@ -214,6 +217,9 @@ comment on column ipai.odoo_logins.addon_problem is
 comment on column ipai.odoo_logins.addon_tried_at is
     'When the addon failed. Runs try it again a day later, and full runs always do. Null if it '
     'works.';
+comment on column ipai.odoo_logins.xmlrpc_until is
+    'Until when runs use XML-RPC, because Odoo has no JSON-2 or does not take the secret for an API key. '
+    'The first run after it tries JSON-2 again. Null if Odoo answers JSON-2, or no run has tried.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

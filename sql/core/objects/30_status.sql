@@ -260,7 +260,16 @@ cross join lateral (values
         format('Runs read the same rows without it, more slowly, and try it again each day. Update '
                'the addon ipai_sync in Odoo, and look into Odoo''s log. To try it now: '
                'select * from ipai.check_connection(%s); call ipai.run_sync(%L);',
-               quote_literal(s.server), s.mirror))
+               quote_literal(s.server), s.mirror)),
+    (11, 'key', t.key_expires < now() + interval '14 days',
+        t.key_expires - interval '14 days',
+        format(case
+                   when t.key_expires > now() then 'an API key of the Odoo user expires at %s'
+                   else 'an API key of the Odoo user expired at %s'
+               end, t.key_expires),
+        format('If the mirror uses this key, replace it: call ipai.rotate_odoo_key(%1$L); '
+               'If this Odoo cannot create keys on request, create one in Odoo and store it: '
+               'select ipai.set_odoo_password(%1$L, ''...'');', coalesce(m.server, '...')))
 ) as alert (severity, kind, raised, since, message, hint)
 where m.enabled and alert.raised
 order by alert.severity, alert.since, s.mirror;
@@ -275,13 +284,15 @@ comment on column ipai.sync_alerts.kind is
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
     'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
     'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects); '
-    'degraded: Odoo has the addon ipai_sync, and the last run did not use it.';
+    'degraded: Odoo has the addon ipai_sync, and the last run did not use it; '
+    'key: an API key of the Odoo user expires within two weeks.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
     'deletions: start of the first of these runs; rejects: when the first of them was set aside; '
     'degraded: when the first run in succession ended that did not use the addon.';
+    'key: two weeks before it expires.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
 

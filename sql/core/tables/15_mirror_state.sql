@@ -16,9 +16,9 @@ create table ipai.mirror_state (
     drift          jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
     -- All kinds of ipai.sync_alerts. A null is none of them.
     alerts         text[] not null default '{}'
-        check (cardinality(alerts) <= 10
+        check (cardinality(alerts) <= 11
                and alerts <@ '{failing,late,never,delta,drift,refused,flagged,deletions,rejects,
-                               degraded}'),
+                               degraded,key}'),
     filled_as      text,
     filled_from    text,
     filled_company timestamptz
@@ -29,7 +29,9 @@ create table ipai.mirror_state (
     degraded       text check (length(degraded) <= 1000),
     degraded_since timestamptz
         check (degraded_since >= '0001-01-01 00:00:00+00'
-               and degraded_since < '10000-01-01 00:00:00+00')
+               and degraded_since < '10000-01-01 00:00:00+00'),
+    key_expires    timestamptz
+        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00')
 );
 
 -- pgrx writes its functions without a schema.

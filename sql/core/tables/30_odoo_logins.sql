@@ -12,6 +12,7 @@ create table ipai.odoo_logins (
     database_uuid text,
     addon_problem text,
     addon_tried_at timestamptz,
+    xmlrpc_until  timestamptz,
     primary key (url, dbname, login)
 );
 

@@ -42,7 +42,10 @@ create or replace function "check_connection"(
     "records" bigint,
     "problem" TEXT,
     "hint" TEXT,
-    "addon_problem" TEXT
+    "addon_problem" TEXT,
+    "protocol" TEXT,
+    "secret" TEXT,
+    "key_expires" timestamp with time zone
 )
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
@@ -196,5 +199,7 @@ create or replace function "sync_mirror"(
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'sync_mirror_wrapper';
+
+create or replace procedure ipai.rotate_odoo_key(server text default null, days integer default 90) language c as 'MODULE_PATHNAME', 'rotate_odoo_key_wrapper';
 
 create or replace procedure ipai.run_sync(mirror text default null, mode text default 'auto', max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';

@@ -33,6 +33,8 @@ comment on function ipai.check_connection(text) is
     'latency_ms is the time of one small request; '
     'addon is true if Odoo has the addon ipai_sync, which makes reading many times faster; '
     'addon_problem says why it is not used, although Odoo has it. '
+    'protocol is xmlrpc or json2; secret is "API key" or "password"; key_expires is when the first '
+    'of the user''s API keys expires, null if none does or Odoo does not tell. '
     'Errors say what is wrong and what to do.';
 comment on function ipai.odoo_models(text) is
     'Models that the Odoo user may read, with their mirrors. '
@@ -101,6 +103,13 @@ comment on procedure ipai.run_sync(text, text, double precision) is
     'deleted, 100 rows always. The call must be a statement of its own, outside a transaction. The '
     'next call resumes an interrupted run, and an incremental run follows it for what was written '
     'in the meantime. ipai.sync_runs lists all runs, failed ones included.';
+comment on procedure ipai.rotate_odoo_key(text, integer) is
+    'Replaces the API key of a server in Supabase Vault: creates a key in Odoo that is valid for a '
+    'number of days, logs in with it, stores it, commits, and revokes the old key. After a failure '
+    'Vault has a valid key. Odoo limits the days by the groups of the user, 90 for employees, and '
+    'needs a version of Odoo 19 with res.users.apikeys.generate() and, unless the user is an '
+    'administrator, the system parameter base.enable_programmatic_api_keys. The call must be a '
+    'statement of its own, outside a transaction. Without a server: the only one.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

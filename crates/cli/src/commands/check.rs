@@ -46,11 +46,13 @@ fn check_server(context: &Context, session: &mut WireSession, name: &str) -> Res
     let connection = context.settings.open(session, Some(name), "")?;
     let checked = check_connection(session, &connection)?;
     let finding = format!(
-        "Odoo {} at {}, database {}, login {}, {:.0} ms; the addon ipai_sync is {}",
+        "Odoo {} at {}, database {}, login {} with {}, {}, {:.0} ms; the addon ipai_sync is {}",
         checked.version,
         connection.url(),
         connection.account.dbname,
         connection.account.login,
+        checked.secret,
+        checked.protocol,
         checked.latency.as_secs_f64() * 1_000.0,
         match checked.server.addon {
             Addon::Present | Addon::Failing { .. } => "installed",

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::store::tables::{column_statements, table_statements};
 use ipai_odoo::Field;
-use ipai_odoo::xmlrpc::{Limits, Value, decode};
+use ipai_odoo::value::{Limits, Value};
+use ipai_odoo::xmlrpc::decode;
 use std::path::Path;
 
 fn recorded(name: &str) -> Vec<Field> {

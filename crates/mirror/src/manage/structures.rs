@@ -4,7 +4,7 @@
 use crate::source::Fetcher;
 use ipai_odoo::Field;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 
 /// The most records to look at.
 const SAMPLE: u64 = 100;

@@ -4,7 +4,7 @@ use super::{Column, cell};
 use crate::definition::{Mask, MaskKey, Mirror, WRITE_DATE};
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
+use ipai_odoo::value::{RowVisitor, Scalar};
 use std::ops::Range;
 use tokio::sync::watch;
 

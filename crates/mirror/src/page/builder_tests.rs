@@ -6,7 +6,8 @@ use crate::{FieldMap, Kind, Mirror, Table};
 use chrono::{NaiveDate, NaiveDateTime};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::{Limits, Value, decode, decode_rows, encode_call};
+use ipai_odoo::value::{Limits, Value};
+use ipai_odoo::xmlrpc::{decode, decode_rows, encode_call};
 use std::fs;
 use std::path::Path;
 

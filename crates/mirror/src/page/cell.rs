@@ -3,7 +3,7 @@
 use super::Column;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use ipai_odoo::xmlrpc::{Scalar, Value};
+use ipai_odoo::value::{Scalar, Value};
 
 /// The reason why a value does not fit. The caller adds model, id and field.
 pub type Misfit = String;

@@ -4,7 +4,7 @@
 use crate::Mirror;
 use ipai_odoo::domain::{IDS_PER_REQUEST, Term};
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::{RowVisitor, Scalar};
+use ipai_odoo::value::{RowVisitor, Scalar};
 use ipai_odoo::{Client, Transport};
 
 /// Explains an error of a call for at most `number` records with these terms.

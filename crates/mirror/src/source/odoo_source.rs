@@ -4,7 +4,7 @@ use super::fetcher::Fetcher;
 use super::page_reader::{PageReader, Reading, everything, read_by_ids};
 use crate::engine::{Digest, IdRange, Scan, Source, Tally};
 use crate::{Mirror, Page};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{Addon, Client, Database, ServerInfo, domain};
@@ -32,6 +32,8 @@ pub struct Findings {
     pub database: Database,
     /// Why the run stopped using the addon, if it did.
     pub addon_failure: Option<Error>,
+    /// When an API key of the user expires, if the run has asked.
+    pub key_expires: Option<Option<NaiveDateTime>>,
 }
 
 impl Findings {
@@ -75,6 +77,7 @@ impl OdooSource {
                 server: client.server_info().clone(),
                 database: client.database().clone(),
                 addon_failure: client.addon_failure().cloned(),
+                key_expires: client.key_expires(),
             })
         })
     }

@@ -1,11 +1,11 @@
 //! What earlier runs learned about an Odoo server: the uid of a login, because a login costs Odoo
-//! 0.4 seconds of password hashing, and whether the addon is installed. It proves nothing: every
-//! call sends the password.
+//! 0.4 seconds of password hashing, and whether Odoo has the addon and JSON-2. It proves nothing:
+//! every call sends the secret.
 
 use super::sql;
 use crate::session::Session;
 use ipai_odoo::error::Result;
-use ipai_odoo::{Account, Addon, ServerInfo};
+use ipai_odoo::{Account, Addon, Json2, ServerInfo};
 
 /// What is stored; nothing for a role that may not read it.
 pub fn stored(session: &mut dyn Session, url: &str, account: &Account) -> Result<ServerInfo> {
@@ -26,6 +26,7 @@ pub fn stored(session: &mut dyn Session, url: &str, account: &Account) -> Result
             },
             uuid: row.optional(2)?,
             addon_problem: row.optional(3)?,
+            json2: if row.get(5)? { Json2::Missing } else { Json2::Unknown },
         })
     })?;
     Ok(found.unwrap_or_default())
@@ -42,6 +43,11 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
         Addon::Missing => Some(false),
         Addon::Failing { .. } | Addon::Present => Some(true),
     };
+    let lacks_json2 = match info.json2 {
+        Json2::Unknown | Json2::Unwanted | Json2::Required => None,
+        Json2::Missing => Some(true),
+        Json2::Present => Some(false),
+    };
     if !may(session, "select, insert, update")? {
         return Ok(());
     }
@@ -53,6 +59,7 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
         addon.into(),
         info.uuid.as_deref().into(),
         info.addon_problem.as_deref().into(),
+        lacks_json2.into(),
     ];
     session.run(sql!("login_store"), &params).map(drop)
 }

@@ -7,7 +7,7 @@ use crate::{FieldMap, Mirror, Newest};
 use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::Database;
 use ipai_odoo::error::Result;
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 
 /// What earlier runs left.
 pub struct Stored {
@@ -142,6 +142,16 @@ pub fn set_safe_page_size(session: &mut dyn Session, name: &str, size: u32) -> R
 /// known.
 pub fn set_degraded(session: &mut dyn Session, name: &str, why: Option<&str>) -> Result<()> {
     session.run(sql!("mirror_set_degraded"), &[name.into(), why.into()]).map(drop)
+}
+
+/// Stores when an API key of the Odoo user expires (UTC). Writes nothing if it is known.
+pub fn set_key_expiry(session: &mut dyn Session, name: &str, expires: Option<NaiveDateTime>) -> Result<()> {
+    session.run(sql!("mirror_set_key_expiry"), &[name.into(), expires.into()]).map(drop)
+}
+
+/// Stores when an API key of the Odoo user expires (UTC), for all mirrors of a server.
+pub fn set_key_expiry_of_server(session: &mut dyn Session, server: &str, expires: Option<NaiveDateTime>) -> Result<()> {
+    session.run(sql!("server_set_key_expiry"), &[server.into(), expires.into()]).map(drop)
 }
 
 /// What a complete run reached.

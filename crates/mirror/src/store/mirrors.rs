@@ -7,7 +7,7 @@ use crate::refusal::{invalid, refused};
 use crate::session::{Param, Row, Session, internal};
 use crate::{Constant, FieldMap, Mirror, Table};
 use ipai_odoo::error::{Error, Result, SqlState};
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 use ipai_odoo::{Field, Scope};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use crate::refusal;
 use crate::session::Session;
 use crate::{Kind, Mirror};
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::xmlrpc::Value;
+use ipai_odoo::value::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 

@@ -7,8 +7,8 @@ use super::{Call, Client, kwargs, names, number, unexpected};
 use crate::domain::Term;
 use crate::error::{Error, Result};
 use crate::text::Cleaner;
-use crate::xmlrpc::{RowVisitor, Scalar, Value};
-use crate::{Addon, Scope, ServerInfo, Transport, bulk_page, domain};
+use crate::value::{RowVisitor, Scalar, Value};
+use crate::{Addon, Scope, ServerInfo, Transport, Wire, bulk_page, domain};
 
 /// The addon's model.
 const MODEL: &str = "ipai.sync";
@@ -94,7 +94,8 @@ impl<T: Transport> Client<T> {
             self.look_for_addon()?;
         }
         self.by_addon(|client| {
-            let answer = client.call(&Call::for_fact(MODEL, "has_table").with(vec![model.into()], kwargs([])))?;
+            let answer =
+                client.call(&Call::for_fact(MODEL, "has_table").with(vec![("model", model.into())], kwargs([])))?;
             answer.as_bool().ok_or_else(|| unexpected("has_table", "a boolean"))
         })
     }
@@ -127,11 +128,16 @@ impl<T: Transport> Client<T> {
         limit: u64,
         mut page: V,
     ) -> Result<V> {
-        let args = vec![scope.model.as_str().into(), scope.domain(terms), names(fields), number(limit)];
+        let args = vec![
+            ("model", scope.model.as_str().into()),
+            ("domain", scope.domain(terms)),
+            ("fields", names(fields)),
+            ("limit", number(limit)),
+        ];
         let call = call.with(args, kwargs([("context", scope.context())]));
         let answer = self.call(&call)?;
         let text = answer.as_str().ok_or_else(|| unexpected("export", "a text"))?;
-        let received = bulk_page::decode_rows(text, call.max_bytes, &mut page)?;
+        let received = bulk_page::decode_rows(text, call.max_bytes, self.wire() == Wire::Json2, &mut page)?;
         self.received = received.bytes;
         if received.uuid.is_some() {
             self.set_uuid(received.uuid.as_deref());
@@ -146,7 +152,11 @@ impl<T: Transport> Client<T> {
         // return other records if it has none.
         let ends = bounds.first().map(|id| domain::after(*id)).into_iter();
         let ends = ends.chain(bounds.last().map(|id| domain::upto(*id)));
-        let args = vec![scope.model.as_str().into(), scope.domain(ends), bounds.iter().copied().collect()];
+        let args = vec![
+            ("model", scope.model.as_str().into()),
+            ("domain", scope.domain(ends)),
+            ("bounds", bounds.iter().copied().collect()),
+        ];
         let call = Call::for_digests(MODEL, "digest", bounds.len());
         let answer = self.call(&call.with(args, kwargs([("context", scope.context())])))?;
         let digests = answer.as_array().and_then(|ranges| ranges.iter().map(read_digest).collect::<Option<Vec<_>>>());

@@ -2,7 +2,7 @@
 
 use super::{Call, Client};
 use crate::error::{Error, Result};
-use crate::xmlrpc::Value;
+use crate::value::Value;
 use crate::{Database, Transport};
 use chrono::{NaiveDateTime, Timelike};
 use std::time::Instant;
@@ -13,12 +13,16 @@ impl<T: Transport> Client<T> {
         &self.database
     }
 
-    /// Reads the identity of the database, as far as the user may read it. The first call sends two
-    /// small requests, and later ones none.
+    /// Reads the identity of the database, as far as the user may read it, and when an API key of
+    /// the user expires. The first call sends two or three small requests, and later ones none.
     pub fn identify(&mut self) -> Result<&Database> {
         if self.identified.is_none() {
             self.look_for_addon()?;
             self.read_company()?;
+            match self.account.has_api_key() {
+                true => drop(self.read_key_expiry()?),
+                false => self.key_expires = Some(None),
+            }
             self.identified = Some(Instant::now());
         }
         Ok(&self.database)
@@ -34,8 +38,8 @@ impl<T: Transport> Client<T> {
         if self.company_asked {
             return Ok(());
         }
-        let args = vec![Value::from_iter([1]), Value::from_iter(["create_date"])];
-        match self.call(&Call::for_fact("res.company", "read").with(args, Vec::new())) {
+        let fields = vec![("fields", Value::from_iter(["create_date"]))];
+        match self.call(&Call::for_fact("res.company", "read").on(Value::from_iter([1])).with(fields, Vec::new())) {
             Ok(companies) => self.database.company = creation_date(&companies),
             // The user may not read the company.
             Err(Error::OdooAccess(_) | Error::OdooFault { .. } | Error::UnknownModel { .. }) => {}

@@ -3,7 +3,7 @@
 use super::{Call, Client, kwargs, names, number, unexpected};
 use crate::error::{Error, Result};
 use crate::text::Cleaner;
-use crate::xmlrpc::Value;
+use crate::value::Value;
 use crate::{Transport, domain};
 
 impl<T: Transport> Client<T> {
@@ -32,7 +32,7 @@ impl<T: Transport> Client<T> {
             ("load", "".into()),
         ]);
         let everything = Value::Array(Vec::new());
-        let answer = self.call(&Call::for_page(model, "search_read").with(vec![everything], arguments))?;
+        let answer = self.call(&Call::for_page(model, "search_read").with(vec![("domain", everything)], arguments))?;
         let values = answer.as_array().map(|records| records.iter().filter_map(|record| record.get(field)).cloned());
         values.map(Iterator::collect).ok_or_else(|| unexpected("search_read", "a list of records"))
     }
@@ -40,7 +40,8 @@ impl<T: Transport> Client<T> {
     /// Whether the user may create records of the model.
     pub fn may_create(&mut self, model: &str) -> Result<bool> {
         let no_ids = Value::Array(Vec::new());
-        let answer = self.call(&Call::for_fact(model, "has_access").with(vec![no_ids, "create".into()], kwargs([])))?;
+        let operation = vec![("operation", "create".into())];
+        let answer = self.call(&Call::for_fact(model, "has_access").on(no_ids).with(operation, kwargs([])))?;
         answer.as_bool().ok_or_else(|| unexpected("has_access", "a boolean"))
     }
 
@@ -55,8 +56,9 @@ impl<T: Transport> Client<T> {
     /// Lists the ids of the companies that the user may work for.
     pub fn companies(&mut self) -> Result<Vec<i64>> {
         let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
-        let args = vec![Value::from_iter([uid]), Value::from_iter(["company_ids"])];
-        let answer = self.call(&Call::for_fact("res.users", "read").with(args, Vec::new()))?;
+        let fields = vec![("fields", Value::from_iter(["company_ids"]))];
+        let call = Call::for_fact("res.users", "read").on(Value::from_iter([uid])).with(fields, Vec::new());
+        let answer = self.call(&call)?;
         let companies = answer.as_array().and_then(|users| users.first()?.get("company_ids")?.as_array());
         let companies = companies.and_then(|ids| ids.iter().map(Value::as_i64).collect());
         companies.ok_or_else(|| unexpected("read", "the companies of the user"))
@@ -71,7 +73,7 @@ impl<T: Transport> Client<T> {
             Err(Error::UnknownMethod { .. }) => {
                 let domain = Value::from_iter([domain::term("transient", "=", false)]);
                 let fields = kwargs([("fields", Value::from_iter(["model", "name"]))]);
-                (self.call(&Call::for_list("ir.model", "search_read").with(vec![domain], fields))?, "name")
+                (self.call(&Call::for_list("ir.model", "search_read").with(vec![("domain", domain)], fields))?, "name")
             }
             answer => (answer?, "display_name"),
         };

@@ -1,17 +1,17 @@
 //! Counts, lists and reads records in pages.
 
 use super::call::FACT;
-use super::{Call, Client, Kwargs, OBJECT, kwargs, limits, names, number, unexpected};
+use super::{Call, Client, kwargs, names, number, unexpected};
 use crate::domain::Term;
 use crate::error::Result;
-use crate::fault::{self, Meaning};
-use crate::xmlrpc::{self, RowVisitor, Value};
-use crate::{Failure, Reply, Resend, Scope, Transport};
+use crate::fault::Meaning;
+use crate::value::{Limits, RowVisitor, Value};
+use crate::{Failure, Reply, Resend, Scope, Transport, Wire};
 
 /// The call that counts the records of a scope with further terms.
 fn count_call(scope: &Scope, terms: Vec<Term>) -> Call<'_> {
     let context = kwargs([("context", scope.context())]);
-    Call::for_fact(&scope.model, "search_count").with(vec![scope.domain(terms)], context)
+    Call::for_fact(&scope.model, "search_count").with(vec![("domain", scope.domain(terms))], context)
 }
 
 /// The count in an answer.
@@ -30,20 +30,24 @@ impl<T: Transport> Client<T> {
     /// What fails for a reason that may pass is asked again by itself.
     pub fn search_counts(&mut self, scope: &Scope, each: Vec<Vec<Term>>) -> Result<Vec<u64>> {
         let uid = self.known.uid.map_or_else(|| self.authenticate(), Ok)?;
-        let request = |terms: &Vec<Term>| self.request(uid, &count_call(scope, terms.clone()));
+        let wire = self.wire();
+        let request = |terms: &Vec<Term>| wire.request(&self.account, uid, &count_call(scope, terms.clone()));
         let requests = each.iter().map(request).collect::<Result<_>>()?;
-        let replies = self.transport.post_all(OBJECT, requests, FACT);
-        let count = |(terms, reply): (_, std::result::Result<Reply, _>)| {
+        let replies = self.transport.send_all(requests, FACT);
+        let count = |(terms, reply): (Vec<Term>, std::result::Result<Reply, Failure>)| {
             let reply = match reply {
                 Ok(reply) => reply,
-                Err(Failure { error, resend: Resend::Never }) => return Err(self.account.cleaner().error(error)),
+                Err(Failure { error, resend: Resend::Never }) if !self.lacks_json2(&error) => {
+                    return Err(self.account.cleaner().error(error));
+                }
                 Err(_) => return self.search_count(scope, terms),
             };
-            match xmlrpc::decode(&reply.body, &limits(FACT))? {
+            match wire.decode(&reply, &Limits::of_bytes(FACT))? {
                 Ok(count) => count_in(&count),
-                Err(fault) => match fault::read(&fault, &self.account, &scope.model, "search_count", Some(uid)) {
+                Err(fault) => match fault.meaning(&self.account, &count_call(scope, Vec::new()), uid) {
                     Meaning::Error(error) => Err(error),
-                    Meaning::StaleLogin(_) | Meaning::Passing(_) => self.search_count(scope, terms),
+                    // The call itself finds out what to do about it.
+                    _ => self.search_count(scope, terms),
                 },
             }
         };
@@ -53,8 +57,8 @@ impl<T: Transport> Client<T> {
     /// Lists the ids of the first `limit` records of a scope with further terms, ascending.
     pub fn search(&mut self, scope: &Scope, terms: impl IntoIterator<Item = Term>, limit: u64) -> Result<Vec<i64>> {
         let arguments = kwargs([("order", "id".into()), ("limit", number(limit)), ("context", scope.context())]);
-        let call = Call::for_ids(&scope.model, "search", limit).with(vec![scope.domain(terms)], arguments);
-        self.execute_kw(&call, xmlrpc::decode_ids)
+        let call = Call::for_ids(&scope.model, "search", limit).with(vec![("domain", scope.domain(terms))], arguments);
+        self.execute_kw(&call, Wire::decode_ids)
     }
 
     /// Reads the first `limit` records of a scope with further terms, in keyset order. `page` makes
@@ -76,7 +80,8 @@ impl<T: Transport> Client<T> {
             ("context", scope.context()),
         ]);
         arguments.extend(limit.map(|limit| ("limit".to_owned(), number(limit))));
-        self.read_rows(scope, "search_read", scope.domain(terms), arguments, page)
+        let call = Call::for_page(&scope.model, "search_read");
+        self.read_rows(&call.with(vec![("domain", scope.domain(terms))], arguments), page)
     }
 
     /// Reads the records with these ids, in the order of the ids. Deleted records are missing.
@@ -91,21 +96,12 @@ impl<T: Transport> Client<T> {
         page: impl FnMut() -> V,
     ) -> Result<V> {
         let arguments = kwargs([("fields", names(fields)), ("load", "".into()), ("context", scope.context())]);
-        self.read_rows(scope, "read", ids.iter().copied().collect(), arguments, page)
+        let call = Call::for_page(&scope.model, "read").on(ids.iter().copied().collect());
+        self.read_rows(&call.with(Vec::new(), arguments), page)
     }
 
-    fn read_rows<V: RowVisitor>(
-        &mut self,
-        scope: &Scope,
-        method: &str,
-        which: Value,
-        arguments: Kwargs,
-        mut page: impl FnMut() -> V,
-    ) -> Result<V> {
-        self.execute_kw(&Call::for_page(&scope.model, method).with(vec![which], arguments), |body, limits| {
-            // A damaged answer may have filled a page in part, so each attempt needs a new one.
-            let mut page = page();
-            Ok(xmlrpc::decode_rows(body, limits, &mut page)?.map(|()| page))
-        })
+    fn read_rows<V: RowVisitor>(&mut self, call: &Call<'_>, mut page: impl FnMut() -> V) -> Result<V> {
+        // A damaged answer may have filled a page in part, so each attempt needs a new one.
+        self.execute_kw(call, |wire, reply, limits| wire.decode_rows(reply, limits, page()))
     }
 }

@@ -49,13 +49,13 @@ impl Error {
             }
             Error::HttpStatus(401 | 403 | 407) => {
                 "Something in front of Odoo (a proxy, a firewall, basic authentication) refuses the request. Let it \
-                 pass requests to /xmlrpc/2/."
+                 pass requests to /xmlrpc/2/ and /json/."
             }
             Error::HttpStatus(404 | 405) => {
-                "There is no XML-RPC at this address. Set the url option of the server to the address of Odoo without \
+                "There is no API of Odoo at this address. Set the url option of the server to the address of Odoo without \
                  a path, such as https://erp.example.com. If the address is right: from Odoo 19 on, the option \
-                 server_wide_modules of Odoo must include rpc; and Odoo answers 404 if its dbfilter admits no \
-                 database for this host name."
+                 server_wide_modules of Odoo must include rpc; Odoo answers 404 if its dbfilter admits no database \
+                 for this host name; and JSON-2 needs Odoo 19 and the right dbname."
             }
             Error::HttpStatus(413) => {
                 "The proxy in front of Odoo limits the size of a request. Raise that limit, which nginx calls \
@@ -111,7 +111,7 @@ impl Error {
                 "Do not repeat the call: Odoo has executed the method, and only its result is lost."
             }
             Error::Malformed { .. } => {
-                "Something other than Odoo's XML-RPC answered, or the answer was damaged. Check that the url option of \
+                "Something other than Odoo answered, or the answer was damaged. Check that the url option of \
                  the server is the address of Odoo itself and not of a login page or portal."
             }
             Error::Value { .. } => "Correct the value in Odoo, or the type of the column.",

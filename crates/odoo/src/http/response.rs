@@ -2,33 +2,40 @@
 
 use super::{Endpoint, shown};
 use crate::error::{Error, SqlState};
-use crate::xmlrpc::over_limit;
+use crate::value::over_limit;
 use crate::{Failure, Reply, Resend};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+/// The statuses with which Odoo sends an error of JSON-2. A proxy may send others with JSON, too.
+const ERRORS: [u16; 7] = [400, 401, 403, 404, 409, 422, 500];
+
 /// Checks the status of a response and reads its body, up to `max_bytes` after decompression.
+/// `errors_are_json`: the body of an error in JSON is an answer as well.
 pub(super) async fn read(
     mut response: Response,
     endpoint: &Endpoint,
     began: Instant,
     max_bytes: usize,
+    errors_are_json: bool,
 ) -> std::result::Result<Reply, Failure> {
     let status = response.status();
-    if status != StatusCode::OK {
+    let is_of_type = |kind| text(response.headers(), &CONTENT_TYPE).is_some_and(|found| found.starts_with(kind));
+    let is_error = errors_are_json && ERRORS.contains(&status.as_u16()) && is_of_type("application/json");
+    if status != StatusCode::OK && !is_error {
         return Err(refusal(status, response.headers(), endpoint));
     }
-    if text(response.headers(), &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
+    if is_of_type("text/html") {
         return Err(Failure::never(Error::Malformed { cause: "it is an HTML page".to_owned() }));
     }
     let announced = response.content_length().unwrap_or(0);
     if announced > max_bytes as u64 {
         return Err(Failure::never(over_limit(max_bytes)));
     }
-    let date = text(response.headers(), &DATE).and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc()));
+    let date = date(response.headers());
     let mut body = Vec::with_capacity(announced as usize);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, endpoint))? {
         if body.len() + chunk.len() > max_bytes {
@@ -36,7 +43,7 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply { date, body, took: began.elapsed() })
+    Ok(Reply { status: status.as_u16(), date, body, took: began.elapsed() })
 }
 
 /// The failure for a status other than 200. It does not contain the body, which Odoo did not write.
@@ -50,12 +57,28 @@ fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Fail
              because the request contains the password."
         )));
     }
-    let after = text(headers, &RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+    let after = retry_after(headers);
     let resend = match status.as_u16() {
         429 | 502..=504 => Resend::IfHarmless { after },
         _ => Resend::Never,
     };
     Failure { error: Error::HttpStatus(status.as_u16()), resend }
+}
+
+/// The pause in the header `Retry-After`: a number of seconds, or a date of the server's clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = text(headers, &RETRY_AFTER)?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    // A moment in the past asks for no pause.
+    (moment - date(headers)?).to_std().ok()
+}
+
+/// The server's clock.
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc2822(text(headers, &DATE)?).ok()?.to_utc())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -1,21 +1,9 @@
 //! Decodes the answer of Odoo, a `methodResponse` document, into a tree, rows or ids.
 
+use super::Answer;
 use super::parser::{Parser, Tag};
-use super::{Answer, Limits, Scalar, Value};
 use crate::error::Result;
-
-/// A receiver of the rows of an answer.
-///
-/// The decoder passes on rows while it reads the document. If decoding fails later, the receiver
-/// must discard all of them. An error of the receiver ends the decoding, which returns it.
-pub trait RowVisitor {
-    /// The column of a member, or `None` to skip it. Called for each member of each row.
-    fn column(&mut self, member: &str) -> Option<usize>;
-    /// Receives one value of the current row.
-    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()>;
-    /// Ends the current row.
-    fn end_row(&mut self) -> Result<()>;
-}
+use crate::value::{Limits, RowVisitor, Scalar, Value};
 
 /// Decodes an answer into a tree of values. For pages of rows, `decode_rows` uses less memory.
 ///

@@ -2,8 +2,9 @@
 //! `tests/corpus.rs` tests the recorded answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{Answer, Fault, FaultCode, Limits, RowVisitor, Scalar, Value, decode, decode_ids, decode_rows};
+use super::{Answer, Fault, FaultCode, decode, decode_ids, decode_rows};
 use crate::error::{Error, Result};
+use crate::value::{Limits, RowVisitor, Scalar, Value};
 use proptest::prelude::*;
 use std::borrow::Cow;
 

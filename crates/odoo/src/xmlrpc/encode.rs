@@ -1,8 +1,8 @@
 //! Encodes a request as the `methodCall` document that Python's `xmlrpc.client` writes, without the
 //! line breaks.
 
-use super::value::Value;
 use crate::error::{Error, Result, SqlState};
+use crate::value::Value;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt::Write;
 

@@ -1,8 +1,9 @@
 //! Tests of the encoder of requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{Limits, Value, decode, encode_call};
+use super::{decode, encode_call};
 use crate::error::Error;
+use crate::value::{Limits, Value};
 use proptest::prelude::*;
 
 /// The encoded value between `<value>` and `</value>`.

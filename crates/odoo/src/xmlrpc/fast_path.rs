@@ -4,8 +4,9 @@
 //! reads everything else: entities, types that are rare in records, other white space and malformed
 //! text.
 
-use super::Scalar;
 use super::parser::Tag;
+use super::scalar::scalar;
+use crate::value::Scalar;
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
@@ -48,7 +49,7 @@ pub fn member(rest: &[u8]) -> Option<Member<'_>> {
     let text = std::str::from_utf8(text).ok()?;
     Some(Member {
         name: std::str::from_utf8(name).ok()?,
-        value: Scalar::of(tag, Cow::Borrowed(text)).ok()?,
+        value: scalar(tag, Cow::Borrowed(text)).ok()?,
         size: all - rest.len(),
     })
 }

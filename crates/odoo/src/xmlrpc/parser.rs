@@ -11,8 +11,10 @@
 //! The body may be the login page of another site. Errors therefore contain only names from XML-RPC
 //! and positions, and no text of the body.
 
-use super::{DEEPEST, Fault, FaultCode, Limits, Scalar, Value, fast_path, over_limit};
+use super::scalar::scalar;
+use super::{Fault, FaultCode, fast_path};
 use crate::error::{Error, Result};
+use crate::value::{Limits, Scalar, Value, over_limit};
 use quick_xml::errors::{IllFormedError, SyntaxError};
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesDecl, BytesRef, Event};
@@ -47,7 +49,7 @@ impl<'a> Parser<'a> {
         }
         let mut reader = Reader::from_reader(body);
         reader.config_mut().expand_empty_elements = true;
-        let mut parser = Parser { reader, body, max_depth: limits.max_depth.min(DEEPEST) };
+        let mut parser = Parser { reader, body, max_depth: limits.depth() };
         if body.starts_with(b"<?xml")
             && let Event::Decl(declaration) = parser.read()?
         {
@@ -82,7 +84,7 @@ impl<'a> Parser<'a> {
         let value = match tag {
             Tag::Array | Tag::Struct => Scalar::Tree(self.tree(tag, depth)?),
             Tag::Nil => self.end().map(|()| Scalar::Nil)?,
-            _ => Scalar::of(tag, self.text()?).map_err(|cause| self.malformed(cause))?,
+            _ => scalar(tag, self.text()?).map_err(|cause| self.malformed(cause))?,
         };
         self.end()?;
         Ok(value)

@@ -1,31 +1,32 @@
-//! Defines values of XML-RPC, as trees and as the decoder hands them over, and converts them.
+//! Defines values that Odoo sends and receives in both wire formats, as trees and as decoders pass
+//! them on, what receives them, and the limits of an answer.
 
-use super::parser::Tag;
+use crate::error::{Error, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Number, Value as Json};
 use std::borrow::Cow;
 
-/// One value of XML-RPC. A struct is a list of members and not a map, which keeps the order of the
-/// document and needs no hashing.
+/// One value. A struct is a list of members and not a map, which keeps the order of the document
+/// and needs no hashing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `<nil/>`. Odoo accepts it in a request and never sends it.
+    /// `<nil/>`, which Odoo accepts in a request and never sends, or `null` of JSON.
     Nil,
     /// `<boolean>`. Odoo also sends `false` for an unset text, date or many2one.
     Bool(bool),
-    /// `<int>`, `<i4>`, `<i8>` and other integer elements.
+    /// An integer.
     Int(i64),
-    /// `<double>`. Odoo also sends NaN and infinities, which XML-RPC does not define.
+    /// A double. Odoo also sends NaN and infinities, which neither XML-RPC nor JSON defines.
     Double(f64),
-    /// `<string>`, or a value without a type.
+    /// A text.
     String(String),
-    /// `<dateTime.iso8601>`, as Odoo wrote it.
+    /// `<dateTime.iso8601>` of XML-RPC, as Odoo wrote it.
     DateTime(String),
-    /// `<base64>`, decoded.
+    /// `<base64>` of XML-RPC, decoded.
     Base64(Vec<u8>),
-    /// `<array>`
+    /// An array.
     Array(Vec<Value>),
-    /// `<struct>`, members in the order of the document.
+    /// A struct of XML-RPC or an object of JSON, members in the order of the document.
     Struct(Vec<(String, Value)>),
 }
 
@@ -133,45 +134,22 @@ impl<T: Into<Value>> FromIterator<T> for Value {
 /// One value of an answer. Text borrows from the body unless the decoder had to unescape it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar<'a> {
-    /// `<nil/>`
+    /// `<nil/>` or `null`
     Nil,
-    /// `<boolean>`
+    /// A boolean
     Bool(bool),
-    /// `<int>`, `<i4>`, `<i8>` and other integer elements
+    /// An integer
     Int(i64),
-    /// `<double>`
+    /// A double
     Double(f64),
-    /// `<string>`, or a value without a type
+    /// A text
     String(Cow<'a, str>),
-    /// `<dateTime.iso8601>`, as Odoo wrote it
+    /// `<dateTime.iso8601>` of XML-RPC, as Odoo wrote it
     DateTime(Cow<'a, str>),
-    /// `<base64>`, decoded
+    /// `<base64>` of XML-RPC, decoded
     Base64(Vec<u8>),
     /// An array or a struct
     Tree(Value),
-}
-
-impl<'a> Scalar<'a> {
-    /// Parses the text of a type element. The error is the problem with the text.
-    pub(super) fn of(tag: Tag, text: Cow<'a, str>) -> std::result::Result<Self, &'static str> {
-        // XML counts fewer characters as white space than Rust.
-        let trimmed = || text.trim_matches([' ', '\t', '\n', '\r']);
-        match tag {
-            Tag::String => Ok(Scalar::String(text)),
-            Tag::Int => trimmed().parse().map(Scalar::Int).map_err(|_| "an integer is invalid or exceeds 64 bits"),
-            Tag::Boolean if trimmed() == "0" => Ok(Scalar::Bool(false)),
-            Tag::Boolean if trimmed() == "1" => Ok(Scalar::Bool(true)),
-            Tag::Boolean => Err("a boolean is neither 0 nor 1"),
-            Tag::Double => trimmed().parse().map(Scalar::Double).map_err(|_| "a double is not a number"),
-            Tag::DateTime => Ok(Scalar::DateTime(text)),
-            Tag::Base64 => {
-                // Python wraps base64 at 76 characters.
-                let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                BASE64_STANDARD.decode(digits).map(Scalar::Base64).map_err(|_| "base64 cannot be decoded")
-            }
-            _ => Err("a value has a type that XML-RPC does not define"),
-        }
-    }
 }
 
 impl From<Scalar<'_>> for Value {
@@ -203,3 +181,67 @@ impl From<Value> for Scalar<'_> {
         }
     }
 }
+
+/// A receiver of the rows of an answer.
+///
+/// The decoder passes on rows while it reads the document. If decoding fails later, the receiver
+/// must discard all of them. An error of the receiver ends the decoding, which returns it.
+pub trait RowVisitor {
+    /// The column of a member, or `None` to skip it. Called for each member of each row.
+    fn column(&mut self, member: &str) -> Option<usize>;
+    /// Receives one value of the current row.
+    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()>;
+    /// Ends the current row.
+    fn end_row(&mut self) -> Result<()>;
+}
+
+/// Limits on the resources that decoding one answer may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Deepest nesting of arrays and structs. The parsers recurse, so they treat values above 128
+    /// as 128.
+    pub max_depth: usize,
+    /// Largest size of the body, in bytes after decompression.
+    pub max_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_depth: 64, max_bytes: LARGEST }
+    }
+}
+
+impl Limits {
+    /// The limits for an answer of at most this many bytes.
+    pub(crate) fn of_bytes(max_bytes: usize) -> Self {
+        Limits { max_bytes, ..Limits::default() }
+    }
+
+    /// The deepest nesting that a parser may accept.
+    pub(crate) fn depth(&self) -> usize {
+        self.max_depth.min(DEEPEST)
+    }
+}
+
+/// Largest answer of all, in bytes after decompression. A page of 5,000 metrics has 6 MB in XML-RPC
+/// and 1.7 MB in JSON-2.
+pub(crate) const LARGEST: usize = 256 << 20;
+
+/// The error for an answer of more than `max_bytes` bytes.
+pub(crate) fn over_limit(max_bytes: usize) -> Error {
+    let hint = match max_bytes {
+        LARGEST.. => "Lower the page size of the mirror, or leave out large fields.",
+        _ => {
+            "Odoo's own answer to this call is far smaller. Check that the url option of the server is the address of \
+             Odoo itself."
+        }
+    };
+    Error::Limit { limit: format!("{} MB for one answer", max_bytes.div_ceil(1 << 20)), hint: hint.to_owned() }
+}
+
+/// Upper bound of [`Limits::max_depth`]: more than any answer needs, and safe for the stack.
+const DEEPEST: usize = 128;
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;
