@@ -202,6 +202,7 @@ def test_json_has_the_keys_of_the_reference(project: Project) -> None:
     project.run(settings)
     assert project.json("init") == [{"result": "created", "version": "0.2.0"}]
     assert documented("init") == ["result", "version"]
+    assert "HINT:  Create one with ipai-sync create-mirror." in project.shell("ipai-sync run")
     (created,) = project.json("create-mirror res.partner --fields name,active")
     assert [*created, *created["fields"][0]] == documented("create-mirror")
     (ended,) = project.json("run")
