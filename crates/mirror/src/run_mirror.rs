@@ -1,6 +1,7 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
 mod drift;
+mod findings;
 mod identity;
 mod warnings;
 
@@ -14,10 +15,10 @@ use crate::store::{lock, mirrors, runs, target, vault};
 use crate::{Drift, Mirror, Problem};
 use chrono::NaiveDateTime;
 use identity::{known_database, verify_database};
+use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result, SqlState};
 use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
-use ipai_odoo::{Addon, Database};
 use std::sync::Arc;
 use std::time::Duration;
 use warnings::{warn_of_drift, warn_of_refusal, warn_of_uncarried};
@@ -366,12 +367,6 @@ impl Run {
             }
             mirrors::set_drift(session, &self.mirror)?;
         }
-        if let Some(error) = &findings.addon_failure {
-            session.warning(
-                &format!("this run stopped using the addon ipai_sync of Odoo: {error}"),
-                "Nothing is missing: the run went on without it, more slowly. The next full run tries it again.",
-            );
-        }
         runs::succeed(session, number, &mirror, &report)?;
         if report.complete && report.progress.mode != Mode::Since {
             let reached = Reached {
@@ -383,14 +378,7 @@ impl Run {
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         mirror_state::set_safe_page_size(session, &self.mirror.name, self.safe_page_size)?;
-        // Where no run has looked for the addon, what an earlier one found still holds.
-        if findings.server.addon != Addon::Unknown {
-            mirror_state::set_degraded(session, &self.mirror.name, findings.degraded().as_deref())?;
-        }
-        if let Some(expires) = findings.key_expires {
-            mirror_state::set_key_expiry(session, &self.mirror.name, expires)?;
-        }
-        connection.store_info(session, &findings.server)?;
+        findings::store(session, &self.mirror.name, connection, &findings)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)
     }
