@@ -291,7 +291,7 @@ comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
     'deletions: start of the first of these runs; rejects: when the first of them was set aside; '
-    'degraded: when the first run in succession ended that did not use the addon.';
+    'degraded: when the first run in succession ended that did not use the addon; '
     'key: two weeks before it expires.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';
