@@ -15,6 +15,7 @@ use ipai_mirror::connection::Fetchers;
 use ipai_mirror::refresh_counts;
 use ipai_mirror::refusal::invalid;
 use ipai_mirror::run_mirror::{Host, RunRequest, RunScope, run_mirror};
+use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, signed};
 use ipai_mirror::store::mirrors;
 use ipai_odoo::error::{Error, Result};
@@ -91,7 +92,7 @@ fn sync_mirror(
             },
             // A null is probably a mistake: it must not start a real run.
             dry_run: dry_run.ok_or_else(|| invalid("dry_run must not be null", "It is true or false."))?,
-            max_delete_ratio: max_delete_ratio.map(ratio).transpose()?,
+            max_delete_ratio: max_delete_ratio.map(run_mirrors::ratio).transpose()?,
         };
         let name = require(mirror, "mirror", MIRRORS)?;
         let session = &mut SpiSession::of_function()?;
@@ -137,15 +138,6 @@ fn known_to_odoo(since: TimestampWithTimeZone) -> Result<NaiveDateTime> {
 fn at_least_one(max_rows: i32) -> Result<u64> {
     let rows = u64::try_from(max_rows).ok().filter(|rows| *rows > 0);
     rows.ok_or_else(|| invalid("max_rows must be at least 1", "Leave it out to read everything."))
-}
-
-/// Checks a share of the rows.
-pub fn ratio(ratio: f64) -> Result<f64> {
-    if (0.0..=1.0).contains(&ratio) {
-        return Ok(ratio);
-    }
-    let hint = "0.2 allows a fifth of the rows to be deleted in one run, 1 allows all.";
-    Err(invalid("max_delete_ratio must be between 0 and 1", hint))
 }
 
 const MIRRORS: &str = "select name, server from ipai.mirrors shows the mirrors.";

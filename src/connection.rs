@@ -77,6 +77,10 @@ impl Accounts for ServerAccounts {
             account: Account { dbname: options.dbname, login: user.user, password },
         })
     }
+
+    fn server_oid(&self, session: &mut dyn Session, server: &str) -> Result<Option<i64>> {
+        Ok(Some(servers::find(session, server)?.0))
+    }
 }
 
 /// The options of a catalog row.

@@ -33,13 +33,20 @@ mod sql {
     extension_sql_file!("../sql/extension/once/20_dump.sql", name = "dump", requires = ["wrapper"]);
     extension_sql_file!("../sql/core/objects/10_table_comments.sql", name = "comments", requires = ["dump"]);
     extension_sql_file!("../sql/core/objects/15_trust.sql", name = "trust", requires = ["comments"]);
-    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "runs", requires = ["trust"]);
+    extension_sql_file!("../sql/core/objects/18_command_hint.sql", name = "command_hint", requires = ["trust"]);
+    extension_sql_file!("../sql/core/objects/20_runs.sql", name = "runs", requires = ["command_hint"]);
     extension_sql_file!("../sql/core/objects/30_status.sql", name = "status", requires = ["runs"]);
     extension_sql_file!("../sql/core/objects/40_sample_metrics.sql", name = "sample_metrics", requires = ["status"]);
     extension_sql_file!("../sql/core/objects/50_claims_helpers.sql", name = "claims", requires = ["sample_metrics"]);
     extension_sql_file!("../sql/core/objects/60_protection.sql", name = "protection", requires = ["claims"]);
-    extension_sql_file!("../sql/core/objects/70_relations.sql", name = "relations", requires = ["protection"]);
-    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["relations"]);
+    extension_sql_file!(
+        "../sql/core/objects/65_expected_schedule.sql",
+        name = "expected_schedule",
+        requires = ["protection"]
+    );
+    extension_sql_file!("../sql/core/objects/70_relations.sql", name = "relations", requires = ["expected_schedule"]);
+    extension_sql_file!("../sql/core/objects/80_doctor.sql", name = "doctor", requires = ["relations"]);
+    extension_sql_file!("../sql/core/objects/90_grants.sql", name = "core_grants", requires = ["doctor"]);
     extension_sql_file!(
         "../sql/extension/objects/20_wrapper.sql",
         name = "wrapper_objects",
@@ -67,8 +74,8 @@ mod sql {
     );
     extension_sql_file!("../sql/extension/objects/40_schedule.sql", name = "schedule", requires = ["functions"]);
     extension_sql_file!("../sql/extension/objects/50_vault.sql", name = "vault", requires = ["schedule"]);
-    extension_sql_file!("../sql/extension/objects/60_doctor.sql", name = "doctor", requires = ["vault"]);
-    extension_sql_file!("../sql/extension/objects/90_grants.sql", name = "grants", requires = ["doctor"]);
+    extension_sql_file!("../sql/extension/objects/60_passwords.sql", name = "passwords", requires = ["vault"]);
+    extension_sql_file!("../sql/extension/objects/90_grants.sql", name = "grants", requires = ["passwords"]);
     extension_sql_file!("../sql/core/rows/10_sample_metrics.sql", name = "sample_metrics_rows", finalize);
 }
 

@@ -1,16 +1,17 @@
 //! The procedures, which commit: `ipai.run_sync()`, whose runs commit after each page and record
 //! how they end, and `ipai.rotate_odoo_key()`.
 
-use crate::api::{self, host};
+use crate::api::host;
 use crate::connection::ServerAccounts;
 use crate::report::or_raise;
 use crate::session::{SpiSession, check_version};
 use ipai_mirror::engine::Requested;
 use ipai_mirror::refusal::{invalid, refused};
 use ipai_mirror::rotate_key::rotate_key;
-use ipai_mirror::run_mirror::{RunRequest, RunScope, run_mirror};
+use ipai_mirror::run_mirror::{RunRequest, RunScope};
+use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, internal};
-use ipai_mirror::store::{alerts, cron, lock, mirrors};
+use ipai_mirror::store::cron;
 use ipai_odoo::error::{Error, Result, SqlState};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -101,45 +102,25 @@ fn run(
     let request = RunRequest {
         scope: RunScope::Planned(requested),
         dry_run: false,
-        max_delete_ratio: max_delete_ratio.map(api::ratio).transpose()?,
+        max_delete_ratio: max_delete_ratio.map(run_mirrors::ratio).transpose()?,
     };
+    let is_only = mirror.is_some();
     let names = session.within(|session| {
         check_version(session)?;
-        lock::require_primary(session)?;
-        match &mirror {
-            Some(name) => Ok(vec![name.clone()]),
-            None => mirrors::enabled(session),
-        }
+        run_mirrors::chosen(session, mirror.as_slice())
     })?;
-    if names.is_empty() {
-        session.warning("there is no enabled mirror", "Create one with ipai.create_mirror().");
-    }
     let host = &mut host(session);
     let jobs = host.session.within(|session| cron::jobs_for_once(session, &names))?;
-    let (mut failures, mut fatal, mut ended) = (Vec::new(), None, Vec::new());
-    for name in &names {
-        let result = run_mirror(host, name, request);
+    let mut ended = Vec::new();
+    let result = run_mirrors::run_mirrors(host, &names, request, is_only, &mut |name, result| {
         if !matches!(result, Err(Error::Busy { .. })) {
-            ended.push(name);
+            ended.push(name.to_owned());
         }
-        let Err(error) = result else { continue };
-        // A cancel means the whole call, and the only mirror fails with its own error.
-        if mirror.is_some() || error == Error::ClientGone || error.sqlstate() == "57014" {
-            fatal = Some(error);
-            break;
-        }
-        failures.push((name.clone(), error));
-    }
-    // Once, because it looks at all mirrors.
-    alerts::notify(host.session)?;
+    });
     // Only now: pg_cron cancels a removed job. A job that found the mirror in use is still due.
-    let done = jobs.into_iter().filter(|(name, _)| ended.contains(&name));
+    let done = jobs.into_iter().filter(|(name, _)| ended.contains(name));
     remove_jobs(host.session, &done.map(|(_, job)| job).collect::<Vec<_>>());
-    match fatal {
-        Some(error) => Err(error),
-        None if failures.is_empty() => Ok(()),
-        None => Err(Error::MultipleMirrorsFailed { failures, total: names.len() }),
-    }
+    result
 }
 
 /// Removes jobs of `ipai.sync_now`, whose runs have ended.

@@ -2,6 +2,8 @@
 
 use crate::{array, report, subtransaction};
 use chrono::NaiveDateTime;
+use ipai_mirror::engine::Progress;
+use ipai_mirror::progress::ProgressNotice;
 use ipai_mirror::refusal::refused;
 use ipai_mirror::session::{Param, Row, Session, Tick, Value, Visitor, Work, internal};
 use ipai_mirror::time;
@@ -20,6 +22,7 @@ pub struct SpiSession {
     /// Open savepoints.
     depth: u32,
     plans: Plans,
+    progress: ProgressNotice,
 }
 
 /// Plans of statements by text and types of parameters; none for a statement that ran once. A run
@@ -29,14 +32,18 @@ type Plans = RefCell<HashMap<(String, Vec<pg_sys::Oid>), Option<OwnedPreparedSta
 impl SpiSession {
     /// For a function, which runs in the caller's transaction. Errors of SQL unwind as they are.
     pub fn of_function() -> Result<Self> {
-        let mut session = SpiSession { may_commit: false, depth: 0, plans: Plans::default() };
+        let mut session = SpiSession::new(false);
         check_version(&mut session)?;
         Ok(session)
     }
 
     /// For a procedure that may commit. Errors of SQL are returned as values.
     pub fn of_procedure() -> Self {
-        SpiSession { may_commit: true, depth: 0, plans: Plans::default() }
+        SpiSession::new(true)
+    }
+
+    fn new(may_commit: bool) -> Self {
+        SpiSession { may_commit, depth: 0, plans: Plans::default(), progress: ProgressNotice::default() }
     }
 
     /// Runs a statement. In a procedure it is a savepoint of its own, because Postgres can only
@@ -111,6 +118,12 @@ impl Session for SpiSession {
 
     fn warning(&mut self, message: &str, hint: &str) {
         report::warning(message, hint);
+    }
+
+    fn progress(&mut self, mirror: &str, progress: &Progress) {
+        if let Some(text) = self.progress.text(mirror, progress) {
+            report::notice(&text);
+        }
     }
 
     fn ticker(&self) -> Tick {

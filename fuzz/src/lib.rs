@@ -79,7 +79,7 @@ pub fn client(body: Vec<u8>) -> Client<Canned> {
 /// A client that knows its uid and the addon.
 pub fn client_of(json2: Json2, answers: Canned) -> Client<Canned> {
     let account = Account { dbname: "odoo".into(), login: "reader".into(), password: Secret::new(PASSWORD.into()) };
-    let known = ServerInfo { uid: Some(2), addon: Addon::Present, uuid: None, json2 };
+    let known = ServerInfo { uid: Some(2), addon: Addon::Present, json2, ..ServerInfo::default() };
     Client::new(answers, account, Policy::SYNC, known, Default::default())
 }
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import extension, paths, postgres, setup, shell
+from . import addons, extension, paths, postgres, setup, shell
 
 
 def main() -> int:
@@ -27,6 +27,12 @@ def main() -> int:
         ("format of the Python code", [python, "-m", "ruff", "format", "--check", "-q", "."], {}),
         ("lint of the Python code", [python, "-m", "ruff", "check", "-q", "."], {}),
         ("types of the Python code", [python, "-m", "mypy", "--no-error-summary"], {}),
+        (
+            # Its settings are in addons/.pylintrc.
+            "Odoo modules",
+            [setup.ensure_addons_venv(), "-m", "pylint", "--rcfile=addons/.pylintrc", *sorted(addons.SOURCE.glob("*/"))],
+            {},
+        ),
         # Its settings are in .squawk.toml.
         ("lint of the SQL", [python.with_name("squawk"), *_sql_files()], {}),
         ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),

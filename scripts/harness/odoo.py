@@ -37,6 +37,8 @@ from .totals import Totals
 MODULE = "ipai_sample_metrics"
 MODEL = "ipai.sample.metric"
 MODULES = (MODULE, "ipai_sync")
+#: Brings the changes of Odoo 20 that concern the modules into Odoo 19, for tests.
+CHANGES_OF_20 = "ipai_odoo20"
 
 _CACHE = paths.CACHE / "odoo19"
 _REQUIREMENTS = Path(__file__).with_name("odoo_requirements.txt")
@@ -163,6 +165,7 @@ class Odoo:
     modules: installed in addition to base and rpc
     demo: install the modules' demo records
     addons: the folder of the project's modules; the server gets a copy that its user can read
+    odoo20: install the changes of Odoo 20 (tests/odoo20) before the modules
     settings: additional options of Odoo's configuration file
     serve: start the server; if false, only the database exists
     """
@@ -177,12 +180,14 @@ class Odoo:
         demo: bool = False,
         dbname: str = "odoo",
         addons: Path = paths.PROJECT / "addons/ipai",
+        odoo20: bool = False,
         settings: dict[str, object] | None = None,
         serve: bool = True,
     ) -> None:
         self.install = ensure_odoo()
         self._serve = serve
-        self.modules = tuple(modules)
+        # Odoo loads modules with the same dependencies in the order of their names.
+        self.modules = (*([CHANGES_OF_20] if odoo20 else []), *modules)
         self.demo = demo
         self.dbname = dbname
         self.directory = paths.run_dir()
@@ -323,7 +328,8 @@ class Odoo:
     # Set-up
 
     def _copy_addons(self, addons: Path) -> None:
-        shutil.copytree(addons, self._addons, ignore=shutil.ignore_patterns("__pycache__"))
+        for folder in (addons, *([paths.PROJECT / "tests/odoo20"] if CHANGES_OF_20 in self.modules else [])):
+            shutil.copytree(folder, self._addons, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         self._data.mkdir()
         self._chown_to_service_user(self._data)
         self.log.touch()
@@ -394,11 +400,21 @@ class Odoo:
             postgres.save_template(self.pg, data)
 
     def odoo(self, *options: str) -> None:
-        """Runs Odoo's program until it exits, for instance to install modules.
+        """Runs Odoo's server until it exits, for instance to install modules.
 
         It logs to `self.log`.
         """
-        command = [*self._command(), *options, "--stop-after-init", "--no-http"]
+        self._run([*self._command(), *options, "--stop-after-init", "--no-http"])
+
+    def translation_template(self, module: str) -> str:
+        """Returns the terms of an installed module that translators translate, as a .pot file."""
+        template = self._addons / module / "i18n" / f"{module}.pot"
+        template.parent.mkdir(exist_ok=True)
+        self._chown_to_service_user(template.parent)
+        self._run([self.install.python, self.install.program, "i18n", "export", "-c", self._config, "-d", self.dbname, module])
+        return template.read_text()
+
+    def _run(self, command: list[str | Path]) -> None:
         process = shell.start(command, user=shell.SERVICE_USER, env=self._environment(), cwd=self.directory, log=self.log)
         try:
             status = process.wait()
@@ -502,18 +518,19 @@ _RESULT = re.compile(r"(\d+) failed, (\d+) error\(s\) of (\d+) tests when loadin
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \d+ [A-Z]+ )", re.MULTILINE)
 
 
-def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = ()) -> Totals:
+def run_module_tests(modules: Sequence[str] = MODULES, words: Sequence[str] = (), *, odoo20: bool = False) -> Totals:
     """Runs the modules' own tests in a new Odoo database.
 
     A module without tests counts as one failure, and so does a failed installation.
 
     words: run only the tests whose file or name contains one of these words
+    odoo20: with the changes of Odoo 20
     """
     tags = _tags(modules, words) if words else [f"/{module}" for module in modules]
     if not tags:
         return Totals(0, 0, "")
     modules = [module for module in modules if any(tag.startswith(f"/{module}") for tag in tags)]
-    with Odoo(modules=(), serve=False) as odoo:
+    with Odoo(modules=(), odoo20=odoo20, serve=False) as odoo:
         options = ("-i", ",".join(modules), "--skip-auto-install", "--without-demo", "--test-enable", f"--test-tags={','.join(tags)}")
         try:
             odoo.odoo(*options)
@@ -567,6 +584,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test-modules", help="run the modules' own tests inside Odoo")
     test.add_argument("modules", nargs="*", default=MODULES)
+    test.add_argument("--odoo20", action="store_true", help="with the changes of Odoo 20")
     serve = commands.add_parser("serve", help="run an Odoo until Ctrl-C")
     serve.add_argument("--metrics", type=int, default=0, metavar="N", help="generate N metrics first")
     serve.add_argument("--no-demo", action="store_true", help="without the modules' demo records")
@@ -578,7 +596,7 @@ def main() -> int:
         Odoo(demo=options.demo).template()
         return 0
     if options.command == "test-modules":
-        result = run_module_tests(options.modules)
+        result = run_module_tests(options.modules, odoo20=options.odoo20)
         print(f"{result.output}\n{result.passed} passed, {result.failed} failed")
         return 1 if result.failed else 0
     with Odoo(demo=not options.no_demo) as odoo:

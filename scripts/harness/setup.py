@@ -35,6 +35,7 @@ _PACKAGES = (
 #: Debian's own Python, independent of PATH: the package versions are pinned and tested for it.
 _PYTHON = "/usr/bin/python3"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_ADDONS_REQUIREMENTS = Path(__file__).with_name("addons_requirements.txt")
 BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
 _NODE_PROJECT = paths.PROJECT / "tests/node"
 
@@ -52,6 +53,11 @@ def ensure_venv() -> Path:
 def ensure_bench_venv() -> Path:
     """Makes the separate Python environment of the benchmark's competitors."""
     return _python_environment("venv-bench", BENCH_REQUIREMENTS)
+
+
+def ensure_addons_venv() -> Path:
+    """Makes the separate Python environment of the tools for the Odoo modules."""
+    return _python_environment("venv-addons", _ADDONS_REQUIREMENTS)
 
 
 def _python_environment(name: str, requirements: Path) -> Path:

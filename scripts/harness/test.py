@@ -59,8 +59,8 @@ def server17(words: Words) -> Totals:
 
 
 def module(words: Words) -> Totals:
-    """The Odoo modules' own tests, inside a real Odoo."""
-    return odoo.run_module_tests(words=words)
+    """The Odoo modules' own tests, inside a real Odoo, with and without the changes of Odoo 20."""
+    return odoo.run_module_tests(words=words) + odoo.run_module_tests(words=words, odoo20=True)
 
 
 def database(words: Words) -> Totals:

@@ -8,19 +8,13 @@ use crate::session::{SpiSession, timestamptz};
 use ipai_mirror::connection::{Accounts, Connection};
 use ipai_mirror::definition::omission;
 use ipai_mirror::manage::fields_of;
-use ipai_mirror::refusal::invalid;
-use ipai_mirror::session::{Session, signed};
-use ipai_mirror::source::Fetcher;
 use ipai_mirror::store::mirrors;
-use ipai_mirror::{Kind, Mirror};
+use ipai_mirror::{Kind, check_connection, odoo_call};
 use ipai_odoo::Addon;
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::Result;
 use ipai_odoo::retry::Policy;
-use ipai_odoo::value::Value;
 use pgrx::datum::JsonB;
 use pgrx::prelude::*;
-use std::collections::HashSet;
-use std::time::Instant;
 
 /// Version of the Odoo server, for example `19.0`.
 #[pg_extern]
@@ -55,6 +49,7 @@ fn check_connection(
         name!(records, Option<i64>),
         name!(problem, Option<String>),
         name!(hint, Option<String>),
+        name!(addon_problem, Option<String>),
         name!(protocol, &'static str),
         name!(secret, &'static str),
         name!(key_expires, Option<TimestampWithTimeZone>),
@@ -63,107 +58,31 @@ fn check_connection(
     let check = || {
         let session = &mut SpiSession::of_function()?;
         let connection = open(session, server)?;
-        let mirrors = mirrors::of_server(session, &connection.server)?;
-        let fetcher = connection.fresh_fetcher(session)?;
-        let asked = Instant::now();
-        let version = fetcher.run(|client| client.version())?;
-        let latency = asked.elapsed();
-        let uid = fetcher.run(|client| client.authenticate())?;
-        fetcher.run(|client| client.look_for_addon())?;
-        connection.store_findings(session, &fetcher)?;
-        let (known, protocol) = fetcher.run(|client| Ok((client.server_info().clone(), client.wire().name())))?;
-        let (secret, key_expires) = match connection.account.has_api_key() {
-            true => ("API key", fetcher.run(|client| client.read_key_expiry())?.map(timestamptz).transpose()?),
-            false => ("password", None),
-        };
-        let row = |model: Option<String>, found: Found| {
+        let checked = check_connection::check_connection(session, &connection)?;
+        let key_expires = checked.key_expires.map(timestamptz).transpose()?;
+        Ok(checked.models.into_iter().map(move |model| {
             (
                 connection.server.clone(),
                 connection.url(),
                 connection.account.dbname.clone(),
-                version.clone(),
-                known.addon == Addon::Present,
+                checked.version.clone(),
+                matches!(checked.server.addon, Addon::Present | Addon::Failing { .. }),
                 connection.account.login.clone(),
-                uid,
-                (latency.as_secs_f64() * 10_000.0).round() / 10.0,
-                model,
-                found.readable,
-                found.records,
-                found.problem,
-                found.hint,
-                protocol,
-                secret,
+                checked.uid,
+                (checked.latency.as_secs_f64() * 10_000.0).round() / 10.0,
+                model.model,
+                model.readable,
+                model.records,
+                model.problem,
+                model.hint,
+                checked.server.addon_problem.clone(),
+                checked.protocol,
+                checked.secret,
                 key_expires,
             )
-        };
-        if mirrors.is_empty() {
-            return Ok(vec![row(None, Found::default())]);
-        }
-        let listed = match mirrors.len() > COUNTED_AT_MOST {
-            true => readable_models(&fetcher)?,
-            false => HashSet::new(),
-        };
-        let (well, others): (Vec<_>, Vec<_>) =
-            mirrors.into_iter().partition(|mirror| listed.contains(&mirror.scope.model));
-        let check = |mirror: Mirror| {
-            let model = mirror.scope.model.clone();
-            match fetcher.run(move |client| client.search_count(&mirror.scope, Vec::new())) {
-                // An Odoo that is no longer reachable is an error. Other failures are findings.
-                Err(error) if !is_finding(&error) => Err(error),
-                counted => Ok(row(Some(model), Found::from(counted))),
-            }
-        };
-        let mut rows = others.into_iter().map(check).collect::<Result<Vec<_>>>()?;
-        if !well.is_empty() {
-            let hint = format!(
-                "Odoo lets the user read the models of {} mirrors. To count their records: select * from \
-                 ipai.refresh_counts();",
-                well.len()
-            );
-            rows.insert(0, row(None, Found { readable: Some(true), hint: Some(hint), ..Found::default() }));
-        }
-        Ok(rows)
+        }))
     };
     TableIterator::new(or_raise(check()))
-}
-
-/// What `check_connection` found out about a model.
-#[derive(Default)]
-struct Found {
-    readable: Option<bool>,
-    records: Option<i64>,
-    problem: Option<String>,
-    hint: Option<String>,
-}
-
-impl From<Result<u64>> for Found {
-    fn from(counted: Result<u64>) -> Self {
-        match counted {
-            Ok(count) => Found { readable: Some(true), records: Some(signed(count)), ..Found::default() },
-            Err(error) => {
-                Found { readable: Some(false), records: None, problem: Some(error.to_string()), hint: error.hint() }
-            }
-        }
-    }
-}
-
-/// The most mirrors whose records `check_connection` counts. More would take Odoo many seconds.
-const COUNTED_AT_MOST: usize = 20;
-
-/// The models that Odoo lists as readable, in one call. An Odoo that does not list them to this
-/// user is asked for each model.
-fn readable_models(fetcher: &Fetcher) -> Result<HashSet<String>> {
-    match fetcher.run(|client| client.models()) {
-        Err(error) if !is_finding(&error) => Err(error),
-        models => Ok(models.unwrap_or_default().into_iter().map(|(model, _)| model).collect()),
-    }
-}
-
-fn is_finding(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::OdooAccess { .. } | Error::UnknownModel { .. } | Error::UnknownField { .. } | Error::OdooFault { .. }
-    )
 }
 
 /// The models that the Odoo user may read.
@@ -247,34 +166,11 @@ fn odoo_call(
     let call = || {
         let model = require(model, "model", MODELS)?;
         let method = require(method, "method", "It is the name of a method of the model.")?;
-        let args = match args.map(|args| args.parse("args")).transpose()?.map(Value::from_json) {
-            None => Vec::new(),
-            Some(Value::Array(args)) => args,
-            Some(_) => {
-                let hint = "It holds the arguments by position: '[[1, 2], \"x\"]'.";
-                return Err(invalid("args must be a JSON array", hint));
-            }
-        };
-        let kwargs = match kwargs.map(|kwargs| kwargs.parse("kwargs")).transpose()?.map(Value::from_json) {
-            None => Vec::new(),
-            Some(Value::Struct(kwargs)) => kwargs,
-            Some(_) => {
-                let hint = "It holds the arguments by name: '{\"limit\": 10}'.";
-                return Err(invalid("kwargs must be a JSON object", hint));
-            }
-        };
+        let args = args.map(|args| args.parse("args")).transpose()?;
+        let kwargs = kwargs.map(|kwargs| kwargs.parse("kwargs")).transpose()?;
         let session = &mut SpiSession::of_function()?;
         let connection = open(session, server)?;
-        let fetcher = connection.fetcher(session, Policy::SYNC)?;
-        // Before the call: nothing may fail after Odoo executed it.
-        fetcher.run(|client| client.prove_login())?;
-        connection.store_findings(session, &fetcher)?;
-        let none = Error::NoneReturned { model: model.clone(), method: method.clone() };
-        let result = fetcher.run(move |client| client.call_once(&model, &method, args, kwargs))?;
-        if result.is_none() {
-            session.warning(&none.to_string(), &none.hint().unwrap_or_default());
-        }
-        Ok(JsonB(result.map_or(serde_json::Value::Null, |value| value.to_json())))
+        odoo_call::odoo_call(session, &connection, model, method, args, kwargs).map(JsonB)
     };
     or_raise(call())
 }

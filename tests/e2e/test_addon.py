@@ -112,6 +112,10 @@ def test_reconcile_detects_exchanged_ids(connected: Supabase, erp: FaultyOdoo) -
     assert_equal(connected, erp)
 
 
+def kinds_of_alerts(supabase: Supabase) -> list[str]:
+    return [row["kind"] for row in supabase.rows("select kind from ipai.sync_alerts")]
+
+
 def page(text: str) -> str:
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
@@ -144,6 +148,7 @@ def test_run_continues_without_a_faulty_addon(connected: Supabase, erp: FaultyOd
     assert_equal(connected, erp)
     # Only a missing addon is not tried again before the next full run.
     missing = wrong is FAULTY_RESPONSES["gone"]
+    assert kinds_of_alerts(connected) == ([] if missing else ["degraded"])
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": not missing}
     erp.take_calls()
     assert len(notices(connected, "call ipai.run_sync('sample_metrics')")) == int(not missing)
@@ -152,6 +157,7 @@ def test_run_continues_without_a_faulty_addon(connected: Supabase, erp: FaultyOd
     erp.records[0]["name"] = "Renamed"
     assert notices(connected, "call ipai.run_sync('sample_metrics', 'full')") == []
     assert (connected.last_run()["updated"], "export" in erp.take_calls()) == (1, True)
+    assert kinds_of_alerts(connected) == []
     assert connected.row("select addon from ipai.odoo_logins") == {"addon": True}
 
 
@@ -193,11 +199,87 @@ def test_operator_can_disable_the_addon(connected: Supabase, erp: FaultyOdoo) ->
     assert (run["unchanged"], "export" in erp.take_calls()) == (ROWS, True)
 
 
-def test_addon_with_another_protocol_is_not_used(connected: Supabase, erp: FaultyOdoo) -> None:
-    erp.on("info", returning({"protocol": 2, "uuid": erp.uuid}))
+# An addon that fails ------------------------------------------------------------------------------
+
+LOGIN = "select addon, addon_problem, addon_tried_at from ipai.odoo_logins"
+
+#: Responses to the first call of the addon, and a part of the problem that the operator sees.
+FAILING: dict[str, tuple[Behaviour, str]] = {
+    "Odoo 20 with an old addon": (
+        fault(1, 'Traceback (most recent call last):\n  File "x"\nAttributeError: no attribute get_param'),
+        "no attribute get_param",
+    ),
+    "no access": (fault(4, "Sorry"), "Sorry"),
+    "another protocol": (returning({"protocol": 2, "uuid": "x"}), "it has protocol 2, and this version of ipai_sync reads protocol 1"),
+    "no protocol": (returning(17), "it does not tell its protocol"),
+    "an HTML page": (lambda exchange: exchange.send(200, {"Content-Type": "text/html"}, b"<html>"), ""),
+}
+
+
+@pytest.mark.parametrize(("wrong", "problem"), FAILING.values(), ids=FAILING)
+def test_failing_addon_is_reported_until_it_works(connected: Supabase, erp: FaultyOdoo, wrong: Behaviour, problem: str) -> None:
+    erp.on("info", wrong)
     connected.run()
     assert_equal(connected, erp)
     assert "export" not in erp.take_calls()
+    login = connected.row(LOGIN)
+    assert login["addon"] and problem in login["addon_problem"] and login["addon_tried_at"]
+    [alert] = connected.rows("select * from ipai.sync_alerts")
+    assert (alert["severity"], alert["kind"]) == (10, "degraded") and alert["since"]
+    assert alert["message"] == f"bulk export is installed but not used, because it failed: {login['addon_problem']}"
+    assert "select * from ipai.check_connection('odoo');" in alert["hint"]
+    [finding] = connected.rows("""select * from ipai.doctor() where "check" = 'bulk export'""")
+    assert (finding["object"], finding["state"]) == ("sample_metrics", "problem") and problem in finding["finding"]
+    [checked] = connected.rows("select addon, addon_problem from ipai.check_connection()")
+    assert checked == {"addon": True, "addon_problem": login["addon_problem"]}
+
+    # The next incremental run does not try it, and so the alert stays.
+    erp.take_calls()
+    assert connected.run()["mode"] == "incremental"
+    assert "info" not in erp.take_calls()
+    assert connected.row("select message, since from ipai.sync_alerts") == {key: alert[key] for key in ("message", "since")}
+
+    erp.clear_faults()
+    [checked] = connected.rows("select addon, addon_problem from ipai.check_connection()")
+    assert checked == {"addon": True, "addon_problem": None}
+    erp.take_calls()
+    connected.run()
+    assert "export" in erp.take_calls()
+    assert connected.row(LOGIN) == {"addon": True, "addon_problem": None, "addon_tried_at": None}
+    assert kinds_of_alerts(connected) == []
+    [finding] = connected.rows("""select * from ipai.doctor(include_ok => true) where "check" = 'bulk export'""")
+    assert (finding["state"], finding["remedy"]) == ("ok", None)
+
+
+def test_failing_addon_is_tried_again_each_day(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.on("info", fault(1, "ValueError: broken"))
+    connected.run()
+
+    def run_a_day_later() -> list[str]:
+        connected.rows("update ipai.odoo_logins set addon_tried_at = addon_tried_at - interval '25 hours'")
+        erp.take_calls()
+        assert connected.run()["mode"] == "incremental"
+        return erp.take_calls()
+
+    assert run_a_day_later().count("info") == 1
+    assert connected.row("select addon_tried_at > now() - interval '1 hour' as is_now from ipai.odoo_logins") == {"is_now": True}
+    connected.run()
+    assert "info" not in erp.take_calls()
+    erp.clear_faults()
+    called = run_a_day_later()
+    assert called[0] == "info" and "export" in called
+    assert kinds_of_alerts(connected) == []
+
+
+def test_addon_that_is_removed_is_no_failing_addon(connected: Supabase, erp: FaultyOdoo) -> None:
+    erp.on("info", fault(1, "ValueError: broken"))
+    connected.run()
+    assert kinds_of_alerts(connected) == ["degraded"]
+    erp.addon = False
+    erp.clear_faults()
+    connected.run("'sample_metrics', 'full'")
+    assert connected.row(LOGIN) == {"addon": False, "addon_problem": None, "addon_tried_at": None}
+    assert kinds_of_alerts(connected) == []
 
 
 # Another database ---------------------------------------------------------------------------------

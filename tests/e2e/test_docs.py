@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ import pytest
 from harness import paths, postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
+from support.documents import Block, blocks, tidy, write_shown
 from support.internal import INTERNAL
 from support.supabase import Supabase
 
@@ -34,35 +34,6 @@ METRICS = 300
 COMPANIES = ("Globex", "Initech")
 #: Placeholders in the pages, and the values for the test's Odoo.
 PLACEHOLDERS = {"odoo_core": "odoo", "api@example.com": "admin", "the password or API key": "admin"}
-
-
-@dataclass
-class Block:
-    """A fenced block with a language, and the output shown directly below it."""
-
-    line: int
-    section: str
-    language: str
-    text: str
-    shown: str | None
-    #: The position of `shown` in the page.
-    span: tuple[int, int]
-
-
-def blocks(page: str) -> list[Block]:
-    found: list[Block] = []
-    section = ""
-    pattern = r"^(?:#+ (?P<title>[^\n]+)|```(?P<language>\w+)\n(?P<text>.*?)^```(?:\n```\n(?P<shown>.*?)^```)?)$"
-    for match in re.finditer(pattern, page, re.MULTILINE | re.DOTALL):
-        if title := match["title"]:
-            section = title
-        else:
-            found.append(
-                Block(
-                    page.count("\n", 0, match.start()) + 1, section, match["language"], match["text"], match["shown"], match.span("shown")
-                )
-            )
-    return found
 
 
 class Reader:
@@ -125,9 +96,8 @@ class Reader:
 
         Calls the check of a section after each of its blocks.
         """
-        text = page.read_text()
         checked = set()
-        found = blocks(text)
+        found = blocks(page.read_text())
         for block in found:
             try:
                 printed = self.run(block)
@@ -142,15 +112,7 @@ class Reader:
                 checked.add(block.section)
         assert checked == set(checks)
         if os.environ.get("UPDATE_GOLDEN"):
-            for block in reversed(found):
-                if block.shown is not None:
-                    text = text[: block.span[0]] + block.shown + text[block.span[1] :]
-            page.write_text(text)
-
-
-def tidy(text: str) -> list[str]:
-    """Returns psql's output as lines without trailing blanks."""
-    return [line.rstrip() for line in text.strip("\n").splitlines()]
+            write_shown(page, found)
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +285,8 @@ def test_objects_named_by_pages_exist(supabase: Supabase) -> None:
 
 
 def test_links_lead_to_existing_pages_and_sections() -> None:
-    pages = [README, paths.PROJECT / "CONTRIBUTING.md", paths.PROJECT / "CHANGELOG.md", *PAGES, *(paths.PROJECT / "agents").glob("*.md")]
+    others = [*(paths.PROJECT / "agents").glob("*.md"), *(paths.PROJECT / "examples").glob("*/*.md")]
+    pages = [README, paths.PROJECT / "CONTRIBUTING.md", paths.PROJECT / "CHANGELOG.md", *PAGES, *others]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
             file, _, anchor = target.partition("#")

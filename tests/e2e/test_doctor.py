@@ -36,6 +36,7 @@ CHECKS = {
     ("password", "odoo"),
     ("row-level security", TABLE),
     ("trust", "sample_metrics"),
+    ("bulk export", "sample_metrics"),
     ("API privileges", TABLE),
     ("policies", TABLE),
     ("publication", TABLE),
@@ -592,7 +593,7 @@ def test_remedy_names_the_missing_privilege(database: CheckedDatabase) -> None:
         everything = looker.row("privileges")["remedy"]
         database.sql(everything, user="supabase_admin")
         grants = [grant for grant in everything.split(";") if grant.strip()]
-        assert len(grants) == 14
+        assert len(grants) == 15
         for grant in grants:
             database.sql(grant.replace("grant", "revoke", 1).replace(" to looker", " from looker"), user="supabase_admin")
             assert looker.row("privileges")["remedy"] == grant.strip() + ";"
@@ -739,6 +740,7 @@ def test_doctor_works_without_supabase(vault_installation: Installation) -> None
             ("password", "odoo"): "ok",
             ("row-level security", "public.sales"): "ok",
             ("trust", "sales"): "ok",
+            ("bulk export", "sales"): "ok",
             ("schedule", "sales"): "problem",
             ("clock", "sales"): "ok",
         }

@@ -68,9 +68,12 @@ AFTER = [
 ]
 
 #: The kinds of responses: Odoo's method, and the number of correct responses before the fault.
-PAGE, IDS, COUNT, EXPORT, DIGEST = "page", "ids", "count", "bulk page", "digests"
-KINDS = {PAGE: ("search_read", 1), IDS: ("search", 0), COUNT: ("search_count", 1), EXPORT: ("export", 1), DIGEST: ("digest", 0)}
-PLAIN, ADDON = (PAGE, IDS, COUNT), (EXPORT, DIGEST)
+PAGE, IDS, COUNT, EXPORT, DIGEST, INFO = "page", "ids", "count", "bulk page", "digests", "addon"
+KINDS = {
+    **{PAGE: ("search_read", 1), IDS: ("search", 0), COUNT: ("search_count", 1)},
+    **{EXPORT: ("export", 1), DIGEST: ("digest", 0), INFO: ("info", 0)},
+}
+PLAIN, ADDON = (PAGE, IDS, COUNT), (EXPORT, DIGEST, INFO)
 
 #: Limits of a run's duration in seconds and of its memory. A response may have 256 MB, and the
 #: growing buffer needs as much again.
@@ -551,7 +554,7 @@ def check_logs(supabase: Supabase) -> Iterator[None]:
         file.seek(begins)
         new = file.read()
     new = re.sub(rb"STATEMENT:  .*vault.create_secret.*", b"", new)
-    runs = str(supabase.rows("select * from ipai.run_log"))
+    runs = str(supabase.rows("select * from ipai.run_log")) + str(supabase.rows("select message from ipai.sync_alerts"))
     for text in (PASSWORD, api_key("admin", PASSWORD), FOREIGN_TEXT):
         assert text.encode() not in new and text not in runs
 
@@ -609,7 +612,10 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
                 assert (run["state"], run["sqlstate"], run["message"]) == ("failed", error.sqlstate, error.diag.message_primary)
             else:
                 rejects = supabase.rows("select from ipai.sync_rejects")
-                outcome = " without the addon" if warnings else ", with a reject" if rejects else ""
+                # The alert shows operators what the warning shows the caller.
+                degraded = is_degraded(supabase)
+                assert degraded == (kind == INFO or bool(warnings))
+                outcome = " without the addon" if degraded else ", with a reject" if rejects else ""
                 trial.record_outcome(f"the run completes{outcome}")
                 assert expected is None
                 run = supabase.last_run()
@@ -635,7 +641,12 @@ def test_run_handles_an_invalid_response(supabase: Supabase, name: str, kind: st
         erp.clear_faults()
         connection.execute(CALL)
         assert_equal(supabase, erp)
+        assert not is_degraded(supabase)
         wait_for_release(before, connection.info.backend_pid)
+
+
+def is_degraded(supabase: Supabase) -> bool:
+    return "degraded" in [row["kind"] for row in supabase.rows("select kind from ipai.sync_alerts")]
 
 
 #: What the table refuses for as long as the first statement holds, and until the second.

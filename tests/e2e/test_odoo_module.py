@@ -54,6 +54,13 @@ def over_json(odoo: Odoo) -> Call:
     return call
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["odoo19", "changes_of_odoo20"])
+def odoo(request: pytest.FixtureRequest) -> Iterator[Odoo]:
+    """A real Odoo 19 with the module, with and without the changes of Odoo 20."""
+    with Odoo(odoo20=request.param) as running:
+        yield running
+
+
 @pytest.fixture(params=[over_xml, over_json])
 def call(request: pytest.FixtureRequest, odoo: Odoo) -> Call:
     """Calls a method of the model as administrator over XML-RPC or JSON-RPC."""

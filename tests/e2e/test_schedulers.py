@@ -22,7 +22,7 @@ from harness.postgres import Installation
 from support.faulty import FaultyOdoo, metric, never_respond
 from support.supabase import Supabase
 
-WORKFLOW = paths.PROJECT / "examples/github-actions/sync-odoo.yml"
+WORKFLOW = paths.PROJECT / "examples/github-actions/call-run-sync.yml"
 PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
 
 ROLE = "odoo_sync"

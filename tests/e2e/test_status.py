@@ -550,7 +550,11 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
     )
     mirrored.rows("update ipai.run_log set deleted = 101 where message = 'broken'")
     mirrored.rows("insert into ipai.sync_rejects values ('sample_metrics', 7, 'insert', 'value', '23514', 'too small')")
-    mirrored.rows("""update ipai.mirror_state set drift = '[{"field": "a", "problem": "gone"}]' where mirror = 'sample_metrics'""")
+    mirrored.rows(
+        """update ipai.mirror_state
+           set drift = '[{"field": "a", "problem": "gone"}]', degraded = 'it is old', degraded_since = now()
+           where mirror = 'sample_metrics'"""
+    )
     rows = mirrored.rows("select severity, kind, mirror from ipai.sync_alerts")
     assert [(row["severity"], row["kind"], row["mirror"]) for row in rows] == [
         (1, "failing", "sample_metrics"),
@@ -562,6 +566,7 @@ def test_alerts_are_ordered_by_severity(mirrored: Supabase) -> None:
         (7, "flagged", "sample_metrics"),
         (8, "deletions", "sample_metrics"),
         (9, "rejects", "sample_metrics"),
+        (10, "degraded", "sample_metrics"),
     ]
 
 

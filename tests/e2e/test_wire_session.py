@@ -1,6 +1,6 @@
 """Tests the engine outside of the server, in a database without the extension.
 
-The program `run_mirror` of crates/cli stands in for a command line.
+The program `ipai-sync` runs the mirror.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MIRROR = "sample_metrics"
 
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Path]:
-    """The test `session` and the example `run_mirror` of crates/cli."""
+    """The test `session` and the program `ipai-sync` of crates/cli."""
     pg = Installation.default()
     # As the layer `pure` builds them: with these features cargo compiles nothing twice.
-    targets = ["--workspace", "--test", "session", "--example", "run_mirror", *extension.test_features(pg)]
+    targets = ["--workspace", "--test", "session", "--bin", "ipai-sync", *extension.test_features(pg)]
     built = shell.run(
         ["cargo", "build", "--quiet", "--message-format", "json", *targets],
         cwd=paths.PROJECT,
@@ -42,12 +42,9 @@ def programs() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def _database() -> Iterator[Supabase]:
+def _database(programs: dict[str, Path]) -> Iterator[Supabase]:
     with postgres.supabase_cluster(Installation.default()) as cluster:
-        cluster.psql("create schema ipai", user="postgres")
-        core = [*sorted((extension.SQL / "core/tables").glob("*.sql")), *sorted((extension.SQL / "core/objects").glob("*.sql"))]
-        for path in core:
-            cluster.psql_file(path, user="postgres", one_transaction=True)
+        shell.run([programs["ipai-sync"], "init"], env={"DATABASE_URL": cluster.dsn(user="postgres")}, capture=True)
         postgres.migrate(cluster)
         yield Supabase(cluster)
 
@@ -87,17 +84,17 @@ class Program:
 
     def run(self, mode: str = "auto") -> dict[str, Any]:
         """Runs the mirror, and returns the row of the last run."""
-        shell.run([self.path, MIRROR, mode], env=self.env, capture=True)
+        shell.run([self.path, "run", MIRROR, "--mode", mode], env=self.env, capture=True)
         return self.database.last_run()
 
     def fail(self) -> str:
         """Returns what a run that fails prints."""
-        failed = shell.run([self.path, MIRROR], env=self.env, check=False, capture=True)
+        failed = shell.run([self.path, "run", MIRROR], env=self.env, check=False, capture=True)
         assert failed.returncode == 1, failed
         return failed.stderr
 
     def start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([self.path, MIRROR], env=shell.environment(self.env), stderr=subprocess.DEVNULL)
+        return subprocess.Popen([self.path, "run", MIRROR], env=shell.environment(self.env), stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -112,7 +109,7 @@ def faulty() -> Iterator[FaultyOdoo]:
 def program(programs: dict[str, Path], database: Supabase, faulty: FaultyOdoo) -> Program:
     """The program with the simulated Odoo: pages of two records."""
     database.rows("update ipai.mirrors set page_size = 2")
-    return Program(programs["run_mirror"], database, faulty)
+    return Program(programs["ipai-sync"], database, faulty)
 
 
 def versions(database: Supabase) -> list[dict[str, Any]]:
@@ -143,7 +140,7 @@ def test_session_passes_its_own_tests(programs: dict[str, Path], _database: Supa
 
 
 def test_mirror_equals_a_real_odoo_after_each_run(programs: dict[str, Path], database: Supabase, erp: Odoo) -> None:
-    program = Program(programs["run_mirror"], database, erp)
+    program = Program(programs["ipai-sync"], database, erp)
     first = program.run()
     assert (first["mode"], first["state"], first["pages"], first["inserted"]) == ("full", "succeeded", ROWS // 500, ROWS)
     assert_equal(database, erp)
@@ -181,7 +178,7 @@ def test_failed_run_is_recorded_and_resumed(program: Program, database: Supabase
     faulty.on("search_read", respond_normally, times=2)
     faulty.on("search_read", recorded("fault_access_error_read_portal"))
     printed = program.fail()
-    assert printed.startswith("ERROR:  42501: Odoo denies access")
+    assert printed.startswith("ERROR:  Odoo denies access")
     failed = database.last_run()
     assert (failed["state"], failed["sqlstate"], failed["position"]) == ("failed", "42501", 4)
     assert mirrored(database) == [1, 2, 3, 4]
@@ -222,7 +219,7 @@ def test_refused_record_is_named_and_its_page_is_undone(program: Program, databa
     faulty.records[3]["unit"] = "furlong"
     database.rows("update ipai.mirrors set max_rejects = 0")
     printed = program.fail()
-    assert printed.startswith('ERROR:  23514: record 4 of ipai.sample.metric does not fit into the mirror, field "unit"')
+    assert printed.startswith('ERROR:  record 4 of ipai.sample.metric does not fit into the mirror, field "unit"')
     assert "ipai_sample_metrics_unit_check" in printed
     assert mirrored(database) == [1, 2]
     assert database.last_run()["sqlstate"] == "23514"
@@ -241,7 +238,7 @@ def test_killed_program_leaves_a_dead_run_and_no_lock(program: Program, database
         locks = database.rows("select locktype from pg_locks where pid = %s", database.last_run()["pid"])
         assert locks == [{"locktype": "advisory"}]
         second = program.fail()
-        assert second.startswith('ERROR:  55P03: mirror "sample_metrics" is in use')
+        assert second.startswith('ERROR:  mirror "sample_metrics" is in use')
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -258,7 +255,7 @@ def test_terminated_backend_fails_the_run_as_a_lost_database(program: Program, d
 
     faulty.on("search_read", respond_normally, times=2)
     faulty.on("search_read", terminate, times=1)
-    assert program.fail().startswith("ERROR:  08006: the connection to the database was lost")
+    assert program.fail().startswith("ERROR:  the connection to the database was lost")
     assert database.last_run()["state"] == "dead"
     program.run()
     assert database.resumed_run()["inserted"] == 6

@@ -20,10 +20,11 @@ _DIFFERENCES = [
     ("drift, alerts, safe_page_size)", "drift, alerts)"),
     # A view with other columns in another order.
     (
-        "select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint\n",
+        "select alert.severity, alert.kind, s.mirror, alert.since, alert.message,\n       ipai.command_hint(alert.hint) as hint\n",
         "select s.mirror, alert.kind, alert.severity, alert.since, alert.message, alert.hint, 1 as position\n",
     ),
     # A view and functions with other definitions.
+    ("t.degraded is not null,\n        t.degraded_since,\n", "t.degraded is not null,\n        null::timestamptz,\n"),
     ("when now() - c.finished_at > m.reconcile_every then 'stale'", "when now() - c.finished_at > interval '1 day' then 'stale'"),
     ("payload := jsonb_build_object('raised', raised, 'cleared', cleared);", "payload := raised;"),
     ("alter function ipai.sync_sample_metrics(date, integer, boolean) set statement_timeout = '55s';\n", ""),

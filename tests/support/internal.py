@@ -4,6 +4,8 @@ INTERNAL = {
     "ipai_odoo_validator",
     # Checks
     *("require_mirror", "has_cron", "require_cron", "has_vault", "password_state", "mirror_tables", "api_exposure"),
+    # Hints
+    "command_hint",
     # Schedules
     *("schedule_interval", "cron_gap"),
     # Trust

@@ -1,3 +1,6 @@
+# Copyright 2026 ipai_sync contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+
 """Encodes the pages that ``ipai.sync`` returns.
 
 A page is a line of JSON with the columns and the database, a line for each record in the text
@@ -73,6 +76,7 @@ class _CompressedLines(io.RawIOBase):
         return True
 
     def write(self, data):
+        # pylint: disable=method-required-super  # RawIOBase has no implementation.
         data = bytes(data)
         # Newlines within cells are escaped.
         self.count += data.count(b"\n")
@@ -82,6 +86,15 @@ class _CompressedLines(io.RawIOBase):
     def end(self):
         self._parts.append(self._zlib.flush())
         return b"".join(self._parts)
+
+
+def binary_content(value):
+    """Return the base64 of a value that `read` returns for a binary field.
+
+    Odoo 20 returns a dict with the size and perhaps a file name. Odoo 18 and 19 return the base64.
+    Other structures, which a computed binary field may hold, are returned unchanged.
+    """
+    return value["content"] if isinstance(value, dict) and {"content", "size"} <= value.keys() else value
 
 
 def encode_cell(wire_type, value):

@@ -8,21 +8,26 @@ mod cancel;
 mod failure;
 mod param;
 mod row;
+mod tls;
+
+pub use tls::Tls;
 
 use cancel::{Address, Canceller};
 use futures_util::TryStreamExt;
+use ipai_mirror::engine::Progress;
 use ipai_mirror::session::{Param, Session, Tick, Visitor, Work, internal};
 use ipai_odoo::error::Result;
 use param::WireParam;
 use row::WireRow;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config};
 
 /// Interval between two ticks.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,12 +41,22 @@ const BEGIN: &str = "begin isolation level read committed read write;\
                      set local statement_timeout = 0;\
                      set local client_connection_check_interval = '1s';";
 
+/// Shows messages and progress to the person or the program that waits.
+pub trait Console: Send + Sync {
+    /// A message of the server or the engine. `level` is one of Postgres's, such as `WARNING`.
+    fn message(&self, level: &str, message: &str, hint: Option<&str>);
+
+    /// How far the run of a mirror is.
+    fn progress(&self, mirror: &str, progress: &Progress);
+}
+
 /// A session of its own with the database that holds the mirrors. It commits.
 pub struct WireSession {
     runtime: Runtime,
     /// `None` once the connection was dropped.
     link: Option<Link>,
     tick: Tick,
+    console: Arc<dyn Console>,
     /// Commands that are sent with the next statement.
     ahead: String,
     /// Whether a transaction may be open on the server.
@@ -50,6 +65,8 @@ pub struct WireSession {
     depth: u32,
     /// Number of statements that were sent.
     sent: u64,
+    /// When a statement that still waits is given up with its connection.
+    deadline: Option<Instant>,
 }
 
 /// An established connection.
@@ -64,21 +81,44 @@ impl WireSession {
     /// Connects. `tick` is called ten times a second while a statement runs; if it returns an
     /// error, the statement is cancelled and fails with this error. It must return an error only
     /// once for each signal, so that the end of a run can be recorded.
-    pub fn open(config: &Config, tick: Tick) -> Result<Self> {
+    pub fn open(config: &Config, tls: &Tls, tick: Tick, console: Arc<dyn Console>) -> Result<Self> {
         let address = Address::of(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
         let link = runtime.block_on(async {
-            let (client, mut connection) = config.connect(NoTls).await.map_err(failure::of_connect)?;
+            let mut connecting = pin!(config.connect(tls.clone()));
+            let (client, mut connection) = loop {
+                match timeout(TICK, &mut connecting).await {
+                    Ok(connected) => break connected.map_err(failure::of_connect)?,
+                    Err(_) => tick()?,
+                }
+            };
+            let shown = Arc::clone(&console);
             let exchange = tokio::spawn(async move {
                 while let Some(Ok(message)) = poll_fn(|task| connection.poll_message(task)).await {
                     if let AsyncMessage::Notice(notice) = message {
-                        show_notice(&notice);
+                        show_notice(&*shown, &notice);
                     }
                 }
             });
-            Ok(Link { canceller: Canceller::new(&client, address), client, exchange })
+            Ok(Link { canceller: Canceller::new(&client, address, tls.clone()), client, exchange })
         })?;
-        Ok(WireSession { runtime, link: Some(link), tick, ahead: String::new(), is_open: false, depth: 0, sent: 0 })
+        Ok(WireSession {
+            runtime,
+            link: Some(link),
+            tick,
+            console,
+            ahead: String::new(),
+            is_open: false,
+            depth: 0,
+            sent: 0,
+            deadline: None,
+        })
+    }
+
+    /// Gives up all statements that end later than this.
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     /// Sends a statement after the commands ahead of it, and visits its rows.
@@ -111,6 +151,17 @@ impl WireSession {
         })
     }
 
+    /// Runs statements that have no parameters and return no rows, in the current transaction.
+    pub fn run_script(&mut self, sql: &str) -> Result<()> {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        if !self.is_open {
+            ahead.insert_str(0, BEGIN);
+            self.is_open = true;
+        }
+        self.sent += 1;
+        self.wait(async |client| client.batch_execute(&format!("{ahead}{sql}")).await.map_err(failure::of_statement))
+    }
+
     /// Ends the transaction, if there is one.
     fn end(&mut self, command: &str) -> Result<()> {
         let commands = std::mem::take(&mut self.ahead) + command;
@@ -126,11 +177,15 @@ impl WireSession {
         let Some(link) = &self.link else {
             return Err(failure::lost("a cancelled statement did not end"));
         };
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() > deadline);
         let (result, has_ended) = self.runtime.block_on(async {
             let mut work = pin!(work(&link.client));
             loop {
                 if let Ok(result) = timeout(TICK, &mut work).await {
                     return (result, true);
+                }
+                if is_late() {
+                    return (Err(failure::lost("the database did not answer in time")), false);
                 }
                 if let Err(stop) = (self.tick)() {
                     let ended = timeout(GRACE, async { tokio::join!(link.canceller.send(), work) }).await;
@@ -205,11 +260,15 @@ impl Session for WireSession {
     }
 
     fn notice(&mut self, message: &str) {
-        show("NOTICE", message, None);
+        self.console.message("NOTICE", message, None);
     }
 
     fn warning(&mut self, message: &str, hint: &str) {
-        show("WARNING", message, Some(hint));
+        self.console.message("WARNING", message, Some(hint));
+    }
+
+    fn progress(&mut self, mirror: &str, progress: &Progress) {
+        self.console.progress(mirror, progress);
     }
 
     fn ticker(&self) -> Tick {
@@ -218,16 +277,9 @@ impl Session for WireSession {
 }
 
 /// Shows what the server tells beside its answers, for example what a trigger raises.
-fn show_notice(notice: &DbError) {
+fn show_notice(console: &dyn Console, notice: &DbError) {
     // A rollback after a commit that failed has nothing to roll back.
     if *notice.code() != SqlState::NO_ACTIVE_SQL_TRANSACTION {
-        show(notice.severity(), notice.message(), notice.hint());
-    }
-}
-
-fn show(level: &str, message: &str, hint: Option<&str>) {
-    eprintln!("{level}:  {message}");
-    if let Some(hint) = hint {
-        eprintln!("HINT:  {hint}");
+        console.message(notice.severity(), notice.message(), notice.hint());
     }
 }

@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use chrono::{NaiveDate, NaiveDateTime};
-use ipai_cli::session::WireSession;
+use ipai_cli::session::{Console, Tls, WireSession};
+use ipai_mirror::engine::Progress;
 use ipai_mirror::session::{Param, Row, Session, Value, internal};
 use ipai_mirror::store::statements::Statements;
 use ipai_mirror::{Column, FieldMap, Kind, Mirror, Packed, Table};
 use ipai_odoo::Scope;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio_postgres::Config;
 
 /// A session with the server of the test.
 fn open() -> WireSession {
@@ -21,7 +24,23 @@ fn open() -> WireSession {
 /// `settings` are added to the address, which has the form `name=value name=value`.
 fn open_with(settings: &str, tick: fn() -> Result<()>) -> WireSession {
     let address = std::env::var("IPAI_TEST_DATABASE").expect("the address of the database");
-    WireSession::open(&format!("{address} {settings}").parse().unwrap(), tick).unwrap()
+    connect(&format!("{address} {settings}").parse().unwrap(), tick).unwrap()
+}
+
+fn connect(config: &Config, tick: fn() -> Result<()>) -> Result<WireSession> {
+    WireSession::open(config, &Tls::new(None)?, tick, Arc::new(Stderr))
+}
+
+/// Shows messages as psql does.
+struct Stderr;
+
+impl Console for Stderr {
+    fn message(&self, level: &str, message: &str, hint: Option<&str>) {
+        eprintln!("{level}:  {message}");
+        hint.inspect(|hint| eprintln!("HINT:  {hint}"));
+    }
+
+    fn progress(&self, _: &str, _: &Progress) {}
 }
 
 fn text(session: &mut dyn Session, sql: &str) -> String {
@@ -478,7 +497,7 @@ fn cancel_by_an_operator_is_no_timeout() {
 fn failed_connection_has_its_own_sqlstate() {
     // Nothing listens on port 1.
     let config = "host=127.0.0.1 port=1 user=nobody".parse().unwrap();
-    let error = WireSession::open(&config, || Ok(())).err().unwrap();
+    let error = connect(&config, || Ok(())).err().unwrap();
     assert_eq!((error.sqlstate(), error.to_string().as_str()), ("08001", "could not connect to the database"));
 }
 
@@ -487,11 +506,11 @@ fn failed_connection_has_its_own_sqlstate() {
 fn refused_login_keeps_its_sqlstate() {
     let address = std::env::var("IPAI_TEST_DATABASE").unwrap();
     let config = format!("{address} dbname=missing").parse().unwrap();
-    assert_eq!(WireSession::open(&config, || Ok(())).err().unwrap().sqlstate(), "3D000");
+    assert_eq!(connect(&config, || Ok(())).err().unwrap().sqlstate(), "3D000");
 }
 
 #[test]
 fn several_hosts_are_refused() {
     let config = "host=one,two user=nobody".parse().unwrap();
-    assert_eq!(WireSession::open(&config, || Ok(())).err().unwrap().sqlstate(), "22023");
+    assert_eq!(connect(&config, || Ok(())).err().unwrap().sqlstate(), "22023");
 }

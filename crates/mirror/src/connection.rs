@@ -56,6 +56,10 @@ pub trait Accounts {
     /// The connection of a server, or of the only one, for the current user. If there are several,
     /// the error has the hint `if_several`.
     fn open(&self, session: &mut dyn Session, server: Option<&str>, if_several: &str) -> Result<Connection>;
+
+    /// The oid of the server of this name, if the database knows it. Fails if there is no such
+    /// server.
+    fn server_oid(&self, session: &mut dyn Session, server: &str) -> Result<Option<i64>>;
 }
 
 impl dyn Accounts + '_ {

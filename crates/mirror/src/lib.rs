@@ -3,16 +3,19 @@
 //! This crate knows no host: SQL goes through [`session::Session`], which the extension implements
 //! over SPI and a program over the wire protocol.
 
+pub mod check_connection;
 pub mod connection;
 pub mod definition;
 pub mod engine;
 pub mod manage;
+pub mod odoo_call;
 pub mod page;
-mod progress;
+pub mod progress;
 pub mod refresh_counts;
 pub mod refusal;
 pub mod rotate_key;
 pub mod run_mirror;
+pub mod run_mirrors;
 pub mod session;
 pub mod source;
 pub mod store;

@@ -9,14 +9,14 @@ mod view;
 pub use refresh::{Refreshed, refresh};
 
 use crate::connection::Accounts;
-use crate::definition::{Defined, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
+use crate::definition::{Defined, Mask, MirrorRequest, active_field, define, has_write_date, nearest, sensitive};
 use crate::refusal::{invalid, refused};
-use crate::session::Session;
+use crate::session::{Session, internal};
 use crate::source::Fetcher;
 use crate::store::options::MirrorOptions;
 use crate::store::tables::{self, TypedConstant};
 use crate::store::target::Access;
-use crate::store::{cron, exposure, lock, mirrors, servers, target, vault};
+use crate::store::{cron, exposure, lock, mirrors, target, vault};
 use crate::{FieldMap, Mirror, Table};
 use arguments::{columns, constants, normalize_constant, table_named};
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -24,6 +24,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::{Field, Scope};
 use scope::check_scope;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use structures::find_structures;
 use view::refuse_view;
 
@@ -46,7 +47,11 @@ pub struct Request {
 }
 
 /// Creates the table if it does not exist, and registers the mirror.
-pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Request) -> Result<(Mirror, Vec<Defined>)> {
+pub fn create(
+    session: &mut dyn Session,
+    accounts: &dyn Accounts,
+    mut request: Request,
+) -> Result<(Mirror, Vec<Defined>)> {
     let target = table_named(session, &request.target.unwrap_or_else(|| request.model.replace('.', "_")))?;
     let name = request.name.unwrap_or_else(|| target.name.clone());
     check_name(session, &name)?;
@@ -98,6 +103,10 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
         masks: Default::default(),
         marks_deleted: false,
     };
+    let masks = masks_of_neighbours(&place.others, &mirror);
+    if request.options.masks.is_none() && !masks.is_empty() {
+        request.options.masks = Some(serde_json::to_value(masks).map_err(internal)?);
+    }
     request.options.apply(session, &mut mirror)?;
     check_mask_key(session, &mirror)?;
     check_scope(&fetcher, &mirror.scope)?;
@@ -128,7 +137,13 @@ pub fn create(session: &mut dyn Session, accounts: &dyn Accounts, request: Reque
     mirrors::alter(session, &mirror.name, &request.options)?;
     mirrors::set_active_field(session, &mirror.name, active_field(&odoo))?;
     mirrors::register(session, &mirror.name)?;
+    target::check_owners(session, &mirror, &[])?;
+    let present = now.columns.iter().flatten().map(|(column, _)| column.clone());
+    target::warn_of_owners(session, &mirror, &present.collect::<Vec<_>>())?;
     mirrors::set_relations(session, &mirror, &odoo)?;
+    if mirror.marks_deleted {
+        mirrors::renew_relations(session, &mirror)?;
+    }
     exposure::warn(session, &mirror.target)?;
     warn_of_sensitive(session, &mirror, &defined, &odoo);
     Ok((mirror, defined))
@@ -159,7 +174,7 @@ impl Place {
 pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, options: &MirrorOptions) -> Result<()> {
     let mut mirror = mirrors::load(session, name)?;
     if let Some(server) = &options.server {
-        let (oid, _) = servers::find(session, server)?;
+        let oid = accounts.server_oid(session, server)?;
         mirrors::register_server(session, name, oid)?;
     }
     let before = mirror.clone();
@@ -173,7 +188,21 @@ pub fn alter(session: &mut dyn Session, accounts: &dyn Accounts, name: &str, opt
     if options.on_delete.is_some() {
         change_marks(session, &before, &mirror)?;
     }
+    if options.masks.is_some() {
+        target::check_owners(session, &mirror, &[])?;
+    }
     mirrors::alter(session, name, options)
+}
+
+/// The masks that other mirrors of the same model and table have on columns that this one fills.
+fn masks_of_neighbours(others: &[Mirror], mirror: &Mirror) -> BTreeMap<String, Mask> {
+    let alike = others.iter().filter(|other| other.scope.model == mirror.scope.model && other.name != mirror.name);
+    let mask = |other: &Mirror, map: &FieldMap| Some((map.field.clone(), other.masks.of(&map.field)?));
+    let masks = |other: &Mirror| -> Vec<_> {
+        let shared = other.fields.iter().filter(|map| mirror.fields.contains(map));
+        shared.filter_map(|map| mask(other, map)).collect()
+    };
+    alike.flat_map(masks).collect()
 }
 
 /// Prepares the table for marks, or deletes the rows that are marked: runs that delete rows do not

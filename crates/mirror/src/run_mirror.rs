@@ -1,6 +1,7 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
 mod drift;
+mod findings;
 mod identity;
 mod warnings;
 
@@ -328,6 +329,10 @@ impl Run {
         table: i64,
     ) -> Result<Report> {
         let mirror = Arc::new(self.mirror.readable()?.without(&self.left_out));
+        if self.leaves_empty(&mirror) {
+            target::check_owners(host.session, &mirror, &[])?;
+            host.session.commit()?;
+        }
         let source = OdooSource::new(fetcher, Arc::clone(&mirror), filled_from);
         let mut source = source.with_safe_page_size(self.safe_page_size);
         let mut sink = TableSink::new(host.session, &mirror, table, self.number);
@@ -362,12 +367,6 @@ impl Run {
             }
             mirrors::set_drift(session, &self.mirror)?;
         }
-        if let Some(error) = &findings.addon_failure {
-            session.warning(
-                &format!("this run stopped using the addon ipai_sync of Odoo: {error}"),
-                "Nothing is missing: the run went on without it, more slowly. The next full run tries it again.",
-            );
-        }
         runs::succeed(session, number, &mirror, &report)?;
         if report.complete && report.progress.mode != Mode::Since {
             let reached = Reached {
@@ -379,10 +378,7 @@ impl Run {
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
         mirror_state::set_safe_page_size(session, &self.mirror.name, self.safe_page_size)?;
-        if let Some(expires) = findings.key_expires {
-            mirror_state::set_key_expiry(session, &self.mirror.name, expires)?;
-        }
-        connection.store_info(session, &findings.server)?;
+        findings::store(session, &self.mirror.name, connection, &findings)?;
         runs::purge(session, &self.mirror.name)?;
         Ok(report)
     }

@@ -1,6 +1,7 @@
 //! The seam between SQL and its host: SPI inside the server, the wire protocol outside.
 
 use crate::Column;
+use crate::engine::Progress;
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
@@ -133,6 +134,9 @@ pub trait Session {
 
     /// Shows a warning to the caller.
     fn warning(&mut self, message: &str, hint: &str);
+
+    /// Shows to the caller how far the run of a mirror is. Called after each page.
+    fn progress(&mut self, mirror: &str, progress: &Progress);
 
     /// The function that is called ten times a second while the caller waits. It is no method: the
     /// sink holds the session while the source waits.

@@ -423,6 +423,36 @@ fn next_run_keeps_the_identity_unless_the_addon_failed() {
 }
 
 #[test]
+fn failing_addon_is_not_a_missing_one() {
+    let info = |protocol: i64| result(record(&[("protocol", protocol.into()), ("uuid", "u".into())]));
+    let broken = "Traceback (most recent call last):\nAttributeError: no attribute get_param";
+    let failing = Addon::Failing { is_due: false };
+    let answers = vec![
+        (fault(1, broken), failing, Some("no attribute get_param")),
+        (info(2), failing, Some("it has protocol 2, and this version of ipai_sync reads protocol 1")),
+        (result(17), failing, Some("it does not tell its protocol")),
+        (info(1), Addon::Present, None),
+        (recorded("odoo19/fault_missing_model.xml"), Addon::Missing, None),
+        (info(1), Addon::Present, None),
+        (fault(1, broken), failing, Some("no attribute get_param")),
+    ];
+    let (replies, expected): (Vec<_>, Vec<_>) =
+        answers.into_iter().map(|(reply, addon, problem)| (reply, (addon, problem))).unzip();
+    let (mut client, _) = client(Some(7), replies);
+    for (addon, problem) in expected {
+        client.look_for_addon().unwrap();
+        let known = client.server_info();
+        assert_eq!(known.addon, addon);
+        assert_eq!(known.uuid.is_some(), addon == Addon::Present);
+        match problem {
+            Some(problem) => assert!(known.addon_problem.as_ref().unwrap().contains(problem), "{known:?}"),
+            None => assert_eq!(known.addon_problem, None),
+        }
+        assert_eq!(client.has_addon(), addon == Addon::Present);
+    }
+}
+
+#[test]
 fn each_run_has_the_clock_of_its_own_first_answer() {
     let at = |second| Utc.with_ymd_and_hms(2026, 1, 6, 10, 0, second).unwrap();
     let dated = |second| Ok(Reply { date: Some(at(second)), ..result(1).unwrap() });

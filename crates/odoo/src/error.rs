@@ -316,6 +316,15 @@ impl Error {
         }
     }
 
+    /// Whether the session with the database, or its client, is lost.
+    pub fn is_of_session(&self) -> bool {
+        match self {
+            Error::ClientGone => true,
+            Error::Postgres(error) => error.sqlstate == "08006",
+            _ => false,
+        }
+    }
+
     /// Whether a time-out of Postgres caused the error, and not a cancel by a person.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::Postgres(error) if error.timed_out)

@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use std::time::Duration;
 use url::{Host, Url};
 
-const SERVER_OPTIONS: [&str; 10] = [
+/// Names of the options of a foreign server.
+pub const SERVER_OPTIONS: [&str; 10] = [
     "addon",
     "allow_insecure",
     "ca_cert",

@@ -11,6 +11,8 @@ pub struct ServerInfo {
     pub uid: Option<i64>,
     /// Whether Odoo has the addon.
     pub addon: Addon,
+    /// Why the addon is not used, if it is [`Addon::Failing`].
+    pub addon_problem: Option<String>,
     /// `database.uuid`, which only the addon reports.
     pub uuid: Option<String>,
     /// Whether Odoo answers JSON-2 with the secret of the user.
@@ -41,6 +43,11 @@ pub enum Addon {
     Unknown,
     /// Odoo does not have it.
     Missing,
+    /// Odoo has it, and it cannot be used.
+    Failing {
+        /// Whether it has not been tried for a day.
+        is_due: bool,
+    },
     /// Odoo has it.
     Present,
     /// The options of the server exclude its use.

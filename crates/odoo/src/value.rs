@@ -66,6 +66,13 @@ impl Value {
         Some(members)
     }
 
+    /// The content of a binary field of Odoo 20, which is a struct of base64, size and perhaps a
+    /// file name. Odoo 18 and 19 send the base64 itself.
+    pub fn binary_content(&self) -> Option<&Value> {
+        self.get("size")?;
+        self.get("content")
+    }
+
     /// Converts the value to JSON. Values that JSON cannot express become strings: NaN and
     /// infinities in the notation of Postgres, binary data in base64.
     pub fn to_json(&self) -> Json {

@@ -56,6 +56,21 @@ fn accessors_return_only_values_of_their_type() {
 }
 
 #[test]
+fn binary_content_is_that_of_a_binary_field() {
+    let field = |members: &[(&str, Value)]| {
+        Value::Struct(members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    };
+    let (content, size) = (("content", "YWI=".into()), ("size", 2.into()));
+    let named = field(&[content.clone(), size.clone(), ("filename", "a.txt".into())]);
+    assert_eq!(named.binary_content(), Some(&Value::from("YWI=")));
+    assert_eq!(field(&[content.clone(), size.clone()]).binary_content(), Some(&Value::from("YWI=")));
+    // A structure that Odoo computes, such as tax_totals, is no binary data.
+    for other in [field(&[content]), field(&[size]), field(&[]), "YWI=".into(), false.into()] {
+        assert_eq!(other.binary_content(), None, "{other:?}");
+    }
+}
+
+#[test]
 fn last_of_several_members_with_one_name_counts() {
     let value = Value::Struct(vec![("a".into(), 1.into()), ("a".into(), 2.into())]);
     assert_eq!(value.get("a"), Some(&Value::Int(2)));

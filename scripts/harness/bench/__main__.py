@@ -6,14 +6,14 @@ import argparse
 
 from .. import paths, setup, shell
 from . import decoder, document, report, rounds, tenants, world
-from .competitors import ALL
+from .competitors import ALL, WITH_ADDON
 from .report import Results
 
 QUICK = 20_000
 
 
 def main() -> int:
-    competitors = [kind.name for kind in ALL if kind.name != "addon" or world.addon_exists()]
+    competitors = [kind.name for kind in ALL if kind.name not in WITH_ADDON or world.addon_exists()]
     names = [*competitors, "decoder", "tenants"]
     parser = argparse.ArgumentParser(
         prog="scripts/bench",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 from .. import postgres, setup, shell
 from ..demo import literal
 from ..odoo import MODEL, Odoo, api_key
-from . import wire
+from . import wire, world
 from .session import Memory, Session
 from .world import COLUMNS, World
 
@@ -237,11 +239,61 @@ class IpaiSyncWithAddon(IpaiSync):
 
 class IpaiSyncByKey(IpaiSync):
     name = "json2"
-    title = "(g) ipai_sync, over JSON-2"
+    title = "(i) ipai_sync, over JSON-2"
 
     @property
     def secret(self) -> str:
         return api_key(self.odoo.admin_user, self.odoo.admin_password)
 
 
-ALL: tuple[type[Competitor], ...] = (Practice, GoodScript, Floor, Copy, IpaiSync, IpaiSyncWithAddon, IpaiSyncByKey)
+class Program(IpaiSync):
+    """The same engine outside of the server; its time includes the start of the program."""
+
+    name = "program"
+    title = "(g) ipai-sync, the program"
+
+    def sync(self, since: str | None) -> Measurement:
+        odoo = self.odoo
+        env = {
+            "DATABASE_URL": self.world.cluster.dsn(user="postgres"),
+            "ODOO_SERVER": self.name,
+            "ODOO_URL": odoo.url,
+            "ODOO_DB": odoo.dbname,
+            "ODOO_USER": odoo.admin_user,
+            "ODOO_PASSWORD": odoo.admin_password,
+        }
+        command: list[str | Path] = [world.program(), "run", self.name, "--mode", "incremental" if since else "full", "--json"]
+        began = time.monotonic()
+        process = subprocess.Popen(command, env=shell.environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with Memory(process.pid) as memory:
+            output, errors = process.communicate()
+        seconds = time.monotonic() - began
+        if process.returncode != 0:
+            raise RuntimeError(f"{output}{errors}")
+        return Measurement(seconds, memory.rise)
+
+
+class ProgramWithAddon(Program):
+    name = "program_addon"
+    title = "(h) ipai-sync, with the addon in Odoo"
+
+    @property
+    def odoo(self) -> Odoo:
+        assert self.world.with_addon
+        return self.world.with_addon
+
+
+ALL: tuple[type[Competitor], ...] = (
+    Practice,
+    GoodScript,
+    Floor,
+    Copy,
+    IpaiSync,
+    IpaiSyncWithAddon,
+    Program,
+    ProgramWithAddon,
+    IpaiSyncByKey,
+)
+
+#: The competitors that need an Odoo with the addon.
+WITH_ADDON = (IpaiSyncWithAddon.name, ProgramWithAddon.name)

@@ -6,10 +6,9 @@ import datetime
 import os
 import platform
 import re
-import tomllib
 from pathlib import Path
 
-from .. import odoo, paths, setup, shell
+from .. import extension, odoo, paths, setup, shell
 from ..postgres import Installation
 from . import report
 from .report import Results
@@ -41,7 +40,9 @@ measures the decoder, and what row-level security costs a tenant's query.
 | (d) | the lower floor: `copy` of the same rows from a file |
 | (e) | `call ipai.run_sync(...)`, Odoo without an addon of this project except the model's |
 | (f) | the same with the addon `ipai_sync` in Odoo |
-| (g) | (e) with an API key, so over JSON-2 |
+| (g) | `ipai-sync run`: the same engine outside of the server, Odoo as in (e); the start of the program counts |
+| (h) | the same with the addon `ipai_sync` in Odoo |
+| (i) | (e) with an API key, so over JSON-2 |
 
 The scripts are in `scripts/harness/bench/scripts`, written as users write them. (a) does not detect
 deletions.
@@ -59,7 +60,8 @@ deletions.
 - Odoo's records were written over months. Between the incremental measures, the changed records are
   made older: a run begins ten minutes before the last record that it saw, and would read it again.
 - Memory is RssAnon, sampled 100 times a second: of the backend, above its value before the call; of
-  a script, the peak of all its memory after the imports.
+  the program, above its value at its start; of a script, the peak of all its memory after the
+  imports.
 - Rows written are counted by the rows' `xmin`, WAL by `pg_get_wal_stats`.
 - The decoder and its competitors are measured in processor time.
   `cargo bench --manifest-path benches/Cargo.toml` runs `benches/decode.rs` alone.
@@ -87,7 +89,7 @@ def _machine() -> dict[str, str]:
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     return {
         "date": datetime.date.today().isoformat(),
-        "ipai_sync": f"{tomllib.loads((paths.PROJECT / 'Cargo.toml').read_text())['package']['version']}, commit {output_of('git', 'rev-parse', '--short', 'HEAD')}",
+        "ipai_sync": f"{extension.version()}, commit {output_of('git', 'rev-parse', '--short', 'HEAD')}",
         "processor": f"{os.cpu_count()} of {field(Path('/proc/cpuinfo').read_text(), 'model name')}",
         "memory": f"{int(field(Path('/proc/meminfo').read_text(), 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
         "system": f"{system}, Linux {platform.release()}",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from .. import shell
 from ..odoo import MODEL
 from . import wire, world
-from .competitors import ALL, Competitor, Copy, Floor, IpaiSync, IpaiSyncWithAddon, Run, table
+from .competitors import ALL, WITH_ADDON, Competitor, Copy, Floor, IpaiSync, IpaiSyncWithAddon, Run, table
 from .world import COLUMNS, World
 
 #: The number of rounds.
@@ -43,7 +43,7 @@ def run(rows: int, names: Sequence[str], rounds: int = ROUNDS) -> Runs:
     """Starts the servers and measures the competitors with these names."""
     # Both floors need the rows and requests of ipai_sync.
     chosen = [kind for kind in ALL if kind.name in {*names, IpaiSync.name}]
-    with world.servers(rows, [table(kind.name) for kind in chosen], addon="addon" in names) as servers:
+    with world.servers(rows, [table(kind.name) for kind in chosen], addon=bool({*names} & {*WITH_ADDON})) as servers:
         competitors = [kind(servers) for kind in chosen]
         _record(competitors)
         rounds_of = Rounds(servers, [competitor for competitor in competitors if competitor.name in names], rows)

@@ -105,7 +105,11 @@ class Memory:
     def _sample(self) -> None:
         # The kernel's own peak value includes shared memory, which is mostly shared buffers.
         while not self._finished.wait(self._EVERY):
-            self._peak = max(self._peak, self._current())
+            try:
+                self._peak = max(self._peak, self._current())
+            except (OSError, ValueError):
+                # The process has ended.
+                return
 
     def _current(self) -> int:
         return anonymous(self._status.read_text())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import extension, paths, postgres, shell
+from .. import program as built_program
 from ..odoo import MODEL, MODULE, Odoo, generate_metrics
 from ..postgres import Cluster, Installation
 from ..postgrest import PostgREST
@@ -41,6 +42,12 @@ def _installation() -> Installation:
     installation = Installation.default().relocated("bench", under=paths.run_dir())
     extension.build(installation, "release")
     return installation
+
+
+@functools.cache
+def program() -> Path:
+    """Returns the release build of the program."""
+    return built_program.build("release")
 
 
 @contextmanager

@@ -98,6 +98,11 @@ comment on column ipai.mirror_state.active_field is
 comment on column ipai.mirror_state.safe_page_size is
     'Number of records in a page that Odoo could send after it had failed to send a larger one. The '
     'next run starts with it. Null without such a failure.';
+comment on column ipai.mirror_state.degraded is
+    'Why the last run did not use the addon ipai_sync, although Odoo has it. Null if it used the '
+    'addon, or if Odoo does not have it.';
+comment on column ipai.mirror_state.degraded_since is
+    'When the first run in succession ended that did not use the addon.';
 comment on column ipai.mirror_state.key_expires is
     'When the first of the API keys of the Odoo user expires, as full runs read it from Odoo. '
     'Null if no key expires, the user has a password, or Odoo does not tell.';
@@ -207,6 +212,11 @@ comment on column ipai.odoo_logins.addon is
     'Full runs and ipai.check_connection() detect it. Null until then.';
 comment on column ipai.odoo_logins.database_uuid is
     'database.uuid of the Odoo database. Only the addon reports it.';
+comment on column ipai.odoo_logins.addon_problem is
+    'Why runs do not use the addon, although Odoo has it. Null if it works.';
+comment on column ipai.odoo_logins.addon_tried_at is
+    'When the addon failed. Runs try it again a day later, and full runs always do. Null if it '
+    'works.';
 comment on column ipai.odoo_logins.xmlrpc_until is
     'Until when runs use XML-RPC, because Odoo has no JSON-2 or does not take the secret for an API key. '
     'The first run after it tries JSON-2 again. Null if Odoo answers JSON-2, or no run has tried.';

@@ -121,7 +121,8 @@ comment on column ipai.sync_status.rejects is
     'Number of records that the table refuses or Odoo cannot send; see ipai.sync_rejects.';
 
 create or replace view ipai.sync_alerts with (security_invoker = on) as
-select alert.severity, alert.kind, s.mirror, alert.since, alert.message, alert.hint
+select alert.severity, alert.kind, s.mirror, alert.since, alert.message,
+       ipai.command_hint(alert.hint) as hint
 from ipai.sync_status s
 join ipai.mirrors m on m.name = s.mirror
 left join ipai.mirror_state t on t.mirror = s.mirror
@@ -253,7 +254,14 @@ cross join lateral (values
                rejected.newest),
         format('Correct them in Odoo, or change the table; every run tries them again. All rejects: '
                'select * from ipai.sync_rejects where mirror = %L order by since desc;', s.mirror)),
-    (10, 'key', t.key_expires < now() + interval '14 days',
+    (10, 'degraded', t.degraded is not null,
+        t.degraded_since,
+        format('bulk export is installed but not used, because it failed: %s', t.degraded),
+        format('Runs read the same rows without it, more slowly, and try it again each day. Update '
+               'the addon ipai_sync in Odoo, and look into Odoo''s log. To try it now: '
+               'select * from ipai.check_connection(%s); call ipai.run_sync(%L);',
+               quote_literal(s.server), s.mirror)),
+    (11, 'key', t.key_expires < now() + interval '14 days',
         t.key_expires - interval '14 days',
         format(case
                    when t.key_expires > now() then 'an API key of the Odoo user expires at %s'
@@ -276,12 +284,14 @@ comment on column ipai.sync_alerts.kind is
     'flagged: flag_field is true in more than max_flagged_ratio of the rows; deletions: the runs '
     'of the last 24 hours together deleted more rows than max_delete_ratio allows one run; '
     'rejects: the table refuses records, or Odoo cannot send them (see ipai.sync_rejects); '
+    'degraded: Odoo has the addon ipai_sync, and the last run did not use it; '
     'key: an API key of the Odoo user expires within two weeks.';
 comment on column ipai.sync_alerts.mirror is 'Name of the mirror.';
 comment on column ipai.sync_alerts.since is
     'failing, refused: end of the first such run; late: when the run was due; never: when the '
     'mirror was registered; delta, flagged: when both sides were counted; drift: null; '
     'deletions: start of the first of these runs; rejects: when the first of them was set aside; '
+    'degraded: when the first run in succession ended that did not use the addon; '
     'key: two weeks before it expires.';
 comment on column ipai.sync_alerts.message is 'What is wrong.';
 comment on column ipai.sync_alerts.hint is 'What to do about it.';

@@ -28,10 +28,16 @@ returns table (grantee text, privileges text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with relation as (
-        -- A partition has privileges and policies of its own.
+    with recursive parent (relation) as (
+        select i.inhparent from pg_inherits i where i.inhrelid = target
+        union
+        select i.inhparent from parent p join pg_inherits i on i.inhrelid = p.relation
+    ),
+    relation as (
+        -- A partition has privileges and policies of its own, and so has a parent.
         select c.* from pg_class c
         where c.oid = target or c.oid in (select t.relid from pg_partition_tree(target) t)
+           or c.oid in (select p.relation from parent p)
     ),
     granted as (
         select distinct c.oid as relation, case a.grantee
@@ -65,9 +71,9 @@ as $$
     order by g.relation <> target, g.relation, g.grantee
 $$;
 comment on function ipai.api_exposure(oid) is
-    'Privileges on a mirror table and its partitions that no request of the API should have: '
-    'SELECT for anon if it shows a row, SELECT on a partition without row-level security, and any '
-    'other privilege for anon and authenticated. One row for each table and role to which they are '
+    'Privileges on a mirror table, its partitions and parents that no request of the API should '
+    'have: SELECT for anon if it shows a row, SELECT on a partition or parent without row-level '
+    'security, and any other privilege for anon and authenticated. One row for each table and role to which they are '
     'granted, with the statement that revokes them. For other functions.';
 
 create or replace function ipai.protect_mirror(
@@ -91,6 +97,7 @@ declare
     other_table regclass;
     exposed record;
     collation_name text;
+    empty_in text;
 begin
     perform ipai.require_mirror(mirror);
     select to_regclass(format('%I.%I', m.target_schema, m.target_table)),
@@ -143,7 +150,7 @@ begin
                          'For other roles, write a policy yourself.';
     end if;
     -- It builds indexes, and lets users read a table whose policies call functions.
-    perform ipai.verify_table(mirror);
+    target := ipai.verify_table(mirror);
     perform ipai.create_claims_helpers();
 
     for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key
@@ -170,6 +177,33 @@ begin
                       detail = 'A token that lists "acme" would see the rows of "ACME".',
                       hint = format('alter table %s alter column %I type %s collate "default";',
                                     target, column_name, kind);
+        end if;
+        -- A column that no mirror of the table defines is filled by the user.
+        with neighbour as (
+            select m.name,
+                   m.constants ? column_name
+                   or exists (select from jsonb_array_elements(m.fields) f
+                              where f ->> 'column' = column_name) as defines,
+                   exists (select from jsonb_array_elements(m.fields) f
+                           where f ->> 'column' = column_name
+                             and (m.masks ->> (f ->> 'field') = 'redact'
+                                  or s.drift @> jsonb_build_array(
+                                      jsonb_build_object('field', f -> 'field')))) as leaves_empty
+            from ipai.mirrors m
+            left join ipai.mirror_state s on s.mirror = m.name
+            join pg_namespace n on n.nspname = m.target_schema
+            join pg_class c on c.relnamespace = n.oid and c.relname = m.target_table
+            where c.oid = target
+        )
+        select min(n.name) filter (where n.leaves_empty or not n.defines) into empty_in
+        from neighbour n having bool_or(n.defines);
+        if empty_in is not null then
+            raise exception 'mirror "%" leaves column "%" of table "%" empty',
+                empty_in, column_name, target
+                using errcode = 'object_not_in_prerequisite_state',
+                      detail = 'Every signed-in user would see the rows in which it is null.',
+                      hint = 'Mirror the field without the mask redact, or use a column that all '
+                             'mirrors of the table fill.';
         end if;
         all_null := all_null || format('%I is null', column_name);
         -- Each sub-select is evaluated once for each statement (an InitPlan), not for each row.
@@ -224,19 +258,21 @@ begin
         select c.relnamespace::regnamespace from pg_class c where c.oid = target));
     execute format('grant select on table %s to authenticated', target);
     -- Permissive policies add up: one cannot hide what another one shows.
-    for other in
-        select p.polname from pg_policy p
-        where p.polrelid = target and p.polname <> policy and p.polpermissive
+    for other, other_table in
+        select p.polname, p.polrelid from pg_policy p
+        where (p.polrelid = target
+               or p.polrelid in (select t.relid from pg_partition_tree(target) t))
+          and (p.polrelid, p.polname) <> (target::oid, policy) and p.polpermissive
           and p.polcmd in ('r', '*')
           and exists (
               select from unnest(p.polroles) r
               join pg_roles a on a.rolname in ('anon', 'authenticated')
               where r = 0 or pg_has_role(a.oid, r, 'usage'))
-        order by 1
+        order by 1, 2
     loop
-        raise warning 'policy "%" of table "%" still shows rows to API users', other, target
+        raise warning 'policy "%" of table "%" still shows rows to API users', other, other_table
             using hint = format('To show only what this policy shows: drop policy %I on %s;',
-                                other, target);
+                                other, other_table);
     end loop;
     for exposed in select e.* from ipai.api_exposure(target::oid) e loop
         raise warning 'API users have % on table "%", granted to %', exposed.privileges, target,

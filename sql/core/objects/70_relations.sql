@@ -67,7 +67,14 @@ as $$
                exists (select from pg_attribute a
                        where a.attrelid = p.target and a.attname = p.short_name
                          and a.attnum > 0 and not a.attisdropped)
-               or count(*) over (partition by p.mirror, p.short_name) > 1 as is_ambiguous
+               or count(*) over (partition by p.mirror, p.short_name) > 1
+               -- Odoo chooses the name. Postgres would call this function in place of one of its
+               -- own that takes any row, such as count or to_jsonb.
+               or exists (
+                   select from pg_proc f
+                   join pg_type y on y.oid = f.proargtypes[0]
+                   where f.proname = p.short_name and f.pronamespace = 'pg_catalog'::regnamespace
+                     and f.pronargs = 1 and f.prokind <> 'w' and y.typtype = 'p') as is_ambiguous
         from planned p
     )
     select n.mirror, n.field, n.target::regclass,
@@ -123,6 +130,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     obsolete regprocedure;
+    dependents text;
 begin
     for obsolete in
         select f.function from ipai.related_functions(target) f
@@ -130,7 +138,18 @@ begin
             select from ipai.planned_relations() p
             where (p.target, p.name, p.related) = (f.argument, f.name, f.result))
     loop
-        execute format('drop function %s', obsolete);
+        begin
+            execute format('drop function %s', obsolete);
+        exception
+            when dependent_objects_still_exist then
+                get stacked diagnostics dependents = pg_exception_detail;
+                -- A role that may execute the function may create views on it.
+                raise exception 'other objects depend on function %', obsolete
+                    using errcode = 'dependent_objects_still_exist',
+                          detail = dependents,
+                          hint = format('To drop them too, and then repeat this call: '
+                                        'drop function %s cascade;', obsolete);
+        end;
     end loop;
 end
 $$;
@@ -171,7 +190,8 @@ begin
         from ipai.planned_relations() p
         join pg_class c on c.oid = p.target
         join pg_namespace n on n.oid = c.relnamespace
-        where only_mirror is null or only_mirror in (p.mirror, p.related_mirror)
+        -- A function is one of all mirrors of a table.
+        where only_mirror is null or only_table in (p.target, p.related)
         group by p.target, p.name, p.kind, p.related, n.nspname
         order by 1, 2, 4
     loop
@@ -232,7 +252,8 @@ comment on function ipai.relate_mirrors(text) is
     'each many2one and many2many between mirrors, partner(sale_orders) for the field partner_id '
     'and sale_orders_by_partner_id(partners) for the way back. Row-level security holds in them, '
     'and the roles that may select from the related table may execute them. Replaces those of an '
-    'earlier call; needed after a column was added to a related table. Null: of all mirrors; otherwise those from and to one mirror.';
+    'earlier call; needed after a column was added to a related table. Null: of all mirrors; '
+    'otherwise those from and to the table of one mirror.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

@@ -15,8 +15,13 @@ revoke all on function
     ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
     ipai.follow_objects(text), ipai.register_mirror(text),
     ipai.planned_relations(), ipai.related_functions(regclass), ipai.drop_relations(regclass),
-    ipai.relate_mirrors(text)
+    ipai.relate_mirrors(text),
+    ipai.mirror_tables(), ipai.doctor(boolean),
+    ipai.cron_gap(text, integer, integer, integer), ipai.schedule_interval(text),
+    ipai.expect_sync(text, text)
 from public;
+-- Whoever may read ipai.sync_alerts needs it. It reads no data.
+grant execute on function ipai.command_hint(text, boolean) to public;
 
 do $$
 begin
@@ -42,7 +47,10 @@ begin
             ipai.is_replaced_server(text, text, name), ipai.verify_server(text, text),
             ipai.follow_objects(text), ipai.register_mirror(text),
             ipai.planned_relations(), ipai.related_functions(regclass),
-            ipai.drop_relations(regclass), ipai.relate_mirrors(text)
+            ipai.drop_relations(regclass), ipai.relate_mirrors(text),
+            ipai.mirror_tables(), ipai.doctor(boolean),
+            ipai.cron_gap(text, integer, integer, integer), ipai.schedule_interval(text),
+            ipai.expect_sync(text, text)
             to postgres with grant option;
     end if;
 
@@ -63,7 +71,8 @@ begin
         grant select on ipai.mirrors, ipai.mirror_objects to service_role;
         grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
-                      key_expires, active_field, drift, alerts, safe_page_size)
+                      degraded, degraded_since, key_expires, active_field,
+                      drift, alerts, safe_page_size)
             on ipai.mirror_state to service_role;
         -- It may not choose since when a record has been refused.
         grant select, delete,

@@ -1,5 +1,5 @@
 -- Refuses a database whose texts are not UTF-8, as those of Odoo are, and a schema of another role,
--- which could replace what is in it.
+-- which could replace what is in it. Also refuses the tables of the program ipai-sync.
 
 do $$
 begin
@@ -19,6 +19,12 @@ begin
         raise exception 'schema "ipai" belongs to another role'
             using errcode = 'insufficient_privilege',
                   hint = 'Drop it, or change its owner: alter schema ipai owner to current_user;';
+    elsif pg_catalog.to_regprocedure('ipai.schema_version()') is not null then
+        raise exception 'this database was prepared by ipai-sync init'
+            using errcode = 'duplicate_object',
+                  hint = 'Run the mirrors with the program ipai-sync. To use the extension instead, '
+                         'remove what init created: ipai-sync uninstall --yes (the mirror tables '
+                         'stay). Then create the extension, and define the mirrors again.';
     end if;
 end
 $$;

@@ -16,14 +16,18 @@ create table ipai.mirror_state (
     drift          jsonb not null default '[]' check (jsonb_typeof(drift) = 'array'),
     -- All kinds of ipai.sync_alerts. A null is none of them.
     alerts         text[] not null default '{}'
-        check (cardinality(alerts) <= 10
-               and alerts
-                   <@ '{failing,late,never,delta,drift,refused,flagged,deletions,rejects,key}'),
+        check (cardinality(alerts) <= 11
+               and alerts <@ '{failing,late,never,delta,drift,refused,flagged,deletions,rejects,
+                               degraded,key}'),
     filled_as      text,
     filled_from    text,
     filled_company timestamptz
         check (filled_company >= '0001-01-01 00:00:00+00'
                and filled_company < '10000-01-01 00:00:00+00'),
+    degraded       text check (length(degraded) <= 1000),
+    degraded_since timestamptz
+        check (degraded_since >= '0001-01-01 00:00:00+00'
+               and degraded_since < '10000-01-01 00:00:00+00'),
     key_expires    timestamptz
         check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00'),
     active_field   text check (active_field in ('', 'active', 'x_active')),

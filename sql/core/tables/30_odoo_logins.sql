@@ -10,6 +10,8 @@ create table ipai.odoo_logins (
     uid           bigint not null check (uid between 1 and 2147483647),
     addon         boolean,
     database_uuid text,
+    addon_problem text,
+    addon_tried_at timestamptz,
     xmlrpc_until  timestamptz,
     primary key (url, dbname, login)
 );

@@ -42,6 +42,7 @@ create or replace function "check_connection"(
     "records" bigint,
     "problem" TEXT,
     "hint" TEXT,
+    "addon_problem" TEXT,
     "protocol" TEXT,
     "secret" TEXT,
     "key_expires" timestamp with time zone

@@ -31,7 +31,8 @@ comment on function ipai.check_connection(text) is
     'Connects and logs in to Odoo. Reports for each mirrored model whether it can be read and how '
     'many records it has, archived records included; one row without a model if there is no mirror. '
     'latency_ms is the time of one small request; '
-    'addon is true if Odoo has the addon ipai_sync, which makes reading many times faster. '
+    'addon is true if Odoo has the addon ipai_sync, which makes reading many times faster; '
+    'addon_problem says why it is not used, although Odoo has it. '
     'protocol is xmlrpc or json2; secret is "API key" or "password"; key_expires is when the first '
     'of the user''s API keys expires, null if none does or Odoo does not tell. '
     'Errors say what is wrong and what to do.';

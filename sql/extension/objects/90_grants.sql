@@ -15,6 +15,7 @@ begin
         join pg_extension e on e.oid = d.refobjid
         where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_extension'::regclass
           and d.deptype = 'e' and e.extname = 'ipai_sync'
+          and d.objid <> 'ipai.command_hint(text, boolean)'::regprocedure
     loop
         execute format('revoke all on routine %s from public', member);
         if has_postgres then

@@ -167,6 +167,24 @@ PLANTS = {
         DELETE,
         after="alter statistics lair.planted owner to postgres",
     ),
+    "a default that stores a setting": by_past_owner(
+        f"alter table {TABLE} add planted text; alter table {TABLE} alter planted set default current_setting('request.headers', true)",
+        "default value for column planted",
+        None,
+        owner="public",
+    ),
+    "the negator of an operator that is a built-in function": by_past_owner(
+        f"""create function lair.yes(integer, bigint) returns boolean language sql immutable as 'select true';
+            create operator lair.=~= (leftarg = integer, rightarg = bigint, function = lair.yes, negator = operator(lair.!~=));
+            create operator lair.!~= (leftarg = integer, rightarg = bigint, function = pg_terminate_backend,
+                negator = operator(lair.=~=));
+            alter table {TABLE} add constraint planted check (not (1 operator(lair.=~=) odoo_id)) not valid""",
+        "operator lair.!~=(integer,bigint)",
+        None,
+        after="""alter function lair.yes(integer, bigint) owner to postgres; alter operator lair.=~= (integer, bigint) owner to postgres;
+            alter operator lair.!~= (integer, bigint) owner to postgres""",
+        owner="public",
+    ),
     "the negator of an operator": by_past_owner(
         f"""create function lair.same_text(text, text) returns boolean language plpgsql immutable strict as
                 $$ begin return $1 = $2; end $$;
@@ -295,6 +313,7 @@ def test_planted_code_would_run_as_the_syncing_role(target: Supabase, attacker: 
         built_in = "select from pg_attrdef where adrelid = %s::regclass and adbin ~ ':funcid'"
         assert (
             target.rows("select from pg_policy where polname = 'planted'")
+            or target.rows("select from pg_operator where oprnegate <> 0 and oprcode = 'pg_terminate_backend'::regproc")
             or target.rows(built_in, TABLE)
             or target.rows(
                 "select from pg_class where oid = %s::regclass and (relowner = %s::regrole or relnamespace::regnamespace::text = 'shared')",

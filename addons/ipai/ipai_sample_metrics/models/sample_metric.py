@@ -1,3 +1,6 @@
+# Copyright 2026 ipai_sync contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+
 """Defines the sample metrics and the RPC methods with which other systems read and write them."""
 
 import math
@@ -7,6 +10,7 @@ from datetime import date, datetime, timezone
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools.convert import convert_file
 from odoo.tools.sql import create_index
 
 # Percentages outside of these bounds are alerts; the bounds themselves are not.
@@ -50,7 +54,7 @@ class SampleMetric(models.Model):
     _description = "IPAI Sample Metric"
     # The id makes the order total, so metrics of one day keep their order between pages.
     _order = "date desc, id desc"
-    _rec_names_search = ["name", "code"]
+    _rec_names_search = ("name", "code")
 
     name = fields.Char(required=True)
     code = fields.Char(
@@ -83,9 +87,10 @@ class SampleMetric(models.Model):
     )
 
     def init(self):
-        super().init()
+        result = super().init()
         # Mirrors search by write_date every few minutes.
         create_index(self.env.cr, "ipai_sample_metric__write_date_index", self._table, ["write_date"])
+        return result
 
     @api.depends("value", "unit")
     def _compute_is_alert(self):
@@ -184,6 +189,18 @@ class SampleMetric(models.Model):
             if is_alert:
                 stats["alerts"] += count
         return stats
+
+    # -- installation and update ----------------------------------------------------------------
+
+    @api.model
+    def _load_access_rights(self):
+        """Load the access rights in the form that this version of Odoo has.
+
+        A data file calls it: a manifest cannot name different files for different versions.
+        """
+        # The XML ids differ between the two files, because a database may be upgraded.
+        file = "20/ir.access.csv" if "ir.access" in self.env else "18/ir.model.access.csv"
+        convert_file(self.env, "ipai_sample_metrics", f"security/{file}", None, mode="update")
 
     # -- scheduled action -----------------------------------------------------------------------
 

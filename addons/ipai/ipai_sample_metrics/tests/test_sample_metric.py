@@ -1,3 +1,6 @@
+# Copyright 2026 ipai_sync contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+
 import xmlrpc.client
 from datetime import date, datetime
 
@@ -345,6 +348,15 @@ class TestAccess(SampleMetricCase):
         metric.name = "Mine"
         metric.active = False
         metric.unlink()
+
+    def test_rights_have_the_form_of_this_odoo(self):
+        forms = ("ir.access", "ir.model.access")
+        domain = [("module", "=", "ipai_sample_metrics"), ("model", "in", forms)]
+        found = self.env["ir.model.data"].search(domain)
+        self.assertEqual(found.mapped("model"), [next(form for form in forms if form in self.env)] * 2)
+        # An update loads them again.
+        self.Metric._load_access_rights()
+        self.assertEqual(self.env["ir.model.data"].search(domain), found)
 
     def test_administrators_are_managers(self):
         user = new_test_user(self.env, "metrics_admin", groups="base.group_system")

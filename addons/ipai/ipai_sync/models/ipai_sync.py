@@ -1,3 +1,6 @@
+# Copyright 2026 ipai_sync contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+
 """Exports any model in bulk, with the caller's access rights, over RPC."""
 
 import functools
@@ -13,7 +16,7 @@ from odoo.tools import SQL
 from odoo.tools.sql import TableKind, table_kind
 from psycopg2.extensions import get_wait_callback
 
-from ..wire import WIRE_TYPES, Page, encode_cell
+from ..wire import WIRE_TYPES, Page, binary_content, encode_cell
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ def _refuses_rewritten_tables(method):
 
 class IpaiSync(models.AbstractModel):
     _name = "ipai.sync"
-    _description = "IPAI Sync: bulk export"
+    _description = "IPAI Bulk Export"
 
     @api.model
     @api.readonly
@@ -182,7 +185,10 @@ class IpaiSync(models.AbstractModel):
     def _uuid(self):
         # Ordinary users may not read this parameter, but a mirror needs it to detect a replaced
         # database. It is an identifier, not a secret.
-        return self.env["ir.config_parameter"].sudo().get_param("database.uuid")
+        parameters = self.env["ir.config_parameter"].sudo()
+        # Odoo 20 has typed methods only. An unset parameter reads as False or as an empty text.
+        read = parameters.get_str if hasattr(parameters, "get_str") else parameters.get_param
+        return read("database.uuid") or False
 
     def _records(self, model):
         records = self.env.get(model)
@@ -206,8 +212,7 @@ class IpaiSync(models.AbstractModel):
                 # `read` selects the same expression, also for company-dependent values.
                 terms[name] = records._field_to_sql(records._table, name, query)
         probe = SQL("SELECT * FROM (%s) AS page LIMIT 0", query.select(*terms.values()))
-        self.env.flush_query(probe)
-        self.env.cr.execute(probe)
+        self.env.execute_query(probe)
         types = [column.type_code for column in self.env.cr.description]
         columns = {}
         for (name, term), type_code in zip(terms.items(), types, strict=True):
@@ -244,6 +249,9 @@ class IpaiSync(models.AbstractModel):
         # their own user only if the id is not requested.
         to_read = [name for name in names if name not in columns and name != "id"]
         rows = _with_read_context(records, names).browse(ids).read(to_read or ["id"], load="")
+        for name in (name for name in to_read if _field_type(records, name) == "binary"):
+            for values in rows:
+                values[name] = binary_content(values[name])
         wire_types = dict(_header(records, names))
         for name in to_read:
             if wire_types[name] == "i" and any(isinstance(values[name], str) for values in rows):
@@ -269,7 +277,9 @@ def _with_read_context(records, names):
     # the values that users see.
     if "active_test" not in records.env.context or any(_field_type(records, name) in ("one2many", "many2many") for name in names):
         return records
-    return records.with_context({key: value for key, value in records.env.context.items() if key != "active_test"})
+    context = {key: value for key, value in records.env.context.items() if key != "active_test"}
+    # Not keywords, which could not remove the key.
+    return records.with_env(records.env(context=context))
 
 
 def _header(records, names):

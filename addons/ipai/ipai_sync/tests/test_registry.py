@@ -1,3 +1,6 @@
+# Copyright 2026 ipai_sync contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+
 from odoo.tests import new_test_user
 
 from .common import ExportCase, decode, equal_values, expected_rows

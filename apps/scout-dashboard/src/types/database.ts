@@ -59,14 +59,14 @@ isOneToOne: true
                   ]
                 },"mirror_state": {
                   Row: {
-                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"key_expires": string | null,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
+                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"degraded": string | null,"degraded_since": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"key_expires": string | null,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Update: {
-                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
                   }
                   Relationships: [
                     {
@@ -111,14 +111,14 @@ isOneToOne: true
                   ]
                 },"odoo_logins": {
                   Row: {
-                    "addon": boolean | null,"database_uuid": string | null,"dbname": string,"login": string,"uid": number,"url": string,"xmlrpc_until": string | null
+                    "addon": boolean | null,"addon_problem": string | null,"addon_tried_at": string | null,"database_uuid": string | null,"dbname": string,"login": string,"uid": number,"url": string,"xmlrpc_until": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname": string,"login": string,"uid": number,"url": string,"xmlrpc_until"?: string | null
+                    "addon"?: boolean | null,"addon_problem"?: string | null,"addon_tried_at"?: string | null,"database_uuid"?: string | null,"dbname": string,"login": string,"uid": number,"url": string,"xmlrpc_until"?: string | null
                   }
                   Update: {
-                    "addon"?: boolean | null,"database_uuid"?: string | null,"dbname"?: string,"login"?: string,"uid"?: number,"url"?: string,"xmlrpc_until"?: string | null
+                    "addon"?: boolean | null,"addon_problem"?: string | null,"addon_tried_at"?: string | null,"database_uuid"?: string | null,"dbname"?: string,"login"?: string,"uid"?: number,"url"?: string,"xmlrpc_until"?: string | null
                   }
                   Relationships: [
                     
@@ -246,7 +246,7 @@ isOneToOne: false
                            },
 "check_connection":
 { Args: { "server"?: string }; Returns: {
-              "addon": boolean,"dbname": string,"hint": string,"key_expires": string,"latency_ms": number,"login": string,"model": string,"odoo_version": string,"problem": string,"protocol": string,"readable": boolean,"records": number,"secret": string,"server": string,"uid": number,"url": string
+              "addon": boolean,"addon_problem": string,"dbname": string,"hint": string,"key_expires": string,"latency_ms": number,"login": string,"model": string,"odoo_version": string,"problem": string,"protocol": string,"readable": boolean,"records": number,"secret": string,"server": string,"uid": number,"url": string
             }[]
                            },
 "claimed_id_ranges":
@@ -257,6 +257,9 @@ isOneToOne: false
                            },
 "claims_all":
 { Args: { "claim": string }; Returns: boolean
+                           },
+"command_hint":
+{ Args: { "for_program"?: boolean,"hint": string }; Returns: string
                            },
 "create_claims_helpers":
 { Args: Record<PropertyKey, never>; Returns: undefined

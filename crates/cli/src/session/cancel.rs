@@ -1,5 +1,6 @@
 //! Cancels the statement that a session runs.
 
+use super::tls::{ClosedByServer, Tls};
 use ipai_odoo::error::{Error, Result, SqlState};
 use std::io;
 use std::path::PathBuf;
@@ -8,12 +9,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::config::Host;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config, NoTls};
 
 /// Where and what to cancel.
 pub struct Canceller {
     token: CancelToken,
     address: Address,
+    tls: Tls,
 }
 
 /// The address of the server.
@@ -37,8 +40,8 @@ impl Address {
 
 impl Canceller {
     /// For the statements of a client.
-    pub fn new(client: &Client, address: Address) -> Self {
-        Canceller { token: client.cancel_token(), address }
+    pub fn new(client: &Client, address: Address, tls: Tls) -> Self {
+        Canceller { token: client.cancel_token(), address, tls }
     }
 
     /// Requests the cancel, over a connection of its own, and returns once the server has handled
@@ -48,7 +51,8 @@ impl Canceller {
         match &self.address {
             Address::Tcp(host, port) => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
-                token.cancel_query_raw(UntilEnd(socket), NoTls).await?;
+                let tls = MakeTlsConnect::<UntilEnd<TcpStream>>::make_tls_connect(&mut self.tls.clone(), host)?;
+                token.cancel_query_raw(UntilEnd(socket), ClosedByServer(tls)).await?;
             }
             Address::Unix(path) => {
                 let socket = UnixStream::connect(path).await?;
@@ -61,7 +65,7 @@ impl Canceller {
 
 /// A socket that reads to the end before it closes, as libpq does after a cancel. PgBouncer 1.18
 /// crashes if the client disconnects before the request was passed on.
-struct UntilEnd<S>(S);
+pub struct UntilEnd<S>(pub S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for UntilEnd<S> {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

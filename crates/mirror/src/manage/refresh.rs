@@ -1,11 +1,12 @@
 //! Compares a mirror with Odoo's fields, adds some and drops others.
 
 use super::structures::find_structures;
-use super::{fields_of, warn_of_sensitive};
+use super::{fields_of, masks_of_neighbours, warn_of_sensitive};
 use crate::connection::Accounts;
 use crate::definition::{Kind, MirrorRequest, active_field, define_fields, drift, has_write_date, nearest, omission};
 use crate::refusal::{invalid, refused};
-use crate::session::Session;
+use crate::session::{Session, internal};
+use crate::store::options::MirrorOptions;
 use crate::store::statements::{quote_array, quote_literal};
 use crate::store::{mirrors, tables, target};
 use crate::{Mirror, Problem};
@@ -45,8 +46,14 @@ pub fn refresh(
     // Another session may have changed the mirror while Odoo worked.
     let mut mirror = mirrors::load_for_update(session, name)?;
     target::verify(session, name, true)?;
-    forget_fields(&mut mirror, forget)?;
+    let forgotten = forget_fields(&mut mirror, forget)?;
     let added = if add.is_empty() { add } else { add_fields(session, &mut mirror, &odoo, add)? };
+    if !added.is_empty() {
+        take_over_masks(session, &mut mirror, &added)?;
+    }
+    if !forgotten.is_empty() {
+        target::check_owners(session, &mirror, &forgotten)?;
+    }
     let found = drift(&mirror.fields, &odoo);
     let back = mirror.back(&found).next().is_some();
     mirror.drift = found;
@@ -60,7 +67,9 @@ pub fn refresh(
     Ok(compared(&mirror, &odoo, &added))
 }
 
-fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
+/// Removes fields from the mirror, and returns their columns.
+fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<Vec<String>> {
+    let mut forgotten = Vec::with_capacity(forget.len());
     for name in forget {
         let Some(place) = mirror.fields.iter().position(|map| map.field == *name) else {
             let near = nearest(name, mirror.fields.iter().map(|map| map.field.as_str()));
@@ -76,12 +85,12 @@ fn forget_fields(mirror: &mut Mirror, forget: &[String]) -> Result<()> {
                 "Leave it out of drop_fields.",
             ));
         }
-        mirror.fields.remove(place);
+        forgotten.push(mirror.fields.remove(place).column);
     }
     if mirror.fields.is_empty() {
         return Err(invalid("a mirror needs at least one field", "To give up the whole mirror: ipai.drop_mirror()."));
     }
-    Ok(())
+    Ok(forgotten)
 }
 
 /// Gives each field a column: the existing column of that name, or a new one.
@@ -118,6 +127,19 @@ fn add_fields(session: &mut dyn Session, mirror: &mut Mirror, odoo: &[Field], ad
         }
     }
     Ok(add)
+}
+
+/// Masks added fields as other mirrors of the same model and table do.
+fn take_over_masks(session: &mut dyn Session, mirror: &mut Mirror, added: &[String]) -> Result<()> {
+    let others = mirrors::into_table(session, &mirror.target)?;
+    let masks = masks_of_neighbours(&others, mirror).into_iter().filter(|(field, _)| added.contains(field));
+    let known = mirror.masks.fields.len();
+    mirror.masks.fields.extend(masks);
+    if mirror.masks.fields.len() == known {
+        return Ok(());
+    }
+    let masks = serde_json::to_value(&mirror.masks.fields).map_err(internal)?;
+    mirrors::alter(session, &mirror.name, &MirrorOptions { masks: Some(masks), ..MirrorOptions::default() })
 }
 
 fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed> {

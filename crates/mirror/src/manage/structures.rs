@@ -17,7 +17,9 @@ pub fn find_structures(fetcher: &Fetcher, model: &str, odoo: &mut [Field], named
     for field in odoo.iter_mut().filter(may_hold_structures) {
         let (model, name) = (model.to_owned(), field.name.clone());
         let is_binary = match fetcher.run(move |client| client.sample(&model, &name, SAMPLE)) {
-            Ok(values) => values.iter().any(|value| matches!(value, Value::String(_))),
+            Ok(values) => {
+                values.iter().any(|value| matches!(value, Value::String(_)) || value.binary_content().is_some())
+            }
             // XML-RPC cannot carry every structure.
             Err(Error::OdooFault { .. } | Error::NoneReturned { .. }) => false,
             Err(error) => return Err(error),

@@ -167,6 +167,19 @@ fn values_that_fit_become_cells() {
         (Kind::Bytea, "".into(), bytes(b"")),
         (Kind::Bytea, "iVBO\nRw==\n".into(), bytes(b"\x89PNG")),
         (Kind::Bytea, Value::Base64(b"\0\xFF".to_vec()), bytes(b"\0\xFF")),
+        // Odoo 20.
+        (Kind::Bytea, row(&[("content", "iVBO\nRw==\n".into()), ("size", 4.into())]), bytes(b"\x89PNG")),
+        (
+            Kind::Bytea,
+            row(&[("filename", "a".into()), ("size", 2.into()), ("content", Value::Base64(b"\0\xFF".to_vec()))]),
+            bytes(b"\0\xFF"),
+        ),
+        (Kind::Bytea, row(&[("content", false.into()), ("size", 0.into())]), Column::Bytea(unset())),
+        (
+            Kind::Jsonb,
+            row(&[("content", "YQ==".into()), ("size", 1.into())]),
+            json("{\"content\":\"YQ==\",\"size\":1}"),
+        ),
     ];
     for (kind, value, expected) in cases {
         assert_eq!(cell(kind, value.clone()), Ok(expected), "{kind:?} from {value:?}");
@@ -212,6 +225,9 @@ fn refused_values_are_not_shown() {
         (Kind::BigintArray, structure(), "found a structure, expected a list of ids"),
         (Kind::Bytea, number(), "found a whole number, expected binary data"),
         (Kind::Bytea, secret(), "the text is not base64"),
+        (Kind::Bytea, structure(), "found a structure, expected binary data"),
+        (Kind::Bytea, row(&[("content", secret()), ("size", number())]), "the text is not base64"),
+        (Kind::Bytea, row(&[("content", number()), ("size", number())]), "found a structure, expected binary data"),
         // Odoo sends this with bin_size in the context.
         (Kind::Bytea, "75.00 bytes".into(), "the text is not base64"),
     ];

@@ -38,6 +38,12 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
         (Column::Jsonb(cells), value) => cells.push(Some(Value::from(value).to_json().to_string().as_bytes())),
         (Column::Bytea(cells), Scalar::Base64(bytes)) => cells.push(Some(&bytes)),
         (Column::Bytea(cells), Scalar::String(text)) => cells.push(Some(&decode_base64(&text)?)),
+        (Column::Bytea(cells), Scalar::Tree(tree)) => match tree.binary_content() {
+            Some(Value::Base64(bytes)) => cells.push(Some(bytes)),
+            Some(Value::String(text)) => cells.push(Some(&decode_base64(text)?)),
+            Some(Value::Nil | Value::Bool(false)) => cells.push(None::<&[u8]>),
+            _ => return Err(misfit(&Scalar::Tree(tree), "binary data")),
+        },
         (column, other) => return Err(misfit(&other, expected(column))),
     }
     Ok(())

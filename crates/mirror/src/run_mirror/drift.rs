@@ -2,7 +2,8 @@
 
 use super::warnings::{warn_of_archived, warn_of_drift};
 use super::{Host, Run};
-use crate::definition::{ACTIVE_FIELDS, active_field, drift};
+use crate::Mirror;
+use crate::definition::{ACTIVE_FIELDS, Mask, active_field, drift};
 use crate::source::Fetcher;
 use crate::store::{mirror_state, mirrors};
 use ipai_odoo::error::Result;
@@ -45,5 +46,11 @@ impl Run {
         let number = read.fields.len();
         let left = read.without(fields).fields.len();
         Ok(0 < left && left < number)
+    }
+
+    /// Whether a run that reads these fields may leave columns of the table empty.
+    pub(super) fn leaves_empty(&self, read: &Mirror) -> bool {
+        let is_redacted = self.mirror.masks.fields.values().any(|mask| *mask == Mask::Redact);
+        read.fields.len() < self.mirror.fields.len() || is_redacted || !self.mirror.constants.is_empty()
     }
 }

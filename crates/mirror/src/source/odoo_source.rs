@@ -7,7 +7,7 @@ use crate::{Mirror, Page};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
-use ipai_odoo::{Client, Database, ServerInfo, domain};
+use ipai_odoo::{Addon, Client, Database, ServerInfo, domain};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -34,6 +34,17 @@ pub struct Findings {
     pub addon_failure: Option<Error>,
     /// When an API key of the user expires, if the run has asked.
     pub key_expires: Option<Option<NaiveDateTime>>,
+}
+
+impl Findings {
+    /// Why the run did not use the addon to its end, although Odoo has it.
+    pub fn degraded(&self) -> Option<String> {
+        match self.server.addon {
+            Addon::Failing { .. } => self.server.addon_problem.clone(),
+            Addon::Present => self.addon_failure.as_ref().map(Error::to_string),
+            Addon::Unknown | Addon::Missing | Addon::Unwanted => None,
+        }
+    }
 }
 
 impl OdooSource {

@@ -74,9 +74,16 @@ impl<'c> PageReader<'c> {
         let known = client.server_info();
         if scan.since.is_none() {
             client.identify()?;
-        } else if filled_as.is_some() && known.addon != Addon::Missing && known.uuid.as_ref() != filled_as {
+        } else {
             // What an earlier run learned may be out of date.
-            client.look_for_addon()?;
+            let may_differ = match known.addon {
+                Addon::Missing => false,
+                Addon::Failing { is_due } => is_due,
+                _ => filled_as.is_some() && known.uuid.as_ref() != filled_as,
+            };
+            if may_differ {
+                client.look_for_addon()?;
+            }
         }
         reading.refuse_other_database(client)?;
         Ok(PageReader {

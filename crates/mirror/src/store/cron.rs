@@ -8,7 +8,8 @@ use ipai_odoo::error::Result;
 /// count.
 pub fn usable(session: &mut dyn Session) -> Result<bool> {
     // A role that may only sync may lack the right to ask.
-    let may_ask = "select pg_catalog.has_function_privilege('ipai.has_cron()', 'execute')";
+    // Without the extension, the function does not exist.
+    let may_ask = "select pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('ipai.has_cron()'), 'execute')";
     Ok(session.is_true(may_ask, &[])? && session.is_true("select ipai.has_cron()", &[])?)
 }
 

@@ -18,11 +18,15 @@ pub fn stored(session: &mut dyn Session, url: &str, account: &Account) -> Result
             uid: row.optional(0)?,
             addon: match row.optional(1)? {
                 None => Addon::Unknown,
-                Some(true) => Addon::Present,
                 Some(false) => Addon::Missing,
+                Some(true) => match row.optional(4)? {
+                    None => Addon::Present,
+                    Some(is_due) => Addon::Failing { is_due },
+                },
             },
             uuid: row.optional(2)?,
-            json2: if row.get(3)? { Json2::Missing } else { Json2::Unknown },
+            addon_problem: row.optional(3)?,
+            json2: if row.get(5)? { Json2::Missing } else { Json2::Unknown },
         })
     })?;
     Ok(found.unwrap_or_default())
@@ -37,7 +41,7 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
     let addon = match info.addon {
         Addon::Unknown | Addon::Unwanted => None,
         Addon::Missing => Some(false),
-        Addon::Present => Some(true),
+        Addon::Failing { .. } | Addon::Present => Some(true),
     };
     let lacks_json2 = match info.json2 {
         Json2::Unknown | Json2::Unwanted | Json2::Required => None,
@@ -54,6 +58,7 @@ pub fn store(session: &mut dyn Session, url: &str, account: &Account, info: &Ser
         uid.into(),
         addon.into(),
         info.uuid.as_deref().into(),
+        info.addon_problem.as_deref().into(),
         lacks_json2.into(),
     ];
     session.run(sql!("login_store"), &params).map(drop)

@@ -138,6 +138,12 @@ pub fn set_safe_page_size(session: &mut dyn Session, name: &str, size: u32) -> R
     session.run(sql!("mirror_set_safe_page_size"), &params).map(drop)
 }
 
+/// Stores why the last run did not use the addon, although Odoo has it. Writes nothing if it is
+/// known.
+pub fn set_degraded(session: &mut dyn Session, name: &str, why: Option<&str>) -> Result<()> {
+    session.run(sql!("mirror_set_degraded"), &[name.into(), why.into()]).map(drop)
+}
+
 /// Stores when an API key of the Odoo user expires (UTC). Writes nothing if it is known.
 pub fn set_key_expiry(session: &mut dyn Session, name: &str, expires: Option<NaiveDateTime>) -> Result<()> {
     session.run(sql!("mirror_set_key_expiry"), &[name.into(), expires.into()]).map(drop)

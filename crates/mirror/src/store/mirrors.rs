@@ -58,7 +58,7 @@ pub fn register(session: &mut dyn Session, name: &str) -> Result<()> {
 }
 
 /// Registers another server for the mirror.
-pub fn register_server(session: &mut dyn Session, name: &str, server: i64) -> Result<()> {
+pub fn register_server(session: &mut dyn Session, name: &str, server: Option<i64>) -> Result<()> {
     let sql = "update ipai.mirror_objects set server = $2::oid where mirror = $1";
     session.run(sql, &[name.into(), server.into()]).map(drop)
 }

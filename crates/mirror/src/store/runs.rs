@@ -5,7 +5,7 @@ use crate::Mirror;
 use crate::engine::{Counts, Progress, Report, Start};
 use crate::session::{Param, Session, internal, signed};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use ipai_odoo::error::{Error, Result};
+use ipai_odoo::error::{Error, Result, SqlState};
 
 /// Inserts the row of a run that begins, and returns its number.
 pub fn begin(
@@ -55,7 +55,18 @@ pub fn record_progress(session: &mut dyn Session, run: i64, progress: &Progress)
         progress.waiting.as_secs_f64().into(),
         progress.writing.as_secs_f64().into(),
     ];
-    session.run(sql!("run_progress"), &params).map(drop)
+    match session.run(sql!("run_progress"), &params)? {
+        0 => Err(lost_run(run)),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a run whose row this session did not insert. Its lock is not the session's either.
+fn lost_run(run: i64) -> Error {
+    let message = format!("run {run} no longer belongs to this session");
+    Error::user(SqlState::ObjectNotInState, message)
+        .with_detail("A connection pooler has changed the session, or the row in ipai.run_log was deleted.")
+        .with_hint("Connect to Postgres itself or to a pooler in session mode, and repeat the run.")
 }
 
 /// Records a run that succeeded.

@@ -6,7 +6,6 @@ use super::target::{self, Access};
 use super::writer::{Writer, parameters};
 use super::{counts, mirror_state, runs, sql};
 use crate::engine::{Digest, Digests, IdRange, Progress, Refused, Sink, Tally, Written};
-use crate::progress::ProgressNotice;
 use crate::session::{Param, Session, internal};
 use crate::{Mirror, Page};
 use ipai_odoo::Database;
@@ -25,7 +24,6 @@ pub struct TableSink<'s> {
     run: Option<i64>,
     /// The database that a full run fills the mirror from, until the first page is stored.
     filled_from: Option<Database>,
-    notice: ProgressNotice,
     /// The counts, until something changes them.
     tally: Option<Tally>,
     /// What is known of the table. Loaded when it is needed.
@@ -50,7 +48,6 @@ impl<'s> TableSink<'s> {
             table,
             run,
             filled_from: None,
-            notice: ProgressNotice::new(),
             tally: None,
             known: None,
             rechecks: false,
@@ -311,9 +308,7 @@ impl Sink for TableSink<'_> {
             }
             self.session.commit()?;
         }
-        if let Some(figures) = self.notice.figures(progress.fetched, progress.total) {
-            self.session.notice(&format!("{}: {figures}", self.mirror.name));
-        }
+        self.session.progress(&self.mirror.name, progress);
         Ok(())
     }
 

@@ -37,14 +37,14 @@ pub fn add_column(session: &mut dyn Session, table: &Table, defined: &Defined) -
 /// other rules show rows by.
 const HIDE_DELETED: &str = "hide_deleted";
 
-/// Adds what a mirror needs that marks rows: the column, and the policy that hides marked rows from
-/// all roles but those that bypass row-level security.
+/// Adds what a mirror needs that marks rows: the column, and for the table and its partitions the
+/// policy that hides marked rows from all roles but those that bypass row-level security.
 pub fn add_deletion_mark(session: &mut dyn Session, mirror: &Mirror) -> Result<()> {
     const KIND: &str = "timestamp with time zone";
     let (table, name) = (&mirror.target, qualified(&mirror.target));
     let params = [(&table.schema).into(), (&table.name).into(), HIDE_DELETED.into()];
-    let read = |row: &dyn Row| Ok((row.optional::<String>(0)?, row.get::<bool>(1)?));
-    let (column, is_hidden) = session.first(sql!("deletion_mark"), &params, read)?.unwrap_or_default();
+    let read = |row: &dyn Row| Ok((row.optional::<String>(0)?, row.get::<Vec<String>>(1)?));
+    let (column, open) = session.first(sql!("deletion_mark"), &params, read)?.unwrap_or_default();
     match column {
         None => {
             let text = "When a run found that Odoo no longer has the record; null as long as it has";
@@ -54,12 +54,12 @@ pub fn add_deletion_mark(session: &mut dyn Session, mirror: &Mirror) -> Result<(
         Some(found) if found != KIND => return Err(wrong_type(session, mirror, DELETED_AT, KIND, &found)),
         Some(_) => {}
     }
-    if is_hidden {
-        return Ok(());
-    }
-    let policy = format!("policy {HIDE_DELETED} on {name}");
-    let create = format!("create {policy} as restrictive for select using ({DELETED_AT} is null)");
-    run_all(session, &[create, format!("comment on {policy} is 'Hides rows whose records no longer exist in Odoo'")])
+    open.iter().try_for_each(|relation| {
+        let policy = format!("policy {HIDE_DELETED} on {relation}");
+        let create = format!("create {policy} as restrictive for select using ({DELETED_AT} is null)");
+        let text = "Hides rows whose records no longer exist in Odoo";
+        run_all(session, &[create, format!("comment on {policy} is {}", quote_literal(text))])
+    })
 }
 
 /// Deletes the marked rows of a mirror, and returns their number.

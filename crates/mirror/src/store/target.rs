@@ -2,7 +2,7 @@
 
 use super::sql;
 use super::statements::qualified;
-use crate::definition::{Kind, ODOO_ID};
+use crate::definition::{Kind, Mask, ODOO_ID};
 use crate::refusal::refused;
 use crate::session::{Session, internal};
 use crate::{Mirror, Table};
@@ -127,6 +127,38 @@ pub fn check_types(session: &mut dyn Session, mirror: &Mirror, table: i64) -> Re
         }
     }
     Ok(())
+}
+
+/// Refuses a mirror that leaves a column empty by which a policy protects rows: rows in which it is
+/// null are visible to all users. `also` are columns that the mirror no longer defines.
+pub fn check_owners(session: &mut dyn Session, mirror: &Mirror, also: &[String]) -> Result<()> {
+    let Some(column) = empty_owner(session, mirror, also)? else { return Ok(()) };
+    let message = would_leave_empty(mirror, &column);
+    Err(refused(SqlState::ObjectNotInState, message, OWNER_HINT).with_detail(OWNER_DETAIL))
+}
+
+/// Warns of such a column that no mirror fills: the user may fill it later.
+pub fn warn_of_owners(session: &mut dyn Session, mirror: &Mirror, columns: &[String]) -> Result<()> {
+    if let Some(column) = empty_owner(session, mirror, columns)? {
+        session.warning(&would_leave_empty(mirror, &column), &format!("{OWNER_DETAIL} {OWNER_HINT}"));
+    }
+    Ok(())
+}
+
+const OWNER_DETAIL: &str = "A policy of the table tells by this column who owns a row. Every signed-in user would see \
+                            the rows in which it is null.";
+const OWNER_HINT: &str = "Let the Odoo user read the field, and mirror it without the mask redact. Or protect the \
+                          table by other columns with ipai.protect_mirror().";
+
+fn would_leave_empty(mirror: &Mirror, column: &str) -> String {
+    format!("mirror \"{}\" would leave column \"{column}\" of table \"{}\" empty", mirror.name, mirror.target.display())
+}
+
+fn empty_owner(session: &mut dyn Session, mirror: &Mirror, also: &[String]) -> Result<Option<String>> {
+    let unmasked = mirror.fields.iter().filter(|map| mirror.masks.of(&map.field) != Some(Mask::Redact));
+    let filled: Vec<String> = unmasked.map(|map| map.column.as_str()).chain(mirror.key()).map(str::to_owned).collect();
+    let params = [(&mirror.target.schema).into(), (&mirror.target.name).into(), also.into(), filled.as_slice().into()];
+    session.first(sql!("owner_columns"), &params, |row| row.get::<String>(0))
 }
 
 pub(super) fn wrong_type(

@@ -31,17 +31,27 @@ impl<T: Transport> Client<T> {
         self.known.addon == Addon::Present && self.addon_failure.is_none()
     }
 
-    /// Finds out whether Odoo has the addon, with one small call.
+    /// Finds out whether Odoo has the addon and whether it works, with one small call.
     pub fn look_for_addon(&mut self) -> Result<()> {
         if self.known.addon == Addon::Unwanted {
             return Ok(());
         }
-        let info = match self.call(&Call::for_fact(MODEL, "info")) {
-            Err(error) if concerns_addon(&error) => None,
-            info => Some(info?),
+        let found = match self.call(&Call::for_fact(MODEL, "info")) {
+            Ok(info) => refuse_other_protocol(&info).map(|()| Some(info)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) if concerns_addon(&error) => Err(error.to_string()),
+            Err(error) => return Err(error),
         };
-        let info = info.filter(|info| info.get("protocol").and_then(Value::as_i64) == Some(PROTOCOL));
-        self.known.addon = if info.is_some() { Addon::Present } else { Addon::Missing };
+        self.known.addon = match &found {
+            Ok(Some(_)) => Addon::Present,
+            Ok(None) => Addon::Missing,
+            Err(_) => Addon::Failing { is_due: false },
+        };
+        let (info, problem) = match found {
+            Ok(info) => (info, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        self.known.addon_problem = problem;
         self.set_uuid(info.as_ref().and_then(|info| info.get("uuid")?.as_str()));
         Ok(())
     }
@@ -61,7 +71,7 @@ impl<T: Transport> Client<T> {
         }
         match work(self) {
             Err(error) if concerns_addon(&error) => {
-                if matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. }) {
+                if is_missing(&error) {
                     (self.known.addon, self.known.uuid) = (Addon::Missing, None);
                 }
                 self.give_up_addon(error);
@@ -184,6 +194,20 @@ fn read_digest(range: &Value) -> Option<[i128; 3]> {
     let [count, sum, squares] = range.as_array()? else { return None };
     let count = u32::try_from(count.as_i64()?).ok()?;
     Some([count.into(), sum.as_str()?.parse().ok()?, squares.as_str()?.parse().ok()?])
+}
+
+/// Refuses the addon if its methods mean something else. The error is for the operator.
+fn refuse_other_protocol(info: &Value) -> std::result::Result<(), String> {
+    match info.get("protocol").and_then(Value::as_i64) {
+        Some(PROTOCOL) => Ok(()),
+        Some(other) => Err(format!("it has protocol {other}, and this version of ipai_sync reads protocol {PROTOCOL}")),
+        None => Err("it does not tell its protocol".to_owned()),
+    }
+}
+
+/// Whether the error means that Odoo does not have the addon.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::UnknownModel { .. } | Error::UnknownMethod { .. })
 }
 
 /// Whether an error concerns the addon. Errors of the network would also occur without it.

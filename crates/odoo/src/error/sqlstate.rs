@@ -39,6 +39,8 @@ pub enum SqlState {
     InvalidCharacter,
     /// `54000`: more than the run accepts.
     LimitExceeded,
+    /// `57014`: a person stopped it.
+    QueryCanceled,
 }
 
 impl SqlState {
@@ -63,6 +65,7 @@ impl SqlState {
             SqlState::UndefinedDatabase => "3D000",
             SqlState::InvalidCharacter => "22021",
             SqlState::LimitExceeded => "54000",
+            SqlState::QueryCanceled => "57014",
         }
     }
 }

@@ -43,126 +43,6 @@ $$;
 comment on function ipai.mirror_tables() is
     'The mirror tables, who reads them, and ipai.api_exposure(). For ipai.doctor().';
 
-create or replace function ipai.password_state(server text)
-returns table (state text, finding text, remedy text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-    mapping record;
-    secret_name text;
-    plain_for_all boolean;
-    readers text;
-begin
-    select exists (
-        select from pg_user_mappings m, unnest(m.umoptions) o
-        where m.srvname = server and m.umuser = 0 and o like 'password=%')
-    into plain_for_all;
-    select m.umuser = 0 as for_all, m.umoptions as options into mapping
-    from pg_user_mappings m
-    where m.srvname = server and (m.umuser = 0 or m.usename = current_user)
-    order by m.umuser = 0
-    limit 1;
-    if not found then
-        state := 'problem';
-        finding := 'this role has no user mapping';
-        remedy := format('create user mapping for current_user server %I '
-                         'options (user ''...'', password_secret %L);',
-                         server, 'odoo_' || server);
-        return next;
-        return;
-    elsif plain_for_all then
-        state := 'problem';
-        finding := 'the user mapping for PUBLIC has a plain password: every role with USAGE on the '
-                   'server could use it, and dumps show it. Runs refuse it';
-        remedy := case
-            when not mapping.for_all
-                then format('drop user mapping for public server %I;', server)
-            when ipai.has_vault()
-                then format('alter user mapping for public server %1$I '
-                            'options (drop password, add password_secret %2$L); '
-                            'select ipai.set_odoo_password(%3$L, ''...'');',
-                            server, 'odoo_' || server, server)
-            else format('drop user mapping for public server %1$I; '
-                        'create user mapping for current_user server %1$I '
-                        'options (user ''...'', password ''...'');', server)
-        end;
-        return next;
-        return;
-    elsif mapping.options is null then
-        state := 'unknown';
-        finding := 'this role may not read the options of the user mapping';
-        return next;
-        return;
-    end if;
-    select substr(o, length('password_secret=') + 1) into secret_name
-    from unnest(mapping.options) o where o like 'password_secret=%';
-    if secret_name is null then
-        -- Members of pg_read_all_data may read the catalog of user mappings. The predefined roles
-        -- themselves cannot log in.
-        select string_agg(quote_ident(r.rolname), ', ' order by r.rolname) into readers
-        from pg_roles r
-        where not r.rolsuper and r.rolname <> current_user and r.rolname !~ '^pg_'
-          and has_column_privilege(r.oid, 'pg_catalog.pg_user_mapping', 'umoptions', 'select');
-        state := case when readers is null then 'ok' else 'problem' end;
-        finding := concat(
-            'the user mapping of this role has a plain password; dumps show it',
-            '; roles that can read it: ' || readers);
-        remedy := case
-            when readers is null then null
-            when ipai.has_vault()
-                then format('alter user mapping for current_user server %1$I '
-                            'options (drop password, add password_secret %2$L); '
-                            'select ipai.set_odoo_password(%3$L, ''...'');',
-                            server, 'odoo_' || server, server)
-            when exists (
-                select from pg_available_extensions e where e.name = 'supabase_vault')
-                then 'create extension supabase_vault;'
-            else 'Revoke pg_read_all_data, or SELECT on pg_user_mapping, from these roles.'
-        end;
-    elsif not ipai.has_vault() then
-        state := 'problem';
-        finding := 'the user mapping names a secret of Supabase Vault, which is not installed';
-        remedy := 'create extension supabase_vault;';
-    elsif not has_schema_privilege('vault', 'usage')
-        or not has_table_privilege('vault.decrypted_secrets', 'select') then
-        state := 'problem';
-        finding := 'this role may not read Supabase Vault: run syncs as postgres or service_role';
-        remedy := format('grant usage on schema vault to %1$I; '
-                         'grant select on vault.decrypted_secrets to %1$I;', current_user);
-    elsif not exists (select from vault.decrypted_secrets s where s.name = secret_name) then
-        state := 'problem';
-        finding := format('Vault has no secret named "%s"', secret_name);
-        remedy := format('select ipai.set_odoo_password(%L, ''...'');', server);
-    elsif not exists (
-        select from vault.decrypted_secrets s
-        where s.name = secret_name and s.description = ipai.secret_binding(server)) then
-        state := 'problem';
-        finding := format('the secret "%s" in Vault is not bound to this server with its address: '
-                          'runs do not send it', secret_name);
-        remedy := ipai.binding_remedy(server, secret_name);
-    else
-        state := 'ok';
-        -- A past owner of the server may have set them.
-        select concat(format('the password is in Vault, as "%s"', secret_name),
-                      '; the server sends it ' || string_agg(
-                          case x.option_name
-                              when 'proxy' then format('through the proxy %s', x.option_value)
-                              else 'to machines that its ca_cert vouches for'
-                          end, ' and ' order by x.option_name desc))
-        into finding
-        from pg_foreign_server s
-        left join lateral pg_options_to_table(s.srvoptions) x
-            on x.option_name in ('proxy', 'ca_cert')
-        where s.srvname = server;
-    end if;
-    return next;
-end
-$$;
-comment on function ipai.password_state(text) is
-    'Where the current user''s password for a server is stored. For ipai.doctor().';
-
 create or replace function ipai.doctor(include_ok boolean default false)
 returns table ("check" text, object text, state text, finding text, remedy text)
 language plpgsql stable
@@ -173,6 +53,10 @@ declare
     lacking text;
     jobless text[] := '{}';
     runs_all boolean := false;
+    -- The program ipai-sync keeps passwords and schedules outside of the database.
+    has_extension constant boolean := exists (
+        select from pg_extension e where e.extname = 'ipai_sync');
+    has_cron boolean := false;
 begin
     -- What is well takes one row for each check, however many mirrors there are.
     if not include_ok then
@@ -195,32 +79,19 @@ begin
 
     -- A role that may execute this function may still lack privileges on what it reads.
     select string_agg(format('grant %s to %I;', p.privilege, current_user), ' ') into lacking
-    from (values
-        ('select on ipai.mirrors', has_table_privilege('ipai.mirrors', 'select')),
-        ('select on ipai.run_log', has_table_privilege('ipai.run_log', 'select')),
-        ('execute on function ipai.has_cron()',
-         has_function_privilege('ipai.has_cron()', 'execute')),
-        ('execute on function ipai.has_vault()',
-         has_function_privilege('ipai.has_vault()', 'execute')),
-        ('execute on function ipai.password_state(text)',
-         has_function_privilege('ipai.password_state(text)', 'execute')),
-        ('execute on function ipai.binding_remedy(text, text)',
-         has_function_privilege('ipai.binding_remedy(text, text)', 'execute')),
-        ('execute on function ipai.secret_binding(text, text[])',
-         has_function_privilege('ipai.secret_binding(text, text[])', 'execute')),
-        ('select on ipai.mirror_objects', has_table_privilege('ipai.mirror_objects', 'select')),
-        ('execute on function ipai.stored_expression(oid, oid)',
-         has_function_privilege('ipai.stored_expression(oid, oid)', 'execute')),
-        ('execute on function ipai.untrusted_code(regclass, name)',
-         has_function_privilege('ipai.untrusted_code(regclass, name)', 'execute')),
-        ('execute on function ipai.is_replaced_server(text, text, name)',
-         has_function_privilege('ipai.is_replaced_server(text, text, name)', 'execute')),
-        ('execute on function ipai.is_trusted(oid, name)',
-         has_function_privilege('ipai.is_trusted(oid, name)', 'execute')),
-        ('execute on function ipai.mirror_tables()',
-         has_function_privilege('ipai.mirror_tables()', 'execute')),
-        ('execute on function ipai.api_exposure(oid)',
-         has_function_privilege('ipai.api_exposure(oid)', 'execute')))
+    from (
+        select format('select on %s', t.name), has_table_privilege(t.name, 'select')
+        from unnest('{ipai.mirrors,ipai.mirror_state,ipai.run_log,ipai.mirror_objects}'::text[]) t (name)
+        union all
+        -- Null for a function of the extension, if the database does not have it.
+        select format('execute on function %s', f.name),
+               has_function_privilege(to_regprocedure(f.name), 'execute')
+        from unnest(array[
+            'ipai.has_cron()', 'ipai.has_vault()', 'ipai.password_state(text)',
+            'ipai.binding_remedy(text, text)', 'ipai.secret_binding(text, text[])',
+            'ipai.stored_expression(oid, oid)', 'ipai.untrusted_code(regclass, name)',
+            'ipai.is_replaced_server(text, text, name)', 'ipai.is_trusted(oid, name)',
+            'ipai.mirror_tables()', 'ipai.api_exposure(oid)']) f (name))
         as p (privilege, granted)
     where not p.granted;
 
@@ -302,49 +173,52 @@ begin
         return;
     end if;
 
-    return query
-    select 'password', s.srvname::text, p.state, p.finding, p.remedy
-    from pg_foreign_server s
-    join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
-    cross join lateral ipai.password_state(s.srvname::text) p
-    order by 2;
-
-    -- pg_cron
-    return query
-    select 'pg_cron', null::text,
-           case when ipai.has_cron() then 'ok' else 'problem' end,
-           case
-               when ipai.has_cron() then 'pg_cron is installed'
-               when e.oid is not null then 'this role may not use pg_cron'
-               else 'pg_cron is not installed in this database, so no run starts by itself'
-           end,
-           case
-               when ipai.has_cron() then null
-               when e.oid is not null
-                   then format('grant usage on schema cron to %I;', current_user)
-               else 'create extension pg_cron;'
-           end
-    from (select) one left join pg_extension e on e.extname = 'pg_cron';
-
-    if ipai.has_cron() and has_table_privilege('cron.job_run_details', 'select') then
+    if has_extension then
         return query
-        select 'job history', 'cron.job_run_details'::text,
-               case when h.is_pruned or not h.is_old then 'ok' else 'problem' end,
+        select 'password', s.srvname::text, p.state, p.finding, p.remedy
+        from pg_foreign_server s
+        join pg_foreign_data_wrapper w on w.oid = s.srvfdw and w.fdwname = 'ipai_odoo'
+        cross join lateral ipai.password_state(s.srvname::text) p
+        order by 2;
+
+        -- pg_cron
+        has_cron := ipai.has_cron();
+        return query
+        select 'pg_cron', null::text,
+               case when has_cron then 'ok' else 'problem' end,
                case
-                   when h.is_pruned then 'a job prunes it'
-                   when not h.is_old then 'it has no row older than 30 days'
-                   else 'it keeps a row for each run of a job: nothing prunes it'
+                   when has_cron then 'pg_cron is installed'
+                   when e.oid is not null then 'this role may not use pg_cron'
+                   else 'pg_cron is not installed in this database, so no run starts by itself'
                end,
-               case when h.is_old and not h.is_pruned
-                   then format('select cron.schedule(%L, %L, %L);', 'prune job_run_details',
-                               '30 3 * * *', 'delete from cron.job_run_details '
-                                             'where end_time < now() - interval ''7 days''')
+               case
+                   when has_cron then null
+                   when e.oid is not null
+                       then format('grant usage on schema cron to %I;', current_user)
+                   else 'create extension pg_cron;'
                end
-        from (
-            select exists (select from cron.job j
-                           where j.active and j.command ilike '%cron.job_run_details%') as is_pruned,
-                   exists (select from cron.job_run_details r
-                           where r.end_time < now() - interval '30 days') as is_old) h;
+        from (select) one left join pg_extension e on e.extname = 'pg_cron';
+
+        if has_cron and has_table_privilege('cron.job_run_details', 'select') then
+            return query
+            select 'job history', 'cron.job_run_details'::text,
+                   case when h.is_pruned or not h.is_old then 'ok' else 'problem' end,
+                   case
+                       when h.is_pruned then 'a job prunes it'
+                       when not h.is_old then 'it has no row older than 30 days'
+                       else 'it keeps a row for each run of a job: nothing prunes it'
+                   end,
+                   case when h.is_old and not h.is_pruned
+                       then format('select cron.schedule(%L, %L, %L);', 'prune job_run_details',
+                                   '30 3 * * *', 'delete from cron.job_run_details '
+                                                 'where end_time < now() - interval ''7 days''')
+                   end
+            from (
+                select exists (select from cron.job j
+                               where j.active and j.command ilike '%cron.job_run_details%') as is_pruned,
+                       exists (select from cron.job_run_details r
+                               where r.end_time < now() - interval '30 days') as is_old) h;
+        end if;
     end if;
 
     -- Mirrors
@@ -395,6 +269,18 @@ begin
               where r.rolname = m.scheduled_by) r (runner)
         cross join lateral ipai.untrusted_code(c.oid::regclass, r.runner::name) f
         order by r.runner limit 1) u on true
+    order by m.name;
+
+    return query
+    select 'bulk export', m.name,
+           case when t.degraded is null then 'ok' else 'problem' end,
+           coalesce('Odoo has the addon ipai_sync, and runs do not use it: ' || t.degraded,
+                    'runs use the addon ipai_sync, if Odoo has it'),
+           case when t.degraded is not null
+               then format('Update the addon ipai_sync in Odoo. To try it now: '
+                           'select * from ipai.check_connection(%s);', quote_literal(m.server)) end
+    from ipai.mirrors m
+    left join ipai.mirror_state t on t.mirror = m.name
     order by m.name;
 
     return query
@@ -492,7 +378,7 @@ begin
     where exists (select from pg_publication p where p.pubname = 'supabase_realtime');
 
     -- A role sees only its own jobs.
-    if ipai.has_cron() then
+    if has_cron then
         jobless := array(
             select m.name from ipai.mirrors m
             where m.scheduled_by = current_user
@@ -521,6 +407,9 @@ begin
            end,
            case
                when not m.enabled or m.schedule is null and runs_all then null
+               when m.schedule is null and not has_extension
+                   then format('Schedule the program, and record its interval for the alert late: '
+                               'select ipai.expect_sync(%L, ''15 minutes'');', m.name)
                when m.schedule is null
                    then format('select ipai.schedule_sync(%L, ''*/15 * * * *'');', m.name)
                when m.name = any (jobless) then 'select * from ipai.restore_schedules();'

@@ -1,0 +1,5 @@
+//! The program `ipai-sync`.
+
+fn main() -> std::process::ExitCode {
+    ipai_cli::main()
+}

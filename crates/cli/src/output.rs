@@ -1,0 +1,105 @@
+//! Prints results: tables for people, JSON for machines.
+
+use comfy_table::{Table, presets};
+use ipai_mirror::session::{Param, Session, internal};
+use ipai_odoo::error::{Error, Result};
+use serde_json::{Map, Value, json};
+
+/// Rows with named columns.
+pub type Rows = Vec<Map<String, Value>>;
+
+/// The rows of a query.
+pub fn rows(session: &mut dyn Session, query: &str, params: &[Param<'_>]) -> Result<Rows> {
+    let sql = format!("select pg_catalog.row_to_json(q)::text from ({query}) q");
+    session.all(&sql, params, |row| serde_json::from_str(&row.get::<String>(0)?).map_err(internal))
+}
+
+/// Prints rows as a table, or as a JSON array.
+pub fn print_rows(rows: &Rows, as_json: bool) -> Result<()> {
+    if as_json {
+        return print_json(&json!(rows));
+    }
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(first.keys());
+    for row in rows {
+        table.add_row(row.values().map(cell));
+    }
+    print_line(&table.to_string());
+    Ok(())
+}
+
+/// Prints a value in one line of JSON.
+pub fn print_json(value: &Value) -> Result<()> {
+    print_line(&serde_json::to_string(value).map_err(internal)?);
+    Ok(())
+}
+
+/// Prints a line to the standard output. That nobody reads it any more is no error.
+pub fn print_line(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// An error with its parts, for machines.
+pub fn error_json(error: &Error, hint: Option<&str>) -> Value {
+    json!({
+        "sqlstate": error.sqlstate(),
+        "message": error.to_string(),
+        "detail": error.detail(),
+        "hint": hint,
+    })
+}
+
+/// An error with its parts, one in a line, as psql shows it.
+pub fn error_text(error: &Error, hint: Option<&str>) -> String {
+    let mut text = format!("ERROR:  {error}");
+    for (level, part) in [("DETAIL", error.detail().as_deref()), ("HINT", hint)] {
+        if let Some(part) = part {
+            text.push_str(&format!("\n{level}:  {part}"));
+        }
+    }
+    text
+}
+
+/// A text with the commands of the program in place of the names of the extension's functions.
+///
+/// `ipai.command_hint()` replaces whole statements; this replaces names such as
+/// `ipai.create_mirror()`.
+pub fn with_commands(text: &str) -> String {
+    let commands = [
+        ("alter_mirror", "alter-mirror"),
+        ("check_connection", "check"),
+        ("create_mirror", "create-mirror"),
+        ("drop_mirror", "drop-mirror"),
+        ("odoo_call", "odoo-call"),
+        ("refresh_mirror", "refresh-mirror"),
+        ("run_sync", "run"),
+    ];
+    commands.into_iter().fold(text.to_owned(), |text, (function, command)| {
+        text.replace(&format!("ipai.{function}()"), &format!("ipai-sync {command}"))
+    })
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_functions_become_commands() {
+        let hint = "To give up the whole mirror: ipai.drop_mirror(). Then ipai.create_mirror(), ipai.protect_mirror().";
+        let worded =
+            "To give up the whole mirror: ipai-sync drop-mirror. Then ipai-sync create-mirror, ipai.protect_mirror().";
+        assert_eq!(with_commands(hint), worded);
+    }
+}

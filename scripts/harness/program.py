@@ -1,0 +1,27 @@
+"""Builds the program ipai-sync."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import extension, paths, shell
+from .postgres import Installation
+
+NAME = "ipai-sync"
+
+
+def build(profile: str = extension.TEST_PROFILE) -> Path:
+    """Builds the program and returns its path."""
+    pg = Installation.default()
+    # With the workspace and the features of the tests, cargo compiles nothing twice for them.
+    release = profile == "release"
+    packages = ["--package", "ipai-cli"] if release else ["--workspace", *extension.test_features(pg)]
+    shell.log_progress(f"Building {NAME} (profile {profile})")
+    with paths.lock(f"target-{profile}"):
+        shell.run(
+            ["cargo", "build", "--quiet", "--bin", NAME, "--profile", profile, *packages],
+            cwd=extension.CRATE,
+            env={} if release else extension.environment(pg),
+            capture=True,
+        )
+    return extension.target_directory() / {"dev": "debug"}.get(profile, profile) / NAME
