@@ -313,7 +313,7 @@ INVALID_VALUES = {
     "ipai.mirror_state": [
         *("cursor = 'infinity'", "cursor = '10000-01-02'", "filled_company = '-infinity'", "settled_id = -1", "safe_page_size = 0"),
         *("degraded = repeat('x', 1001)", "degraded_since = 'infinity'"),
-        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{11}')"),
+        *("alerts = '{null}'", "alerts = '{failing,null}'", "alerts = '{other}'", "alerts = array_fill('late'::text, '{12}')"),
     ],
     "ipai.sync_rejects": [
         *("last_tried = 'infinity'", "last_tried = '10000-01-02'", "refused = 'other'", "sqlstate = 'broken'"),
