@@ -1,5 +1,5 @@
-//! The procedures, which commit: `ipai.run_sync()`, whose runs commit after each page and record how
-//! they end, and `ipai.rotate_odoo_key()`.
+//! The procedures, which commit: `ipai.run_sync()`, whose runs commit after each page and record
+//! how they end, and `ipai.rotate_odoo_key()`.
 
 use crate::api::host;
 use crate::connection::ServerAccounts;

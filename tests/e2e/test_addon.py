@@ -54,8 +54,8 @@ def test_first_run_detects_and_uses_the_addon(connected: Supabase, erp: FaultyOd
     run = connected.run()
     assert (run["mode"], run["pages"], run["inserted"], run["odoo_count"]) == ("full", 3, ROWS, ROWS)
     assert_equal(connected, erp)
-    # The addon, the company, the keys of the user, the fields, the count, three pages and an empty one, and the counts of
-    # all records, of active ones and of alerts.
+    # The addon, the company, the keys of the user, the fields, the count, three pages and an empty
+    # one, and the counts of all records, of active ones and of alerts.
     counts, pages = ["search_count"], ["export"] * 4
     by_key = connected.uses_json2()
     login, keys = (["context_get", "read"], ["search_read"]) if by_key else (["authenticate"], [])

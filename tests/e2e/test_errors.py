@@ -223,8 +223,8 @@ ANSWERS: dict[str, tuple[Callable[[FaultyOdoo], None], Problem]] = {
     "400": (on_all(status(400, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 400", "is the address of Odoo")),
     "401": (on_all(status(401, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 401", "Something in front of Odoo")),
     "403": (on_all(status(403, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 403", "Something in front of Odoo")),
-    "404": (on_all(status(404, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 404", "There is no XML-RPC at this address")),
-    "405": (on_all(status(405, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 405", "There is no XML-RPC at this address")),
+    "404": (on_all(status(404, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 404", "There is no API of Odoo at this address")),
+    "405": (on_all(status(405, body=PAGE)), Problem("08P01", "Odoo answered HTTP status 405", "There is no API of Odoo at this address")),
     "429": (on_all(status(429, body=PAGE)), Problem("08006", "Odoo answered HTTP status 429", OVERLOADED)),
     "500": (on_all(status(500, body=PAGE)), Problem("08006", "Odoo answered HTTP status 500", OVERLOADED)),
     "502": (on_all(status(502, body=PAGE)), Problem("08006", "Odoo answered HTTP status 502", OVERLOADED)),
@@ -559,7 +559,7 @@ def test_api_roles_cannot_call_odoo(connected: Supabase, erp: FaultyOdoo, role: 
 
 SERVER = "create server refused foreign data wrapper ipai_odoo options"
 URL = "url 'https://erp.example.com'"
-SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, proxy, timeout, url."
+SERVER_OPTIONS = "Valid options for a server are: addon, allow_insecure, ca_cert, connect_timeout, dbname, max_requests_per_second, protocol, proxy, timeout, url."
 USER_OPTIONS = "Valid options for a user mapping are: password, password_secret, user."
 ADDRESS = "Set it to the address of Odoo without a path, such as https://erp.example.com."
 MAPPING = "create user mapping for postgres server odoo options"

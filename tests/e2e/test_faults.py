@@ -433,7 +433,6 @@ WRONG_ADDON_RESPONSES: dict[str, Fault] = {
 BOMB: str = _bomb(512)
 
 
-
 def _json(change: Callable[[bytes], bytes]) -> Fault:
     """Modifies the body. A run with the addon continues without the addon."""
     return Fault("08P01", modified_body(change), EVERYWHERE, by_addon=None)
@@ -459,9 +458,7 @@ def _json_error(code: int, body: str) -> Behaviour:
 JSON2: dict[str, Fault] = {
     "JSON-2: hangs up in the middle of the body, once": _once(truncated(lambda body: len(body) // 2)),
     "JSON-2: gzip": Fault(None, lambda exchange: _gzip(exchange, gzip.compress), WIRE, by_addon=None),
-    "JSON-2: a gzip bomb of 1 GB": Fault(
-        "54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE, by_addon=None
-    ),
+    "JSON-2: a gzip bomb of 1 GB": Fault("54000", _http(b"Content-Encoding: gzip\r\n", lambda body: gzip_bomb(1024)), WIRE, by_addon=None),
     "JSON-2: truncated in the middle": _json(lambda body: body[: len(body) // 2]),
     "JSON-2: truncated before the last byte": Fault(
         "08P01", modified_body(lambda body: body[:-1]), (PAGE, IDS, EXPORT, DIGEST), by_addon=None

@@ -11,14 +11,13 @@ from harness.postgres import Installation
 OLDEST, EARLIER = "0.0.1", "0.0.2"
 
 #: A column that the earlier versions lack, which is the last one of its table.
-_COLUMN = """key_expires    timestamptz
-        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00')"""
+_COLUMN = "safe_page_size integer check (safe_page_size > 0)"
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
     (f"degraded_since < '10000-01-01 00:00:00+00'),\n    {_COLUMN}\n", "degraded_since < '10000-01-01 00:00:00+00')\n"),
-    ("comment on column ipai.mirror_state.key_expires is", "comment on column ipai.mirror_state.filled_company is"),
-    (",\n                      key_expires)", ")"),
+    ("comment on column ipai.mirror_state.safe_page_size is", "comment on column ipai.mirror_state.filled_company is"),
+    ("degraded_since,\n                      safe_page_size)", "degraded_since)"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message,\n       ipai.command_hint(alert.hint) as hint\n",

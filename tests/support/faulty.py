@@ -14,6 +14,7 @@ import base64
 import http.client
 import json
 import operator
+import secrets
 import select
 import socket
 import socketserver
@@ -25,6 +26,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
@@ -97,7 +99,7 @@ class Request:
         return self.path.startswith(_JSON2)
 
     @staticmethod
-    def parse(path: str, headers: Mapping[str, str], body: bytes) -> Request:
+    def parse(path: str, headers: Message[str, str], body: bytes) -> Request:
         if path.startswith(_JSON2):
             return Request._parse_json2(path, headers, json.loads(body))
         params, method = cast(tuple[tuple[Any, ...], str], xmlrpc.client.loads(body))
@@ -109,7 +111,7 @@ class Request:
         return Request(path, str(method), "", params)
 
     @staticmethod
-    def _parse_json2(path: str, headers: Mapping[str, str], kwargs: dict[str, Any]) -> Request:
+    def _parse_json2(path: str, headers: Message[str, str], kwargs: dict[str, Any]) -> Request:
         """Reads the arguments that XML-RPC would send by position from their names."""
         model, method = path.removeprefix(_JSON2).split("/")
         args = tuple(kwargs.pop(name) for name in ("ids", *_POSITIONAL.get(method, ())) if name in kwargs)
@@ -332,7 +334,10 @@ def returning(value: Any) -> Behaviour:
 
 
 def _json2(body: bytes) -> tuple[int, bytes]:
-    """Returns status and body in JSON-2 of a response of XML-RPC; of another body, the same body."""
+    """Returns status and body in JSON-2 of a response of XML-RPC.
+
+    Another body stays the same.
+    """
     try:
         (value,), _ = xmlrpc.client.loads(body)
     except xmlrpc.client.Fault as fault:
@@ -508,6 +513,8 @@ class FaultyOdoo:
             return result([{"id": UID, "login": self.login}])
         if request.method == "context_get":
             return result({"lang": "en_US", "tz": False, "uid": UID})
+        if request.model == "res.users.apikeys" and request.method in ("generate", "revoke"):
+            return self._of_keys(request)
         if request.model == ADDON and self.addon:
             return self._of_addon(request)
         if (request.model, request.method) == ("res.company", "read"):
@@ -532,6 +539,13 @@ class FaultyOdoo:
                 fields = ["id", *request.kwargs["fields"]]
                 return result([{name: record[name] for name in fields} for record in found])
         return _recording("fault_missing_method")
+
+    def _of_keys(self, request: Request) -> bytes:
+        """Replaces the API key, as later versions of Odoo 19 do on request."""
+        if request.method == "revoke":
+            return result(True)
+        self.api_key = secrets.token_hex(20)
+        return result(self.api_key)
 
     def _of_addon(self, request: Request) -> bytes:
         if request.method == "info":

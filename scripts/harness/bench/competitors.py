@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import postgres, setup, shell
 from ..demo import literal
-from ..odoo import MODEL, Odoo
+from ..odoo import MODEL, Odoo, api_key
 from . import wire, world
 from .session import Memory, Session
 from .world import COLUMNS, World
@@ -178,6 +178,11 @@ class IpaiSync(Competitor):
     def odoo(self) -> Odoo:
         return self.world.odoo
 
+    @property
+    def secret(self) -> str:
+        """The password or API key, which decides the protocol."""
+        return self.odoo.admin_password
+
     def define(self, url: str | None = None) -> None:
         """Creates the server and the mirror."""
         odoo = self.odoo
@@ -187,7 +192,7 @@ class IpaiSync(Competitor):
             create server {self.name} foreign data wrapper ipai_odoo
                 options (url {literal(url or odoo.url)}, dbname {literal(odoo.dbname)});
             create user mapping for postgres server {self.name}
-                options (user {literal(odoo.admin_user)}, password {literal(odoo.admin_password)});
+                options (user {literal(odoo.admin_user)}, password {literal(self.secret)});
             select ipai.create_mirror({literal(MODEL)}, {literal(self.table)}, fields => '{{{fields}}}', columns => '{{}}',
                 server => {literal(self.name)}, name => {literal(self.name)}, flag_field => 'is_alert');
             """,
@@ -232,11 +237,20 @@ class IpaiSyncWithAddon(IpaiSync):
         return self.world.with_addon
 
 
+class IpaiSyncByKey(IpaiSync):
+    name = "json2"
+    title = "(g) ipai_sync, over JSON-2"
+
+    @property
+    def secret(self) -> str:
+        return api_key(self.odoo.admin_user, self.odoo.admin_password)
+
+
 class Program(IpaiSync):
     """The same engine outside of the server; its time includes the start of the program."""
 
     name = "program"
-    title = "(g) ipai-sync, the program"
+    title = "(h) ipai-sync, the program"
 
     def sync(self, since: str | None) -> Measurement:
         odoo = self.odoo
@@ -261,7 +275,7 @@ class Program(IpaiSync):
 
 class ProgramWithAddon(Program):
     name = "program_addon"
-    title = "(h) ipai-sync, with the addon in Odoo"
+    title = "(i) ipai-sync, with the addon in Odoo"
 
     @property
     def odoo(self) -> Odoo:
@@ -269,7 +283,17 @@ class ProgramWithAddon(Program):
         return self.world.with_addon
 
 
-ALL: tuple[type[Competitor], ...] = (Practice, GoodScript, Floor, Copy, IpaiSync, IpaiSyncWithAddon, Program, ProgramWithAddon)
+ALL: tuple[type[Competitor], ...] = (
+    Practice,
+    GoodScript,
+    Floor,
+    Copy,
+    IpaiSync,
+    IpaiSyncWithAddon,
+    IpaiSyncByKey,
+    Program,
+    ProgramWithAddon,
+)
 
 #: The competitors that need an Odoo with the addon.
 WITH_ADDON = (IpaiSyncWithAddon.name, ProgramWithAddon.name)

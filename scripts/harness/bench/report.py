@@ -128,6 +128,8 @@ def limits(results: Results) -> list[Limit]:
             at_most(f"rows written by the program, nothing changed, {title}", 0, max(run.rows_written for run in written), "")
         risen = [run.memory / _MEGABYTE for of in runs.values() for run in of.get(name, []) if run.memory is not None]
         at_most(f"peak memory of the program above its start, {title}", 64, max(risen, default=None), " MB")
+    at_least("first full sync, JSON-2 against XML-RPC", 1, times(at(first, "ipai_sync"), at(first, "json2")))
+    at_most("incremental, 0 changes, JSON-2 against XML-RPC", 1.1, times(at(rounds.ZERO, "json2"), at(rounds.ZERO, "ipai_sync")), " times")
     count, ids = at(rounds.COUNT, "floor"), at(rounds.IDS, "floor")
     for name, title in (("ipai_sync", "plain Odoo"), ("addon", "addon")):
         if written := runs.get(unchanged, {}).get(name):

@@ -124,8 +124,9 @@ class Rounds:
         """Checks that all tables have the same rows, as many as Odoo."""
         odoo = self._world.odoo
         count = odoo.rpc(MODEL, "search_count", [], context={"active_test": False})
-        # Python's XML parser converts CR LF to LF.
-        values = ", ".join("translate(notes, E'\\r', '')" if column == "notes" else column for column in COLUMNS)
+        # Python's XML parser converts CR LF to LF, and only JSON-2 carries control characters.
+        carried = r"regexp_replace(notes, E'[\x01-\x08\x0b-\x1f]', '', 'g')"
+        values = ", ".join(carried if column == "notes" else column for column in COLUMNS)
         contents = {
             competitor.title: self._world.cluster.psql(
                 f"select count(*), sum(hashtextextended(row({values})::text, 0)) from {competitor.table}"

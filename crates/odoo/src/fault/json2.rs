@@ -42,7 +42,8 @@ fn classified(fault: &Fault, account: &Account, model: &str, method: &str) -> Me
     }
 }
 
-/// Whether Odoo refused the arguments before it called the method, which may use the same exception.
+/// Whether Odoo refused the arguments before it called the method, which may use the same
+/// exception.
 fn is_of_signature(text: &str, model: &str, method: &str) -> bool {
     text == format!("cannot call {model}.{method} with ids") || text.starts_with("missing a required argument: ")
 }

@@ -13,7 +13,10 @@ where not exists (
         and ($5 is null or l.addon_problem is not distinct from $7)
         -- A run that is due tries the addon.
         and (pg_catalog.now() - l.addon_tried_at > '1 day') is not true
-        and coalesce($8 = coalesce(l.xmlrpc_until > pg_catalog.now(), false), true))
+        and case
+            when $8 then coalesce(l.xmlrpc_until > pg_catalog.now(), false)
+            else $8 is null or l.xmlrpc_until is null
+        end)
 on conflict (url, dbname, login) do update
 set uid = excluded.uid,
     addon = coalesce(excluded.addon, odoo_logins.addon),
