@@ -18,7 +18,7 @@ from harness.odoo import Odoo, generate_metrics
 from support.model_comparison import assert_mirrors, compare, table_of
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.no_mirrors
+pytestmark = [pytest.mark.both_hosts, pytest.mark.no_mirrors]
 
 METRIC = "ipai.sample.metric"
 #: A model created for these tests, with a field of every type that can be mirrored.
@@ -519,6 +519,7 @@ def test_mirror_equals_the_table_in_odoo(connected: Supabase, erp: Odoo, model: 
     assert (run["mode"], run["fetched"], run["inserted"], run["odoo_count"], run["mirror_count"]) == ("full", *(found.rows,) * 4)
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("model", MODELS)
 def test_second_full_run_writes_no_row(connected: Supabase, erp: Odoo, model: str) -> None:
     name = create_full_mirror(connected, erp, model)
@@ -539,6 +540,7 @@ def both_servers(supabase: Supabase, erp: Odoo) -> Supabase:
     return supabase
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @pytest.mark.parametrize("changes", CHANGES, ids=MODELS)
 def test_mirror_follows_the_changes_in_odoo(both_servers: Supabase, erp: Odoo, changes: ModelChanges) -> None:
     # The changes are irreversible, so two mirrors copy them at the same time.
@@ -579,6 +581,7 @@ def test_mirror_follows_the_changes_in_odoo(both_servers: Supabase, erp: Odoo, c
 INACCESSIBLE = {"ir.model.inherit", "res.users.apikeys"}
 
 
+@pytest.mark.extension_only("lists the models with a function that the program has no command for")
 def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> None:
     tables = set(erp.pg.psql("select relname from pg_class where relkind = 'r'", dbname=erp.dbname).splitlines())
     compared = []
@@ -602,6 +605,7 @@ def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> N
     assert len(compared) > 60 and sum(compared) > 10_000
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
 def test_restricted_user_reads_the_same_with_and_without_the_addon(supabase: Supabase, erp: Odoo, group: str) -> None:
     erp.create_user(group, "password", (group,))
@@ -621,7 +625,8 @@ def test_restricted_user_reads_the_same_with_and_without_the_addon(supabase: Sup
                 columns = ", ".join(f'"{row["column"]}"' for row in made)
                 as_read = f"select to_jsonb(t) as row from (select odoo_id, {columns} from public.{server}) t order by odoo_id"
                 found[server] = [row["row"] for row in supabase.rows(as_read)]
-            supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
+            for mirror in supabase.rows("select name from ipai.mirrors"):
+                supabase.rows("select ipai.drop_mirror(%s, true)", mirror["name"])
         assert (model, found.get("addon")) == (model, found.get("plain"))
         rows += len(found.get("plain", []))
     assert supabase.rows("select distinct addon from ipai.odoo_logins") == [{"addon": True}]
@@ -692,6 +697,7 @@ def test_companies_select_values_and_records(connected: Supabase, erp: Odoo) -> 
     assert connected.row("select count(*) from ipai.of_second")["count"] < connected.row("select count(*) from ipai.of_both")["count"]
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("page_size", [1, 7])
 def test_page_size_does_not_change_the_result(connected: Supabase, erp: Odoo, page_size: int) -> None:
     name = create_full_mirror(connected, erp, "res.partner", page_size=page_size)
@@ -741,6 +747,7 @@ def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: A
     return int(odoo.rpc("ir.model.fields", "create", {"model_id": one(odoo, "ir.model", ("model", "=", model)), **described}))
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @ONLY_PLAIN
 def test_full_run_detects_changed_records_without_write_date(connected: Supabase, erp: Odoo) -> None:
     """Records of Odoo's own modules have no write_date; records of users have one."""
@@ -766,6 +773,7 @@ def test_full_run_detects_changed_records_without_write_date(connected: Supabase
     assert_mirrors(connected, erp, name)
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @ONLY_PLAIN
 def test_records_that_all_lack_write_date_are_read_once(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
@@ -911,6 +919,7 @@ def test_rows_of_other_constants_are_never_written(tenants: Supabase, erp: Odoo,
     assert_mirrors(tenants, other, "globex")
 
 
+@pytest.mark.extension_only("calls refresh_counts, which the program has no command for")
 def test_counts_cover_only_rows_of_the_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     tenants.rows("delete from public.partners where tenant = 'globex' and odoo_id % 10 = 0")
     tenants.rows("select ipai.refresh_counts()")
