@@ -181,7 +181,7 @@ def test_failed_run_is_recorded_and_resumed(program: Program, database: Supabase
     faulty.on("search_read", respond_normally, times=2)
     faulty.on("search_read", recorded("fault_access_error_read_portal"))
     printed = program.fail()
-    assert printed.startswith("ERROR:  42501: Odoo denies access")
+    assert printed.startswith('ERROR:  42501: cannot read model "ipai.sample.metric": Odoo denies access')
     failed = database.last_run()
     assert (failed["state"], failed["sqlstate"], failed["position"]) == ("failed", "42501", 4)
     assert mirrored(database) == [1, 2, 3, 4]
