@@ -42,7 +42,10 @@ class Contacts:
         self.sync()
 
     def sync(self) -> list[int]:
-        """Runs the mirrors until both have seen what the other one read, and returns what the contacts fetched."""
+        """Runs the mirrors twice, so that each has seen what the other one read.
+
+        Returns how many contacts each run fetched.
+        """
         fetched = []
         for _ in range(2):
             self.supabase.rows("call ipai.run_sync(null, 'incremental')")

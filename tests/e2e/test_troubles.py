@@ -27,7 +27,7 @@ pytestmark = pytest.mark.no_mirrors
 HISTORIES = 300
 #: Histories of one test, so that workers share them.
 TOGETHER = 75
-OPERATIONS = 12
+OPERATIONS = 8
 
 MEMORY_ERROR = fault(1, 'Traceback (most recent call last):\n  File "a.py", line 1, in a\n    b()\nMemoryError\n')
 #: What Odoo answers instead of a page that is too large.
