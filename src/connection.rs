@@ -110,7 +110,17 @@ fn vault_secret(session: &mut dyn Session, name: &str, server: &str, options: &[
         let remedy = row.optional::<String>(2)?.unwrap_or_default();
         Ok((row.optional::<String>(0)?.unwrap_or_default(), row.get::<bool>(1)?, remedy))
     };
-    let found = session.first(include_str!("sql/vault_secret.sql"), &params, read)?;
+    let found = session.within(|session| session.first(include_str!("sql/vault_secret.sql"), &params, read));
+    // After a restore, Vault may have another key.
+    let found = found.map_err(|error| match error.sqlstate().starts_with("22") {
+        true => refused(
+            SqlState::ObjectNotInState,
+            format!("Vault cannot decrypt secret \"{name}\""),
+            format!("Store it anew: select ipai.set_odoo_password({}, '...');", quote_literal(server)),
+        )
+        .with_detail(error.to_string()),
+        false => error,
+    })?;
     match found.filter(|(secret, ..)| !secret.is_empty()) {
         Some((secret, true, _)) => Ok(Secret::new(secret)),
         Some((_, false, remedy)) => Err(refused(

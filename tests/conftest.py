@@ -31,7 +31,11 @@ def pytest_configure() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     parts: list[str] = config.getoption("--part")
+    # They are no tests that a filter has left out, so this precedes the list of normal tests.
+    items[:] = [item for item in items if not (_runs_program(item) and item.get_closest_marker("extension_only"))]
     for item in items:
+        if _runs_program(item) and item.get_closest_marker("program_nightly"):
+            item.add_marker("slow")
         if isinstance(item, pytest.Function) and _needs_odoo(item):
             item.add_marker("odoo")
     normal = [item for item in items if not item.get_closest_marker("slow")]
@@ -47,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _keep(config: pytest.Config, items: list[pytest.Item], chosen: set[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def _runs_program(item: pytest.Item) -> bool:
+    """Returns whether the fixture `supabase` of the test runs mirrors with the program."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("supabase") == "program"
 
 
 def _needs_odoo(item: pytest.Function) -> bool:

@@ -17,6 +17,8 @@ _PACKAGES = (
     "postgresql-15-wal2json",
     "libtap-parser-sourcehandler-pgtap-perl",
     "libtap-formatter-junit-perl",
+    # A pooler in front of the database, for the program ipai-sync.
+    "pgbouncer",
     # To build the extension: pgrx reads Postgres's headers with clang, and runs its tests as
     # another user with sudo.
     "postgresql-server-dev-15",

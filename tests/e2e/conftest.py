@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from harness import postgres
+from harness import postgres, shell
 from harness.odoo import Odoo, generate_metrics
-from harness.postgres import Installation
+from harness.postgres import Cluster, Installation
+from support import program
+from support.program import ProgramSupabase
 from support.supabase import ROWS, Supabase
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs each test with the marker both_protocols over XML-RPC and over JSON-2."""
-    if metafunc.definition.get_closest_marker("both_protocols") and "protocol" in metafunc.fixturenames:
-        metafunc.parametrize("protocol", ["auto", "json2"], ids=["xmlrpc", "json2"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +44,65 @@ def _supabase(extension_pg: Installation) -> Iterator[Supabase]:
         yield Supabase(cluster)
 
 
-@pytest.fixture
-def supabase(_supabase: Supabase, protocol: str, request: pytest.FixtureRequest) -> Iterator[Supabase]:
-    """The cluster, reset to a new database after each test.
+@pytest.fixture(scope="session")
+def programs() -> dict[str, Path]:
+    """The program `ipai-sync` and the test `session` of crates/cli."""
+    return program.build()
 
-    It has the mirror sample_metrics, except for tests with the marker no_mirrors.
+
+@pytest.fixture(scope="session")
+def hosted(programs: dict[str, Path]) -> Iterator[Cluster]:
+    """A cluster like a hosted project: it has no file of the extension, and `init` was run."""
+    with postgres.supabase_cluster(Installation.default()) as cluster:
+        assert not list(cluster.installation.extension_dir.glob("ipai_sync*"))
+        shell.run([programs["ipai-sync"], "init"], env={"DATABASE_URL": cluster.dsn(user="postgres")}, capture=True)
+        postgres.migrate(cluster)
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def _program_supabase(hosted: Cluster, programs: dict[str, Path]) -> ProgramSupabase:
+    return ProgramSupabase(hosted, programs["ipai-sync"])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs tests over both protocols and in both hosts, according to their markers."""
+    has_mark = metafunc.definition.get_closest_marker
+    if has_mark("both_protocols") and "protocol" in metafunc.fixturenames:
+        metafunc.parametrize("protocol", ["auto", "json2"], ids=["xmlrpc", "json2"], indirect=True, scope="module")
+    if "supabase" in metafunc.fixturenames and has_mark("both_hosts") and not has_mark("whole_file"):
+        metafunc.parametrize("supabase", ["extension", "program"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out JSON-2 in the program: protocols are below the seam between the hosts."""
+
+    def is_both(item: pytest.Item) -> bool:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        return (parameters.get("protocol"), parameters.get("supabase")) == ("json2", "program")
+
+    config.hook.pytest_deselected(items=[item for item in items if is_both(item)])
+    items[:] = [item for item in items if not is_both(item)]
+
+
+@pytest.fixture
+def supabase(protocol: str, request: pytest.FixtureRequest) -> Iterator[Supabase]:
+    """A database, reset after each test.
+
+    The extension runs its mirrors, or with the parameter `program` the program ipai-sync. It has
+    the mirror sample_metrics, except for tests with the marker no_mirrors.
     """
-    _supabase.protocol = protocol
+    host = "_program_supabase" if getattr(request, "param", None) == "program" else "_supabase"
+    found: Supabase = request.getfixturevalue(host)
+    found.protocol = protocol
     if request.node.get_closest_marker("no_mirrors"):
-        _supabase.rows("delete from ipai.mirrors")
-    yield _supabase
-    _supabase.reset()
+        found.rows("delete from ipai.mirrors")
+    yield found
+    found.reset()
+
+
+@pytest.fixture
+def hosted_supabase(_program_supabase: ProgramSupabase) -> Iterator[ProgramSupabase]:
+    """A database without the extension, reset after each test, with the mirror sample_metrics."""
+    yield _program_supabase
+    _program_supabase.reset()

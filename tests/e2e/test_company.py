@@ -33,7 +33,6 @@ UNSEEN = {
     "partner_invoice_id": "as partner_id",
     "partner_shipping_id": "as partner_id",
     "customer_rank": "Odoo increments it by SQL",
-    "category_id": "a many2many that was written from its other side",
 }
 
 
@@ -94,9 +93,11 @@ def test_mirrors_equal_the_tables_of_a_company(supabase: Supabase, erp: Odoo, ad
     assert (found, rows > 5_000) == (set(), True)
     work.day()
     run_all(supabase, "incremental")
+    # The tags are read after the contacts, whose lists of tags the next run compares with them.
+    run_all(supabase, "incremental")
     _, found = differences(supabase, erp, mirrors)
     print(f"after an incremental run: {found}")
-    assert {("sale.order", "partner_id"), ("res.partner", "category_id")} <= found
+    assert ("sale.order", "partner_id") in found
     assert {field for _, field in found} <= UNSEEN.keys()
     run_all(supabase, "full")
     assert differences(supabase, erp, mirrors)[1] == set()

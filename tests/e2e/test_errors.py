@@ -301,7 +301,7 @@ def test_sync_that_exhausts_its_retries_keeps_the_mirror(connected: Supabase, er
     before = connected.mirror()
     erp.requests.clear()
     erp.on(None, status(502))
-    Problem("08006", "Odoo answered HTTP status 502", OVERLOADED).check(failure(connected, SYNC))
+    Problem("08006", MODEL + "Odoo answered HTTP status 502", OVERLOADED).check(failure(connected, SYNC))
     assert len(erp.requests) == 5
     assert connected.mirror() == before
 
@@ -353,7 +353,7 @@ def test_error_of_a_user_without_access_to_the_model(supabase: Supabase, odoo: O
     supabase.server(odoo.url, dbname=odoo.dbname, user=login, password=PASSWORD)
     message = "Odoo denies access: You are not allowed to access 'IPAI Sample Metric' (ipai.sample.metric) records."
     hint = "Give the Odoo user of the user mapping read access to this model."
-    Problem("42501", message, hint).check(failure(supabase, SYNC))
+    Problem("42501", MODEL + message, hint).check(failure(supabase, SYNC))
     found = supabase.row(CHECK)
     assert (found["readable"], found["records"], found["problem"], found["hint"]) == (False, None, message, hint)
 
@@ -376,6 +376,7 @@ def test_error_of_an_unknown_field(supabase: Supabase, odoo: Odoo) -> None:
     problem.check(failure(supabase, SYNC))
 
 
+MODEL = 'cannot read model "ipai.sample.metric": '
 RECORD = "Odoo cannot send ipai.sample.metric id 1: "
 FAULT = f"{RECORD}Odoo answered with an error: "
 OWN_LOG = "See Odoo's log for the complete error."

@@ -12,12 +12,16 @@ from support.faulty import FaultyOdoo, fault, metric, respond_normally, returnin
 from support.reliability import Section
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_hosts
+
 SECTION = Section("Guards")
 
 ROWS = 150
 RECORDS = [metric(number) for number in range(1, ROWS + 1)]
 FIRST, SECOND = "2026-01-01 08:00:00", "2026-01-02 08:00:00"
 RUN = "call ipai.run_sync('sample_metrics')"
+#: The call that the hint recommends.
+CONFIRM = "call ipai.run_sync('sample_metrics', 'full', max_delete_ratio => 1)"
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def test_another_database_is_refused(
         trial.record_outcome(error)
     assert str(error.diag.message_primary) == 'Odoo\'s database is not the one that mirror "sample_metrics" was filled from'
     assert "first company" in str(error.diag.message_detail)
-    assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
+    assert filled.hint(CONFIRM) in str(error.diag.message_hint)
     assert company(filled) == FIRST
     # After the return of the first database, runs succeed again.
     erp.company, erp.records = FIRST, RECORDS
@@ -212,7 +216,7 @@ def test_only_a_full_run_can_confirm_another_database(filled: Supabase, erp: Fau
     erp.company = SECOND
     newer(erp)
     error = refused(filled, f"call ipai.run_sync('sample_metrics', '{mode}', max_delete_ratio => 1)")
-    assert "'full', max_delete_ratio => 1" in str(error.diag.message_hint)
+    assert filled.hint(CONFIRM) in str(error.diag.message_hint)
 
 
 def test_identity_check_does_not_affect_the_page_size(filled: Supabase, erp: FaultyOdoo) -> None:
@@ -339,7 +343,7 @@ def test_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: st
         error = refused(supabase, RUN)
         trial.record_outcome(error)
     assert f"refused to delete {ROWS - left} of the {ROWS} rows" in str(error)
-    assert "max_delete_ratio => 1" in str(error.diag.message_hint)
+    assert supabase.hint("max_delete_ratio => 1") in str(error.diag.message_hint)
     if cause == "most are deleted":
         assert supabase.run("'sample_metrics', max_delete_ratio => 1")["deleted"] == ROWS - left
     else:
@@ -349,7 +353,7 @@ def test_mass_deletion_is_refused(supabase: Supabase, erp: FaultyOdoo, cause: st
 
 def test_run_of_another_user_who_sees_less_is_refused(filled: Supabase, erp: FaultyOdoo) -> None:
     erp.login = "clerk"
-    filled.rows("alter user mapping for postgres server odoo options (set user 'clerk')")
+    filled.set_login("clerk")
     erp.records = RECORDS[1:]
     with SECTION.trial("another login that sees fewer records") as trial:
         trial.record_outcome(refused(filled, RUN))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import xmlrpc.client
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import cast
 
 import psycopg
@@ -159,7 +160,10 @@ def test_odoo_that_is_down_blames_no_record(supabase: Supabase, erp: FaultyOdoo)
     assert safe_page_size(supabase) is None
 
 
-def test_field_with_null_inside_is_left_out_of_the_run(supabase: Supabase) -> None:
+ALERT = "select message from ipai.sync_alerts where kind = 'drift'"
+
+
+def test_field_with_null_inside_is_left_out_until_a_full_run_can_read_it(supabase: Supabase) -> None:
     with FaultyOdoo(map(dict, RECORDS)) as erp:
         supabase.server(erp.url)
         supabase.register(page_size=20)
@@ -178,11 +182,19 @@ def test_field_with_null_inside_is_left_out_of_the_run(supabase: Supabase) -> No
             connection.execute(statement)
             assert is_equal(supabase, erp)
         assert warnings == ['this run leaves out field "notes" of model "ipai.sample.metric": XML-RPC cannot carry its values'] * 2
+        for mode in ("incremental", "reconcile"):
+            # The next full run tries the field again, and not each run.
+            erp.records[1].update(name=f"Changed for {mode}", write_date=f"{datetime.now(UTC):%F %T}")
+            connection.execute(f"call ipai.run_sync('sample_metrics', '{mode}')")
+            assert is_equal(supabase, erp)
+            assert supabase.row(ALERT) == {"message": 'XML-RPC cannot carry values of field "notes"'}
+        assert len(warnings) == 2
         assert {row["notes"] for row in supabase.mirror("notes")} == {None, "before"}
         # The field is read again once its values can be carried.
         erp.clear_faults()
         connection.execute(CALL)
         assert {row["notes"] for row in supabase.mirror("notes")} == {"after"}
+        assert supabase.rows(ALERT) == []
 
 
 def empty(exchange: Exchange) -> None:

@@ -18,7 +18,7 @@ from harness.odoo import Odoo, generate_metrics
 from support.model_comparison import assert_mirrors, compare, table_of
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.no_mirrors
+pytestmark = [pytest.mark.both_hosts, pytest.mark.no_mirrors]
 
 METRIC = "ipai.sample.metric"
 #: A model created for these tests, with a field of every type that can be mirrored.
@@ -529,6 +529,7 @@ def test_mirror_equals_the_table_in_odoo(connected: Supabase, erp: Odoo, model: 
     assert (run["mode"], run["fetched"], run["inserted"], run["odoo_count"], run["mirror_count"]) == ("full", *(found.rows,) * 4)
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("model", MODELS)
 def test_second_full_run_writes_no_row(connected: Supabase, erp: Odoo, model: str) -> None:
     name = create_full_mirror(connected, erp, model)
@@ -549,6 +550,7 @@ def all_servers(supabase: Supabase, erp: Odoo) -> Supabase:
     return supabase
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @pytest.mark.parametrize("changes", CHANGES, ids=MODELS)
 def test_mirror_follows_the_changes_in_odoo(all_servers: Supabase, erp: Odoo, changes: ModelChanges) -> None:
     # The changes are irreversible, so a mirror for each way copies them at the same time.
@@ -589,6 +591,7 @@ def test_mirror_follows_the_changes_in_odoo(all_servers: Supabase, erp: Odoo, ch
 INACCESSIBLE = {"ir.model.inherit", "res.users.apikeys"}
 
 
+@pytest.mark.extension_only("lists the models with a function that the program has no command for")
 def test_every_model_is_mirrored_or_refused(connected: Supabase, erp: Odoo) -> None:
     tables = set(erp.pg.psql("select relname from pg_class where relkind = 'r'", dbname=erp.dbname).splitlines())
     compared = []
@@ -619,6 +622,7 @@ def as_carried_by_xml(rows: list[dict[str, Any]] | None) -> list[dict[str, Any]]
     return carried if rows is not None else None
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("group", ["base.group_user", "base.group_portal"])
 def test_restricted_user_reads_the_same_in_every_way(supabase: Supabase, erp: Odoo, group: str) -> None:
     erp.create_user(group, "password", (group,))
@@ -638,7 +642,8 @@ def test_restricted_user_reads_the_same_in_every_way(supabase: Supabase, erp: Od
                 columns = ", ".join(f'"{row["column"]}"' for row in made)
                 as_read = f"select to_jsonb(t) as row from (select odoo_id, {columns} from public.{server}) t order by odoo_id"
                 found[server] = [row["row"] for row in supabase.rows(as_read)]
-            supabase.rows("select ipai.drop_mirror(name, true) from ipai.mirrors")
+            for mirror in supabase.rows("select name from ipai.mirrors"):
+                supabase.rows("select ipai.drop_mirror(%s, true)", mirror["name"])
         for way, other in (("addon", "plain"), ("json2_addon", "json2")):
             assert (model, found.get(way)) == (model, found.get(other))
         assert (model, as_carried_by_xml(found.get("json2"))) == (model, found.get("plain"))
@@ -709,6 +714,7 @@ def test_companies_select_values_and_records(connected: Supabase, erp: Odoo) -> 
     assert connected.row("select count(*) from ipai.of_second")["count"] < connected.row("select count(*) from ipai.of_both")["count"]
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize("page_size", [1, 7])
 def test_page_size_does_not_change_the_result(connected: Supabase, erp: Odoo, page_size: int) -> None:
     name = create_full_mirror(connected, erp, "res.partner", page_size=page_size)
@@ -758,6 +764,7 @@ def add_field(odoo: Odoo, model: str, name: str, kind: str = "char", **values: A
     return int(odoo.rpc("ir.model.fields", "create", {"model_id": one(odoo, "ir.model", ("model", "=", model)), **described}))
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @ONLY_PLAIN
 def test_full_run_detects_changed_records_without_write_date(connected: Supabase, erp: Odoo) -> None:
     """Records of Odoo's own modules have no write_date; records of users have one."""
@@ -783,6 +790,7 @@ def test_full_run_detects_changed_records_without_write_date(connected: Supabase
     assert_mirrors(connected, erp, name)
 
 
+@pytest.mark.extension_only("changes Odoo irreversibly, and the other tests of the file run in both hosts")
 @ONLY_PLAIN
 def test_records_that_all_lack_write_date_are_read_once(connected: Supabase, erp: Odoo) -> None:
     connected.create_mirror("ir.model", domain=[["state", "=", "base"]])
@@ -928,6 +936,7 @@ def test_rows_of_other_constants_are_never_written(tenants: Supabase, erp: Odoo,
     assert_mirrors(tenants, other, "globex")
 
 
+@pytest.mark.extension_only("calls refresh_counts, which the program has no command for")
 def test_counts_cover_only_rows_of_the_mirror(tenants: Supabase, erp: Odoo, other: Odoo) -> None:
     tenants.rows("delete from public.partners where tenant = 'globex' and odoo_id % 10 = 0")
     tenants.rows("select ipai.refresh_counts()")

@@ -15,6 +15,8 @@ import pytest
 from support.faulty import FaultyOdoo, fault, metric
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_hosts
+
 TABLE = "ipai.ipai_sample_metrics"
 TRIGGER = f"""
     create function public.picky() returns trigger language plpgsql as $$
@@ -159,6 +161,7 @@ def test_dry_run_changes_no_reject(connected: Supabase, erp: FaultyOdoo) -> None
     assert (dry["inserted"], connected.rows("select * from ipai.sync_rejects")) == (1, before)
 
 
+@pytest.mark.extension_only("roles and user mappings")
 def test_service_role_sets_records_aside_too(connected: Supabase, erp: FaultyOdoo) -> None:
     connected.rows("grant usage on foreign server odoo to service_role")
     connected.rows("create user mapping for service_role server odoo options (user 'admin', password 'admin')")
@@ -200,6 +203,7 @@ def test_error_names_the_refused_record_and_field(connected: Supabase, erp: Faul
     assert connected.resumed_run()["fetched"] == 20
 
 
+@pytest.mark.extension_only("transactions of the caller")
 @pytest.mark.parametrize("demand", REFUSALS)
 def test_sync_in_a_transaction_sets_records_aside(connected: Supabase, demand: str) -> None:
     made, sqlstate, message = REFUSALS[demand]

@@ -18,7 +18,7 @@ from support.faulty import MODEL, UID, metric, never_respond, recorded, returnin
 from support.sessions import running_statement
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.no_mirrors
+pytestmark = [pytest.mark.both_hosts, pytest.mark.no_mirrors]
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def new_schema(supabase: Supabase, erp: ScriptedOdoo) -> Iterator[Supabase]:
     supabase.rows("drop schema shared cascade")
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_second_concurrent_mirror_of_a_name_is_refused(new_schema: Supabase) -> None:
     first = new_schema.connect()
     with first.transaction():
@@ -67,6 +68,7 @@ def test_second_concurrent_mirror_of_a_name_is_refused(new_schema: Supabase) -> 
     assert (exists(new_schema, "shared.one"), exists(new_schema, "shared.two")) == (True, False)
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_name_is_free_after_a_concurrent_rollback(new_schema: Supabase) -> None:
     first = new_schema.connect()
     with first.transaction():
@@ -81,6 +83,7 @@ def test_name_is_free_after_a_concurrent_rollback(new_schema: Supabase) -> None:
     assert new_schema.sync("metrics")["inserted"] == 5
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 @pytest.mark.parametrize("constants", [False, True], ids=["without constants", "with constants"])
 def test_second_concurrent_mirror_of_a_new_table_is_refused(new_schema: Supabase, constants: bool) -> None:
     def of(tenant: str) -> str:
@@ -106,6 +109,7 @@ def test_second_concurrent_mirror_of_a_new_table_is_refused(new_schema: Supabase
         assert names(new_schema) == ["first", "second"]
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_concurrent_first_mirrors_of_a_schema_share_its_function(new_schema: Supabase) -> None:
     first = new_schema.connect()
     with first.transaction():
@@ -132,6 +136,7 @@ def test_definition_waiting_for_odoo_blocks_no_other_definition(new_schema: Supa
 ACME, GLOBEX = """, constants => '{"tenant": "acme"}'""", """, constants => '{"tenant": "globex"}'"""
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_table_shared_by_a_concurrent_definition_is_not_dropped(new_schema: Supabase) -> None:
     new_schema.rows(create_statement("acme", "shared.metrics", more=ACME))
     new_schema.sync("acme")
@@ -149,6 +154,7 @@ def test_table_shared_by_a_concurrent_definition_is_not_dropped(new_schema: Supa
         new_schema.sync(name)
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_table_dropped_by_another_session_cannot_be_shared(new_schema: Supabase) -> None:
     new_schema.rows(create_statement("acme", "shared.metrics", more=ACME))
     first = new_schema.connect()
@@ -161,6 +167,7 @@ def test_table_dropped_by_another_session_cannot_be_shared(new_schema: Supabase)
     assert names(new_schema) == [] and not exists(new_schema, "shared.metrics")
 
 
+@pytest.mark.extension_only("a lock on Vault, which the program reads before its run")
 def test_mirror_cannot_be_dropped_while_a_sync_reads_the_password(new_schema: Supabase, erp: ScriptedOdoo) -> None:
     new_schema.rows(create_statement("metrics", "shared.metrics"))
     blocker = new_schema.connect(user="supabase_admin")
@@ -183,6 +190,7 @@ def citext(supabase: Supabase) -> Iterator[None]:
     supabase.rows("drop extension citext cascade")
 
 
+@pytest.mark.program_nightly
 @pytest.mark.parametrize(
     "kind",
     [
@@ -346,6 +354,7 @@ def remove(erp: ScriptedOdoo, number: int) -> None:
     erp.records = [record for record in erp.records if record["id"] != number]
 
 
+@pytest.mark.extension_only("calls refresh_counts, which the program has no command for")
 def test_tenants_are_counted_separately(supabase: Supabase, tenants: tuple[ScriptedOdoo, ScriptedOdoo]) -> None:
     supabase.rows("delete from public.metrics where tenant = 'globex' and odoo_id > 6")
     counts = {row["mirror"]: row for row in supabase.rows("select * from ipai.refresh_counts()")}
@@ -432,6 +441,7 @@ def test_text_column_with_a_limited_length_is_refused(supabase: Supabase, erp: S
     assert expect_error(supabase, "select * from ipai.refresh_mirror('metrics', '{name}')").sqlstate == "22023"
 
 
+@pytest.mark.extension_only("calls odoo_fields, which the program has no command for")
 def test_only_server_can_be_omitted(supabase: Supabase, erp: ScriptedOdoo) -> None:
     erp.on("fields_get", recorded("fields_get_partner"))
     fields = supabase.rows("select * from ipai.odoo_fields(model => 'res.partner')")
@@ -480,6 +490,7 @@ def test_json_within_the_limits_is_sent(supabase: Supabase, erp: ScriptedOdoo) -
     assert str(request.args[1]) == deep
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_second_concurrent_mirror_in_another_schema_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     first = supabase.connect()
     with first.transaction():
@@ -491,6 +502,7 @@ def test_second_concurrent_mirror_in_another_schema_is_refused(supabase: Supabas
     assert supabase.row("select to_regclass('public.two') as found") == {"found": None}
 
 
+@pytest.mark.extension_only("definitions in transactions of the caller")
 def test_existing_name_invisible_to_an_old_snapshot_is_refused(supabase: Supabase, erp: ScriptedOdoo) -> None:
     second = supabase.connect()
     execute(second, "begin isolation level repeatable read")

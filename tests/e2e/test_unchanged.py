@@ -16,6 +16,8 @@ from harness.postgres import client_environment
 from support.faulty import FaultyOdoo, delayed, metric
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.both_hosts
+
 SYNC = "select * from ipai.sync_sample_metrics()"
 TABLE = "ipai.ipai_sample_metrics"
 
@@ -91,32 +93,43 @@ def test_changed_record_updates_only_its_row(mirrored: Supabase, erp: FaultyOdoo
     assert [odoo_id for odoo_id in after if after[odoo_id] != before[odoo_id]] == [1]
 
 
+def filenodes(supabase: Supabase) -> dict[str, str]:
+    """Returns the names of all relations by their file nodes."""
+    rows = supabase.rows("select pg_relation_filenode(oid)::text as filenode, relname as name from pg_class where relfilenode > 0")
+    return {row["filenode"]: row["name"] for row in rows}
+
+
+def wal_position(connection: psycopg.Connection[dict[str, Any]]) -> str:
+    # The flush position, because pg_waldump reads the files.
+    row = connection.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchone()
+    assert row
+    return cast(str, row["lsn"])
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental", "reconcile"])
+def test_run_without_changes_writes_no_wal_of_the_table(mirrored: Supabase, mode: str) -> None:
+    connection, names = mirrored.connect(), filenodes(mirrored)
+    start = wal_position(connection)
+    assert mirrored.run(f"'sample_metrics', '{mode}'")["unchanged"] > 0 or mode == "reconcile"
+    written = {names.get(node, node) for _, nodes in wal(mirrored, start, wal_position(connection)) for node in nodes}
+    assert "run_log" in written
+    assert not [name for name in written if name.startswith("ipai_sample_metrics")]
+
+
+@pytest.mark.extension_only("the transaction id of the caller")
 def test_sync_without_changes_writes_only_the_run_log(mirrored: Supabase) -> None:
-    connection = mirrored.connect()
-    names = {
-        row["filenode"]: row["name"]
-        for row in mirrored.rows("select pg_relation_filenode(oid)::text as filenode, relname as name from pg_class where relfilenode > 0")
-    }
-
-    def position() -> str:
-        # The flush position, because pg_waldump reads the files.
-        row = connection.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchone()
-        assert row
-        return cast(str, row["lsn"])
-
-    start = position()
+    connection, names = mirrored.connect(), filenodes(mirrored)
+    start = wal_position(connection)
     with connection.transaction():
         connection.execute(SYNC)
         row = connection.execute("select pg_current_xact_id()::xid::text as xid").fetchone()
         assert row
-    records = wal(mirrored, start, position())
+    records = wal(mirrored, start, wal_position(connection))
     # Other processes also write WAL. Records of the transaction have its id; records of page
     # pruning have the relation's file node.
     touched = {names.get(node, node) for xid, nodes in records if xid == row["xid"] for node in nodes}
     indexes = {"run_log_pkey", *(f"run_log_{name}_idx" for name in ("run", "full", "counts", "flags", "complete", "open"))}
     assert touched == {"run_log"} | indexes | (touched & {"run_log_run_seq"})
-    anywhere = {names.get(node, node) for _, nodes in records for node in nodes}
-    assert not [name for name in anywhere if name.startswith("ipai_sample_metrics")]
 
 
 def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]:
@@ -141,6 +154,7 @@ def wal(supabase: Supabase, start: str, end: str) -> list[tuple[str, list[str]]]
 # Dry runs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.extension_only("transactions of the caller")
 def test_first_dry_run_counts_without_writing(connected: Supabase) -> None:
     connection = connected.connect()
     before = state(connected)
@@ -174,6 +188,7 @@ def test_dry_run_reports_the_changes_without_making_them(mirrored: Supabase, erp
     assert (predicted["delta"], actual["delta"]) == (0, 0)
 
 
+@pytest.mark.extension_only("arguments that are null")
 def test_dry_run_must_not_be_null(connected: Supabase, erp: FaultyOdoo) -> None:
     """A null variable must not turn a dry run into a real one."""
     for statement in (
@@ -188,6 +203,7 @@ def test_dry_run_must_not_be_null(connected: Supabase, erp: FaultyOdoo) -> None:
     assert connected.rows("select * from ipai.run_log") == []
 
 
+@pytest.mark.extension_only("transactions of the caller")
 def test_dry_run_does_not_wait_for_a_sync(mirrored: Supabase) -> None:
     other = mirrored.connect()
     with other.transaction():
@@ -238,6 +254,7 @@ def test_max_rows_above_the_page_size_reads_several_pages(mirrored: Supabase, er
     assert [request.kwargs["limit"] for request in erp.received("search_read")] == [2, 1]
 
 
+@pytest.mark.extension_only("a time zone of the caller's session")
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Manila", "America/Los_Angeles"])
 def test_since_means_midnight_utc_in_every_time_zone(mirrored: Supabase, erp: FaultyOdoo, zone: str) -> None:
     connection = mirrored.connect(options=f"-c timezone={zone}")
@@ -308,6 +325,7 @@ def test_run_log_has_the_same_counts(mirrored: Supabase) -> None:
     assert logged["started_at"] < logged["finished_at"]
 
 
+@pytest.mark.extension_only("transactions of the caller")
 def test_rolled_back_sync_leaves_nothing(connected: Supabase) -> None:
     connection = connected.connect()
     connection.execute("begin")
@@ -322,6 +340,7 @@ def test_rolled_back_sync_leaves_nothing(connected: Supabase) -> None:
     )
 
 
+@pytest.mark.extension_only("notices; test_program.py tests the program's progress")
 def test_long_sync_reports_its_progress(mirrored: Supabase, erp: FaultyOdoo) -> None:
     mirrored.rows("update ipai.mirrors set page_size = 2")
     # Progress notices are at least two seconds apart.

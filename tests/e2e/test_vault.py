@@ -115,6 +115,16 @@ def plain(vaulted: Supabase) -> Iterator[Connection]:
 # Passwords are read at the time of the call -------------------------------------------------------
 
 
+def test_secret_that_vault_cannot_decrypt_is_stored_anew(connected: Supabase) -> None:
+    """After a restore, for example, Vault has another key."""
+    connected.cluster.psql("update vault.secrets set secret = '!' where name = 'odoo_password'")
+    session = connected.connect()
+    hint = "Store it anew: select ipai.set_odoo_password('odoo', '...');"
+    assert problem(session, CALLS[0]) == Problem("55000", 'Vault cannot decrypt secret "odoo_password"', hint)
+    session.execute(SET.encode(), ("odoo", PASSWORD))
+    execute(session, CALLS[0])
+
+
 def test_changed_secret_applies_to_the_next_call(connected: Supabase, erp: ScriptedOdoo) -> None:
     """The change also applies to a session that has used the old secret."""
     session = connected.connect()

@@ -15,9 +15,9 @@ _COLUMN = "safe_page_size integer check (safe_page_size > 0)"
 
 #: What the earlier version has in place of this version's SQL.
 _DIFFERENCES = [
-    (f"('', 'active', 'x_active')),\n    {_COLUMN}\n", "('', 'active', 'x_active'))\n"),
+    (f"degraded_since < '10000-01-01 00:00:00+00'),\n    {_COLUMN}\n", "degraded_since < '10000-01-01 00:00:00+00')\n"),
     ("comment on column ipai.mirror_state.safe_page_size is", "comment on column ipai.mirror_state.filled_company is"),
-    ("drift, alerts, safe_page_size)", "drift, alerts)"),
+    ("degraded_since,\n                      safe_page_size)", "degraded_since)"),
     # A view with other columns in another order.
     (
         "select alert.severity, alert.kind, s.mirror, alert.since, alert.message,\n       ipai.command_hint(alert.hint) as hint\n",

@@ -204,10 +204,7 @@ def _fields(odoo: psycopg.Connection[dict[str, Any]], erp: Odoo, supabase: Supab
     found = odoo.execute("select * from ir_model_fields where model = %s", [model]).fetchall()
     known = {field["name"]: field for field in found}
     drifted = {entry["field"] for entry in registered["drift"]}
-    login = supabase.row(
-        "select umoptions from pg_user_mappings where srvname = %s and umoptions is not null limit 1", registered["server"]
-    )["umoptions"]
-    user = dict(option.split("=", 1) for option in login)["user"]
+    user = supabase.login(registered["server"])
     companies: list[int] = registered["company_ids"]
     if not companies:
         (row,) = odoo.execute("select company_id from res_users where login = %s", [user]).fetchall()

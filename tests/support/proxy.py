@@ -26,8 +26,10 @@ class Proxy:
         self.outcomes: dict[str, int] = {}
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
         self._tcp = _Server(self)
-        self.url = f"http://127.0.0.1:{self._tcp.server_address[1]}"
+        self.port: int = self._tcp.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -36,6 +38,14 @@ class Proxy:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._tcp.shutdown()
         self._tcp.server_close()
+
+    def cut(self) -> None:
+        """Closes all connections."""
+        with self._lock:
+            for connection in self._open:
+                # Either side may have closed it already.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def handle(self, client: socket.socket) -> None:
         with self._lock:
@@ -54,7 +64,14 @@ class Proxy:
         if outcome == "late":
             time.sleep(0.3)
         with socket.create_connection(("127.0.0.1", self.target)) as odoo:
-            _forward(client, odoo, cut if outcome == "cut" else None)
+            ends = {client, odoo}
+            with self._lock:
+                self._open |= ends
+            try:
+                _forward(client, odoo, cut if outcome == "cut" else None)
+            finally:
+                with self._lock:
+                    self._open -= ends
 
 
 def _forward(client: socket.socket, odoo: socket.socket, cut: int | None) -> None:

@@ -101,14 +101,14 @@ def wait_for_pages(supabase: Supabase, pages: int, mirror: str = "sample_metrics
 
 @contextmanager
 def running_statement(supabase: Supabase, connection: Connection, statement: str) -> Iterator[Future[Any]]:
-    """Runs the statement on the connection; terminates it if it outlives the block."""
+    """Runs the statement on the connection; ends it if it outlives the block."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(connection.execute, statement)
         try:
             yield future
         finally:
             if not future.done():
-                supabase.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+                supabase.end(connection)
 
 
 def statement_error(future: Future[Any], seconds: float = PROMPT_SECONDS) -> psycopg.Error:

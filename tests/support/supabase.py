@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,6 +26,9 @@ ROWS = 2_000
 class Supabase:
     """A Supabase-like cluster with extension, migrations and an empty mirror for each test."""
 
+    #: The SQLSTATE of a call whose backend was terminated.
+    lost_connection = "57P01"
+
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         #: The wire format of the servers that the test creates: auto, or json2 with API keys.
@@ -29,13 +38,16 @@ class Supabase:
 
     def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[dict[str, Any]]:
         """Opens a connection in autocommit mode, which is closed after the test."""
-        connection = psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row, **options)
+        connection = self._open(user, **options)
         self._connections.append(connection)
         return connection
 
+    def _open(self, user: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row, **options)
+
     def rows(self, sql: str, *args: Any, user: str = "postgres") -> list[dict[str, Any]]:
         """Runs a statement and returns its rows as dictionaries."""
-        with psycopg.connect(self.cluster.dsn(user=user), autocommit=True, row_factory=dict_row) as connection:
+        with self._open(user) as connection:
             cursor = connection.execute(sql, args or None)
             return fetch_rows(cursor)
 
@@ -80,6 +92,47 @@ class Supabase:
     def bind(self, url: str, server: str = "odoo") -> None:
         """Binds the secret of a server to its present options."""
         self.rows("select ipai.bind_odoo_secret(%s, %s, %s)", server, f"{server}_password", url)
+
+    def set_login(self, user: str, password: str = "admin", server: str = "odoo") -> None:
+        """Changes the Odoo user of a server, and the user's password."""
+        self.rows(f"alter user mapping for postgres server {server} options (set user {_literal(user)})")
+        self.rows("select ipai.set_odoo_password(%s, %s)", server, password)
+
+    def login(self, server: str = "odoo") -> str:
+        """Returns the Odoo user of a server."""
+        options = self.row("select umoptions from pg_user_mappings where srvname = %s and umoptions is not null limit 1", server)
+        found: str = dict(option.split("=", 1) for option in options["umoptions"])["user"]
+        return found
+
+    def hint(self, text: str) -> str:
+        """Returns a hint that names functions of the extension, in the words of this host."""
+        return text
+
+    def cancel(self, connection: psycopg.Connection[Any]) -> None:
+        """Cancels the call that the connection is executing."""
+        self.row("select pg_cancel_backend(%s)", connection.info.backend_pid)
+
+    def kill(self, connection: psycopg.Connection[Any]) -> None:
+        """Kills the process that executes the connection's call."""
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+
+    def terminate(self, connection: psycopg.Connection[Any]) -> None:
+        """Terminates the backend that executes the connection's call."""
+        self.row("select pg_terminate_backend(%s)", connection.info.backend_pid)
+
+    def end(self, connection: psycopg.Connection[Any]) -> None:
+        """Ends the connection's call, as the cleanup of a test."""
+        self.terminate(connection)
+
+    @contextmanager
+    def peak_memory(self, connection: psycopg.Connection[Any]) -> Iterator[list[int]]:
+        """Yields a list that receives the peak memory in bytes of the calls in the block."""
+        process = Path(f"/proc/{connection.info.backend_pid}")
+        (process / "clear_refs").write_text("5")
+        peak: list[int] = []
+        yield peak
+        (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", (process / "status").read_text(), re.MULTILINE)
+        peak.append(int(kilobytes) << 10)
 
     def mirror(self, columns: str = "*") -> list[dict[str, Any]]:
         """Returns the mirrored rows, ordered by id."""

@@ -113,6 +113,20 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether the command needs an Odoo server.
+    pub fn calls_odoo(&self) -> bool {
+        matches!(
+            self,
+            Command::Check { .. }
+                | Command::CreateMirror(_)
+                | Command::RefreshMirror { .. }
+                | Command::Run(_)
+                | Command::OdooCall { .. }
+        )
+    }
+}
+
 /// The arguments of `create-mirror`.
 #[derive(Debug, Args)]
 pub struct CreateMirror {

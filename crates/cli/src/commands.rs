@@ -96,6 +96,10 @@ fn start(arguments: &Arguments, screen: &Arc<Screen>) -> std::result::Result<Con
 }
 
 fn execute(command: &Command, context: &Context) -> std::result::Result<(), Failed> {
+    if command.calls_odoo() {
+        // Settings that are wrong for all servers are wrong usage, and not the failure of a mirror.
+        context.settings.server_names().map_err(usage)?;
+    }
     match command {
         Command::Init { print_sql } => init::init(context, *print_sql),
         Command::Uninstall { yes } => init::uninstall(context, *yes),

@@ -113,6 +113,10 @@ pub trait Sink {
     /// Forgets rejects that exist neither in Odoo nor in the mirror.
     fn forget(&mut self, ids: &[i64]) -> Result<()>;
 
+    /// The ids of rows that are known to be outdated although their records have no new write
+    /// date, ascending.
+    fn outdated(&mut self) -> Result<Vec<i64>>;
+
     /// Counts the rows of the mirror: in total, and those with each flag.
     fn tally(&mut self) -> Result<Tally>;
 

@@ -278,7 +278,7 @@ pub fn fields_of(fetcher: &Fetcher, model: &str) -> Result<Vec<Field>> {
             let models = fetcher.run(|client| client.models()).unwrap_or_default();
             Err(Error::UnknownModel { near: nearest(&model, models.iter().map(|(name, _)| name.as_str())), model })
         }
-        other => other,
+        other => other.map_err(|error| error.of_model(model)),
     }
 }
 

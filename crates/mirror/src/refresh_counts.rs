@@ -24,7 +24,8 @@ pub fn refresh_counts(session: &mut dyn Session, accounts: &dyn Accounts, name: 
     let odoo = source.tally(None, true, &mut || {
         ours = counts::of_mirror(session, &Statements::new(&mirror))?;
         Ok(())
-    })?;
+    });
+    let odoo = odoo.map_err(|error| error.of_model(&mirror.scope.model))?;
     let counts = Counts { odoo, mirror: ours, by_flag: true };
     runs::record_counts(session, &mirror, &counts)?;
     runs::purge(session, name)?;

@@ -21,7 +21,7 @@ use ipai_odoo::retry::Policy;
 use ipai_odoo::text::Cleaner;
 use std::sync::Arc;
 use std::time::Duration;
-use warnings::{warn_of_drift, warn_of_refusal, warn_of_uncarried};
+use warnings::{warn_of_drift, warn_of_refusal};
 
 /// How long the calls of a run for records that Odoo cannot send may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -134,7 +134,7 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
         Ok(report) => report,
         Err(error) => {
             // Constraints and triggers quote values of Odoo.
-            let error = Cleaner::default().error(error);
+            let error = Cleaner::default().error(error).of_model(&run.mirror.scope.model);
             if host.session.may_commit() {
                 record_failure(host, &run, &error);
             }
@@ -187,8 +187,6 @@ struct Run {
     scanned: Option<Scanned>,
     /// The page size that worked after a larger page had failed; 0 without a failure.
     safe_page_size: u32,
-    /// Fields that this run leaves out, because XML-RPC cannot carry their values.
-    left_out: Vec<String>,
 }
 
 impl Run {
@@ -207,8 +205,8 @@ impl Run {
             false => Some(runs::begin(host.session, name, &stored.fingerprint, &start, stored.state.cursor)?),
         };
         let safe_page_size = stored.safe_page_size;
-        let (has_deleted, scanned, left_out) = (false, None, Vec::new());
-        Ok(Run { mirror, number, start, stored, request, has_deleted, scanned, safe_page_size, left_out })
+        let (has_deleted, scanned) = (false, None);
+        Ok(Run { mirror, number, start, stored, request, has_deleted, scanned, safe_page_size })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
@@ -259,8 +257,7 @@ impl Run {
                     }
                 }
                 Err(Error::UncarriedFields { fields, .. }) if !self.has_deleted && self.can_leave_out(&fields)? => {
-                    warn_of_uncarried(host.session, &self.mirror, &fields);
-                    self.left_out.extend(fields);
+                    self.leave_out(host, &fields, plan.reads_all())?;
                     plan.flags_are_counted = false;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
@@ -328,7 +325,7 @@ impl Run {
         connection: &Connection,
         table: i64,
     ) -> Result<Report> {
-        let mirror = Arc::new(self.mirror.readable()?.without(&self.left_out));
+        let mirror = Arc::new(self.mirror.readable()?);
         if self.leaves_empty(&mirror) {
             target::check_owners(host.session, &mirror, &[])?;
             host.session.commit()?;

@@ -9,3 +9,5 @@ mod page_size;
 pub use fetcher::{Fetcher, with_signals_blocked};
 pub use odoo_source::{Findings, OdooSource};
 pub use page_reader::first_page_size;
+#[cfg(test)]
+pub(crate) use page_size::PageSize;

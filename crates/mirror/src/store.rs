@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod counts;
 pub mod cron;
 pub mod exposure;
+mod lists;
 pub mod lock;
 pub mod logins;
 pub mod mirror_state;

@@ -83,6 +83,14 @@ pub enum Error {
     /// A fault of Odoo that passes by itself, after all retries.
     #[error("Odoo is temporarily unavailable: {0}")]
     Unavailable(&'static str),
+    /// A call for a model failed.
+    #[error("cannot read model \"{model}\": {error}")]
+    Model {
+        /// Name of the model.
+        model: String,
+        /// The error, which does not name the model.
+        error: Box<Error>,
+    },
     /// A call for records failed, and Odoo answered another request after it.
     #[error("Odoo cannot send {}: {error}", records(*number, model, *id, field.as_deref()))]
     Records {
@@ -239,6 +247,22 @@ impl Error {
         Error::Internal { cause: format!("{action}: {cause}") }
     }
 
+    /// Names the model that a call read, unless the error does already, or concerns every model.
+    pub fn of_model(self, model: &str) -> Self {
+        match self {
+            Error::Connection { .. }
+            | Error::Timeout(_)
+            | Error::HttpStatus(_)
+            | Error::OdooAccess(_)
+            | Error::OdooFault { .. }
+            | Error::Malformed { .. }
+            | Error::Exhausted(_)
+            | Error::Unavailable(_)
+            | Error::Limit { .. } => Error::Model { model: model.to_owned(), error: Box::new(self) },
+            error => error,
+        }
+    }
+
     /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> &str {
         match self {
@@ -251,7 +275,7 @@ impl Error {
             Error::UnknownMethod { .. } => "42883",
             Error::OdooFault { .. } | Error::NoneReturned { .. } => "38000",
             Error::Exhausted(_) | Error::UncarriedFields { .. } => "38000",
-            Error::Records { error, .. } => error.sqlstate(),
+            Error::Model { error, .. } | Error::Records { error, .. } => error.sqlstate(),
             Error::Limit { .. } => "54000",
             Error::Value { .. } => "22000",
             Error::Busy { .. } => "55P03",

@@ -239,7 +239,7 @@ class IpaiSyncWithAddon(IpaiSync):
 
 class IpaiSyncByKey(IpaiSync):
     name = "json2"
-    title = "(i) ipai_sync, over JSON-2"
+    title = "(g) ipai_sync, over JSON-2"
 
     @property
     def secret(self) -> str:
@@ -250,7 +250,7 @@ class Program(IpaiSync):
     """The same engine outside of the server; its time includes the start of the program."""
 
     name = "program"
-    title = "(g) ipai-sync, the program"
+    title = "(h) ipai-sync, the program"
 
     def sync(self, since: str | None) -> Measurement:
         odoo = self.odoo
@@ -275,7 +275,7 @@ class Program(IpaiSync):
 
 class ProgramWithAddon(Program):
     name = "program_addon"
-    title = "(h) ipai-sync, with the addon in Odoo"
+    title = "(i) ipai-sync, with the addon in Odoo"
 
     @property
     def odoo(self) -> Odoo:
@@ -290,9 +290,9 @@ ALL: tuple[type[Competitor], ...] = (
     Copy,
     IpaiSync,
     IpaiSyncWithAddon,
+    IpaiSyncByKey,
     Program,
     ProgramWithAddon,
-    IpaiSyncByKey,
 )
 
 #: The competitors that need an Odoo with the addon.

@@ -40,9 +40,9 @@ measures the decoder, and what row-level security costs a tenant's query.
 | (d) | the lower floor: `copy` of the same rows from a file |
 | (e) | `call ipai.run_sync(...)`, Odoo without an addon of this project except the model's |
 | (f) | the same with the addon `ipai_sync` in Odoo |
-| (g) | `ipai-sync run`: the same engine outside of the server, Odoo as in (e); the start of the program counts |
-| (h) | the same with the addon `ipai_sync` in Odoo |
-| (i) | (e) with an API key, so over JSON-2 |
+| (g) | (e) with an API key, so over JSON-2 |
+| (h) | `ipai-sync run`: the same engine outside of the server, Odoo as in (e); the start of the program counts |
+| (i) | the same with the addon `ipai_sync` in Odoo |
 
 The scripts are in `scripts/harness/bench/scripts`, written as users write them. (a) does not detect
 deletions.

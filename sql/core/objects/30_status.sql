@@ -147,6 +147,8 @@ left join lateral (
             when 'gone' then format('Odoo no longer has field "%s"', d.field ->> 'field')
             when 'changed'
                 then format('field "%s" now has type %s', d.field ->> 'field', d.field ->> 'type')
+            when 'uncarried'
+                then format('XML-RPC cannot carry values of field "%s"', d.field ->> 'field')
             when 'altered'
                 then format('the table changes the values of field "%s" as they are written',
                             d.field ->> 'field')

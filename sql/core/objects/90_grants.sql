@@ -71,8 +71,8 @@ begin
         grant select on ipai.mirrors, ipai.mirror_objects to service_role;
         grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
-                      degraded, degraded_since, key_expires, active_field,
-                      drift, alerts, safe_page_size)
+                      key_expires, active_field, drift, alerts, degraded, degraded_since,
+                      safe_page_size)
             on ipai.mirror_state to service_role;
         -- It may not choose since when a record has been refused.
         grant select, delete,

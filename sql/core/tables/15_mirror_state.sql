@@ -24,13 +24,13 @@ create table ipai.mirror_state (
     filled_company timestamptz
         check (filled_company >= '0001-01-01 00:00:00+00'
                and filled_company < '10000-01-01 00:00:00+00'),
+    key_expires    timestamptz
+        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00'),
+    active_field   text check (active_field in ('', 'active', 'x_active')),
     degraded       text check (length(degraded) <= 1000),
     degraded_since timestamptz
         check (degraded_since >= '0001-01-01 00:00:00+00'
                and degraded_since < '10000-01-01 00:00:00+00'),
-    key_expires    timestamptz
-        check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00'),
-    active_field   text check (active_field in ('', 'active', 'x_active')),
     safe_page_size integer check (safe_page_size > 0)
 );
 

@@ -261,12 +261,22 @@ fn drifted_fields_are_omitted_until_a_full_run() {
     assert_eq!(mirror.readable().unwrap().wanted_fields(), ["name", "write_date"]);
     let after = |found: Vec<Drift>, all: bool| {
         let mut mirror = mirror.clone();
-        assert_eq!(mirror.replace_drift(found, all), [gone("color")]);
+        assert_eq!(mirror.replace_drift(found, all, false), [gone("color")]);
         mirror.drift
     };
     assert_eq!(after(vec![gone("name")], false), [gone("name"), gone("color")]);
     assert_eq!(after(vec![gone("color")], false), [gone("color")]);
     assert_eq!(after(vec![gone("name")], true), [gone("name")]);
+    // What a run could not read, a later full run tries again, but not one that resumes it.
+    let kept = |problem: Problem, all: bool, resumes: bool| {
+        let mut mirror = mirror.clone();
+        mirror.drift = vec![Drift { field: "color".to_owned(), problem }];
+        mirror.replace_drift(Vec::new(), all, resumes);
+        mirror.drift.len()
+    };
+    let cases = [(false, false), (true, true), (true, false)];
+    assert_eq!(cases.map(|(all, resumes)| kept(Problem::Uncarried, all, resumes)), [1, 1, 0]);
+    assert_eq!(cases.map(|(all, resumes)| kept(Problem::Altered, all, resumes)), [1, 1, 1]);
     mirror.drift.push(gone("name"));
     assert_eq!(mirror.readable().unwrap_err().sqlstate(), "42703");
 }

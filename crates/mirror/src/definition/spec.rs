@@ -60,6 +60,8 @@ pub enum Problem {
     },
     /// The table changes the values that a run writes, as a trigger may do.
     Altered,
+    /// XML-RPC cannot carry some of the values.
+    Uncarried,
 }
 
 /// A mirror: a model of Odoo and the table that holds its records.
@@ -170,9 +172,14 @@ impl Mirror {
 
     /// Replaces the known drift with the drift that was found, and returns the old one. Fields that
     /// Odoo has again stay drifted unless the run reads `all` records and fills them in all rows.
-    /// Fields that the table alters stay drifted until `refresh_mirror`.
-    pub fn replace_drift(&mut self, mut found: Vec<Drift>, all: bool) -> Vec<Drift> {
-        let stays = |known: &&Drift| !all || known.problem == Problem::Altered;
+    /// Fields that the table alters stay drifted until `refresh_mirror`. A run that resumes another
+    /// one does not try again what that one could not read.
+    pub fn replace_drift(&mut self, mut found: Vec<Drift>, all: bool, resumes: bool) -> Vec<Drift> {
+        let stays = |known: &&Drift| match known.problem {
+            Problem::Altered => true,
+            Problem::Uncarried => !all || resumes,
+            Problem::Gone | Problem::Changed { .. } => !all,
+        };
         let kept: Vec<Drift> = self.back(&found).filter(stays).cloned().collect();
         found.extend(kept);
         std::mem::replace(&mut self.drift, found)
@@ -189,12 +196,6 @@ impl Mirror {
             ));
         }
         Ok(Mirror { fields, ..self.clone() })
-    }
-
-    /// The mirror without fields that a run leaves out.
-    pub fn without(mut self, left_out: &[String]) -> Mirror {
-        self.fields.retain(|map| !left_out.contains(&map.field));
-        self
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     Digest, Digests, Guard, IdRange, Mode, Plan, Position, Progress, Refused, Report, Requested, Scan, Scanned, Sink,
     Source, Start, State, Tally, Unfinished, Written, plan_run, run,
 };
+use crate::source::PageSize;
 use crate::{Column, Newest, Page};
 use ipai_odoo::error::{Error, Result};
 
@@ -89,6 +90,8 @@ pub struct Odoo {
     last_id: i64,
     /// Records that it cannot send.
     pub unreadable: BTreeSet<i64>,
+    /// The most records that it can send in one answer.
+    pub room: usize,
     /// Ids up to this one may be assigned again, because a backup was restored.
     reassigned_upto: i64,
     /// The records of a backup, and its last id.
@@ -110,6 +113,7 @@ impl Odoo {
             open: Vec::new(),
             last_id: 0,
             unreadable: BTreeSet::new(),
+            room: usize::MAX,
             reassigned_upto: 0,
             backup: None,
             changes: 0,
@@ -329,6 +333,10 @@ pub struct Reader {
     pub rewriting: Range<usize>,
     /// Names of the calls so far.
     pub calls: Vec<&'static str>,
+    /// The page size that worked after a larger page had failed.
+    pub safe_page_size: Option<u64>,
+    /// The sizes of the pages of the scan.
+    size: PageSize,
     first_date: Option<DateTime<Utc>>,
     scan: Scan,
     after: i64,
@@ -351,6 +359,8 @@ impl Reader {
             counted: None,
             rewriting: 0..0,
             calls: Vec::new(),
+            safe_page_size: None,
+            size: PageSize::new(1, false, None),
             first_date: None,
             scan: Scan::default(),
             after: 0,
@@ -377,6 +387,19 @@ impl Reader {
             self.first_date.get_or_insert(odoo.date());
         }
         Ok(())
+    }
+
+    /// The most records of the next page, after attempts that were too large.
+    fn limit(&mut self) -> usize {
+        let room = self.odoo.borrow().room as u64;
+        loop {
+            let limit = self.size.rows.min(self.left);
+            if limit <= room {
+                return usize::try_from(limit).unwrap_or(usize::MAX);
+            }
+            assert!(self.size.shrink(limit, Duration::ZERO, true), "{:?}", self.size);
+            self.safe_page_size = self.size.safe;
+        }
     }
 
     fn ids_between(&self, after: i64, upto: i64) -> Vec<i64> {
@@ -416,6 +439,9 @@ impl Source for Reader {
     fn start(&mut self, scan: Scan) -> Result<()> {
         self.call("start")?;
         (self.scan, self.after, self.left) = (scan, scan.after, scan.limit.unwrap_or(u64::MAX));
+        let most = u32::try_from(self.page_size).unwrap_or(u32::MAX);
+        self.size = PageSize::new(most, false, self.safe_page_size);
+        self.size.rows = self.safe_page_size.unwrap_or(u64::from(most)).min(u64::from(most));
         Ok(())
     }
 
@@ -423,7 +449,7 @@ impl Source for Reader {
         self.request("next_page")?;
         let since = self.scan.since.map(whole_seconds);
         let late = |written: Option<NaiveDateTime>| since.is_none_or(|since| written.is_some_and(|at| at >= since));
-        let limit = self.page_size.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let limit = self.limit();
         let asked = |id, record: &Record| id > self.after && (self.scan.also == Some(id) || late(record.write_date));
         let mut page = self.page(asked, limit);
         let unreadable = page.ids.iter().position(|id| self.odoo.borrow().unreadable.contains(id));
@@ -432,6 +458,10 @@ impl Source for Reader {
             Some(0) => return Err((self.cannot_send)(&page.ids[..1])),
             Some(place) => page = self.page(asked, place),
             None => {}
+        }
+        if unreadable.is_none() {
+            self.size.adapt(limit as u64, page.len() as u64, 1, Duration::ZERO);
+            self.safe_page_size = self.size.safe;
         }
         self.left -= page.len() as u64;
         self.after = page.ids.last().copied().unwrap_or(self.after);
@@ -471,7 +501,8 @@ impl Source for Reader {
         self.request("read")?;
         assert!(!ids.is_empty() && ids.len() <= self.page_size.max(1), "{ids:?}");
         let page = self.page(|id, _| ids.contains(&id), ids.len());
-        match ids.len() > self.room || page.ids.iter().any(|id| self.odoo.borrow().unreadable.contains(id)) {
+        let room = self.room.min(self.odoo.borrow().room);
+        match ids.len() > room || page.ids.iter().any(|id| self.odoo.borrow().unreadable.contains(id)) {
             true => Err((self.cannot_send)(ids)),
             false => Ok(page),
         }
@@ -516,6 +547,8 @@ pub struct Table {
     pub unfit: BTreeSet<i64>,
     /// Rows that cannot be deleted, because another table references them.
     pub kept: BTreeSet<i64>,
+    /// Rows that are known to be outdated.
+    pub outdated: BTreeSet<i64>,
     /// The most rejects of a run.
     pub max_rejects: usize,
     refused_now: BTreeSet<i64>,
@@ -539,6 +572,7 @@ impl Table {
             width: 5,
             unfit: BTreeSet::new(),
             kept: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             max_rejects: usize::MAX,
             refused_now: BTreeSet::new(),
             calls: 0,
@@ -554,6 +588,7 @@ impl Table {
             width: self.width,
             unfit: std::mem::take(&mut self.unfit),
             kept: std::mem::take(&mut self.kept),
+            outdated: std::mem::take(&mut self.outdated),
             max_rejects: self.max_rejects,
             ..Table::new(&self.odoo)
         };
@@ -666,6 +701,11 @@ impl Sink for Table {
         Ok(())
     }
 
+    fn outdated(&mut self) -> Result<Vec<i64>> {
+        self.call()?;
+        Ok(self.outdated.iter().copied().collect())
+    }
+
     fn tally(&mut self) -> Result<Tally> {
         self.call()?;
         Ok(Tally { total: self.rows.len() as u64, ..Tally::default() })
@@ -744,6 +784,8 @@ pub struct Product {
     pub sink_fails: Option<usize>,
     /// Whether a failed run was killed, and its failure is not recorded.
     pub killed: bool,
+    /// The page size that worked after a larger page had failed.
+    pub safe_page_size: Option<u64>,
     runs: i64,
     /// The clock at the start of the unfinished run, if Odoo sent one.
     began: Option<DateTime<Utc>>,
@@ -769,6 +811,7 @@ impl Product {
             patience: Duration::MAX,
             sink_fails: None,
             killed: true,
+            safe_page_size: None,
             runs: 0,
             began: None,
         }
@@ -797,7 +840,9 @@ impl Product {
         self.table.reset();
         self.table.fail_at = self.sink_fails.take();
         self.runs += 1;
+        reader.safe_page_size = self.safe_page_size;
         let result = run(reader, &mut self.table, &plan);
+        self.safe_page_size = reader.safe_page_size;
 
         // A run that became a full run keeps nothing of the run that it resumed.
         let turned = self.table.so_far.is_some_and(|so_far| so_far.mode != start.mode);

@@ -89,6 +89,9 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::re
 /// of records if the run has read all of them.
 fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
     let (plan, mode) = (run.plan, run.progress.mode);
+    if matches!(mode, Mode::Incremental | Mode::Reconcile) {
+        run.read_outdated()?;
+    }
     let compares_ids = mode == Mode::Reconcile || mode == Mode::Full && (plan.dry_run || records.is_none());
     if !compares_ids {
         run.retry_rejects()?;
@@ -140,7 +143,9 @@ impl Run<'_> {
             self.progress.total = Some(self.timed_source(|source| source.count(None))?);
         }
         let (read_before, mut passed) = (self.progress.fetched, 0);
-        let mut is_first = self.progress.position.id == 0;
+        // An interrupted run may have passed records that Odoo cannot send, and read none.
+        let Position { id, began, newest } = self.progress.position;
+        let mut is_first = id == 0 || began.is_none() && newest.is_none();
         // `max_rows` bounds a run as well.
         let mut most = self.plan.max_rows.unwrap_or(plausible(self.progress.total.unwrap_or(0)));
         self.start_scan()?;
@@ -181,6 +186,12 @@ impl Run<'_> {
             self.progress.position.began = self.source.clock();
         }
         Ok(reads_all.then_some(self.progress.fetched - read_before + passed))
+    }
+
+    /// Reads the records that have changed without a new write date, as far as the mirror shows it.
+    fn read_outdated(&mut self) -> Result<()> {
+        let ids = self.timed_sink(|sink| sink.outdated())?;
+        deletion::read(self, &ids, &mut |run, page| run.write(&page, None))
     }
 
     /// Sets aside the next record of the scan, which Odoo cannot send, and reads on behind it.

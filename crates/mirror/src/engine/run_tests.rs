@@ -1620,6 +1620,59 @@ fn auto_completes_an_interrupted_full_run_before_an_incremental_run() {
     assert_eq!(product.sync(Requested::Auto).1.progress.mode, Mode::Incremental);
 }
 
+#[test]
+fn runs_other_than_full_ones_read_outdated_rows() {
+    for (mode, reads) in [(Requested::Incremental, true), (Requested::Reconcile, true), (Requested::Full, false)] {
+        let mut product = product(6);
+        product.apply(&[Op::Pass(100), Op::Sql(1)]);
+        product.table.outdated = BTreeSet::from([2]);
+        let mut reader = Reader::new(&product.odoo);
+        product.run(&mut reader, mode).1.unwrap();
+        assert_eq!((reader.calls.contains(&"read"), product.is_equal()), (reads, true));
+    }
+}
+
+#[test]
+fn pages_stay_small_for_the_next_runs_until_larger_ones_work() {
+    let odoo = Odoo::with(40);
+    let mut product = Product::new(&odoo);
+    odoo.borrow_mut().room = 2;
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let mut reader = Reader::new(&odoo);
+        reader.page_size = 16;
+        product.run(&mut reader, Requested::Full).1.unwrap();
+        sizes.push((product.safe_page_size, product.table.progress[0].0));
+        assert!(product.is_equal());
+    }
+    assert_eq!(sizes, [(Some(2), 2); 3]);
+    odoo.borrow_mut().room = usize::MAX;
+    for _ in 0..3 {
+        let mut reader = Reader::new(&odoo);
+        reader.page_size = 16;
+        product.run(&mut reader, Requested::Full).1.unwrap();
+    }
+    assert_eq!(product.safe_page_size, None);
+}
+
+/// Without Odoo's clock, a run takes the newest write date of its first page in its place.
+#[test]
+fn resumed_run_without_clock_is_followed_after_an_unreadable_first_record() {
+    let mut product = product(6);
+    product.apply(&[Op::Pass(100), Op::Touch(1), Op::Touch(2), Op::Touch(3)]);
+    product.odoo.borrow_mut().unreadable.insert(2);
+    let mut reader = Reader::new(&product.odoo);
+    // The calls are: start, the error, ids, start, a page, start, a page.
+    (reader.page_size, reader.clock, reader.fail_at) = (1, false, Some(7));
+    product.killed = false;
+    assert!(product.run(&mut reader, Requested::Auto).1.is_err());
+    assert_eq!(product.state.unfinished.unwrap().position.id, 2);
+    let mut reader = Reader::new(&product.odoo);
+    (reader.page_size, reader.clock) = (1, false);
+    let (start, report) = product.run(&mut reader, Requested::Auto);
+    assert!(start.resumed.is_some() && start.needs_follow_up(&report.unwrap()));
+}
+
 /// One step of a history.
 #[derive(Debug, Clone)]
 enum Step {
@@ -1631,6 +1684,8 @@ enum Step {
         kept: BTreeSet<i64>,
         unreadable: BTreeSet<i64>,
     },
+    /// Odoo cannot send more records than this in one answer.
+    Room(usize),
 }
 
 /// A run with the changes and failures during it.
@@ -1752,6 +1807,7 @@ where
     let step = prop_oneof![
         12 => alone().prop_map(Step::Odoo),
         1 => (ids(), ids(), ids()).prop_map(|(unfit, kept, unreadable)| Step::Refuse { unfit, kept, unreadable }),
+        1 => (1..5usize).prop_map(Step::Room),
         4 => attempt(between(), clock_ratio).prop_map(Step::Run),
     ];
     prop::collection::vec(step, 0..40)
@@ -1770,9 +1826,11 @@ impl World {
                 Step::Odoo(op) => world.product.apply(std::slice::from_ref(op)),
                 Step::Run(attempt) => world.attempt(attempt),
                 Step::Refuse { unfit, kept, unreadable } => world.refuse(unfit, kept, unreadable),
+                Step::Room(room) => world.product.odoo.borrow_mut().room = *room,
             }
         }
-        // The causes of the rejects are removed.
+        // The causes of the rejects and of the small pages are removed.
+        world.product.odoo.borrow_mut().room = usize::MAX;
         world.refuse(&BTreeSet::new(), &BTreeSet::new(), &BTreeSet::new());
         world
     }
@@ -1781,6 +1839,12 @@ impl World {
     fn refuse(&mut self, unfit: &BTreeSet<i64>, kept: &BTreeSet<i64>, unreadable: &BTreeSet<i64>) {
         self.product.odoo.borrow_mut().unreadable = unreadable.clone();
         (self.product.table.unfit, self.product.table.kept) = (unfit.clone(), kept.clone());
+    }
+
+    /// Whether the table refuses something, or Odoo cannot send something.
+    fn is_refusing(&self) -> bool {
+        let table = &self.product.table;
+        !(table.unfit.is_empty() && table.kept.is_empty() && self.product.odoo.borrow().unreadable.is_empty())
     }
 
     fn attempt(&mut self, attempt: &Attempt) {
@@ -1794,10 +1858,11 @@ impl World {
             Kind::Scheduled(requested) => self.scheduled(attempt, &mut reader, requested),
             _ => self.in_transaction(attempt, &mut reader),
         };
-        let table = &self.product.table;
         // Rejects are read again after a deletion.
+        let was_refusing = had_rejects || self.is_refusing();
+        let table = &self.product.table;
         let has_rejects =
-            had_rejects || !table.rejects.is_empty() || table.so_far.is_some_and(|so_far| so_far.rejected > 0);
+            was_refusing || !table.rejects.is_empty() || table.so_far.is_some_and(|so_far| so_far.rejected > 0);
         if !has_rejects && reader.fail_at.is_some_and(|call| call <= reader.calls.len()) {
             assert_eq!(table.deleted, Vec::<i64>::new());
         }
@@ -1893,7 +1958,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn full_run_makes_the_mirror_equal_after_any_history(history in history(any_op_or_backup, any_op, 0.8)) {

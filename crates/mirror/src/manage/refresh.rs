@@ -154,6 +154,9 @@ fn compared(mirror: &Mirror, odoo: &[Field], added: &[String]) -> Vec<Refreshed>
             Some(Problem::Changed { kind }) => {
                 ("changed", format!("it is of type {kind} now; the column keeps its values"))
             }
+            Some(Problem::Uncarried) => {
+                ("changed", "XML-RPC cannot carry its values; the next full run reads it again".to_owned())
+            }
             Some(Problem::Altered) => ("changed", "the table changes the values that runs write".to_owned()),
         };
         let (column, column_type) = (Some(map.column.clone()), Some(map.kind.sql()));

@@ -29,8 +29,9 @@ pub fn check_scope(fetcher: &Fetcher, scope: &Scope) -> Result<()> {
             ));
         }
     }
-    let scope = scope.clone();
-    fetcher.run(move |client| client.search_count(&scope, Vec::new())).map(drop)
+    let asked = scope.clone();
+    let counted = fetcher.run(move |client| client.search_count(&asked, Vec::new()));
+    counted.map(drop).map_err(|error| error.of_model(&scope.model))
 }
 
 /// The answer, or `None` if the user may not ask.

@@ -18,6 +18,10 @@ pub fn push(column: &mut Column, value: Scalar<'_>) -> Result<(), Misfit> {
             cells.push(Some(i32::try_from(number).map_err(|_| "the number is out of range for an integer")?));
         }
         (Column::Bigint(cells), Scalar::Int(number)) => cells.push(Some(number)),
+        // Odoo sends integers beyond 32 bits as doubles.
+        (Column::Bigint(cells), Scalar::Double(number)) => {
+            cells.push(Some(whole(number).ok_or("the number is out of range for an integer")?));
+        }
         // [id, display_name], from versions of Odoo that ignore an empty load.
         (Column::Bigint(cells), Scalar::Tree(Value::Array(pair))) => match pair.as_slice() {
             [Value::Int(id), Value::String(_)] => cells.push(Some(*id)),
@@ -78,6 +82,12 @@ fn numbers(text: &str, separator: char) -> Option<[u32; 3]> {
     let mut number = || parts.next().filter(is_number)?.parse().ok();
     let numbers = [number()?, number()?, number()?];
     parts.next().is_none().then_some(numbers)
+}
+
+/// The integer that a double holds exactly.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
 /// A double in the syntax of Postgres for numeric.

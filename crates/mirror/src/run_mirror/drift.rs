@@ -6,6 +6,7 @@ use crate::Mirror;
 use crate::definition::{ACTIVE_FIELDS, Mask, active_field, drift};
 use crate::source::Fetcher;
 use crate::store::{mirror_state, mirrors};
+use crate::{Drift, Problem};
 use ipai_odoo::error::Result;
 
 impl Run {
@@ -17,7 +18,7 @@ impl Run {
         let names: Vec<String> = names.chain(ACTIVE_FIELDS).map(str::to_owned).collect();
         let fields = fetcher.run(move |client| client.fields(&model, &names))?;
         let found = drift(&self.mirror.fields, &fields);
-        let known = self.mirror.replace_drift(found, reads_all);
+        let known = self.mirror.replace_drift(found, reads_all, self.start.resumed.is_some());
         if self.request.dry_run {
             return Ok(false);
         }
@@ -33,19 +34,35 @@ impl Run {
         }
         let changed = self.mirror.drift != known;
         if changed {
-            self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;
-            self.set_fingerprint(host, reads_all)?;
+            self.renew_fingerprint(host, reads_all)?;
         }
         host.session.commit()?;
         Ok(changed)
     }
 
+    fn renew_fingerprint(&mut self, host: &mut Host<'_>, restarts: bool) -> Result<()> {
+        self.stored.fingerprint = mirror_state::load(host.session, &self.mirror)?.fingerprint;
+        self.set_fingerprint(host, restarts)
+    }
+
     /// Whether the run reads these fields, and others.
     pub(super) fn can_leave_out(&self, fields: &[String]) -> Result<bool> {
-        let read = self.mirror.readable()?.without(&self.left_out);
-        let number = read.fields.len();
-        let left = read.without(fields).fields.len();
-        Ok(0 < left && left < number)
+        let read = self.mirror.readable()?.fields;
+        let left = read.iter().filter(|map| !fields.contains(&map.field)).count();
+        Ok(0 < left && left < read.len())
+    }
+
+    /// Leaves out fields whose values XML-RPC cannot carry, until a full run can read them.
+    pub(super) fn leave_out(&mut self, host: &mut Host<'_>, fields: &[String], reads_all: bool) -> Result<()> {
+        for field in fields {
+            warn_of_drift(host.session, &self.mirror, field, &Problem::Uncarried);
+            self.mirror.drift.push(Drift { field: field.clone(), problem: Problem::Uncarried });
+        }
+        if self.request.dry_run {
+            return Ok(());
+        }
+        mirrors::set_drift(host.session, &self.mirror)?;
+        self.renew_fingerprint(host, reads_all)
     }
 
     /// Whether a run that reads these fields may leave columns of the table empty.

@@ -15,6 +15,7 @@ pub fn warn_of_drift(session: &mut dyn Session, mirror: &Mirror, field: &str, pr
         Problem::Altered => {
             format!("table \"{}\" changes the values of field \"{field}\" as they are written", mirror.target.display())
         }
+        Problem::Uncarried => return warn_of_uncarried(session, mirror, field),
     };
     let hint = format!(
         "The other fields are mirrored; the column keeps its values. See select * from ipai.refresh_mirror({});",
@@ -35,20 +36,17 @@ pub fn warn_of_archived(session: &mut dyn Session, mirror: &Mirror, field: &str)
     );
 }
 
-/// Warns of fields that this run leaves out.
-pub fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, fields: &[String]) {
+fn warn_of_uncarried(session: &mut dyn Session, mirror: &Mirror, field: &str) {
     let (model, name) = (&mirror.scope.model, quote_literal(&mirror.name));
-    for field in fields {
-        session.warning(
-            &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
-            &format!(
-                "The other fields are mirrored; the column keeps its values. Install the addon ipai_sync in Odoo, which \
-                 can send them, or stop mirroring the field: select * from ipai.refresh_mirror({name}, drop_fields => \
-                 {});",
-                quote_array(field)
-            ),
-        );
-    }
+    session.warning(
+        &format!("this run leaves out field \"{field}\" of model \"{model}\": XML-RPC cannot carry its values"),
+        &format!(
+            "The other fields are mirrored; the column keeps its values until a full run can read the field. Install \
+             the addon ipai_sync in Odoo, which can send them, or stop mirroring the field: select * from \
+             ipai.refresh_mirror({name}, drop_fields => {});",
+            quote_array(field)
+        ),
+    );
 }
 
 /// A dry run counts deletions that a real run would refuse.

@@ -217,6 +217,10 @@ pub(super) fn read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i
     let mut is_suspect = false;
     loop {
         let error = match try_read_by_ids(client, reading, ids) {
+            Err(Error::NoneReturned { .. }) if client.has_addon() => match export_by_ids(client, reading, ids)? {
+                Some(page) => return Ok(page),
+                None => continue,
+            },
             Err(error) => blame(client, &reading.mirror, vec![domain::one_of(ids)], ids.len() as u64, error),
             page => return page,
         };
@@ -236,6 +240,15 @@ fn try_read_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) ->
     }
     let page = || reading.page(i64::MIN, ids.len() as u64);
     require_subset(client.search_read(scope, &fields, [domain::one_of(ids)], None, page)?.finish(), ids)
+}
+
+/// Reads records by the addon, which can send what XML-RPC cannot carry. `None`: it fails.
+fn export_by_ids(client: &mut Client<Http>, reading: &Reading, ids: &[i64]) -> Result<Option<Page>> {
+    let (scope, fields, number) = (&reading.mirror.scope, reading.mirror.wanted_fields(), ids.len() as u64);
+    let page = reading.page(i64::MIN, number);
+    let terms = vec![domain::one_of(ids)];
+    let exported = client.by_addon(|client| client.export(scope, &fields, terms, number, page))?;
+    exported.map(|page| require_subset(page.finish(), ids)).transpose()
 }
 
 /// Reads listed records. Unlike `search_read`, `read` keeps archived records in lists of ids.

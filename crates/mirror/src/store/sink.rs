@@ -4,7 +4,7 @@ use super::rejects::{self, Reject, Rejects};
 use super::statements::Statements;
 use super::target::{self, Access};
 use super::writer::{Writer, parameters};
-use super::{counts, mirror_state, runs, sql};
+use super::{counts, lists, mirror_state, runs, sql};
 use crate::engine::{Digest, Digests, IdRange, Progress, Refused, Sink, Tally, Written};
 use crate::session::{Param, Session, internal};
 use crate::{Mirror, Page};
@@ -243,6 +243,13 @@ impl Sink for TableSink<'_> {
 
     fn forget(&mut self, ids: &[i64]) -> Result<()> {
         self.settle(ids, Rejects::new())
+    }
+
+    fn outdated(&mut self) -> Result<Vec<i64>> {
+        match self.mirror.has_lists() {
+            true => lists::outdated(self.session, self.mirror, self.table),
+            false => Ok(Vec::new()),
+        }
     }
 
     fn tally(&mut self) -> Result<Tally> {

@@ -41,8 +41,7 @@ impl Statements {
                     ("changed", sql!("page_changed").trim_end()),
                     ("sent", sql!("page_sent").trim_end()),
                     ("table", &qualified(&mirror.target)),
-                    // The rows of child tables are not those of the mirror; partitions are.
-                    ("only", if mirror.is_partitioned { "" } else { "only " }),
+                    ("only", only(mirror)),
                     ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
                     ("columns", &columns("")),
                     ("columns_s", &columns("s.")),
@@ -58,7 +57,7 @@ impl Statements {
                     ("mine", &mine(mirror, "")),
                     ("mine_o", &mine(mirror, "o.")),
                     ("mine_t", &mine(mirror, "t.")),
-                    ("live", of_marks(" and deleted_at is null")),
+                    ("live", live(mirror)),
                     ("marked", of_marks(" or o.deleted_at is not null")),
                     ("unmark", of_marks(", deleted_at = null")),
                     ("active", &count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
@@ -80,6 +79,27 @@ impl Statements {
             delete_marked: fill(sql!("rows_delete_marked")),
             counts: fill(sql!("rows_counts")),
         }
+    }
+
+    /// The statement that compares a list of ids with the list of the other side, which `other`
+    /// holds. Its parameters are the time since when rows of `other` have changed, and whether ids
+    /// that it lacks do not exist.
+    pub(super) fn outdated_lists(mirror: &Mirror, other: &Mirror, [list, other_list]: [&str; 2]) -> String {
+        fill(
+            sql!("lists_outdated"),
+            &[
+                ("table", &qualified(&mirror.target)),
+                ("only", only(mirror)),
+                ("list", &quote_ident(list)),
+                ("mine_t", &mine(mirror, "t.")),
+                ("live", live(mirror)),
+                ("other", &qualified(&other.target)),
+                ("other_only", only(other)),
+                ("other_list", &quote_ident(other_list)),
+                ("other_mine_t", &mine(other, "t.")),
+                ("other_live", live(other)),
+            ],
+        )
     }
 
     /// The statement that deletes and inserts rows. The columns `others` keep their values.
@@ -161,6 +181,16 @@ fn casts(mirror: &Mirror) -> String {
         sql if sql == carrier(kind) => format!("r.{column}"),
         sql => format!("r.{column}::{sql} as {column}"),
     })
+}
+
+/// The rows of child tables are not those of the mirror; partitions are.
+fn only(mirror: &Mirror) -> &'static str {
+    if mirror.is_partitioned { "" } else { "only " }
+}
+
+/// A condition ` and ...` for the rows that are not marked as deleted.
+fn live(mirror: &Mirror) -> &'static str {
+    if mirror.marks_deleted { " and deleted_at is null" } else { "" }
 }
 
 /// A condition ` and ...` for the rows of this mirror. `table` is an alias with its dot, or empty.

@@ -8,7 +8,9 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         let detail = match self {
             Error::Postgres(error) => return error.detail.clone(),
-            Error::MayHaveHappened(error) | Error::Records { error, .. } => return error.detail(),
+            Error::MayHaveHappened(error) | Error::Model { error, .. } | Error::Records { error, .. } => {
+                return error.detail();
+            }
             Error::Busy { holder, .. } => return holder.as_ref().map(|holder| holder.detail.clone()),
             Error::OdooFault { traceback, .. } if !traceback.is_empty() => traceback,
             Error::MultipleMirrorsFailed { failures, .. } => {
@@ -98,7 +100,7 @@ impl Error {
                  limit_memory_hard), the time limit of the proxy in front of it, and the timeout option of the server. \
                  If a field of the record is very large, leave it out of the mirror."
             }
-            Error::Records { error, .. } => return error.hint(),
+            Error::Model { error, .. } | Error::Records { error, .. } => return error.hint(),
             Error::UncarriedFields { .. } => {
                 "Install the addon ipai_sync in Odoo, which can send these values, or leave the fields out: \
                  ipai.refresh_mirror(..., drop_fields => '{...}')."
