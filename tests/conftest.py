@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # They are no tests that a filter has left out, so this precedes the list of normal tests.
     items[:] = [item for item in items if not (_runs_program(item) and item.get_closest_marker("extension_only"))]
     for item in items:
-        if _runs_program(item) and item.get_closest_marker("program_nightly"):
+        if _runs_program(item) and (item.get_closest_marker("program_nightly") or _uses_json2(item)):
             item.add_marker("slow")
         if isinstance(item, pytest.Function) and _needs_odoo(item):
             item.add_marker("odoo")
@@ -57,6 +57,12 @@ def _runs_program(item: pytest.Item) -> bool:
     """Returns whether the fixture `supabase` of the test runs mirrors with the program."""
     callspec = getattr(item, "callspec", None)
     return callspec is not None and callspec.params.get("supabase") == "program"
+
+
+def _uses_json2(item: pytest.Item) -> bool:
+    """Returns whether a parameter of the test chooses JSON-2."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and any(str(value).startswith("json2") for value in callspec.params.values())
 
 
 def _needs_odoo(item: pytest.Function) -> bool:

@@ -74,17 +74,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("supabase", ["extension", "program"], indirect=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out JSON-2 in the program: protocols are below the seam between the hosts."""
-
-    def is_both(item: pytest.Item) -> bool:
-        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        return (parameters.get("protocol"), parameters.get("supabase")) == ("json2", "program")
-
-    config.hook.pytest_deselected(items=[item for item in items if is_both(item)])
-    items[:] = [item for item in items if not is_both(item)]
-
-
 @pytest.fixture
 def supabase(protocol: str, request: pytest.FixtureRequest) -> Iterator[Supabase]:
     """A database, reset after each test.

@@ -194,6 +194,7 @@ def test_uninstall_leaves_the_mirror_tables_and_the_claims_helpers(database: Dat
     assert database.cli("uninstall").returncode == 2
     before = database.relations()
     database.cli.env |= odoo_variables(faulty)
+    database.psql("select ipai.create_claims_helpers()")
     database.cli.ok("create-mirror", MODEL, "--target", "metrics", "--fields", "name,value")
     database.cli.ok("run", "metrics")
     assert database.relations() == before | {"metrics"}
@@ -268,8 +269,8 @@ def test_mirrors_of_a_real_odoo_equal_its_tables(hosted_supabase: ProgramSupabas
     ]
     assert (cli.json("alerts"), cli.json("runs", "--limit", "1")[0]["mirror"]) == ([], "sample_metrics")
     related = database.rows("select field, related from ipai.relate_mirrors('res_partner')")
-    assert {"field": "country_id", "related": "ipai.res_country"} in related
-    database.rows("select ipai.protect_mirror('res_partner', '{\"parent_id\": \"tenants\"}')")
+    assert {"field": "country_id", "related": "res_country"} in related
+    database.rows("""select ipai.protect_mirror('res_partner', '{"odoo_id": "ipai_partner_ids"}')""")
     with database.connect("supabase_admin") as session:
         session.execute("set role authenticated")
         assert session.execute("select * from ipai.res_partner").fetchall() == []

@@ -99,7 +99,7 @@ def test_changed_overlap_is_read_again(mirrored: Supabase) -> None:
 
 def test_one_run_copies_edits_archiving_deletions_and_new_records(mirrored: Supabase, erp: Odoo) -> None:
     # The edited records are not adjacent, and some have low ids.
-    edited, archived, deleted = ids(erp, "active and value <> 99.5", 5), ids(erp, "active and id > 300", 3), ids(erp, "id % 50 = 0", 10)
+    edited, archived, deleted = ids(erp, "active and value <> 99.5", 5), ids(erp, "active and id > 300", 3), ids(erp, "id % 60 = 7", 10)
     revived = ids(erp, "not active and id > 500", 2)
     erp.rpc(MODEL, "write", edited, {"value": 99.5, "unit": "percent", "notes": "über <b>&amp;</b> \r\n 🚀"})
     erp.rpc(MODEL, "write", archived, {"active": False})
@@ -313,8 +313,7 @@ def test_records_visible_again_leave_the_mirror_unchanged(mirrored: Supabase, er
 
 def test_another_odoo_user_who_sees_less_deletes_nothing(mirrored: Supabase, erp: Odoo, hide: Callable[[str], None]) -> None:
     few = ids(erp, "active and id > 400", 3)
-    reader = f"reader {erp.rpc('res.users', 'search_count', [])}"
-    password = "reader password"
+    reader, password = f"reader {erp.rpc('res.users', 'search_count', [])}", "reader password"
     hide(f"[('id', 'not in', {few})] if user.login == '{reader}' else [(1, '=', 1)]")
     erp.create_user(reader, password)
     mirrored.set_login(reader, api_key(reader, password) if mirrored.uses_json2() else password)

@@ -26,6 +26,7 @@ from psycopg.pq import DiagnosticField
 from psycopg.rows import dict_row
 
 from harness import extension, paths, shell
+from harness.odoo import api_key
 from harness.postgres import Cluster, Installation
 from support.supabase import Supabase
 
@@ -348,6 +349,8 @@ class ProgramSupabase(Supabase):
     """A database without the extension, whose mirrors the program runs."""
 
     lost_connection = "08006"
+    #: The program commits after each page.
+    syncs_in_transactions = False
 
     def __init__(self, cluster: Cluster, program: Path) -> None:
         self.program = program
@@ -369,9 +372,15 @@ class ProgramSupabase(Supabase):
     def server(
         self, url: str, *, name: str = "odoo", dbname: str = "odoo", user: str = "admin", password: str = "admin", **options: str
     ) -> None:
+        options = {"protocol": self.protocol, **options} if self.protocol != "auto" else options
+        if options.get("protocol") == "json2":
+            password = api_key(user, password)
         self.settings.servers[name] = {"url": url, "dbname": dbname, **options, "user": user, "password_file": f"{name}.password"}
         self.settings.set_password(name, password)
         self.settings.write()
+
+    def uses_json2(self, server: str = "odoo") -> bool:
+        return self.settings.servers[server].get("protocol") == "json2"
 
     def set_url(self, url: str, server: str = "odoo") -> None:
         self.settings.servers[server]["url"] = url

@@ -28,6 +28,8 @@ class Supabase:
 
     #: The SQLSTATE of a call whose backend was terminated.
     lost_connection = "57P01"
+    #: Whether ipai.sync_mirror() is one transaction.
+    syncs_in_transactions = True
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
