@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import extension, paths, shell
-from harness.postgres import Installation
+from support import program
 
 
 @dataclass
@@ -59,11 +57,4 @@ def write_shown(page: Path, found: Iterable[Block]) -> None:
 @functools.cache
 def build_program() -> Path:
     """Builds the program `ipai-sync`."""
-    pg = Installation.default()
-    # As the layer `pure` builds it: with these features cargo compiles nothing twice.
-    targets = ["--workspace", "--test", "session", "--bin", "ipai-sync", *extension.test_features(pg)]
-    command = ["cargo", "build", "--quiet", "--message-format", "json", *targets]
-    built = shell.run(command, cwd=paths.PROJECT, env=extension.environment(pg), capture=True)
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    (program,) = [Path(message["executable"]) for message in messages if message.get("executable") and message["target"]["kind"] == ["bin"]]
-    return program
+    return program.build()["ipai-sync"]

@@ -69,7 +69,9 @@ class Section:
         yield trial
         assert trial.seconds is not None, f"{fault}: no outcome was recorded"
         known = self._rows.setdefault(fault, trial)
-        assert _cell(known.outcome) == _cell(trial.outcome), f"{fault}: the outcome was {known.outcome!r} before, and is {trial.outcome!r} now"
+        assert _cell(known.outcome) == _cell(trial.outcome), (
+            f"{fault}: the outcome was {known.outcome!r} before, and is {trial.outcome!r} now"
+        )
 
     def compare(self) -> None:
         """Compares the rows with the page, after all faults of the section have been tested."""

@@ -19,8 +19,6 @@ pub fn run(context: &Context, arguments: &Run) -> std::result::Result<(), Failed
         dry_run: arguments.dry_run,
         max_delete_ratio: arguments.max_delete_ratio.map(run_mirrors::ratio).transpose().map_err(usage)?,
     };
-    // Without any server, each mirror would fail for the same reason.
-    context.settings.server_names().map_err(usage)?;
     let mut session = context.database()?.connect_for_runs()?;
     context.with(&mut session, |session| {
         let names = run_mirrors::chosen(session, &arguments.mirrors)?;
