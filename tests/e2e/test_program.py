@@ -222,6 +222,80 @@ def test_role_that_may_not_create_a_schema_gets_a_hint(hosted: Cluster, create: 
         hosted.psql("drop role ordinary")
 
 
+@pytest.fixture
+def planter(hosted: Cluster) -> Iterator[str]:
+    """The name of a role without rights."""
+    hosted.psql("create role planter login")
+    yield "planter"
+    hosted.psql("drop role planter")
+
+
+def test_schema_of_another_role_is_not_taken_for_an_installation(
+    hosted: Cluster, planter: str, create: Callable[[Cluster, str], Database], faulty: FaultyOdoo
+) -> None:
+    made = create(hosted, "planted")
+    made.cli.env |= odoo_variables(faulty)
+    made.psql(f"grant create on database planted to {planter}")
+    made.psql(
+        """create schema ipai;
+           grant usage on schema ipai to public;
+           create table ipai.mirrors (name text);
+           create table ipai.ran_as (role text);
+           grant insert on ipai.ran_as to public;
+           create function ipai.plant() returns text language sql as 'insert into ipai.ran_as values (current_user) returning role';
+           create view ipai.sync_status with (security_invoker = on) as
+               select ipai.plant() as mirror, state, 0 as rows, 0 as delta, 0 as rejects, now() as last_success, now() as next_due,
+                      state as progress, 0 as failures, state as last_error, state as model, state as target from (values ('')) s (state);
+           grant select on ipai.ran_as, ipai.sync_status to public""",
+        user=planter,
+    )
+    made.psql(
+        f"create function ipai.schema_version() returns text language sql as $$ select '{extension.version()}'::text $$", user=planter
+    )
+    for command in ("init", "status", "run", "check", "uninstall --yes"):
+        error = made.cli.error(*command.split())
+        assert error["message"] == 'the schema ipai has a table "mirrors" that ipai-sync init did not create', command
+    # Nor does it help to hold only one of the three.
+    for owned in ("schema ipai", "table ipai.mirrors", "function ipai.schema_version()"):
+        for thing in ("schema ipai", "table ipai.mirrors", "function ipai.schema_version()"):
+            made.psql(f"alter {thing} owner to {planter if thing == owned else 'postgres'}", user=None)
+        assert made.cli.error("status")["sqlstate"] == "55000", owned
+    assert made.psql("select count(*) from ipai.ran_as", user=None) == "0"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "create function ipai.require_mirror(mirror text) returns void language plpgsql as 'begin end'",
+        "create view ipai.sync_runs as select 1::bigint as run",
+    ],
+    ids=["function", "view"],
+)
+def test_superuser_does_not_adopt_what_another_role_planted(
+    hosted: Cluster, planter: str, create: Callable[[Cluster, str], Database], planted: str
+) -> None:
+    made = create(hosted, "adopted")
+    made.cli.env["DATABASE_URL"] = hosted.dsn(made.name)
+    made.psql(f"create schema ipai; grant usage, create on schema ipai to {planter}")
+    made.psql(planted, user=planter)
+    error = made.cli.error("init")
+    assert error["sqlstate"] == "42501" and error["message"].endswith(f'belongs to role "{planter}"'), error
+    made.psql(re.sub(r"create (\w+) (ipai\.\w+).*", r"drop \1 \2", planted), user=planter)
+    assert made.cli.json("init")["result"] == "created"
+
+
+def test_default_privileges_open_no_table(database: Database, hosted: Cluster, create: Callable[[Cluster, str], Database]) -> None:
+    """Supabase's page on custom schemas grants the API roles everything in them."""
+    made = create(hosted, "exposed")
+    made.psql("create schema ipai")
+    for things in ("tables", "routines", "sequences"):
+        made.psql(f"alter default privileges in schema ipai grant all on {things} to anon, authenticated, service_role, public")
+    made.cli.ok("init")
+    for kinds in ("r", "S"):
+        query = f"select relname, relacl from pg_class where relnamespace = 'ipai'::regnamespace and relkind = '{kinds}' order by 1"
+        assert made.psql(query) == database.psql(query) != ""
+
+
 def test_init_and_extension_refuse_each_other(supabase: Supabase, create: Callable[[Cluster, str], Database]) -> None:
     made = create(supabase.cluster, "prepared")
     made.cli.ok("init")

@@ -4,6 +4,33 @@
 -- The owner of the schema may have created objects in it. None of them may be called here.
 set local search_path = pg_catalog, pg_temp;
 
+-- Where another role has created a function or view of ours before, it still owns it if a superuser
+-- has replaced it now, and may change it again.
+do $$
+declare
+    planted record;
+begin
+    select pg_describe_object(o.classid, o.objid, 0) as name, r.rolname into planted
+    from (select 'pg_proc'::regclass, f.oid, f.pronamespace, f.proowner, f.xmin from pg_proc f
+          union all
+          select 'pg_class'::regclass, c.oid, c.relnamespace, c.relowner, c.xmin
+          from pg_class c where c.relkind = 'v')
+        o (classid, objid, namespace, owner, written)
+    join pg_roles r on r.oid = o.owner
+    where o.namespace = 'ipai'::regnamespace and o.written = pg_current_xact_id()::xid
+      and not r.rolsuper
+      and r.rolname <> all (array[current_user, session_user, 'postgres'])
+      and r.oid <> (select m.relowner from pg_class m where m.oid = 'ipai.mirrors'::regclass)
+    limit 1;
+    if planted.name is not null then
+        raise exception '% belongs to role "%"', planted.name, planted.rolname
+            using errcode = 'insufficient_privilege',
+                  detail = 'It has the name of an object of ipai_sync.',
+                  hint = 'Drop it, or install as a role that is no superuser and owns the schema.';
+    end if;
+end
+$$;
+
 revoke all on function
     ipai.require_mirror(text), ipai.create_claims_helpers(), ipai.api_exposure(oid),
     ipai.protect_mirror(text, jsonb, boolean), ipai.notify_alerts(),
