@@ -425,6 +425,24 @@ def test_role_of_the_api_may_write_a_mirror(database: CheckedDatabase, role: str
     assert database.problems() == []
 
 
+@pytest.mark.parametrize("role", ["anon", "authenticated", "public"])
+def test_tables_of_the_extension_are_open_to_the_api(database: CheckedDatabase, role: str) -> None:
+    """As after the statements of Supabase's page on custom schemas."""
+    columns = """select a.attname, count(*) from pg_attribute a, aclexplode(a.attacl) x
+                 where a.attrelid = 'ipai.run_log'::regclass group by a.attname order by a.attname"""
+    before = database.sql(columns)
+    tables = [f"ipai.{name}" for name in ("mirrors", "mirror_objects", "mirror_state", "run_log", "sync_rejects", "odoo_logins")]
+    database.sql(f"grant select, insert on {', '.join(tables)} to {role}")
+    found = [row for row in database.rows() if row["state"] != "ok"]
+    assert {(row["check"], row["object"]) for row in found} == {("API privileges", table) for table in tables}
+    for row in found:
+        assert row["remedy"].startswith(f"revoke insert, select on table {row['object']} from {role};")
+        database.sql(row["remedy"])
+    assert database.problems() == []
+    # Remedies keep the columns that authenticated may read.
+    assert database.sql(columns) == before
+
+
 @pytest.mark.parametrize("granted", ["select", "select (odoo_id, name)"])
 def test_readable_mirror_without_a_policy_is_a_problem(another: CheckedDatabase, granted: str) -> None:
     another.apply_remedies("schedule", "sales")

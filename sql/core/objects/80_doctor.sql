@@ -293,6 +293,39 @@ begin
     where to_regrole('anon') is not null or to_regrole('authenticated') is not null
     order by t.target;
 
+    -- Users of the API get only columns of these tables.
+    return query
+    select 'API privileges', g.relation, 'problem',
+           concat('runs are defined or logged here, with values of all tenants: ',
+                  string_agg(format('%s has %s', g.grantee, g.privileges), '; '
+                             order by g.grantee)),
+           string_agg(
+               concat(format('revoke %s on table %s from %s;', lower(g.privileges), g.relation,
+                             g.grantee),
+                      -- The statement revokes the privileges on columns, too.
+                      case when g.columns is not null
+                          then format(' grant select (%s) on table %s to %s;', g.columns,
+                                      g.relation, g.grantee) end),
+               ' ' order by g.grantee)
+    from (
+        select c.oid::regclass::text as relation,
+               case a.grantee when 0 then 'public'
+                   else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
+               string_agg(a.privilege_type, ', ' order by a.privilege_type) as privileges,
+               (select string_agg(quote_ident(t.attname), ', ' order by t.attnum)
+                from pg_attribute t cross join lateral aclexplode(t.attacl) x
+                where t.attrelid = c.oid and x.grantee = a.grantee
+                  and x.privilege_type = 'SELECT') as columns
+        from pg_class c cross join lateral aclexplode(c.relacl) a
+        where c.oid = any ('{ipai.mirrors,ipai.mirror_objects,ipai.mirror_state,ipai.run_log,
+                             ipai.sync_rejects,ipai.odoo_logins}'::regclass[])
+          and (a.grantee = 0
+               or a.grantee in (select r.oid from pg_roles r
+                                where r.rolname in ('anon', 'authenticated')))
+        group by c.oid, a.grantee) g
+    group by g.relation
+    order by g.relation;
+
     return query
     select 'policies', t.target,
            case when not t.readable or t.policies > 0 then 'ok' else 'problem' end,
