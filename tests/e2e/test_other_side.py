@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.odoo import Odoo
+from support.hostile import attacker_in
 from support.proxy import Proxy
 from support.supabase import Supabase
 
@@ -94,6 +95,24 @@ def test_list_of_a_marked_record_loses_it(supabase: Supabase, odoo: Odoo) -> Non
     contacts.mirror(on_delete="mark")
     contacts.call(TAG, "unlink", contacts.tags[:1])
     contacts.sync()
+    assert contacts.lists() == contacts.expected()
+
+
+def test_other_side_with_planted_code_is_not_read(supabase: Supabase, odoo: Odoo) -> None:
+    """To plan a query, Postgres executes functions of the table's indexes."""
+    supabase.server(odoo.url)
+    contacts = Contacts(supabase, odoo)
+    contacts.mirror()
+    contacts.call(TAG, "write", contacts.tags[:1], {"partner_ids": [(4, contacts.people[8])]})
+    supabase.rows("call ipai.run_sync('tags', 'incremental')")
+    with attacker_in(supabase) as attacker:
+        supabase.rows("create index planted on tags ((odoo_id::text || lair.same('x')))", user="supabase_admin")
+        with attacker.planted_calls() as roles:
+            supabase.rows("call ipai.run_sync('contacts', 'incremental')")
+        assert roles == []
+        assert contacts.lists() != contacts.expected()
+        supabase.rows("drop index planted", user="supabase_admin")
+    supabase.rows("call ipai.run_sync('contacts', 'full')")
     assert contacts.lists() == contacts.expected()
 
 

@@ -1,8 +1,9 @@
 -- Lists of ids of the mirror $1 that other mirrors hold from the other side, if runs have changed
 -- those since the last complete run of $1. The result has the column of the list, the other mirror,
 -- the oid of its table, the column of its list, the time since when its rows have changed, and
--- whether rows that it no longer has are missing in Odoo. Tables that this role does not trust or
--- cannot read are left out.
+-- whether rows that it no longer has are missing in Odoo. Tables that this role cannot read are
+-- left out, and those with code that it does not trust: to plan a query, Postgres executes
+-- functions of indexes.
 select f.list, r.name, c.oid::bigint, g.list, l.since, l.deletes and r.domain = '[]'
 from ipai.mirrors m
 join ipai.mirror_objects n on n.mirror = m.name
@@ -37,7 +38,8 @@ join pg_catalog.pg_class c on c.oid = o.relation and c.relkind in ('r', 'p')
 join pg_catalog.pg_namespace s on s.oid = c.relnamespace
 where m.name = $1 and l.since is not null
     and (s.nspname, c.relname) = (r.target_schema, r.target_table)
-    and ipai.is_trusted(c.relowner)
+    and o.owner = c.relowner
+    and not exists (select 1 from ipai.untrusted_code(c.oid::regclass))
     and pg_catalog.has_table_privilege(c.oid, 'select')
     and not pg_catalog.row_security_active(c.oid)
     and exists (
