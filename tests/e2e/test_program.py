@@ -254,7 +254,7 @@ def test_schema_of_another_role_is_not_taken_for_an_installation(
     )
     for command in ("init", "status", "run", "check", "uninstall --yes"):
         error = made.cli.error(*command.split())
-        assert error["message"] == 'the schema ipai has a table "mirrors" that ipai-sync init did not create', command
+        assert error["message"].startswith('the schema ipai has a table "mirrors" that ipai-sync init did not create'), command
     # Nor does it help to hold only one of the three.
     for owned in ("schema ipai", "table ipai.mirrors", "function ipai.schema_version()"):
         for thing in ("schema ipai", "table ipai.mirrors", "function ipai.schema_version()"):

@@ -1,8 +1,31 @@
 //! The environment of the process, and the file `.env` in the current folder.
 
+use ipai_mirror::refusal::refused;
 use ipai_odoo::error::{Error, Result, SqlState};
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// Refuses a file that the program found by itself, if every user of the machine may have written
+/// it: it decides where passwords are sent.
+pub fn require_own(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for place in [path, folder] {
+        let mode = std::fs::metadata(place).map(|found| found.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o002 != 0) {
+            return Err(refused(
+                SqlState::InsufficientPrivilege,
+                format!("every user of this machine may write {}", place.display()),
+                format!("Start the program in another folder, or run: chmod o-w {}", place.display()),
+            )
+            .with_detail(format!(
+                "The program would read {}, which decides where passwords are sent.",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
 
 /// Variables by name. The process's own win over those of the file.
 pub struct Environment(HashMap<String, String>);
@@ -13,6 +36,7 @@ impl Environment {
         let path = folder.join(".env");
         let mut variables = HashMap::new();
         if path.is_file() {
+            require_own(&path)?;
             // The errors of the parser quote the line, which may hold a password.
             let unreadable = || {
                 Error::user(SqlState::InvalidParameter, format!("{} cannot be read", path.display()))

@@ -3,6 +3,7 @@
 use comfy_table::{Table, presets};
 use ipai_mirror::session::{Param, Session, internal};
 use ipai_odoo::error::{Error, Result};
+use ipai_odoo::text::Cleaner;
 use serde_json::{Map, Value, json};
 
 /// Rows with named columns.
@@ -55,13 +56,18 @@ pub fn error_json(error: &Error, hint: Option<&str>) -> Value {
 
 /// An error with its parts, one in a line, as psql shows it.
 pub fn error_text(error: &Error, hint: Option<&str>) -> String {
-    let mut text = format!("ERROR:  {error}");
+    let mut text = format!("ERROR:  {}", shown(&error.to_string()));
     for (level, part) in [("DETAIL", error.detail().as_deref()), ("HINT", hint)] {
         if let Some(part) = part {
-            text.push_str(&format!("\n{level}:  {part}"));
+            text.push_str(&format!("\n{level}:  {}", shown(part)));
         }
     }
     text
+}
+
+/// A text of the database or of Odoo as a terminal may show it, without control characters.
+pub fn shown(text: &str) -> String {
+    Cleaner::default().text(text)
 }
 
 /// A text with the commands of the program in place of the names of the extension's functions.
@@ -86,7 +92,7 @@ pub fn with_commands(text: &str) -> String {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => shown(text),
         other => other.to_string(),
     }
 }
@@ -94,6 +100,15 @@ fn cell(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipai_odoo::error::SqlState;
+
+    #[test]
+    fn texts_cannot_control_the_terminal() {
+        let error = Error::user(SqlState::InvalidParameter, "a \u{1b}[2Jb").with_detail("\u{202e}c");
+        let text = error_text(&error, Some("d\u{7}"));
+        assert_eq!(text, "ERROR:  a \u{fffd}[2Jb\nDETAIL:  \u{fffd}c\nHINT:  d\u{fffd}");
+        assert_eq!(cell(&json!("x\u{1b}]0;y")), "x\u{fffd}]0;y");
+    }
 
     #[test]
     fn names_of_functions_become_commands() {

@@ -1,7 +1,7 @@
 //! Shows messages and the progress of runs on the standard error: bars on a terminal, lines
 //! otherwise.
 
-use crate::output::with_commands;
+use crate::output::{shown, with_commands};
 use crate::session::Console;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use ipai_mirror::engine::Progress;
@@ -59,9 +59,9 @@ impl Console for Screen {
         if level != "WARNING" && !self.verbose {
             return;
         }
-        self.print(&format!("{level}:  {message}"));
+        self.print(&format!("{level}:  {}", shown(message)));
         if let Some(hint) = hint {
-            self.print(&format!("HINT:  {}", with_commands(hint)));
+            self.print(&format!("HINT:  {}", shown(&with_commands(hint))));
         }
     }
 

@@ -38,8 +38,9 @@ pub fn installed(session: &mut dyn Session) -> Result<Installed> {
         Some(version) => Ok(Installed::Schema(version)),
         None if has_tables => Err(refused(
             SqlState::ObjectNotInState,
-            "the schema ipai has a table \"mirrors\" that ipai-sync init did not create",
-            "Rename the schema, or drop the table if it belongs to an earlier attempt.",
+            "the schema ipai has a table \"mirrors\" that ipai-sync init did not create, or that belongs to a role \
+             that this login does not trust",
+            "Connect as the owner of the schema ipai. If another role put the table there, drop the schema first.",
         )),
         None => Ok(Installed::Nothing),
     }

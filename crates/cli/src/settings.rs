@@ -3,7 +3,7 @@
 //! Servers come from the file `ipai-sync.toml`, or else from the environment, which describes one.
 //! Neither the file nor the command line holds a password.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, require_own};
 use ipai_mirror::definition::nearest;
 use ipai_mirror::refusal::{invalid, refused};
 use ipai_odoo::error::{Result, SqlState};
@@ -62,6 +62,9 @@ impl Settings {
                 database_url: database_url_of(environment, "DATABASE_URL"),
                 servers: server_of(environment).map(|server| BTreeMap::from([server])),
             });
+        }
+        if file.is_none() {
+            require_own(&path)?;
         }
         let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {

@@ -136,6 +136,21 @@ fn invalid_toml_is_named_without_its_text() {
 }
 
 #[test]
+fn file_that_everyone_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("shared");
+    let path = folder.write(FILE, FILE_WITH_ONE);
+    assert_eq!(require_own(&path), Ok(()));
+    for (place, mode) in [(&path, 0o666), (&folder.0, 0o1777)] {
+        fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+        let error = require_own(&path).unwrap_err();
+        assert_eq!((error.sqlstate(), error.hint().is_some()), ("42501", true));
+        fs::set_permissions(place, fs::Permissions::from_mode(mode & !0o002)).unwrap();
+    }
+    assert_eq!(require_own(&path), Ok(()));
+}
+
+#[test]
 fn settings_are_printed_without_passwords() {
     let variables = [&ODOO[..], &[("DATABASE_URL", "postgresql://u:s3cret-pw@localhost/x")]].concat();
     let printed = format!("{:?}", Settings::load(None, &environment(&variables)).unwrap());
