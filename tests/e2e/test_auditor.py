@@ -164,7 +164,7 @@ MIGRATION = "\n".join(path.read_text() for path in sorted((paths.PROJECT / "migr
 
 FAULTS = {
     "a manifest without its access rights": text(
-        "1.1", "not listed: security/ir.model.access.csv", manifest, lambda text: text.replace('"security/ir.model.access.csv",', "")
+        "1.1", "not listed: security/access_rights.xml", manifest, lambda text: text.replace('"security/access_rights.xml",', "")
     ),
     "a manifest with a file that is not there": text(
         "1.1",

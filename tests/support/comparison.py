@@ -15,7 +15,7 @@ COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_ale
 
 #: Odoo's table as its API returns it: NULL numbers are 0 and NULL booleans are false. XML-RPC
 #: removes the characters that {removed} matches.
-ODOO_ROWS = """
+_ODOO_ROWS = """
     select id as odoo_id, regexp_replace(name, {removed}, '', 'g') as name, code, date::text, brand_id, store_id,
            coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
            regexp_replace(notes, {removed}, '', 'g') as notes, coalesce(active, false) as active
@@ -24,11 +24,13 @@ ODOO_ROWS = """
 CONTROL = r"E'[\x01-\x08\x0b\x0c\x0e-\x1f]'"
 #: Matches nothing.
 NOTHING = "'(?!)'"
+#: As XML-RPC carries them.
+ODOO_ROWS = _ODOO_ROWS.format(removed=CONTROL)
 
 
 def odoo_rows(erp: Odoo, *, by_json2: bool = False) -> list[tuple[Any, ...]]:
     with psycopg.connect(erp.pg.dsn(erp.dbname)) as connection:
-        return connection.execute(ODOO_ROWS.format(removed=NOTHING if by_json2 else CONTROL)).fetchall()
+        return connection.execute(_ODOO_ROWS.format(removed=NOTHING) if by_json2 else ODOO_ROWS).fetchall()
 
 
 def differences(supabase: Supabase, erp: Odoo, *, by_json2: bool | None = None) -> list[tuple[Any, Any]]:

@@ -510,7 +510,7 @@ class FaultyOdoo:
     def _answer_user(self, request: Request) -> bytes:
         """Returns the response to a request of the user."""
         if (request.model, request.method) == ("res.users", "read"):
-            return result([{"id": UID, "login": self.login}])
+            return result([{"id": UID, "login": self.login, "company_ids": list(range(1, 10))}])
         if request.method == "context_get":
             return result({"lang": "en_US", "tz": False, "uid": UID})
         if request.model == "res.users.apikeys" and request.method in ("generate", "revoke"):
