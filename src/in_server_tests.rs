@@ -140,7 +140,7 @@ mod tests {
         let unset = "and prokind = 'f' and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']";
         assert_eq!(text(&format!("select string_agg(proname, ', ') {own} {unset}")), None);
         let public = "and (proacl is null or exists (select from aclexplode(proacl) where grantee = 0))";
-        // It reads no data, and whoever reads ipai.sync_alerts needs it.
+        // It reads no data, and each role that reads ipai.sync_alerts needs it.
         assert_eq!(text(&format!("select string_agg(proname, ', ') {own} {public}")).as_deref(), Some("command_hint"));
         assert_eq!(count(&format!("select count(*) {own} and prosecdef")), 0);
     }

@@ -77,5 +77,5 @@ def test_api_roles_have_the_same_privileges_without_the_extension(cluster: Clust
     assert ask(cluster, may.format("service_role")) == everything
     public = """select string_agg(proname, ' ') from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
                 where pronamespace = 'ipai'::regnamespace and a.grantee = 0"""
-    # It reads no data, and whoever reads ipai.sync_alerts needs it.
+    # It reads no data, and each role that reads ipai.sync_alerts needs it.
     assert ask(cluster, public) == "command_hint"

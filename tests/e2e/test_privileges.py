@@ -169,7 +169,7 @@ def test_golden_file_covers_every_kind_of_object(supabase: Supabase) -> None:
 def test_public_and_anon_have_no_privileges(documented: Supabase) -> None:
     for name, public, anon, *_, authenticator, _owner, _notes in lines(documented):
         # PostgREST's login role can switch to the other roles, and has no privileges itself.
-        # command_hint reads no data, and whoever reads ipai.sync_alerts needs it.
+        # command_hint reads no data, and each role that reads ipai.sync_alerts needs it.
         held = "X" if name == "function ipai.command_hint(text,boolean)" else "-"
         assert (name, public, anon, authenticator) == (name, held, held, held)
 

@@ -490,7 +490,7 @@ def test_other_roles_cannot_call_functions_of_the_extension(api: PostgREST, mana
     )
     names = {function["name"] for function in functions}
     assert names > {"sync_sample_metrics", "sync_mirror", "run_sync", "sync_now", "schedule_sync", "refresh_counts", "odoo_call"}
-    # It reads no data, and whoever reads ipai.sync_alerts needs it.
+    # It reads no data, and each role that reads ipai.sync_alerts needs it.
     assert [function["signature"] for function in functions if function["callers"]] == ["ipai.command_hint(text,boolean)"]
     functions = [function for function in functions if not function["callers"]]
     erp.requests.clear()

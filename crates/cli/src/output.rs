@@ -38,7 +38,7 @@ pub fn print_json(value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line to the standard output. That nobody reads it any more is no error.
+/// Prints a line to the standard output. A closed output is no error.
 pub fn print_line(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");

@@ -4,18 +4,16 @@
 //! results.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod recorded;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ipai_odoo::error::{Error, Result};
-use ipai_odoo::value::{Limits, RowVisitor, Scalar, Value};
+use ipai_odoo::value::{Limits, Value};
 use ipai_odoo::xmlrpc::{Answer, FaultCode, decode, decode_ids, decode_rows, encode_call};
+use recorded::{Rebuild, folder};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn folder(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)
-}
 
 /// Names and contents of all recorded answers of a version.
 fn bodies(version: &str) -> BTreeMap<String, Vec<u8>> {
@@ -112,34 +110,6 @@ fn check_value(name: &str, value: &Value, expected: &Json) {
     } else {
         let expected = expected.get("value").unwrap_or_else(|| panic!("{name} should have failed"));
         assert_eq!(golden(value), without_notes(expected), "{name}");
-    }
-}
-
-/// Builds a tree from rows.
-#[derive(Default)]
-struct Rebuild {
-    names: Vec<String>,
-    row: Vec<(String, Value)>,
-    rows: Vec<Value>,
-}
-
-impl RowVisitor for Rebuild {
-    fn column(&mut self, member: &str) -> Option<usize> {
-        let known = self.names.iter().position(|name| name == member);
-        known.or_else(|| {
-            self.names.push(member.into());
-            Some(self.names.len() - 1)
-        })
-    }
-
-    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
-        self.row.push((self.names[column].clone(), value.into()));
-        Ok(())
-    }
-
-    fn end_row(&mut self) -> Result<()> {
-        self.rows.push(Value::Struct(std::mem::take(&mut self.row)));
-        Ok(())
     }
 }
 

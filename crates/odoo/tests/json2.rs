@@ -1,17 +1,15 @@
 //! Compares answers of JSON-2 and XML-RPC that real Odoo servers sent for the same records.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use ipai_odoo::error::{Error, Result};
+mod recorded;
+
+use ipai_odoo::error::Error;
 use ipai_odoo::json2::{Fault, decode, decode_ids, decode_rows};
-use ipai_odoo::value::{Limits, RowVisitor, Scalar, Value};
+use ipai_odoo::value::{Limits, Value};
 use ipai_odoo::xmlrpc;
+use recorded::{Rebuild, folder};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn folder(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(version)
-}
 
 /// Names and contents of all recorded answers of JSON-2.
 fn bodies() -> BTreeMap<String, Vec<u8>> {
@@ -26,31 +24,6 @@ fn status(name: &str) -> u16 {
     let index = fs::read_to_string(folder("odoo19").join("INDEX.md")).unwrap();
     let line = index.lines().find(|line| line.starts_with(&format!("| json2_{name} |"))).unwrap();
     line.split(" | ").nth(1).unwrap().parse().unwrap()
-}
-
-/// Builds a tree from rows.
-#[derive(Default)]
-struct Rebuild {
-    names: Vec<String>,
-    row: Vec<(String, Value)>,
-    rows: Vec<Value>,
-}
-
-impl RowVisitor for Rebuild {
-    fn column(&mut self, member: &str) -> Option<usize> {
-        self.names.push(member.into());
-        Some(self.names.len() - 1)
-    }
-
-    fn value(&mut self, column: usize, value: Scalar<'_>) -> Result<()> {
-        self.row.push((self.names[column].clone(), value.into()));
-        Ok(())
-    }
-
-    fn end_row(&mut self) -> Result<()> {
-        self.rows.push(Value::Struct(std::mem::take(&mut self.row)));
-        Ok(())
-    }
 }
 
 /// What XML can carry of a value.

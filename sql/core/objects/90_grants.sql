@@ -47,7 +47,7 @@ revoke all on function
     ipai.cron_gap(text, integer, integer, integer), ipai.schedule_interval(text),
     ipai.expect_sync(text, text)
 from public;
--- Whoever may read ipai.sync_alerts needs it. It reads no data.
+-- Each role that reads ipai.sync_alerts needs it. It reads no data.
 grant execute on function ipai.command_hint(text, boolean) to public;
 
 do $$

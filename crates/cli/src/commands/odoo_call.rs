@@ -4,6 +4,7 @@ use super::{Context, Failed, json_argument, usage};
 use crate::output::print_line;
 use ipai_mirror::connection::Accounts;
 use ipai_mirror::odoo_call::odoo_call;
+use ipai_mirror::session::Session;
 
 /// Hint if the settings have several servers.
 const SEVERAL: &str = "Name one with --server.";
@@ -20,14 +21,10 @@ pub fn call(
     context.settings.server(server, SEVERAL).map_err(usage)?;
     let result = context.with_session(|session| {
         let connection = context.settings.open(session, server, SEVERAL)?;
-        session_free(session)?;
+        // No transaction is open while Odoo works.
+        session.commit()?;
         Ok(odoo_call(session, &connection, model.to_owned(), method.to_owned(), args, kwargs)?)
     })?;
     print_line(&result.to_string());
     Ok(())
-}
-
-/// Ends the transaction, so that none is open while Odoo works.
-fn session_free(session: &mut dyn ipai_mirror::session::Session) -> ipai_odoo::error::Result<()> {
-    session.commit()
 }
