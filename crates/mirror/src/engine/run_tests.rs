@@ -16,6 +16,7 @@ fn full() -> Plan {
         mode: Mode::Full,
         bound: None,
         also: None,
+        changes: None,
         resume: Position::default(),
         cursor: None,
         has_write_date: true,

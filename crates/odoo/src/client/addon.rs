@@ -56,7 +56,7 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    fn set_uuid(&mut self, uuid: Option<&str>) {
+    pub(super) fn set_uuid(&mut self, uuid: Option<&str>) {
         self.known.uuid = uuid.map(|uuid| Cleaner::default().line(uuid));
         self.database.uuid = self.known.uuid.clone();
     }
