@@ -3,6 +3,7 @@
 use super::run::Run;
 use super::{Digest, Refused, deletion};
 use crate::Page;
+use chrono::{DateTime, Utc};
 use ipai_odoo::error::Result;
 
 /// What Odoo reports as changed since an earlier run.
@@ -14,11 +15,13 @@ pub struct Changes {
     pub page: Option<Page>,
     /// The digest of all records; `None` if nothing has changed.
     pub digest: Option<Digest>,
+    /// Odoo's clock when it reported them.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// Writes the changed records.
 pub(super) fn apply(run: &mut Run<'_>, changes: &Changes) -> Result<()> {
-    run.progress.position.began = run.source_clock();
+    run.progress.position.began = changes.clock;
     match &changes.page {
         Some(page) if page.is_empty() => Ok(()),
         Some(page) => run.write(page, None),
@@ -55,3 +58,7 @@ impl Digest {
         Digest { count: self.count.saturating_sub(1), sum: self.sum - one.sum, squares: self.squares - one.squares }
     }
 }
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;

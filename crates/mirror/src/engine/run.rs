@@ -5,7 +5,7 @@ use super::deletion::{self, Guard};
 use super::report::{Counts, Mode, Progress, Report, Scanned, Tally};
 use super::{Position, Scan, Sink, Source, rejects};
 use crate::Page;
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{NaiveDateTime, TimeDelta};
 use ipai_odoo::error::{Error, Result, SqlState};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -281,11 +281,6 @@ impl Run<'_> {
             self.lost += took;
         }
         result
-    }
-
-    /// The source's clock at its first answer, if it had one.
-    pub(super) fn source_clock(&self) -> Option<DateTime<Utc>> {
-        self.source.clock()
     }
 
     /// Calls the sink and adds the time to the seconds spent writing.

@@ -4,6 +4,7 @@ use super::Fetcher;
 use super::page_reader::require_subset;
 use crate::engine::{Changes, Digest, IdRange, validate_ids};
 use crate::{Mirror, PageBuilder};
+use chrono::{DateTime, Utc};
 use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{ChangeAnswer, ChangeQuery, Client, Database};
@@ -50,6 +51,7 @@ impl Answer {
 /// The answers in the order of the questions, and the database that gave them. `None` without an
 /// addon that can tell. `budget`: how many milliseconds Odoo may search; 0 for no limit.
 pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<Option<(Database, Vec<Answer>)>> {
+    let clock = Arc::clone(&fetcher.clock);
     fetcher.run(move |client| {
         let fields: Vec<_> = questions.iter().map(|question| question.mirror.wanted_fields()).collect();
         let queries = questions.iter().zip(&fields).map(|(question, fields)| ChangeQuery {
@@ -58,13 +60,16 @@ pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<O
             token: question.token.as_deref(),
         });
         let Some(answers) = client.changes(&queries.collect::<Vec<_>>(), budget)? else { return Ok(None) };
-        let answers = questions.iter().zip(answers).map(|(question, answer)| read(client, &question.mirror, answer));
+        let answers = questions
+            .iter()
+            .zip(answers)
+            .map(|(question, answer)| read(client, &question.mirror, answer, clock.get().copied()));
         let answers = answers.collect::<Result<_>>()?;
         Ok(Some((client.database().clone(), answers)))
     })
 }
 
-fn read(client: &Client<Http>, mirror: &Mirror, answer: ChangeAnswer) -> Result<Answer> {
+fn read(client: &Client<Http>, mirror: &Mirror, answer: ChangeAnswer, clock: Option<DateTime<Utc>>) -> Result<Answer> {
     Ok(match answer {
         ChangeAnswer::Same { token } => Answer::Changes { token, changes: Changes::default() },
         ChangeAnswer::Changed { token, ids, page, digest: (count, sum, squares) } => {
@@ -80,7 +85,7 @@ fn read(client: &Client<Http>, mirror: &Mirror, answer: ChangeAnswer) -> Result<
             };
             let number = |text: &str| text.parse().map_err(|_| malformed("a sum of ids is not a number"));
             let digest = Digest { count, sum: number(&sum)?, squares: number(&squares)? };
-            Answer::Changes { token, changes: Changes { ids, page, digest: Some(digest) } }
+            Answer::Changes { token, changes: Changes { ids, page, digest: Some(digest), clock } }
         }
         ChangeAnswer::Many { token } | ChangeAnswer::Unknown { token } => Answer::Everything { token },
         ChangeAnswer::Later => Answer::Later,
