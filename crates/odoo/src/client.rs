@@ -40,8 +40,8 @@ pub struct Client<T> {
     known: ServerInfo,
     /// The error because of which the client stopped using the addon.
     addon_failure: Option<Error>,
-    /// Whether the addon is older than its method `changes`.
-    lacks_changes: bool,
+    /// Whether the addon has the method `changes`; `None` if the client has not looked.
+    has_changes: Option<bool>,
     /// The identity of the database, as far as Odoo has reported it on this connection.
     database: Database,
     /// When the client last looked for the addon and for the company.
@@ -78,7 +78,7 @@ impl<T: Transport> Client<T> {
             retries,
             known,
             addon_failure: None,
-            lacks_changes: false,
+            has_changes: None,
             database: Database::default(),
             identified: None,
             company_asked: false,

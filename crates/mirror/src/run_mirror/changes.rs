@@ -88,6 +88,8 @@ impl Run {
 
     /// The token of a run that begins now and reads everything.
     fn first_token(&self, fetcher: &Fetcher) -> Result<Option<String>> {
+        // Shows as well whether the addon can tell changes.
+        fetcher.run(|client| client.identify().map(drop))?;
         Ok(match self.ask(fetcher, None)? {
             Some((_, Answer::Everything { token })) => Some(token),
             _ => None,

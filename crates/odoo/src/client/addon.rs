@@ -52,6 +52,7 @@ impl<T: Transport> Client<T> {
             Err(problem) => (None, Some(problem)),
         };
         self.known.addon_problem = problem;
+        self.has_changes = Some(info.as_ref().is_some_and(|info| info.get("changes").is_some()));
         self.set_uuid(info.as_ref().and_then(|info| info.get("uuid")?.as_str()));
         Ok(())
     }

@@ -79,13 +79,13 @@ impl<T: Transport> Client<T> {
     /// Asks what has changed for each mirror, with one call. `budget`: how many milliseconds Odoo
     /// may search; 0 for no limit. `None` without an addon that can tell.
     pub fn changes(&mut self, asked: &[ChangeQuery<'_>], budget: u32) -> Result<Option<Vec<ChangeAnswer>>> {
-        if self.lacks_changes {
+        if self.has_changes == Some(false) {
             return Ok(None);
         }
         let answers = self.by_addon(|client| match client.ask_for_changes(asked, budget) {
             // The addon is older than this method.
             Err(Error::UnknownMethod { .. }) => {
-                client.lacks_changes = true;
+                client.has_changes = Some(false);
                 Ok(None)
             }
             answers => answers.map(Some),
