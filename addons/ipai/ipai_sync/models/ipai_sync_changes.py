@@ -202,7 +202,7 @@ class IpaiSync(models.AbstractModel):
     def _examine(self, mirrors, answers, moment, deadline):
         """Fill in the answers of mirrors whose tables may have changed, by place."""
         limit_waiting(self.env)
-        scanner = Scanner(self.env, set().union(*(mirror.tables for mirror in mirrors.values())))
+        scanner = Scanner(self.env, set().union(*(mirror.tables for mirror in mirrors.values())), deadline)
         for place, mirror in list(mirrors.items()):
             if getattr(mirror.records, "_table_query", None) or mirror.records._table not in scanner.tables:
                 reason = self.env._("%s has no table of its own.", mirror.records._name)
