@@ -12,6 +12,7 @@ from odoo.exceptions import UserError
 from odoo.sql_db import connection_info_for, db_connect
 from odoo.tests import new_test_user
 
+from ..capture import mirror as capture
 from ..capture import scan, sources, tokens
 from ..models import ipai_sync_changes
 from .common import ExportCase, decode
@@ -298,9 +299,11 @@ class TestChangesOfRelations(ChangesCase):
         self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s AND partner_id <> %s", category, partners[2])
         self.assertChanged(mirror, self.ids("SELECT id FROM res_partner"))
         self.assertEqual([mirror.rows[partner]["category_id"] for partner in partners], [[], [], [category]])
-        with patch.object(ipai_sync_changes, "MAX_IDS", 2):
-            self.execute(f"DELETE FROM {RELATION} WHERE partner_id = %s", partners[2])
-            self.assertChanged(mirror, [partners[2]])
+        self.tag(*((partner, category) for partner in partners[:2]))
+        self.assertChanged(mirror, partners[:2])
+        self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s", category)
+        with patch.object(capture, "MAX_IDS", 2):
+            self.assertEqual(self.poll(mirror), ["many"])
 
     def test_many2many_swap_of_pairs(self):
         first, second = self.partner(2)
@@ -691,10 +694,10 @@ class TestChangesOrder(ChangesCase):
         moment = tokens.Moment(1, "1", "90:90:", 1000)
 
         def urgency(activity=5, snapshot="50:50:", time=999, changed=0, known=True):
-            mirror = ipai_sync_changes._Mirror(self.Partner, [], ["id"], None, 1)
+            mirror = capture.Mirror(self.Partner, [], ["id"], None, 1)
             mirror.token = tokens.Token(1, "1", snapshot, 1, time, changed, activity, {}) if known else None
-            with patch.object(scan.Scanner, "activity", return_value=5), patch.object(scan.Scanner, "__init__", return_value=None):
-                return mirror.urgency(moment, scan.Scanner())
+            mirror.activity = 5
+            return mirror.urgency(moment)
 
         moved, overdue, hot, old, quiet, unknown = (
             urgency(activity=4),
@@ -717,7 +720,7 @@ class TestParentsOfGone(ChangesCase):
         def gone(old, kept, written):
             last = state(*old)[-1]
             known = [pair for pair in written if pair[1] <= last]
-            return ipai_sync_changes._parents_of_gone(state(*old), state(*kept, *written), state(*written), state(*known))
+            return capture.parents_of_gone(state(*old), state(*kept, *written), state(*written), state(*known))
 
         a, b, c, d = (1, 10), (1, 11), (2, 12), (3, 13)
         old = [a, b, c, d]
