@@ -95,7 +95,7 @@ class IpaiSync(models.AbstractModel):
 
     def _mirror(self, model, domain, names, context, token):
         records = self._records(model).with_env(self.env(context=context))
-        definition = zlib.crc32(json.dumps([self.env.uid, model, domain, names, context], sort_keys=True).encode())
+        definition = zlib.crc32(repr([self.env.uid, model, domain, names, sorted(context.items())]).encode(errors="replace"))
         return Mirror(records, domain, names or list(records.fields_get(attributes=())), token and Token.parse(token), definition)
 
     def _needs(self, mirror):

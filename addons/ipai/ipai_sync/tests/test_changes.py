@@ -4,7 +4,7 @@
 import base64
 import json
 import zlib
-from contextlib import closing
+from contextlib import closing, contextmanager
 from unittest.mock import patch
 
 import psycopg2
@@ -69,6 +69,14 @@ class ChangesCase(ExportCase):
     def ids(self, query, *params):
         return [row[0] for row in self.execute(query, *params)]
 
+    @contextmanager
+    def committed(self):
+        """Yield an environment whose transaction is committed at the end."""
+        with closing(db_connect(self.cr.dbname).cursor()) as cr:
+            yield self.env(cr=cr)
+            # Other transactions must see what the test has written.
+            cr.commit()  # pylint: disable=invalid-commit
+
     def category(self, name="Changes", count=1):
         """Commit categories by SQL and return their ids."""
         ids = self.ids(
@@ -82,10 +90,8 @@ class ChangesCase(ExportCase):
 
     def partner(self, count=1, **values):
         """Commit contacts with the ORM and return their ids."""
-        with closing(db_connect(self.cr.dbname).cursor()) as cr:
-            partners = self.env(cr=cr)["res.partner"].create([{"name": "Changes", **values}] * count)
-            ids = partners.ids
-            cr.commit()
+        with self.committed() as env:
+            ids = env["res.partner"].create([{"name": "Changes", **values}] * count).ids
         self.addCleanup(self.execute, "DELETE FROM res_partner WHERE id = ANY(%s)", ids)
         return ids
 
@@ -423,10 +429,9 @@ class TestChangesOfRelations(ChangesCase):
 
 def new_test_user_committed(case, login="changes", groups="base.group_user"):
     """Commit a user and return its id."""
-    with closing(db_connect(case.cr.dbname).cursor()) as cr:
-        user = new_test_user(case.env(cr=cr), login, groups=groups)
+    with case.committed() as env:
+        user = new_test_user(env, login, groups=groups)
         uid, partner = user.id, user.partner_id.id
-        cr.commit()
     case.addCleanup(case.registry.clear_cache)
     case.addCleanup(case.execute, "DELETE FROM res_partner WHERE id = %s", partner)
     case.addCleanup(case.execute, "DELETE FROM res_users WHERE id = %s", uid)
@@ -439,12 +444,9 @@ class TestChangesOfAccess(ChangesCase):
         first, second = self.category(count=2)
         self.execute("UPDATE res_partner_category SET color = 3 WHERE id = %s", first)
         mirror, other = self.follow(CATEGORY, [("id", "in", [first, second])]), self.follow("res.country")
-        with closing(db_connect(self.cr.dbname).cursor()) as cr:
-            rule = self.env(cr=cr)["ir.rule"].create(
-                {"name": "Changes", "model_id": self.env["ir.model"]._get_id(CATEGORY), "domain_force": "[('color', '=', 3)]"}
-            )
-            rule_id = rule.id
-            cr.commit()
+        values = {"name": "Changes", "model_id": self.env["ir.model"]._get_id(CATEGORY), "domain_force": "[('color', '=', 3)]"}
+        with self.committed() as env:
+            rule_id = env["ir.rule"].create(values).id
         self.addCleanup(self.registry.clear_cache)
         self.addCleanup(self.execute, "DELETE FROM ir_rule WHERE id = %s", rule_id)
         self.registry.clear_cache()
