@@ -9,7 +9,7 @@ create table ipai.run_log (
     run              bigint generated always as identity,
     mirror           text not null check (octet_length(mirror) <= 40),
     mode             text not null
-        check (mode in ('full', 'incremental', 'reconcile', 'since', 'counts')),
+        check (mode in ('full', 'incremental', 'reconcile', 'since', 'live', 'counts')),
     state            text not null
         check (state in ('running', 'succeeded', 'failed', 'cancelled', 'refused')),
     started_at       timestamptz not null default clock_timestamp(),
@@ -17,6 +17,7 @@ create table ipai.run_log (
     pid              integer not null default pg_catalog.pg_backend_pid(),
     resumes          bigint,
     fingerprint      text check (length(fingerprint) <= 64),
+    token            text check (length(token) <= 100000),
     bound            timestamptz,
     position         bigint not null default 0,
     odoo_clock       timestamptz,
@@ -70,6 +71,8 @@ create index run_log_complete_idx on ipai.run_log (mirror, run desc)
 create index run_log_failed_idx on ipai.run_log (mirror, run desc)
     where state in ('failed', 'refused');
 create index run_log_deleted_idx on ipai.run_log (mirror, started_at) where deleted > 0;
+create index run_log_live_idx on ipai.run_log (mirror, run desc)
+    where mode = 'live' and state = 'succeeded';
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 
 -- pgrx writes its functions without a schema.

@@ -108,8 +108,8 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def info(self):
-        """Return the protocol, the module's version and the database's UUID."""
-        return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid()}
+        """Return the protocol, the module's version, the database's UUID, and that there is ``changes``."""
+        return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid(), "changes": True}
 
     @api.model
     @api.readonly
