@@ -108,7 +108,7 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def info(self):
-        """Return the protocol, the module's version, the database's UUID, and that there is ``changes``."""
+        """Return the protocol, the module's version, the database's UUID, and that ``changes`` exists."""
         return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid(), "changes": True}
 
     @api.model

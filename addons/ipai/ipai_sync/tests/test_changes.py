@@ -54,6 +54,8 @@ class ChangesCase(ExportCase):
         self.uid = self.env.ref("base.user_admin").id
         self.other = self.connection()
         self.other.autocommit = True
+        # Fail instead of waiting for a lock that the test itself holds.
+        self.execute("SET lock_timeout = '5s'")
 
     def connection(self):
         connection = psycopg2.connect(**connection_info_for(self.cr.dbname)[1])
