@@ -31,7 +31,9 @@ _PACKAGES = (
     "sudo",
     # For the scripts.
     "ca-certificates",
+    "git",
     "python3-venv",
+    "shellcheck",
 )
 
 #: Debian's own Python, independent of PATH: the package versions are pinned and tested for it.

@@ -85,7 +85,7 @@ def _place(page: Path) -> Path:
 
 
 def _with_links(page: Path, pages: set[Path]) -> str:
-    """Returns the page's text, whose links to other files of the repository lead to their source."""
+    """Returns the page's text. Its links to files that are no pages lead to their source."""
 
     def link(match: re.Match[str]) -> str:
         target = (page.parent / match[1]).resolve()
