@@ -66,6 +66,11 @@ def test_workflows_have_least_privileges() -> None:
             assert "timeout-minutes" in job, name
 
 
+def test_commands_run_in_bash() -> None:
+    """shellcheck checks them as such; in a container the default is sh."""
+    assert all(workflow["defaults"] == {"run": {"shell": "bash"}} for workflow in GITHUB.values())
+
+
 def test_expressions_are_not_part_of_commands() -> None:
     """The value of an expression could contain shell code."""
     for name, workflow in GITHUB.items():
