@@ -134,7 +134,9 @@ def test_run_of_all_mirrors_asks_once(mirrored: Supabase, erp: Odoo) -> None:
     before = len(erp.log.read_text().splitlines()) if hasattr(erp, "log") else 0
     mirrored.rows("call ipai.run_sync()")
     del before
-    runs = mirrored.rows("select distinct on (mirror) mirror, mode, fetched, odoo_count, mirror_count, state from ipai.sync_runs order by mirror, run desc")
+    runs = mirrored.rows(
+        "select distinct on (mirror) mirror, mode, fetched, odoo_count, mirror_count, state from ipai.sync_runs order by mirror, run desc"
+    )
     assert [(run["mode"], run["fetched"], run["odoo_count"], run["mirror_count"], run["state"]) for run in runs] == [
         ("incremental", 0, ROWS, ROWS, "succeeded")
     ] * 4

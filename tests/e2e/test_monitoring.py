@@ -294,7 +294,16 @@ def test_missing_figures_fire_and_resolve(healthy: Supabase, monitor: Monitor) -
 
 def test_figures_equal_the_views(healthy: Supabase, monitor: Monitor) -> None:
     healthy.rows("select ipai.schedule_sync(%s, '0 0 1 1 *')", MIRROR)
-    run = healthy.run(f"'{MIRROR}', 'reconcile'")
+    healthy.run()
+    # A follower, and its run.
+    healthy.rows("insert into ipai.followers values ('odoo', %s, now() - interval '1 hour', now())", [MIRROR])
+    healthy.rows(
+        """insert into ipai.run_log (mirror, mode, state, finished_at, cursor_before, newest, odoo_clock, pages, fetched, inserted, updated,
+                                     unchanged, deleted, odoo_count, mirror_count, seconds_waiting, seconds_writing)
+           values (%s, 'live', 'succeeded', now() + interval '2 seconds', '2026-01-01', '2026-01-02 00:00:00', '2026-01-02 00:00:01', 1, 9, 2, 3, 4, 1, 12, 12, 0.5, 0.25)""",
+        MIRROR,
+    )
+    run = healthy.last_run()
     status = healthy.row("select * from ipai.sync_status")
     shell.wait_until(lambda: monitor.figures().get("ipai_last_run_number") == run["run"], "the run", seconds=30)
     figures = monitor.figures()
@@ -302,6 +311,8 @@ def test_figures_equal_the_views(healthy: Supabase, monitor: Monitor) -> None:
         {
             "ipai_mirror_last_success_timestamp_seconds": status["last_success"].timestamp(),
             "ipai_mirror_next_due_timestamp_seconds": status["next_due"].timestamp(),
+            "ipai_mirror_last_poll_timestamp_seconds": status["last_poll"].timestamp(),
+            "ipai_mirror_latency_seconds": status["latency"].total_seconds(),
             "ipai_mirror_counted_timestamp_seconds": run["finished_at"].timestamp(),
             **{f"ipai_mirror_{name}": status[name] for name in ("failures", "rejects", "rows", "delta")},
             "ipai_mirror_odoo_records": run["odoo_count"],
@@ -329,7 +340,12 @@ def test_dashboard_queries_have_results(healthy: Supabase, monitor: Monitor) -> 
 
 def test_role_of_the_exporter_reads_no_rows_and_writes_nothing(healthy: Supabase, monitor: Monitor) -> None:
     for statement in (
-        *("select from ipai.ipai_sample_metrics", "select from ipai.odoo_logins", "select from vault.decrypted_secrets"),
+        *(
+            "select from ipai.ipai_sample_metrics",
+            "select from ipai.odoo_logins",
+            "select from vault.decrypted_secrets",
+            "select token from ipai.mirror_state",
+        ),
         *(
             "call ipai.run_sync()",
             "select ipai.alter_mirror('sample_metrics', enabled => false)",
@@ -340,7 +356,7 @@ def test_role_of_the_exporter_reads_no_rows_and_writes_nothing(healthy: Supabase
             healthy.rows(statement, user="ipai_monitor")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         healthy.rows("create table public.mine ()", user="ipai_monitor")
-    for table in ("mirrors", "mirror_state", "run_log", "sync_rejects"):
+    for table in ("mirrors", "mirror_state", "run_log", "sync_rejects", "followers"):
         allowed = f"select has_table_privilege('ipai_monitor', 'ipai.{table}', 'insert, update, delete, truncate') as writes"
         assert healthy.row(allowed) == {"writes": False}
 
