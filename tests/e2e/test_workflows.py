@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -69,6 +72,31 @@ def test_workflows_have_least_privileges() -> None:
 def test_commands_run_in_bash() -> None:
     """shellcheck checks them as such; in a container the default is sh."""
     assert all(workflow["defaults"] == {"run": {"shell": "bash"}} for workflow in GITHUB.values())
+
+
+def test_containers_have_the_rust_of_the_project() -> None:
+    toolchain = tomllib.loads((paths.PROJECT / "rust-toolchain.toml").read_text())["toolchain"]
+    image = f"rust:{toolchain['channel']}-bookworm"
+    used = {job["container"] for workflow in GITHUB.values() for job in workflow["jobs"].values() if "container" in job}
+    assert used == {image}
+    assert f'"image": "{image}"' in (paths.PROJECT / ".devcontainer/devcontainer.json").read_text()
+
+
+def test_templates_and_settings_are_well_formed() -> None:
+    for path in (paths.PROJECT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text())
+        if path.name == "config.yml":
+            assert form["blank_issues_enabled"] is False
+            continue
+        assert form["name"] and form["description"]
+        identifiers = [element["id"] for element in form["body"] if element["type"] != "markdown"]
+        assert len(identifiers) == len(set(identifiers)) > 0
+    assert json.loads((paths.PROJECT / "renovate.json").read_text())["extends"]
+    hooks = yaml.safe_load((paths.PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        program, *words = hook["entry"].split()
+        assert program == "cargo" or program.startswith(".cache/") or (paths.PROJECT / program).is_file()
+        assert all(find_spec(word) for word in words if word.startswith("harness."))
 
 
 def test_expressions_are_not_part_of_commands() -> None:
