@@ -42,8 +42,8 @@ struct Follower {
     has_run: bool,
 }
 
-/// Follows mirrors. A mirror or a server that fails is tried again with growing pauses, and does not
-/// hold up the others.
+/// Follows mirrors. A mirror or a server that fails is tried again with growing pauses, and does
+/// not hold up the others.
 ///
 /// # Errors
 /// A cancel by the caller, and errors of the session.
