@@ -17,6 +17,10 @@ use url::Url;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server's machine may be silent, with a probe or data unanswered, before the
+/// connection is lost.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// How long a pooler may take to find a second session.
 const POOLER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -59,11 +63,13 @@ impl Database {
             return Err(malformed());
         }
         config.application_name(name).connect_timeout(patience);
-        // A machine that vanishes must not keep its locks, nor a run wait for it.
+        // A machine that vanishes must not keep its locks, nor a run wait for it. Linux sends no
+        // keepalives while sent data is unacknowledged, and would repeat the data for 15 minutes.
         config
-            .keepalives_idle(Duration::from_secs(30))
-            .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(3);
+            .keepalives_idle(SILENCE / 2)
+            .keepalives_interval(SILENCE / 6)
+            .keepalives_retries(3)
+            .tcp_user_timeout(SILENCE);
         let is_local = config.get_hosts().iter().all(is_local);
         let uses_tls = match mode.as_deref() {
             None => !is_local,
@@ -102,9 +108,7 @@ impl Database {
             )
             .with_detail("A run holds the lock of its mirror over many transactions, which need the same session."));
         }
-        // If the machine of the program vanishes, a pooler may keep the session with its locks.
-        let sql = "select pg_catalog.set_config('idle_session_timeout', '1h', false)";
-        (&mut session as &mut dyn Session).first(sql, &[], |_| Ok(()))?;
+        session.query(include_str!("sql/session.sql"), &[], &mut |_| Ok(()))?;
         session.commit()?;
         Ok(session)
     }
