@@ -31,6 +31,8 @@ const PARAMETERS: [&str; 4] = ["application_name", "connect_timeout", "sslmode",
 pub struct Database {
     config: Config,
     tls: Tls,
+    /// Whether `sslrootcert` names the authorities to trust.
+    has_own_root: bool,
     console: Arc<dyn Console>,
 }
 
@@ -84,7 +86,10 @@ impl Database {
             }
         };
         config.ssl_mode(if uses_tls { SslMode::Require } else { SslMode::Disable });
-        Ok(Database { config, tls: Tls::new(root.as_deref().map(Path::new))?, console })
+        // As libpq names the public authorities.
+        let root = root.filter(|root| root != "system");
+        let tls = Tls::new(root.as_deref().map(Path::new))?;
+        Ok(Database { config, tls, has_own_root: root.is_some(), console })
     }
 
     /// Connects.
@@ -136,14 +141,20 @@ impl Database {
             [Host::Tcp(host)] => host.as_str(),
             _ => "",
         };
-        let hint = if detail.contains("NotValidForName") {
+        let is_unencrypted = self.config.get_ssl_mode() == SslMode::Disable;
+        let hint = if detail.contains("not valid for name") {
             "The certificate of the database is for another host. Use the host name that it has in DATABASE_URL."
-        } else if detail.contains("Expired") {
+        } else if detail.contains("certificate expired") {
             "The certificate of the database has expired. Renew it."
+        } else if detail.contains("certificate not valid yet") {
+            "The certificate of the database is not valid yet. Check the clocks of both machines."
         } else if detail.contains("CaUsedAsEndEntity") {
             "The certificate of the database is that of an authority. Sign one for the server with it, and name the \
              authority's certificate in sslrootcert of DATABASE_URL."
-        } else if detail.contains("invalid peer certificate") {
+        } else if detail.contains("UnknownIssuer") && self.has_own_root {
+            "The certificate of the database is not signed by an authority in the file that sslrootcert names. Download \
+             the CA of the database anew (Supabase: Database, Settings, SSL configuration)."
+        } else if detail.contains("UnknownIssuer") {
             "The certificate of the database is not signed by a public authority. Download its CA (Supabase: Database, \
              Settings, SSL configuration) and add sslrootcert=PATH to DATABASE_URL."
         } else if host.starts_with("db.") && host.ends_with(".supabase.co") {
@@ -154,6 +165,9 @@ impl Database {
              sslmode=disable to DATABASE_URL."
         } else {
             match error.sqlstate() {
+                "28000" if is_unencrypted => {
+                    "Check the user in DATABASE_URL. If the database requires TLS, remove sslmode=disable."
+                }
                 "08001" => "Check host and port in DATABASE_URL, and that the database accepts connections.",
                 "28P01" | "28000" => {
                     "Check user and password in DATABASE_URL. Percent-encode special characters in them."

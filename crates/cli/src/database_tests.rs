@@ -81,7 +81,7 @@ fn causes_of_a_failed_connection_get_their_hints() {
     for (address, detail, hint) in [
         ("postgresql://u@h/x", "error performing TLS handshake: server does not support TLS", "sslmode=disable"),
         ("postgresql://u@h/x", "invalid peer certificate: UnknownIssuer", "sslrootcert=PATH"),
-        ("postgresql://u@h/x", "invalid peer certificate: NotValidForName", "another host"),
+        ("postgresql://u@h/x", "invalid peer certificate: certificate not valid for name \"h\"", "another host"),
         (
             "postgresql://u@h/x",
             "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
