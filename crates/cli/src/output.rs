@@ -131,6 +131,15 @@ pub fn with_commands(text: &str) -> String {
     })
 }
 
+/// A text as a word of a command for a shell, which executes nothing in it.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -176,6 +185,18 @@ mod tests {
             finding(&row("ok", &format!("at {url} now"), Value::Null)),
             format!("ok       policies ipai.metrics\n         at\n         {url}\n         now")
         );
+    }
+
+    #[test]
+    fn shell_executes_nothing_in_a_word() {
+        for (text, word) in [
+            ("x_studio.field-1", "x_studio.field-1"),
+            ("$(id)", "'$(id)'"),
+            ("it's `id`", r"'it'\''s `id`'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]
