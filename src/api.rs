@@ -11,6 +11,7 @@ use crate::report::or_raise;
 use crate::session::{SpiSession, moment};
 use crate::subtransaction;
 use chrono::NaiveDateTime;
+use ipai_mirror::changes::Answers;
 use ipai_mirror::connection::Fetchers;
 use ipai_mirror::refresh_counts;
 use ipai_mirror::refusal::invalid;
@@ -28,6 +29,7 @@ pub fn host(session: &mut dyn Session) -> Host<'_> {
         session,
         accounts: &ServerAccounts,
         fetchers: Fetchers::default(),
+        answers: Answers::default(),
         guard: |work| subtransaction::guarded(work),
         now: || moment(pgrx::datum::datetime_support::clock_timestamp()).unwrap_or_default(),
     }

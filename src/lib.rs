@@ -29,7 +29,8 @@ mod sql {
     extension_sql_file!("../sql/core/tables/20_run_log.sql", name = "run_log", requires = ["mirror_objects"]);
     extension_sql_file!("../sql/core/tables/25_sync_rejects.sql", name = "sync_rejects", requires = ["run_log"]);
     extension_sql_file!("../sql/core/tables/30_odoo_logins.sql", name = "odoo_logins", requires = ["sync_rejects"]);
-    extension_sql_file!("../sql/extension/once/10_wrapper.sql", name = "wrapper", requires = ["odoo_logins"]);
+    extension_sql_file!("../sql/core/tables/35_followers.sql", name = "followers", requires = ["odoo_logins"]);
+    extension_sql_file!("../sql/extension/once/10_wrapper.sql", name = "wrapper", requires = ["followers"]);
     extension_sql_file!("../sql/extension/once/20_dump.sql", name = "dump", requires = ["wrapper"]);
     extension_sql_file!("../sql/core/objects/10_table_comments.sql", name = "comments", requires = ["dump"]);
     extension_sql_file!("../sql/core/objects/15_trust.sql", name = "trust", requires = ["comments"]);
@@ -61,6 +62,7 @@ mod sql {
             check_connection,
             create_mirror,
             drop_mirror,
+            follow_sync,
             odoo_call,
             odoo_fields,
             odoo_models,

@@ -1,11 +1,12 @@
 //! The procedures, which commit: `ipai.run_sync()`, whose runs commit after each page and record
-//! how they end, and `ipai.rotate_odoo_key()`.
+//! how they end, `ipai.follow_sync()` and `ipai.rotate_odoo_key()`.
 
 use crate::api::host;
 use crate::connection::ServerAccounts;
 use crate::report::or_raise;
 use crate::session::{SpiSession, check_version};
 use ipai_mirror::engine::Requested;
+use ipai_mirror::follow::{self, FollowRequest};
 use ipai_mirror::refusal::{invalid, refused};
 use ipai_mirror::rotate_key::rotate_key;
 use ipai_mirror::run_mirror::{RunRequest, RunScope};
@@ -13,8 +14,10 @@ use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, internal};
 use ipai_mirror::store::cron;
 use ipai_odoo::error::{Error, Result, SqlState};
+use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::time::Duration;
 
 /// Syncs mirrors and commits after each page.
 // It can have neither a SET clause nor SECURITY DEFINER: such a procedure may not commit. The
@@ -29,6 +32,25 @@ fn run_sync(
 ) {
     // SAFETY: Postgres called us with it.
     unsafe { committing(fcinfo, Error::InTransaction, |session| run(session, mirror, mode, max_delete_ratio)) };
+}
+
+/// Applies the changes of mirrors as they happen in Odoo.
+// See `run_sync`.
+#[pg_extern(sql = "create procedure ipai.follow_sync(mirrors text[] default null, every interval default '1 second', \
+                   during interval default '55 seconds') language c as 'MODULE_PATHNAME', 'follow_sync_wrapper';")]
+fn follow_sync(
+    mirrors: Option<Vec<String>>,
+    every: Option<Interval>,
+    during: Option<Interval>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) {
+    let in_transaction = refused(
+        SqlState::ObjectNotInState,
+        "follow_sync cannot run inside a transaction",
+        "Send the call as the only statement, outside of a transaction: it commits each change.",
+    );
+    // SAFETY: Postgres called us with it.
+    unsafe { committing(fcinfo, in_transaction, |session| follow(session, mirrors, every, during)) };
 }
 
 /// Replaces the API key of an Odoo server's user, and commits before it revokes the old key.
@@ -121,6 +143,28 @@ fn run(
     let done = jobs.into_iter().filter(|(name, _)| ended.contains(name));
     remove_jobs(host.session, &done.map(|(_, job)| job).collect::<Vec<_>>());
     result
+}
+
+fn follow(
+    session: &mut dyn Session,
+    mirrors: Option<Vec<String>>,
+    every: Option<Interval>,
+    during: Option<Interval>,
+) -> Result<()> {
+    session.within(check_version)?;
+    let request = FollowRequest {
+        mirrors,
+        every: duration("every", every)?.unwrap_or(Duration::from_secs(1)),
+        during: duration("during", during)?,
+    };
+    follow::follow(&mut host(session), request, &mut |_, _| {})
+}
+
+fn duration(name: &str, interval: Option<Interval>) -> Result<Option<Duration>> {
+    let Some(interval) = interval else { return Ok(None) };
+    let micros = u64::try_from(interval.as_micros()).ok().filter(|micros| *micros > 0);
+    let micros = micros.ok_or_else(|| invalid(format!("{name} must be greater than zero"), "Such as '1 second'."))?;
+    Ok(Some(Duration::from_micros(micros)))
 }
 
 /// Removes jobs of `ipai.sync_now`, whose runs have ended.

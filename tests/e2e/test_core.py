@@ -73,7 +73,7 @@ def test_api_roles_have_the_same_privileges_without_the_extension(cluster: Clust
                and c.relname <> 'brands'"""
     assert ask(cluster, may.format("anon")) == ""
     assert ask(cluster, may.format("authenticated")) == "sample_metrics_count_delta sync_count_delta"
-    everything = "mirror_objects mirror_state mirrors odoo_logins run_log sample_metrics_count_delta sync_alerts sync_count_delta sync_rejects sync_runs sync_status"
+    everything = "followers mirror_objects mirror_state mirrors odoo_logins run_log sample_metrics_count_delta sync_alerts sync_count_delta sync_rejects sync_runs sync_status"
     assert ask(cluster, may.format("service_role")) == everything
     public = """select string_agg(proname, ' ') from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
                 where pronamespace = 'ipai'::regnamespace and a.grantee = 0"""

@@ -266,7 +266,7 @@ def test_functions_are_no_security_definers_and_fix_their_search_path(documented
     assert not [row["name"] for row in functions if row["definer"]]
     # A procedure with a SET clause could not commit.
     without_path = {row["name"] for row in functions if row["path"] != "search_path=pg_catalog, pg_temp"}
-    assert without_path == {"rotate_odoo_key", "run_sync"}
+    assert without_path == {"follow_sync", "rotate_odoo_key", "run_sync"}
 
 
 def test_every_view_is_a_security_invoker(supabase: Supabase) -> None:
@@ -609,6 +609,7 @@ CALLS = f"""
     select * from ipai.relate_mirrors()
     select r.name from own.planted p cross join lateral own.brand(p) r
     call ipai.run_sync('planted')
+    call ipai.follow_sync('{{planted}}', during => '1 millisecond')
     select * from ipai.sync_runs
     select * from ipai.sync_status
     select * from ipai.sync_alerts

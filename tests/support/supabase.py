@@ -213,7 +213,7 @@ class Supabase:
             {f"drop table {tables} cascade;" if tables else ""}
             select format('drop server %I cascade', srvname) from pg_foreign_server s
                 join pg_foreign_data_wrapper w on w.oid = s.srvfdw where fdwname = 'ipai_odoo' \\gexec
-            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins restart identity;
+            truncate ipai.ipai_sample_metrics, ipai.mirrors, ipai.mirror_state, ipai.mirror_objects, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins, ipai.followers restart identity;
             select ipai.register_sample_metrics();
             delete from vault.secrets;
             """

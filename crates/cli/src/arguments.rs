@@ -74,6 +74,15 @@ pub enum Command {
     },
     /// Sync mirrors with Odoo: the named ones, or all enabled ones
     Run(Run),
+    /// Apply the changes of mirrors as they happen in Odoo, until stopped
+    Follow {
+        /// Names of mirrors [default: all enabled mirrors]
+        #[arg(value_name = "MIRROR")]
+        mirrors: Vec<String>,
+        /// Seconds from one poll to the next
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+        every: f64,
+    },
     /// Show the health of the mirrors
     Status {
         /// Name of a mirror
@@ -122,6 +131,7 @@ impl Command {
                 | Command::CreateMirror(_)
                 | Command::RefreshMirror { .. }
                 | Command::Run(_)
+                | Command::Follow { .. }
                 | Command::OdooCall { .. }
         )
     }
@@ -235,6 +245,12 @@ pub struct Run {
     /// Largest share of the rows (0 to 1) that this run may delete
     #[arg(long, value_name = "RATIO")]
     pub max_delete_ratio: Option<f64>,
+}
+
+/// Parses the seconds between two polls.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds from 0.1 to 86400".to_owned())
 }
 
 /// Parses a date, which is its midnight, or a moment, both in UTC.

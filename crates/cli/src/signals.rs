@@ -34,3 +34,8 @@ pub fn tick() -> Result<()> {
         false => Ok(()),
     }
 }
+
+/// Whether a signal has arrived.
+pub fn has_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}

@@ -1,6 +1,7 @@
 //! Keeps a mirror equal to Odoo: one loop, [`run`], between a [`Source`] and a [`Sink`]. It knows
 //! neither the network nor the database behind these two traits.
 
+mod changes;
 mod deletion;
 mod planner;
 mod rejects;
@@ -8,6 +9,7 @@ mod report;
 mod run;
 mod unreadable;
 
+pub use changes::Changes;
 pub use deletion::Guard;
 pub(crate) use deletion::validate_ids;
 pub use planner::{Requested, Start, State, Unfinished, plan_run};

@@ -3,10 +3,12 @@
 //! This crate knows no host: SQL goes through [`session::Session`], which the extension implements
 //! over SPI and a program over the wire protocol.
 
+pub mod changes;
 pub mod check_connection;
 pub mod connection;
 pub mod definition;
 pub mod engine;
+pub mod follow;
 pub mod manage;
 pub mod odoo_call;
 pub mod page;

@@ -1,12 +1,14 @@
 //! The sequence of a run, from its lock to its end in the log. It is the same in every host.
 
+mod changes;
 mod drift;
 mod findings;
 mod identity;
 mod warnings;
 
+use crate::changes::Answers;
 use crate::connection::{Accounts, Connection, Fetchers};
-use crate::engine::{self, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
+use crate::engine::{self, Changes, Mode, Plan, Position, Report, Requested, Scanned, Start, State};
 use crate::session::Session;
 use crate::source::{Fetcher, OdooSource, first_page_size};
 use crate::store::mirror_state::{self, Reached, RunPermissions, Stored};
@@ -34,6 +36,8 @@ pub struct Host<'h> {
     pub accounts: &'h dyn Accounts,
     /// What earlier runs of this host left to the next one.
     pub fetchers: Fetchers,
+    /// What Odoo reported as changed, for the next runs.
+    pub answers: Answers,
     /// Runs work and returns an error that would otherwise unwind.
     pub guard: fn(&mut dyn FnMut() -> Result<()>) -> Result<()>,
     /// The local clock (UTC). It only decides whether a full run is due.
@@ -41,7 +45,8 @@ pub struct Host<'h> {
 }
 
 impl Host<'_> {
-    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Runs work, and returns an error that would otherwise unwind.
+    pub(crate) fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let guard = self.guard;
         let (mut work, mut done) = (Some(work), None);
         guard(&mut || {
@@ -70,6 +75,8 @@ pub struct RunRequest {
 pub enum RunScope {
     /// What the planner decides. An interrupted run is resumed.
     Planned(Requested),
+    /// What Odoo reported to a follower as changed.
+    Live,
     /// Records written at or after a moment (UTC), or all; at most `max_rows`.
     Records {
         /// The lower bound (UTC).
@@ -79,7 +86,15 @@ pub enum RunScope {
     },
 }
 
+impl RunRequest {
+    /// Whether the run may leave records out.
+    fn is_limited(&self) -> bool {
+        matches!(self.scope, RunScope::Records { max_rows: Some(_), .. })
+    }
+}
+
 /// The result of a run.
+#[derive(Clone)]
 pub struct Finished {
     /// The row in the log; `None` after a dry run.
     pub run: Option<i64>,
@@ -158,7 +173,8 @@ fn record_failure(host: &mut Host<'_>, run: &Run, error: &Error) {
     let name = &run.mirror.name;
     let _ = retry_once(host.session, &|session| {
         if let Some(scanned) = run.scanned.filter(|scanned| scanned.mode != Mode::Since) {
-            mirror_state::set_cursor(session, name, &run.stored.fingerprint, &scanned)?;
+            let token = run.token.as_deref().filter(|_| scanned.mode == Mode::Full);
+            mirror_state::set_cursor(session, name, &run.stored.fingerprint, &scanned, token)?;
         }
         mirror_state::set_safe_page_size(session, name, run.safe_page_size)?;
         runs::fail(session, number, error, run.scanned.is_some())
@@ -187,6 +203,8 @@ struct Run {
     scanned: Option<Scanned>,
     /// The page size that worked after a larger page had failed; 0 without a failure.
     safe_page_size: u32,
+    /// What Odoo's addon returned at the start.
+    token: Option<String>,
 }
 
 impl Run {
@@ -205,16 +223,13 @@ impl Run {
             false => Some(runs::begin(host.session, name, &stored.fingerprint, &start, stored.state.cursor)?),
         };
         let safe_page_size = stored.safe_page_size;
-        let (has_deleted, scanned) = (false, None);
-        Ok(Run { mirror, number, start, stored, request, has_deleted, scanned, safe_page_size })
+        let (has_deleted, scanned, token) = (false, None, None);
+        Ok(Run { mirror, number, start, stored, request, has_deleted, scanned, safe_page_size, token })
     }
 
     fn execute(&mut self, host: &mut Host<'_>) -> Result<Report> {
         target::check(host.session, &self.mirror, self.request.dry_run)?;
         let table = target::verify(host.session, &self.mirror.name, !self.request.dry_run)?;
-        if self.start.mode == Mode::Full {
-            target::check_types(host.session, &self.mirror, table)?;
-        }
         if self.mirror.masks.need_key() && self.mirror.masks.key.is_none() {
             self.mirror.masks.key = Some(vault::mask_key(host.session)?);
         }
@@ -224,12 +239,17 @@ impl Run {
         let mut fetcher = host.fetchers.take(host.session, &connection)?;
         // Nothing is locked while Odoo is waited for.
         host.session.commit()?;
-        let mut plan = self.plan(&permissions);
         let mut filled_from = permissions.filled_from.clone();
+        let changes = self.ask_for_changes(host, &fetcher, &filled_from, login)?;
+        if self.start.mode == Mode::Full {
+            target::check_types(host.session, &self.mirror, table)?;
+            host.session.commit()?;
+        }
+        let mut plan = self.plan(&permissions, changes);
         // An incremental run has no call to spare: it verifies the database by its first page, and
         // asks for the fields only if it fails. Before that it sets no record aside if a
         // changed field may be the cause.
-        plan.fields_are_checked = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile);
+        plan.fields_are_checked = !matches!(plan.mode, Mode::Incremental | Mode::Reconcile | Mode::Live);
         if plan.fields_are_checked {
             filled_from = self.verify_database(host, &fetcher, &permissions, &mut plan)?;
             if self.check_drift(host, &fetcher, plan.reads_all())? {
@@ -267,16 +287,17 @@ impl Run {
         }
     }
 
-    fn plan(&self, permissions: &RunPermissions) -> Plan {
+    fn plan(&self, permissions: &RunPermissions, changes: Option<Changes>) -> Plan {
         let max_rows = match self.request.scope {
             RunScope::Records { max_rows, .. } => max_rows,
-            RunScope::Planned(_) => None,
+            RunScope::Planned(_) | RunScope::Live => None,
         };
         Plan {
             mirror: self.mirror.name.clone(),
             mode: self.start.mode,
-            bound: self.start.bound,
+            bound: self.start.bound.filter(|_| changes.is_none()),
             also: self.start.also,
+            changes,
             resume: self.start.position(),
             cursor: self.stored.state.newest(),
             has_write_date: self.mirror.has_write_date,
@@ -371,6 +392,7 @@ impl Run {
                 fingerprint: &self.stored.fingerprint,
                 login: &connection.account.login,
                 database: &known_database(filled_from, &findings.database),
+                token: self.token.as_deref(),
             };
             mirror_state::set_reached(session, &self.mirror.name, &reached)?;
         }
@@ -384,6 +406,7 @@ impl Run {
 fn plan(scope: RunScope, state: &State, now: NaiveDateTime) -> Start {
     match scope {
         RunScope::Planned(requested) => engine::plan_run(requested, state, now),
+        RunScope::Live => Start { mode: Mode::Live, bound: None, also: None, resumed: None },
         RunScope::Records { since, .. } => {
             Start { mode: since.map_or(Mode::Full, |_| Mode::Since), bound: since, also: None, resumed: None }
         }

@@ -1,8 +1,11 @@
 //! Runs mirrors one after another: those of a call of `ipai.run_sync` or of the program.
 
+use crate::changes::{Unchanged, candidate, poll, record_unchanged};
+use crate::engine::{Mode, Requested, plan_run};
 use crate::refusal::invalid;
-use crate::run_mirror::{Finished, Host, RunRequest, run_mirror};
+use crate::run_mirror::{Finished, Host, RunRequest, RunScope, run_mirror};
 use crate::session::Session;
+use crate::source::changes::Answer;
 use crate::store::{alerts, lock, mirrors};
 use ipai_odoo::error::{Error, Result};
 
@@ -41,7 +44,14 @@ pub fn run_mirrors(
     ended: &mut Ended<'_>,
 ) -> Result<()> {
     let (mut failures, mut fatal) = (Vec::new(), None);
-    for name in names {
+    let unchanged = match request.scope {
+        RunScope::Planned(requested) if !is_only && !request.dry_run => run_unchanged(host, names, requested)?,
+        _ => Vec::new(),
+    };
+    for run in &unchanged {
+        ended(&run.mirror, &Ok(run.finished.clone()));
+    }
+    for name in names.iter().filter(|name| unchanged.iter().all(|run| run.mirror != **name)) {
         let result = run_mirror(host, name, request);
         ended(name, &result);
         let Err(error) = result else { continue };
@@ -63,4 +73,22 @@ pub fn run_mirrors(
         None if failures.is_empty() => Ok(()),
         None => Err(Error::MultipleMirrorsFailed { failures, total: names.len() }),
     }
+}
+
+/// Asks each server once what has changed, and records a run of each mirror without a change. What
+/// Odoo reports of the others waits for their runs.
+fn run_unchanged(host: &mut Host<'_>, names: &[String], requested: Requested) -> Result<Vec<Unchanged>> {
+    let mut candidates = Vec::new();
+    for name in names {
+        let planned = candidate(host, name)?
+            .filter(|candidate| plan_run(requested, &candidate.stored.state, (host.now)()).mode == Mode::Incremental);
+        candidates.extend(planned);
+    }
+    host.session.commit()?;
+    let all: Vec<_> = candidates.iter().collect();
+    // What fails is tried again, and reported, by the run of the mirror.
+    poll(host, &all, 0)?;
+    let is_unchanged = |name: &str| host.answers.get(name).is_some_and(Answer::is_same);
+    let unchanged: Vec<_> = all.into_iter().filter(|candidate| is_unchanged(&candidate.mirror.name)).collect();
+    record_unchanged(host.session, &unchanged)
 }

@@ -1,6 +1,7 @@
 //! Reads a mirror's records from Odoo: [`OdooSource`] is the engine's source.
 
 mod blame;
+pub mod changes;
 mod fetcher;
 mod odoo_source;
 mod page_reader;

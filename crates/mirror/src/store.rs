@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod counts;
 pub mod cron;
 pub mod exposure;
+pub mod followers;
 mod lists;
 pub mod lock;
 pub mod logins;

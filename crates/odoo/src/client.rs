@@ -2,6 +2,7 @@
 
 mod addon;
 mod call;
+mod changes;
 mod identity;
 mod keys;
 mod login;
@@ -9,6 +10,7 @@ mod models;
 mod records;
 
 pub use call::{Call, Safety};
+pub use changes::{ChangeAnswer, ChangeQuery};
 pub use models::Field;
 
 use crate::error::{Error, Result};
@@ -38,6 +40,8 @@ pub struct Client<T> {
     known: ServerInfo,
     /// The error because of which the client stopped using the addon.
     addon_failure: Option<Error>,
+    /// Whether the addon has the method `changes`; `None` if the client has not looked.
+    has_changes: Option<bool>,
     /// The identity of the database, as far as Odoo has reported it on this connection.
     database: Database,
     /// When the client last looked for the addon and for the company.
@@ -74,6 +78,7 @@ impl<T: Transport> Client<T> {
             retries,
             known,
             addon_failure: None,
+            has_changes: None,
             database: Database::default(),
             identified: None,
             company_asked: false,

@@ -33,7 +33,7 @@ impl Transport for Script {
                 assert_eq!((key.reveal(), dbname.as_str()), (KEY, "odoo"));
                 format!("{} {body}", request.path)
             }
-            Content::Xml(body) => {
+            Content::Xml { body, .. } => {
                 let tail = body.split_once("<methodName>").unwrap().1;
                 format!("{} {}", request.path, tail.split_once('<').unwrap().0)
             }

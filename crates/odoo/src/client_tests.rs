@@ -129,7 +129,7 @@ fn refused() -> Error {
 
 /// A request of XML-RPC.
 fn xml(path: &str, body: String) -> Asked {
-    Asked::Send(Request { path: path.to_owned(), content: Content::Xml(body) })
+    Asked::Send(Request { path: path.to_owned(), content: Content::Xml { body, dbname: "odoo_core".to_owned() } })
 }
 
 /// The request that logs in.

@@ -112,7 +112,14 @@ async fn exchange(client: reqwest::Client, endpoint: Endpoint, request: Request,
     let errors_are_json = matches!(request.content, Content::Json { .. });
     let request = match request.content {
         Content::Nothing => client.get(url),
-        Content::Xml(body) => client.post(url).header(CONTENT_TYPE, "text/xml").body(body),
+        Content::Xml { body, dbname } => {
+            let request = client.post(url).header(CONTENT_TYPE, "text/xml").body(body);
+            // Without the header, Odoo 19 asks Postgres for its databases before each call.
+            match header("dbname", &dbname) {
+                Ok(dbname) => request.header(DATABASE, dbname),
+                Err(_) => request,
+            }
+        }
         Content::Json { body, key, dbname } => {
             let key = Zeroizing::new(format!("bearer {}", key.reveal()));
             let headers = [(AUTHORIZATION, header("API key", &key)?), (DATABASE, header("dbname", &dbname)?)];
@@ -127,7 +134,7 @@ async fn exchange(client: reqwest::Client, endpoint: Endpoint, request: Request,
     }
 }
 
-/// The header of JSON-2 that names the database.
+/// The header that names the database, from Odoo 19 on.
 const DATABASE: HeaderName = HeaderName::from_static("x-odoo-database");
 
 /// The value of a header, which is never printed.

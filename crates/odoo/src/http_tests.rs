@@ -25,7 +25,7 @@ fn transport(url: &str) -> (Http, watch::Sender<bool>) {
 
 /// An empty request of XML-RPC.
 fn call(path: &str) -> Request {
-    Request { path: path.to_owned(), content: Content::Xml(String::new()) }
+    Request { path: path.to_owned(), content: Content::Xml { body: String::new(), dbname: "odoo".to_owned() } }
 }
 
 /// Hint, cause and advice of a failed connection to this address.

@@ -20,7 +20,7 @@ pub mod value;
 mod wire;
 pub mod xmlrpc;
 
-pub use client::{Call, Client, Field, Safety};
+pub use client::{Call, ChangeAnswer, ChangeQuery, Client, Field, Safety};
 pub use domain::Scope;
 pub use secret::Account;
 pub use server_info::{Addon, Database, Json2, ServerInfo};

@@ -37,7 +37,12 @@ pub enum Content {
     /// Nothing, with the method GET.
     Nothing,
     /// A document of XML-RPC, which contains database and password.
-    Xml(String),
+    Xml {
+        /// The document.
+        body: String,
+        /// Name of the database in Odoo.
+        dbname: String,
+    },
     /// A document of JSON-2, with database and API key in headers.
     Json {
         /// The named arguments.
@@ -54,7 +59,7 @@ impl fmt::Debug for Content {
         f.write_str(match self {
             Content::Nothing => "Nothing",
             // It contains the password.
-            Content::Xml(_) => "Xml(***)",
+            Content::Xml { .. } => "Xml(***)",
             Content::Json { .. } => "Json(***)",
         })
     }

@@ -54,7 +54,8 @@ impl Wire {
             ("args", &call.positional_arguments()),
             ("kwargs", &call.kwargs()),
         ];
-        Ok(Request { path: OBJECT.to_owned(), content: Content::Xml(encode_call("execute_kw", &params)?) })
+        let (body, dbname) = (encode_call("execute_kw", &params)?, account.dbname.clone());
+        Ok(Request { path: OBJECT.to_owned(), content: Content::Xml { body, dbname } })
     }
 
     /// Decodes an answer into a tree.

@@ -95,6 +95,9 @@ comment on column ipai.mirror_state.filled_company is
 comment on column ipai.mirror_state.active_field is
     'Field of the model that is false for archived records; empty: the model has none; null before '
     'Odoo was asked.';
+comment on column ipai.mirror_state.token is
+    'What the addon of Odoo returned when it last told the changes of the mirror. The next run sends '
+    'it back, and Odoo tells what has changed since. Null without such an addon.';
 comment on column ipai.mirror_state.safe_page_size is
     'Number of records in a page that Odoo could send after it had failed to send a larger one. The '
     'next run starts with it. Null without such a failure.';
@@ -141,6 +144,8 @@ comment on column ipai.run_log.pid is 'Process id of the backend that runs it.';
 comment on column ipai.run_log.resumes is 'Number of the interrupted run that this run resumed.';
 comment on column ipai.run_log.fingerprint is
     'Fingerprint of the definition of the mirror during the run (see ipai.mirror_state.fingerprint).';
+comment on column ipai.run_log.token is
+    'Token of the addon of Odoo from the start of a full run, for a run that resumes it.';
 comment on column ipai.run_log.bound is
     'Lower bound: only records written since then were read; null for all records.';
 comment on column ipai.run_log.position is
@@ -220,6 +225,17 @@ comment on column ipai.odoo_logins.addon_tried_at is
 comment on column ipai.odoo_logins.xmlrpc_until is
     'Until when runs use XML-RPC, because Odoo has no JSON-2 or does not take the secret for an API key. '
     'The first run after it tries JSON-2 again. Null if Odoo answers JSON-2, or no run has tried.';
+
+comment on table ipai.followers is
+    'Followers: one row for each Odoo server whose mirrors ipai.follow_sync() or ipai-sync follow '
+    'keeps up to date. It is written every ten seconds, and whenever polling fails or succeeds again.';
+comment on column ipai.followers.server is 'Name of the Odoo server.';
+comment on column ipai.followers.mirrors is 'Names of the mirrors that are followed.';
+comment on column ipai.followers.since is
+    'Since when the server is followed. A pause of more than three minutes ends it.';
+comment on column ipai.followers.polled_at is
+    'When Odoo last told what has changed, to within ten seconds.';
+comment on column ipai.followers.problem is 'Why the last poll failed; null if it did not.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

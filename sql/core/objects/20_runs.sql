@@ -38,7 +38,8 @@ comment on column ipai.sync_runs.run is 'Number of the run.';
 comment on column ipai.sync_runs.mirror is 'Name of the mirror.';
 comment on column ipai.sync_runs.mode is
     'full: all records; incremental: records written since the cursor; reconcile: incremental, and '
-    'all ids compared; since: records written since a given time.';
+    'all ids compared; since: records written since a given time; live: records that Odoo reported '
+    'to a follower as changed, the runs of a minute as one row.';
 comment on column ipai.sync_runs.state is
     'running, succeeded, failed, cancelled, refused (the deletion guard stopped it), or dead (its '
     'session was killed).';
@@ -47,7 +48,8 @@ comment on column ipai.sync_runs.finished_at is 'When the run ended.';
 comment on column ipai.sync_runs.pid is 'Process id of the backend that runs it.';
 comment on column ipai.sync_runs.resumes is 'Number of the interrupted run that this run resumed.';
 comment on column ipai.sync_runs.bound is
-    'Lower bound: only records written since then were read; null for all records.';
+    'Lower bound: only records written since then were read; null for all records, and if Odoo '
+    'reported which records had changed.';
 comment on column ipai.sync_runs.position is
     'All records up to this id were read and written when the last page was committed.';
 comment on column ipai.sync_runs.odoo_clock is

@@ -22,7 +22,9 @@ select m.name as mirror, m.server, m.model,
        newest.run as last_failed_run, newest.error as last_error,
        newest.sqlstate as last_sqlstate, newest.ended_at as last_error_at,
        counted.mirror_total as rows, counted.delta,
-       active.run, active.progress, rejected.rejects
+       active.run, active.progress, rejected.rejects,
+       greatest(follower.since, m.created_at, m.scheduled_at) as followed_since,
+       follower.polled_at as last_poll, changed.latency
 from ipai.mirrors m
 left join lateral (
     select r.run, r.started_at, r.finished_at from ipai.run_log r
@@ -71,14 +73,37 @@ left join lateral (
     where r.run = streak.newest
     limit 1) newest on true
 left join ipai.sync_count_delta counted on counted.mirror = m.name
+left join lateral (
+    select f.since, f.polled_at from ipai.followers f
+    where m.name = any (f.mirrors)
+    limit 1) follower on true
+left join lateral (
+    -- Odoo stamps a change when its transaction begins, and shows whole seconds.
+    select greatest(r.odoo_clock - r.newest, interval '0') + (r.finished_at - r.started_at)
+        as latency
+    from ipai.run_log r
+    where r.mirror = m.name and r.mode = 'live' and r.state = 'succeeded'
+      and r.newest > r.cursor_before
+    order by r.run desc
+    limit 1) changed on follower.since is not null
 cross join lateral (
     select count(*) as rejects from ipai.sync_rejects r where r.mirror = m.name) rejected
 cross join lateral (
     select planned.at,
-           coalesce(m.enabled and active.run is null and now() - planned.at > m.late_after, false)
-               as late
-    from (select coalesce(greatest(success.started_at, m.scheduled_at), m.created_at) + m.max_age)
-        as planned (at)) due;
+           coalesce(m.enabled and active.run is null and now() - planned.at > planned.patience,
+                    false) as late
+    from (select case
+                     when m.schedule = 'live' or follower.since is not null
+                         then coalesce(follower.polled_at, m.scheduled_at, follower.since)
+                             + interval '1 minute'
+                     else coalesce(greatest(success.started_at, m.scheduled_at), m.created_at)
+                         + m.max_age
+                 end,
+                 case
+                     when m.schedule = 'live' or follower.since is not null
+                         then interval '1 minute'
+                     else m.late_after
+                 end) as planned (at, patience)) due;
 comment on view ipai.sync_status is 'Health of the mirrors: one row for each mirror.';
 comment on column ipai.sync_status.mirror is 'Name of the mirror.';
 comment on column ipai.sync_status.server is 'Foreign server of the Odoo database.';
@@ -96,10 +121,10 @@ comment on column ipai.sync_status.schedule is
     'Cron schedule, set by ipai.schedule_sync() or ipai.expect_sync(); null for none.';
 comment on column ipai.sync_status.next_due is
     'When the next run is due: max_age after the start of the last successful run, or after the '
-    'schedule was set, whichever is later. Null without max_age. In the past if no run has '
-    'succeeded since.';
+    'schedule was set, whichever is later; of a followed mirror, when the next poll is due: a minute '
+    'after the last one. Null without max_age. In the past if no run or poll has succeeded since.';
 comment on column ipai.sync_status.late is
-    'Whether next_due is longer ago than late_after. False while a run is in progress and for '
+    'Whether next_due is longer ago than late_after, or than a minute if the mirror is followed. False while a run is in progress and for '
     'disabled mirrors.';
 comment on column ipai.sync_status.failures is
     'Number of runs since the last success that failed, were refused a deletion or were killed. '
@@ -117,6 +142,12 @@ comment on column ipai.sync_status.rows is 'Number of rows in the mirror as last
 comment on column ipai.sync_status.delta is 'Odoo total minus mirror total as last counted.';
 comment on column ipai.sync_status.run is 'Number of the run in progress; null if there is none.';
 comment on column ipai.sync_status.progress is 'Progress of that run.';
+comment on column ipai.sync_status.followed_since is
+    'Since when a follower keeps the mirror up to date; null if none does.';
+comment on column ipai.sync_status.last_poll is
+    'When Odoo last told the follower what has changed, to within ten seconds.';
+comment on column ipai.sync_status.latency is
+    'Time from the last change in Odoo to its commit in the mirror, to within a second.';
 comment on column ipai.sync_status.rejects is
     'Number of records that the table refuses or Odoo cannot send; see ipai.sync_rejects.';
 
@@ -126,6 +157,9 @@ select alert.severity, alert.kind, s.mirror, alert.since, alert.message,
 from ipai.sync_status s
 join ipai.mirrors m on m.name = s.mirror
 left join ipai.mirror_state t on t.mirror = s.mirror
+left join lateral (
+    select f.server, f.problem from ipai.followers f where s.mirror = any (f.mirrors) limit 1) f
+    on true
 left join lateral (
     select r.state, r.hint from ipai.run_log r where r.run = s.last_failed_run limit 1) newest
     on true
@@ -188,10 +222,24 @@ cross join lateral (values
                          'order by run desc;', s.mirror))),
     (2, 'late', s.late,
         s.next_due,
-        concat('a run was due at ', s.next_due,
-               case when s.schedule is not null then format(' (schedule "%s")', s.schedule) end,
-               ', and no run has succeeded since'),
         case
+            when s.schedule = 'live' or s.followed_since is not null
+                then concat('no follower has polled Odoo since ', s.last_poll, ': ' || f.problem)
+            else concat('a run was due at ', s.next_due,
+                        case when s.schedule is not null
+                            then format(' (schedule "%s")', s.schedule) end,
+                        ', and no run has succeeded since')
+        end,
+        case
+            when s.schedule = 'live'
+                then format('Check the job: select * from cron.job_run_details where command = %L '
+                            'order by runid desc limit 5; To create a lost job again after a '
+                            'restore: select * from ipai.restore_schedules();',
+                            'call ipai.follow_sync()')
+            when s.followed_since is not null
+                then format('Start the follower again: ipai-sync follow. '
+                            'If the mirrors need no follower any more: '
+                            'delete from ipai.followers where server = %L;', f.server)
             when m.scheduled_by is null
                 then format('Check the scheduler outside the database. '
                             'To run it now: call ipai.run_sync(%L);', s.mirror)

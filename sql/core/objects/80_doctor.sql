@@ -318,7 +318,8 @@ begin
                   and x.privilege_type = 'SELECT') as columns
         from pg_class c cross join lateral aclexplode(c.relacl) a
         where c.oid = any ('{ipai.mirrors,ipai.mirror_objects,ipai.mirror_state,ipai.run_log,
-                             ipai.sync_rejects,ipai.odoo_logins}'::regclass[])
+                             ipai.sync_rejects,ipai.odoo_logins,
+                             ipai.followers}'::regclass[])
           and (a.grantee = 0
                or a.grantee in (select r.oid from pg_roles r
                                 where r.rolname in ('anon', 'authenticated')))
@@ -417,7 +418,10 @@ begin
             where m.scheduled_by = current_user
               and not exists (
                   select from cron.job j
-                  where j.jobname = 'ipai_sync ' || m.name and j.username = current_user));
+                  where j.jobname = case m.schedule
+                                when 'live' then 'ipai_sync: live' else 'ipai_sync ' || m.name
+                            end
+                      and j.username = current_user));
         runs_all := exists (
             select from cron.job j
             where j.active and j.username = current_user

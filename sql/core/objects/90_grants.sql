@@ -55,7 +55,7 @@ begin
     if to_regrole('postgres') is not null then
         grant usage, create on schema ipai to postgres with grant option;
         grant select, insert, update, delete on ipai.mirrors, ipai.mirror_objects,
-            ipai.mirror_state, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins
+            ipai.mirror_state, ipai.run_log, ipai.sync_rejects, ipai.odoo_logins, ipai.followers
             to postgres with grant option;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,
@@ -98,7 +98,7 @@ begin
         grant select on ipai.mirrors, ipai.mirror_objects to service_role;
         grant select, insert (mirror),
               update (fingerprint, cursor, settled_id, filled_as, filled_from, filled_company,
-                      key_expires, active_field, drift, alerts, degraded, degraded_since,
+                      key_expires, active_field, token, drift, alerts, degraded, degraded_since,
                       safe_page_size)
             on ipai.mirror_state to service_role;
         -- It may not choose since when a record has been refused.
@@ -107,12 +107,13 @@ begin
               update (refused, field, sqlstate, message, last_tried)
             on ipai.sync_rejects to service_role;
         grant select, insert, update on ipai.odoo_logins to service_role;
+        grant select, insert, update, delete on ipai.followers to service_role;
         -- It may not choose the number of a run, nor when and by which process it was started.
         grant select, delete,
               insert (mirror, mode, state, finished_at, resumes, fingerprint, bound, position,
-                      odoo_clock, newest, cursor_before, odoo_count, odoo_active, odoo_flagged,
+                      odoo_clock, newest, cursor_before, cursor_after, complete, odoo_count, odoo_active, odoo_flagged,
                       mirror_count, mirror_active, mirror_flagged, flags),
-              update (mode, state, finished_at, resumes, fingerprint, bound, position, odoo_clock,
+              update (mode, state, finished_at, resumes, fingerprint, token, bound, position, odoo_clock,
                       newest, cursor_after, complete, pages, fetched, total, inserted, updated,
                       unchanged, deleted, odoo_count, odoo_active, odoo_flagged, mirror_count,
                       mirror_active, mirror_flagged, flags, seconds_waiting, seconds_writing,

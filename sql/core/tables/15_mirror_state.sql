@@ -27,6 +27,7 @@ create table ipai.mirror_state (
     key_expires    timestamptz
         check (key_expires >= '0001-01-01 00:00:00+00' and key_expires < '10000-01-01 00:00:00+00'),
     active_field   text check (active_field in ('', 'active', 'x_active')),
+    token          text check (length(token) <= 100000),
     degraded       text check (length(degraded) <= 1000),
     degraded_since timestamptz
         check (degraded_since >= '0001-01-01 00:00:00+00'

@@ -9,7 +9,7 @@ create table ipai.run_log (
     run              bigint generated always as identity,
     mirror           text not null check (octet_length(mirror) <= 40),
     mode             text not null
-        check (mode in ('full', 'incremental', 'reconcile', 'since', 'counts')),
+        check (mode in ('full', 'incremental', 'reconcile', 'since', 'live', 'counts')),
     state            text not null
         check (state in ('running', 'succeeded', 'failed', 'cancelled', 'refused')),
     started_at       timestamptz not null default clock_timestamp(),
@@ -17,6 +17,7 @@ create table ipai.run_log (
     pid              integer not null default pg_catalog.pg_backend_pid(),
     resumes          bigint,
     fingerprint      text check (length(fingerprint) <= 64),
+    token            text check (length(token) <= 100000),
     bound            timestamptz,
     position         bigint not null default 0,
     odoo_clock       timestamptz,

@@ -200,6 +200,8 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'sync_mirror_wrapper';
 
+create or replace procedure ipai.follow_sync(mirrors text[] default null, every interval default '1 second', during interval default '55 seconds') language c as 'MODULE_PATHNAME', 'follow_sync_wrapper';
+
 create or replace procedure ipai.rotate_odoo_key(server text default null, days integer default 90) language c as 'MODULE_PATHNAME', 'rotate_odoo_key_wrapper';
 
 create or replace procedure ipai.run_sync(mirror text default null, mode text default 'auto', max_delete_ratio double precision default null) language c as 'MODULE_PATHNAME', 'run_sync_wrapper';

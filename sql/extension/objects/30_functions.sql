@@ -103,6 +103,13 @@ comment on procedure ipai.run_sync(text, text, double precision) is
     'deleted, 100 rows always. The call must be a statement of its own, outside a transaction. The '
     'next call resumes an interrupted run, and an incremental run follows it for what was written '
     'in the meantime. ipai.sync_runs lists all runs, failed ones included.';
+comment on procedure ipai.follow_sync(text[], interval, interval) is
+    'Follows mirrors: asks Odoo every second what has changed, applies it, and ends after 55 seconds, '
+    'so that pg_cron can start it each minute; during => null follows until the call is cancelled. '
+    'Without names: the mirrors that the current user has scheduled as live, or else all enabled '
+    'mirrors. Needs the addon ipai_sync in Odoo; mirrors of which Odoo cannot tell what has changed '
+    'run every 15 seconds. One follower a server: another call waits for its turn. The call must be '
+    'a statement of its own, outside a transaction. ipai.sync_status shows the last poll.';
 comment on procedure ipai.rotate_odoo_key(text, integer) is
     'Replaces the API key of a server in Supabase Vault: creates a key in Odoo that is valid for a '
     'number of days, logs in with it, stores it, commits, and revokes the old key. After a failure '

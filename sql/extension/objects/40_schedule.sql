@@ -62,6 +62,17 @@ begin
         raise exception 'schedule must not be null'
             using errcode = 'invalid_parameter_value', hint = syntax;
     end if;
+    if schedule = 'live' then
+        perform cron.unschedule(j.jobid) from cron.job j
+        where j.jobname = 'ipai_sync ' || mirror and j.username = current_user;
+        job := cron.schedule('ipai_sync: live', '* * * * *', 'call ipai.follow_sync()');
+        update ipai.mirrors m
+        set schedule = 'live', scheduled_at = now(), scheduled_by = current_user, max_age = null
+        where m.name = mirror;
+        return job;
+    end if;
+    perform ipai.unschedule_sync(mirror) from ipai.mirrors m
+    where m.name = mirror and m.schedule = 'live' and m.scheduled_by = current_user;
     begin
         -- pg_cron silently ignores what follows the fifth field.
         if schedule !~ '^[[:space:]]*([^[:space:]]+[[:space:]]+){4}[^[:space:]]+[[:space:]]*$'
@@ -87,7 +98,9 @@ end
 $$;
 comment on function ipai.schedule_sync(text, text) is
     'Creates or changes the pg_cron job that runs a mirror as the current user. schedule: a cron '
-    'schedule in GMT (or in cron.timezone), such as */15 * * * *. Returns the id of the job.';
+    'schedule in GMT (or in cron.timezone), such as */15 * * * *; or live: the job '
+    'call ipai.follow_sync() applies each change within about a second, for all mirrors that the '
+    'current user has scheduled so. Returns the id of the job.';
 
 create or replace function ipai.unschedule_sync(mirror text) returns boolean
 language plpgsql volatile
@@ -109,7 +122,15 @@ begin
     update ipai.mirrors m
     set schedule = null, scheduled_at = null, scheduled_by = null, max_age = null
     where m.name = mirror and m.scheduled_by = current_user;
-    return found_one or found;
+    found_one := found_one or found;
+    update ipai.followers f set mirrors = array_remove(f.mirrors, mirror)
+    where mirror = any (f.mirrors);
+    if not exists (
+        select from ipai.mirrors m where m.schedule = 'live' and m.scheduled_by = current_user) then
+        perform cron.unschedule(j.jobid) from cron.job j
+        where j.jobname = 'ipai_sync: live' and j.username = current_user;
+    end if;
+    return found_one;
 end
 $$;
 comment on function ipai.unschedule_sync(text) is

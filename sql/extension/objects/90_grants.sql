@@ -29,6 +29,7 @@ begin
     if to_regrole('service_role') is not null then
         grant execute on routine
             ipai.run_sync(text, text, double precision),
+            ipai.follow_sync(text[], interval, interval),
             ipai.refresh_counts(text),
             ipai.sync_sample_metrics(date, integer, boolean),
             ipai.sync_mirror(text, timestamptz, integer, boolean, double precision),

@@ -3,14 +3,17 @@
 use super::{Context, Failed, now, usage};
 use crate::arguments::{Run, RunMode};
 use crate::output::{error_json, error_text, print_json, print_line};
+use crate::signals;
+use ipai_mirror::changes::Answers;
 use ipai_mirror::connection::Fetchers;
 use ipai_mirror::engine::Requested;
+use ipai_mirror::follow::{self, FollowRequest};
 use ipai_mirror::run_mirror::{Finished, Host, RunRequest, RunScope};
 use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, signed};
 use ipai_odoo::error::Result;
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs mirrors, and prints a line for each.
 pub fn run(context: &Context, arguments: &Run) -> std::result::Result<(), Failed> {
@@ -24,8 +27,7 @@ pub fn run(context: &Context, arguments: &Run) -> std::result::Result<(), Failed
         let names = run_mirrors::chosen(session, &arguments.mirrors)?;
         session.commit()?;
         let is_only = arguments.mirrors.len() == 1;
-        let mut host =
-            Host { session, accounts: &context.settings, fetchers: Fetchers::default(), guard: |work| work(), now };
+        let mut host = host(context, session);
         let mut began = Instant::now();
         let mut ended = |mirror: &str, result: &Result<Finished>| {
             context.screen.clear();
@@ -36,6 +38,42 @@ pub fn run(context: &Context, arguments: &Run) -> std::result::Result<(), Failed
         };
         Ok(run_mirrors::run_mirrors(&mut host, &names, request, is_only, &mut ended)?)
     })
+}
+
+/// Follows mirrors until a signal, and prints a line for each run.
+pub fn follow(context: &Context, mirrors: &[String], every: f64) -> std::result::Result<(), Failed> {
+    let request = FollowRequest {
+        mirrors: (!mirrors.is_empty()).then(|| mirrors.to_vec()),
+        every: Duration::from_secs_f64(every),
+        during: None,
+    };
+    let run = RunRequest { scope: RunScope::Live, dry_run: false, max_delete_ratio: None };
+    let mut session = context.database()?.connect_for_runs()?;
+    context.with(&mut session, |session| {
+        let mut began = Instant::now();
+        let mut ended = |mirror: &str, result: &Result<Finished>| {
+            context.screen.clear();
+            let _ = show(context, mirror, run, result, began.elapsed().as_secs_f64(), false);
+            began = Instant::now();
+        };
+        match follow::follow(&mut host(context, session), request, &mut ended) {
+            // An operator stops a follower by a signal. It is no failure.
+            Err(error) if signals::has_stopped() && error.sqlstate() == "57014" => Ok(()),
+            ended => Ok(ended?),
+        }
+    })
+}
+
+/// This process as the host of runs.
+fn host<'h>(context: &'h Context, session: &'h mut dyn Session) -> Host<'h> {
+    Host {
+        session,
+        accounts: &context.settings,
+        fetchers: Fetchers::default(),
+        answers: Answers::default(),
+        guard: |work| work(),
+        now,
+    }
 }
 
 fn scope(arguments: &Run) -> RunScope {

@@ -43,6 +43,8 @@ pub struct State {
     /// Whether the model has no field `write_date`, and a complete run has read it with the
     /// mirror's current definition. Then only ids can be compared.
     pub has_ids_only: bool,
+    /// Whether Odoo's addon can tell what has changed since the last run.
+    pub has_token: bool,
     /// When the last complete full run ended (UTC).
     pub full_at: Option<NaiveDateTime>,
     /// The overlap window: changes of transactions that last longer may be missed.
@@ -118,7 +120,7 @@ pub fn plan_run(requested: Requested, state: &State, now: NaiveDateTime) -> Star
         _ if owed || state.cursor.is_none() && !state.has_ids_only => Mode::Full,
         Requested::Full => Mode::Full,
         Requested::Auto if due => Mode::Full,
-        Requested::Auto | Requested::Incremental if !state.has_ids_only => Mode::Incremental,
+        Requested::Auto | Requested::Incremental if !state.has_ids_only || state.has_token => Mode::Incremental,
         Requested::Auto | Requested::Incremental | Requested::Reconcile => Mode::Reconcile,
     };
     // A full run on request starts from the beginning.

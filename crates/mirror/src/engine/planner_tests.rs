@@ -11,6 +11,7 @@ fn state() -> State {
         settled: None,
         is_clock: false,
         has_ids_only: false,
+        has_token: false,
         full_at: Some(at(9)),
         overlap: TimeDelta::minutes(10),
         reconcile_every: TimeDelta::days(1),

@@ -17,6 +17,8 @@ pub enum Mode {
     Reconcile,
     /// Reads the records written since a moment that the caller chose. The cursor stays.
     Since,
+    /// Reads the records that Odoo reported to a follower.
+    Live,
 }
 
 impl Mode {
@@ -27,12 +29,14 @@ impl Mode {
             Mode::Incremental => "incremental",
             Mode::Reconcile => "reconcile",
             Mode::Since => "since",
+            Mode::Live => "live",
         }
     }
 
     /// The mode of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since].into_iter().find(|mode| mode.name() == name)
+        let modes = [Mode::Full, Mode::Incremental, Mode::Reconcile, Mode::Since, Mode::Live];
+        modes.into_iter().find(|mode| mode.name() == name)
     }
 }
 

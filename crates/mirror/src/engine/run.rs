@@ -1,5 +1,6 @@
 //! The loop of a run: pages from the source into the sink, then the comparison of ids.
 
+use super::changes::{self, Changes};
 use super::deletion::{self, Guard};
 use super::report::{Counts, Mode, Progress, Report, Scanned, Tally};
 use super::{Position, Scan, Sink, Source, rejects};
@@ -23,6 +24,8 @@ pub struct Plan {
     pub also: Option<i64>,
     /// The position of the interrupted run that this run resumes.
     pub resume: Position,
+    /// What Odoo reports as changed. If it does, the run does not scan.
+    pub changes: Option<Changes>,
     /// The newest write date that earlier runs saw. A restored database has only older ones.
     pub cursor: Option<NaiveDateTime>,
     /// Whether the model has the field `write_date`.
@@ -73,7 +76,10 @@ impl From<Error> for Failed {
 pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::result::Result<Report, Failed> {
     let progress = Progress { mode: plan.mode, bound: plan.bound, position: plan.resume, ..Progress::default() };
     let mut run = Run { source, sink, plan, progress, unreadable: BTreeSet::new(), lost: Duration::ZERO };
-    let mut records = run.scan()?;
+    let mut records = match &plan.changes {
+        Some(reported) => changes::apply(&mut run, reported).map(|()| None)?,
+        None => run.scan()?,
+    };
     if plan.max_rows.is_some() {
         let counts = run.counts(None, true)?;
         return Ok(run.report(counts, false));
@@ -89,16 +95,22 @@ pub fn run(source: &mut dyn Source, sink: &mut dyn Sink, plan: &Plan) -> std::re
 /// of records if the run has read all of them.
 fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
     let (plan, mode) = (run.plan, run.progress.mode);
-    if matches!(mode, Mode::Incremental | Mode::Reconcile) {
+    if plan.changes.is_none() && matches!(mode, Mode::Incremental | Mode::Reconcile) {
         run.read_outdated()?;
     }
-    let compares_ids = mode == Mode::Reconcile || mode == Mode::Full && (plan.dry_run || records.is_none());
+    let digest = plan.changes.as_ref().and_then(|changes| changes.digest);
+    let compares_ids = match (mode, digest) {
+        (Mode::Reconcile, _) => true,
+        (Mode::Full, _) => plan.dry_run || records.is_none(),
+        (_, Some(digest)) => !changes::agrees(run, digest)?,
+        (_, None) => false,
+    };
     if !compares_ids {
         run.retry_rejects()?;
         // Without a change since they were counted, the flags are what they were.
         let has_changed = run.progress.inserted + run.progress.updated > 0;
-        let flags = mode == Mode::Full || has_changed || !plan.flags_are_counted;
-        let counts = run.counts(None, flags)?;
+        let flags = mode == Mode::Full || mode != Mode::Live && (has_changed || !plan.flags_are_counted);
+        let counts = run.counts(digest.map(|digest| digest.count), flags)?;
         // As many rows as records were read: each row is one of them. In an incremental run equal
         // counts are no proof, but they are all that it pays for.
         let rejects = run.rejects()?;
@@ -111,7 +123,7 @@ fn compare(run: &mut Run<'_>, records: Option<u64>) -> Result<Report> {
     let records = deletion::reconcile(run)?;
     // Rows that were in the way of others may be gone.
     run.retry_rejects()?;
-    let counts = run.counts(Some(records), true)?;
+    let counts = run.counts(Some(records), mode != Mode::Live)?;
     Ok(run.report(counts, true))
 }
 
@@ -242,6 +254,7 @@ impl Run<'_> {
     fn database_was_restored(&self) -> bool {
         let newest = self.progress.position.newest.map(|newest| newest.written);
         self.progress.mode != Mode::Since
+            && self.plan.changes.is_none()
             && self.progress.bound.is_some()
             && self.plan.cursor.is_some_and(|cursor| newest < Some(cursor))
     }
@@ -324,8 +337,12 @@ impl Run<'_> {
     /// What a complete scan reached.
     fn scanned(&self) -> Scanned {
         let (mode, position) = (self.progress.mode, self.progress.position);
-        // Only a full run shows that no record has a write date.
-        let has_cursor = position.newest.is_some() || mode == Mode::Full && self.plan.has_write_date;
+        let has_cursor = match &self.plan.changes {
+            // They may all be older than what earlier runs saw.
+            Some(_) => position.newest.map(|newest| newest.written) > self.plan.cursor,
+            // Only a full run shows that no record has a write date.
+            None => position.newest.is_some() || mode == Mode::Full && self.plan.has_write_date,
+        };
         let reached = Some(position).filter(|_| has_cursor && mode != Mode::Since && !self.plan.dry_run);
         Scanned {
             mode,

@@ -10,12 +10,13 @@ use super::model::{LONGEST, Odoo, Op, Product, Reader, Shared, Table, cannot_sen
 use super::{Guard, Mode, Plan, Position, Refused, Report, Requested, run};
 use ipai_odoo::error::{Error, Result};
 
-fn full() -> Plan {
+pub(super) fn full() -> Plan {
     Plan {
         mirror: "m".into(),
         mode: Mode::Full,
         bound: None,
         also: None,
+        changes: None,
         resume: Position::default(),
         cursor: None,
         has_write_date: true,
@@ -39,25 +40,25 @@ fn always() -> NaiveDateTime {
     NaiveDateTime::default()
 }
 
-fn sync(odoo: &Shared, table: &mut Table, plan: &Plan) -> Result<Report> {
+pub(super) fn sync(odoo: &Shared, table: &mut Table, plan: &Plan) -> Result<Report> {
     sync_from(&mut Reader::new(odoo), table, plan)
 }
 
-fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Report> {
+pub(super) fn sync_from(reader: &mut Reader, table: &mut Table, plan: &Plan) -> Result<Report> {
     table.reset();
     table.dry = plan.dry_run;
     let page_size = reader.page_size;
     run(reader, table, &Plan { page_size, ..plan.clone() }).map_err(|failed| failed.error)
 }
 
-fn apply(odoo: &Shared, ops: &[Op]) {
+pub(super) fn apply(odoo: &Shared, ops: &[Op]) {
     for op in ops {
         odoo.borrow_mut().apply(op);
     }
 }
 
 /// Odoo with this number of records, and a table that mirrors it.
-fn mirrored(records: usize) -> (Shared, Table) {
+pub(super) fn mirrored(records: usize) -> (Shared, Table) {
     let odoo = Odoo::with(records);
     let mut table = Table::new(&odoo);
     sync(&odoo, &mut table, &full()).unwrap();
@@ -66,7 +67,7 @@ fn mirrored(records: usize) -> (Shared, Table) {
 }
 
 /// (fetched, inserted, updated, unchanged, deleted)
-fn figures(report: &Report) -> (u64, u64, u64, u64, u64) {
+pub(super) fn figures(report: &Report) -> (u64, u64, u64, u64, u64) {
     let progress = &report.progress;
     (progress.fetched, progress.inserted, progress.updated, progress.unchanged(), progress.deleted)
 }

@@ -262,7 +262,7 @@ fn read_listed(client: &mut Client<Http>, reading: &Reading, after: i64, ids: &[
 }
 
 /// Refuses records that were not asked for. Both lists are in ascending order.
-fn require_subset(page: Page, ids: &[i64]) -> Result<Page> {
+pub(super) fn require_subset(page: Page, ids: &[i64]) -> Result<Page> {
     match page.ids.iter().all(|id| ids.binary_search(id).is_ok()) {
         true => Ok(page),
         false => Err(Error::Malformed { cause: "there are other records than those asked for".to_owned() }),

@@ -38,6 +38,21 @@ pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
     call(session, mirror, "pg_advisory_unlock").map(drop)
 }
 
+/// Takes the lock of the follower of a server for the session. Returns whether it was free.
+pub fn follow(session: &mut dyn Session, server: &str) -> Result<bool> {
+    of_follower(session, server, "pg_try_advisory_lock")
+}
+
+/// Releases the lock that [`follow`] took.
+pub fn unfollow(session: &mut dyn Session, server: &str) -> Result<()> {
+    of_follower(session, server, "pg_advisory_unlock").map(drop)
+}
+
+fn of_follower(session: &mut dyn Session, server: &str, function: &str) -> Result<bool> {
+    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync follow'), pg_catalog.hashtext($1))");
+    Ok(session.change(&sql, &[server.into()], |row| row.get(0))? == Some(true))
+}
+
 fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
     match call(session, mirror, function)? {
         Some(true) => Ok(()),

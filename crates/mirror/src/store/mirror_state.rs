@@ -20,6 +20,10 @@ pub struct Stored {
     pub flags_are_counted: bool,
     /// The page size that worked after a larger page had failed; 0 without a failure.
     pub safe_page_size: u32,
+    /// What Odoo's addon returned when the mirror was last brought up to date by it.
+    pub token: Option<String>,
+    /// The token from the start of the interrupted run.
+    pub unfinished_token: Option<String>,
     /// The Odoo user of the last complete run.
     filled_as: Option<String>,
     /// What is known about the Odoo database that the mirror was filled from.
@@ -60,6 +64,8 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
             fingerprint: row.get(0)?,
             flags_are_counted: row.get(15)?,
             safe_page_size: u32::try_from(row.get::<i32>(16)?).map_err(internal)?,
+            token: row.optional(18)?,
+            unfinished_token: row.optional(19)?,
             filled_as: row.optional(1)?,
             filled_from: Database { uuid: row.optional(2)?, company: row.optional(3)? },
             state: State {
@@ -67,6 +73,7 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
                 settled: row.optional(5)?.filter(|id| *id != NO_RECORD),
                 is_clock: row.optional(5)? == Some(NO_RECORD),
                 has_ids_only: !mirror.has_write_date && row.get(17)?,
+                has_token: row.optional::<String>(18)?.is_some(),
                 overlap: seconds(row.get(6)?),
                 reconcile_every: seconds(row.get(7)?),
                 full_at: row.optional(8)?,
@@ -126,9 +133,15 @@ pub fn set_filled_from(session: &mut dyn Session, name: &str, database: &Databas
 
 /// Stores what a run reached that failed after it had read everything, so that the next run need
 /// not read it again.
-pub fn set_cursor(session: &mut dyn Session, name: &str, fingerprint: &str, scanned: &Scanned) -> Result<()> {
+pub fn set_cursor(
+    session: &mut dyn Session,
+    name: &str,
+    fingerprint: &str,
+    scanned: &Scanned,
+    token: Option<&str>,
+) -> Result<()> {
     let cursor = scanned.cursor.map(|cursor| cursor.naive_utc());
-    let params = [name.into(), cursor.into(), scanned.settled.into(), fingerprint.into()];
+    let params = [name.into(), cursor.into(), scanned.settled.into(), fingerprint.into(), token.into()];
     session.run(sql!("mirror_set_cursor"), &params).map(drop)
 }
 
@@ -164,6 +177,8 @@ pub struct Reached<'a> {
     pub login: &'a str,
     /// The database that the run read.
     pub database: &'a Database,
+    /// What Odoo's addon returned, if the run has asked it.
+    pub token: Option<&'a str>,
 }
 
 /// Stores what a complete run reached. Writes nothing if it is known.
@@ -176,6 +191,7 @@ pub fn set_reached(session: &mut dyn Session, name: &str, reached: &Reached<'_>)
         reached.database.uuid.as_deref().into(),
         reached.cursor.and_then(|(_, settled)| settled).into(),
         reached.database.company.into(),
+        reached.token.into(),
     ];
     session.run(sql!("mirror_set_reached"), &params).map(drop)
 }

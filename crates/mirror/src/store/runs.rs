@@ -36,6 +36,11 @@ pub fn set_fingerprint(session: &mut dyn Session, run: i64, fingerprint: &str, r
     session.run(sql!("run_restart"), &params).map(drop)
 }
 
+/// Keeps a token of Odoo's addon for a run that resumes this one.
+pub fn set_token(session: &mut dyn Session, run: i64, token: &str) -> Result<()> {
+    session.run(sql!("run_set_token"), &[run.into(), token.into()]).map(drop)
+}
+
 /// Records how far a run is.
 pub fn record_progress(session: &mut dyn Session, run: i64, progress: &Progress) -> Result<()> {
     let params = [
@@ -96,6 +101,11 @@ pub fn fail(session: &mut dyn Session, run: i64, error: &Error, complete: bool) 
         complete.into(),
     ];
     session.run(sql!("run_fail"), &params).map(drop)
+}
+
+/// Merges the earlier runs of a follower within the same minute into this one.
+pub fn absorb(session: &mut dyn Session, run: i64, mirror: &str) -> Result<()> {
+    session.run(sql!("run_absorb"), &[run.into(), mirror.into()]).map(drop)
 }
 
 /// Records counts that were taken without a sync.

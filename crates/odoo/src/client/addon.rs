@@ -52,11 +52,12 @@ impl<T: Transport> Client<T> {
             Err(problem) => (None, Some(problem)),
         };
         self.known.addon_problem = problem;
+        self.has_changes = Some(info.as_ref().is_some_and(|info| info.get("changes").is_some()));
         self.set_uuid(info.as_ref().and_then(|info| info.get("uuid")?.as_str()));
         Ok(())
     }
 
-    fn set_uuid(&mut self, uuid: Option<&str>) {
+    pub(super) fn set_uuid(&mut self, uuid: Option<&str>) {
         self.known.uuid = uuid.map(|uuid| Cleaner::default().line(uuid));
         self.database.uuid = self.known.uuid.clone();
     }

@@ -82,6 +82,11 @@ impl<'c> Call<'c> {
         Call { safety: Safety::Divisible, ..Call::new(model, method, LARGEST) }
     }
 
+    /// A call that changes nothing and reads the changed records of several mirrors.
+    pub(super) fn for_changes(model: &'c str, method: &'c str) -> Self {
+        Call::new(model, method, LARGEST)
+    }
+
     /// A call that may change data, with any result.
     pub fn once(model: &'c str, method: &'c str) -> Self {
         Call { safety: Safety::Once, ..Call::new(model, method, LARGEST) }

@@ -136,7 +136,7 @@ impl<T: Transport> Client<T> {
     fn call_common(&mut self, method: &str, params: &[(&str, &Value)]) -> Result<Value> {
         let mut retry = 0;
         loop {
-            let content = Content::Xml(encode_call(method, params)?);
+            let content = Content::Xml { body: encode_call(method, params)?, dbname: self.account.dbname.clone() };
             let reply = self.send(Request { path: COMMON.to_owned(), content }, Safety::Harmless, FACT)?;
             let fault = match xmlrpc::decode(&reply.body, &Limits::of_bytes(FACT))? {
                 Ok(value) => return Ok(value),

@@ -23,7 +23,9 @@ select f.fingerprint,
             and (r.run > c.run
                  or r.run <> c.run and coalesce(r.finished_at, 'infinity') > c.finished_at)),
     coalesce(s.safe_page_size, 0),
-    coalesce(s.fingerprint = f.fingerprint, false)
+    coalesce(s.fingerprint = f.fingerprint, false),
+    case when s.fingerprint = f.fingerprint then s.token end,
+    u.token
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 left join lateral (

@@ -1,0 +1,7 @@
+//! Asks Odoo once for all mirrors of a server what has changed (`docs/explanation/change-capture.md`).
+
+mod poll;
+mod unchanged;
+
+pub use poll::{Answers, Candidate, candidate, ends_all, poll};
+pub use unchanged::{Unchanged, record_unchanged};

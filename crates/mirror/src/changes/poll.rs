@@ -1,0 +1,135 @@
+//! Asks the servers of several mirrors, and keeps the answers for the runs of the mirrors.
+
+use crate::Mirror;
+use crate::connection::Connection;
+use crate::run_mirror::Host;
+use crate::source::changes::{Answer, Question, ask};
+use crate::store::mirror_state::{self, Stored};
+use crate::store::{mirrors, vault};
+use ipai_odoo::Database;
+use ipai_odoo::error::{Error, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an answer holds. Another session may apply newer changes in the meantime.
+const ANSWER_HOLDS: Duration = Duration::from_secs(10);
+
+/// Answers that no run has applied yet, by mirror.
+#[derive(Default)]
+pub struct Answers(HashMap<String, Given>);
+
+struct Given {
+    /// The stored token when the mirror was loaded. A follower asks with newer ones.
+    stored: Option<String>,
+    at: Instant,
+    database: Database,
+    answer: Answer,
+}
+
+impl Answers {
+    /// Takes the answer for a mirror with this stored token, if it still holds.
+    pub fn take(&mut self, mirror: &str, token: &str) -> Option<(Database, Answer)> {
+        let given = self.0.remove(mirror)?;
+        let holds = given.stored.as_deref() == Some(token) && given.at.elapsed() < ANSWER_HOLDS;
+        holds.then_some((given.database, given.answer))
+    }
+
+    /// Forgets the answer for a mirror.
+    pub fn remove(&mut self, mirror: &str) {
+        self.0.remove(mirror);
+    }
+
+    /// The answer for a mirror.
+    pub fn get(&self, mirror: &str) -> Option<&Answer> {
+        self.0.get(mirror).map(|given| &given.answer)
+    }
+}
+
+/// A mirror that can ask Odoo what has changed.
+pub struct Candidate {
+    /// The mirror, with the fields that it reads.
+    pub mirror: Arc<Mirror>,
+    /// What Odoo returned before.
+    pub token: Option<String>,
+    /// The state.
+    pub stored: Stored,
+    /// The Odoo server.
+    pub connection: Connection,
+}
+
+/// Loads a mirror; `None` if its next run must not, or cannot, begin with what has changed.
+///
+/// # Errors
+/// Those that concern the session. Any other error is for the run of the mirror to report.
+pub fn candidate(host: &mut Host<'_>, name: &str) -> Result<Option<Candidate>> {
+    let accounts = host.accounts;
+    let loaded = host.session.within(|session| {
+        let mut mirror = mirrors::load(session, name)?;
+        if mirror.masks.need_key() {
+            mirror.masks.key = Some(vault::mask_key(session)?);
+        }
+        let stored = mirror_state::load(session, &mirror)?;
+        if stored.state.unfinished.is_some() {
+            return Ok(None);
+        }
+        let token = stored.token.clone();
+        let connection = accounts.of_mirror(session, &mirror)?;
+        let mirror = Arc::new(mirror.readable()?);
+        let is_same_user = !stored.is_other_user(&connection.account.login);
+        Ok(is_same_user.then_some(Candidate { mirror, token, stored, connection }))
+    });
+    match loaded {
+        Err(error) if ends_all(&error) => Err(error),
+        Err(_) => Ok(None),
+        loaded => loaded,
+    }
+}
+
+/// Asks each server what has changed for its mirrors, with one call. `budget`: how many milliseconds
+/// Odoo may search; 0 for no limit. The error of a server is returned with its name; the others are
+/// asked nevertheless.
+///
+/// # Errors
+/// Those that concern the session.
+pub fn poll(host: &mut Host<'_>, candidates: &[&Candidate], budget: u32) -> Result<Vec<(String, Error)>> {
+    let mut failures = Vec::new();
+    let mut asked = Vec::new();
+    for candidate in candidates {
+        let server = &candidate.connection.server;
+        if asked.contains(server) {
+            continue;
+        }
+        asked.push(server.clone());
+        let of_server: Vec<&Candidate> =
+            candidates.iter().copied().filter(|other| other.connection == candidate.connection).collect();
+        match poll_server(host, &candidate.connection, &of_server, budget) {
+            Err(error) if ends_all(&error) => return Err(error),
+            Err(error) => failures.push((server.clone(), error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(failures)
+}
+
+fn poll_server(host: &mut Host<'_>, connection: &Connection, candidates: &[&Candidate], budget: u32) -> Result<()> {
+    let fetcher = host.fetchers.take(host.session, connection)?;
+    // Nothing is locked while Odoo is waited for.
+    host.session.commit()?;
+    let question =
+        |candidate: &&Candidate| Question { mirror: Arc::clone(&candidate.mirror), token: candidate.token.clone() };
+    let answers = ask(&fetcher, candidates.iter().map(question).collect(), budget)?;
+    host.fetchers.leave(connection.clone(), fetcher);
+    let Some((database, answers)) = answers else { return Ok(()) };
+    for (candidate, answer) in candidates.iter().zip(answers) {
+        let (stored, database) = (candidate.stored.token.clone(), database.clone());
+        let given = Given { stored, at: Instant::now(), database, answer };
+        host.answers.0.insert(candidate.mirror.name.clone(), given);
+    }
+    Ok(())
+}
+
+/// Whether an error concerns the session or the caller, and not one mirror or server.
+pub fn ends_all(error: &Error) -> bool {
+    error.is_of_session() || error.sqlstate() == "57014"
+}

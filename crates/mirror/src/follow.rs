@@ -1,0 +1,194 @@
+//! Follows mirrors: asks Odoo again and again what has changed, and applies it at once
+//! (`docs/explanation/change-capture.md`).
+
+mod followed;
+
+use crate::changes::{ends_all, poll};
+use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
+use crate::run_mirrors::Ended;
+use crate::session::Session;
+use crate::store::{alerts, followers, lock, runs};
+use followed::{Followed, Step};
+use ipai_odoo::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How a follower works.
+#[derive(Debug, Clone)]
+pub struct FollowRequest {
+    /// The mirrors; `None` for those scheduled as live, or else all enabled ones.
+    pub mirrors: Option<Vec<String>>,
+    /// From the start of one poll to the start of the next.
+    pub every: Duration,
+    /// How long to follow; `None` until the caller cancels.
+    pub during: Option<Duration>,
+}
+
+/// How often a poll without a change is recorded.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often alerts are evaluated.
+const ALERTS: Duration = Duration::from_secs(30);
+/// How long one wait lasts before the caller may cancel.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A follower at work.
+struct Follower {
+    request: FollowRequest,
+    mirrors: BTreeMap<String, Followed>,
+    /// The servers whose lock the session holds, with the time and the problem last recorded.
+    servers: BTreeMap<String, (Instant, Option<Error>)>,
+    /// When alerts were last evaluated, if a run has ended since.
+    alerted: Instant,
+    has_run: bool,
+}
+
+/// Follows mirrors. A mirror or a server that fails is tried again with growing pauses, and does not
+/// hold up the others.
+///
+/// # Errors
+/// A cancel by the caller, and errors of the session.
+pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>) -> Result<()> {
+    lock::require_primary(host.session)?;
+    let now = Instant::now();
+    let mut follower =
+        Follower { request, mirrors: BTreeMap::new(), servers: BTreeMap::new(), alerted: now, has_run: false };
+    let followed = host.guarded(|host| follower.follow(host, ended));
+    // Without a time limit, a cancel is how following ends.
+    let is_stopped = follower.request.during.is_none() && is_cancelled(&followed);
+    if followed.is_err() {
+        // A second attempt succeeds if the first one only cleaned up.
+        host.session.rollback().or_else(|_| host.session.rollback())?;
+    }
+    let released = follower.release(host, is_stopped);
+    followed.and(released)
+}
+
+impl Follower {
+    fn follow(&mut self, host: &mut Host<'_>, ended: &mut Ended<'_>) -> Result<()> {
+        let began = Instant::now();
+        let is_over = |request: &FollowRequest| request.during.is_some_and(|during| began.elapsed() >= during);
+        loop {
+            let polled = Instant::now();
+            let failures = self.poll(host)?;
+            self.apply(host, &failures, ended)?;
+            self.record(host, &failures)?;
+            if self.has_run && (self.alerted.elapsed() >= ALERTS || is_over(&self.request)) {
+                (self.alerted, self.has_run) = (Instant::now(), false);
+                alerts::notify(host.session)?;
+            }
+            if is_over(&self.request) {
+                return Ok(());
+            }
+            wait(host.session, polled + self.request.every)?;
+        }
+    }
+
+    /// Asks Odoo what has changed for the mirrors that are due.
+    fn poll(&mut self, host: &mut Host<'_>) -> Result<Vec<(String, Error)>> {
+        let known = followers::versions(host.session, self.request.mirrors.as_deref())?;
+        host.session.commit()?;
+        self.mirrors.retain(|name, _| known.iter().any(|(known, _)| known == name));
+        for (name, version) in known {
+            let followed = self.mirrors.entry(name.clone()).or_default();
+            followed.refresh(host, &name, version)?;
+            if let Some(server) =
+                followed.server().filter(|server| !self.servers.contains_key(*server)).map(str::to_owned)
+                && lock::follow(host.session, &server)?
+            {
+                let long_ago = Instant::now().checked_sub(HEARTBEAT).unwrap_or_else(Instant::now);
+                self.servers.insert(server, (long_ago, None));
+            }
+        }
+        host.session.commit()?;
+        let servers = &self.servers;
+        let due = self.mirrors.values().filter(|followed| followed.is_due());
+        let candidates: Vec<_> = due
+            .filter_map(|followed| followed.candidate.as_ref())
+            .filter(|candidate| servers.contains_key(&candidate.connection.server))
+            .collect();
+        // A twentieth of the time.
+        let budget = u32::try_from(self.request.every.as_millis() / 20).unwrap_or(u32::MAX).clamp(50, 1_000);
+        poll(host, &candidates, budget)
+    }
+
+    /// Runs the mirrors that have changed, and those of which Odoo cannot tell.
+    fn apply(&mut self, host: &mut Host<'_>, failures: &[(String, Error)], ended: &mut Ended<'_>) -> Result<()> {
+        let servers = &self.servers;
+        for (name, followed) in self.mirrors.iter_mut().filter(|(_, followed)| followed.is_due()) {
+            if followed.server().is_some_and(|server| !servers.contains_key(server)) {
+                // Another session follows it.
+                continue;
+            }
+            let failure = failures.iter().find(|(server, _)| Some(server.as_str()) == followed.server());
+            let scope = match followed.step(host.answers.get(name), failure.is_some()) {
+                Step::Nothing => continue,
+                Step::Run(scope) => scope,
+            };
+            let result = run_mirror(host, name, RunRequest { scope, dry_run: false, max_delete_ratio: None });
+            host.answers.remove(name);
+            if !matches!(result, Err(Error::Busy { .. })) {
+                self.has_run = true;
+                ended(name, &result);
+            }
+            match result {
+                Err(error) if ends_all(&error) => return Err(error),
+                Err(Error::Busy { .. }) => {}
+                Err(_) => followed.failed(),
+                Ok(finished) => {
+                    followed.succeeded();
+                    if let (RunScope::Live, Some(run)) = (scope, finished.run) {
+                        runs::absorb(host.session, run, name)?;
+                        host.session.commit()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the polls, rarely: a poll without a change writes nothing by itself.
+    fn record(&mut self, host: &mut Host<'_>, failures: &[(String, Error)]) -> Result<()> {
+        for (server, (recorded, problem)) in &mut self.servers {
+            let failure = failures.iter().find(|(failed, _)| failed == server).map(|(_, error)| error);
+            if recorded.elapsed() < HEARTBEAT && failure == problem.as_ref() {
+                continue;
+            }
+            let of_server = self.mirrors.iter().filter(|(_, followed)| followed.server() == Some(server));
+            let names: Vec<String> = of_server.map(|(name, _)| name.clone()).collect();
+            followers::store(host.session, server, &names, failure)?;
+            host.session.commit()?;
+            (*recorded, *problem) = (Instant::now(), failure.cloned());
+        }
+        Ok(())
+    }
+
+    /// Releases the locks. `is_stopped`: nobody expects this follower any more.
+    fn release(&self, host: &mut Host<'_>, is_stopped: bool) -> Result<()> {
+        for server in self.servers.keys() {
+            host.session.within(|session| {
+                if is_stopped {
+                    followers::forget(session, server)?;
+                }
+                lock::unfollow(session, server)
+            })?;
+        }
+        host.session.commit()
+    }
+}
+
+fn is_cancelled(followed: &Result<()>) -> bool {
+    followed.as_ref().is_err_and(|error| error.sqlstate() == "57014" && !error.is_timeout())
+}
+
+/// Waits without a transaction, in steps that the caller may end.
+fn wait(session: &mut dyn Session, until: Instant) -> Result<()> {
+    let tick = session.ticker();
+    loop {
+        tick()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(TICK));
+    }
+}

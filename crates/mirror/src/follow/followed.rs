@@ -1,0 +1,98 @@
+//! One mirror that a follower keeps up to date.
+
+use crate::changes::{Candidate, candidate};
+use crate::engine::{Mode, Requested, plan_run};
+use crate::run_mirror::{Host, RunScope};
+use crate::source::changes::Answer;
+use ipai_odoo::error::Result;
+use std::time::{Duration, Instant};
+
+/// How often a mirror runs of which Odoo cannot tell what has changed.
+const WITHOUT_TOKEN: Duration = Duration::from_secs(15);
+/// The longest pause after a failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What the follower knows of a mirror.
+#[derive(Default)]
+pub(super) struct Followed {
+    /// The mirror, as its last version had it; `None` if it cannot ask Odoo what has changed.
+    pub candidate: Option<Candidate>,
+    version: String,
+    /// Whether a full run is due, or an interrupted one must be resumed.
+    needs_run: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+/// What to do with a mirror now.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    Nothing,
+    Run(RunScope),
+}
+
+impl Followed {
+    /// Loads the mirror, unless it is known in this version.
+    pub fn refresh(&mut self, host: &mut Host<'_>, name: &str, version: String) -> Result<()> {
+        if self.version != version {
+            self.candidate = candidate(host, name)?;
+            self.version = version;
+        }
+        let now = (host.now)();
+        self.needs_run = match &self.candidate {
+            Some(candidate) => plan_run(Requested::Auto, &candidate.stored.state, now).mode == Mode::Full,
+            None => true,
+        };
+        Ok(())
+    }
+
+    /// The Odoo server, if it is known.
+    pub fn server(&self) -> Option<&str> {
+        self.candidate.as_ref().map(|candidate| candidate.connection.server.as_str())
+    }
+
+    /// Whether it is time to look at the mirror.
+    pub fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|moment| moment <= Instant::now())
+    }
+
+    /// What to do after a poll. `has_failed`: the server did not answer.
+    pub fn step(&mut self, answer: Option<&Answer>, has_failed: bool) -> Step {
+        if has_failed {
+            self.failed();
+            return Step::Nothing;
+        }
+        if self.needs_run {
+            if self.candidate.is_none() {
+                self.not_before = Some(Instant::now() + WITHOUT_TOKEN);
+            }
+            return Step::Run(RunScope::Planned(Requested::Auto));
+        }
+        match answer {
+            Some(Answer::Changes { token, changes }) if *changes == Default::default() => {
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.token = Some(token.clone());
+                }
+                self.succeeded();
+                Step::Nothing
+            }
+            Some(Answer::Changes { .. }) => Step::Run(RunScope::Live),
+            Some(Answer::Everything { .. }) => Step::Run(RunScope::Planned(Requested::Full)),
+            Some(Answer::Later) => Step::Nothing,
+            Some(Answer::Untold) | None => {
+                self.not_before = Some(Instant::now() + WITHOUT_TOKEN);
+                Step::Run(RunScope::Planned(Requested::Auto))
+            }
+        }
+    }
+
+    pub fn failed(&mut self) {
+        self.failures += 1;
+        let pause = Duration::from_secs(1 << self.failures.min(9)).min(LONGEST_PAUSE);
+        self.not_before = Some(Instant::now() + pause);
+    }
+
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
