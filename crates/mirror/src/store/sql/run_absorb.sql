@@ -1,5 +1,5 @@
--- Merges the last runs of a follower that began within the same minute into its run $1 of mirror $2:
--- a mirror that changes each second would fill the log.
+-- Merges the last runs of a follower that began within the same minute into its run $1 of mirror
+-- $2: a mirror that changes each second would fill the log.
 with earlier as (
     delete from ipai.run_log e
     using ipai.run_log r
