@@ -141,7 +141,7 @@ impl Follower {
             }
             match result {
                 Err(error) if ends_all(&error) => return Err(error),
-                Err(Error::Busy { .. }) => {}
+                Err(Error::Busy { .. }) => followed.wait_for_other(),
                 Err(_) => followed.failed(),
                 Ok(finished) => {
                     followed.succeeded();

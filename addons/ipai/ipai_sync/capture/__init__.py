@@ -3,4 +3,4 @@
 
 """Finds the records that changed since an earlier snapshot of Odoo's database."""
 
-from . import scan, sources, tokens
+from . import mirror, scan, sources, tokens

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 # Incremented when the meaning of the methods changes.
 PROTOCOL = 1
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 # A model that overrides one of these may find other records than its query, or return other values
 # than its columns hold.
@@ -108,7 +108,7 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def info(self):
-        """Return the protocol, the module's version, the database's UUID, and that there is ``changes``."""
+        """Return the protocol, the module's version, the database's UUID, and that ``changes`` exists."""
         return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid(), "changes": True}
 
     @api.model

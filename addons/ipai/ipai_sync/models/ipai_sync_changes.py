@@ -14,8 +14,9 @@ from odoo import api, models
 from odoo.exceptions import UserError
 from odoo.tools import ormcache
 
-from ..capture.scan import MANY, MAX_IDS, Later, Scanner, limit_waiting
-from ..capture.sources import ALL, DOMAIN, RECORDS, access_needs, domain_needs, field_needs
+from ..capture.mirror import Mirror
+from ..capture.scan import Later, Scanner, limit_waiting
+from ..capture.sources import access_needs, domain_needs, field_needs
 from ..capture.tokens import Moment, Token, ages
 from .ipai_sync import REWRITTEN_TABLES
 
@@ -30,96 +31,6 @@ MAX_REQUEST = 64 << 20
 
 # All ids.
 BOUNDS = [-(2**62), 2**62]
-
-# In seconds: a mirror that changed within this time is scanned before others, and so is a mirror
-# that other mirrors have kept waiting for this time.
-HOT = 60
-OVERDUE = 30
-
-
-class _Mirror:
-    """An element of the request, while it is examined.
-
-    age: how old changed rows are at most, as Postgres counts transactions; -1: none is of interest
-    state, ids, states: what the scans show
-    """
-
-    def __init__(self, records, domain, names, token, definition):
-        self.records = records
-        self.domain = domain
-        self.names = names
-        self.token = token
-        self.definition = definition
-        self.needs = ()
-        self.age = -1
-        self.state = "unknown"
-        self.ids = set()
-        self.states = {}
-
-    @property
-    def tables(self):
-        return {need.source.table for need in self.needs}
-
-    def is_known(self, need):
-        """Return whether the token has the state of a need.
-
-        A new need of the domain is none of an unknown state: the digest shows its effect.
-        """
-        state = self.token.states.get(need.key)
-        return len(state) == (5 if need.source.child else 1) if state is not None else need.effect == DOMAIN
-
-    def compare(self, scanner):
-        """Compare the scans with the token."""
-        known = self.token.states if self.token else {}
-        is_changed = is_all = False
-        for need in self.needs:
-            found = scanner.found(need.source, self.age)
-            state = known.get(need.key)
-            if state and not found.ids and found.count == state[0]:
-                self.states[need.key] = state
-                continue
-            gone = set()
-            if need.source.child:
-                pairs = scanner.pairs(need.source, self.age, state[-1] if state else 0)
-                self.states[need.key] = pairs[0]
-                gone = _parents_of_gone(state, *pairs) if state else gone
-            else:
-                self.states[need.key] = [found.count]
-            if not self.token:
-                continue
-            if need.effect == DOMAIN or not (need.links or need.source.child):
-                is_changed = True
-            if need.effect == ALL or (need.effect == RECORDS and MANY in (found.ids, gone)):
-                is_all = True
-            elif need.effect == RECORDS and not is_all:
-                ids = scanner.linked(need.links, found.ids | gone)
-                is_all = ids == MANY
-                self.ids |= set() if is_all else ids
-        if not self.token:
-            return
-        self.ids.discard(0)
-        if is_all:
-            self.ids = scanner.all_ids(self.records._table)
-        if self.ids == MANY or len(self.ids) > MAX_IDS:
-            self.state = "many"
-        else:
-            self.state = "changed" if self.ids or is_changed else "same"
-
-    def new_token(self, moment, scanner):
-        changed = moment.time if self.state in ("changed", "many") else self.token.changed if self.token else 0
-        activity = scanner.activity(self.tables)
-        return str(Token(*moment[:3], self.definition, moment.time, changed, activity, self.states))
-
-    def urgency(self, moment, scanner):
-        """Return the key by which mirrors are examined, the lowest first."""
-        token = self.token
-        if not token:
-            return 2, 0, self.records._name
-        if token.activity != scanner.activity(self.tables) or moment.time - token.time >= OVERDUE:
-            rank = 0
-        else:
-            rank = 1 if moment.time - token.changed < HOT else 2
-        return rank, token.next_transaction, self.records._name
 
 
 class IpaiSync(models.AbstractModel):
@@ -136,6 +47,7 @@ class IpaiSync(models.AbstractModel):
         """
         requests = self._decode_changes_request(mirrors, budget)
         deadline = time.monotonic() + budget / 1000 if budget else float("inf")
+        limit_waiting(self.env)
         moment = Moment.now(self.env)
         if moment.snapshot is None:
             answers = [{"state": "unsupported", "reason": self.env._("This database server is a standby.")} for _ in requests]
@@ -183,8 +95,8 @@ class IpaiSync(models.AbstractModel):
 
     def _mirror(self, model, domain, names, context, token):
         records = self._records(model).with_env(self.env(context=context))
-        definition = zlib.crc32(json.dumps([self.env.uid, model, domain, names, context], sort_keys=True).encode())
-        return _Mirror(records, domain, names or list(records.fields_get(attributes=())), token and Token.parse(token), definition)
+        definition = zlib.crc32(repr([self.env.uid, model, domain, names, sorted(context.items())]).encode(errors="replace"))
+        return Mirror(records, domain, names or list(records.fields_get(attributes=())), token and Token.parse(token), definition)
 
     def _needs(self, mirror):
         records = mirror.records
@@ -201,24 +113,20 @@ class IpaiSync(models.AbstractModel):
 
     def _examine(self, mirrors, answers, moment, deadline):
         """Fill in the answers of mirrors whose tables may have changed, by place."""
-        limit_waiting(self.env)
-        scanner = Scanner(self.env, set().union(*(mirror.tables for mirror in mirrors.values())))
+        tables = {need.source.table for mirror in mirrors.values() for need in mirror.needs}
+        scanner = Scanner(self.env, tables, deadline)
         for place, mirror in list(mirrors.items()):
             if getattr(mirror.records, "_table_query", None) or mirror.records._table not in scanner.tables:
                 reason = self.env._("%s has no table of its own.", mirror.records._name)
                 answers[place] = {"state": "unsupported", "reason": reason}
                 del mirrors[place]
-            # A relation may be a view, whose changes nobody can see.
-            mirror.needs = [need for need in mirror.needs if need.source.table in scanner.tables]
-            if mirror.token and not all(map(mirror.is_known, mirror.needs)):
-                # A module was updated.
-                mirror.token = None
+            else:
+                mirror.prepare(scanner)
         self._set_ages(mirrors.values(), moment)
 
         compared = []
         for place in self._scan(mirrors, scanner, moment, deadline):
             try:
-                mirrors[place].records.check_access("read")
                 mirrors[place].compare(scanner)
                 compared.append(place)
             except Later:
@@ -237,7 +145,7 @@ class IpaiSync(models.AbstractModel):
                 changed.append(place)
             answers[place] = self._answer(mirror, page_budget)
             if answers[place]["state"] in ("same", "changed", "many", "unknown"):
-                answers[place]["token"] = mirror.new_token(moment, scanner)
+                answers[place]["token"] = mirror.new_token(moment)
             page_budget -= len(answers[place].get("page") or "")
         if changed:
             self.env.cr.execute(REWRITTEN_TABLES)
@@ -255,7 +163,7 @@ class IpaiSync(models.AbstractModel):
     def _scan(self, mirrors, scanner, moment, deadline):
         """Scan the tables of as many mirrors as the time allows, and return their places."""
         places = []
-        for place in sorted(mirrors, key=lambda place: mirrors[place].urgency(moment, scanner)):
+        for place in sorted(mirrors, key=lambda place: mirrors[place].urgency(moment)):
             if places and time.monotonic() > deadline:
                 break
             for need in mirrors[place].needs:
@@ -271,6 +179,7 @@ class IpaiSync(models.AbstractModel):
         try:
             # A failure must not affect the other mirrors.
             with self.env.cr.savepoint(flush=False):
+                mirror.records.check_access("read")
                 fields = mirror.records.fields_get(mirror.names, ["type"])
                 if unknown := [name for name in mirror.names if name not in fields]:
                     raise UserError(self.env._("Unknown or unreadable fields: %s", ", ".join(unknown)))
@@ -297,23 +206,6 @@ def _error(error):
     if not isinstance(error, UserError):
         _logger.info("a mirror cannot be read", exc_info=error)
     return {"state": "error", "message": str(error) or type(error).__name__}
-
-
-def _parents_of_gone(old, now, changed, known):
-    """Return the parents whose pairs are gone, or ``MANY`` if the checksums do not show them.
-
-    ``old`` and ``now`` are states of all pairs (of ``Token``). ``changed`` is that of rows written
-    since, ``known`` that of those among them whose child is not new.
-    """
-    # All old rows that were deleted or replaced.
-    count, hashes, parents, squares = (before + new - after for before, new, after in zip(old[:4], changed, now, strict=False))
-    if count == 0 or [count, hashes] == known[:2]:
-        # None, or the rows written since have the same pairs.
-        return set()
-    if count > 0 and parents * parents == count * squares:
-        # Numbers whose squares have the least possible sum are equal.
-        return {parents // count}
-    return MANY
 
 
 def _is_request(request):

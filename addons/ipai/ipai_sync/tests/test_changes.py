@@ -4,7 +4,7 @@
 import base64
 import json
 import zlib
-from contextlib import closing
+from contextlib import closing, contextmanager
 from unittest.mock import patch
 
 import psycopg2
@@ -12,6 +12,7 @@ from odoo.exceptions import UserError
 from odoo.sql_db import connection_info_for, db_connect
 from odoo.tests import new_test_user
 
+from ..capture import mirror as capture
 from ..capture import scan, sources, tokens
 from ..models import ipai_sync_changes
 from .common import ExportCase, decode
@@ -53,6 +54,8 @@ class ChangesCase(ExportCase):
         self.uid = self.env.ref("base.user_admin").id
         self.other = self.connection()
         self.other.autocommit = True
+        # Fail instead of waiting for a lock that the test itself holds.
+        self.execute("SET lock_timeout = '5s'")
 
     def connection(self):
         connection = psycopg2.connect(**connection_info_for(self.cr.dbname)[1])
@@ -68,6 +71,14 @@ class ChangesCase(ExportCase):
     def ids(self, query, *params):
         return [row[0] for row in self.execute(query, *params)]
 
+    @contextmanager
+    def committed(self):
+        """Yield an environment whose transaction is committed at the end."""
+        with closing(db_connect(self.cr.dbname).cursor()) as cr:
+            yield self.env(cr=cr)
+            # Other transactions must see what the test has written.
+            cr.commit()  # pylint: disable=invalid-commit
+
     def category(self, name="Changes", count=1):
         """Commit categories by SQL and return their ids."""
         ids = self.ids(
@@ -81,10 +92,8 @@ class ChangesCase(ExportCase):
 
     def partner(self, count=1, **values):
         """Commit contacts with the ORM and return their ids."""
-        with closing(db_connect(self.cr.dbname).cursor()) as cr:
-            partners = self.env(cr=cr)["res.partner"].create([{"name": "Changes", **values}] * count)
-            ids = partners.ids
-            cr.commit()
+        with self.committed() as env:
+            ids = env["res.partner"].create([{"name": "Changes", **values}] * count).ids
         self.addCleanup(self.execute, "DELETE FROM res_partner WHERE id = ANY(%s)", ids)
         return ids
 
@@ -298,9 +307,11 @@ class TestChangesOfRelations(ChangesCase):
         self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s AND partner_id <> %s", category, partners[2])
         self.assertChanged(mirror, self.ids("SELECT id FROM res_partner"))
         self.assertEqual([mirror.rows[partner]["category_id"] for partner in partners], [[], [], [category]])
-        with patch.object(ipai_sync_changes, "MAX_IDS", 2):
-            self.execute(f"DELETE FROM {RELATION} WHERE partner_id = %s", partners[2])
-            self.assertChanged(mirror, [partners[2]])
+        self.tag(*((partner, category) for partner in partners[:2]))
+        self.assertChanged(mirror, partners[:2])
+        self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s", category)
+        with patch.object(capture, "MAX_IDS", 2):
+            self.assertEqual(self.poll(mirror), ["many"])
 
     def test_many2many_swap_of_pairs(self):
         first, second = self.partner(2)
@@ -420,10 +431,9 @@ class TestChangesOfRelations(ChangesCase):
 
 def new_test_user_committed(case, login="changes", groups="base.group_user"):
     """Commit a user and return its id."""
-    with closing(db_connect(case.cr.dbname).cursor()) as cr:
-        user = new_test_user(case.env(cr=cr), login, groups=groups)
+    with case.committed() as env:
+        user = new_test_user(env, login, groups=groups)
         uid, partner = user.id, user.partner_id.id
-        cr.commit()
     case.addCleanup(case.registry.clear_cache)
     case.addCleanup(case.execute, "DELETE FROM res_partner WHERE id = %s", partner)
     case.addCleanup(case.execute, "DELETE FROM res_users WHERE id = %s", uid)
@@ -436,12 +446,9 @@ class TestChangesOfAccess(ChangesCase):
         first, second = self.category(count=2)
         self.execute("UPDATE res_partner_category SET color = 3 WHERE id = %s", first)
         mirror, other = self.follow(CATEGORY, [("id", "in", [first, second])]), self.follow("res.country")
-        with closing(db_connect(self.cr.dbname).cursor()) as cr:
-            rule = self.env(cr=cr)["ir.rule"].create(
-                {"name": "Changes", "model_id": self.env["ir.model"]._get_id(CATEGORY), "domain_force": "[('color', '=', 3)]"}
-            )
-            rule_id = rule.id
-            cr.commit()
+        values = {"name": "Changes", "model_id": self.env["ir.model"]._get_id(CATEGORY), "domain_force": "[('color', '=', 3)]"}
+        with self.committed() as env:
+            rule_id = env["ir.rule"].create(values).id
         self.addCleanup(self.registry.clear_cache)
         self.addCleanup(self.execute, "DELETE FROM ir_rule WHERE id = %s", rule_id)
         self.registry.clear_cache()
@@ -691,10 +698,10 @@ class TestChangesOrder(ChangesCase):
         moment = tokens.Moment(1, "1", "90:90:", 1000)
 
         def urgency(activity=5, snapshot="50:50:", time=999, changed=0, known=True):
-            mirror = ipai_sync_changes._Mirror(self.Partner, [], ["id"], None, 1)
+            mirror = capture.Mirror(self.Partner, [], ["id"], None, 1)
             mirror.token = tokens.Token(1, "1", snapshot, 1, time, changed, activity, {}) if known else None
-            with patch.object(scan.Scanner, "activity", return_value=5), patch.object(scan.Scanner, "__init__", return_value=None):
-                return mirror.urgency(moment, scan.Scanner())
+            mirror.activity = 5
+            return mirror.urgency(moment)
 
         moved, overdue, hot, old, quiet, unknown = (
             urgency(activity=4),
@@ -717,7 +724,7 @@ class TestParentsOfGone(ChangesCase):
         def gone(old, kept, written):
             last = state(*old)[-1]
             known = [pair for pair in written if pair[1] <= last]
-            return ipai_sync_changes._parents_of_gone(state(*old), state(*kept, *written), state(*written), state(*known))
+            return capture.parents_of_gone(state(*old), state(*kept, *written), state(*written), state(*known))
 
         a, b, c, d = (1, 10), (1, 11), (2, 12), (3, 13)
         old = [a, b, c, d]
