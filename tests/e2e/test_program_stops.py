@@ -308,6 +308,20 @@ def test_lost_database_ends_the_program_while_odoo_is_silent(setup: Setup, end: 
     assert resumed == {"state": "succeeded", "fetched": ROWS - 4}
 
 
+def test_lost_database_ends_a_follower_between_two_polls(setup: Setup) -> None:
+    supabase = setup.supabase
+    running = supabase.start("--json", "follow", "--every", "60")
+    try:
+        shell.wait_until(lambda: supabase.rows("select from ipai.followers"), "the record of the first poll", seconds=20, every=0.01)
+        _terminate(supabase)
+        shell.wait_until(lambda: running.process.poll() is not None, "the end of the program", seconds=PROMPT_SECONDS, every=0.01)
+    finally:
+        running.process.kill()
+    ended = running.wait()
+    error = json.loads(ended.stdout.splitlines()[-1])["error"]
+    assert (ended.status, error["sqlstate"]) == (1, "08006"), error
+
+
 # Poolers ------------------------------------------------------------------------------------------
 
 
