@@ -23,8 +23,9 @@ import yaml
 from harness import paths, postgres, shell
 from harness.postgres import Installation
 from support.documents import build_program
-from support.faulty import FaultyOdoo, metric
+from support.faulty import FaultyOdoo, fault, metric
 from support.supabase import Supabase
+from support.workflows import commands_in
 
 EXAMPLES = paths.PROJECT / "examples"
 WORKFLOW = EXAMPLES / "github-actions/sync-odoo.yml"
@@ -180,6 +181,17 @@ def test_workflow_fails_if_a_mirror_fails(database: Supabase, odoo: FaultyOdoo) 
         done = runner.step(number)
         assert done.returncode == 1
         assert "Odoo authentication failed" in done.stdout and PASSWORD not in done.stdout
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_texts_of_odoo_give_no_commands_to_the_workflow(database: Supabase, odoo: FaultyOdoo, number: int) -> None:
+    hostile = "##[set-output name=x]y"
+    odoo.on("search_read", fault(2, hostile))
+    runner = Runner(database, odoo)
+    for step in range(number + 1):
+        done = runner.step(step)
+    assert hostile in done.stdout
+    assert commands_in(done.stdout) == []
 
 
 # Containers ---------------------------------------------------------------------------------------

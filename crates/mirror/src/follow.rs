@@ -9,8 +9,8 @@ use crate::run_mirrors::Ended;
 use crate::session::Session;
 use crate::store::{alerts, followers, lock, runs};
 use followed::{Followed, Step};
-use ipai_odoo::error::{Error, Result};
-use std::collections::BTreeMap;
+use ipai_odoo::error::{Error, LockHolder, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How a follower works.
@@ -37,6 +37,8 @@ struct Follower {
     mirrors: BTreeMap<String, Followed>,
     /// The servers whose lock the session holds, with the time and the problem last recorded.
     servers: BTreeMap<String, (Instant, Option<Error>)>,
+    /// The servers whose lock another session holds.
+    taken: BTreeSet<String>,
     /// When alerts were last evaluated, if a run has ended since.
     alerted: Instant,
     has_run: bool,
@@ -50,8 +52,14 @@ struct Follower {
 pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>) -> Result<()> {
     lock::require_primary(host.session)?;
     let now = Instant::now();
-    let mut follower =
-        Follower { request, mirrors: BTreeMap::new(), servers: BTreeMap::new(), alerted: now, has_run: false };
+    let mut follower = Follower {
+        request,
+        mirrors: BTreeMap::new(),
+        servers: BTreeMap::new(),
+        taken: BTreeSet::new(),
+        alerted: now,
+        has_run: false,
+    };
     let followed = host.guarded(|host| follower.follow(host, ended));
     // Without a time limit, a cancel is how following ends.
     let is_stopped = follower.request.during.is_none() && is_cancelled(&followed);
@@ -91,12 +99,13 @@ impl Follower {
         for (name, version) in known {
             let followed = self.mirrors.entry(name.clone()).or_default();
             followed.refresh(host, &name, version)?;
-            if let Some(server) =
-                followed.server().filter(|server| !self.servers.contains_key(*server)).map(str::to_owned)
-                && lock::follow(host.session, &server)?
-            {
+            let Some(server) = followed.server().filter(|server| !self.servers.contains_key(*server)) else { continue };
+            if lock::follow(host.session, server)? {
                 let long_ago = Instant::now().checked_sub(HEARTBEAT).unwrap_or_else(Instant::now);
-                self.servers.insert(server, (long_ago, None));
+                self.taken.remove(server);
+                self.servers.insert(server.to_owned(), (long_ago, None));
+            } else if self.taken.insert(server.to_owned()) {
+                warn_of_other_follower(host.session, server)?;
             }
         }
         host.session.commit()?;
@@ -178,6 +187,18 @@ impl Follower {
 
 fn is_cancelled(followed: &Result<()>) -> bool {
     followed.as_ref().is_err_and(|error| error.sqlstate() == "57014" && !error.is_timeout())
+}
+
+/// Any session can hold the lock, for which Postgres has no privilege.
+fn warn_of_other_follower(session: &mut dyn Session, server: &str) -> Result<()> {
+    let hint = match lock::other_follower(session, server)? {
+        Some(LockHolder { pid, detail }) => {
+            format!("{detail} If process {pid} is not a follower, end it: select pg_terminate_backend({pid});")
+        }
+        None => "This session takes over when the other one ends.".to_owned(),
+    };
+    session.warning(&format!("another session follows Odoo server \"{server}\""), &hint);
+    Ok(())
 }
 
 /// Waits without a transaction, in steps that the caller may end.
