@@ -101,6 +101,12 @@ impl Database {
         WireSession::open(&self.config, &self.tls, signals::tick, Arc::clone(&self.console))
     }
 
+    /// Connects beside the session of the command, which is the one that a signal ends.
+    pub fn connect_beside(&self) -> Result<WireSession> {
+        let opened = WireSession::open(&self.config, &self.tls, || Ok(()), Arc::clone(&self.console));
+        opened.map_err(|error| self.explain(error))
+    }
+
     /// Connects for runs. They need a session of their own, for the locks of mirrors.
     pub fn connect_for_runs(&self) -> Result<WireSession> {
         let mut session = self.connect()?;

@@ -68,7 +68,10 @@ class Live:
 
 def run() -> Live:
     """Returns the measurements."""
-    with Odoo((MODULE, ADDON), settings={"workers": 2, "limit_time_cpu": 600, "limit_time_real": 1200}) as odoo, supabase(track_commit_timestamp="on") as cluster:
+    with (
+        Odoo((MODULE, ADDON), settings={"workers": 2, "limit_time_cpu": 600, "limit_time_real": 1200}) as odoo,
+        supabase(track_commit_timestamp="on") as cluster,
+    ):
         generate_metrics(odoo, METRICS)
         with Session(cluster) as session:
             _connect(session, odoo)
@@ -101,14 +104,14 @@ def _mirror(session: Session, odoo: Odoo, number: int) -> None:
         model = models[place % len(models)]
         session.execute(f"select ipai.create_mirror({literal(model)}, 'ipai.m{place}', name => 'm{place}')")
     session.execute("call ipai.run_sync()")
+    session.execute("create table if not exists public.seen (value text)")
     session.execute(
-        """create table if not exists public.seen (value text);
-           create or replace function public.note() returns trigger language plpgsql as $$
+        """create or replace function public.note() returns trigger language plpgsql as $$
            begin insert into public.seen values (to_jsonb(new) ->> tg_argv[0]); return new; end $$"""
     )
     if there == 0:
         for _table, column, model in WRITTEN:
-            target = session.query(f"select target_table from ipai.mirrors where model = {literal(model)} order by name limit 1")
+            target = session.query(f"select min(target_table) from ipai.mirrors where model = {literal(model)}")
             session.execute(
                 f"create trigger note before update on ipai.{target} for each row when (old.{column} is distinct from new.{column})"
                 f" execute function public.note('{column}')"
@@ -122,11 +125,11 @@ def _unchanged(session: Session) -> tuple[list[float], list[float]]:
     session.execute("call ipai.run_sync()")
     for _ in range(5):
         times[0].append(session.timed("call ipai.run_sync()"))
-        session.execute(
-            "create temporary table kept as select mirror, token from ipai.mirror_state; update ipai.mirror_state set token = null"
-        )
+        session.execute("create temporary table kept as select mirror, token from ipai.mirror_state")
+        session.execute("update ipai.mirror_state set token = null")
         times[1].append(session.timed("call ipai.run_sync()"))
-        session.execute("update ipai.mirror_state s set token = k.token from kept k where k.mirror = s.mirror; drop table kept")
+        session.execute("update ipai.mirror_state s set token = k.token from kept k where k.mirror = s.mirror")
+        session.execute("drop table kept")
     return times
 
 
