@@ -23,7 +23,7 @@ METRICS = 2_000
 #: Seconds of each measurement, and writes in Odoo per second.
 SECONDS, RATE = 60, 5
 #: Tables in Odoo that the load writes, a text column of each, and the model.
-WRITTEN = [("ipai_sample_metric", "notes", "ipai.sample.metric"), ("res_partner", "ref", "res.partner")]
+WRITTEN = [("ipai_sample_metric", "notes", "ipai.sample.metric"), ("res_country_state", "code", "res.country.state")]
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -95,7 +95,7 @@ def _mirror(session: Session, odoo: Odoo, number: int) -> None:
     shell.log_progress(f"Creating {number} mirrors")
     models = odoo.pg.psql(
         """select m.model from ir_model m join pg_class c on c.relname = replace(m.model, '.', '_') and c.relkind = 'r'
-           where not m.transient and m.model not like 'ir.%' order by m.model <> all ('{ipai.sample.metric,res.partner}'), m.model""",
+           where not m.transient and m.model not like 'ir.%' order by m.model <> all ('{ipai.sample.metric,res.country.state}'), m.model""",
         dbname=odoo.dbname,
         user="odoo",
     ).split()
@@ -174,14 +174,19 @@ def _ignoring(session: Session, statement: str) -> None:
 
 
 def _write(odoo: Odoo) -> None:
-    """Writes in Odoo's tables at an even rate. Each value has the moment of its commit."""
+    """Writes in Odoo's tables at an even rate, each time another record.
+
+    Each value has the moment of its commit.
+    """
     with Session(odoo.pg, "odoo", dbname=odoo.dbname) as writer:
-        ids = {table: writer.query(f"select min(id) from {table}") for table, _column, _model in WRITTEN}
+        ids = {
+            table: writer.query(f"select string_agg(id::text, ' ' order by id) from {table}").split() for table, _column, _model in WRITTEN
+        }
         began = time.monotonic()
         for number in range(SECONDS * RATE):
             table, column, _model = WRITTEN[number % len(WRITTEN)]
             writer.execute(
-                f"update {table} set {column} = 'live ' || extract(epoch from clock_timestamp()), write_date = now() at time zone 'UTC' where id = {ids[table]}"
+                f"update {table} set {column} = 'live ' || extract(epoch from clock_timestamp()), write_date = now() at time zone 'UTC' where id = {ids[table][number]}"
             )
             time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
 
