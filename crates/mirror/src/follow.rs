@@ -4,6 +4,7 @@
 mod followed;
 
 use crate::changes::{ends_all, poll};
+use crate::connection::Fetchers;
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
 use crate::session::Session;
@@ -60,6 +61,8 @@ pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>
         alerted: now,
         has_run: false,
     };
+    // A server that is away must not hold up the mirrors of the others.
+    host.fetchers = Fetchers::without_retries();
     let followed = host.guarded(|host| follower.follow(host, ended));
     // Without a time limit, a cancel is how following ends.
     let is_stopped = follower.request.during.is_none() && is_cancelled(&followed);
