@@ -23,7 +23,8 @@ select m.name as mirror, m.server, m.model,
        newest.sqlstate as last_sqlstate, newest.ended_at as last_error_at,
        counted.mirror_total as rows, counted.delta,
        active.run, active.progress, rejected.rejects,
-       greatest(follower.since, m.created_at, m.scheduled_at) as followed_since,
+       case when follower.since is not null
+           then greatest(follower.since, m.created_at, m.scheduled_at) end as followed_since,
        follower.polled_at as last_poll, changed.latency
 from ipai.mirrors m
 left join lateral (
@@ -73,10 +74,10 @@ left join lateral (
     where r.run = streak.newest
     limit 1) newest on true
 left join ipai.sync_count_delta counted on counted.mirror = m.name
-left join lateral (
-    select f.since, f.polled_at from ipai.followers f
-    where m.name = any (f.mirrors)
-    limit 1) follower on true
+left join (
+    select f.mirror, max(f.since) as since, max(f.polled_at) as polled_at
+    from (select unnest(f.mirrors) as mirror, f.since, f.polled_at from ipai.followers f) f
+    group by f.mirror) follower on follower.mirror = m.name
 left join lateral (
     -- Odoo stamps a change when its transaction begins, and shows whole seconds.
     select greatest(r.odoo_clock - r.newest, interval '0') + (r.finished_at - r.started_at)
@@ -157,9 +158,10 @@ select alert.severity, alert.kind, s.mirror, alert.since, alert.message,
 from ipai.sync_status s
 join ipai.mirrors m on m.name = s.mirror
 left join ipai.mirror_state t on t.mirror = s.mirror
-left join lateral (
-    select f.server, f.problem from ipai.followers f where s.mirror = any (f.mirrors) limit 1) f
-    on true
+left join (
+    select f.mirror, max(f.server) as server, max(f.problem) as problem
+    from (select unnest(f.mirrors) as mirror, f.server, f.problem from ipai.followers f) f
+    group by f.mirror) f on f.mirror = s.mirror
 left join lateral (
     select r.state, r.hint from ipai.run_log r where r.run = s.last_failed_run limit 1) newest
     on true

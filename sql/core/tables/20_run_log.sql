@@ -71,6 +71,8 @@ create index run_log_complete_idx on ipai.run_log (mirror, run desc)
 create index run_log_failed_idx on ipai.run_log (mirror, run desc)
     where state in ('failed', 'refused');
 create index run_log_deleted_idx on ipai.run_log (mirror, started_at) where deleted > 0;
+create index run_log_live_idx on ipai.run_log (mirror, run desc)
+    where mode = 'live' and state = 'succeeded';
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 
 -- pgrx writes its functions without a schema.

@@ -1,1 +1,1 @@
-from . import ipai_sync
+from . import ipai_sync, ipai_sync_changes

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 # Incremented when the meaning of the methods changes.
 PROTOCOL = 1
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 # A model that overrides one of these may find other records than its query, or return other values
 # than its columns hold.
@@ -108,8 +108,8 @@ class IpaiSync(models.AbstractModel):
     @api.model
     @api.readonly
     def info(self):
-        """Return the protocol, the module's version and the database's UUID."""
-        return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid()}
+        """Return the protocol, the module's version, the database's UUID, and that ``changes`` exists."""
+        return {"protocol": PROTOCOL, "version": VERSION, "uuid": self._uuid(), "changes": True}
 
     @api.model
     @api.readonly
@@ -128,6 +128,9 @@ class IpaiSync(models.AbstractModel):
         ``active_test`` applies to the search. If a field with a list of ids is requested, it also
         applies to that list, as with ``search`` and ``read``.
         """
+        return self._export(model, domain, fields, limit)
+
+    def _export(self, model, domain, fields, limit=None):
         records = self._records(model)
         names = list(dict.fromkeys(["id", *(fields or records.fields_get(attributes=()))]))
         limit = limit or None
@@ -157,6 +160,9 @@ class IpaiSync(models.AbstractModel):
         The intervals are ``(bounds[i], bounds[i + 1]]``. The digest covers the records that
         ``search(domain)`` returns. The sums are text, because XML-RPC integers have 32 bits.
         """
+        return self._digest(model, domain, bounds)
+
+    def _digest(self, model, domain, bounds):
         if not all(type(bound) is int for bound in bounds) or any(low > high for low, high in pairwise(bounds)):
             raise UserError(self.env._("The bounds must be integers in ascending order."))
         digests = [[0, "0", "0"] for _interval in bounds[1:]]

@@ -1,1 +1,1 @@
-from . import test_digest, test_export, test_registry, test_rewrite
+from . import test_changes, test_digest, test_export, test_registry, test_rewrite

@@ -39,7 +39,7 @@ class TestInfo(ExportCase):
         self.assertTrue(uuid)
         for user in (self.env.ref("base.user_admin"), new_test_user(self.env, "sync_info", groups="base.group_portal")):
             info = self.env["ipai.sync"].with_user(user).info()
-            self.assertEqual(info, {"protocol": 1, "version": ipai_sync.VERSION, "uuid": uuid})
+            self.assertEqual(info, {"protocol": 1, "version": ipai_sync.VERSION, "uuid": uuid, "changes": True})
         parameter.value = ""
         self.assertIs(self.env["ipai.sync"].info()["uuid"], False)
 
