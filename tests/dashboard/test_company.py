@@ -212,13 +212,13 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_each_page_shows_data(visit: Visit, company: Company, name: str) -> None:
+def test_each_page_shows_data(visit: Visit, company: Company, follower: Follower, name: str) -> None:
     """Each page has rows or cards. With SCREENSHOTS=1 its picture is saved."""
     user, address, options = PICTURES[name]
     settings = {key: value for key, value in company.site.config.items() if key != "pollSeconds"}
     with Dashboard(company.api, settings) as site:
         page = open_as(visit, Company(company.odoo, company.cluster, company.api, site), user, address, realtime=FakeRealtime(), **options)
-        expect(page.locator('[data-live="realtime"]')).to_be_visible()
+        expect(page.locator('[data-live="live"][data-changes="realtime"]')).to_be_visible()
         page.wait_for_load_state("networkidle")
         expect(page.locator('[aria-label^="Loading"]')).to_have_count(0)
         expect(page.locator("[data-code], tbody tr").first).to_be_visible()
