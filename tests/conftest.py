@@ -19,6 +19,7 @@ _STARTS_ODOO = re.compile(r"(?<!\w)Odoo\(")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ipai_sync")
     group.addoption("--part", action="append", default=[], metavar="TEXT", help="only tests whose file or name contains TEXT (repeatable)")
+    group.addoption("--shard", metavar="K/N", help="only the files of the K-th of N shards")
     group.addoption("--seed", type=int, help="seed of the random simulation of Odoo and its mirror")
 
 
@@ -41,6 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     normal = [item for item in items if not item.get_closest_marker("slow")]
     if parts:
         _keep(config, items, {item for item in items if any(part in item.nodeid for part in parts)})
+    if shard := config.getoption("--shard"):
+        number, shards = map(int, shard.split("/"))
+        files = sorted({item.path for item in items})[number - 1 :: shards]
+        _keep(config, items, {item for item in items if item.path in files})
     yield
     # pytest has applied -m and -k now.
     left = set(items)

@@ -17,5 +17,8 @@ project's cache, a temporary folder and Debian's own packages.
     postgrest  a real PostgREST, and scripts that use supabase-js
     pg_cron    pg_cron 1.6 for the demo
     odoo       a real Odoo
+    prometheus Prometheus and its SQL exporter
+    site       the docs site
+    changelog  the form of the changelog, and the notes of a release
     bench      the benchmark
 """

@@ -35,6 +35,8 @@ def main() -> int:
         ),
         # Its settings are in .squawk.toml.
         ("lint of the SQL", [python.with_name("squawk"), *_sql_files()], {}),
+        ("workflows and shell scripts", [python, "-m", "harness.workflows"], {"PYTHONPATH": "scripts"}),
+        ("form of the changelog", [python, "-m", "harness.changelog"], {"PYTHONPATH": "scripts"}),
         ("length of lines of prose", [python, "-m", "harness.prose"], {"PYTHONPATH": "scripts"}),
     ]
     for what, command, env in steps:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from . import extension, odoo, postgres, setup, shell
+from . import extension, odoo, postgres, prometheus, setup, shell, site
 
 
 def _release() -> None:
@@ -23,7 +23,7 @@ def _release() -> None:
 #: The requirements of each layer, in build order.
 _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
     "module": (odoo.ensure_odoo,),
-    "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx),
+    "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx, prometheus.ensure_prometheus, site.ensure_mdbook),
     "server15": (extension.ensure_cargo_pgrx,),
     "server17": (extension.ensure_cargo_pgrx, postgres.ensure_pg17),
     "package": (_release,),

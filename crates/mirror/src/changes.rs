@@ -1,4 +1,5 @@
-//! Asks Odoo once for all mirrors of a server what has changed (`docs/explanation/change-capture.md`).
+//! Asks Odoo once for all mirrors of a server what has changed
+//! (`docs/explanation/change-capture.md`).
 
 mod poll;
 mod unchanged;

@@ -42,8 +42,8 @@ struct Follower {
     has_run: bool,
 }
 
-/// Follows mirrors. A mirror or a server that fails is tried again with growing pauses, and does not
-/// hold up the others.
+/// Follows mirrors. A mirror or a server that fails is tried again with growing pauses, and does
+/// not hold up the others.
 ///
 /// # Errors
 /// A cancel by the caller, and errors of the session.
@@ -132,7 +132,7 @@ impl Follower {
             }
             match result {
                 Err(error) if ends_all(&error) => return Err(error),
-                Err(Error::Busy { .. }) => {}
+                Err(Error::Busy { .. }) => followed.wait_for_other(),
                 Err(_) => followed.failed(),
                 Ok(finished) => {
                     followed.succeeded();

@@ -180,6 +180,9 @@ comment on column ipai.run_log.mirror_active is
     'Number of rows in the mirror that are not archived.';
 comment on column ipai.run_log.mirror_flagged is
     'Number of rows in the mirror whose flag_field is true.';
+comment on column ipai.run_log.latency is
+    'Time from the newest change in Odoo to its commit here, of a run that a follower made. Null if '
+    'no change had a newer write_date.';
 comment on column ipai.run_log.seconds_waiting is 'Seconds spent waiting for Odoo.';
 comment on column ipai.run_log.seconds_writing is 'Seconds spent in this database.';
 comment on column ipai.run_log.sqlstate is 'SQLSTATE of the error that ended the run.';

@@ -79,12 +79,8 @@ left join (
     from (select unnest(f.mirrors) as mirror, f.since, f.polled_at from ipai.followers f) f
     group by f.mirror) follower on follower.mirror = m.name
 left join lateral (
-    -- Odoo stamps a change when its transaction begins, and shows whole seconds.
-    select greatest(r.odoo_clock - r.newest, interval '0') + (r.finished_at - r.started_at)
-        as latency
-    from ipai.run_log r
-    where r.mirror = m.name and r.mode = 'live' and r.state = 'succeeded'
-      and r.newest > r.cursor_before
+    select r.latency from ipai.run_log r
+    where r.mirror = m.name and r.latency is not null
     order by r.run desc
     limit 1) changed on follower.since is not null
 cross join lateral (

@@ -117,8 +117,8 @@ begin
               update (mode, state, finished_at, resumes, fingerprint, token, bound, position, odoo_clock,
                       newest, cursor_after, complete, pages, fetched, total, inserted, updated,
                       unchanged, deleted, odoo_count, odoo_active, odoo_flagged, mirror_count,
-                      mirror_active, mirror_flagged, flags, seconds_waiting, seconds_writing,
-                      sqlstate, message, detail, hint)
+                      mirror_active, mirror_flagged, flags, latency, seconds_waiting,
+                      seconds_writing, sqlstate, message, detail, hint)
             on ipai.run_log to service_role;
         grant select on
             ipai.sync_runs, ipai.sync_count_delta, ipai.sample_metrics_count_delta,

@@ -40,6 +40,7 @@ create table ipai.run_log (
     mirror_flagged   bigint,
     flags            text[]
         check (cardinality(flags) <= 2 and array_position(flags, null) is null),
+    latency          interval check (latency >= interval '0'),
     seconds_waiting  double precision not null default 0
         check (seconds_waiting >= 0 and seconds_waiting < 'infinity'),
     seconds_writing  double precision not null default 0
@@ -71,8 +72,7 @@ create index run_log_complete_idx on ipai.run_log (mirror, run desc)
 create index run_log_failed_idx on ipai.run_log (mirror, run desc)
     where state in ('failed', 'refused');
 create index run_log_deleted_idx on ipai.run_log (mirror, started_at) where deleted > 0;
-create index run_log_live_idx on ipai.run_log (mirror, run desc)
-    where mode = 'live' and state = 'succeeded';
+create index run_log_latency_idx on ipai.run_log (mirror, run desc) where latency is not null;
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 
 -- pgrx writes its functions without a schema.

@@ -41,11 +41,16 @@ pub fn run(context: &Context, arguments: &Run) -> std::result::Result<(), Failed
 }
 
 /// Follows mirrors until a signal, and prints a line for each run.
-pub fn follow(context: &Context, mirrors: &[String], every: f64) -> std::result::Result<(), Failed> {
+pub fn follow(
+    context: &Context,
+    mirrors: &[String],
+    every: f64,
+    during: Option<f64>,
+) -> std::result::Result<(), Failed> {
     let request = FollowRequest {
         mirrors: (!mirrors.is_empty()).then(|| mirrors.to_vec()),
         every: Duration::from_secs_f64(every),
-        during: None,
+        during: during.map(Duration::from_secs_f64),
     };
     let run = RunRequest { scope: RunScope::Live, dry_run: false, max_delete_ratio: None };
     let mut session = context.database()?.connect_for_runs()?;

@@ -86,9 +86,9 @@ pub fn candidate(host: &mut Host<'_>, name: &str) -> Result<Option<Candidate>> {
     }
 }
 
-/// Asks each server what has changed for its mirrors, with one call. `budget`: how many milliseconds
-/// Odoo may search; 0 for no limit. The error of a server is returned with its name; the others are
-/// asked nevertheless.
+/// Asks each server what has changed for its mirrors, with one call. `budget`: how many
+/// milliseconds Odoo may search; 0 for no limit. The error of a server is returned with its name;
+/// the others are asked nevertheless.
 ///
 /// # Errors
 /// Those that concern the session.

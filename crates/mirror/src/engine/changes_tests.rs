@@ -47,8 +47,8 @@ fn report_without_a_change_writes_nothing() {
 fn row_that_left_while_another_entered_is_deleted() {
     let (odoo, mut table) = mirrored(10);
     apply(&odoo, &[Op::Replace(3)]);
-    // The ids of the record that was deleted and of the one that was created in its place. Both have
-    // the same name, which the table allows once.
+    // The ids of the record that was deleted and of the one that was created in its place. Both
+    // have the same name, which the table allows once.
     let changes = reported(&odoo, &[4, 11]);
     let (_, figures) = calls(&odoo, &mut table, changes);
     assert_eq!(figures, (2, 1, 0, 0, 1));

@@ -34,7 +34,8 @@ pub(super) enum Step {
 impl Followed {
     /// Loads the mirror, unless it is known in this version.
     pub fn refresh(&mut self, host: &mut Host<'_>, name: &str, version: String) -> Result<()> {
-        if self.version != version {
+        // What keeps a mirror from asking may end without a new version, as another session's run.
+        if self.version != version || self.candidate.is_none() && self.is_due() {
             self.candidate = candidate(host, name)?;
             self.version = version;
         }
@@ -90,6 +91,11 @@ impl Followed {
         self.failures += 1;
         let pause = Duration::from_secs(1 << self.failures.min(9)).min(LONGEST_PAUSE);
         self.not_before = Some(Instant::now() + pause);
+    }
+
+    /// Tries the mirror again with the next poll: another session runs it now.
+    pub fn wait_for_other(&mut self) {
+        self.not_before = None;
     }
 
     pub fn succeeded(&mut self) {

@@ -8,7 +8,7 @@ select m.name, pg_catalog.concat_ws(' ', m.xmin, s.xmin)
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 where case
-        when $1::text[] is not null then m.name = any ($1)
+        when $1::text[] is not null then m.name = any ($1::text[])
         when exists (select from live) then m.name in (select l.name from live l)
         else m.enabled
     end

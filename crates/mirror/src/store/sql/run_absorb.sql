@@ -1,5 +1,6 @@
--- Merges the last runs of a follower that began within the same minute into its run $1 of mirror $2:
--- a mirror that changes each second would fill the log.
+-- Completes the run $1 of a follower for mirror $2, and merges its last runs within the same minute
+-- into it: a mirror that changes each second would fill the log. Odoo stamps a change when its
+-- transaction begins, and shows whole seconds.
 with earlier as (
     delete from ipai.run_log e
     using ipai.run_log r
@@ -8,16 +9,21 @@ with earlier as (
         and e.started_at >= pg_catalog.date_trunc('minute', r.started_at)
     returning e.*),
 sums as (
-    select sum(e.pages)::bigint as pages, sum(e.fetched)::bigint as fetched,
-        sum(e.inserted)::bigint as inserted, sum(e.updated)::bigint as updated,
-        sum(e.unchanged)::bigint as unchanged, sum(e.deleted)::bigint as deleted,
-        sum(e.seconds_waiting) as waiting, sum(e.seconds_writing) as writing
-    from earlier e
-    having count(*) > 0)
+    select coalesce(sum(e.pages), 0)::bigint as pages, coalesce(sum(e.fetched), 0)::bigint as fetched,
+        coalesce(sum(e.inserted), 0)::bigint as inserted, coalesce(sum(e.updated), 0)::bigint as updated,
+        coalesce(sum(e.unchanged), 0)::bigint as unchanged, coalesce(sum(e.deleted), 0)::bigint as deleted,
+        coalesce(sum(e.seconds_waiting), 0) as waiting, coalesce(sum(e.seconds_writing), 0) as writing,
+        (array_agg(e.latency order by e.run desc) filter (where e.latency is not null))[1] as latency
+    from earlier e)
 update ipai.run_log r
 set pages = r.pages + s.pages, fetched = r.fetched + s.fetched, inserted = r.inserted + s.inserted,
     updated = r.updated + s.updated, unchanged = r.unchanged + s.unchanged,
     deleted = r.deleted + s.deleted, seconds_waiting = r.seconds_waiting + s.waiting,
-    seconds_writing = r.seconds_writing + s.writing
+    seconds_writing = r.seconds_writing + s.writing,
+    latency = case
+        when r.newest > coalesce(r.cursor_before, '-infinity')
+            then greatest(r.odoo_clock - r.newest, interval '0') + greatest(r.finished_at - r.started_at, interval '0')
+        else s.latency
+    end
 from sums s
 where r.run = $1

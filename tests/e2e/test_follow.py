@@ -1,0 +1,180 @@
+"""Tests followers: they apply changes in a real Odoo within about a second."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+
+from harness.odoo import MODULES, Odoo, generate_metrics
+from support.comparison import MODEL, assert_equal, differences
+from support.program import ProgramSupabase
+from support.supabase import ROWS, Supabase
+
+#: Values that no record has.
+NUMBERS = itertools.count(2_000_000)
+
+SAMPLE = {"name": "Live ☕", "code": "LIVE", "unit": "count", "value": 4.5}
+
+
+@pytest.fixture(scope="module")
+def erp() -> Iterator[Odoo]:
+    """An Odoo with the addon, and the metrics."""
+    with Odoo(modules=MODULES) as odoo:
+        generate_metrics(odoo, ROWS)
+        yield odoo
+
+
+def fill(supabase: Supabase, erp: Odoo) -> None:
+    supabase.server(erp.url, dbname=erp.dbname)
+    supabase.register()
+    assert supabase.run()["mode"] == "full"
+
+
+@pytest.fixture
+def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
+    """A mirror that a full run has filled."""
+    fill(supabase, erp)
+    return supabase
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def follower(mirrored: Supabase) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that follows the mirror until the end of the test."""
+    connection = mirrored.connect()
+    with ThreadPoolExecutor(1) as executor:
+        following = executor.submit(connection.execute, "call ipai.follow_sync(during => null)")
+        wait_for(lambda: following.done() or mirrored.rows("select from ipai.followers where polled_at is not null"))
+        assert not following.done(), following.exception()
+        yield connection
+        mirrored.cancel(connection)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            following.result()
+
+
+def names(supabase: Supabase, odoo_id: int) -> list[str]:
+    return [row["name"] for row in supabase.rows("select name from ipai.ipai_sample_metrics where odoo_id = %s", odoo_id)]
+
+
+def test_follower_applies_changes_at_once(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
+    created = erp.rpc(MODEL, "create", SAMPLE)
+    wait_for(lambda: names(mirrored, created) == ["Live ☕"], 2)
+    erp.rpc(MODEL, "write", [created], {"name": "Renamed"})
+    wait_for(lambda: names(mirrored, created) == ["Renamed"], 2)
+    erp.rpc(MODEL, "unlink", [created])
+    wait_for(lambda: names(mirrored, created) == [], 2)
+    assert_equal(mirrored, erp)
+    run = mirrored.last_run()
+    assert (run["mode"], run["state"], run["odoo_count"] - run["mirror_count"]) == ("live", "succeeded", 0)
+    status = mirrored.row("select state, followed_since, last_poll, latency, late from ipai.sync_status where mirror = 'sample_metrics'")
+    assert status["state"] == "ok" and not status["late"] and status["followed_since"] and status["last_poll"]
+    assert 0 <= status["latency"].total_seconds() < 4
+
+
+def test_poll_without_changes_writes_nothing(mirrored: Supabase, follower: psycopg.Connection[Any]) -> None:
+    def written() -> tuple[Any, ...]:
+        return tuple(
+            mirrored.row(
+                "select (select max(xmin::text::bigint) from ipai.mirror_state) as state, (select max(run) from ipai.run_log) as run"
+            ).values()
+        )
+
+    before = written()
+    time.sleep(3)
+    assert written() == before
+
+
+def test_stopped_follower_is_forgotten(mirrored: Supabase, erp: Odoo) -> None:
+    mirrored.rows("call ipai.follow_sync(during => '2 seconds', every => '0.5 seconds')")
+    (row,) = mirrored.rows("select server, mirrors, problem from ipai.followers")
+    assert row == {"server": "odoo", "mirrors": ["sample_metrics"], "problem": None}
+    # pg_cron starts the next one. If it does not, the mirror is late.
+    alerts = "select kind, message from ipai.sync_alerts where mirror = 'sample_metrics'"
+    assert mirrored.rows(alerts) == []
+    mirrored.rows("update ipai.followers set polled_at = now() - interval '3 minutes'")
+    (alert,) = mirrored.rows(alerts)
+    assert alert["kind"] == "late" and "no follower has polled Odoo since" in alert["message"]
+    mirrored.rows("call ipai.follow_sync(during => '1 second')")
+    assert mirrored.rows(alerts) == []
+
+
+def test_second_follower_waits_for_its_turn(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
+    before = mirrored.row("select since from ipai.followers")
+    mirrored.rows("call ipai.follow_sync(during => '1 second')")
+    assert mirrored.row("select since from ipai.followers") == before
+
+
+def test_run_and_follower_respect_each_other(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
+    created = erp.rpc(MODEL, "create", SAMPLE)
+    for _ in range(5):
+        with suppress(psycopg.errors.LockNotAvailable):
+            mirrored.rows("call ipai.run_sync('sample_metrics', 'full')")
+        erp.rpc(MODEL, "write", [created], {"value": next(NUMBERS)})
+    wait_for(lambda: not differences(mirrored, erp), 3)
+    erp.rpc(MODEL, "unlink", [created])
+
+
+def test_failing_mirror_does_not_hold_up_the_others(mirrored: Supabase, erp: Odoo) -> None:
+    mirrored.add_mirror("broken")
+    mirrored.rows("call ipai.run_sync()")
+    mirrored.rows(
+        "alter table ipai.broken_rows add constraint none check (name <> 'Never') not valid; update ipai.mirrors set max_rejects = 0 where name = 'broken'"
+    )
+    connection = mirrored.connect()
+    with ThreadPoolExecutor(1) as executor:
+        following = executor.submit(connection.execute, "call ipai.follow_sync(during => '6 seconds')")
+        wait_for(lambda: bool(mirrored.rows("select from ipai.followers")))
+        created = erp.rpc(MODEL, "create", {**SAMPLE, "name": "Never"})
+        wait_for(lambda: names(mirrored, created) == ["Never"], 3)
+        erp.rpc(MODEL, "write", [created], {"notes": "again"})
+        wait_for(lambda: mirrored.rows("select from ipai.ipai_sample_metrics where odoo_id = %s and notes = 'again'", created) != [], 3)
+        following.result()
+    assert mirrored.row("select failures > 0 as failing from ipai.sync_status where mirror = 'broken'") == {"failing": True}
+    # Pauses grow after each failure.
+    assert mirrored.row("select count(*) as n from ipai.run_log where mirror = 'broken' and state = 'failed'")["n"] <= 3
+    erp.rpc(MODEL, "unlink", [created])
+
+
+def test_follower_resumes_after_odoo_was_away(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
+    erp.restart()
+    created = erp.rpc(MODEL, "create", SAMPLE)
+    wait_for(lambda: names(mirrored, created) == ["Live ☕"], 20)
+    erp.rpc(MODEL, "unlink", [created])
+
+
+def test_follow_sync_needs_its_own_transaction(mirrored: Supabase) -> None:
+    with mirrored.connect().transaction(), pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        mirrored.connect().execute("begin; call ipai.follow_sync()")
+
+
+def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, erp: Odoo) -> None:
+    fill(hosted_supabase, erp)
+    program = hosted_supabase.start("follow")
+    try:
+        wait_for(lambda: hosted_supabase.rows("select from ipai.followers where polled_at is not null"))
+        created = erp.rpc(MODEL, "create", SAMPLE)
+        wait_for(lambda: names(hosted_supabase, created) == ["Live ☕"], 2)
+        erp.rpc(MODEL, "unlink", [created])
+        wait_for(lambda: names(hosted_supabase, created) == [], 2)
+    finally:
+        program.process.send_signal(signal.SIGTERM)
+        ended = program.wait()
+    assert ended.status == 0, ended.stderr
+    assert "sample_metrics: live, 1 read, 1 inserted" in ended.stdout
+    # Nobody expects it any more.
+    assert hosted_supabase.rows("select from ipai.followers") == []
+    assert hosted_supabase.rows("select from pg_locks where locktype = 'advisory'") == []
