@@ -5,7 +5,7 @@ import type { RealtimeState } from './realtime'
 /** How soon a change in Odoo appears on the page, in words. */
 export interface Liveness {
   /**
-   * live: within about two seconds; stopped: no longer, because the follower has stopped; realtime
+   * live: within seconds; stopped: no longer, because the follower has stopped; realtime
    * and polling: with the next sync, which the page notices in this way.
    */
   state: 'live' | 'stopped' | 'realtime' | 'polling'
@@ -25,7 +25,7 @@ export function liveness(
     return {
       state: 'live',
       text: 'Live',
-      why: `Changes in Odoo appear within about two seconds. ${by}`,
+      why: `Changes in Odoo appear within seconds. ${by}`,
     }
   }
   if (live === false) {
