@@ -72,13 +72,14 @@ class Company:
 
 
 class Follower:
-    """A session that follows the sample metrics, within a `with` block, as the job of pg_cron does."""
+    """A session that follows the sample metrics as the job of pg_cron does, within a `with` block."""
 
     _CALL = "call ipai.follow_sync(array['sample_metrics'], during => '10 minutes')"
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._thread = threading.Thread(target=self._follow)
+        self._failure: shell.CommandFailed | None = None
 
     def _follow(self) -> None:
         try:
@@ -87,7 +88,6 @@ class Follower:
             self._failure = failure
 
     def __enter__(self) -> Self:
-        self._failure: shell.CommandFailed | None = None
         self._thread.start()
         try:
             shell.wait_until(self._has_polled, "the follower's first poll")

@@ -52,6 +52,7 @@ const useStyles = makeStyles({
     fontWeight: tokens.fontWeightSemibold,
   },
   state: { minWidth: '52px' },
+  states: { display: 'flex', columnGap: '8px' },
   hint: { color: tokens.colorNeutralForeground3 },
 })
 
@@ -129,16 +130,14 @@ function Facts() {
       `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`,
       'including archived',
     ],
-    ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
-    ...(lastPoll
-      ? ([
-          [
-            'Changes in Odoo',
-            <State key="live" state={live ? 'live' : 'stopped'} />,
-            `last poll ${formats.ago(lastPoll, now)}`,
-          ],
-        ] satisfies typeof facts)
-      : []),
+    [
+      'Verdict',
+      <span key="verdict" className={styles.states}>
+        <State state={delta.verdict ?? 'never'} />
+        {lastPoll && <State state={live ? 'live' : 'stopped'} />}
+      </span>,
+      lastPoll ? `last poll ${formats.ago(lastPoll, now)}` : '',
+    ],
   ]
   return (
     <dl className={styles.facts}>
