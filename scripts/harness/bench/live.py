@@ -34,8 +34,8 @@ class Following:
     mirrors: int
     #: From each commit in Odoo to its commit in the mirror, in seconds.
     latencies: list[float]
-    #: Share of a core that Odoo and its Postgres used: with writes and the follower, with the writes
-    #: alone, and with an idle follower.
+    #: Share of a core that Odoo and its Postgres used: with writes and the follower, with the
+    #: writes alone, and with an idle follower.
     busy: float
     load: float
     idle: float
@@ -62,13 +62,13 @@ class Live:
     """All measurements."""
 
     following: list[Following]
-    #: Seconds of `call ipai.run_sync()` for unchanged mirrors: with tokens, and by write dates as before.
+    #: Seconds of `call ipai.run_sync()` for unchanged mirrors: with tokens, and by write dates.
     unchanged: tuple[list[float], list[float]]
 
 
 def run() -> Live:
     """Returns the measurements."""
-    with Odoo((MODULE, ADDON), settings={"workers": 2}) as odoo, supabase(track_commit_timestamp="on") as cluster:
+    with Odoo((MODULE, ADDON), settings={"workers": 2, "limit_time_cpu": 600, "limit_time_real": 1200}) as odoo, supabase(track_commit_timestamp="on") as cluster:
         generate_metrics(odoo, METRICS)
         with Session(cluster) as session:
             _connect(session, odoo)
@@ -88,7 +88,7 @@ def _connect(session: Session, odoo: Odoo) -> None:
 
 
 def _mirror(session: Session, odoo: Odoo, number: int) -> None:
-    """Creates and fills mirrors until there are so many. Where models are short, several mirrors read one."""
+    """Creates and fills mirrors until there are so many. Several may read the same model."""
     shell.log_progress(f"Creating {number} mirrors")
     models = odoo.pg.psql(
         """select m.model from ir_model m join pg_class c on c.relname = replace(m.model, '.', '_') and c.relkind = 'r'
