@@ -113,10 +113,10 @@ left join lateral (
     where r.mirror = m.name and r.flags is not null
     order by r.run desc
     limit 1) f on true
-left join lateral (
-    select w.polled_at from ipai.followers w
-    where m.name = any (w.mirrors)
-    limit 1) follower on true;
+left join (
+    select w.mirror, max(w.polled_at) as polled_at
+    from (select unnest(w.mirrors) as mirror, w.polled_at from ipai.followers w) w
+    group by w.mirror) follower on follower.mirror = m.name;
 comment on view ipai.sync_count_delta is
     'Counts in Odoo and in the mirror, one row for each mirror, as the last run or '
     'ipai.refresh_counts() found them. verdict: ok; drift: the counts differ; stale: not counted '
