@@ -72,7 +72,7 @@ class Company:
 
 
 class Follower:
-    """A session that follows the sample metrics as the job of pg_cron does, within a `with` block."""
+    """A session that follows the metrics as the job of pg_cron does, within a `with` block."""
 
     _CALL = "call ipai.follow_sync(array['sample_metrics'], during => '10 minutes')"
 
