@@ -307,6 +307,20 @@ def test_units_are_valid_and_hardened() -> None:
 
 
 @pytest.mark.usefixtures("systemd")
+def test_drop_in_makes_the_service_a_follower() -> None:
+    folder = paths.run_dir()
+    drop_in = folder / "ipai-sync.service.d/follow.conf"
+    drop_in.parent.mkdir()
+    for source, target in ((SYSTEMD / "ipai-sync.service", folder / "ipai-sync.service"), (SYSTEMD / "follow.conf", drop_in)):
+        target.write_text(source.read_text().replace("/usr/local/bin/ipai-sync", str(build_program())))
+    verified = shell.run(["systemd-analyze", "verify", folder / "ipai-sync.service"], capture=True, check=False)
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    service, follower = (unit(name)["Service"] for name in ("ipai-sync.service", "follow.conf"))
+    assert follower["ExecStart"] == service["ExecStart"].removesuffix("run") + "follow"
+    assert follower["Restart"] == "always" and unit("follow.conf")["Install"]["WantedBy"] == "multi-user.target"
+
+
+@pytest.mark.usefixtures("systemd")
 def test_timer_starts_the_service_every_quarter_hour() -> None:
     schedule = unit("ipai-sync.timer")["Timer"]["OnCalendar"]
     shown = shell.run(["systemd-analyze", "calendar", schedule], capture=True).stdout
