@@ -81,7 +81,7 @@ impl Follower {
         loop {
             let polled = Instant::now();
             let failures = self.poll(host)?;
-            self.apply(host, &failures, ended)?;
+            let is_done = self.apply(host, &failures, ended)?;
             self.record(host, &failures)?;
             if self.has_run && (self.alerted.elapsed() >= ALERTS || is_over(&self.request)) {
                 (self.alerted, self.has_run) = (Instant::now(), false);
@@ -90,7 +90,7 @@ impl Follower {
             if is_over(&self.request) {
                 return Ok(());
             }
-            wait(host.session, polled + self.request.every)?;
+            wait(host.session, if is_done { polled + self.request.every } else { polled })?;
         }
     }
 
@@ -123,9 +123,11 @@ impl Follower {
         poll(host, &candidates, budget)
     }
 
-    /// Runs the mirrors that have changed, and those of which Odoo cannot tell.
-    fn apply(&mut self, host: &mut Host<'_>, failures: &[(String, Error)], ended: &mut Ended<'_>) -> Result<()> {
+    /// Runs the mirrors that have changed, and those of which Odoo cannot tell. At most one of them
+    /// may read everything: the others must not wait for more. Returns whether none is left.
+    fn apply(&mut self, host: &mut Host<'_>, failures: &[(String, Error)], ended: &mut Ended<'_>) -> Result<bool> {
         let servers = &self.servers;
+        let (mut long_runs, mut is_done) = (0, true);
         for (name, followed) in self.mirrors.iter_mut().filter(|(_, followed)| followed.is_due()) {
             if followed.server().is_some_and(|server| !servers.contains_key(server)) {
                 // Another session follows it.
@@ -135,6 +137,15 @@ impl Follower {
             let scope = match followed.step(host.answers.get(name), failure.is_some()) {
                 Step::Nothing => continue,
                 Step::Run(scope) => scope,
+                Step::LongRun(requested) => {
+                    long_runs += 1;
+                    if long_runs > 1 {
+                        followed.try_with_next_poll();
+                        is_done = false;
+                        continue;
+                    }
+                    RunScope::Planned(requested)
+                }
             };
             let result = run_mirror(host, name, RunRequest { scope, dry_run: false, max_delete_ratio: None });
             host.answers.remove(name);
@@ -144,7 +155,7 @@ impl Follower {
             }
             match result {
                 Err(error) if ends_all(&error) => return Err(error),
-                Err(Error::Busy { .. }) => followed.wait_for_other(),
+                Err(Error::Busy { .. }) => followed.try_with_next_poll(),
                 Err(_) => followed.failed(),
                 Ok(finished) => {
                     followed.succeeded();
@@ -155,7 +166,7 @@ impl Follower {
                 }
             }
         }
-        Ok(())
+        Ok(is_done)
     }
 
     /// Records the polls, rarely: a poll without a change writes nothing by itself.
