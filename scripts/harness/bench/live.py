@@ -101,7 +101,8 @@ def _mirror(session: Session, odoo: Odoo, number: int) -> None:
     ).split()
     there = int(session.query("select count(*) from ipai.mirrors"))
     for place in range(there, number):
-        model = models[place % len(models)]
+        # The models that the load writes have one mirror each.
+        model = models[place] if place < len(models) else models[len(WRITTEN) + place % (len(models) - len(WRITTEN))]
         session.execute(f"select ipai.create_mirror({literal(model)}, 'ipai.m{place}', name => 'm{place}')")
     session.execute("call ipai.run_sync()")
     session.execute("create table if not exists public.seen (value text)")
@@ -149,7 +150,11 @@ def _follow(cluster: Cluster, session: Session, odoo: Odoo, mirrors: int) -> Fol
     latencies = [float(delay) for delay in delays.split()]
     if len(latencies) < SECONDS * RATE * 0.98:
         raise RuntimeError(f"only {len(latencies)} of {SECONDS * RATE} changes arrived")
-    return Following(mirrors, latencies, busy, load, idle, requests)
+    measured = Following(mirrors, latencies, busy, load, idle, requests)
+    shell.log_progress(
+        f"{mirrors} mirrors: {measured.median:.2f} s, 95 %: {measured.late:.2f} s; {busy:.3f} of a core, {load:.3f}, {idle:.3f}"
+    )
+    return measured
 
 
 @contextmanager
