@@ -10,7 +10,7 @@ use ipai_odoo::error::{Error, Result, SqlState};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,7 +57,6 @@ impl Server {
 
     fn answer(&mut self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let (status, body) = match requested(&mut stream)? {
             Some(true) => match self.figures() {
@@ -92,7 +91,14 @@ impl Server {
 /// Whether the request asks for the figures; `None` if it is no GET request.
 fn requested(stream: &mut TcpStream) -> io::Result<Option<bool>> {
     let (mut head, mut part) = (Vec::new(), [0; 1 << 10]);
+    let end = Instant::now() + PATIENCE;
     while head.len() < HEAD {
+        // A client that sends a byte now and then must not keep the others waiting.
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        stream.set_read_timeout(Some(left))?;
         let read = stream.read(&mut part)?;
         head.extend_from_slice(&part[..read]);
         let mut headers = [httparse::EMPTY_HEADER; 64];

@@ -4,6 +4,7 @@
 use super::{escaped, requested};
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 /// What the server makes of these bytes.
 fn request(bytes: &[u8]) -> Option<bool> {
@@ -23,6 +24,23 @@ fn only_get_requests_for_the_figures_are_answered_with_them() {
         assert_eq!(request(bytes), None);
     }
     assert_eq!(request(&[b'a'; 20_000]), None);
+}
+
+#[test]
+fn slow_client_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut stream = listener.accept().unwrap().0;
+    let began = Instant::now();
+    let sender = std::thread::spawn(move || {
+        while began.elapsed() < Duration::from_secs(20) && client.write_all(b"a").is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    assert!(!matches!(requested(&mut stream), Ok(Some(_))));
+    assert!(began.elapsed() < Duration::from_secs(10));
+    drop(stream);
+    sender.join().unwrap();
 }
 
 #[test]

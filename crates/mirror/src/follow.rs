@@ -40,6 +40,8 @@ struct Follower {
     servers: BTreeMap<String, (Instant, Option<Error>)>,
     /// The servers whose lock another session holds.
     taken: BTreeSet<String>,
+    /// The servers that the last poll has asked.
+    asked: BTreeSet<String>,
     /// When alerts were last evaluated, if a run has ended since.
     alerted: Instant,
     has_run: bool,
@@ -58,6 +60,7 @@ pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>
         mirrors: BTreeMap::new(),
         servers: BTreeMap::new(),
         taken: BTreeSet::new(),
+        asked: BTreeSet::new(),
         alerted: now,
         has_run: false,
     };
@@ -118,6 +121,7 @@ impl Follower {
             .filter_map(|followed| followed.candidate.as_ref())
             .filter(|candidate| servers.contains_key(&candidate.connection.server))
             .collect();
+        self.asked = candidates.iter().map(|candidate| candidate.connection.server.clone()).collect();
         // A twentieth of the time.
         let budget = u32::try_from(self.request.every.as_millis() / 20).unwrap_or(u32::MAX).clamp(50, 1_000);
         poll(host, &candidates, budget)
@@ -169,9 +173,11 @@ impl Follower {
         Ok(is_done)
     }
 
-    /// Records the polls, rarely: a poll without a change writes nothing by itself.
+    /// Records the polls, rarely: a poll without a change writes nothing by itself. A server that
+    /// is not asked during a pause after a failure has not been polled.
     fn record(&mut self, host: &mut Host<'_>, failures: &[(String, Error)]) -> Result<()> {
-        for (server, (recorded, problem)) in &mut self.servers {
+        let asked = &self.asked;
+        for (server, (recorded, problem)) in self.servers.iter_mut().filter(|(server, _)| asked.contains(*server)) {
             let failure = failures.iter().find(|(failed, _)| failed == server).map(|(_, error)| error);
             if recorded.elapsed() < HEARTBEAT && failure == problem.as_ref() {
                 continue;

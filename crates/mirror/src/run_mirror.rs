@@ -266,6 +266,7 @@ impl Run {
                     let scanned = self.scanned.take();
                     // The attempt may have changed rows.
                     plan.flags_are_counted = false;
+                    Run::forget_page(&mut plan);
                     host.session.rollback()?;
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
@@ -279,6 +280,7 @@ impl Run {
                 Err(Error::UncarriedFields { fields, .. }) if !self.has_deleted && self.can_leave_out(&fields)? => {
                     self.leave_out(host, &fields, plan.reads_all())?;
                     plan.flags_are_counted = false;
+                    Run::forget_page(&mut plan);
                     fetcher = connection.fetcher(host.session, Policy::SYNC)?;
                     host.session.commit()?;
                 }
@@ -406,7 +408,9 @@ impl Run {
 fn plan(scope: RunScope, state: &State, now: NaiveDateTime) -> Start {
     match scope {
         RunScope::Planned(requested) => engine::plan_run(requested, state, now),
-        RunScope::Live => Start { mode: Mode::Live, bound: None, also: None, resumed: None },
+        RunScope::Live if state.has_token => Start { mode: Mode::Live, bound: None, also: None, resumed: None },
+        // The mirror was defined anew since Odoo was asked.
+        RunScope::Live => engine::plan_run(Requested::Auto, state, now),
         RunScope::Records { since, .. } => {
             Start { mode: since.map_or(Mode::Full, |_| Mode::Since), bound: since, also: None, resumed: None }
         }

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from support.definitions import ScriptedOdoo
-from support.faulty import Record, Request, encode_export, metric, result
+from support.changing import Answer, ChangingOdoo
+from support.faulty import Record, encode_export, metric
 from support.supabase import Supabase
 
 RUN = "call ipai.run_sync('sample_metrics')"
 RECORDS = [metric(number) for number in range(1, 301)]
 NEW = metric(1, name="changed")
-#: Answers for a mirror that reads these fields.
-Answer = Callable[[list[str]], dict[str, Any]]
-
-
-class Changing(ScriptedOdoo):
-    """An Odoo with an addon that can tell what has changed."""
-
-    def __init__(self) -> None:
-        super().__init__(RECORDS)
-        self.addon = True
-        self.reply: Answer | bytes = lambda fields: {"state": "unknown", "token": "first"}
-
-    def answer(self, request: Request) -> bytes:
-        if (request.model, request.method) == ("ipai.sync", "info"):
-            return result({"protocol": 1, "version": "1.0.0", "uuid": self.uuid, "changes": 1})
-        if (request.model, request.method) != ("ipai.sync", "changes"):
-            return super().answer(request)
-        body = self.reply
-        if not isinstance(body, bytes):
-            ((_, _, fields, *_),) = json.loads(zlib.decompress(base64.b64decode(request.args[0])))
-            body = json.dumps({"uuid": self.uuid, "mirrors": [body(fields)]}).encode()
-        return result(base64.b64encode(zlib.compress(body)).decode())
 
 
 def changed(ids: list[int], page: list[Record] | None = None, digest: list[Any] | None = None, token: str = "next") -> Answer:
@@ -76,8 +51,8 @@ ANSWERS: dict[str, tuple[Answer | bytes, str | None]] = {
 
 
 @pytest.fixture
-def erp(supabase: Supabase) -> Iterator[Changing]:
-    with Changing() as erp:
+def erp(supabase: Supabase) -> Iterator[ChangingOdoo]:
+    with ChangingOdoo(RECORDS) as erp:
         supabase.server(erp.url)
         supabase.register(page_size=100)
         supabase.run()
@@ -86,7 +61,7 @@ def erp(supabase: Supabase) -> Iterator[Changing]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_hostile_changes_are_refused_or_ignored(supabase: Supabase, erp: Changing, name: str) -> None:
+def test_hostile_changes_are_refused_or_ignored(supabase: Supabase, erp: ChangingOdoo, name: str) -> None:
     erp.reply, expected = ANSWERS[name]
     found = None
     try:
@@ -101,7 +76,7 @@ def test_hostile_changes_are_refused_or_ignored(supabase: Supabase, erp: Changin
     assert supabase.rows("select token from ipai.mirror_state where token not in ('first', 'next')") == []
 
 
-def test_deletions_that_changes_report_pass_the_guard(supabase: Supabase, erp: Changing) -> None:
+def test_deletions_that_changes_report_pass_the_guard(supabase: Supabase, erp: ChangingOdoo) -> None:
     erp.records = RECORDS[200:]
     erp.reply = changed([*range(1, 201)], digest=[100, str(sum(range(201, 301))), str(sum(number**2 for number in range(201, 301)))])
     with pytest.raises(psycopg.Error) as refused:

@@ -20,6 +20,8 @@ const ANSWER_HOLDS: Duration = Duration::from_secs(10);
 pub struct Answers(HashMap<String, Given>);
 
 struct Given {
+    /// The fingerprint when the mirror was loaded: the page has the columns of this definition.
+    fingerprint: String,
     /// The stored token when the mirror was loaded. A follower asks with newer ones.
     stored: Option<String>,
     at: Instant,
@@ -28,10 +30,12 @@ struct Given {
 }
 
 impl Answers {
-    /// Takes the answer for a mirror with this stored token, if it still holds.
-    pub fn take(&mut self, mirror: &str, token: &str) -> Option<(Database, Answer)> {
+    /// Takes the answer for a mirror with this state, if it still holds. Odoo chooses the tokens,
+    /// and could repeat one after the mirror was defined anew.
+    pub fn take(&mut self, mirror: &str, state: &Stored) -> Option<(Database, Answer)> {
         let given = self.0.remove(mirror)?;
-        let holds = given.stored.as_deref() == Some(token) && given.at.elapsed() < ANSWER_HOLDS;
+        let is_same = given.stored == state.token && given.fingerprint == state.fingerprint;
+        let holds = is_same && given.at.elapsed() < ANSWER_HOLDS;
         holds.then_some((given.database, given.answer))
     }
 
@@ -122,8 +126,8 @@ fn poll_server(host: &mut Host<'_>, connection: &Connection, candidates: &[&Cand
     host.fetchers.leave(connection.clone(), fetcher);
     let Some((database, answers)) = answers else { return Ok(()) };
     for (candidate, answer) in candidates.iter().zip(answers) {
-        let (stored, database) = (candidate.stored.token.clone(), database.clone());
-        let given = Given { stored, at: Instant::now(), database, answer };
+        let (stored, fingerprint) = (candidate.stored.token.clone(), candidate.stored.fingerprint.clone());
+        let given = Given { fingerprint, stored, at: Instant::now(), database: database.clone(), answer };
         host.answers.0.insert(candidate.mirror.name.clone(), given);
     }
     Ok(())

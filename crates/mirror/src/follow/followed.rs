@@ -36,8 +36,9 @@ pub(super) enum Step {
 impl Followed {
     /// Loads the mirror, unless it is known in this version.
     pub fn refresh(&mut self, host: &mut Host<'_>, name: &str, version: String) -> Result<()> {
-        // What keeps a mirror from asking may end without a new version, as another session's run.
-        if self.version != version || self.candidate.is_none() && self.is_due() {
+        // What keeps a mirror from asking may end without a new version, as another session's run,
+        // or an old password.
+        if self.version != version || (self.candidate.is_none() || self.failures > 0) && self.is_due() {
             self.candidate = candidate(host, name)?;
             self.version = version;
         }

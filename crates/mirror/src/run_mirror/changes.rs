@@ -1,7 +1,7 @@
 //! Asks Odoo what has changed since the token of the mirror, before a run reads anything.
 
 use super::{Host, Run};
-use crate::engine::{Changes, Mode, Start};
+use crate::engine::{Changes, Mode, Plan, Start};
 use crate::source::Fetcher;
 use crate::source::changes::{Answer, Question, ask};
 use crate::store::runs;
@@ -51,7 +51,7 @@ impl Run {
         filled_from: &Database,
         token: String,
     ) -> Result<Option<Changes>> {
-        let answered = match host.answers.take(&self.mirror.name, &token) {
+        let answered = match host.answers.take(&self.mirror.name, &self.stored) {
             Some(given) => Some(given),
             None => self.ask(fetcher, Some(token))?,
         };
@@ -100,6 +100,14 @@ impl Run {
         let question = Question { mirror: Arc::new(self.mirror.readable()?), token };
         let answers = ask(fetcher, vec![question], 0)?;
         Ok(answers.and_then(|(database, answers)| Some((database, answers.into_iter().next()?))))
+    }
+
+    /// The page that Odoo sent has a column for each field that the run has read until now. Without
+    /// it, the run reads the changed records by their ids.
+    pub(super) fn forget_page(plan: &mut Plan) {
+        if let Some(changes) = &mut plan.changes {
+            changes.page = None;
+        }
     }
 
     fn keep_token(&self, host: &mut Host<'_>) -> Result<()> {

@@ -1,11 +1,19 @@
--- Completes the run $1 of a follower for mirror $2, and merges its last runs within the same minute
--- into it: a mirror that changes each second would fill the log. Odoo stamps a change when its
+-- Completes the run $1 of a follower for mirror $2, and merges its last run into it if that is of
+-- the same minute: a mirror that changes each second would fill the log. The deletions of one row
+-- in the log must not look like those of a run with a higher limit, which raise no alert, so
+-- together they are at most as many as any run may delete. Odoo stamps a change when its
 -- transaction begins, and shows whole seconds.
 with earlier as (
     delete from ipai.run_log e
     using ipai.run_log r
-    where r.run = $1 and r.mirror = $2
-        and e.mirror = $2 and e.run < $1 and e.mode = 'live' and e.state = 'succeeded'
+    where r.run = $1 and r.mirror = $2 and r.mode = 'live'
+        and e.run = (
+            select l.run
+            from ipai.run_log l
+            where l.mirror = $2 and l.run < $1 and l.mode = 'live' and l.state = 'succeeded'
+            order by l.run desc
+            limit 1)
+        and e.deleted + r.deleted <= 100
         and e.started_at >= pg_catalog.date_trunc('minute', r.started_at)
     returning e.*),
 sums as (
