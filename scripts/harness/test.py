@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap
+from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap, versions
 from .totals import Totals
 
 #: Filters for a layer's tests: parts of file or test names. An empty list selects all tests.
@@ -54,9 +54,19 @@ def server15(words: Words) -> Totals:
     return extension.pg_test(postgres.Installation.default(), words or [extension.IN_SERVER])
 
 
+def server16(words: Words) -> Totals:
+    """In-server tests on PostgreSQL 16."""
+    return extension.pg_test(versions.ensure(16), words or [extension.IN_SERVER])
+
+
 def server17(words: Words) -> Totals:
     """In-server tests on PostgreSQL 17."""
-    return extension.pg_test(postgres.ensure_pg17(), words or [extension.IN_SERVER])
+    return extension.pg_test(versions.ensure(17), words or [extension.IN_SERVER])
+
+
+def server18(words: Words) -> Totals:
+    """In-server tests on PostgreSQL 18."""
+    return extension.pg_test(versions.ensure(18), words or [extension.IN_SERVER])
 
 
 def module(words: Words) -> Totals:
