@@ -46,12 +46,18 @@ class Crate:
 
     def texts(self) -> list[str]:
         """Returns the texts of its licences."""
-        files = sorted(path for path in self.folder.iterdir() if path.is_file() and _TEXTS.fullmatch(path.name))
+        # Parts that come from elsewhere have their licences in folders of their own.
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file() and _is_licence(path))
         if files:
             return [path.read_text().strip() for path in files]
         if self.licence == "MIT":
             return [_MIT.format(authors=", ".join(self.authors) or f"the authors of {self.name}").strip()]
         raise RuntimeError(f"{self.name} {self.version} ({self.licence}) contains no text of its licence")
+
+
+def _is_licence(path: Path) -> bool:
+    """Returns whether the file has the text of a licence; the folder LICENSES is REUSE's."""
+    return path.parent.name == "LICENSES" or (_TEXTS.fullmatch(path.name) is not None and path.suffix != ".rs")
 
 
 def linked(package: str, *features: str) -> list[Crate]:

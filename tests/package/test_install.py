@@ -265,7 +265,7 @@ def test_missing_permission_prints_the_commands_that_need_root(another_user: Pat
 def test_readme_lists_the_same_commands(another_user: Path) -> None:
     debian = Installation.default().pg_config
     message = as_another_user(another_user, debian).stderr
-    (block,) = re.findall(r"^## Install\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^Or compile it.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     packages, *commands = [line.partition("#")[0].strip().removeprefix("./") for line in block.splitlines()]
     assert commands == [line.strip() for line in message.splitlines()[1:]]
     # The packages that the script reports as missing.

@@ -63,7 +63,7 @@ class CleanDebian:
         assert self._first is not None
         spaces = f"/proc/{self._first.pid}/ns"
         # Nothing of this machine's environment but the language: a Debian has one.
-        clean = {name: None for name in os.environ} | {
+        clean: dict[str, str | None] = dict.fromkeys(os.environ) | {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LANG": "C.UTF-8",
