@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +42,8 @@ class CleanDebian:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._first is not None:
-            shell.stop(self._first)
+            # It waits for the first process inside, and does not end by other signals.
+            shell.stop(self._first, with_signal=signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def run(self, command: str) -> str:
