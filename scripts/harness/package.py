@@ -101,7 +101,7 @@ def _image(build: Build) -> list[Path]:
     target = build.folder / f"{extension.NAME}-{extension.version()}-cloudnative-pg-{IMAGE_VERSION}-linux-{_architecture()}.oci.tar"
     work = paths.run_dir()
     # Without a container engine: a storage of its own, and no namespaces.
-    buildah = ["buildah", "--root", work / "root", "--runroot", work / "run", "--storage-driver", "vfs"]
+    buildah: list[str | Path] = ["buildah", "--root", work / "root", "--runroot", work / "run", "--storage-driver", "vfs"]
     dockerfile = paths.PROJECT / "packaging/cloudnative-pg/Dockerfile"
     bud = [
         "bud",
@@ -191,7 +191,7 @@ def _debian_package(build: Build, root: Path, texts: Path, fields: dict[str, str
     sums = (f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n" for path in files)
     (root / "DEBIAN/md5sums").write_text("".join(sums))
     target = build.folder / f"{package}_{version}_{_architecture()}.deb"
-    command = ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", root, target]
+    command: list[str | Path] = ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", root, target]
     shell.run(command, env={"SOURCE_DATE_EPOCH": str(_epoch())}, capture=True)
     return target
 
@@ -305,8 +305,8 @@ _PAGE = """\
 # Packages
 
 `scripts/package` builds the files of a release into `dist`; `scripts/package --only extension-15`
-builds a part. It wrote this page on {architecture}, at version {version}. The scripts require
-Debian 12, so the binaries run on glibc 2.36 and later.
+builds a part. It wrote this page for version {version} on {architecture}. The binaries are built
+on Debian 12, and run there and on later systems.
 
 {table}
 
@@ -316,10 +316,16 @@ times in the packages depend only on the commit.
 | part | what it is for |
 |---|---|
 | `extension-15` to `extension-18` | the extension: the `.deb` for PostgreSQL from Debian or apt.postgresql.org, the `.tar.gz` for others, and for [images of Supabase](../how-to/install-supabase.md) |
-| `image-18` | the extension as an image that CloudNativePG mounts, see `packaging/cloudnative-pg` |
+| `image-18` | the extension as an image that CloudNativePG mounts, for PostgreSQL 18: `skopeo copy oci-archive:FILE docker://REGISTRY/ipai_sync` pushes it |
 | `program` | the program [`ipai-sync`](program.md) |
 | `addons` | the [Odoo modules](../how-to/bulk-export.md), for each series of Odoo |
 | `source` | the source, as PGXN distributes it |
+
+`tests/package` installs the packages for PostgreSQL 15 in a clean Debian 12, follows the
+[README](../../README.md#install) to the first synced rows, upgrades from an earlier version, and
+removes them. For the other versions, the nightly tests load the files of the packages into a
+server, and those of the image through `extension_control_path` and `dynamic_library_path`. No
+container engine was available.
 
 `licenses` in the archives, and `/usr/share/doc` in the Debian packages, have the licences of this
 project, of each crate that is linked in, and of Rust's standard library.

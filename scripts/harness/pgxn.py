@@ -16,7 +16,7 @@ def ensure_validator() -> Path:
     def make() -> None:
         shell.log_progress("Building PGXN's validator: about a minute, only once")
         # Without debug information, as for cargo-pgrx.
-        command = ["cargo", "install", "--quiet", "--debug", "--locked", f"pgxn_meta@{_VERSION}", "--root", folder]
+        command: list[str | Path] = ["cargo", "install", "--quiet", "--debug", "--locked", f"pgxn_meta@{_VERSION}", "--root", folder]
         shell.run(command, env={"CARGO_PROFILE_DEV_DEBUG": "0"})
 
     setup.rebuild_if_changed(folder, _VERSION, make)

@@ -99,9 +99,18 @@ def _fetch_16(prefix: Path) -> None:
     work = paths.run_dir()
     requirements = work / "requirements.txt"
     requirements.write_text(_PGSERVER + "\n")
-    pip = [setup.ensure_venv(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [setup.ensure_venv(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # Only this package: what its Python code depends on is not needed.
-    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", work / "package", "-r", requirements]
+    options: list[str | Path] = [
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--target",
+        work / "package",
+        "-r",
+        requirements,
+    ]
     shell.run([*pip, *options], env={"PYTHONPATH": None})
     shutil.copytree(work / "package/pgserver/pginstall", prefix, symlinks=True)
     # The programs look for these libraries relative to the package's folders.

@@ -1,4 +1,4 @@
-"""Tests the main job on the other versions of PostgreSQL, with a real Odoo: `scripts/nightly` runs it."""
+"""Tests the main job on PostgreSQL 16 to 18, with a real Odoo; `scripts/nightly` runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def odoo() -> Iterator[Odoo]:
 def cluster(request: pytest.FixtureRequest, odoo: Odoo) -> Iterator[Cluster]:
     """A plain server of the version, with the extension and a mirror that has not run yet."""
     installation = versions.ensure(request.param).relocated("versions", under=paths.run_dir())
-    extension.build(installation)
+    # As in the in-server tests, which have compiled it.
+    extension.build(installation, with_tests=True)
     with Cluster(installation) as server:
         server.psql(f"""
             create extension ipai_sync;

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import addons, extension, package, paths, pgxn, shell, versions
-from harness.odoo import Odoo
+from harness.odoo import MODULES, Odoo
 from harness.postgres import Cluster, Installation
 from support import earlier
 from support.clean_debian import CleanDebian
@@ -38,7 +38,7 @@ def build(folder: Path, *parts: str, profile: str = "release") -> dict[str, Path
 
 @pytest.fixture(scope="module")
 def built() -> dict[str, Path]:
-    """The extension for PostgreSQL 15 as it is released, and the program, which needs no optimisation here."""
+    """The extension for PostgreSQL 15 as it is released, and the program without optimisation."""
     folder = paths.run_dir()
     build(folder, "extension-15")
     return build(folder, "program", "addons", profile="dev")
@@ -46,8 +46,7 @@ def built() -> dict[str, Path]:
 
 def unpacked(path: Path) -> Path:
     folder = paths.run_dir()
-    command = ["dpkg-deb", "--raw-extract", path, folder] if path.suffix == ".deb" else ["tar", "-xf", path, "-C", folder]
-    shell.run([*command])
+    shell.run(["dpkg-deb", "--raw-extract", path, folder] if path.suffix == ".deb" else ["tar", "-xf", path, "-C", folder])
     return folder
 
 
@@ -131,7 +130,7 @@ def test_archives_of_the_modules_have_their_series(built: dict[str, Path]) -> No
     for series in addons.SERIES:
         folder = paths.run_dir()
         shutil.unpack_archive(built[f"ipai_sync-{VERSION}-odoo-{series}-addons.zip"], folder)
-        assert {path.name for path in folder.iterdir()} == set(addons.odoo.MODULES)
+        assert {path.name for path in folder.iterdir()} == set(MODULES)
         for module in folder.iterdir():
             assert addons.manifest(module)["version"].startswith(f"{series}.")
 
