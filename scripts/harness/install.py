@@ -16,9 +16,6 @@ from .postgres import Installation
 #: What the build needs besides Rust: commands, and the Debian packages that contain them.
 _TOOLS = {"cc": "gcc libc6-dev", "clang": "clang libclang-dev"}
 
-#: The versions that the tests run on.
-_TESTED = (15, 16, 17, 18)
-
 _EPILOG = """\
 It writes only the library in pg_config's --pkglibdir, and the control file and the SQL in its --sharedir/extension.
 It replaces the files of an earlier version of ipai_sync. Every file is renamed into place, so the server can keep
@@ -66,8 +63,6 @@ def main() -> int:
     except Refused as refused:
         print(refused, file=sys.stderr)
         return refused.status
-    if pg.major not in _TESTED:
-        shell.log_progress(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_version_list(_TESTED)}")
     shared = _with_shared_build(pg)
     try:
         with extension.built(shared or pg, options.profile, in_place=shared is None) as library:

@@ -76,8 +76,8 @@ def _extension(major: int, build: Build) -> list[Path]:
         "Depends": ", ".join([f"postgresql-{major}", *_dependencies(tree / "lib/ipai_sync.so")]),
         "Suggests": f"postgresql-{major}-cron",
         "Description": f"mirrors Odoo models into tables of PostgreSQL {major}\n"
-        " The extension ipai_sync keeps tables equal to models of Odoo, on a schedule or on\n"
-        " demand, called from SQL.",
+        " The extension ipai_sync keeps tables equal to models of Odoo, on a schedule\n"
+        " or on demand, called from SQL.",
     }
     return [_debian_package(build, root, tree / "licenses", fields), _archive(build, tree)]
 
@@ -173,8 +173,7 @@ def _debian_package(build: Build, root: Path, texts: Path, fields: dict[str, str
     documents.mkdir(parents=True)
     (documents / "copyright").write_text(_COPYRIGHT.format(homepage=_HOMEPAGE))
     for source in (paths.PROJECT / "CHANGELOG.md", texts / "third-party.txt", texts / "rust-standard-library.html"):
-        name = "changelog" if source.stem == "CHANGELOG" else source.name
-        (documents / f"{name}.gz").write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        (documents / f"{source.name}.gz").write_bytes(gzip.compress(source.read_bytes(), mtime=0))
     files = sorted(path for path in root.rglob("*") if path.is_file())
     control = {
         "Package": package,
@@ -204,7 +203,7 @@ Comment: The binary contains crates of other projects and the standard library o
  licences are in third-party.txt.gz and rust-standard-library.html.gz in this folder.
 
 Files: *
-Copyright: ipai_sync contributors
+Copyright: 2026 ipai_sync contributors
 License: Apache-2.0
  The text of the Apache License, version 2.0, is in /usr/share/common-licenses/Apache-2.0.
 """

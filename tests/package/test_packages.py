@@ -72,7 +72,7 @@ def test_deb_contains_library_sql_and_licences(built: dict[str, Path]) -> None:
             "/usr/lib/postgresql/15/lib/ipai_sync.so",
             "/usr/share/postgresql/15/extension/ipai_sync.control",
             *(f"/usr/share/postgresql/15/extension/{name}" for name in SCRIPTS),
-            *(f"{documents}/{name}" for name in ("changelog.gz", "copyright", "rust-standard-library.html.gz", "third-party.txt.gz")),
+            *(f"{documents}/{name}" for name in ("CHANGELOG.md.gz", "copyright", "rust-standard-library.html.gz", "third-party.txt.gz")),
         }
     )
     control = shell.run(["dpkg-deb", "--field", built[DEB]], capture=True).stdout

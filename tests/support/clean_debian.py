@@ -1,7 +1,7 @@
 """Provides a clean Debian 12 in a folder, in which packages are installed as a user installs them.
 
 Its processes have mounts and process ids of their own: when the first one ends, the kernel ends the
-others and removes the mounts. They share the network of this machine.
+others and removes the mounts. They share the network of this machine. All of this needs root.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class CleanDebian:
 
 def ensure_base() -> Path:
     """Returns a Debian 12 with sudo, and with PostgreSQL's packages in apt's cache."""
+    if os.geteuid() != 0:
+        raise RuntimeError("a Debian in a folder needs root: run the tests of the layer package with sudo")
     shell.apt_install("debootstrap")
     folder = paths.CACHE / "debian-12"
 
