@@ -253,6 +253,10 @@ class Odoo:
         self.pg.__exit__(None, None, None)
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def pids(self) -> list[int]:
+        """Returns the pid of the running server; its workers are children of it."""
+        return [self._server.pid] if self._server else []
+
     def _stop_server(self) -> None:
         if self._server is not None:
             shell.stop(self._server)

@@ -217,6 +217,11 @@ class Cluster:
         self.stop()
         self.start()
 
+    def pids(self) -> list[int]:
+        """Returns the pid of the running server; its backends are children of it."""
+        pid_file = self.data / "postmaster.pid"
+        return [int(pid_file.read_text().splitlines()[0])] if pid_file.exists() else []
+
     def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
         """Returns the URL that psql, psycopg, PostgREST and the Supabase CLI accept."""
         return f"postgresql://{user or self.superuser}@{self.host}:{self.port}/{dbname}?sslmode=disable"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import paths, setup, shell
-from . import decoder, document, report, rounds, tenants, world
+from . import decoder, document, live, report, rounds, tenants, world
 from .competitors import ALL, WITH_ADDON
 from .report import Results
 
@@ -14,7 +14,7 @@ QUICK = 20_000
 
 def main() -> int:
     competitors = [kind.name for kind in ALL if kind.name not in WITH_ADDON or world.addon_exists()]
-    names = [*competitors, "decoder", "tenants"]
+    names = [*competitors, "decoder", "tenants", "live"]
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Compares ipai_sync with alternatives on temporary servers: a real Odoo, Postgres and PostgREST. Prints tables.",
@@ -39,6 +39,7 @@ def main() -> int:
         rows,
         decoder=decoder.run() if "decoder" in options.only else None,
         tenants=_tenants() if "tenants" in options.only else None,
+        live=live.run() if "live" in options.only else None,
         runs=rounds.run(rows, only, options.rounds) if only else {},
     )
     print(f"\n{report.tables(results)}", flush=True)

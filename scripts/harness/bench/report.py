@@ -9,6 +9,7 @@ from statistics import median
 from . import rounds
 from .competitors import ALL, Run
 from .decoder import Decoder
+from .live import SMALL, Live
 from .rounds import Runs
 
 _MEGABYTE = 1 << 20
@@ -24,6 +25,7 @@ class Results:
     decoder: Decoder | None = None
     #: By query: the times as a tenant, and the times with an explicit filter.
     tenants: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None
+    live: Live | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ def tables(results: Results) -> str:
             for query, (theirs, written_out) in results.tenants.items()
         ]
         parts.append(text_table(["a tenant's query", "with the policy", "filter written out"], lines))
+    if results.live:
+        lines = [
+            [
+                f"{of.mirrors} mirrors",
+                _seconds(of.median),
+                _seconds(of.late),
+                *map(_percent, (of.busy, of.load, of.idle)),
+                f"{of.requests:.2f}",
+            ]
+            for of in results.live.following
+        ]
+        header = ["followed, 5 writes a second", "median", "95 %", "Odoo and its Postgres", "writes alone", "idle", "requests a poll"]
+        parts.append(text_table(header, lines))
     reached = [[limit.what, limit.limit, limit.value, "yes" if limit.reached else "NO"] for limit in limits(results)]
     if reached:
         parts.append(text_table(["measure", "limit", "measured", "reached"], reached))
@@ -146,7 +161,22 @@ def limits(results: Results) -> list[Limit]:
         at_least("decoder against Python's xmlrpc.client", 12, decoder.ours / decoder.python)
     for query, (theirs, written_out) in (results.tenants or {}).items():
         at_most(f"a tenant's query: {query}", 1.3, median(theirs) / median(written_out), " times")
+    if results.live:
+        for of in results.live.following:
+            if of.mirrors == SMALL:
+                at_most(f"latency of a change, {SMALL} mirrors followed, median", 1, of.median, " s")
+                at_most(f"latency of a change, {SMALL} mirrors followed, 95th percentile", 2, of.late, " s")
+                at_most(f"{SMALL} mirrors followed, idle: requests a poll", 1.05, of.requests, "")
+                at_most(f"{SMALL} mirrors followed, idle: Odoo and its Postgres", 3, 100 * of.idle, " % of a core")
+            else:
+                at_most(f"{of.mirrors} mirrors followed, 5 writes a second: polling costs", 20, 100 * of.polling, " % of a core")
+        with_tokens, before = map(median, results.live.unchanged)
+        at_most(f"run of {SMALL} unchanged mirrors, against runs by write dates", 0.1, with_tokens / before, " times")
     return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _median(runs: Sequence[Run]) -> float:

@@ -17,13 +17,13 @@ _TIME = re.compile(r"Time: ([\d.]+) ms")
 class Session:
     """A psql session; each statement runs in its own transaction, as in a user's psql."""
 
-    def __init__(self, cluster: Cluster, user: str = "postgres") -> None:
+    def __init__(self, cluster: Cluster, user: str = "postgres", dbname: str = "postgres") -> None:
         program = cluster.installation.bindir / "psql"
         self._directory = paths.run_dir()
         self._errors = self._directory / "errors"
         with open(self._errors, "w") as errors:
             self._process = subprocess.Popen(
-                [program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", cluster.dsn(user=user)],
+                [program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", cluster.dsn(dbname, user)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -51,11 +51,11 @@ def program() -> Path:
 
 
 @contextmanager
-def supabase() -> Iterator[Cluster]:
+def supabase(**settings: str) -> Iterator[Cluster]:
     """Starts a Supabase-like Postgres with the extension and the migrations."""
     installation = _installation()
     shell.log_progress("Starting a Supabase-like Postgres")
-    with postgres.supabase_cluster(installation, settings=_SETTINGS) as cluster:
+    with postgres.supabase_cluster(installation, settings=_SETTINGS | settings) as cluster:
         cluster.psql("create extension ipai_sync; create extension pg_walinspect schema extensions")
         postgres.migrate(cluster)
         yield cluster

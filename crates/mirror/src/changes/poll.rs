@@ -87,8 +87,8 @@ pub fn candidate(host: &mut Host<'_>, name: &str) -> Result<Option<Candidate>> {
 }
 
 /// Asks each server what has changed for its mirrors, with one call. `budget`: how many
-/// milliseconds Odoo may search; 0 for no limit. The error of a server is returned with its name; the others are
-/// asked nevertheless.
+/// milliseconds Odoo may search; 0 for no limit. The error of a server is returned with its name;
+/// the others are asked nevertheless.
 ///
 /// # Errors
 /// Those that concern the session.

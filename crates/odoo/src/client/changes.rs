@@ -135,3 +135,7 @@ fn unpacked(packed: &str) -> Result<Vec<u8>> {
     read.map_err(|_| malformed())?;
     if text.len() > LARGEST { Err(crate::value::over_limit(LARGEST)) } else { Ok(text) }
 }
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;
