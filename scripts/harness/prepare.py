@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from . import extension, odoo, pgxn, postgres, prometheus, setup, shell, site, versions
+from . import clean_debian, extension, odoo, pgxn, postgres, prometheus, setup, shell, site, versions
 
 
 def _release() -> None:
@@ -27,7 +27,7 @@ _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
     "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx, prometheus.ensure_prometheus, site.ensure_mdbook),
     "server15": (extension.ensure_cargo_pgrx,),
     "server17": (extension.ensure_cargo_pgrx, functools.partial(versions.ensure, 17)),
-    "package": (_release, odoo.ensure_odoo, pgxn.ensure_validator),
+    "package": (_release, clean_debian.ensure_base, odoo.ensure_odoo, pgxn.ensure_validator),
 }
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness import addons, extension, package, paths, pgxn, shell, versions
+from harness.clean_debian import CleanDebian
 from harness.odoo import MODULES, Odoo
 from harness.postgres import Cluster, Installation
 from support import earlier
-from support.clean_debian import CleanDebian
 from support.documents import blocks
 
 README = paths.PROJECT / "README.md"

@@ -68,7 +68,10 @@ class Live:
 
 def run() -> Live:
     """Returns the measurements."""
-    with Odoo((MODULE, ADDON), settings={"workers": 2, "limit_time_cpu": 600, "limit_time_real": 1200}) as odoo, supabase(track_commit_timestamp="on") as cluster:
+    with (
+        Odoo((MODULE, ADDON), settings={"workers": 2, "limit_time_cpu": 600, "limit_time_real": 1200}) as odoo,
+        supabase(track_commit_timestamp="on") as cluster,
+    ):
         generate_metrics(odoo, METRICS)
         with Session(cluster) as session:
             _connect(session, odoo)

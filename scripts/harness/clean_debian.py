@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from harness import debian, paths, setup, shell
+from . import debian, paths, setup, shell
 
 #: What a machine with Debian 12 has, besides the minimum, and what PostgreSQL's packages need.
 _INCLUDED = ("ca-certificates", "sudo")
