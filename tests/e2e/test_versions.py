@@ -68,8 +68,12 @@ def test_changes_arrive_and_unchanged_rows_stay(cluster: Cluster, odoo: Odoo) ->
     odoo.rpc(MODEL, "write", [edited], {"value": 99.5, "notes": "edited in Odoo"})
     odoo.rpc(MODEL, "write", [archived], {"active": False})
     odoo.rpc(MODEL, "unlink", [deleted])
+    others = f"select md5(string_agg(odoo_id || ctid::text, '' order by odoo_id)) from ipai.metrics where odoo_id > {deleted}"
+    before = cluster.psql(others)
     cluster.psql("call ipai.run_sync()")
-    assert cluster.psql("select updated, deleted, delta from ipai.sync_runs order by run desc limit 1") == "2|1|0"
+    assert cluster.psql("select updated, deleted from ipai.sync_runs order by run desc limit 1") == "2|1"
+    assert cluster.psql("select state, delta from ipai.sync_status") == "ok|0"
+    assert cluster.psql(others) == before
     found = cluster.psql(
         f"select odoo_id, value, active from ipai.metrics where odoo_id in ({edited}, {archived}, {deleted}) order by odoo_id"
     )
