@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::rc::Rc;
 
 /// The session of the backend.
 pub struct SpiSession {
@@ -127,7 +128,7 @@ impl Session for SpiSession {
     }
 
     fn ticker(&self) -> Tick {
-        check_for_interrupts
+        Rc::new(check_for_interrupts)
     }
 }
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from harness import dashboard, postgres
 from harness.dashboard import Dashboard
-from harness.odoo import Odoo
+from harness.odoo import MODULE, Odoo
 from harness.postgres import Cluster, Installation
 from harness.postgrest import PostgREST
 from support.dashboard import ANA, BEN, CARLA, DAYS, NORA, STORES, Company, FakeRealtime
@@ -97,7 +97,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def company(extension_pg: Installation) -> Iterator[Company]:
-    with Odoo() as odoo, postgres.supabase_cluster(extension_pg) as cluster:
+    with Odoo((MODULE, "ipai_sync")) as odoo, postgres.supabase_cluster(extension_pg) as cluster:
         dashboard.fill_odoo(odoo, stores=12, days=60)
         cluster.psql("create extension ipai_sync")
         postgres.migrate(cluster)

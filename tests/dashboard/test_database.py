@@ -218,7 +218,7 @@ def test_operators_have_only_the_privileges_that_the_page_needs(extension_pg: In
         assert relations.splitlines() == [
             f"{name} select"
             for name in (
-                *("ipai_sample_metrics", "mirror_state", "mirrors", "run_log"),
+                *("followers", "ipai_sample_metrics", "mirror_state", "mirrors", "run_log"),
                 "sample_metrics_count_delta",
                 *("sync_alerts", "sync_count_delta", "sync_rejects", "sync_runs", "sync_status"),
             )

@@ -656,7 +656,7 @@ def test_a_change_reported_by_realtime_appears_immediately(
     realtime = FakeRealtime()
     with Dashboard(api, {"demoUsers": users, "pollSeconds": 3600}) as site:
         page = visit(site.url, realtime=realtime)
-        expect(page.locator('[data-live="realtime"]')).to_have_text("Live")
+        expect(page.locator('[data-live="realtime"]')).to_have_text("Realtime")
         expect(card(page, "STORE_SALES")).to_contain_text(amount(database, newest_sales(7)))
         where = f"{newest_sales(7)} and store_id = 101"
         with changed(

@@ -64,16 +64,44 @@ def test_counts_are_equal_after_a_run(mirrored: Supabase) -> None:
     row = mirrored.row(DELTA)
     assert row.pop("checked_at") == run["finished_at"]
     assert row == {
-        **{"mirror": "sample_metrics", "delta": 0, "verdict": "ok"},
+        **{"mirror": "sample_metrics", "delta": 0, "verdict": "ok", "last_poll": None, "live": None},
         **{"odoo_total": 4, "odoo_active": 3, "odoo_archived": 1, "mirror_total": 4, "mirror_active": 3, "mirror_archived": 1},
     }
     row = mirrored.row(METRICS_DELTA)
     assert row.pop("checked_at") == run["finished_at"]
     assert row == {
-        **{"delta": 0, "alerts_delta": 0, "verdict": "ok"},
+        **{"delta": 0, "alerts_delta": 0, "verdict": "ok", "last_poll": None, "live": None},
         **{"odoo_total": 4, "odoo_active": 3, "odoo_archived": 1, "odoo_alerts": 2},
         **{"mirror_total": 4, "mirror_active": 3, "mirror_archived": 1, "mirror_alerts": 2},
     }
+
+
+def test_mirror_is_live_while_a_follower_polls_and_no_run_fails(mirrored: Supabase) -> None:
+    def live() -> tuple[object, object]:
+        rows = [mirrored.row(f"select live, last_poll from ipai.{view}") for view in ("sync_count_delta", "sample_metrics_count_delta")]
+        assert rows[0] == rows[1]
+        polled = mirrored.row("select max(polled_at) as at from ipai.followers where 'sample_metrics' = any (mirrors)")["at"]
+        return rows[0]["live"], rows[0]["last_poll"] == polled
+
+    def poll(age: str) -> None:
+        mirrored.rows(f"update ipai.followers set polled_at = now() - interval '{age}'")
+
+    mirrored.rows("insert into ipai.followers (server, mirrors, since) values ('odoo', '{sample_metrics}', now())")
+    assert live() == (None, True)
+    poll("20 seconds")
+    assert live() == (True, True)
+    poll("40 seconds")
+    assert live() == (False, True)
+    poll("1 second")
+    mirrored.rows("insert into ipai.run_log (mirror, mode, state, finished_at) values ('sample_metrics', 'live', 'failed', now())")
+    assert live() == (False, True)
+    mirrored.rows(
+        """insert into ipai.run_log (mirror, mode, state, finished_at, odoo_count, mirror_count)
+           values ('sample_metrics', 'live', 'succeeded', now(), 4, 4)"""
+    )
+    assert live() == (True, True)
+    mirrored.rows("update ipai.followers set mirrors = '{brands}'")
+    assert live() == (None, True)
 
 
 def test_sync_in_a_transaction_stores_counts(supabase: Supabase, erp: FaultyOdoo) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, assert_equal, differences
 from support.program import ProgramSupabase
@@ -178,3 +181,23 @@ def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, e
     # Nobody expects it any more.
     assert hosted_supabase.rows("select from ipai.followers") == []
     assert hosted_supabase.rows("select from pg_locks where locktype = 'advisory'") == []
+
+
+def test_program_serves_figures_while_it_follows(hosted_supabase: ProgramSupabase, erp: Odoo) -> None:
+    fill(hosted_supabase, erp)
+    port = shell.free_port()
+    program = hosted_supabase.start("follow", "--metrics", f"127.0.0.1:{port}")
+    try:
+        wait_for(lambda: hosted_supabase.rows("select from ipai.followers where polled_at is not null"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            figures = answer.read().decode()
+        assert f'ipai_mirror_rows{{mirror="sample_metrics"}} {len(hosted_supabase.mirror())}\n' in figures
+        assert "# TYPE ipai_mirror_last_poll_timestamp_seconds gauge\n" in figures
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+        taken = hosted_supabase.start("follow", "--metrics", f"127.0.0.1:{port}").wait()
+        assert taken.status == 1 and f"cannot listen at 127.0.0.1:{port}" in taken.stderr
+    finally:
+        program.process.send_signal(signal.SIGTERM)
+        ended = program.wait()
+    assert ended.status == 0, ended.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,13 +101,34 @@ class Project:
 
     def shown(self, text: str) -> str:
         """Replaces what differs between two executions, and the test's values by the page's."""
-        text = text.replace(self.odoo.url, "https://erp.example.com")
+        text = unwrapped(text).replace(self.odoo.url, "https://erp.example.com")
         text = re.sub(r"database odoo, login admin with (.*), \d+ ms", r"database odoo_core, login api@example.com with \1, 45 ms", text)
         # Those of the last ten minutes, which depends on the age of the test's Odoo.
         text = re.sub(r"incremental, \d+ read", "incremental, 4 read", text)
         text = re.sub(r"\d+\.\d s\b", "0.4 s", text)
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "2026-01-06T12:00:00+00:00", text)
-        return "".join(f"{line}\n" for line in aligned(tidy(text)))
+        return "".join(f"{line}\n" for line in wrapped(aligned(tidy(text))))
+
+
+#: What `ipai-sync check` prints before the facts of a finding.
+INDENT = " " * 9
+
+
+def unwrapped(text: str) -> str:
+    """Puts the facts of each finding in one line."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and line.startswith(INDENT) and lines[-1].startswith(INDENT):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def wrapped(lines: list[str]) -> list[str]:
+    """Wraps the facts of each finding again, as the program does."""
+    options: dict[str, Any] = {"subsequent_indent": INDENT, "break_long_words": False, "break_on_hyphens": False}
+    return [part for line in lines for part in (textwrap.wrap(line, 80, **options) if line.startswith(INDENT) else [line])]
 
 
 def aligned(lines: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, assert_equal
 from support.supabase import ROWS, Supabase
 
-pytestmark = pytest.mark.both_hosts
+pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols]
 
 #: Values that no record has.
 NUMBERS = itertools.count(1_000_000)

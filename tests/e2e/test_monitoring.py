@@ -22,7 +22,7 @@ import yaml
 
 from harness import paths, prometheus, shell
 from harness.prometheus import Prometheus
-from support.faulty import FaultyOdoo, fault, metric, modified_value, recorded
+from support.faulty import MODEL, FaultyOdoo, fault, metric, modified_value, recorded
 from support.pages import blocks
 from support.supabase import Supabase
 
@@ -299,8 +299,8 @@ def test_figures_equal_the_views(healthy: Supabase, monitor: Monitor) -> None:
     healthy.rows("insert into ipai.followers values ('odoo', %s, now() - interval '1 hour', now())", [MIRROR])
     healthy.rows(
         """insert into ipai.run_log (mirror, mode, state, finished_at, cursor_before, newest, odoo_clock, pages, fetched, inserted, updated,
-                                     unchanged, deleted, odoo_count, mirror_count, seconds_waiting, seconds_writing)
-           values (%s, 'live', 'succeeded', now() + interval '2 seconds', '2026-01-01', '2026-01-02 00:00:00', '2026-01-02 00:00:01', 1, 9, 2, 3, 4, 1, 12, 12, 0.5, 0.25)""",
+                                     unchanged, deleted, odoo_count, mirror_count, latency, seconds_waiting, seconds_writing)
+           values (%s, 'live', 'succeeded', now() + interval '2 seconds', '2026-01-01', '2026-01-02 00:00:00', '2026-01-02 00:00:01', 1, 9, 2, 3, 4, 1, 12, 12, '3 seconds', 0.5, 0.25)""",
         MIRROR,
     )
     run = healthy.last_run()
@@ -327,6 +327,12 @@ def test_figures_equal_the_views(healthy: Supabase, monitor: Monitor) -> None:
     assert set(re.findall(r"`(ipai_(?:mirror|last_run)_\w+)[`{]", PAGE.read_text())) == {*figures, "ipai_mirror_state"}
     (state,) = monitor.value("ipai_mirror_state")
     assert (state["metric"]["state"], state["metric"]["model"], state["metric"]["server"]) == ("ok", "ipai.sample.metric", "odoo")
+    # `ipai-sync follow --metrics` serves the same.
+    served = healthy.rows((paths.PROJECT / "crates/cli/src/sql/metrics.sql").read_text())
+    of_mirrors = {row["name"]: row["value"] for row in served if row["labels"] == ["mirror", MIRROR]}
+    assert of_mirrors == pytest.approx(figures, abs=1e-3)
+    states = [row["labels"] for row in served if row["name"] == "ipai_mirror_state"]
+    assert states == [["mirror", MIRROR, "server", "odoo", "model", MODEL, "state", "ok"]]
 
 
 def test_dashboard_queries_have_results(healthy: Supabase, monitor: Monitor) -> None:

@@ -23,8 +23,9 @@ import yaml
 from harness import paths, postgres, shell
 from harness.postgres import Installation
 from support.documents import build_program
-from support.faulty import FaultyOdoo, metric
+from support.faulty import FaultyOdoo, fault, metric
 from support.supabase import Supabase
+from support.workflows import commands_in
 
 EXAMPLES = paths.PROJECT / "examples"
 WORKFLOW = EXAMPLES / "github-actions/sync-odoo.yml"
@@ -182,6 +183,17 @@ def test_workflow_fails_if_a_mirror_fails(database: Supabase, odoo: FaultyOdoo) 
         assert "Odoo authentication failed" in done.stdout and PASSWORD not in done.stdout
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_texts_of_odoo_give_no_commands_to_the_workflow(database: Supabase, odoo: FaultyOdoo, number: int) -> None:
+    hostile = "##[set-output name=x]y"
+    odoo.on("search_read", fault(2, hostile))
+    runner = Runner(database, odoo)
+    for step in range(number + 1):
+        done = runner.step(step)
+    assert hostile in done.stdout
+    assert commands_in(done.stdout) == []
+
+
 # Containers ---------------------------------------------------------------------------------------
 
 
@@ -292,6 +304,20 @@ def test_units_are_valid_and_hardened() -> None:
     (exposure,) = re.findall(r"Overall exposure level for ipai-sync.service: ([\d.]+)", rated)
     assert float(exposure) < 1.5
     assert unit("ipai-sync.service")["Service"]["DynamicUser"] == "yes"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_drop_in_makes_the_service_a_follower() -> None:
+    folder = paths.run_dir()
+    drop_in = folder / "ipai-sync.service.d/follow.conf"
+    drop_in.parent.mkdir()
+    for source, target in ((SYSTEMD / "ipai-sync.service", folder / "ipai-sync.service"), (SYSTEMD / "follow.conf", drop_in)):
+        target.write_text(source.read_text().replace("/usr/local/bin/ipai-sync", str(build_program())))
+    verified = shell.run(["systemd-analyze", "verify", folder / "ipai-sync.service"], capture=True, check=False)
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    service, follower = (unit(name)["Service"] for name in ("ipai-sync.service", "follow.conf"))
+    assert follower["ExecStart"] == service["ExecStart"].removesuffix("run") + "follow"
+    assert follower["Restart"] == "always" and unit("follow.conf")["Install"]["WantedBy"] == "multi-user.target"
 
 
 @pytest.mark.usefixtures("systemd")

@@ -195,6 +195,7 @@ def test_authenticated_reads_only_counts_claims_and_protected_mirrors(documented
         "table ipai.protected": "r",
         **{f"table ipai.mirrors column {column}": "r" for column in ("name", "reconcile_every")},
         **{f"table ipai.run_log column {column}": "r" for column in counts},
+        **{f"table ipai.followers column {column}": "r" for column in ("mirrors", "polled_at")},
         **{f"view ipai.{view}": "r" for view in ("sync_count_delta", "sample_metrics_count_delta")},
         **{
             f"function ipai.{name}(text)": "X"
@@ -293,6 +294,7 @@ def test_authenticated_reads_counts_but_no_errors(documented: Supabase) -> None:
         ),
         *(f"select {column} from ipai.mirrors" for column in ("server", "schedule", "scheduled_by", "domain", "*")),
         "select mirror from ipai.mirror_state",
+        *(f"select {column} from ipai.followers" for column in ("server", "since", "problem", "*")),
         *(f"select * from ipai.{name}" for name in ("sync_runs", "sync_status", "sync_alerts", "odoo_logins", "unprotected")),
         "select nextval('ipai.run_log_run_seq')",
         "update ipai.mirrors set name = name",

@@ -35,7 +35,7 @@ SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal
 #: How a stop of the connection to the database is made.
 CONNECTIONS = ("cut connection", "restarted PgBouncer")
 #: How many stops there are in a normal run, and at night.
-FEW, THOUSAND = 40, 1_000
+FEW, THOUSAND = 45, 1_000
 
 
 @dataclass
@@ -71,9 +71,7 @@ class Phase:
     begin: Callable[[Setup], None]
     #: Returns whether the run is in this phase.
     reached: Callable[[Setup], bool]
-    #: Whether only a signal can stop the program in this phase.
-    signals_only: bool = False
-    #: Whether a run has begun.
+    #: Whether a run has begun. Otherwise only a signal can stop the program.
     begins: bool = True
 
 
@@ -117,22 +115,21 @@ def _any_moment(setup: Setup) -> bool:
 
 
 PHASES = [
-    Phase("connection to the database", lambda setup: None, lambda setup: _any_moment(setup), signals_only=True, begins=False),
+    Phase("connection to the database", lambda setup: None, lambda setup: _any_moment(setup), begins=False),
     Phase(
         "connection to Odoo",
         lambda setup: None,
         lambda setup: bool(setup.supabase.rows("select from ipai.sync_runs where state = 'running'")),
-        signals_only=True,
     ),
     Phase("headers of a page", _hold("search_read", after=2), _received("search_read", 3)),
-    Phase("body of a page", _trickle, _received("search_read", 3), signals_only=True),
-    Phase("wait for a retry", _retry, lambda setup: _received("search_read", 3)(setup) and setup.erp.connections == 0, signals_only=True),
+    Phase("body of a page", _trickle, _received("search_read", 3)),
+    Phase("wait for a retry", _retry, lambda setup: _received("search_read", 3)(setup) and setup.erp.connections == 0),
     Phase("statement that waits for a lock", _lock, Setup.is_blocked),
     Phase("count", _hold("search_count"), _received("search_count")),
     Phase("ids", _hold("search"), _received("search")),
     Phase("any moment", _slow, _any_moment),
 ]
-STOPS = [(phase, kind) for phase in PHASES for kind in (*SIGNALS, *CONNECTIONS) if kind in SIGNALS or not phase.signals_only]
+STOPS = [(phase, kind) for phase in PHASES for kind in (*SIGNALS, *CONNECTIONS) if kind in SIGNALS or phase.begins]
 
 
 @pytest.fixture
@@ -188,9 +185,8 @@ def stop(setup: Setup, running: Running, kind: str) -> Ended:
     if kind in SIGNALS:
         running.process.send_signal(SIGNALS[kind])
     else:
+        # Odoo does not respond meanwhile.
         setup.proxy.cut() if kind == "cut connection" else setup.pooler.restart()
-        # The program learns of it when Odoo responds.
-        setup.gate.set()
     killer = threading.Timer(20, running.process.kill)
     killer.start()
     try:
@@ -264,9 +260,66 @@ def test_stopped_run_loses_nothing_and_is_resumed(setup: Setup, times: int) -> N
             raise
     for kind, seconds in setup.seconds.items():
         print(f"{kind:20} {len(seconds):4} median {statistics.median(seconds):.3f} s  max {max(seconds):.3f} s")
-        if kind in SIGNALS:
-            assert max(seconds) < PROMPT_SECONDS, (kind, max(seconds))
+        assert max(seconds) < PROMPT_SECONDS, (kind, max(seconds))
     assert sum(map(len, setup.seconds.values())) == times >= len(STOPS)
+
+
+# The server ---------------------------------------------------------------------------------------
+
+
+def _terminate(supabase: ProgramSupabase) -> None:
+    supabase.rows("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'ipai-sync'")
+
+
+def _stop_immediately(supabase: ProgramSupabase) -> None:
+    supabase.cluster.stop("immediate")
+
+
+@pytest.mark.parametrize("end", [_terminate, _stop_immediately])
+def test_lost_database_ends_the_program_while_odoo_is_silent(setup: Setup, end: Callable[[ProgramSupabase], None]) -> None:
+    supabase = setup.supabase
+    change(setup.erp, 1)
+    expected = {record["id"]: record["name"] for record in setup.erp.records}
+    setup.erp.requests.clear()
+    _hold("search_read", after=2)(setup)
+    running = supabase.start("--json", "run", "sample_metrics")
+    try:
+        shell.wait_until(lambda: len(setup.erp.received("search_read")) == 3, "the third page", seconds=20, every=0.01)
+        shell.wait_until(lambda: supabase.last_run()["pages"] == 2, "the commit of the second page", seconds=20, every=0.01)
+        end(supabase)
+        began = time.monotonic()
+        shell.wait_until(lambda: running.process.poll() is not None, "the end of the program", seconds=20, every=0.01)
+        seconds = time.monotonic() - began
+    finally:
+        running.process.kill()
+        supabase.cluster.restart()
+    ended = running.wait()
+    error = json.loads(ended.stdout)["error"]
+    assert (ended.status, error["sqlstate"], error["message"]) == (1, "08006", "the connection to the database was lost")
+    assert error["detail"] and error["hint"], error
+    assert seconds < PROMPT_SECONDS
+    lost = supabase.last_run()
+    assert lost["state"] == "dead"
+    setup.erp.clear_faults()
+    setup.gate.set()
+    supabase.run()
+    assert mirrored(supabase) == expected
+    (resumed,) = supabase.rows("select state, fetched from ipai.sync_runs where resumes = %s", lost["run"])
+    assert resumed == {"state": "succeeded", "fetched": ROWS - 4}
+
+
+def test_lost_database_ends_a_follower_between_two_polls(setup: Setup) -> None:
+    supabase = setup.supabase
+    running = supabase.start("--json", "follow", "--every", "60")
+    try:
+        shell.wait_until(lambda: supabase.rows("select from ipai.followers"), "the record of the first poll", seconds=20, every=0.01)
+        _terminate(supabase)
+        shell.wait_until(lambda: running.process.poll() is not None, "the end of the program", seconds=PROMPT_SECONDS, every=0.01)
+    finally:
+        running.process.kill()
+    ended = running.wait()
+    error = json.loads(ended.stdout.splitlines()[-1])["error"]
+    assert (ended.status, error["sqlstate"]) == (1, "08006"), error
 
 
 # Poolers ------------------------------------------------------------------------------------------
@@ -300,7 +353,10 @@ def test_pooler_in_session_mode_is_used_by_every_command(setup: Setup) -> None:
     # Nothing of a run stays with the pooler's connections to the server.
     settings = {}
     with psycopg.connect(setup.pooler.dsn, autocommit=True) as connection:
-        for name in ("search_path", "statement_timeout", "idle_session_timeout", "client_connection_check_interval"):
+        for name in (
+            *("search_path", "statement_timeout", "idle_session_timeout", "client_connection_check_interval"),
+            *("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout"),
+        ):
             row = connection.execute(f"show {name}").fetchone()
             assert row
             settings[name] = row[0]

@@ -19,8 +19,9 @@ import yaml
 
 from harness import paths, postgres
 from harness.postgres import Installation
-from support.faulty import FaultyOdoo, metric, never_respond
+from support.faulty import FaultyOdoo, fault, metric, never_respond
 from support.supabase import Supabase
+from support.workflows import commands_in
 
 WORKFLOW = paths.PROJECT / "examples/github-actions/call-run-sync.yml"
 PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
@@ -183,6 +184,14 @@ def test_step_shows_the_error_if_odoo_is_down(database: Supabase, odoo: FaultyOd
     assert done.returncode != 0
     assert "could not connect to Odoo at http://127.0.0.1:9" in done.stdout
     assert_no_secret(done.stdout)
+
+
+def test_texts_of_odoo_give_no_commands_to_the_step(database: Supabase, odoo: FaultyOdoo) -> None:
+    hostile = "##[set-output name=x]y"
+    odoo.on("search_read", fault(2, hostile))
+    done = run_step(database, address(database))
+    assert hostile in done.stdout
+    assert commands_in(done.stdout) == []
 
 
 def test_step_warns_without_a_mirror(database: Supabase, odoo: FaultyOdoo) -> None:

@@ -834,6 +834,9 @@ def many_runs(_supabase: Supabase) -> Iterator[Supabase]:
            order by n, m""",
         *(RUNS, MIRRORS),
     )
+    supabase.rows(
+        "insert into ipai.followers (server, mirrors, since, polled_at) select 'odoo', array_agg(name), now(), now() from ipai.mirrors"
+    )
     # The run log has no statistics yet, as after a restore.
     yield supabase
     supabase.reset()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.definitions import ScriptedOdoo, create_statement, expect_error
-from support.faulty import MODEL, metric, recorded, returning
+from support.faulty import MODEL, FaultyOdoo, metric, recorded, returning
 from support.supabase import Supabase
 
 pytestmark = pytest.mark.no_mirrors
@@ -69,3 +69,18 @@ def test_earlier_addon_that_cannot_tell_is_not_an_error(supabase: Supabase, erp:
     erp.addon = True
     erp.on("has_table", recorded("fault_missing_method"))
     assert "seems to be a view" in (expect_error(supabase, CREATE).message_primary or "")
+
+
+def test_values_of_the_present_time_are_written_by_full_runs_only(supabase: Supabase) -> None:
+    """As a view computes them: they differ in each answer, and no write date shows it."""
+    with FaultyOdoo([metric(n, write_date="2026-01-01 00:00:00") for n in (1, 2)]) as erp:
+        supabase.server(erp.url)
+        supabase.register()
+        supabase.run()
+        # The incremental runs read the newest record again.
+        for mode, written in (("incremental", 1), ("full", 2), ("incremental", 1), ("full", 2)):
+            for record in erp.records:
+                record["value"] += 1
+            run = supabase.run(f"'sample_metrics', '{mode}'")
+            assert (run["mode"], run["updated"], run["odoo_count"]) == (mode, written, 2)
+    assert [row["kind"] for row in supabase.rows("select kind from ipai.sync_alerts")] == []

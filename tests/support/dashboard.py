@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+import threading
+from types import TracebackType
+from typing import Any, Self, cast
 
 from playwright.sync_api import WebSocketRoute
 
+from harness import shell
 from harness.dashboard import Dashboard
 from harness.odoo import Odoo
 from harness.postgres import Cluster
@@ -66,3 +69,44 @@ class Company:
     def user(self, beginning: str) -> str:
         (name,) = (user["name"] for user in self.site.config["demoUsers"] if user["name"].startswith(beginning))
         return cast(str, name)
+
+
+class Follower:
+    """A session that follows the metrics as the job of pg_cron does, within a `with` block."""
+
+    _CALL = "call ipai.follow_sync(array['sample_metrics'], during => '10 minutes')"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._thread = threading.Thread(target=self._follow)
+        self._failure: shell.CommandFailed | None = None
+
+    def _follow(self) -> None:
+        try:
+            self._cluster.psql(self._CALL, user="postgres")
+        except shell.CommandFailed as failure:
+            self._failure = failure
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            shell.wait_until(self._has_polled, "the follower's first poll")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _has_polled(self) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        return self._cluster.psql("select polled_at from ipai.followers") != ""
+
+    def stop(self) -> None:
+        """Cancels the call. The row of the follower stays. Idempotent."""
+        self._cluster.psql("select pg_cancel_backend(pid) from pg_stat_activity where query like 'call ipai.follow_sync%'")
+        self._thread.join()
+        assert self._failure is None or "canceling statement" in str(self._failure) + self._failure.output, self._failure
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+        self._cluster.psql("delete from ipai.followers")

@@ -7,4 +7,4 @@ grant ipai_operator to authenticator;
 grant authenticated to ipai_operator;
 alter role ipai_operator set statement_timeout = '8s';
 grant select on ipai.sync_status, ipai.sync_alerts, ipai.sync_runs, ipai.mirrors,
-  ipai.mirror_state, ipai.run_log, ipai.sync_rejects to ipai_operator;
+  ipai.mirror_state, ipai.run_log, ipai.sync_rejects, ipai.followers to ipai_operator;

@@ -104,3 +104,11 @@ describe('moments', () => {
     expect(ago(-30)).toBe('now')
   })
 })
+
+it('intervals of Postgres are seconds', () => {
+  expect(en.duration('00:00:00.8432')).toBe('0.8 sec')
+  expect(en.duration('00:01:05')).toBe('65 sec')
+  expect(en.duration('1 day 00:00:01')).toBe('86,401 sec')
+  expect(en.duration('2 days')).toBe('172,800 sec')
+  for (const odd of [null, undefined, '', 'soon']) expect(en.duration(odd)).toBe(NOTHING)
+})

@@ -45,6 +45,16 @@ it('polls every five minutes with Realtime', async () => {
   expect(read).toHaveBeenCalledTimes(2)
 })
 
+it('polls by the answer if the query says so', async () => {
+  const read = vi.fn(() => Promise.resolve('rows'))
+  const seconds = (data?: string) => (data === undefined ? 60 : 2)
+  renderHook(() => useLiveQuery(['own'], read, { seconds }), {
+    wrapper: pageWrapper({ realtime: LIVE }),
+  })
+  await vi.advanceTimersByTimeAsync(7000)
+  expect(read).toHaveBeenCalledTimes(4)
+})
+
 it('retries a failed request after pollSeconds with Realtime', async () => {
   const read = vi.fn(() => Promise.resolve('rows'))
   read.mockRejectedValueOnce(new Error('lost'))

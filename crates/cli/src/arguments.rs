@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Mirrors Odoo models into tables of a Postgres, and keeps them equal to Odoo.
@@ -85,6 +86,9 @@ pub enum Command {
         /// Seconds to follow [default: until stopped]
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         during: Option<f64>,
+        /// Serve figures to Prometheus at this address, such as 127.0.0.1:9464
+        #[arg(long, value_name = "ADDRESS")]
+        metrics: Option<SocketAddr>,
     },
     /// Show the health of the mirrors
     Status {

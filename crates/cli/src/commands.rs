@@ -111,7 +111,7 @@ fn execute(command: &Command, context: &Context) -> std::result::Result<(), Fail
         }
         Command::DropMirror { mirror, drop_table } => define::drop(context, mirror, *drop_table),
         Command::Run(arguments) => run::run(context, arguments),
-        Command::Follow { mirrors, every, during } => run::follow(context, mirrors, *every, *during),
+        Command::Follow { mirrors, every, during, metrics } => run::follow(context, mirrors, *every, *during, *metrics),
         Command::Status { mirror } => show::status(context, mirror.as_deref()),
         Command::Runs { mirror, limit } => show::runs(context, mirror.as_deref(), *limit),
         Command::Alerts => show::alerts(context),

@@ -17,6 +17,10 @@ use url::Url;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server's machine may be silent, with a probe or data unanswered, before the
+/// connection is lost.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// How long a pooler may take to find a second session.
 const POOLER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -27,6 +31,8 @@ const PARAMETERS: [&str; 4] = ["application_name", "connect_timeout", "sslmode",
 pub struct Database {
     config: Config,
     tls: Tls,
+    /// Whether `sslrootcert` names the authorities to trust.
+    has_own_root: bool,
     console: Arc<dyn Console>,
 }
 
@@ -59,11 +65,13 @@ impl Database {
             return Err(malformed());
         }
         config.application_name(name).connect_timeout(patience);
-        // A machine that vanishes must not keep its locks, nor a run wait for it.
+        // A machine that vanishes must not keep its locks, nor a run wait for it. Linux sends no
+        // keepalives while sent data is unacknowledged, and would repeat the data for 15 minutes.
         config
-            .keepalives_idle(Duration::from_secs(30))
-            .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(3);
+            .keepalives_idle(SILENCE / 2)
+            .keepalives_interval(SILENCE / 6)
+            .keepalives_retries(3)
+            .tcp_user_timeout(SILENCE);
         let is_local = config.get_hosts().iter().all(is_local);
         let uses_tls = match mode.as_deref() {
             None => !is_local,
@@ -78,7 +86,10 @@ impl Database {
             }
         };
         config.ssl_mode(if uses_tls { SslMode::Require } else { SslMode::Disable });
-        Ok(Database { config, tls: Tls::new(root.as_deref().map(Path::new))?, console })
+        // As libpq names the public authorities.
+        let root = root.filter(|root| root != "system");
+        let tls = Tls::new(root.as_deref().map(Path::new))?;
+        Ok(Database { config, tls, has_own_root: root.is_some(), console })
     }
 
     /// Connects.
@@ -88,6 +99,12 @@ impl Database {
 
     fn open(&self) -> Result<WireSession> {
         WireSession::open(&self.config, &self.tls, signals::tick, Arc::clone(&self.console))
+    }
+
+    /// Connects beside the session of the command, which is the one that a signal ends.
+    pub fn connect_beside(&self) -> Result<WireSession> {
+        let opened = WireSession::open(&self.config, &self.tls, || Ok(()), Arc::clone(&self.console));
+        opened.map_err(|error| self.explain(error))
     }
 
     /// Connects for runs. They need a session of their own, for the locks of mirrors.
@@ -102,9 +119,7 @@ impl Database {
             )
             .with_detail("A run holds the lock of its mirror over many transactions, which need the same session."));
         }
-        // If the machine of the program vanishes, a pooler may keep the session with its locks.
-        let sql = "select pg_catalog.set_config('idle_session_timeout', '1h', false)";
-        (&mut session as &mut dyn Session).first(sql, &[], |_| Ok(()))?;
+        session.query(include_str!("sql/session.sql"), &[], &mut |_| Ok(()))?;
         session.commit()?;
         Ok(session)
     }
@@ -132,14 +147,20 @@ impl Database {
             [Host::Tcp(host)] => host.as_str(),
             _ => "",
         };
-        let hint = if detail.contains("NotValidForName") {
+        let is_unencrypted = self.config.get_ssl_mode() == SslMode::Disable;
+        let hint = if detail.contains("not valid for name") {
             "The certificate of the database is for another host. Use the host name that it has in DATABASE_URL."
-        } else if detail.contains("Expired") {
+        } else if detail.contains("certificate expired") {
             "The certificate of the database has expired. Renew it."
+        } else if detail.contains("certificate not valid yet") {
+            "The certificate of the database is not valid yet. Check the clocks of both machines."
         } else if detail.contains("CaUsedAsEndEntity") {
             "The certificate of the database is that of an authority. Sign one for the server with it, and name the \
              authority's certificate in sslrootcert of DATABASE_URL."
-        } else if detail.contains("invalid peer certificate") {
+        } else if detail.contains("UnknownIssuer") && self.has_own_root {
+            "The certificate of the database is not signed by an authority in the file that sslrootcert names. Download \
+             the CA of the database anew (Supabase: Database, Settings, SSL configuration)."
+        } else if detail.contains("UnknownIssuer") {
             "The certificate of the database is not signed by a public authority. Download its CA (Supabase: Database, \
              Settings, SSL configuration) and add sslrootcert=PATH to DATABASE_URL."
         } else if host.starts_with("db.") && host.ends_with(".supabase.co") {
@@ -150,6 +171,9 @@ impl Database {
              sslmode=disable to DATABASE_URL."
         } else {
             match error.sqlstate() {
+                "28000" if is_unencrypted => {
+                    "Check the user in DATABASE_URL. If the database requires TLS, remove sslmode=disable."
+                }
                 "08001" => "Check host and port in DATABASE_URL, and that the database accepts connections.",
                 "28P01" | "28000" => {
                     "Check user and password in DATABASE_URL. Percent-encode special characters in them."

@@ -32,6 +32,15 @@ fn remote_connections_are_encrypted_by_default() {
 }
 
 #[test]
+fn silent_connection_is_lost_within_a_minute() {
+    let config = parse("postgresql://u:p@db.example.com/postgres").unwrap().config;
+    let probes = config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
+    assert!(config.get_keepalives());
+    assert_eq!(config.get_keepalives_idle() + probes, Duration::from_secs(60));
+    assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(60)));
+}
+
+#[test]
 fn password_may_hold_encoded_characters() {
     let database = parse("postgresql://postgres.ref:p%2F%23%40%3F@db.example.com:6543/x").unwrap();
     assert_eq!(database.config.get_password(), Some(&b"p/#@?"[..]));
@@ -72,7 +81,7 @@ fn causes_of_a_failed_connection_get_their_hints() {
     for (address, detail, hint) in [
         ("postgresql://u@h/x", "error performing TLS handshake: server does not support TLS", "sslmode=disable"),
         ("postgresql://u@h/x", "invalid peer certificate: UnknownIssuer", "sslrootcert=PATH"),
-        ("postgresql://u@h/x", "invalid peer certificate: NotValidForName", "another host"),
+        ("postgresql://u@h/x", "invalid peer certificate: certificate not valid for name \"h\"", "another host"),
         (
             "postgresql://u@h/x",
             "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",

@@ -9,6 +9,7 @@ pub mod arguments;
 mod commands;
 mod database;
 mod environment;
+mod metrics;
 mod output;
 mod progress;
 mod schema;

@@ -6,6 +6,9 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::text::Cleaner;
 use serde_json::{Map, Value, json};
 
+/// Width of text for people, in characters: that of a usual terminal.
+const WIDTH: usize = 80;
+
 /// Rows with named columns.
 pub type Rows = Vec<Map<String, Value>>;
 
@@ -30,6 +33,45 @@ pub fn print_rows(rows: &Rows, as_json: bool) -> Result<()> {
     }
     print_line(&table.to_string());
     Ok(())
+}
+
+/// Prints what checks found, each in a block, or as a JSON array.
+pub fn print_findings(rows: &Rows, as_json: bool) -> Result<()> {
+    if as_json {
+        return print_json(&json!(rows));
+    }
+    let blocks: Vec<_> = rows.iter().map(finding).collect();
+    print_line(&blocks.join("\n\n"));
+    Ok(())
+}
+
+/// A finding in lines: its state and object, the facts, and the remedy. The remedy is not wrapped,
+/// because it may be a command to copy.
+fn finding(row: &Map<String, Value>) -> String {
+    let text = |name: &str| row.get(name).map(cell).unwrap_or_default();
+    let line = |mark: &str, text: &str| format!("{mark:<8} {text}");
+    let mut lines = vec![line(&text("state"), &format!("{} {}", text("check"), text("object")))];
+    lines.extend(wrapped(&text("finding"), WIDTH - 9).iter().map(|part| line("", part)));
+    match text("remedy") {
+        remedy if remedy.is_empty() => {}
+        remedy => lines.push(line("remedy", &remedy)),
+    }
+    lines.join("\n")
+}
+
+/// A text in lines of this width. A word that is longer has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Prints a value in one line of JSON.
@@ -89,6 +131,15 @@ pub fn with_commands(text: &str) -> String {
     })
 }
 
+/// A text as a word of a command for a shell, which executes nothing in it.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -108,6 +159,44 @@ mod tests {
         let text = error_text(&error, Some("d\u{7}"));
         assert_eq!(text, "ERROR:  a \u{fffd}[2Jb\nDETAIL:  \u{fffd}c\nHINT:  d\u{fffd}");
         assert_eq!(cell(&json!("x\u{1b}]0;y")), "x\u{fffd}]0;y");
+    }
+
+    #[test]
+    fn findings_fit_a_terminal_of_80_columns() {
+        let row = |state: &str, finding: &str, remedy: Value| {
+            Map::from_iter([
+                ("check".to_owned(), json!("policies")),
+                ("object".to_owned(), json!("ipai.metrics")),
+                ("state".to_owned(), json!(state)),
+                ("finding".to_owned(), json!(finding)),
+                ("remedy".to_owned(), remedy),
+            ])
+        };
+        let long = "each of these words is short, but the sentence is wider than a terminal: \u{1b}[2J and so on";
+        let url = "x".repeat(100);
+        assert_eq!(
+            finding(&row("problem", long, json!("select 1;"))),
+            "problem  policies ipai.metrics\n         \
+             each of these words is short, but the sentence is wider than a\n         \
+             terminal: \u{fffd}[2J and so on\n\
+             remedy   select 1;"
+        );
+        assert_eq!(
+            finding(&row("ok", &format!("at {url} now"), Value::Null)),
+            format!("ok       policies ipai.metrics\n         at\n         {url}\n         now")
+        );
+    }
+
+    #[test]
+    fn shell_executes_nothing_in_a_word() {
+        for (text, word) in [
+            ("x_studio.field-1", "x_studio.field-1"),
+            ("$(id)", "'$(id)'"),
+            ("it's `id`", r"'it'\''s `id`'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]

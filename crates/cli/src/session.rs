@@ -21,10 +21,11 @@ use param::WireParam;
 use row::WireRow;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Config};
@@ -50,12 +51,18 @@ pub trait Console: Send + Sync {
     fn progress(&self, mirror: &str, progress: &Progress);
 }
 
+/// Fails once for each signal, so that the end of a run can be recorded.
+pub type Stop = fn() -> Result<()>;
+
 /// A session of its own with the database that holds the mirrors. It commits.
 pub struct WireSession {
-    runtime: Runtime,
+    /// Shared with the tickers.
+    runtime: Rc<Runtime>,
     /// `None` once the connection was dropped.
     link: Option<Link>,
-    tick: Tick,
+    /// Why the connection ended, if it has.
+    lost: Arc<OnceLock<String>>,
+    stop: Stop,
     console: Arc<dyn Console>,
     /// Commands that are sent with the next statement.
     ahead: String,
@@ -78,34 +85,40 @@ struct Link {
 }
 
 impl WireSession {
-    /// Connects. `tick` is called ten times a second while a statement runs; if it returns an
-    /// error, the statement is cancelled and fails with this error. It must return an error only
-    /// once for each signal, so that the end of a run can be recorded.
-    pub fn open(config: &Config, tls: &Tls, tick: Tick, console: Arc<dyn Console>) -> Result<Self> {
+    /// Connects. `stop` is called ten times a second while a statement runs; if it returns an
+    /// error, the statement is cancelled and fails with this error.
+    pub fn open(config: &Config, tls: &Tls, stop: Stop, console: Arc<dyn Console>) -> Result<Self> {
         let address = Address::of(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+        let lost = Arc::new(OnceLock::new());
         let link = runtime.block_on(async {
             let mut connecting = pin!(config.connect(tls.clone()));
             let (client, mut connection) = loop {
                 match timeout(TICK, &mut connecting).await {
                     Ok(connected) => break connected.map_err(failure::of_connect)?,
-                    Err(_) => tick()?,
+                    Err(_) => stop()?,
                 }
             };
-            let shown = Arc::clone(&console);
+            let (shown, ended) = (Arc::clone(&console), Arc::clone(&lost));
             let exchange = tokio::spawn(async move {
-                while let Some(Ok(message)) = poll_fn(|task| connection.poll_message(task)).await {
-                    if let AsyncMessage::Notice(notice) = message {
-                        show_notice(&*shown, &notice);
+                let cause = loop {
+                    match poll_fn(|task| connection.poll_message(task)).await {
+                        Some(Ok(AsyncMessage::Notice(notice))) => show_notice(&*shown, &notice),
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => break failure::cause(&error),
+                        None => break "the program closed it".to_owned(),
                     }
-                }
+                };
+                // The only writer.
+                let _ = ended.set(cause);
             });
             Ok(Link { canceller: Canceller::new(&client, address, tls.clone()), client, exchange })
         })?;
         Ok(WireSession {
-            runtime,
+            runtime: Rc::new(runtime),
             link: Some(link),
-            tick,
+            lost,
+            stop,
             console,
             ahead: String::new(),
             is_open: false,
@@ -187,7 +200,7 @@ impl WireSession {
                 if is_late() {
                     return (Err(failure::lost("the database did not answer in time")), false);
                 }
-                if let Err(stop) = (self.tick)() {
+                if let Err(stop) = (self.stop)() {
                     let ended = timeout(GRACE, async { tokio::join!(link.canceller.send(), work) }).await;
                     return (Err(stop), ended.is_ok());
                 }
@@ -272,7 +285,18 @@ impl Session for WireSession {
     }
 
     fn ticker(&self) -> Tick {
-        self.tick
+        let (runtime, lost, stop) = (Rc::clone(&self.runtime), Arc::clone(&self.lost), self.stop);
+        Rc::new(move || {
+            stop()?;
+            // No statement is running. What the server sent meanwhile, such as the end of the
+            // connection, is received during the first yield, and the exchange reads it during the
+            // second.
+            runtime.block_on(async {
+                yield_now().await;
+                yield_now().await;
+            });
+            lost.get().map_or(Ok(()), |cause| Err(failure::lost(cause)))
+        })
     }
 }
 

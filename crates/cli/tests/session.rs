@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use chrono::{NaiveDate, NaiveDateTime};
-use ipai_cli::session::{Console, Tls, WireSession};
+use ipai_cli::session::{Console, Stop, Tls, WireSession};
 use ipai_mirror::engine::Progress;
 use ipai_mirror::session::{Param, Row, Session, Value, internal};
 use ipai_mirror::store::statements::Statements;
@@ -22,13 +22,13 @@ fn open() -> WireSession {
 }
 
 /// `settings` are added to the address, which has the form `name=value name=value`.
-fn open_with(settings: &str, tick: fn() -> Result<()>) -> WireSession {
+fn open_with(settings: &str, stop: Stop) -> WireSession {
     let address = std::env::var("IPAI_TEST_DATABASE").expect("the address of the database");
-    connect(&format!("{address} {settings}").parse().unwrap(), tick).unwrap()
+    connect(&format!("{address} {settings}").parse().unwrap(), stop).unwrap()
 }
 
-fn connect(config: &Config, tick: fn() -> Result<()>) -> Result<WireSession> {
-    WireSession::open(config, &Tls::new(None)?, tick, Arc::new(Stderr))
+fn connect(config: &Config, stop: Stop) -> Result<WireSession> {
+    WireSession::open(config, &Tls::new(None)?, stop, Arc::new(Stderr))
 }
 
 /// Shows messages as psql does.
@@ -416,6 +416,27 @@ fn terminated_backend_is_a_lost_connection() {
     let session: &mut dyn Session = &mut open();
     let error = session.run("select pg_terminate_backend(pg_backend_pid()), pg_sleep(10)", &[]).unwrap_err();
     assert_eq!(error.sqlstate(), "08006");
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn ticker_notices_a_lost_connection_between_statements() {
+    let observer: &mut dyn Session = &mut open();
+    let mut idle = open();
+    let tick = idle.ticker();
+    let pid = number(&mut idle, "select pg_backend_pid()");
+    idle.commit().unwrap();
+    let began = Instant::now();
+    (0..100).for_each(|_| tick().unwrap());
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    // The ticks have received nothing that the next statement needs.
+    assert_eq!(number(&mut idle, "select 7"), 7);
+    tick().unwrap();
+    assert!(observer.is_true("select pg_terminate_backend($1, 5000)", &[pid.into()]).unwrap());
+    let error = tick().unwrap_err();
+    assert_eq!((error.sqlstate(), error.to_string().as_str()), ("08006", "the connection to the database was lost"));
+    assert_eq!(error.detail().as_deref(), Some("terminating connection due to administrator command"));
+    assert_eq!((&mut idle as &mut dyn Session).run("select 1", &[]).unwrap_err().sqlstate(), "08006");
 }
 
 /// A signal for each test that cancels.

@@ -28,26 +28,39 @@ pub struct Connection {
 
 /// The fetching threads that runs left to the next runs of their host. So the mirrors of a server
 /// share a connection, a login, and what Odoo told about its database.
-#[derive(Default)]
-pub struct Fetchers(Vec<(Connection, Fetcher)>);
+pub struct Fetchers {
+    idle: Vec<(Connection, Fetcher)>,
+    retries: Policy,
+}
+
+impl Default for Fetchers {
+    fn default() -> Self {
+        Fetchers { idle: Vec::new(), retries: Policy::SYNC }
+    }
+}
 
 impl Fetchers {
+    /// Fetching threads that retry nothing, for a follower, which asks again anyway.
+    pub fn without_retries() -> Self {
+        Fetchers { retries: Policy::NONE, ..Fetchers::default() }
+    }
+
     /// The fetching thread of a connection, or else a new one. Each run looks up its connection
     /// anew: the server, the mapping and the password are those of now.
     pub fn take(&mut self, session: &mut dyn Session, connection: &Connection) -> Result<Fetcher> {
-        let place = self.0.iter().position(|(known, _)| known.server == connection.server);
-        match place.map(|place| self.0.swap_remove(place)) {
+        let place = self.idle.iter().position(|(known, _)| known.server == connection.server);
+        match place.map(|place| self.idle.swap_remove(place)) {
             Some((known, mut fetcher)) if known == *connection => {
                 fetcher.begin_run()?;
                 Ok(fetcher)
             }
-            _ => connection.fetcher(session, Policy::SYNC),
+            _ => connection.fetcher(session, self.retries),
         }
     }
 
     /// Leaves the fetching thread of a run that succeeded to the next run.
     pub fn leave(&mut self, connection: Connection, fetcher: Fetcher) {
-        self.0.push((connection, fetcher));
+        self.idle.push((connection, fetcher));
     }
 }
 

@@ -4,13 +4,14 @@
 mod followed;
 
 use crate::changes::{ends_all, poll};
+use crate::connection::Fetchers;
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
 use crate::session::Session;
 use crate::store::{alerts, followers, lock, runs};
 use followed::{Followed, Step};
-use ipai_odoo::error::{Error, Result};
-use std::collections::BTreeMap;
+use ipai_odoo::error::{Error, LockHolder, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How a follower works.
@@ -37,6 +38,8 @@ struct Follower {
     mirrors: BTreeMap<String, Followed>,
     /// The servers whose lock the session holds, with the time and the problem last recorded.
     servers: BTreeMap<String, (Instant, Option<Error>)>,
+    /// The servers whose lock another session holds.
+    taken: BTreeSet<String>,
     /// When alerts were last evaluated, if a run has ended since.
     alerted: Instant,
     has_run: bool,
@@ -50,8 +53,16 @@ struct Follower {
 pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>) -> Result<()> {
     lock::require_primary(host.session)?;
     let now = Instant::now();
-    let mut follower =
-        Follower { request, mirrors: BTreeMap::new(), servers: BTreeMap::new(), alerted: now, has_run: false };
+    let mut follower = Follower {
+        request,
+        mirrors: BTreeMap::new(),
+        servers: BTreeMap::new(),
+        taken: BTreeSet::new(),
+        alerted: now,
+        has_run: false,
+    };
+    // A server that is away must not hold up the mirrors of the others.
+    host.fetchers = Fetchers::without_retries();
     let followed = host.guarded(|host| follower.follow(host, ended));
     // Without a time limit, a cancel is how following ends.
     let is_stopped = follower.request.during.is_none() && is_cancelled(&followed);
@@ -70,7 +81,7 @@ impl Follower {
         loop {
             let polled = Instant::now();
             let failures = self.poll(host)?;
-            self.apply(host, &failures, ended)?;
+            let is_done = self.apply(host, &failures, ended)?;
             self.record(host, &failures)?;
             if self.has_run && (self.alerted.elapsed() >= ALERTS || is_over(&self.request)) {
                 (self.alerted, self.has_run) = (Instant::now(), false);
@@ -79,7 +90,7 @@ impl Follower {
             if is_over(&self.request) {
                 return Ok(());
             }
-            wait(host.session, polled + self.request.every)?;
+            wait(host.session, if is_done { polled + self.request.every } else { polled })?;
         }
     }
 
@@ -91,12 +102,13 @@ impl Follower {
         for (name, version) in known {
             let followed = self.mirrors.entry(name.clone()).or_default();
             followed.refresh(host, &name, version)?;
-            if let Some(server) =
-                followed.server().filter(|server| !self.servers.contains_key(*server)).map(str::to_owned)
-                && lock::follow(host.session, &server)?
-            {
+            let Some(server) = followed.server().filter(|server| !self.servers.contains_key(*server)) else { continue };
+            if lock::follow(host.session, server)? {
                 let long_ago = Instant::now().checked_sub(HEARTBEAT).unwrap_or_else(Instant::now);
-                self.servers.insert(server, (long_ago, None));
+                self.taken.remove(server);
+                self.servers.insert(server.to_owned(), (long_ago, None));
+            } else if self.taken.insert(server.to_owned()) {
+                warn_of_other_follower(host.session, server)?;
             }
         }
         host.session.commit()?;
@@ -111,9 +123,11 @@ impl Follower {
         poll(host, &candidates, budget)
     }
 
-    /// Runs the mirrors that have changed, and those of which Odoo cannot tell.
-    fn apply(&mut self, host: &mut Host<'_>, failures: &[(String, Error)], ended: &mut Ended<'_>) -> Result<()> {
+    /// Runs the mirrors that have changed, and those of which Odoo cannot tell. At most one of them
+    /// may read everything: the others must not wait for more. Returns whether none is left.
+    fn apply(&mut self, host: &mut Host<'_>, failures: &[(String, Error)], ended: &mut Ended<'_>) -> Result<bool> {
         let servers = &self.servers;
+        let (mut long_runs, mut is_done) = (0, true);
         for (name, followed) in self.mirrors.iter_mut().filter(|(_, followed)| followed.is_due()) {
             if followed.server().is_some_and(|server| !servers.contains_key(server)) {
                 // Another session follows it.
@@ -123,6 +137,15 @@ impl Follower {
             let scope = match followed.step(host.answers.get(name), failure.is_some()) {
                 Step::Nothing => continue,
                 Step::Run(scope) => scope,
+                Step::LongRun(requested) => {
+                    long_runs += 1;
+                    if long_runs > 1 {
+                        followed.try_with_next_poll();
+                        is_done = false;
+                        continue;
+                    }
+                    RunScope::Planned(requested)
+                }
             };
             let result = run_mirror(host, name, RunRequest { scope, dry_run: false, max_delete_ratio: None });
             host.answers.remove(name);
@@ -132,7 +155,7 @@ impl Follower {
             }
             match result {
                 Err(error) if ends_all(&error) => return Err(error),
-                Err(Error::Busy { .. }) => followed.wait_for_other(),
+                Err(Error::Busy { .. }) => followed.try_with_next_poll(),
                 Err(_) => followed.failed(),
                 Ok(finished) => {
                     followed.succeeded();
@@ -143,7 +166,7 @@ impl Follower {
                 }
             }
         }
-        Ok(())
+        Ok(is_done)
     }
 
     /// Records the polls, rarely: a poll without a change writes nothing by itself.
@@ -178,6 +201,18 @@ impl Follower {
 
 fn is_cancelled(followed: &Result<()>) -> bool {
     followed.as_ref().is_err_and(|error| error.sqlstate() == "57014" && !error.is_timeout())
+}
+
+/// Any session can hold the lock, for which Postgres has no privilege.
+fn warn_of_other_follower(session: &mut dyn Session, server: &str) -> Result<()> {
+    let hint = match lock::other_follower(session, server)? {
+        Some(LockHolder { pid, detail }) => {
+            format!("{detail} If process {pid} is not a follower, end it: select pg_terminate_backend({pid});")
+        }
+        None => "This session takes over when the other one ends.".to_owned(),
+    };
+    session.warning(&format!("another session follows Odoo server \"{server}\""), &hint);
+    Ok(())
 }
 
 /// Waits without a transaction, in steps that the caller may end.

@@ -6,7 +6,7 @@ use crate::refusal::invalid;
 use crate::run_mirror::{Finished, Host, RunRequest, RunScope, run_mirror};
 use crate::session::Session;
 use crate::source::changes::Answer;
-use crate::store::{alerts, lock, mirrors};
+use crate::store::{alerts, lock, mirror_state, mirrors};
 use ipai_odoo::error::{Error, Result};
 
 /// Called with each mirror whose run has ended.
@@ -79,7 +79,8 @@ pub fn run_mirrors(
 /// Odoo reports of the others waits for their runs.
 fn run_unchanged(host: &mut Host<'_>, names: &[String], requested: Requested) -> Result<Vec<Unchanged>> {
     let mut candidates = Vec::new();
-    for name in names {
+    let with_token = mirror_state::with_token(host.session)?;
+    for name in names.iter().filter(|name| with_token.contains(name)) {
         let planned = candidate(host, name)?
             .filter(|candidate| plan_run(requested, &candidate.stored.state, (host.now)()).mode == Mode::Incremental);
         candidates.extend(planned);

@@ -5,9 +5,11 @@ use crate::engine::Progress;
 use chrono::NaiveDateTime;
 use ipai_odoo::error::{Error, Result};
 use std::borrow::Cow;
+use std::rc::Rc;
 
-/// Called ten times a second while the caller waits. An error (or unwinding) ends the wait.
-pub type Tick = fn() -> Result<()>;
+/// Called ten times a second while the caller waits. An error (or unwinding) ends the wait. It
+/// stays on the caller's thread, which alone uses the database.
+pub type Tick = Rc<dyn Fn() -> Result<()>>;
 
 /// A parameter of a statement. It borrows, so a page is copied only once, by the host that encodes
 /// it.

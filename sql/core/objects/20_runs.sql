@@ -87,10 +87,21 @@ select m.name as mirror,
            when c.odoo_count <> c.mirror_count or f.odoo_active <> f.mirror_active then 'drift'
            when now() - c.finished_at > m.reconcile_every then 'stale'
            else 'ok'
-       end as verdict
+       end as verdict,
+       follower.polled_at as last_poll,
+       -- The clock of a browser may be wrong, so the view compares the times. A run that succeeds
+       -- counts; a newer one that has ended without counts has failed.
+       case
+           when follower.polled_at is not null
+               then follower.polled_at > now() - interval '30 seconds' and c.run is not null
+                   and not exists (
+                       select from ipai.run_log r
+                       where r.mirror = m.name and r.run > c.run and r.odoo_count is null
+                         and r.finished_at is not null)
+       end as live
 from ipai.mirrors m
 left join lateral (
-    select r.odoo_count, r.mirror_count, r.finished_at
+    select r.run, r.odoo_count, r.mirror_count, r.finished_at
     from ipai.run_log r
     where r.mirror = m.name and r.odoo_count is not null
     order by r.run desc
@@ -101,7 +112,11 @@ left join lateral (
     from ipai.run_log r
     where r.mirror = m.name and r.flags is not null
     order by r.run desc
-    limit 1) f on true;
+    limit 1) f on true
+left join (
+    select w.mirror, max(w.polled_at) as polled_at
+    from (select unnest(w.mirrors) as mirror, w.polled_at from ipai.followers w) w
+    group by w.mirror) follower on follower.mirror = m.name;
 comment on view ipai.sync_count_delta is
     'Counts in Odoo and in the mirror, one row for each mirror, as the last run or '
     'ipai.refresh_counts() found them. verdict: ok; drift: the counts differ; stale: not counted '
@@ -119,6 +134,12 @@ comment on column ipai.sync_count_delta.mirror_archived is
 comment on column ipai.sync_count_delta.delta is 'Odoo total minus mirror total.';
 comment on column ipai.sync_count_delta.checked_at is 'When both sides were counted.';
 comment on column ipai.sync_count_delta.verdict is 'ok, drift, stale or never.';
+comment on column ipai.sync_count_delta.last_poll is
+    'When Odoo last told the follower of the mirror what has changed, to within ten seconds; null if '
+    'none follows it.';
+comment on column ipai.sync_count_delta.live is
+    'Whether the mirror shows changes as they happen: last_poll is at most 30 seconds ago, and the '
+    'last run did not fail. Null if no follower has polled yet.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

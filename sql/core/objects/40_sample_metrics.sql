@@ -45,7 +45,8 @@ select d.odoo_total, d.odoo_active, d.odoo_archived, c.odoo_flagged as odoo_aler
        case
            when d.verdict in ('ok', 'stale') and c.odoo_flagged <> c.mirror_flagged then 'drift'
            else coalesce(d.verdict, 'never')
-       end as verdict
+       end as verdict,
+       d.last_poll, d.live
 from (values ('sample_metrics')) as name (mirror)
 left join ipai.sync_count_delta d on d.mirror = name.mirror
 left join lateral (
@@ -75,6 +76,10 @@ comment on column ipai.sample_metrics_count_delta.alerts_delta is
     'odoo_alerts minus mirror_alerts.';
 comment on column ipai.sample_metrics_count_delta.checked_at is 'When both sides were counted.';
 comment on column ipai.sample_metrics_count_delta.verdict is 'ok, drift, stale or never.';
+comment on column ipai.sample_metrics_count_delta.last_poll is
+    'When Odoo last told the follower what has changed; null if none follows the mirror.';
+comment on column ipai.sample_metrics_count_delta.live is
+    'Whether the mirror shows changes as they happen; null if no follower has polled yet.';
 
 -- pgrx writes its functions without a schema.
 set local search_path = ipai, pg_temp;

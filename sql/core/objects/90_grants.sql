@@ -82,13 +82,14 @@ begin
     end if;
 
     if to_regrole('authenticated') is not null then
-        -- The counts of both sides, without errors, servers and schedules.
+        -- The counts of both sides and the last poll, without errors, servers and schedules.
         grant usage on schema ipai to authenticated;
         grant select on ipai.sync_count_delta, ipai.sample_metrics_count_delta to authenticated;
         grant select (name, reconcile_every) on ipai.mirrors to authenticated;
         grant select (run, mirror, odoo_count, odoo_active, odoo_flagged, mirror_count,
                       mirror_active, mirror_flagged, flags, finished_at)
             on ipai.run_log to authenticated;
+        grant select (mirrors, polled_at) on ipai.followers to authenticated;
     end if;
 
     if to_regrole('service_role') is not null then

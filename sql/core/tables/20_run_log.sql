@@ -73,6 +73,8 @@ create index run_log_failed_idx on ipai.run_log (mirror, run desc)
     where state in ('failed', 'refused');
 create index run_log_deleted_idx on ipai.run_log (mirror, started_at) where deleted > 0;
 create index run_log_latency_idx on ipai.run_log (mirror, run desc) where latency is not null;
+create index run_log_uncounted_idx on ipai.run_log (mirror, run desc)
+    where odoo_count is null and finished_at is not null;
 create index run_log_open_idx on ipai.run_log (mirror, run desc) where finished_at is null;
 
 -- pgrx writes its functions without a schema.

@@ -1,29 +1,44 @@
 import { Badge, Tooltip } from '@fluentui/react-components'
-import { ArrowSyncCircleRegular, FlashRegular } from '@fluentui/react-icons'
+import {
+  ArrowSyncCircleRegular,
+  FlashOffRegular,
+  FlashRegular,
+  PlugConnectedRegular,
+} from '@fluentui/react-icons'
 
+import { followingOf, useFreshness } from '../hooks/useHealth'
 import { useScout } from '../hooks/useScout'
+import { liveness, type Liveness } from '../lib/live'
 
-/** Says whether the page learns of changes by Realtime or by polling. */
+const LOOKS: Record<
+  Liveness['state'],
+  ['success' | 'warning' | 'informative', React.ReactElement]
+> = {
+  live: ['success', <FlashRegular />],
+  stopped: ['warning', <FlashOffRegular />],
+  realtime: ['informative', <PlugConnectedRegular />],
+  polling: ['informative', <ArrowSyncCircleRegular />],
+}
+
+/** Says how soon a change in Odoo appears on the page. */
 export function LiveBadge() {
-  const { realtime, config } = useScout()
-  const { mode, reason } = realtime
-  const live = mode === 'realtime'
-  const seconds = config.pollSeconds
-  const why = live
-    ? 'Realtime reports changes as they happen'
-    : `The page checks for changes every ${seconds} seconds. ${reason}.`
+  const { realtime, config, formats } = useScout()
+  const following = followingOf(useFreshness())
+  const { state, text, why } = liveness(realtime, following, config.pollSeconds, formats)
+  const [color, icon] = LOOKS[state]
   return (
     <Tooltip content={why} relationship="description">
       <Badge
         appearance="tint"
-        color={live ? 'success' : 'informative'}
-        icon={live ? <FlashRegular /> : <ArrowSyncCircleRegular />}
-        data-live={mode}
+        color={color}
+        icon={icon}
+        data-live={state}
+        data-changes={realtime.mode}
         tabIndex={0}
         role="status"
         size="large"
       >
-        {live ? 'Live' : `Polling, ${seconds} s`}
+        {text}
       </Badge>
     </Tooltip>
   )

@@ -36,7 +36,7 @@ import {
   useNavigationType,
 } from 'react-router'
 
-import { useFreshness, type SampleDelta, type Visible } from '../hooks/useHealth'
+import { followingOf, useFollowedChanges, useFreshness } from '../hooks/useHealth'
 import { useNow } from '../hooks/useNow'
 import { ScoutReact, useScout } from '../hooks/useScout'
 import type { ThemeSwitch } from '../hooks/useTheme'
@@ -135,7 +135,6 @@ const useStyles = makeStyles({
     columnGap: '8px',
     '@media (max-width: 1000px)': { marginLeft: 'auto' },
   },
-  toolsAlone: { marginLeft: 'auto' },
   main: {
     maxWidth: '1440px',
     margin: '0 auto',
@@ -190,6 +189,7 @@ export function Shell({ scout, config, ...props }: FrameProps & { scout: Scout; 
       <QueryClientProvider client={client}>
         {/* In a transition, React would reset a controlled field after each keystroke. */}
         <HashRouter useTransitions={false}>
+          <FollowedChanges />
           <Frame {...props} />
         </HashRouter>
       </QueryClientProvider>
@@ -197,12 +197,17 @@ export function Shell({ scout, config, ...props }: FrameProps & { scout: Scout; 
   )
 }
 
+// `useFreshness` renders its component with each poll, so only small components use it.
+
+function FollowedChanges() {
+  useFollowedChanges()
+  return null
+}
+
 /** The header with its navigation, and the page of the current address. */
 function Frame({ theme, userMenu }: FrameProps) {
   const styles = useStyles()
   const { pathname } = useLocation()
-  const { data } = useFreshness()
-  const compared = data?.state === 'seen' ? data.rows[0]?.checked_at : null
   useArrival(pathname)
   const switchTheme = `Switch to the ${theme.dark ? 'light' : 'dark'} theme`
   return (
@@ -231,8 +236,8 @@ function Frame({ theme, userMenu }: FrameProps) {
               </NavLink>
             ))}
           </nav>
-          {data && <Synced freshness={data} />}
-          <div className={mergeClasses(styles.tools, !data && styles.toolsAlone)}>
+          <Synced />
+          <div className={styles.tools}>
             <LiveBadge />
             <Tooltip content={switchTheme} relationship="label">
               <Button
@@ -246,7 +251,7 @@ function Frame({ theme, userMenu }: FrameProps) {
         </div>
       </header>
       <main id="main" tabIndex={-1} className={styles.main}>
-        {compared && <Staleness compared={new Date(compared)} />}
+        <Staleness />
         {/* The key resets the boundary when the user opens another page. */}
         <PageBoundary key={pathname} onRetry={() => modules.delete(pathname.split('/')[1] ?? '')}>
           <Suspense fallback={<Spinner label="Loading" style={{ paddingTop: '20vh' }} />}>
@@ -279,30 +284,32 @@ function useArrival(pathname: string): void {
 }
 
 /** Says when the mirror was last compared with Odoo. */
-function Synced({ freshness }: { freshness: Visible<SampleDelta> }) {
+function Synced() {
   const styles = useStyles()
   const { formats } = useScout()
   const now = useNow()
-  const compared = freshness.state === 'seen' ? freshness.rows[0]?.checked_at : undefined
-  const text = compared
-    ? `Synced ${formats.ago(new Date(compared), now)}`
-    : compared === null
+  const freshness = useFreshness()
+  const { synced } = followingOf(freshness)
+  const text = synced
+    ? `Synced ${formats.ago(synced, now)}`
+    : freshness.data?.state === 'seen'
       ? 'Never compared with Odoo'
       : 'Freshness unknown'
-  return <Text className={styles.synced}>{text}</Text>
+  return <Text className={styles.synced}>{freshness.data && text}</Text>
 }
 
 /** Warns if the data is stale. */
-function Staleness({ compared }: { compared: Date }) {
+function Staleness() {
   const styles = useStyles()
   const { config, formats } = useScout()
   const now = useNow()
-  if (now.getTime() - compared.getTime() < config.staleMinutes * 60_000) return null
+  const { synced } = followingOf(useFreshness())
+  if (!synced || now.getTime() - synced.getTime() < config.staleMinutes * 60_000) return null
   return (
     <MessageBar intent="warning" layout="multiline" className={styles.stale}>
       <MessageBarBody>
         <MessageBarTitle>The data may be stale</MessageBarTitle>
-        The mirror was last compared with Odoo {formats.ago(compared, now)}.{' '}
+        The mirror was last compared with Odoo {formats.ago(synced, now)}.{' '}
         <Link to="/health">See the sync health</Link>
       </MessageBarBody>
     </MessageBar>

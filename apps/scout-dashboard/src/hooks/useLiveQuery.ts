@@ -19,27 +19,34 @@ export interface LiveQuery<T> {
   retry: () => void
 }
 
+interface Options<T> {
+  enabled?: boolean
+  /**
+   * Seconds until the next poll after this answer. By default the page polls seldom while Realtime
+   * reports changes.
+   */
+  seconds?: (data: T | undefined) => number
+}
+
 /**
- * A query that follows the database: it polls, seldom while Realtime reports changes.
+ * A query that follows the database: it polls, and it is read again when Realtime reports a change.
  *
  * read: throws on an error. It gets a signal that aborts when the page no longer needs the answer.
  */
 export function useLiveQuery<T>(
   queryKey: QueryKey,
   read: (signal: AbortSignal) => Promise<T>,
-  enabled = true,
+  { enabled = true, seconds }: Options<T> = {},
 ): LiveQuery<T> {
   const { config, realtime } = useScout()
-  const pollMs = config.pollSeconds * 1000
+  const usual = realtime.mode === 'realtime' ? REALTIME_POLL_SECONDS : config.pollSeconds
   const query = useQuery({
     queryKey,
     queryFn: ({ signal }) => read(signal),
     enabled,
     placeholderData: keepPreviousData,
     refetchInterval: ({ state }) =>
-      realtime.mode === 'realtime' && state.status !== 'error'
-        ? REALTIME_POLL_SECONDS * 1000
-        : pollMs,
+      1000 * (state.status === 'error' ? config.pollSeconds : (seconds?.(state.data) ?? usual)),
   })
 
   // Without data, TanStack Query drops the error when it retries. The page shows it until the

@@ -31,7 +31,7 @@ export function useNames(
       const rows = answer.error ? [] : (unwrap(answer) as { odoo_id: number; name: string }[])
       return new Map(rows.map((row) => [row.odoo_id, row.name]))
     },
-    table !== null && wanted.length > 0,
+    { enabled: table !== null && wanted.length > 0 },
   )
   const fallback = kind === 'brand' ? 'Brand' : 'Store'
   return (id) => (id === null ? '' : (data?.get(id) ?? `${fallback} ${id}`))

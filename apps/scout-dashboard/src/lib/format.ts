@@ -19,6 +19,8 @@ export interface Formats {
   time: (moment: Date) => string
   /** How long ago: “5 minutes ago”. */
   ago: (moment: Date, now: Date) => string
+  /** An interval of Postgres in seconds: “0.8 sec”. */
+  duration: (interval: unknown) => string
   count: (n: number) => string
 }
 
@@ -84,6 +86,12 @@ export function formats(
   const shortDay = date({ day: 'numeric', month: 'short', timeZone: 'UTC' })
   const clock = date({ timeStyle: 'medium' })
   const moment = date({ dateStyle: 'medium', timeStyle: 'short' })
+  const seconds = number({
+    style: 'unit',
+    unit: 'second',
+    unitDisplay: 'short',
+    maximumFractionDigits: 1,
+  })
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' })
 
   const write = (value: Value, unit: Unit, by: Record<Unit, Intl.NumberFormat>) => {
@@ -126,8 +134,20 @@ export function formats(
       const [unit, length] = AGES.find(([, size]) => -seconds >= size) ?? ['second', 1]
       return relative.format(Math.ceil(seconds / length), unit)
     },
+    duration: (interval) => {
+      const total = toSeconds(interval)
+      return total === null ? NOTHING : seconds.format(total)
+    },
     count: (n) => whole.format(n),
   }
+}
+
+/** The seconds of an interval that Postgres has written, such as `1 day 02:03:04.5`. */
+function toSeconds(interval: unknown): number | null {
+  const parts = /^(?:(\d+) days? ?)?(?:(\d+):(\d+):(\d+(?:\.\d+)?))?$/.exec(String(interval))
+  if (!parts || interval === '') return null
+  const [days, hours, minutes, rest] = parts.slice(1).map((part) => Number(part || 0))
+  return (((days ?? 0) * 24 + (hours ?? 0)) * 60 + (minutes ?? 0)) * 60 + (rest ?? 0)
 }
 
 /** The languages, or the browser's default if Intl rejects one of them. */

@@ -1,6 +1,7 @@
-import { focusManager, type QueryClient } from '@tanstack/react-query'
+import type { QueryClient } from '@tanstack/react-query'
 import { REALTIME_SUBSCRIBE_STATES, type RealtimeChannel } from '@supabase/supabase-js'
 
+import { createRefetcher, type RefetchLimits } from './refetch'
 import type { Scout } from './supabase'
 
 /** How the page learns of changes, and why it does not use Realtime. */
@@ -11,15 +12,11 @@ export interface RealtimeState {
 
 export const CONNECTING: RealtimeState = { mode: 'polling', reason: 'Connecting to Realtime' }
 
-interface Options {
+interface Options extends RefetchLimits {
   /** Whether to subscribe at all. */
   realtime: boolean
   /** Seconds until the page subscribes again after the channel was closed. */
   pollSeconds: number
-  /** Milliseconds to collect changes before a refetch: a sync changes many rows. */
-  gatherMs?: number
-  /** Minimum milliseconds between two refetches, so that pages do not read all through a sync. */
-  restMs?: number
 }
 
 /**
@@ -31,28 +28,19 @@ interface Options {
 export function watchChanges(
   scout: Scout,
   client: QueryClient,
-  { realtime, pollSeconds, gatherMs = 500, restMs = 3000 }: Options,
+  { realtime, pollSeconds, ...limits }: Options,
   onState: (state: RealtimeState) => void,
 ): () => void {
   let ended = false
   let state = CONNECTING
   let channel: RealtimeChannel | null = null
   let rejoining: ReturnType<typeof setTimeout> | undefined
-  let gathering: ReturnType<typeof setTimeout> | undefined
-  let refetchedAt = -Infinity
+  const { refetchSoon, stop } = createRefetcher(client, limits)
 
   const become = (mode: RealtimeState['mode'], reason: string) => {
     if (mode === state.mode && reason === state.reason) return
     state = { mode, reason }
     onState(state)
-  }
-  const refetchSoon = () => {
-    const wait = Math.max(gatherMs, refetchedAt + restMs - performance.now())
-    gathering ??= setTimeout(() => {
-      gathering = undefined
-      refetchedAt = performance.now()
-      refetchActive(client)
-    }, wait)
   }
   const rejoinLater = () => {
     rejoining ??= setTimeout(() => {
@@ -108,22 +96,9 @@ export function watchChanges(
   return () => {
     ended = true
     clearTimeout(rejoining)
-    clearTimeout(gathering)
+    stop()
     const left = channel
     channel = null
     if (left) void scout.removeChannel(left)
-  }
-}
-
-/** Refetches the queries on the screen. A hidden page refetches when it becomes visible. */
-function refetchActive(client: QueryClient): void {
-  if (!focusManager.isFocused()) return
-  for (const { queryKey, state } of client.getQueryCache().findAll({ type: 'active' })) {
-    const refetch = () =>
-      client.refetchQueries({ queryKey, exact: true, type: 'active' }, { cancelRefetch: false })
-    const refetched = refetch()
-    // A request that was already under way may have read the row before the change. It is not
-    // cancelled, since with frequent changes it would never complete; it is repeated.
-    if (state.fetchStatus === 'fetching') void refetched.then(refetch)
   }
 }

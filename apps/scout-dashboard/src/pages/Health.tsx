@@ -15,10 +15,10 @@ import { DataTable, type Column } from '../components/DataTable'
 import { Panel } from '../components/Panel'
 import { Empty, ProblemBar } from '../components/Problems'
 import {
+  followingOf,
   useFreshness,
   useHealth,
   type Delta,
-  type SampleDelta,
   type Visible,
   type Status,
   type SyncAlert,
@@ -52,6 +52,7 @@ const useStyles = makeStyles({
     fontWeight: tokens.fontWeightSemibold,
   },
   state: { minWidth: '52px' },
+  states: { display: 'flex', columnGap: '8px' },
   hint: { color: tokens.colorNeutralForeground3 },
 })
 
@@ -64,6 +65,8 @@ const COLORS = {
   drift: 'danger',
   failing: 'danger',
   disabled: 'informative',
+  live: 'success',
+  stopped: 'warning',
 } as const
 const WORDS: Record<string, string> = {
   ok: 'ok',
@@ -74,6 +77,8 @@ const WORDS: Record<string, string> = {
   failing: 'failing',
   running: 'running',
   disabled: 'disabled',
+  live: 'live',
+  stopped: 'not live',
 }
 
 /** The state of the mirrors, as far as the user's role can read it. */
@@ -81,7 +86,6 @@ export default function Health() {
   const styles = useStyles()
   useTitle('Sync health')
   const health = useHealth()
-  const freshness = useFreshness()
   const { data, loading, error, retry } = health
   return (
     <>
@@ -96,18 +100,20 @@ export default function Health() {
           <SkeletonItem style={{ height: '240px' }} />
         </Skeleton>
       )}
-      {freshness.data?.state === 'seen' && freshness.data.rows[0] && (
-        <Facts delta={freshness.data.rows[0]} />
-      )}
+      <Facts />
       {data && <Sections {...data} />}
     </>
   )
 }
 
-function Facts({ delta }: { delta: SampleDelta }) {
+function Facts() {
   const styles = useStyles()
   const { formats } = useScout()
   const now = useNow()
+  const freshness = useFreshness()
+  const { live, lastPoll } = followingOf(freshness)
+  const delta = freshness.data?.state === 'seen' ? freshness.data.rows[0] : undefined
+  if (!delta) return null
   const checked = delta.checked_at === null ? null : new Date(delta.checked_at)
   const count = (n: number | null) => (n === null ? NOTHING : formats.count(n))
   const facts: [string, React.ReactNode, string][] = [
@@ -124,7 +130,14 @@ function Facts({ delta }: { delta: SampleDelta }) {
       `${count(delta.odoo_alerts)} / ${count(delta.mirror_alerts)}`,
       'including archived',
     ],
-    ['Verdict', <State key="verdict" state={delta.verdict ?? 'never'} />, ''],
+    [
+      'Verdict',
+      <span key="verdict" className={styles.states}>
+        <State state={delta.verdict ?? 'never'} />
+        {lastPoll && <State state={live ? 'live' : 'stopped'} />}
+      </span>,
+      lastPoll ? `last poll ${formats.ago(lastPoll, now)}` : '',
+    ],
   ]
   return (
     <dl className={styles.facts}>
@@ -199,6 +212,16 @@ function Sections({
     { title: 'Failures', numeric: true, cell: (row) => count(row.failures) },
     { title: 'Last error', wide: true, cell: (row) => row.last_error ?? NOTHING },
   ]
+  if (status.state === 'seen' && status.rows.some((row) => row.followed_since !== null)) {
+    const followed = (row: Status, text: string) => (row.followed_since === null ? NOTHING : text)
+    statusColumns.splice(
+      3,
+      0,
+      { title: 'Followed since', cell: (row) => followed(row, ago(row.followed_since)) },
+      { title: 'Last poll', cell: (row) => followed(row, ago(row.last_poll)) },
+      { title: 'Latency', numeric: true, cell: (row) => formats.duration(row.latency) },
+    )
+  }
   const countColumns: Column<Delta>[] = [
     { title: 'Mirror', cell: (row) => row.mirror },
     { title: 'In Odoo', numeric: true, cell: (row) => count(row.odoo_total) },
@@ -207,6 +230,19 @@ function Sections({
     { title: 'Counted', cell: (row) => ago(row.checked_at) },
     { title: 'Verdict', cell: (row) => <State state={row.verdict ?? 'never'} /> },
   ]
+  if (counts.state === 'seen' && counts.rows.some((row) => row.last_poll !== null)) {
+    countColumns.push(
+      {
+        title: 'Last poll',
+        cell: (row) => (row.last_poll === null ? NOTHING : ago(row.last_poll)),
+      },
+      {
+        title: 'Changes in Odoo',
+        cell: (row) =>
+          row.live === null ? NOTHING : <State state={row.live ? 'live' : 'stopped'} />,
+      },
+    )
+  }
   return (
     <>
       {(status.state === 'forbidden' || alerts.state === 'forbidden') && (

@@ -5,7 +5,21 @@ export type Database = {
   
   "ipai": {
           Tables: {
-            "ipai_sample_metrics": {
+            "followers": {
+                  Row: {
+                    "mirrors": (string)[],"polled_at": string | null,"problem": string | null,"server": string,"since": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "mirrors": (string)[],"polled_at"?: string | null,"problem"?: string | null,"server": string,"since": string
+                  }
+                  Update: {
+                    "mirrors"?: (string)[],"polled_at"?: string | null,"problem"?: string | null,"server"?: string,"since"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"ipai_sample_metrics": {
                   Row: {
                     "active": boolean,"brand_id": number | null,"code": string,"date": string | null,"id": number,"inserted_at": string,"is_alert": boolean,"name": string,"notes": string | null,"odoo_id": number | null,"store_id": number | null,"unit": string,"updated_at": string,"value": number
                   }
@@ -59,14 +73,14 @@ isOneToOne: true
                   ]
                 },"mirror_state": {
                   Row: {
-                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"degraded": string | null,"degraded_since": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"key_expires": string | null,"mirror": string,"safe_page_size": number | null,"settled_id": number | null
+                    "active_field": string | null,"alerts": (string)[],"cursor": string | null,"degraded": string | null,"degraded_since": string | null,"drift": NonNullable<Json>,"filled_as": string | null,"filled_company": string | null,"filled_from": string | null,"fingerprint": string | null,"has_write_date": boolean,"key_expires": string | null,"mirror": string,"safe_page_size": number | null,"settled_id": number | null,"token": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror": string,"safe_page_size"?: number | null,"settled_id"?: number | null,"token"?: string | null
                   }
                   Update: {
-                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null
+                    "active_field"?: string | null,"alerts"?: (string)[],"cursor"?: string | null,"degraded"?: string | null,"degraded_since"?: string | null,"drift"?: NonNullable<Json>,"filled_as"?: string | null,"filled_company"?: string | null,"filled_from"?: string | null,"fingerprint"?: string | null,"has_write_date"?: boolean,"key_expires"?: string | null,"mirror"?: string,"safe_page_size"?: number | null,"settled_id"?: number | null,"token"?: string | null
                   }
                   Relationships: [
                     {
@@ -125,14 +139,14 @@ isOneToOne: true
                   ]
                 },"run_log": {
                   Row: {
-                    "bound": string | null,"complete": boolean,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"fingerprint": string | null,"finished_at": string | null,"flags": (string)[] | null,"hint": string | null,"inserted": number,"message": string | null,"mirror": string,"mirror_active": number | null,"mirror_count": number | null,"mirror_flagged": number | null,"mode": string,"newest": string | null,"odoo_active": number | null,"odoo_clock": string | null,"odoo_count": number | null,"odoo_flagged": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"sqlstate": string | null,"started_at": string,"state": string,"total": number | null,"unchanged": number,"updated": number
+                    "bound": string | null,"complete": boolean,"cursor_after": string | null,"cursor_before": string | null,"deleted": number,"detail": string | null,"fetched": number,"fingerprint": string | null,"finished_at": string | null,"flags": (string)[] | null,"hint": string | null,"inserted": number,"latency": string | null,"message": string | null,"mirror": string,"mirror_active": number | null,"mirror_count": number | null,"mirror_flagged": number | null,"mode": string,"newest": string | null,"odoo_active": number | null,"odoo_clock": string | null,"odoo_count": number | null,"odoo_flagged": number | null,"pages": number,"pid": number,"position": number,"resumes": number | null,"run": number,"seconds_waiting": number,"seconds_writing": number,"sqlstate": string | null,"started_at": string,"state": string,"token": string | null,"total": number | null,"unchanged": number,"updated": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"flags"?: (string)[] | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror": string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode": string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state": string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"flags"?: (string)[] | null,"hint"?: string | null,"inserted"?: number,"latency"?: string | null,"message"?: string | null,"mirror": string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode": string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state": string,"token"?: string | null,"total"?: number | null,"unchanged"?: number,"updated"?: number
                   }
                   Update: {
-                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"flags"?: (string)[] | null,"hint"?: string | null,"inserted"?: number,"message"?: string | null,"mirror"?: string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode"?: string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state"?: string,"total"?: number | null,"unchanged"?: number,"updated"?: number
+                    "bound"?: string | null,"complete"?: boolean,"cursor_after"?: string | null,"cursor_before"?: string | null,"deleted"?: number,"detail"?: string | null,"fetched"?: number,"fingerprint"?: string | null,"finished_at"?: string | null,"flags"?: (string)[] | null,"hint"?: string | null,"inserted"?: number,"latency"?: string | null,"message"?: string | null,"mirror"?: string,"mirror_active"?: number | null,"mirror_count"?: number | null,"mirror_flagged"?: number | null,"mode"?: string,"newest"?: string | null,"odoo_active"?: number | null,"odoo_clock"?: string | null,"odoo_count"?: number | null,"odoo_flagged"?: number | null,"pages"?: number,"pid"?: number,"position"?: number,"resumes"?: number | null,"run"?: never,"seconds_waiting"?: number,"seconds_writing"?: number,"sqlstate"?: string | null,"started_at"?: string,"state"?: string,"token"?: string | null,"total"?: number | null,"unchanged"?: number,"updated"?: number
                   }
                   Relationships: [
                     
@@ -180,7 +194,7 @@ isOneToOne: false
           Views: {
             "sample_metrics_count_delta": {
                   Row: {
-                    "alerts_delta": number | null,"checked_at": string | null,"delta": number | null,"mirror_active": number | null,"mirror_alerts": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_alerts": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
+                    "alerts_delta": number | null,"checked_at": string | null,"delta": number | null,"last_poll": string | null,"live": boolean | null,"mirror_active": number | null,"mirror_alerts": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_alerts": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
                   }
                   ComputedFields: never
                   Relationships: [
@@ -196,7 +210,7 @@ isOneToOne: false
                   ]
                 },"sync_count_delta": {
                   Row: {
-                    "checked_at": string | null,"delta": number | null,"mirror": string,"mirror_active": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
+                    "checked_at": string | null,"delta": number | null,"last_poll": string | null,"live": boolean | null,"mirror": string,"mirror_active": number | null,"mirror_archived": number | null,"mirror_total": number | null,"odoo_active": number | null,"odoo_archived": number | null,"odoo_total": number | null,"verdict": string | null
                   }
                   ComputedFields: never
                   Relationships: [
@@ -218,7 +232,7 @@ isOneToOne: false
                   ]
                 },"sync_status": {
                   Row: {
-                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rejects": number | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string | null,"state": string | null,"target": string | null
+                    "age": string | null,"delta": number | null,"enabled": boolean,"failing_since": string | null,"failures": number | null,"followed_since": string | null,"last_error": string | null,"last_error_at": string | null,"last_failed_run": number | null,"last_poll": string | null,"last_sqlstate": string | null,"last_success": string | null,"late": boolean | null,"latency": string | null,"mirror": string,"model": string,"next_due": string | null,"progress": string | null,"rejects": number | null,"rows": number | null,"run": number | null,"schedule": string | null,"server": string | null,"state": string | null,"target": string | null
                   }
                   ComputedFields: never
                   Relationships: [

@@ -1,7 +1,7 @@
 //! `check`: both ends, what is wrong, and the command that mends it.
 
 use super::{Context, Failed, findings, usage};
-use crate::output::{Rows, print_rows, rows};
+use crate::output::{Rows, print_findings, rows};
 use crate::session::WireSession;
 use ipai_mirror::check_connection::check_connection;
 use ipai_mirror::connection::Accounts;
@@ -32,12 +32,12 @@ pub fn check(context: &Context, server: Option<&str>) -> std::result::Result<(),
         found.extend(rows(session, include_str!("../sql/doctor.sql"), &[])?);
         Ok(found)
     })?;
-    print_rows(&found, context.as_json)?;
+    print_findings(&found, context.as_json)?;
     match found.iter().filter(|row| row.get("state") == Some(&json!("problem"))).count() {
         0 => Ok(()),
         number => {
             let message = format!("{number} of {} checks found a problem", found.len());
-            Err(findings(context, message, "The column remedy has the next action."))
+            Err(findings(context, message, "The remedy below each problem is the next action."))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Context, Failed, json_argument};
 use crate::arguments::{CreateMirror, Options};
-use crate::output::{print_json, print_line, print_rows};
+use crate::output::{print_json, print_line, print_rows, shell_word};
 use ipai_mirror::manage::{self, Request};
 use ipai_mirror::store::options::MirrorOptions;
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ pub fn create(context: &Context, arguments: &CreateMirror) -> Result<(), Failed>
     }
     print_line(&format!("Created mirror {name} of {} into {target}.", mirror.scope.model));
     print_rows(&fields, false)?;
-    print_line(&format!("To fill it: ipai-sync run {name}"));
+    print_line(&format!("To fill it: ipai-sync run {}", shell_word(name)));
     Ok(())
 }
 
@@ -52,7 +52,8 @@ pub fn refresh(context: &Context, mirror: &str, add: &[String], drop: &[String])
         context.with_session(|session| Ok(manage::refresh(session, &context.settings, mirror, add.to_vec(), drop)?))?;
     let rows = rows.into_iter().map(|row| {
         let note = match row.status {
-            "new" => Some(format!("--add-fields {} mirrors it", row.field)),
+            // Odoo chooses the name.
+            "new" => Some(format!("--add-fields {} mirrors it", shell_word(&row.field))),
             _ => row.note,
         };
         Map::from_iter([

@@ -3,7 +3,7 @@
 use super::{Context, Failed, now, usage};
 use crate::arguments::{Run, RunMode};
 use crate::output::{error_json, error_text, print_json, print_line};
-use crate::signals;
+use crate::{metrics, signals};
 use ipai_mirror::changes::Answers;
 use ipai_mirror::connection::Fetchers;
 use ipai_mirror::engine::Requested;
@@ -13,6 +13,7 @@ use ipai_mirror::run_mirrors;
 use ipai_mirror::session::{Session, signed};
 use ipai_odoo::error::Result;
 use serde_json::json;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Runs mirrors, and prints a line for each.
@@ -46,6 +47,7 @@ pub fn follow(
     mirrors: &[String],
     every: f64,
     during: Option<f64>,
+    address: Option<SocketAddr>,
 ) -> std::result::Result<(), Failed> {
     let request = FollowRequest {
         mirrors: (!mirrors.is_empty()).then(|| mirrors.to_vec()),
@@ -55,6 +57,9 @@ pub fn follow(
     let run = RunRequest { scope: RunScope::Live, dry_run: false, max_delete_ratio: None };
     let mut session = context.database()?.connect_for_runs()?;
     context.with(&mut session, |session| {
+        if let Some(address) = address {
+            metrics::serve(address, context.database()?)?;
+        }
         let mut began = Instant::now();
         let mut ended = |mirror: &str, result: &Result<Finished>| {
             context.screen.clear();

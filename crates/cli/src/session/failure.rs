@@ -30,21 +30,27 @@ pub fn of_statement(error: tokio_postgres::Error) -> Error {
 pub fn of_connect(error: tokio_postgres::Error) -> Error {
     match error.as_db_error() {
         Some(reported) => of_server(reported),
-        None => of_connection("08001", "could not connect to the database", &causes(&error)),
+        None => of_connection("08001", "could not connect to the database", &causes(&error), None),
     }
+}
+
+/// Why a connection ended: the server's reason, if it told one.
+pub fn cause(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| causes(error), |reported| reported.message().to_owned())
 }
 
 /// The connection to the database is lost.
 pub fn lost(cause: &str) -> Error {
-    of_connection("08006", "the connection to the database was lost", cause)
+    let hint = "Repeat the command. It resumes an interrupted run from its last committed page.";
+    of_connection("08006", "the connection to the database was lost", cause, Some(hint))
 }
 
-fn of_connection(sqlstate: &str, message: &str, cause: &str) -> Error {
+fn of_connection(sqlstate: &str, message: &str, cause: &str, hint: Option<&str>) -> Error {
     Error::Postgres(Box::new(PostgresError {
         sqlstate: sqlstate.to_owned(),
         message: message.to_owned(),
         detail: Some(cause.to_owned()),
-        hint: None,
+        hint: hint.map(str::to_owned),
         constraint: None,
         timed_out: false,
     }))

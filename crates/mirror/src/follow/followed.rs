@@ -29,6 +29,8 @@ pub(super) struct Followed {
 pub(super) enum Step {
     Nothing,
     Run(RunScope),
+    /// A run that may read everything.
+    LongRun(Requested),
 }
 
 impl Followed {
@@ -67,7 +69,7 @@ impl Followed {
             if self.candidate.is_none() {
                 self.not_before = Some(Instant::now() + WITHOUT_TOKEN);
             }
-            return Step::Run(RunScope::Planned(Requested::Auto));
+            return Step::LongRun(Requested::Auto);
         }
         match answer {
             Some(Answer::Changes { token, changes }) if *changes == Default::default() => {
@@ -78,7 +80,7 @@ impl Followed {
                 Step::Nothing
             }
             Some(Answer::Changes { .. }) => Step::Run(RunScope::Live),
-            Some(Answer::Everything { .. }) => Step::Run(RunScope::Planned(Requested::Full)),
+            Some(Answer::Everything { .. }) => Step::LongRun(Requested::Full),
             Some(Answer::Later) => Step::Nothing,
             Some(Answer::Untold) | None => {
                 self.not_before = Some(Instant::now() + WITHOUT_TOKEN);
@@ -93,8 +95,8 @@ impl Followed {
         self.not_before = Some(Instant::now() + pause);
     }
 
-    /// Tries the mirror again with the next poll: another session runs it now.
-    pub fn wait_for_other(&mut self) {
+    /// Another session runs the mirror, or the follower is busy with another one.
+    pub fn try_with_next_poll(&mut self) {
         self.not_before = None;
     }
 

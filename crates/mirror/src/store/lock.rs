@@ -48,6 +48,17 @@ pub fn unfollow(session: &mut dyn Session, server: &str) -> Result<()> {
     of_follower(session, server, "pg_advisory_unlock").map(drop)
 }
 
+/// The session that holds the lock of the follower of a server.
+pub fn other_follower(session: &mut dyn Session, server: &str) -> Result<Option<LockHolder>> {
+    holder(session, "ipai_sync follow", server)
+}
+
+fn holder(session: &mut dyn Session, class: &str, key: &str) -> Result<Option<LockHolder>> {
+    session.first(sql!("lock_holder"), &[class.into(), key.into()], |row| {
+        Ok(LockHolder { pid: row.get(0)?, detail: row.get(1)? })
+    })
+}
+
 fn of_follower(session: &mut dyn Session, server: &str, function: &str) -> Result<bool> {
     let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync follow'), pg_catalog.hashtext($1))");
     Ok(session.change(&sql, &[server.into()], |row| row.get(0))? == Some(true))
@@ -57,9 +68,7 @@ fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
     match call(session, mirror, function)? {
         Some(true) => Ok(()),
         _ => {
-            let holder = session.first(sql!("lock_holder"), &[mirror.into()], |row| {
-                Ok(LockHolder { pid: row.get(0)?, detail: row.get(1)? })
-            })?;
+            let holder = holder(session, "ipai_sync", mirror)?;
             Err(Error::Busy { mirror: mirror.to_owned(), holder })
         }
     }

@@ -84,6 +84,11 @@ pub fn load(session: &mut dyn Session, mirror: &Mirror) -> Result<Stored> {
     stored.ok_or_else(|| internal("the mirror is not registered"))
 }
 
+/// The mirrors that have a token of Odoo's addon.
+pub fn with_token(session: &mut dyn Session) -> Result<Vec<String>> {
+    session.all("select mirror from ipai.mirror_state where token is not null", &[], |row| row.get(0))
+}
+
 fn unfinished(row: &dyn Row, run: i64) -> Result<Unfinished> {
     let mode: String = row.get(10)?;
     Ok(Unfinished {

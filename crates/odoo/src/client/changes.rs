@@ -72,6 +72,22 @@ struct Changes {
     mirrors: Vec<ChangeAnswer>,
 }
 
+impl ChangeAnswer {
+    fn token(&self) -> Option<&str> {
+        match self {
+            Self::Same { token } | Self::Changed { token, .. } | Self::Many { token } | Self::Unknown { token } => {
+                Some(token)
+            }
+            Self::Later | Self::Unsupported { .. } | Self::Error { .. } => None,
+        }
+    }
+}
+
+/// The longest token, in bytes. The mirror stores it.
+const LONGEST_TOKEN: usize = 100_000;
+/// The most ids of an answer: many times what the addon lists.
+const MOST_IDS: usize = 100_000;
+
 /// The addon's model.
 const MODEL: &str = "ipai.sync";
 
@@ -106,6 +122,15 @@ impl<T: Transport> Client<T> {
         let changes: Changes = serde_json::from_slice(&text).map_err(|_| unexpected("changes", "a list of answers"))?;
         if changes.mirrors.len() != asked.len() {
             return Err(unexpected("changes", "one answer for each mirror"));
+        }
+        let is_token = |token: &str| token.len() <= LONGEST_TOKEN && !token.contains(char::is_control);
+        if !changes.mirrors.iter().filter_map(ChangeAnswer::token).all(is_token) {
+            return Err(unexpected("changes", "a valid token"));
+        }
+        let is_long =
+            |answer: &ChangeAnswer| matches!(answer, ChangeAnswer::Changed { ids, .. } if ids.len() > MOST_IDS);
+        if changes.mirrors.iter().any(is_long) {
+            return Err(unexpected("changes", &format!("at most {MOST_IDS} ids")));
         }
         self.set_uuid(changes.uuid.as_deref());
         Ok(changes.mirrors)
