@@ -309,8 +309,8 @@ on Debian 12, and run there and on later systems.
 
 {table}
 
-`SHA256SUMS` has the checksums of all: `sha256sum --check --ignore-missing SHA256SUMS`. Names and
-times in the packages depend only on the commit.
+`SHA256SUMS` has the checksums of all: `sha256sum --check --ignore-missing SHA256SUMS`. A
+repeated build writes the same files, and an image of the same digest.
 
 | part | what it is for |
 |---|---|
