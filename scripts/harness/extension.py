@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,24 @@ def _replace(path: Path, content: bytes, mode: int) -> Path:
     temporary.write_bytes(content)
     temporary.chmod(mode)
     return temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a binary requires from the system that loads it."""
+
+    glibc: str
+    libraries: tuple[str, ...]
+
+
+def needs(binary: Path) -> Needs | None:
+    """Returns what a binary requires; None if unknown, as without readelf."""
+    if not shutil.which("readelf"):
+        return None
+    output = shell.run(["readelf", "--dynamic", "--version-info", "--wide", binary], capture=True, check=False).stdout
+    required = [tuple(map(int, found.split("."))) for found in re.findall(r"\bGLIBC_(\d+\.\d+)", output)]
+    libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", output)
+    return Needs(".".join(map(str, max(required))), tuple(libraries)) if required and libraries else None
 
 
 # With cargo-pgrx --------------------------------------------------------------------------------

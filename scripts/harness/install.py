@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import extension, paths, shell
+from . import extension, shell, versions
 from .postgres import Installation
 
 #: What the build needs besides Rust: commands, and the Debian packages that contain them.
 _TOOLS = {"cc": "gcc libc6-dev", "clang": "clang libclang-dev"}
-
-#: The versions that the tests run on.
-_TESTED = (15, 17)
 
 _EPILOG = """\
 It writes only the library in pg_config's --pkglibdir, and the control file and the SQL in its --sharedir/extension.
@@ -67,8 +63,6 @@ def main() -> int:
     except Refused as refused:
         print(refused, file=sys.stderr)
         return refused.status
-    if pg.major not in _TESTED:
-        shell.log_progress(f"ipai_sync is not tested on PostgreSQL {pg.major}, only on {_version_list(_TESTED)}")
     shared = _with_shared_build(pg)
     try:
         with extension.built(shared or pg, options.profile, in_place=shared is None) as library:
@@ -154,7 +148,8 @@ def _with_shared_build(pg: Installation) -> Installation | None:
 
     cargo's work is then shared with the builds for the tests.
     """
-    for known in (Installation.default(), Installation(paths.CACHE / "pg17/bin/pg_config")):
+    made = [Installation(versions.prefix_of(major) / "bin/pg_config") for major in extension.supported() if major > 15]
+    for known in (Installation.default(), *made):
         if known.pg_config.exists() and known.same_build(pg):
             return dataclasses.replace(pg, origin=known)
     return None
@@ -164,8 +159,8 @@ def _report(pg: Installation, installed: list[Path], package: Path | None) -> No
     shell.log_progress("Packaged:" if package else "Installed:")
     for path in installed:
         print(f"    {path}")
-    if requirements := _requirements(installed[0]):
-        print(f"The library requires {requirements}.")
+    if needs := extension.needs(installed[0]):
+        print(f"The library requires glibc {needs.glibc} or later, and the libraries {', '.join(needs.libraries)}.")
     if package:
         print(f"For PostgreSQL {pg.major}: copy lib/* into its PKGLIBDIR, and extension/* into its SHAREDIR/extension.")
     print(
@@ -174,18 +169,6 @@ def _report(pg: Installation, installed: list[Path], package: Path | None) -> No
         f"    alter extension {extension.NAME} update;     -- after an update\n"
         f"Sessions that have loaded an earlier library keep it until they end."
     )
-
-
-def _requirements(library: Path) -> str:
-    """Returns the glibc version and libraries that the library requires; empty if unknown."""
-    if not shutil.which("readelf"):
-        return ""
-    output = shell.run(["readelf", "--dynamic", "--version-info", "--wide", library], capture=True, check=False).stdout
-    versions = [tuple(map(int, version.split("."))) for version in re.findall(r"\bGLIBC_(\d+\.\d+)", output)]
-    libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", output)
-    if not versions or not libraries:
-        return ""
-    return f"glibc {'.'.join(map(str, max(versions)))} or later, and the libraries {', '.join(libraries)}"
 
 
 def _version_list(versions: Iterable[int]) -> str:

@@ -1,4 +1,5 @@
-"""Runs the tests that take long: simulations, a thousand cancels, large tables, soak and fuzzing.
+"""Runs the tests that take long: simulations, a thousand cancels, large tables, soak and fuzzing,
+and those on further versions of PostgreSQL.
 
 `scripts/nightly` runs it. It writes a page with the results. A failed part does not prevent the
 others from running.
@@ -7,6 +8,7 @@ others from running.
 from __future__ import annotations
 
 import argparse
+import functools
 import platform
 import time
 from collections.abc import Callable
@@ -38,6 +40,8 @@ def main() -> int:
     setup.ensure_system()
     parts: dict[str, Callable[[], Totals]] = {
         "slow tests": lambda: test.end_to_end((), slow=True),
+        "packages for every PostgreSQL": lambda: test.package((), slow=True),
+        **{f"layer {name}": functools.partial(layer.run, ()) for name, layer in test.LAYERS.items() if layer.nightly},
         f"soak of {options.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}"),
         f"soak of {options.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}", "--no-addon"),
         f"fuzzing of {options.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{options.fuzz:g}"),

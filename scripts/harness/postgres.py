@@ -1,7 +1,7 @@
 """Manages Postgres installations and temporary clusters.
 
 A server loads extensions from its own folders only. Tests therefore install extensions into
-relocated copies of Debian's PostgreSQL and of the PostgreSQL 17 built here, never into the
+relocated copies of Debian's PostgreSQL and of those that `versions` provides, never into the
 originals.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from . import debian, paths, setup, shell
+from . import paths, setup, shell
 
 FIXTURE = paths.PROJECT / "tests/supabase/fixture.sql"
 
@@ -122,50 +122,6 @@ class Installation:
         if copy.pkglibdir != target / self.pkglibdir.relative_to(root):
             raise RuntimeError(f"{self.pg_config} cannot be relocated: the copy reports its libraries in {copy.pkglibdir}")
         return copy
-
-
-def ensure_pg17() -> Installation:
-    """Builds PostgreSQL 17 from Debian 13's source package into the cache, once."""
-    shell.apt_install("bison", "flex", "gcc", "libc6-dev", "libssl-dev", "make", "perl", "uuid-dev")
-    prefix = paths.CACHE / "pg17"
-    stamp = prefix / "complete"
-    with paths.lock("pg17"):
-        if not stamp.exists():
-            shell.log_progress("Building PostgreSQL 17 from Debian 13's source package: about 3 minutes, only once")
-            shutil.rmtree(prefix, ignore_errors=True)
-            _build_pg17(prefix)
-            stamp.touch()
-    return Installation(prefix / "bin/pg_config")
-
-
-_PINNED_PG17 = debian.PinnedFile(
-    "main/p/postgresql-17/postgresql-17_17.11.orig.tar.bz2", "dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979"
-)
-
-
-def _build_pg17(prefix: Path) -> None:
-    work = paths.run_dir()
-    archive = debian.Suite("trixie", work / "apt").download_source("postgresql-17", work, _PINNED_PG17)
-    source = work / "source"
-    source.mkdir()
-    shell.run(["tar", "-xf", archive, "-C", source, "--strip-components=1"])
-    # The minimum for the tests: pgcrypto requires OpenSSL, and uuid-ossp a UUID library.
-    options = ["--without-icu", "--without-readline", "--without-zlib", "--with-ssl=openssl", "--with-uuid=e2fs"]
-    log = work / "build.log"
-    steps = [
-        ["./configure", "--quiet", f"--prefix={prefix}", *options],
-        ["make", "-s", f"-j{os.cpu_count() or 1}", "install"],
-        ["make", "-s", "-C", "contrib/pgcrypto", "install"],
-        ["make", "-s", "-C", "contrib/uuid-ossp", "install"],
-    ]
-    for step in steps:
-        with open(log, "w") as output:
-            # Variables of a calling make would change the build.
-            clean = shell.environment({"MAKEFLAGS": None, "MAKELEVEL": None})
-            status = subprocess.run(step, cwd=source, env=clean, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode
-        if status != 0:
-            raise shell.CommandFailed(step, status, "\n".join(log.read_text().splitlines()[-40:]))
-    shutil.rmtree(work)
 
 
 # Clusters ---------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ and then builds what is still missing.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from . import extension, odoo, postgres, prometheus, setup, shell, site
+from . import clean_debian, extension, odoo, pgxn, postgres, prometheus, setup, shell, site, versions
 
 
 def _release() -> None:
@@ -25,8 +26,8 @@ _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
     "module": (odoo.ensure_odoo,),
     "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx, prometheus.ensure_prometheus, site.ensure_mdbook),
     "server15": (extension.ensure_cargo_pgrx,),
-    "server17": (extension.ensure_cargo_pgrx, postgres.ensure_pg17),
-    "package": (_release,),
+    "server17": (extension.ensure_cargo_pgrx, functools.partial(versions.ensure, 17)),
+    "package": (_release, clean_debian.ensure_base, odoo.ensure_odoo, pgxn.ensure_validator),
 }
 
 

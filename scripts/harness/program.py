@@ -13,15 +13,14 @@ NAME = "ipai-sync"
 def build(profile: str = extension.TEST_PROFILE) -> Path:
     """Builds the program and returns its path."""
     pg = Installation.default()
-    # With the workspace and the features of the tests, cargo compiles nothing twice for them.
-    release = profile == "release"
-    packages = ["--package", "ipai-cli"] if release else ["--workspace", *extension.test_features(pg)]
+    # With the features and the environment of the other builds, cargo compiles nothing twice.
+    packages = ["--package", "ipai-cli"] if profile == "release" else ["--workspace", *extension.test_features(pg)]
     shell.log_progress(f"Building {NAME} (profile {profile})")
     with paths.lock(f"target-{profile}"):
         shell.run(
             ["cargo", "build", "--quiet", "--bin", NAME, "--profile", profile, *packages],
             cwd=extension.CRATE,
-            env={} if release else extension.environment(pg),
+            env=extension.environment(pg),
             capture=True,
         )
     return extension.target_directory() / {"dev": "debug"}.get(profile, profile) / NAME

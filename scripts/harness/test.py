@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap
+from . import dashboard, extension, odoo, paths, postgres, prepare, setup, shell, tap, versions
 from .totals import Totals
 
 #: Filters for a layer's tests: parts of file or test names. An empty list selects all tests.
@@ -54,9 +54,19 @@ def server15(words: Words) -> Totals:
     return extension.pg_test(postgres.Installation.default(), words or [extension.IN_SERVER])
 
 
+def server16(words: Words) -> Totals:
+    """In-server tests on PostgreSQL 16."""
+    return extension.pg_test(versions.ensure(16), words or [extension.IN_SERVER])
+
+
 def server17(words: Words) -> Totals:
     """In-server tests on PostgreSQL 17."""
-    return extension.pg_test(postgres.ensure_pg17(), words or [extension.IN_SERVER])
+    return extension.pg_test(versions.ensure(17), words or [extension.IN_SERVER])
+
+
+def server18(words: Words) -> Totals:
+    """In-server tests on PostgreSQL 18."""
+    return extension.pg_test(versions.ensure(18), words or [extension.IN_SERVER])
 
 
 def module(words: Words) -> Totals:
@@ -81,9 +91,9 @@ def dashboard_layer(words: Words) -> Totals:
     return parts + _pytest("tests/dashboard", words)
 
 
-def package(words: Words) -> Totals:
-    """The release build, installed as a user installs it."""
-    return _pytest("tests/package", words, workers=0)
+def package(words: Words, *, slow: bool = False) -> Totals:
+    """The packages of a release, installed as a user installs them."""
+    return _pytest("tests/package", words, slow=slow, workers=0)
 
 
 def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS, shard: str | None = None) -> Totals:
@@ -117,6 +127,8 @@ class Layer:
     files: tuple[str, ...]
     #: A regular expression for a test's definition; the first group is the test's name.
     definition: str
+    #: Runs if it is named, and in scripts/nightly; not in CI.
+    nightly: bool = False
 
     def paths(self) -> Iterator[Path]:
         for pattern in self.files:
@@ -146,7 +158,9 @@ LAYERS: dict[str, Layer] = {
     "e2e": Layer(end_to_end, ("tests/e2e/**/test_*.py",), _PYTHON),
     "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _PYTHON_OR_VITEST),
     "server15": Layer(server15, ("src/in_server_tests.rs",), _RUST),
+    "server16": Layer(server16, ("src/in_server_tests.rs",), _RUST, nightly=True),
     "server17": Layer(server17, ("src/in_server_tests.rs",), _RUST),
+    "server18": Layer(server18, ("src/in_server_tests.rs",), _RUST, nightly=True),
     "package": Layer(package, ("tests/package/test_*.py",), _PYTHON),
 }
 
@@ -154,11 +168,12 @@ LAYERS: dict[str, Layer] = {
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Runs tests: all of them, some layers, or the tests whose file or name contains a word.",
+        description="Runs tests: all of them (without server16 and server18, which scripts/nightly runs), some layers, or the tests whose "
+        "file or name contains a word.",
         epilog="examples: scripts/test; scripts/test pure server15; scripts/test e2e resume; scripts/test tests/e2e/test_resume.py",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"a layer ({', '.join(LAYERS)}), a file, or a part of a test's name")
-    parser.add_argument("--slow", action="store_true", help="run the slow tests of layer e2e, which scripts/nightly runs")
+    parser.add_argument("--slow", action="store_true", help="run the slow tests of layer e2e or package, which scripts/nightly runs")
     parser.add_argument(
         "--shard", metavar="K/N", type=_shard, help="run the K-th of N parts of layer e2e, for machines that share the tests"
     )
@@ -167,8 +182,9 @@ def main() -> int:
     words = [name for name in options.names if name not in LAYERS]
     files = [Path(word).resolve() for word in words if Path(word).is_file()]
     if options.slow or options.shard:
-        named = ["e2e"]
-    chosen = named or [name for name, layer in LAYERS.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
+        named = ["package"] if options.slow and named == ["package"] else ["e2e"]
+    usual = {name: layer for name, layer in LAYERS.items() if not layer.nightly}
+    chosen = named or [name for name, layer in usual.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
     if not chosen:
         parser.error(f"no test or test file matches {' or '.join(words)} (layers are {', '.join(LAYERS)})")
     setup.ensure_system()
@@ -180,7 +196,11 @@ def main() -> int:
         began = time.monotonic()
         layer = LAYERS[name]
         layer_words = [_word(word, layer) for word in words]
-        run = functools.partial(end_to_end, slow=options.slow, shard=options.shard) if layer.run is end_to_end else layer.run
+        run = layer.run
+        if layer.run is end_to_end:
+            run = functools.partial(end_to_end, slow=options.slow, shard=options.shard)
+        elif layer.run is package:
+            run = functools.partial(package, slow=options.slow)
         shell.log_progress(f"== {name}: {(layer.run.__doc__ or '').strip()}")
         try:
             results[name] = run(layer_words)

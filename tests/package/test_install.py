@@ -265,7 +265,7 @@ def test_missing_permission_prints_the_commands_that_need_root(another_user: Pat
 def test_readme_lists_the_same_commands(another_user: Path) -> None:
     debian = Installation.default().pg_config
     message = as_another_user(another_user, debian).stderr
-    (block,) = re.findall(r"^## Install\n.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^Or compile it.*?^```\n(.*?)^```$", (paths.PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     packages, *commands = [line.partition("#")[0].strip().removeprefix("./") for line in block.splitlines()]
     assert commands == [line.strip() for line in message.splitlines()[1:]]
     # The packages that the script reports as missing.
@@ -310,6 +310,13 @@ class Reader:
         return ""
 
     def _command(self, line: str) -> str:
+        if line == "mkdir package":
+            (self.folder / "package").mkdir()
+            return ""
+        if line.startswith("tar "):
+            shell.run([paths.PROJECT / "scripts/package", "--only", "extension-15", "--to", self.folder], capture=True)
+            shell.run(shlex.split(line), cwd=self.folder)
+            return ""
         if line.startswith("./scripts/install "):
             assert install(*shlex.split(line)[1:-1], self.folder / "package").returncode == 0
             return ""
@@ -323,11 +330,13 @@ class Reader:
 
     def _dockerfile(self, text: str) -> None:
         """Runs the commands of the RUN instruction, with a wrapper for /usr/bin/postgres."""
+        assert text == (paths.PROJECT / "packaging/supabase/Dockerfile").read_text()
         wrapper = self.folder / "postgres"
         wrapper.write_text(f"#! /nix/store/bash/bin/bash -e\nexport NIX_PGLIBDIR='{self.pg.pkglibdir}'\nexec -a \"$0\" .postgres-wrapped\n")
-        (copied,) = re.findall(r"^COPY (\S+) /tmp/package$", text, re.MULTILINE)
+        copied = re.findall(r"^COPY (\S+) /tmp/package/(\S+)$", text, re.MULTILINE)
         (run,) = re.findall(r"^RUN (.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
-        shutil.copytree(self.folder / copied, self.folder / "copied")
+        for source, target in copied:
+            shutil.copytree(self.folder / "package" / source, self.folder / "copied" / target)
         run = run.replace("/usr/bin/postgres", str(wrapper)).replace("/tmp/package", str(self.folder / "copied"))
         shell.run(["sh", "-c", run], env={"PATH": f"{self.pg.bindir}:/usr/bin:/bin"})
         assert not (self.folder / "copied").exists()

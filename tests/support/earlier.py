@@ -73,10 +73,15 @@ def steps() -> Path:
     return folder
 
 
+def scripts() -> dict[str, str]:
+    """Returns the SQL of both earlier versions and the updates from them, by file name."""
+    earlier = _changed(extension.script(), *_DIFFERENCES)
+    texts = {EARLIER: earlier, OLDEST: _changed(earlier, _OLDEST_DIFFERENCE, _OLDEST_COMMENT)}
+    texts |= {f"{start}--{extension.version()}": text for start, text in extension.updates(steps()).items()}
+    return {f"ipai_sync--{name}.sql": text for name, text in texts.items()}
+
+
 def install(installation: Installation) -> None:
     """Adds both earlier versions and the updates from them to an installation."""
-    earlier = _changed(extension.script(), *_DIFFERENCES)
-    scripts = {EARLIER: earlier, OLDEST: _changed(earlier, _OLDEST_DIFFERENCE, _OLDEST_COMMENT)}
-    scripts |= {f"{start}--{extension.version()}": text for start, text in extension.updates(steps()).items()}
-    for name, text in scripts.items():
-        (installation.extension_dir / f"ipai_sync--{name}.sql").write_text(text)
+    for name, text in scripts().items():
+        (installation.extension_dir / name).write_text(text)
