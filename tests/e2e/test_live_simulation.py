@@ -260,8 +260,7 @@ class Company(Users):
         )
 
     def write_properties(self) -> None:
-        # Values without a definition are invisible.
-        if self.done["define_properties"] and (found := self._contacts()):
+        if found := self._contacts():
             self._number += 1
             self.erp.rpc(CONTACT, "write", [self.chance.choice(found)], {"properties": {"a1": f"Slogan of {self._number}"}})
 
@@ -384,6 +383,8 @@ class Company(Users):
             self.kill: 1,
         }
         failures = [self.restore_database, self.revert_disk, self.fail_over, self.crash]
+        # In each copy: values without a definition are invisible.
+        self.define_properties()
         self.pooled.save_database()
         self.pooled.save_disk()
         limit = LATER
