@@ -33,7 +33,13 @@ class Result:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--soak", type=float, default=30, metavar="MINUTES", help="time with the addon, and again without (default 30)")
+    parser.add_argument(
+        "--soak",
+        type=float,
+        default=30,
+        metavar="MINUTES",
+        help="time with the addon, with a follower, and without the addon (default 30 each)",
+    )
     parser.add_argument("--fuzz", type=float, default=60, metavar="MINUTES", help="time for all fuzz targets together (default 60)")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"file for the results (default {PAGE})")
     options = parser.parse_args()
@@ -43,6 +49,7 @@ def main() -> int:
         "packages for every PostgreSQL": lambda: test.package((), slow=True),
         **{f"layer {name}": functools.partial(layer.run, ()) for name, layer in test.LAYERS.items() if layer.nightly},
         f"soak of {options.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}"),
+        f"soak of {options.soak:g} minutes, with a follower": lambda: _script("soak", "--minutes", f"{options.soak:g}", "--live"),
         f"soak of {options.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}", "--no-addon"),
         f"fuzzing of {options.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{options.fuzz:g}"),
     }

@@ -42,6 +42,7 @@ CHANGES_OF_20 = "ipai_odoo20"
 
 _CACHE = paths.CACHE / "odoo19"
 _REQUIREMENTS = Path(__file__).with_name("odoo_requirements.txt")
+_WORKERS_REQUIREMENTS = Path(__file__).with_name("odoo_workers_requirements.txt")
 #: Debian's own Python, because the service user cannot run a Python in a home folder.
 _PYTHON = Path("/usr/bin/python3")
 
@@ -127,6 +128,18 @@ def _make_venv(install: OdooInstall) -> None:
         shell.run(step, env={"PYTHONPATH": None})
 
 
+def _packages_for_workers(install: OdooInstall) -> Path:
+    """Returns a folder with the Python packages that a server with several workers needs."""
+    folder = paths.CACHE / "odoo19-workers"
+
+    def make() -> None:
+        options = ["-q", "--disable-pip-version-check", "--only-binary", ":all:", "--target", str(folder)]
+        shell.run([install.python, "-m", "pip", "install", *options, "-r", _WORKERS_REQUIREMENTS], env={"PYTHONPATH": None})
+
+    setup.rebuild_if_changed(folder, paths.digest(_WORKERS_REQUIREMENTS), make)
+    return folder
+
+
 # A running Odoo ---------------------------------------------------------------------------------
 
 #: Longer than any call takes: a test against a hanging server fails instead of hanging too.
@@ -166,7 +179,7 @@ class Odoo:
     demo: install the modules' demo records
     addons: the folder of the project's modules; the server gets a copy that its user can read
     odoo20: install the changes of Odoo 20 (tests/odoo20) before the modules
-    settings: additional options of Odoo's configuration file
+    settings: additional options of the server's configuration file
     serve: start the server; if false, only the database exists
     """
 
@@ -211,7 +224,7 @@ class Odoo:
         self.pg = Cluster(Installation.default(), superuser="pgadmin", template=template)
         self.pg.__enter__()
         try:
-            self._write_config()
+            self._write_config(self._settings)
             if (files := template.with_name("filestore")).exists():
                 shutil.copytree(files, self._filestore)
                 self._chown_to_service_user(self._data)
@@ -255,7 +268,11 @@ class Odoo:
 
     def pids(self) -> list[int]:
         """Returns the pid of the running server; its workers are children of it."""
-        return [self._server.pid] if self._server else []
+        return [self._server.pid] if self.is_running and self._server else []
+
+    @property
+    def is_running(self) -> bool:
+        return self._server is not None and self._server.poll() is None
 
     def _stop_server(self) -> None:
         if self._server is not None:
@@ -338,7 +355,7 @@ class Odoo:
         self._chown_to_service_user(self._data)
         self.log.touch()
 
-    def _write_config(self) -> None:
+    def _write_config(self, settings: dict[str, object]) -> None:
         options: dict[str, object] = {
             "addons_path": f"{self.install.libraries / 'odoo/addons'},{self._addons}",
             "data_dir": self._data,
@@ -364,7 +381,7 @@ class Odoo:
             "smtp_port": 9,
             # Odoo 19 logs a deprecation warning for every XML-RPC request.
             "log_handler": ":INFO,odoo.addons.rpc.controllers:ERROR",
-            **self._settings,
+            **settings,
         }
         self._config.write_text("[options]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
 
@@ -394,7 +411,7 @@ class Odoo:
         modules = ("base", "rpc", *self.modules)
         shell.log_progress(f"Installing {', '.join(modules)} into a new Odoo database: about half a minute, only once")
         with Cluster(Installation.default(), superuser="pgadmin") as self.pg:
-            self._write_config()
+            self._write_config({})
             # Odoo refuses to connect as the superuser postgres.
             self.pg.psql("create role odoo login createdb")
             self.pg.psql(f'create database "{self.dbname}" owner odoo template template0 lc_collate "C"')
@@ -433,7 +450,8 @@ class Odoo:
     def _environment(self) -> dict[str, str | None]:
         """Removes the user's settings for Odoo, Postgres and Python, which Odoo 19 would read."""
         foreign = {name: None for name in os.environ if name.startswith(("ODOO", "OPENERP", "PG", "PYTHON"))}
-        return {**foreign, "HOME": str(self._data), "TZ": "UTC", "PYTHONPATH": str(self.install.libraries)}
+        libraries = [self.install.libraries, *([_packages_for_workers(self.install)] if self._settings.get("workers") else [])]
+        return {**foreign, "HOME": str(self._data), "TZ": "UTC", "PYTHONPATH": ":".join(map(str, libraries))}
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])

@@ -1,7 +1,7 @@
-"""Checks in a long session with a run every second that memory and tables do not grow.
+"""Checks that memory and tables do not grow in a long session with a run every second.
 
-Odoo's records change between the runs. `scripts/soak` runs this module. It prints a table, and
-exits with status 1 if a value has grown.
+Odoo's records change each second. With `--live`, a follower applies the changes in place of runs.
+`scripts/soak` runs this module. It prints a table, and exits with status 1 if a value has grown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -39,7 +41,20 @@ AGE = """
 
 
 #: The growth since half time that is not considered a leak.
-SLACK = {"memory": 4_096, "threads": 0, "descriptors": 0, "advisory_locks": 0, "own_tables": 1_024, "mirror": 4_096}
+SLACK = {
+    "memory": 4_096,
+    "threads": 0,
+    "descriptors": 0,
+    "advisory_locks": 0,
+    "own_tables": 1_024,
+    "mirror": 4_096,
+    # After a checkpoint, Postgres writes whole pages.
+    "wal": 1_024,
+    # Odoo's pool opens one more when requests overlap.
+    "odoo_connections": 1,
+}
+#: A sample may show a follower in the middle of a poll or of a run.
+LIVE_SLACK = SLACK | {"threads": 2, "descriptors": 4, "advisory_locks": 1}
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,14 @@ class Sample:
     own_tables: int
     #: The size of the mirror's table in kB.
     mirror: int
+    #: The write-ahead log of each run, in kB.
+    wal: int
+    odoo_connections: int
+    #: The end of the write-ahead log, in kB.
+    wal_end: int
 
     @staticmethod
-    def take(session: Session, cluster: Cluster, runs: int) -> Sample:
+    def take(session: Session, cluster: Cluster, odoo: Odoo, runs: int, previous: Sample | None) -> Sample:
         process = Path(f"/proc/{session.backend}")
         # Postgres opens and closes table files at its own discretion.
         links = [os.readlink(link) for link in process.glob("fd/*")]
@@ -65,9 +85,11 @@ class Sample:
                        join pg_depend d on d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e'
                        join pg_extension e on e.oid = d.refobjid and extname = 'ipai_sync' where relkind = 'r')::bigint,
                       pg_total_relation_size('ipai.ipai_sample_metrics') / 1024,
-                      (select count(*) from pg_locks where locktype = 'advisory')"""
+                      (select count(*) from pg_locks where locktype = 'advisory'),
+                      (pg_current_wal_lsn() - '0/0') / 1024"""
         ).split("|")
-        own, mirror, locks = map(int, sizes)
+        own, mirror, locks, wal_end = (int(float(size)) for size in sizes)
+        connections = odoo.pg.psql("select count(*) from pg_stat_activity where usename = 'odoo'")
         return Sample(
             runs=runs,
             memory=anonymous((process / "status").read_text()) // 1024,
@@ -76,17 +98,21 @@ class Sample:
             advisory_locks=locks,
             own_tables=own,
             mirror=mirror,
+            wal=(wal_end - previous.wal_end) // max(runs - previous.runs, 1) if previous else 0,
+            odoo_connections=int(connections),
+            wal_end=wal_end,
         )
 
-    def grown(self, since: Sample) -> list[str]:
+    def grown(self, since: Sample, slack: Mapping[str, int]) -> list[str]:
         """Returns the values that have grown by more than their slack."""
-        return [name for name, slack in SLACK.items() if getattr(self, name) > getattr(since, name) + slack]
+        return [name for name, growth in slack.items() if getattr(self, name) > getattr(since, name) + growth]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, metavar="N", help="duration (default 10)")
     parser.add_argument("--no-addon", action="store_true", help="without the bulk export of Odoo's addon")
+    parser.add_argument("--live", action="store_true", help="with a follower")
     options = parser.parse_args()
     setup.ensure_system()
     installation = Installation.default().relocated("soak", under=paths.run_dir())
@@ -106,33 +132,66 @@ def main() -> int:
             user="postgres",
         )
         with Session(cluster) as session:
-            samples = _soak(session, cluster, odoo, options.minutes * 60)
+            soak = _soak_live if options.live else _soak
+            samples = soak(session, cluster, odoo, options.minutes * 60)
             delta = cluster.psql("call ipai.run_sync('sample_metrics', 'full'); select delta from ipai.sync_count_delta", user="postgres")
     _print(samples)
     # Compare with half time: until then the allocator reaches its peak in steps. A leak continues
     # to grow.
-    grown = samples[-1].grown(samples[len(samples) // 2])
+    grown = samples[-1].grown(samples[len(samples) // 2], LIVE_SLACK if options.live else SLACK)
     print(f"\n{samples[-1].runs} runs; grown: {', '.join(grown) or 'nothing'}; Odoo and mirror differ by {delta}", flush=True)
     return 1 if grown or delta != "0" else 0
 
 
 def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> list[Sample]:
-    """Takes ten samples: at the start, after a tenth of the time, and eight more."""
+    """Starts a run after each change."""
+
+    def run(number: int) -> None:
+        mode = "full" if number % 60 == 1 else "reconcile" if number % 20 == 5 else "auto"
+        session.execute(f"call ipai.run_sync('sample_metrics', '{mode}')")
+
+    return _sample(session, cluster, odoo, seconds, run)
+
+
+def _soak_live(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> list[Sample]:
+    """Lets a follower apply the changes."""
+    session.execute("call ipai.run_sync('sample_metrics')")
+    with Session(cluster) as follower, ThreadPoolExecutor(1) as executor:
+        following = executor.submit(follower.execute, f"call ipai.follow_sync(during => '{seconds + 30} seconds')")
+
+        def check(_number: int) -> None:
+            if following.done():
+                following.result()
+                raise RuntimeError("the follower has ended")
+
+        samples = _sample(follower, cluster, odoo, seconds, check)
+        following.result()
+    session.execute("call ipai.run_sync('sample_metrics', 'full')")
+    missed = session.query("select inserted + updated + deleted from ipai.sync_runs order by run desc limit 1")
+    if missed != "0":
+        raise RuntimeError(f"the follower has missed {missed} changes")
+    return samples
+
+
+def _sample(session: Session, cluster: Cluster, odoo: Odoo, seconds: float, run: Callable[[int], None]) -> list[Sample]:
+    """Changes Odoo and calls `run` each second.
+
+    It takes ten samples: at the start, after a tenth of the time, and eight more.
+    """
     began = time.monotonic()
     samples: list[Sample] = []
     aged = 0.0
     runs = 0
-    shell.log_progress(f"Starting a run every second for {seconds / 60:g} minutes")
+    shell.log_progress(f"Changing Odoo every second for {seconds / 60:g} minutes")
     while (now := time.monotonic() - began) < seconds or len(samples) < 10:
         due = [0, *(seconds * part / 9 for part in (0.9, *range(2, 10)))]
         if len(samples) < len(due) and now >= min(due[len(samples)], seconds):
-            samples.append(Sample.take(session, cluster, runs))
+            samples.append(Sample.take(session, cluster, odoo, runs, samples[-1] if samples else None))
         odoo.pg.psql(CHANGE.format(n=runs), dbname=odoo.dbname)
         if now - aged > 60:
             cluster.psql(AGE)
             aged = now
-        mode = "full" if runs % 60 == 1 else "reconcile" if runs % 20 == 5 else "auto"
-        session.execute(f"call ipai.run_sync('sample_metrics', '{mode}')")
+        run(runs)
         runs += 1
         # Wait for the next second, unless the run took longer.
         time.sleep(max(0.0, 1 - (time.monotonic() - began - now)))
@@ -140,8 +199,8 @@ def _soak(session: Session, cluster: Cluster, odoo: Odoo, seconds: float) -> lis
 
 
 def _print(samples: list[Sample]) -> None:
-    names = [field.name for field in fields(Sample)]
-    units = {"memory": "memory kB", "own_tables": "own tables kB", "mirror": "mirror kB"}
+    names = [field.name for field in fields(Sample) if field.name != "wal_end"]
+    units = {"memory": "memory kB", "own_tables": "own tables kB", "mirror": "mirror kB", "wal": "WAL kB a run"}
     print()
     print("".join(f"{units.get(name, name.replace('_', ' ')):>16}" for name in names))
     for sample in samples:

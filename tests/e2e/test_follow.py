@@ -19,6 +19,7 @@ from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, assert_equal, differences
 from support.program import ProgramSupabase
+from support.sessions import running_statement, statement_error, wait_for_pages
 from support.supabase import ROWS, Supabase
 
 #: Values that no record has.
@@ -156,6 +157,21 @@ def test_follower_resumes_after_odoo_was_away(mirrored: Supabase, erp: Odoo, fol
     erp.restart()
     created = erp.rpc(MODEL, "create", SAMPLE)
     wait_for(lambda: names(mirrored, created) == ["Live ☕"], 20)
+    erp.rpc(MODEL, "unlink", [created])
+
+
+def test_mirror_is_followed_at_once_after_an_interrupted_run(mirrored: Supabase, erp: Odoo) -> None:
+    mirrored.rows("update ipai.mirrors set page_size = 20")
+    connection = mirrored.connect()
+    with running_statement(mirrored, connection, "call ipai.run_sync('sample_metrics', 'full')") as call:
+        wait_for_pages(mirrored, 2)
+        mirrored.cancel(connection)
+        statement_error(call)
+    with running_statement(mirrored, mirrored.connect(), "call ipai.follow_sync(during => '10 seconds')") as following:
+        wait_for(lambda: mirrored.last_run()["resumes"] is None and mirrored.last_run()["state"] == "succeeded")
+        created = erp.rpc(MODEL, "create", SAMPLE)
+        wait_for(lambda: names(mirrored, created) == ["Live ☕"], 3)
+        following.result()
     erp.rpc(MODEL, "unlink", [created])
 
 

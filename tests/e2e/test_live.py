@@ -11,6 +11,7 @@ import pytest
 
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, assert_equal
+from support.sessions import crash
 from support.supabase import ROWS, Supabase
 
 pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols]
@@ -104,6 +105,25 @@ def test_restarted_postgres_makes_the_next_run_full(mirrored: Supabase, erp: Odo
     erp.pg.restart()
     run = mirrored.run("'sample_metrics', 'incremental'")
     assert (run["mode"], run["updated"]) == ("full", 1)
+    assert incremental(mirrored)["fetched"] == 0
+
+
+def test_crash_of_odoos_postgres_makes_the_next_run_full(mirrored: Supabase, erp: Odoo, odoo_sql: psycopg.Connection[Any]) -> None:
+    """After a crash, Postgres assigns numbers again of transactions that were not on disk."""
+    # Rolled back and read-only transactions need not be on disk.
+    odoo_sql.execute("alter system set wal_writer_delay = '10s'")
+    odoo_sql.execute("select pg_reload_conf()")
+    for _ in range(20):
+        odoo_sql.execute("select txid_current()")
+    assert incremental(mirrored)["fetched"] == 0
+    crash(erp.pg)
+    with psycopg.connect(erp.pg.dsn(erp.dbname), autocommit=True) as again:
+        again.execute("update ipai_sample_metric set value = value + 3 where id in (select max(id) from ipai_sample_metric)")
+        for _ in range(40):
+            again.execute("select txid_current()")
+    run = mirrored.run("'sample_metrics', 'incremental'")
+    assert (run["mode"], run["updated"]) == ("full", 1)
+    assert_equal(mirrored, erp)
     assert incremental(mirrored)["fetched"] == 0
 
 

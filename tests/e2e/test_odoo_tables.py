@@ -16,6 +16,7 @@ import pytest
 
 from harness import shell
 from harness.odoo import MODULE, Odoo, generate_metrics
+from support.comparison import assert_equal
 from support.supabase import Supabase
 
 #: Fewer rows than a run may delete without a limit.
@@ -80,6 +81,20 @@ def test_run_during_a_rewrite_deletes_no_row(supabase: Supabase, erp: Odoo, mode
     assert [run["deleted"] for run in supabase.rows("select deleted from ipai.sync_runs")] == [0, 0]
     supabase.rows("call ipai.run_sync('sample_metrics', 'full')")
     assert [row["odoo_id"] for row in supabase.mirror("odoo_id")] == odoo_ids(erp)
+
+
+def test_follower_deletes_no_row_during_a_rewrite(supabase: Supabase, erp: Odoo) -> None:
+    supabase.server(erp.url)
+    supabase.rows("call ipai.run_sync('sample_metrics')")
+    before = odoo_ids(erp)
+    # So that the addon exports rows, and not only digests, while the table is rewritten.
+    erp.pg.psql("update ipai_sample_metric set value = value + 1, write_date = now() at time zone 'UTC'", dbname=erp.dbname)
+    with rewriting(erp, 3):
+        supabase.rows("call ipai.follow_sync(array['sample_metrics'], every => '0.1 seconds', during => '2.5 seconds')")
+    assert [row["odoo_id"] for row in supabase.mirror("odoo_id")] == before
+    assert sum(run["deleted"] for run in supabase.rows("select deleted from ipai.sync_runs")) == 0
+    supabase.rows("call ipai.follow_sync(array['sample_metrics'], during => '1 millisecond')")
+    assert_equal(supabase, erp)
 
 
 def test_date_that_python_cannot_hold_is_set_aside(supabase: Supabase, erp: Odoo) -> None:

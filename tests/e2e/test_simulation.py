@@ -17,17 +17,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 import pytest
 
 from harness.odoo import MODULES, Odoo, generate_metrics
-from support.comparison import COLUMNS, MODEL, ODOO_ROWS, assert_equal, sql
+from support.comparison import COLUMNS, ODOO_ROWS, assert_equal, sql
 from support.proxy import Proxy
 from support.reliability import Section
 from support.sessions import wait_for_recovery
 from support.supabase import Supabase
+from support.users import Users
 
 SECTION = Section("Random operations")
 
@@ -59,66 +60,28 @@ def erp() -> Iterator[Odoo]:
         yield odoo
 
 
-class Simulation:
+class Simulation(Users):
     def __init__(self, supabase: Supabase, erp: Odoo, proxy: Proxy, seed: int) -> None:
+        super().__init__(erp, seed)
         self.supabase = supabase
-        self.erp = erp
         self.proxy = proxy
-        self.chance = random.Random(seed)
-        self.done: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self._history: set[tuple[Any, ...]] = set()
         self._odoo = psycopg.connect(erp.pg.dsn(erp.dbname), autocommit=True)
-        #: Open transactions, and the ids of the records that they have changed.
-        self._open: dict[psycopg.Connection[Any], list[int]] = {}
         self._executor = ThreadPoolExecutor(1)
         self._run: Future[str | None] | None = None
         self._pid = 0
-        self._number = 0
         #: Whether a partner was deleted since the last check at rest.
         self._unnoticed = False
 
     def close(self) -> None:
-        for connection in (*self._open, self._odoo):
-            connection.close()
+        super().close()
+        self._odoo.close()
         if self._run and not self._run.done():
             self.cancel()
         self._executor.shutdown()
 
     # Operations in Odoo
-
-    def ids(self, *domain: Any) -> list[int]:
-        return cast(list[int], self.erp.rpc(MODEL, "search", list(domain), context={"active_test": False}))
-
-    def some(self, *domain: Any) -> list[int]:
-        # A write to a record of an open transaction would wait.
-        locked = [number for numbers in self._open.values() for number in numbers]
-        ids = self.ids(("id", "not in", locked), *domain)
-        return sorted(self.chance.sample(ids, min(len(ids), self.chance.randint(1, 4))))
-
-    def values(self) -> dict[str, Any]:
-        self._number += 1
-        return {
-            "name": f"Life {self._number} ☕ <&>",
-            "value": self.chance.choice([0.0, 0.1 + 0.2, -1.5, 1e22, float(self._number)]),
-            "notes": self.chance.choice([False, "line\nline", f"note {self._number}"]),
-            "date": self.chance.choice([False, "2026-01-05"]),
-        }
-
-    def create(self) -> None:
-        self.erp.rpc(MODEL, "create", [{"code": "LIFE", "unit": "count", **self.values()} for _ in range(self.chance.randint(1, 5))])
-
-    def write(self) -> None:
-        self._of(self.some(), "write", self.values())
-
-    def archive(self) -> None:
-        self._of(self.some(("active", "=", True)), "write", {"active": False})
-
-    def unarchive(self) -> None:
-        self._of(self.some(("active", "=", False)), "write", {"active": True})
-
-    def delete(self) -> None:
-        self._of(self.some(), "unlink")
 
     def delete_partner(self) -> None:
         """Deletes a partner.
@@ -132,40 +95,6 @@ class Simulation:
             self.start("auto")
             time.sleep(self.chance.uniform(0, 0.3))
         self.erp.rpc("res.partner", "unlink", [partner])
-
-    def _of(self, ids: list[int], method: str, *args: Any) -> None:
-        if ids:
-            self.erp.rpc(MODEL, method, ids, *args)
-
-    def begin_late(self) -> None:
-        """Begins a transaction that writes now and commits later.
-
-        Odoo's own transactions also set write_date to their start.
-        """
-        if len(self._open) >= 3:
-            return self.commit_late()
-        connection = psycopg.connect(self.erp.pg.dsn(self.erp.dbname))
-        # Locked records are skipped, so the statement does not wait.
-        number = f"Late {self._number}-{len(self._open)}"
-        changed = connection.execute(
-            """update ipai_sample_metric set name = %s || id, write_date = now() at time zone 'UTC'
-               where id in (select id from ipai_sample_metric order by hashint8(id + %s) limit 3 for update skip locked) returning id""",
-            [number, self.chance.randrange(10**6)],
-        )
-        self._open[connection] = [row[0] for row in changed]
-        connection.execute(
-            """insert into ipai_sample_metric (name, code, unit, active, create_date, write_date)
-               values (%s, 'LATE', 'count', true, now() at time zone 'UTC', now() at time zone 'UTC')""",
-            [number],
-        )
-        self._number += 1
-
-    def commit_late(self) -> None:
-        if self._open:
-            connection = self.chance.choice(list(self._open))
-            del self._open[connection]
-            connection.rollback() if self.chance.random() < 0.2 else connection.commit()
-            connection.close()
 
     # Operations on the mirror
 

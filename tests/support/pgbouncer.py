@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,29 +17,35 @@ class PgBouncer:
     """A connection pooler on 127.0.0.1, which runs within a `with` block.
 
     mode: `session` or `transaction`
+    port: where it listens
+    users: roles that may connect, to any database
     """
 
-    def __init__(self, cluster: Cluster, mode: str) -> None:
-        self.port = shell.free_port()
+    def __init__(self, cluster: Cluster, mode: str, *, port: int | None = None, users: Sequence[str] = ("postgres",)) -> None:
+        self.port = port or shell.free_port()
+        self._mode = mode
         self._folder = paths.run_dir()
         shutil.chown(self._folder, shell.SERVICE_USER)
-        (self._folder / "users").write_text('"postgres" ""\n')
+        (self._folder / "users").write_text("".join(f'"{user}" ""\n' for user in users))
+        self._write_settings(cluster)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _write_settings(self, cluster: Cluster) -> None:
         (self._folder / "pgbouncer.ini").write_text(
             f"""[databases]
-                postgres = host={cluster.host} port={cluster.port}
+                * = host={cluster.host} port={cluster.port}
                 [pgbouncer]
                 listen_addr = 127.0.0.1
                 listen_port = {self.port}
                 unix_socket_dir =
                 auth_type = trust
                 auth_file = {self._folder}/users
-                pool_mode = {mode}
+                pool_mode = {self._mode}
                 default_pool_size = 5
                 server_connect_timeout = 2
                 server_login_retry = 1
             """.replace("                ", "")
         )
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PgBouncer:
         self._start()
@@ -60,6 +67,11 @@ class PgBouncer:
         """Restarts it at once, which closes all connections."""
         self._stop()
         self._start()
+
+    def redirect(self, cluster: Cluster) -> None:
+        """Connects clients to another cluster from now on, as after a failover."""
+        self._write_settings(cluster)
+        self.restart()
 
     def _start(self) -> None:
         log = self._folder / "log"

@@ -18,18 +18,23 @@ from odoo.tools import SQL
 # Postgres compares transaction numbers within 2^31 transactions.
 MAX_AGE = 1_500_000_000
 
-# A restored backup, a reverted disk and a failover all come with a start of Postgres. Counts of
-# transactions are only comparable between them.
+# A restored backup, a reverted disk and a failover all come with a start of Postgres. Numbers of
+# transactions are only comparable between them. After a crash, Postgres recovers without a new
+# start, and assigns numbers again of which it had written nothing to disk. It resets its statistics
+# then.
 MOMENT = """
     SELECT (SELECT oid::int8 FROM pg_database WHERE datname = current_database()),
-        extract(epoch FROM pg_postmaster_start_time())::text,
+        concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())),
         CASE WHEN pg_is_in_recovery() THEN NULL ELSE txid_current_snapshot()::text END,
         extract(epoch FROM now())::int8
 """
 
 
 class Moment(NamedTuple):
-    """What the transaction sees: the server, its snapshot (``None`` on a standby) and its time."""
+    """What the transaction sees: the server, its snapshot (``None`` on a standby) and its time.
+
+    started: when Postgres started, and when it last recovered from a crash
+    """
 
     database: int
     started: str

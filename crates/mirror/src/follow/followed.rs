@@ -39,8 +39,12 @@ impl Followed {
         // What keeps a mirror from asking may end without a new version, as another session's run,
         // or an old password.
         if self.version != version || (self.candidate.is_none() || self.failures > 0) && self.is_due() {
+            let could_ask = self.candidate.is_some();
             self.candidate = candidate(host, name)?;
             self.version = version;
+            if !could_ask && self.candidate.is_some() && self.failures == 0 {
+                self.not_before = None;
+            }
         }
         let now = (host.now)();
         self.needs_run = match &self.candidate {
@@ -103,5 +107,9 @@ impl Followed {
 
     pub fn succeeded(&mut self) {
         self.failures = 0;
+        if self.candidate.is_none() {
+            // The run may have completed an interrupted one, which need not change the version.
+            self.version.clear();
+        }
     }
 }
