@@ -39,7 +39,7 @@ fn run_sync(
 #[pg_extern(sql = "create procedure ipai.follow_sync(mirrors text[] default null, every interval default '1 second', \
                    during interval default '55 seconds') language c as 'MODULE_PATHNAME', 'follow_sync_wrapper';")]
 fn follow_sync(
-    mirrors: Option<Vec<String>>,
+    mirrors: Option<Vec<Option<String>>>,
     every: Option<Interval>,
     during: Option<Interval>,
     fcinfo: pg_sys::FunctionCallInfo,
@@ -147,13 +147,15 @@ fn run(
 
 fn follow(
     session: &mut dyn Session,
-    mirrors: Option<Vec<String>>,
+    mirrors: Option<Vec<Option<String>>>,
     every: Option<Interval>,
     during: Option<Interval>,
 ) -> Result<()> {
     session.within(check_version)?;
+    let no_null = || invalid("mirrors must not contain a null", "select name from ipai.mirrors shows the mirrors.");
+    let mirrors = mirrors.map(|mirrors| mirrors.into_iter().collect::<Option<Vec<_>>>().ok_or_else(no_null));
     let request = FollowRequest {
-        mirrors,
+        mirrors: mirrors.transpose()?,
         every: duration("every", every)?.unwrap_or(Duration::from_secs(1)),
         during: duration("during", during)?,
     };

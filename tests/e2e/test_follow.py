@@ -180,6 +180,26 @@ def test_follow_sync_needs_its_own_transaction(mirrored: Supabase) -> None:
         mirrored.connect().execute("begin; call ipai.follow_sync()")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sqlstate", "message"),
+    [
+        ("'{null}'", "22023", "mirrors must not contain a null"),
+        ("'{nothing}'", "42704", 'mirror "nothing" does not exist'),
+        ("every => '0 seconds'", "22023", "every must be greater than zero"),
+        ("during => '-1 second'", "22023", "during must be greater than zero"),
+    ],
+)
+def test_wrong_arguments_are_refused(supabase: Supabase, arguments: str, sqlstate: str, message: str) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        supabase.rows(f"call ipai.follow_sync({arguments})")
+    assert (raised.value.sqlstate, raised.value.diag.message_primary) == (sqlstate, message)
+    assert raised.value.diag.message_hint
+
+
+def test_long_pause_ends_with_the_call(mirrored: Supabase) -> None:
+    mirrored.rows("call ipai.follow_sync(every => '290000 years', during => '1 second')")
+
+
 def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, erp: Odoo) -> None:
     fill(hosted_supabase, erp)
     program = hosted_supabase.start("follow")

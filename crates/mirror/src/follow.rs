@@ -8,7 +8,7 @@ use crate::connection::Fetchers;
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
 use crate::session::Session;
-use crate::store::{alerts, followers, lock, runs};
+use crate::store::{alerts, followers, lock, mirrors, runs};
 use followed::{Followed, Step};
 use ipai_odoo::error::{Error, LockHolder, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,8 @@ pub struct FollowRequest {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often alerts are evaluated.
 const ALERTS: Duration = Duration::from_secs(30);
+/// The longest time from one poll to the next.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// How long one wait lasts before the caller may cancel.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -54,6 +56,10 @@ struct Follower {
 /// A cancel by the caller, and errors of the session.
 pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>) -> Result<()> {
     lock::require_primary(host.session)?;
+    for name in request.mirrors.iter().flatten() {
+        // Fails if there is no such mirror.
+        host.session.within(|session| mirrors::load(session, name))?;
+    }
     let now = Instant::now();
     let mut follower = Follower {
         request,
@@ -80,20 +86,23 @@ pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>
 impl Follower {
     fn follow(&mut self, host: &mut Host<'_>, ended: &mut Ended<'_>) -> Result<()> {
         let began = Instant::now();
-        let is_over = |request: &FollowRequest| request.during.is_some_and(|during| began.elapsed() >= during);
+        let end = self.request.during.and_then(|during| began.checked_add(during));
+        let is_over = || end.is_some_and(|end| end <= Instant::now());
+        let every = self.request.every.min(LONGEST_WAIT);
         loop {
             let polled = Instant::now();
             let failures = self.poll(host)?;
             let is_done = self.apply(host, &failures, ended)?;
             self.record(host, &failures)?;
-            if self.has_run && (self.alerted.elapsed() >= ALERTS || is_over(&self.request)) {
+            if self.has_run && (self.alerted.elapsed() >= ALERTS || is_over()) {
                 (self.alerted, self.has_run) = (Instant::now(), false);
                 alerts::notify(host.session)?;
             }
-            if is_over(&self.request) {
+            if is_over() {
                 return Ok(());
             }
-            wait(host.session, if is_done { polled + self.request.every } else { polled })?;
+            let next = if is_done { polled + every } else { polled };
+            wait(host.session, end.map_or(next, |end| end.min(next)))?;
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod changes;
 mod drift;
+mod failure;
 mod findings;
 mod identity;
 mod warnings;
@@ -16,6 +17,7 @@ use crate::store::sink::TableSink;
 use crate::store::{lock, mirrors, runs, target, vault};
 use crate::{Drift, Mirror, Problem};
 use chrono::NaiveDateTime;
+use failure::{record_failure, retry_once};
 use identity::{known_database, verify_database};
 use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result, SqlState};
@@ -160,33 +162,6 @@ fn run_locked(host: &mut Host<'_>, name: &str, request: RunRequest) -> Result<(F
     let needs_follow_up = run.start.needs_follow_up(&report);
     let run = run.number;
     Ok((Finished { run, report }, needs_follow_up))
-}
-
-/// Undoes what was not committed with its progress, and records the failure. That this may fail as
-/// well must not hide the error of the run.
-fn record_failure(host: &mut Host<'_>, run: &Run, error: &Error) {
-    // A second attempt succeeds if the first one only cleaned up.
-    let undone = host.session.rollback().or_else(|_| host.session.rollback());
-    let Some(number) = run.number.filter(|_| undone.is_ok()) else {
-        return;
-    };
-    let name = &run.mirror.name;
-    let _ = retry_once(host.session, &|session| {
-        if let Some(scanned) = run.scanned.filter(|scanned| scanned.mode != Mode::Since) {
-            let token = run.token.as_deref().filter(|_| scanned.mode == Mode::Full);
-            mirror_state::set_cursor(session, name, &run.stored.fingerprint, &scanned, token)?;
-        }
-        mirror_state::set_safe_page_size(session, name, run.safe_page_size)?;
-        runs::fail(session, number, error, run.scanned.is_some())
-    });
-    let _ = host.session.within(|session| runs::purge(session, name));
-    let _ = host.session.commit();
-}
-
-/// Runs `work` in a savepoint, and once more after an error: a cancel that was pending is consumed
-/// by then, and the end of a run must be recorded.
-fn retry_once(session: &mut dyn Session, work: &dyn Fn(&mut dyn Session) -> Result<()>) -> Result<()> {
-    session.within(work).or_else(|_| session.within(work))
 }
 
 /// A run whose row is in the log.
