@@ -75,6 +75,11 @@ class CleanDebian:
         return shell.run([*entered, *command], capture=True, env=clean)
 
 
+def may_mount() -> bool:
+    """Returns whether this machine allows mounts of one's own; many containers do not."""
+    return shell.run(["unshare", "--mount", "--pid", "--fork", "true"], check=False, capture=True).returncode == 0
+
+
 def ensure_base() -> Path:
     """Returns a Debian 12 with sudo, and with PostgreSQL's packages in apt's cache."""
     if os.geteuid() != 0:
