@@ -26,7 +26,8 @@ _TEXT = """# Benchmarks
 `./scripts/bench --write` writes this page. A run starts a real Odoo, Postgres and PostgREST, and
 changes nothing else on the machine. It compares a sync with the scripts that are written for the
 same purpose, with what Odoo and Postgres need alone, and with the project's own limits. It also
-measures the decoder, and what row-level security costs a tenant's query.
+measures the decoder, what row-level security costs a tenant's query, and followers: how late a
+change arrives, and what polling costs Odoo.
 
 {tables}
 

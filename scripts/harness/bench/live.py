@@ -58,12 +58,33 @@ class Following:
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """Runs of all mirrors without a change in Odoo, with tokens and, as without them, by write dates."""
+
+    mirrors: int
+    #: Seconds of each `call ipai.run_sync()`.
+    seconds: tuple[list[float], list[float]]
+    #: Processor seconds of Odoo, its Postgres and the backend, in all of these calls.
+    processor: tuple[float, float]
+
+    @property
+    def ratio(self) -> float:
+        """The time with tokens against the time by write dates."""
+        with_tokens, by_dates = map(median, self.seconds)
+        return with_tokens / by_dates
+
+    @property
+    def processor_ratio(self) -> float:
+        """The same of the processor time."""
+        return self.processor[0] / self.processor[1]
+
+
+@dataclass(frozen=True)
 class Live:
     """All measurements."""
 
     following: list[Following]
-    #: Seconds of `call ipai.run_sync()` for unchanged mirrors: with tokens, and by write dates.
-    unchanged: tuple[list[float], list[float]]
+    unchanged: list[Unchanged]
 
 
 def run() -> Live:
@@ -76,9 +97,10 @@ def run() -> Live:
         with Session(cluster) as session:
             _connect(session, odoo)
             _mirror(session, odoo, SMALL)
-            unchanged = _unchanged(session)
+            unchanged = [_unchanged(session, odoo, SMALL)]
             following = [_follow(cluster, session, odoo, SMALL)]
             _mirror(session, odoo, LARGE)
+            unchanged.append(_unchanged(session, odoo, LARGE))
             following.append(_follow(cluster, session, odoo, LARGE))
     return Live(following, unchanged)
 
@@ -119,19 +141,28 @@ def _mirror(session: Session, odoo: Odoo, number: int) -> None:
             )
 
 
-def _unchanged(session: Session) -> tuple[list[float], list[float]]:
-    """Times runs of all mirrors without a change in Odoo, alternately with and without tokens."""
+def _unchanged(session: Session, odoo: Odoo, mirrors: int) -> Unchanged:
+    """Runs all mirrors without a change in Odoo, alternately with and without tokens."""
     shell.log_progress("Timing runs without changes")
     times: tuple[list[float], list[float]] = ([], [])
+    used = [0.0, 0.0]
+
+    def run(place: int) -> None:
+        before = _processor_seconds(odoo, session.backend)
+        times[place].append(session.timed("call ipai.run_sync()"))
+        used[place] += _processor_seconds(odoo, session.backend) - before
+
     session.execute("call ipai.run_sync()")
     for _ in range(5):
-        times[0].append(session.timed("call ipai.run_sync()"))
+        run(0)
         session.execute("create temporary table kept as select mirror, token from ipai.mirror_state")
         session.execute("update ipai.mirror_state set token = null")
-        times[1].append(session.timed("call ipai.run_sync()"))
+        run(1)
         session.execute("update ipai.mirror_state s set token = k.token from kept k where k.mirror = s.mirror")
         session.execute("drop table kept")
-    return times
+    measured = Unchanged(mirrors, times, (used[0], used[1]))
+    shell.log_progress(f"{mirrors} mirrors: {measured.ratio:.3f} of the time, {measured.processor_ratio:.3f} of the processor time")
+    return measured
 
 
 def _follow(cluster: Cluster, session: Session, odoo: Odoo, mirrors: int) -> Following:
@@ -207,7 +238,8 @@ def _used(odoo: Odoo, work: Callable[[], object]) -> float:
     return (_processor_seconds(odoo) - before) / (time.monotonic() - began)
 
 
-def _processor_seconds(odoo: Odoo) -> float:
+def _processor_seconds(odoo: Odoo, *backends: int) -> float:
+    """Returns the processor time of Odoo, its Postgres and other processes."""
     children: dict[int, list[int]] = {}
     used: dict[int, int] = {}
     for process in Path("/proc").iterdir():
@@ -218,7 +250,7 @@ def _processor_seconds(odoo: Odoo) -> float:
                 continue
             children.setdefault(int(fields[1]), []).append(int(process.name))
             used[int(process.name)] = sum(map(int, fields[11:15]))
-    pending = [*odoo.pids(), *odoo.pg.pids()]
+    pending = [*odoo.pids(), *odoo.pg.pids(), *backends]
     total = 0
     while pending:
         process_id = pending.pop()

@@ -170,8 +170,10 @@ def limits(results: Results) -> list[Limit]:
                 at_most(f"{SMALL} mirrors followed, idle: Odoo and its Postgres", 3, 100 * of.idle, " % of a core")
             else:
                 at_most(f"{of.mirrors} mirrors followed, 5 writes a second: polling costs", 20, 100 * of.polling, " % of a core")
-        with_tokens, before = map(median, results.live.unchanged)
-        at_most(f"run of {SMALL} unchanged mirrors, against runs by write dates", 0.1, with_tokens / before, " times")
+        for run in results.live.unchanged:
+            what = f"run of {run.mirrors} unchanged mirrors, against runs by write dates"
+            at_most(what, 0.1, run.ratio, " times")
+            at_most(f"{what}: processor time", 0.25, run.processor_ratio, " times")
     return found
 
 
