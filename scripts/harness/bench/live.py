@@ -59,7 +59,7 @@ class Following:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Runs of all mirrors without a change in Odoo, with tokens and, as without them, by write dates."""
+    """Runs of all mirrors without a change in Odoo: with tokens, and by write dates."""
 
     mirrors: int
     #: Seconds of each `call ipai.run_sync()`.
