@@ -5,6 +5,7 @@ Such a change sets the write date of the tag, not that of the contacts.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ class Contacts:
     def mirror(self, **options: Any) -> None:
         self.supabase.create_mirror(PARTNER, target="public.contacts", name="contacts", **options)
         self.supabase.create_mirror(TAG, target="public.tags", name="tags", **options)
+        # Runs within the second of the last change would read its records again.
+        time.sleep(1.1)
         self.supabase.rows("call ipai.run_sync()")
         # What was created just now is not read again.
         self.supabase.rows("select ipai.alter_mirror(name, overlap => '0 seconds') from ipai.mirrors")
