@@ -50,10 +50,7 @@ def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.05)
+    shell.wait_until(condition, "what the test expects", seconds=seconds)
 
 
 @pytest.fixture
@@ -214,7 +211,7 @@ def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, e
         ended = program.wait()
     assert ended.status == 0, ended.stderr
     assert "sample_metrics: live, 1 read, 1 inserted" in ended.stdout
-    # Nobody expects it any more.
+    # An operator has ended it.
     assert hosted_supabase.rows("select from ipai.followers") == []
     assert hosted_supabase.rows("select from pg_locks where locktype = 'advisory'") == []
 

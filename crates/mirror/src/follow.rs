@@ -200,7 +200,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Releases the locks. `is_stopped`: nobody expects this follower any more.
+    /// Releases the locks. `is_stopped`: an operator has ended following.
     fn release(&self, host: &mut Host<'_>, is_stopped: bool) -> Result<()> {
         for server in self.servers.keys() {
             host.session.within(|session| {

@@ -77,7 +77,7 @@ impl Followed {
             return Step::LongRun(Requested::Auto);
         }
         match answer {
-            Some(Answer::Changes { token, changes }) if *changes == Default::default() => {
+            Some(same @ Answer::Changes { token, .. }) if same.is_same() => {
                 if let Some(candidate) = &mut self.candidate {
                     candidate.token = Some(token.clone());
                 }

@@ -5,6 +5,11 @@ use crate::refusal::refused;
 use crate::session::Session;
 use ipai_odoo::error::{Error, LockHolder, Result, SqlState};
 
+/// The class of the locks of mirrors.
+const MIRROR: &str = "ipai_sync";
+/// The class of the locks of followers.
+const FOLLOWER: &str = "ipai_sync follow";
+
 /// Refuses to write on a read replica. Its locks are not those of the primary either.
 pub fn require_primary(session: &mut dyn Session) -> Result<()> {
     if !session.is_true("select pg_catalog.pg_is_in_recovery()", &[])? {
@@ -35,22 +40,22 @@ pub fn to_define(session: &mut dyn Session) -> Result<()> {
 
 /// Releases the lock that [`for_session`] took.
 pub fn release(session: &mut dyn Session, mirror: &str) -> Result<()> {
-    call(session, mirror, "pg_advisory_unlock").map(drop)
+    call(session, MIRROR, mirror, "pg_advisory_unlock").map(drop)
 }
 
 /// Takes the lock of the follower of a server for the session. Returns whether it was free.
 pub fn follow(session: &mut dyn Session, server: &str) -> Result<bool> {
-    of_follower(session, server, "pg_try_advisory_lock")
+    call(session, FOLLOWER, server, "pg_try_advisory_lock")
 }
 
 /// Releases the lock that [`follow`] took.
 pub fn unfollow(session: &mut dyn Session, server: &str) -> Result<()> {
-    of_follower(session, server, "pg_advisory_unlock").map(drop)
+    call(session, FOLLOWER, server, "pg_advisory_unlock").map(drop)
 }
 
 /// The session that holds the lock of the follower of a server.
 pub fn other_follower(session: &mut dyn Session, server: &str) -> Result<Option<LockHolder>> {
-    holder(session, "ipai_sync follow", server)
+    holder(session, FOLLOWER, server)
 }
 
 fn holder(session: &mut dyn Session, class: &str, key: &str) -> Result<Option<LockHolder>> {
@@ -59,22 +64,17 @@ fn holder(session: &mut dyn Session, class: &str, key: &str) -> Result<Option<Lo
     })
 }
 
-fn of_follower(session: &mut dyn Session, server: &str, function: &str) -> Result<bool> {
-    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync follow'), pg_catalog.hashtext($1))");
-    Ok(session.change(&sql, &[server.into()], |row| row.get(0))? == Some(true))
-}
-
 fn take(session: &mut dyn Session, mirror: &str, function: &str) -> Result<()> {
-    match call(session, mirror, function)? {
-        Some(true) => Ok(()),
-        _ => {
-            let holder = holder(session, "ipai_sync", mirror)?;
+    match call(session, MIRROR, mirror, function)? {
+        true => Ok(()),
+        false => {
+            let holder = holder(session, MIRROR, mirror)?;
             Err(Error::Busy { mirror: mirror.to_owned(), holder })
         }
     }
 }
 
-fn call(session: &mut dyn Session, mirror: &str, function: &str) -> Result<Option<bool>> {
-    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext('ipai_sync'), pg_catalog.hashtext($1))");
-    session.change(&sql, &[mirror.into()], |row| row.get(0))
+fn call(session: &mut dyn Session, class: &str, key: &str, function: &str) -> Result<bool> {
+    let sql = format!("select pg_catalog.{function}(pg_catalog.hashtext($1), pg_catalog.hashtext($2))");
+    Ok(session.change(&sql, &[class.into(), key.into()], |row| row.get(0))? == Some(true))
 }
