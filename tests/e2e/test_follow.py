@@ -36,16 +36,10 @@ def erp() -> Iterator[Odoo]:
         yield odoo
 
 
-def fill(supabase: Supabase, erp: Odoo) -> None:
-    supabase.server(erp.url, dbname=erp.dbname)
-    supabase.register()
-    assert supabase.run()["mode"] == "full"
-
-
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
     """A mirror that a full run has filled."""
-    fill(supabase, erp)
+    supabase.fill_from(erp)
     return supabase
 
 
@@ -198,7 +192,7 @@ def test_long_pause_ends_with_the_call(mirrored: Supabase) -> None:
 
 
 def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, erp: Odoo) -> None:
-    fill(hosted_supabase, erp)
+    hosted_supabase.fill_from(erp)
     program = hosted_supabase.start("follow")
     try:
         wait_for(lambda: hosted_supabase.rows("select from ipai.followers where polled_at is not null"))
@@ -217,7 +211,7 @@ def test_program_follows_until_it_is_stopped(hosted_supabase: ProgramSupabase, e
 
 
 def test_program_serves_figures_while_it_follows(hosted_supabase: ProgramSupabase, erp: Odoo) -> None:
-    fill(hosted_supabase, erp)
+    hosted_supabase.fill_from(erp)
     port = shell.free_port()
     program = hosted_supabase.start("follow", "--metrics", f"127.0.0.1:{port}")
     try:

@@ -33,9 +33,7 @@ def erp() -> Iterator[Odoo]:
 @pytest.fixture
 def mirrored(supabase: Supabase, erp: Odoo) -> Supabase:
     """A mirror that a full run has filled."""
-    supabase.server(erp.url, dbname=erp.dbname)
-    supabase.register()
-    assert supabase.run()["mode"] == "full"
+    supabase.fill_from(erp)
     return supabase
 
 

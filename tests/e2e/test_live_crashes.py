@@ -36,10 +36,8 @@ def erp() -> Iterator[Odoo]:
 
 
 def fill(supabase: Supabase, erp: Odoo) -> None:
-    supabase.server(erp.url, dbname=erp.dbname)
-    supabase.register()
+    supabase.fill_from(erp)
     supabase.rows("update ipai.mirrors set max_delete_ratio = 1")
-    assert supabase.run()["mode"] == "full"
 
 
 class Life:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from harness.odoo import api_key
+from harness.odoo import Odoo, api_key
 from harness.postgres import Cluster
 
 Row = TypeVar("Row")
@@ -161,6 +161,12 @@ class Supabase:
         self.rows("select ipai.alter_mirror('sample_metrics', 'odoo')")
         for column, value in columns.items():
             self.rows(f"update ipai.mirrors set {column} = %s where name = 'sample_metrics'", value)
+
+    def fill_from(self, erp: Odoo) -> None:
+        """Connects mirror sample_metrics with a real Odoo, and fills it by a full run."""
+        self.server(erp.url, dbname=erp.dbname)
+        self.register()
+        assert self.run()["mode"] == "full"
 
     def run(self, arguments: str = "'sample_metrics'", **options: Any) -> dict[str, Any]:
         """Calls ipai.run_sync and returns the row of the last run."""
