@@ -5,10 +5,8 @@ The next run must complete, and the mirror must equal Odoo.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -25,10 +23,11 @@ from harness import postgres, shell
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Installation
 from support.comparison import assert_equal, odoo_rows, sql
+from support.crashes import wait_for_recovery
 from support.definitions import blocked_statement, execute
 from support.faulty import FaultyOdoo, blocked_until, metric, respond_normally
 from support.reliability import Section
-from support.sessions import Connection, running_statement, statement_error, wait_for_pages, wait_for_recovery
+from support.sessions import Connection, running_statement, statement_error, wait_for_pages
 from support.supabase import Supabase
 
 SECTION = Section("Crashes, locks and changed tables")
@@ -75,30 +74,15 @@ def wait_for_end(call: Future[Any]) -> None:
 # Crashes ------------------------------------------------------------------------------------------
 
 
-def kill(supabase: Supabase, connection: Connection) -> None:
-    other = supabase.connect()
-
-    def sessions_ended() -> bool:
-        try:
-            other.execute("select 1")
-        except psycopg.OperationalError:
-            return True
-        return False
-
-    os.kill(connection.info.backend_pid, signal.SIGKILL)
-    # Postgres accepts connections until it notices the crash.
-    shell.wait_until(sessions_ended, "Postgres ending all sessions", seconds=20)
-
-
 def stop_immediately(supabase: Supabase, connection: Connection) -> None:
     supabase.cluster.stop("immediate")
     supabase.cluster.start()
 
 
 CRASHES = {
-    "kill -9 of the backend": (kill, CALL, 4),
+    "kill -9 of the backend": (Supabase.kill, CALL, 4),
     "immediate shutdown of Postgres": (stop_immediately, CALL, 3),
-    "kill -9 of the backend, in the caller's transaction": (kill, "select * from ipai.sync_mirror('sample_metrics')", 1),
+    "kill -9 of the backend, in the caller's transaction": (Supabase.kill, "select * from ipai.sync_mirror('sample_metrics')", 1),
 }
 
 
@@ -122,7 +106,7 @@ def test_next_run_completes_after_a_crash(registered: Supabase, erp: Odoo, name:
                 time.sleep(chance.uniform(0, usual))
                 crash(registered, connection)
                 wait_for_end(call)
-            wait_for_recovery(registered)
+            wait_for_recovery(registered.cluster)
             # No row is missing except those whose records were deleted in Odoo.
             assert before - {row["odoo_id"] for row in registered.mirror("odoo_id")} <= before - {row[0] for row in odoo_rows(erp)}
             began = time.monotonic()

@@ -11,7 +11,7 @@ import pytest
 
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, assert_equal
-from support.sessions import crash
+from support.crashes import crash
 from support.supabase import ROWS, Supabase
 
 pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols]

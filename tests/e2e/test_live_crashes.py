@@ -15,9 +15,9 @@ import pytest
 from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, differences, sql
+from support.crashes import crash, kill_backend, wait_for_recovery
 from support.follower import ENDS, Follower
 from support.program import ProgramSupabase
-from support.sessions import crash, wait_for_recovery
 from support.supabase import ROWS, Supabase
 
 #: How often something is killed, in scripts/test and in scripts/nightly.
@@ -63,11 +63,11 @@ class Life:
                 select 'New {self._number}', 'NEW', 'count', n, true from generate_series(1, 5) as n""",
         )
 
-    def kill_follower(self, pid: int | None = None) -> None:
+    def kill_follower(self) -> None:
         """Kills the follower. Postgres ends all its sessions if a backend dies so."""
-        for backend in [pid] if pid else self.backends():
-            os.kill(backend, signal.SIGKILL)
-        wait_for_recovery(self.supabase)
+        for backend in self.backends()[:1]:
+            kill_backend(self.supabase.cluster, backend)
+        wait_for_recovery(self.supabase.cluster)
 
     def backends(self) -> list[int]:
         """Returns the backends that follow."""

@@ -23,11 +23,11 @@ import pytest
 
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import MODEL, differences
+from support.crashes import crash
 from support.failures import PooledOdoo
 from support.follower import ENDS, Follower
 from support.model_comparison import compare
 from support.program import ProgramSupabase
-from support.sessions import crash
 from support.supabase import Supabase
 from support.users import Users
 

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from harness import shell
+from support.crashes import wait_for_recovery
 from support.definitions import ScriptedOdoo, create_statement
 from support.faulty import Exchange, FaultyOdoo, blocked_until, metric, never_respond, recorded, respond_normally, status, web_page
-from support.sessions import Connection, idle_resources, is_alive, running_statement, statement_error, wait_for_recovery, wait_for_release
+from support.sessions import Connection, idle_resources, is_alive, running_statement, statement_error, wait_for_release
 from support.supabase import Supabase
 
 pytestmark = pytest.mark.both_hosts
@@ -113,7 +114,7 @@ def test_killed_first_run_is_dead_and_resumed(supabase: Supabase, erp: FaultyOdo
         before = logged_run(supabase, stopped["run"])
         supabase.kill(connection)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    wait_for_recovery(supabase)
+    wait_for_recovery(supabase.cluster)
     assert mirrored(supabase) == COMMITTED
     assert supabase.last_run() == {**stopped, "state": "dead"}
     assert_resumes(supabase, erp, stopped)

@@ -13,8 +13,9 @@ import pytest
 from harness import shell
 from harness.odoo import Odoo, api_key
 from support.comparison import MODEL, assert_equal, differences, ids, odoo_rows, sql
+from support.crashes import wait_for_recovery
 from support.faulty import FaultyOdoo, close_connection, metric, never_respond, recorded, respond_normally, status
-from support.sessions import PROMPT_SECONDS, running_statement, statement_error, wait_for_recovery
+from support.sessions import PROMPT_SECONDS, running_statement, statement_error
 from support.supabase import ROWS, Supabase
 
 pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols]
@@ -340,7 +341,7 @@ def test_killed_first_run_is_resumed(registered: Supabase, erp: Odoo) -> None:
         until_position(registered, 5 * PAGE)
         registered.kill(connection)
         assert isinstance(call.exception(timeout=10), psycopg.OperationalError)
-    wait_for_recovery(registered)
+    wait_for_recovery(registered.cluster)
     killed = registered.last_run()
     assert (killed["state"], killed["finished_at"], killed["cursor_after"]) == ("dead", None, None)
     assert len(registered.mirror("odoo_id")) == killed["fetched"] < ROWS

@@ -10,9 +10,7 @@ to the runs.
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,9 +22,9 @@ import pytest
 
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.comparison import COLUMNS, ODOO_ROWS, assert_equal, sql
+from support.crashes import kill_backend, wait_for_recovery
 from support.proxy import Proxy
 from support.reliability import Section
-from support.sessions import wait_for_recovery
 from support.supabase import Supabase
 from support.users import Users
 
@@ -144,15 +142,15 @@ class Simulation(Users):
         try:
             self.supabase.rows(f"select {function}(%s)", pid)
         except psycopg.OperationalError:
-            wait_for_recovery(self.supabase)
+            wait_for_recovery(self.supabase.cluster)
 
     def kill(self) -> None:
         if pid := self._pid:
             try:
-                os.kill(pid, signal.SIGKILL)
+                kill_backend(self.supabase.cluster, pid)
             except ProcessLookupError:
                 return
-            wait_for_recovery(self.supabase)
+            wait_for_recovery(self.supabase.cluster)
 
     # Checks
 
@@ -161,7 +159,7 @@ class Simulation(Users):
         try:
             found = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         except psycopg.OperationalError:
-            wait_for_recovery(self.supabase)
+            wait_for_recovery(self.supabase.cluster)
             found = self.supabase.mirror(f"odoo_id, {COLUMNS}")
         rows = {tuple(row.values()) for row in found}
         if rows <= self._history:

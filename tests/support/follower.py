@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import psycopg
 
+from support.crashes import kill_backend, wait_for_recovery
 from support.program import ProgramSupabase, Running
-from support.sessions import wait_for_recovery
 from support.supabase import Supabase
 
 #: How a follower may end: as asked, killed, cancelled, by a shutdown, or in a crash. The program
@@ -54,8 +54,12 @@ class Follower:
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        wait_for_recovery(self.supabase)
+        if self._running:
+            self._signal(signal.SIGKILL)
+        elif pid := self._pid:
+            with suppress(ProcessLookupError):
+                kill_backend(self.supabase.cluster, pid)
+            wait_for_recovery(self.supabase.cluster)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

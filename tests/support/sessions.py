@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import Any
 import psycopg
 
 from harness import shell
-from harness.postgres import Cluster
 from support.supabase import Supabase
 
 #: The time limit in seconds for an immediate reaction. It is generous, for a loaded machine.
@@ -25,44 +23,6 @@ PROMPT_SECONDS = 2.0
 FETCHER, NETWORK, LOOKUP = "ipai_sync fetch", "ipai_sync net", "ipai_sync dns"
 
 Connection = psycopg.Connection[dict[str, Any]]
-
-
-def wait_for_recovery(supabase: Supabase) -> None:
-    """Waits until Postgres accepts connections after a backend's crash.
-
-    A crash restarts all backends.
-    """
-
-    def answers() -> bool:
-        try:
-            return bool(supabase.rows("select 1"))
-        except psycopg.OperationalError:
-            return False
-
-    shell.wait_until(answers, "Postgres to accept connections again", seconds=120)
-
-
-def crash(cluster: Cluster) -> None:
-    """Kills a backend, and waits until Postgres has recovered from that."""
-    victim, witness = (psycopg.connect(cluster.dsn(), autocommit=True) for _ in range(2))
-
-    def has_crashed() -> bool:
-        try:
-            witness.execute("select 1")
-        except psycopg.OperationalError:
-            return True
-        return False
-
-    def answers() -> bool:
-        try:
-            psycopg.connect(cluster.dsn()).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    os.kill(victim.info.backend_pid, signal.SIGKILL)
-    shell.wait_until(has_crashed, "Postgres to notice the crash", seconds=20, every=0.02)
-    shell.wait_until(answers, "Postgres to accept connections again", seconds=120)
 
 
 @dataclass(frozen=True)

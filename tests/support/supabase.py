@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from harness.odoo import Odoo, api_key
 from harness.postgres import Cluster
+from support.crashes import kill_backend, wait_for_recovery
 
 Row = TypeVar("Row")
 
@@ -116,7 +115,7 @@ class Supabase:
 
     def kill(self, connection: psycopg.Connection[Any]) -> None:
         """Kills the process that executes the connection's call."""
-        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        kill_backend(self.cluster, connection.info.backend_pid)
 
     def terminate(self, connection: psycopg.Connection[Any]) -> None:
         """Terminates the backend that executes the connection's call."""
@@ -210,6 +209,8 @@ class Supabase:
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+        # A test that failed may have left a server that recovers from a crash.
+        wait_for_recovery(self.cluster)
         tables = ", ".join(sorted(self._tables() - self._own_tables))
         self.cluster.psql(
             f"""
