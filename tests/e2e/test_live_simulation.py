@@ -35,9 +35,9 @@ OPERATIONS, LONG = 300, 4_000
 #: Operations between two pauses, and between two failures of Odoo's Postgres.
 PAUSE, FAILURE = 20, 50
 METRICS = 300
-#: How soon a mirror must equal Odoo, in seconds: usually, and after a failure, when the follower
-#: waits before it tries again, and reads everything.
-SOON, LATER = 10, 40
+#: How soon a mirror must equal Odoo, in seconds: usually, and for some time after a failure, when
+#: the follower waits before it tries again, and reads everything.
+SOON, LATER = 20, 60
 
 CONTACT, TAG = "res.partner", "res.partner.category"
 RELATION = "res_partner_res_partner_category_rel"
@@ -133,6 +133,8 @@ class Company(Users):
         self.follower = Follower(supabase)
         self.traffic = Traffic(pooled.odoo, seed)
         self.slowest = 0.0
+        #: When the follower or Odoo's Postgres last failed.
+        self.failed = time.monotonic()
         #: The latest operations.
         self.trail: deque[str] = deque(maxlen=PAUSE)
 
@@ -304,9 +306,11 @@ class Company(Users):
 
     def cancel(self) -> None:
         self.follower.cancel()
+        self.failed = time.monotonic()
 
     def kill(self) -> None:
         self.follower.kill()
+        self.failed = time.monotonic()
 
     # Failures of Odoo's Postgres
 
@@ -314,6 +318,7 @@ class Company(Users):
         with self.traffic.paused():
             super().close()
             failure()
+        self.failed = time.monotonic()
 
     def restore_database(self) -> None:
         self.fail(self.pooled.restore_database)
@@ -337,7 +342,7 @@ class Company(Users):
             standby.psql("select pg_reload_conf()")
             self.create()
             self.update_by_sql()
-            self.pause(SOON)
+            self.pause()
         self.fail(lambda: self.pooled.fail_over(standby))
 
     # Checks
@@ -359,14 +364,15 @@ class Company(Users):
         contacts = self.erp.rpc(CONTACT, "search_read", [], ["properties"], context={"active_test": False})
         return [(row, mirrored.get(row["id"])) for row in contacts if row["properties"] != (mirrored.get(row["id"]) or [])]
 
-    def pause(self, seconds: float) -> None:
+    def pause(self) -> None:
         """Ends all transactions; the mirrors must become equal to Odoo by themselves."""
         with self.traffic.paused():
             while self._open:
                 self.commit_late()
             began = time.monotonic()
+            limit = LATER if began - self.failed < LATER else SOON
             while found := self.differences():
-                assert time.monotonic() - began < seconds, (found, self.trail)
+                assert time.monotonic() - began < limit, (found, self.trail)
                 time.sleep(0.1)
             self.slowest = max(self.slowest, time.monotonic() - began)
 
@@ -387,23 +393,18 @@ class Company(Users):
         self.define_properties()
         self.pooled.save_database()
         self.pooled.save_disk()
-        limit = LATER
         for number in range(operations):
             if number % PAUSE == 0:
-                self.pause(limit)
-                limit = SOON
+                self.pause()
             if number % FAILURE == FAILURE // 2:
                 failure = failures[number // FAILURE % len(failures)]
                 self.done[failure.__name__] += 1
                 failure()
-                limit = LATER
             (operation,) = self.chance.choices(list(weights), list(weights.values()))
             self.done[operation.__name__] += 1
-            if operation in (self.kill, self.cancel):
-                limit = max(limit, 2 * SOON)
             self.trail.append(operation.__name__)
             operation()
-        self.pause(limit)
+        self.pause()
 
 
 def mirror(supabase: Supabase, pooled: PooledOdoo) -> None:

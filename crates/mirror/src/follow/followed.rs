@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 /// How often a mirror runs of which Odoo cannot tell what has changed.
 const WITHOUT_TOKEN: Duration = Duration::from_secs(15);
-/// The longest pause after a failure.
+/// The longest pause after a failed run.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The longest pause of a server that does not answer. Following resumes this soon once it does.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(30);
 
 /// What the follower knows of a mirror.
 #[derive(Default)]
@@ -67,7 +69,7 @@ impl Followed {
     /// What to do after a poll. `has_failed`: the server did not answer.
     pub fn step(&mut self, answer: Option<&Answer>, has_failed: bool) -> Step {
         if has_failed {
-            self.failed();
+            self.pause(LONGEST_OUTAGE);
             return Step::Nothing;
         }
         if self.needs_run {
@@ -94,9 +96,15 @@ impl Followed {
         }
     }
 
+    /// A run has failed.
     pub fn failed(&mut self) {
+        self.pause(LONGEST_PAUSE);
+    }
+
+    /// Doubles the pause with each failure.
+    fn pause(&mut self, longest: Duration) {
         self.failures += 1;
-        let pause = Duration::from_secs(1 << self.failures.min(9)).min(LONGEST_PAUSE);
+        let pause = Duration::from_secs(1 << self.failures.min(9)).min(longest);
         self.not_before = Some(Instant::now() + pause);
     }
 
