@@ -11,13 +11,14 @@ from support.supabase import Supabase
 
 MODEL = "ipai.sample.metric"
 
-COLUMNS = "name, code, date::text, brand_id, store_id, value::text, unit, is_alert, notes, active"
+#: SQL holds -0 equal to 0, so runs do not write it over 0; the sum has one text for both.
+COLUMNS = "name, code, date::text, brand_id, store_id, (value + 0)::text as value, unit, is_alert, notes, active"
 
 #: Odoo's table as its API returns it: NULL numbers are 0 and NULL booleans are false. XML-RPC
 #: removes the characters that {removed} matches.
 _ODOO_ROWS = """
     select id as odoo_id, regexp_replace(name, {removed}, '', 'g') as name, code, date::text, brand_id, store_id,
-           coalesce(value, 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
+           (coalesce(value, 0) + 0)::text as value, unit, coalesce(is_alert, false) as is_alert,
            regexp_replace(notes, {removed}, '', 'g') as notes, coalesce(active, false) as active
     from ipai_sample_metric order by id
 """

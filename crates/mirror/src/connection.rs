@@ -10,6 +10,8 @@ use ipai_odoo::http::{Endpoint, shown};
 use ipai_odoo::options::Protocol;
 use ipai_odoo::retry::Policy;
 use ipai_odoo::{Account, Addon, ServerInfo};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Everything to call one Odoo database.
 #[derive(Clone, PartialEq)]
@@ -73,6 +75,35 @@ pub trait Accounts {
     /// The oid of the server of this name, if the database knows it. Fails if there is no such
     /// server.
     fn server_oid(&self, session: &mut dyn Session, server: &str) -> Result<Option<i64>>;
+}
+
+/// Accounts that open each server once, for the mirrors of one transaction.
+pub struct OpenedOnce<'a> {
+    accounts: &'a dyn Accounts,
+    opened: RefCell<BTreeMap<Option<String>, Connection>>,
+}
+
+impl<'a> OpenedOnce<'a> {
+    /// Accounts of which no server is open.
+    pub fn new(accounts: &'a dyn Accounts) -> Self {
+        OpenedOnce { accounts, opened: RefCell::default() }
+    }
+}
+
+impl Accounts for OpenedOnce<'_> {
+    fn open(&self, session: &mut dyn Session, server: Option<&str>, if_several: &str) -> Result<Connection> {
+        let key = server.map(str::to_owned);
+        if let Some(opened) = self.opened.borrow().get(&key) {
+            return Ok(opened.clone());
+        }
+        let connection = self.accounts.open(session, server, if_several)?;
+        self.opened.borrow_mut().insert(key, connection.clone());
+        Ok(connection)
+    }
+
+    fn server_oid(&self, session: &mut dyn Session, server: &str) -> Result<Option<i64>> {
+        self.accounts.server_oid(session, server)
+    }
 }
 
 impl dyn Accounts + '_ {

@@ -4,7 +4,7 @@
 mod followed;
 
 use crate::changes::{ends_all, poll};
-use crate::connection::Fetchers;
+use crate::connection::{Fetchers, OpenedOnce};
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
 use crate::session::Session;
@@ -110,10 +110,12 @@ impl Follower {
     fn poll(&mut self, host: &mut Host<'_>) -> Result<Vec<(String, Error)>> {
         let known = followers::versions(host.session, self.request.mirrors.as_deref())?;
         host.session.commit()?;
+        let accounts = OpenedOnce::new(host.accounts);
         self.mirrors.retain(|name, _| known.iter().any(|(known, _)| known == name));
         for (name, version) in known {
             let followed = self.mirrors.entry(name.clone()).or_default();
-            followed.refresh(host, &name, version)?;
+            followed.refresh(host.session, &accounts, &name, version)?;
+            followed.plan((host.now)());
             let Some(server) = followed.server().filter(|server| !self.servers.contains_key(*server)) else { continue };
             if lock::follow(host.session, server)? {
                 let long_ago = Instant::now().checked_sub(HEARTBEAT).unwrap_or_else(Instant::now);

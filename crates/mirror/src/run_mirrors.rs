@@ -1,6 +1,7 @@
 //! Runs mirrors one after another: those of a call of `ipai.run_sync` or of the program.
 
 use crate::changes::{Unchanged, candidate, poll, record_unchanged};
+use crate::connection::OpenedOnce;
 use crate::engine::{Mode, Requested, plan_run};
 use crate::refusal::invalid;
 use crate::run_mirror::{Finished, Host, RunRequest, RunScope, run_mirror};
@@ -79,9 +80,10 @@ pub fn run_mirrors(
 /// Odoo reports of the others waits for their runs.
 fn run_unchanged(host: &mut Host<'_>, names: &[String], requested: Requested) -> Result<Vec<Unchanged>> {
     let mut candidates = Vec::new();
+    let accounts = OpenedOnce::new(host.accounts);
     let with_token = mirror_state::with_token(host.session)?;
     for name in names.iter().filter(|name| with_token.contains(name)) {
-        let planned = candidate(host, name)?
+        let planned = candidate(host.session, &accounts, name)?
             .filter(|candidate| plan_run(requested, &candidate.stored.state, (host.now)()).mode == Mode::Incremental);
         candidates.extend(planned);
     }

@@ -150,7 +150,7 @@ begin
                          'For other roles, write a policy yourself.';
     end if;
     -- It builds indexes, and lets users read a table whose policies call functions.
-    target := ipai.verify_table(mirror);
+    target := (ipai.verify_tables(array[mirror]))[1];
     perform ipai.create_claims_helpers();
 
     for column_name, claim in select c.key, c.value from jsonb_each_text(claims) c order by c.key

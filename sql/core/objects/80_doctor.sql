@@ -90,6 +90,7 @@ begin
             'ipai.has_cron()', 'ipai.has_vault()', 'ipai.password_state(text)',
             'ipai.binding_remedy(text, text)', 'ipai.secret_binding(text, text[])',
             'ipai.stored_expression(oid, oid)', 'ipai.untrusted_code(regclass, name)',
+            'ipai.untrusted_code_of(regclass[], name)',
             'ipai.is_replaced_server(text, text, name)', 'ipai.is_trusted(oid, name)',
             'ipai.mirror_tables()', 'ipai.api_exposure(oid)']) f (name))
         as p (privilege, granted)

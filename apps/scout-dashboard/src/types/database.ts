@@ -410,7 +410,7 @@ isOneToOne: false
 { Args: { "mirror": string }; Returns: undefined
                            },
 "require_trusted":
-{ Args: { "target": unknown }; Returns: undefined
+{ Args: { "targets": (unknown)[] }; Returns: undefined
                            },
 "require_vault":
 { Args: { "server": string }; Returns: undefined
@@ -456,11 +456,16 @@ isOneToOne: false
               "object": string,"owner": string,"problem": string,"remedy": string
             }[]
                            },
+"untrusted_code_of":
+{ Args: { "runner"?: unknown,"targets": (unknown)[] }; Returns: {
+              "object": string,"owner": string,"problem": string,"remedy": string
+            }[]
+                           },
 "verify_server":
 { Args: { "mirror": string,"server": string }; Returns: undefined
                            },
-"verify_table":
-{ Args: { "mirror": string,"writes"?: boolean }; Returns: unknown
+"verify_tables":
+{ Args: { "mirrors": (string)[],"writes"?: boolean }; Returns: (unknown)[]
                            }
           }
           Enums: {

@@ -1,8 +1,9 @@
 //! Asks the servers of several mirrors, and keeps the answers for the runs of the mirrors.
 
 use crate::Mirror;
-use crate::connection::Connection;
+use crate::connection::{Accounts, Connection};
 use crate::run_mirror::Host;
+use crate::session::Session;
 use crate::source::changes::{Answer, Question, ask};
 use crate::store::mirror_state::{self, Stored};
 use crate::store::{mirrors, vault};
@@ -62,13 +63,13 @@ pub struct Candidate {
     pub connection: Connection,
 }
 
-/// Loads a mirror; `None` if its next run must not, or cannot, begin with what has changed.
+/// Loads a mirror; `None` if its next run must not, or cannot, begin with what has changed. The
+/// account may have been opened for another mirror of the same transaction.
 ///
 /// # Errors
 /// Those that concern the session. Any other error is for the run of the mirror to report.
-pub fn candidate(host: &mut Host<'_>, name: &str) -> Result<Option<Candidate>> {
-    let accounts = host.accounts;
-    let loaded = host.session.within(|session| {
+pub fn candidate(session: &mut dyn Session, accounts: &dyn Accounts, name: &str) -> Result<Option<Candidate>> {
+    let loaded = session.within(|session| {
         let mut mirror = mirrors::load(session, name)?;
         if mirror.masks.need_key() {
             mirror.masks.key = Some(vault::mask_key(session)?);

@@ -1,12 +1,11 @@
 //! Records the runs of mirrors of which Odoo reports no change, with one statement.
 
-use super::Candidate;
+use super::{Candidate, ends_all};
 use crate::engine::{Counts, Mode, Progress, Report, Tally};
 use crate::run_mirror::Finished;
 use crate::session::{Session, signed};
 use crate::store::statements::Statements;
-use crate::store::target::{self, Access};
-use crate::store::{counts, sql};
+use crate::store::{counts, sql, target};
 use ipai_odoo::error::Result;
 
 /// A run that found nothing to do.
@@ -22,10 +21,9 @@ pub struct Unchanged {
 /// another session runs: these need a run of their own.
 pub fn record_unchanged(session: &mut dyn Session, candidates: &[&Candidate]) -> Result<Vec<Unchanged>> {
     let (mut names, mut tokens, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    for candidate in candidates.iter().filter(|candidate| candidate.stored.flags_are_counted) {
+    let are_counted = candidates.iter().copied().filter(|candidate| candidate.stored.flags_are_counted);
+    for (candidate, counted) in count(session, &are_counted.collect::<Vec<_>>())? {
         let Some(token) = candidate.token.clone() else { continue };
-        // An error is for the run of the mirror to report.
-        let Ok(counted) = session.within(|session| count(session, candidate)) else { continue };
         names.push(candidate.mirror.name.clone());
         tokens.push(token);
         rows.push(signed(counted.total));
@@ -52,8 +50,25 @@ pub fn record_unchanged(session: &mut dyn Session, candidates: &[&Candidate]) ->
     Ok(recorded)
 }
 
-fn count(session: &mut dyn Session, candidate: &Candidate) -> Result<Tally> {
-    let table = target::verify(session, &candidate.mirror.name, false)?;
-    target::lock(session, &candidate.mirror.target, table, Access::Read)?;
-    counts::of_mirror(session, &Statements::new(&candidate.mirror))
+/// Counts the rows of each mirror. Leaves out those that cannot be counted: the error is for the
+/// run of the mirror to report.
+fn count<'c>(session: &mut dyn Session, candidates: &[&'c Candidate]) -> Result<Vec<(&'c Candidate, Tally)>> {
+    let counted = session.within(|session| {
+        let names: Vec<_> = candidates.iter().map(|candidate| candidate.mirror.name.clone()).collect();
+        target::verify_all(session, &names)?;
+        let count = |candidate: &&'c Candidate| {
+            Ok((*candidate, counts::of_mirror(session, &Statements::new(&candidate.mirror))?))
+        };
+        candidates.iter().map(count).collect()
+    });
+    match counted {
+        Err(error) if ends_all(&error) => Err(error),
+        Err(_) if candidates.len() < 2 => Ok(Vec::new()),
+        // Half of them at a time, down to those that fail.
+        Err(_) => {
+            let (first, second) = candidates.split_at(candidates.len() / 2);
+            Ok([count(session, first)?, count(session, second)?].concat())
+        }
+        counted => counted,
+    }
 }

@@ -1,9 +1,12 @@
 //! One mirror that a follower keeps up to date.
 
 use crate::changes::{Candidate, candidate};
+use crate::connection::Accounts;
 use crate::engine::{Mode, Requested, plan_run};
-use crate::run_mirror::{Host, RunScope};
+use crate::run_mirror::RunScope;
+use crate::session::Session;
 use crate::source::changes::Answer;
+use chrono::NaiveDateTime;
 use ipai_odoo::error::Result;
 use std::time::{Duration, Instant};
 
@@ -37,23 +40,32 @@ pub(super) enum Step {
 
 impl Followed {
     /// Loads the mirror, unless it is known in this version.
-    pub fn refresh(&mut self, host: &mut Host<'_>, name: &str, version: String) -> Result<()> {
+    pub fn refresh(
+        &mut self,
+        session: &mut dyn Session,
+        accounts: &dyn Accounts,
+        name: &str,
+        version: String,
+    ) -> Result<()> {
         // What keeps a mirror from asking may end without a new version, as another session's run,
         // or an old password.
         if self.version != version || (self.candidate.is_none() || self.failures > 0) && self.is_due() {
             let could_ask = self.candidate.is_some();
-            self.candidate = candidate(host, name)?;
+            self.candidate = candidate(session, accounts, name)?;
             self.version = version;
             if !could_ask && self.candidate.is_some() && self.failures == 0 {
                 self.not_before = None;
             }
         }
-        let now = (host.now)();
+        Ok(())
+    }
+
+    /// Plans the next run.
+    pub fn plan(&mut self, now: NaiveDateTime) {
         self.needs_run = match &self.candidate {
             Some(candidate) => plan_run(Requested::Auto, &candidate.stored.state, now).mode == Mode::Full,
             None => true,
         };
-        Ok(())
     }
 
     /// The Odoo server, if it is known.

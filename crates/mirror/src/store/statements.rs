@@ -34,37 +34,35 @@ impl Statements {
         let constants = mirror.constants.iter();
         let values: String = constants.map(|constant| format!("{}, ", quote_literal(&constant.value))).collect();
         let of_marks = |sql: &'static str| if mirror.marks_deleted { sql } else { "" };
-        let fill = |template: &str| {
-            fill(
-                template,
-                &[
-                    ("changed", sql!("page_changed").trim_end()),
-                    ("sent", sql!("page_sent").trim_end()),
-                    ("table", &qualified(&mirror.target)),
-                    ("only", only(mirror)),
-                    ("key", &mirror.key().map(quote_ident).collect::<Vec<_>>().join(", ")),
-                    ("columns", &columns("")),
-                    ("columns_s", &columns("s.")),
-                    ("columns_o", &comma(mirror, compared)),
-                    ("altered", &altered(mirror)),
-                    ("values", &values),
-                    ("is_new", &unused_name(mirror, "is_new")),
-                    ("assignments", &comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
-                    ("casts", &casts(mirror)),
-                    ("arrays", &arrays(mirror)),
-                    ("first", &format!("${}", mirror.fields.len() + 2)),
-                    ("last", &format!("${}", mirror.fields.len() + 3)),
-                    ("mine", &mine(mirror, "")),
-                    ("mine_o", &mine(mirror, "o.")),
-                    ("mine_t", &mine(mirror, "t.")),
-                    ("live", live(mirror)),
-                    ("marked", of_marks(" or o.deleted_at is not null")),
-                    ("unmark", of_marks(", deleted_at = null")),
-                    ("active", &count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
-                    ("flagged", &count_of(mirror.flag_column())),
-                ],
-            )
-        };
+        let key = mirror.key().map(quote_ident).collect::<Vec<_>>();
+        let parts = [
+            ("changed", sql!("page_changed").trim_end().to_owned()),
+            ("sent", sql!("page_sent").trim_end().to_owned()),
+            ("table", qualified(&mirror.target)),
+            ("only", only(mirror).to_owned()),
+            ("key", key.join(", ")),
+            ("columns", columns("")),
+            ("columns_s", columns("s.")),
+            ("columns_o", comma(mirror, compared)),
+            ("altered", altered(mirror)),
+            ("values", values),
+            ("is_new", unused_name(mirror, "is_new")),
+            ("assignments", comma(mirror, |column, _| format!("{column} = excluded.{column}"))),
+            ("casts", casts(mirror)),
+            ("arrays", arrays(mirror)),
+            ("first", format!("${}", mirror.fields.len() + 2)),
+            ("last", format!("${}", mirror.fields.len() + 3)),
+            ("mine", mine(mirror, "")),
+            ("mine_o", mine(mirror, "o.")),
+            ("mine_t", mine(mirror, "t.")),
+            ("live", live(mirror).to_owned()),
+            ("marked", of_marks(" or o.deleted_at is not null").to_owned()),
+            ("unmark", of_marks(", deleted_at = null").to_owned()),
+            ("active", count_of(mirror.active_field().and_then(|field| mirror.flag(field)))),
+            ("flagged", count_of(mirror.flag_column())),
+        ];
+        let parts: Vec<_> = parts.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let fill = |template: &str| fill(template, &parts);
         Statements {
             upsert: fill(sql!("page_upsert")),
             insert: fill(sql!("page_insert")),

@@ -175,13 +175,18 @@ pub(super) fn wrong_type(
         .with_detail(format!("Mirror \"{}\" needs the type {expected}. The column has the type {found}.", mirror.name))
 }
 
-/// Checks that the table is the one that the mirror was registered with, and that it runs no code
-/// of a role that this one does not trust. Returns its oid. Only if the run `writes`, a table that
-/// is not registered yet is registered.
+/// Locks the table, and checks that it is the one that the mirror was registered with, and that it
+/// runs no code of a role that this one does not trust. Returns its oid. Only if the run `writes`,
+/// a table that is not registered yet is registered.
 pub fn verify(session: &mut dyn Session, mirror: &str, writes: bool) -> Result<i64> {
-    let params = [mirror.into(), writes.into()];
-    let found = session.first("select ipai.verify_table($1, $2)::oid::bigint", &params, |row| row.get(0))?;
-    found.ok_or_else(|| internal("verify_table returned no row"))
+    let sql = "select (ipai.verify_tables(array[$1], $2))[1]::oid::bigint";
+    let found = session.first(sql, &[mirror.into(), writes.into()], |row| row.get(0))?;
+    found.ok_or_else(|| internal("verify_tables returned no row"))
+}
+
+/// The same for the tables of several mirrors, which are only read.
+pub fn verify_all(session: &mut dyn Session, mirrors: &[String]) -> Result<()> {
+    session.run("select ipai.verify_tables($1, false)", &[mirrors.into()]).map(drop)
 }
 
 /// What is done under a lock of the table.
