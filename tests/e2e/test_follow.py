@@ -151,6 +151,16 @@ def test_follower_resumes_after_odoo_was_away(mirrored: Supabase, erp: Odoo, fol
     erp.rpc(MODEL, "unlink", [created])
 
 
+def test_running_follower_uses_a_changed_password(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
+    """Odoo still accepts the old password, which a stored login or an idle connection would have."""
+    mirrored.rows("select ipai.set_odoo_password('odoo', 'another')")
+    wait_for(lambda: mirrored.rows("select from ipai.followers where problem like '%authentication failed%'"), 25)
+    mirrored.rows("select ipai.set_odoo_password('odoo', 'admin')")
+    created = erp.rpc(MODEL, "create", SAMPLE)
+    wait_for(lambda: names(mirrored, created) == ["Live ☕"], 25)
+    erp.rpc(MODEL, "unlink", [created])
+
+
 def test_mirror_is_followed_at_once_after_an_interrupted_run(mirrored: Supabase, erp: Odoo) -> None:
     mirrored.rows("update ipai.mirrors set page_size = 20")
     connection = mirrored.connect()

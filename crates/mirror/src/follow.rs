@@ -25,7 +25,7 @@ pub struct FollowRequest {
     pub during: Option<Duration>,
 }
 
-/// How often a poll without a change is recorded.
+/// How often a poll without a change is recorded, and the accounts are looked up again.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often alerts are evaluated.
 const ALERTS: Duration = Duration::from_secs(30);
@@ -44,6 +44,8 @@ struct Follower {
     taken: BTreeSet<String>,
     /// The servers that the last poll has asked.
     asked: BTreeSet<String>,
+    /// When the accounts were last looked up again.
+    checked: Instant,
     /// When alerts were last evaluated, if a run has ended since.
     alerted: Instant,
     has_run: bool,
@@ -67,6 +69,7 @@ pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>
         servers: BTreeMap::new(),
         taken: BTreeSet::new(),
         asked: BTreeSet::new(),
+        checked: now,
         alerted: now,
         has_run: false,
     };
@@ -111,6 +114,12 @@ impl Follower {
         let known = followers::versions(host.session, self.request.mirrors.as_deref())?;
         host.session.commit()?;
         let accounts = OpenedOnce::new(host.accounts);
+        if self.checked.elapsed() >= HEARTBEAT {
+            self.checked = Instant::now();
+            for followed in self.mirrors.values_mut() {
+                followed.check_account(host.session, &accounts)?;
+            }
+        }
         self.mirrors.retain(|name, _| known.iter().any(|(known, _)| known == name));
         for (name, version) in known {
             let followed = self.mirrors.entry(name.clone()).or_default();

@@ -1,6 +1,6 @@
 //! One mirror that a follower keeps up to date.
 
-use crate::changes::{Candidate, candidate};
+use crate::changes::{Candidate, candidate, ends_all};
 use crate::connection::Accounts;
 use crate::engine::{Mode, Requested, plan_run};
 use crate::run_mirror::RunScope;
@@ -56,6 +56,18 @@ impl Followed {
             if !could_ask && self.candidate.is_some() && self.failures == 0 {
                 self.not_before = None;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets the mirror be loaded anew if its address, login or password is another one now, or must
+    /// not be used any more.
+    pub fn check_account(&mut self, session: &mut dyn Session, accounts: &dyn Accounts) -> Result<()> {
+        let Some(candidate) = &self.candidate else { return Ok(()) };
+        match session.within(|session| accounts.of_mirror(session, &candidate.mirror)) {
+            Ok(connection) if connection == candidate.connection => {}
+            Err(error) if ends_all(&error) => return Err(error),
+            _ => self.version.clear(),
         }
         Ok(())
     }
