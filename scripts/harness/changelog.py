@@ -1,16 +1,19 @@
-"""Checks the form of CHANGELOG.md, and prints the notes of a release from it.
+"""Checks CHANGELOG.md, and prints the notes of a release from it.
 
-scripts/bootstrap harness.changelog            checks the form: that of Keep a Changelog
+scripts/bootstrap harness.changelog            checks the form, that of Keep a Changelog, and whether
+                                               all parts of the project have its newest version
 scripts/bootstrap harness.changelog 1.0.0      prints what the version changes
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from . import paths
+from . import extension, paths
 
 CHANGELOG = paths.PROJECT / "CHANGELOG.md"
 KINDS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
@@ -47,6 +50,26 @@ def findings(text: str) -> Iterator[str]:
         yield f"1: {_UNRELEASED} occurs {unreleased} times"
 
 
+def versions() -> dict[str, str]:
+    """Returns the version that each part of the project states, by file."""
+    meta = json.loads((paths.PROJECT / "META.json").read_text())
+    manifests = {path: ast.literal_eval(path.read_text()) for path in sorted((paths.PROJECT / "addons/ipai").glob("*/__manifest__.py"))}
+    return {
+        "Cargo.toml": extension.version(),
+        "META.json": meta["version"],
+        "META.json, provides": meta["provides"][extension.NAME]["version"],
+        **{str(path.relative_to(paths.PROJECT)): manifest["version"] for path, manifest in manifests.items()},
+    }
+
+
+def other_versions(text: str, stated: Mapping[str, str]) -> Iterator[str]:
+    """Yields the parts whose version is not the newest of the changelog."""
+    newest = re.search(rf"^{_RELEASE.pattern}$", text, re.MULTILINE)
+    for part, version in stated.items():
+        if newest is None or version != newest[1]:
+            yield f"1: the newest version is {newest[1] if newest else 'missing'}, and {part} has {version}"
+
+
 def notes(text: str, version: str) -> str:
     """Returns the text below the heading of a version."""
     heading = re.search(rf"^## \[{re.escape(version)}\] - .*$", text, re.MULTILINE)
@@ -62,7 +85,7 @@ def main() -> int:
     if sys.argv[1:]:
         print(notes(text, sys.argv[1].removeprefix("v")))
         return 0
-    found = [f"CHANGELOG.md:{finding}" for finding in findings(text)]
+    found = [f"CHANGELOG.md:{finding}" for finding in (*findings(text), *other_versions(text, versions()))]
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 

@@ -224,7 +224,7 @@ def documented(command: str) -> list[str]:
 def test_json_has_the_keys_of_the_reference(project: Project) -> None:
     (settings,) = [block for block in blocks(PAGE.read_text()) if block.language == "ini"]
     project.run(settings)
-    assert project.json("init") == [{"result": "created", "version": "0.2.0"}]
+    assert project.json("init") == [{"result": "created", "version": "1.0.0"}]
     assert documented("init") == ["result", "version"]
     assert "HINT:  Create one with ipai-sync create-mirror." in project.shell("ipai-sync run")
     (created,) = project.json("create-mirror res.partner --fields name,active")

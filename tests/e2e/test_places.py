@@ -111,9 +111,9 @@ class Runner:
         archive = paths.run_dir() / "ipai-sync.tar.gz"
         # A release may have the program in a folder.
         layout = paths.run_dir()
-        (layout / "ipai-sync-0.2.0").mkdir()
-        (layout / "ipai-sync-0.2.0/ipai-sync").symlink_to(build_program())
-        shell.run(["tar", "-chzf", archive, "-C", layout, "ipai-sync-0.2.0"])
+        (layout / "ipai-sync-1.0.0").mkdir()
+        (layout / "ipai-sync-1.0.0/ipai-sync").symlink_to(build_program())
+        shell.run(["tar", "-chzf", archive, "-C", layout, "ipai-sync-1.0.0"])
         self.values = {
             "vars.IPAI_SYNC_URL": archive.as_uri(),
             "vars.IPAI_SYNC_SHA256": hashlib.sha256(archive.read_bytes()).hexdigest(),

@@ -72,6 +72,14 @@ def test_form_of_the_changelog_is_checked(text: str, finding: str | None) -> Non
     assert (finding is None and found == []) or (finding is not None and found[0].startswith(finding))
 
 
+def test_all_parts_have_the_newest_version_of_the_changelog() -> None:
+    text = "# Changelog\n\n## [Unreleased]\n\n## [1.1.0] - 2026-12-31\n\n## [1.0.0] - 2026-12-01\n"
+    assert list(changelog.other_versions(text, {"Cargo.toml": "1.1.0"})) == []
+    (finding,) = changelog.other_versions(text, {"Cargo.toml": "1.1.0", "META.json": "1.0.0"})
+    assert finding == "1: the newest version is 1.1.0, and META.json has 1.0.0"
+    assert len(list(changelog.other_versions("# Changelog\n\n## [Unreleased]\n", changelog.versions()))) == len(changelog.versions()) == 5
+
+
 def test_notes_of_a_release_are_its_section() -> None:
     text = "# Changelog\n\n## [Unreleased]\n\n## [1.1.0] - 2026-12-31\n\n### Added\n\n- x\n\n## [1.0.0] - 2026-12-01\n\n### Added\n\n- y\n"
     assert changelog.notes(text, "1.1.0") == "### Added\n\n- x"

@@ -9,7 +9,16 @@ INTERNAL = {
     # Schedules
     *("schedule_interval", "cron_gap"),
     # Trust
-    *("is_trusted", "untrusted_code", "untrusted_code_of", "require_trusted", "lock_table", "verify_tables", "is_replaced_server", "verify_server"),
+    *(
+        "is_trusted",
+        "untrusted_code",
+        "untrusted_code_of",
+        "require_trusted",
+        "lock_table",
+        "verify_tables",
+        "is_replaced_server",
+        "verify_server",
+    ),
     *("follow_objects", "stored_expression"),
     # Relations
     *("planned_relations", "related_functions", "drop_relations"),

@@ -4,7 +4,7 @@
     "name": "IPAI Bulk Export",
     "summary": "Bulk export of any model with the caller's access rights, for mirrors in Postgres",
     # Without a series of Odoo: the same folder installs on 18, 19 and 20. scripts/addons adds it.
-    "version": "1.1.0",
+    "version": "1.0.0",
     "category": "Technical",
     "author": "ipai_sync contributors",
     "website": "https://github.com/ipai-sync/ipai_sync",

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 # Incremented when the meaning of the methods changes.
 PROTOCOL = 1
-VERSION = "1.1.0"
+VERSION = "1.0.0"
 
 # A model that overrides one of these may find other records than its query, or return other values
 # than its columns hold.
