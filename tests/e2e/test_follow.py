@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +18,9 @@ import pytest
 
 from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
+from support.changing import ChangingOdoo
 from support.comparison import MODEL, assert_equal, differences
+from support.faulty import metric
 from support.program import ProgramSupabase
 from support.sessions import running_statement, statement_error, wait_for_pages
 from support.supabase import ROWS, Supabase
@@ -141,6 +144,34 @@ def test_failing_mirror_does_not_hold_up_the_others(mirrored: Supabase, erp: Odo
     assert mirrored.row("select failures > 0 as failing from ipai.sync_status where mirror = 'broken'") == {"failing": True}
     # Pauses grow after each failure.
     assert mirrored.row("select count(*) as n from ipai.run_log where mirror = 'broken' and state = 'failed'")["n"] <= 3
+    erp.rpc(MODEL, "unlink", [created])
+
+
+def test_silent_server_does_not_hold_up_the_others(mirrored: Supabase, erp: Odoo) -> None:
+    is_asked, answers = threading.Event(), threading.Event()
+
+    def wait(_: list[str]) -> dict[str, Any]:
+        is_asked.set()
+        assert answers.wait(30)
+        return {"state": "same", "token": "first"}
+
+    with ChangingOdoo(metric(number) for number in range(1, 20)) as silent:
+        mirrored.server(silent.url, name="silent", timeout="20")
+        mirrored.add_mirror("of_silent", server="silent")
+        mirrored.run("'of_silent'")
+        silent.reply = wait
+        connection = mirrored.connect()
+        with running_statement(mirrored, connection, "call ipai.follow_sync(during => null)") as following:
+            assert is_asked.wait(10)
+            created = erp.rpc(MODEL, "create", SAMPLE)
+            wait_for(lambda: names(mirrored, created) == ["Live ☕"], 5)
+            erp.rpc(MODEL, "write", [created], {"name": "Renamed"})
+            wait_for(lambda: names(mirrored, created) == ["Renamed"], 2)
+            assert mirrored.rows("select server from ipai.followers where polled_at is not null") == [{"server": "odoo"}]
+            answers.set()
+            wait_for(lambda: len(mirrored.rows("select from ipai.followers where polled_at is not null")) == 2)
+            mirrored.cancel(connection)
+            statement_error(following)
     erp.rpc(MODEL, "unlink", [created])
 
 

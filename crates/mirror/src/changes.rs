@@ -4,5 +4,5 @@
 mod poll;
 mod unchanged;
 
-pub use poll::{Answers, Candidate, candidate, ends_all, poll};
+pub use poll::{Answers, Candidate, Polls, candidate, ends_all};
 pub use unchanged::{Unchanged, record_unchanged};

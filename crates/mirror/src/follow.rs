@@ -3,7 +3,7 @@
 
 mod followed;
 
-use crate::changes::{ends_all, poll};
+use crate::changes::{Polls, ends_all};
 use crate::connection::{Fetchers, OpenedOnce};
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
@@ -29,6 +29,8 @@ pub struct FollowRequest {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often alerts are evaluated.
 const ALERTS: Duration = Duration::from_secs(30);
+/// How long the mirrors of the other servers wait for the answer of one.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest time from one poll to the next.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// How long one wait lasts before the caller may cancel.
@@ -42,7 +44,8 @@ struct Follower {
     servers: BTreeMap<String, (Instant, Option<Error>)>,
     /// The servers whose lock another session holds.
     taken: BTreeSet<String>,
-    /// The servers that the last poll has asked.
+    polls: Polls,
+    /// The servers that have answered the last poll, or have failed.
     asked: BTreeSet<String>,
     /// When the accounts were last looked up again.
     checked: Instant,
@@ -68,6 +71,7 @@ pub fn follow(host: &mut Host<'_>, request: FollowRequest, ended: &mut Ended<'_>
         mirrors: BTreeMap::new(),
         servers: BTreeMap::new(),
         taken: BTreeSet::new(),
+        polls: Polls::default(),
         asked: BTreeSet::new(),
         checked: now,
         alerted: now,
@@ -144,7 +148,10 @@ impl Follower {
         self.asked = candidates.iter().map(|candidate| candidate.connection.server.clone()).collect();
         // A twentieth of the time.
         let budget = u32::try_from(self.request.every.as_millis() / 20).unwrap_or(u32::MAX).clamp(50, 1_000);
-        poll(host, &candidates, budget)
+        let mut failures = self.polls.ask(host, &candidates, budget)?;
+        failures.extend(self.polls.receive(host, Some(Instant::now() + PATIENCE))?);
+        self.asked.retain(|server| !self.polls.is_waiting_for(server));
+        Ok(failures)
     }
 
     /// Runs the mirrors that have changed, and those of which Odoo cannot tell. At most one of them
@@ -155,6 +162,9 @@ impl Follower {
         for (name, followed) in self.mirrors.iter_mut().filter(|(_, followed)| followed.is_due()) {
             if followed.server().is_some_and(|server| !servers.contains_key(server)) {
                 // Another session follows it.
+                continue;
+            }
+            if followed.server().is_some_and(|server| self.polls.is_waiting_for(server)) {
                 continue;
             }
             let failure = failures.iter().find(|(server, _)| Some(server.as_str()) == followed.server());

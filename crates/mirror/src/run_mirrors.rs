@@ -1,6 +1,6 @@
 //! Runs mirrors one after another: those of a call of `ipai.run_sync` or of the program.
 
-use crate::changes::{Unchanged, candidate, poll, record_unchanged};
+use crate::changes::{Polls, Unchanged, candidate, record_unchanged};
 use crate::connection::OpenedOnce;
 use crate::engine::{Mode, Requested, plan_run};
 use crate::refusal::invalid;
@@ -90,7 +90,9 @@ fn run_unchanged(host: &mut Host<'_>, names: &[String], requested: Requested) ->
     host.session.commit()?;
     let all: Vec<_> = candidates.iter().collect();
     // What fails is tried again, and reported, by the run of the mirror.
-    poll(host, &all, 0)?;
+    let mut polls = Polls::default();
+    polls.ask(host, &all, 0)?;
+    polls.receive(host, None)?;
     let is_unchanged = |name: &str| host.answers.get(name).is_some_and(Answer::is_same);
     let unchanged: Vec<_> = all.into_iter().filter(|candidate| is_unchanged(&candidate.mirror.name)).collect();
     record_unchanged(host.session, &unchanged)

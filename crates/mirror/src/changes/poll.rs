@@ -4,13 +4,15 @@ use crate::Mirror;
 use crate::connection::{Accounts, Connection};
 use crate::run_mirror::Host;
 use crate::session::Session;
-use crate::source::changes::{Answer, Question, ask};
+use crate::source::Fetcher;
+use crate::source::changes::{self, Answer, Question, ask};
 use crate::store::mirror_state::{self, Stored};
 use crate::store::{mirrors, vault};
 use ipai_odoo::Database;
 use ipai_odoo::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// How long an answer holds. Another session may apply newer changes in the meantime.
@@ -91,47 +93,96 @@ pub fn candidate(session: &mut dyn Session, accounts: &dyn Accounts, name: &str)
     }
 }
 
-/// Asks each server what has changed for its mirrors, with one call. `budget`: how many
-/// milliseconds Odoo may search; 0 for no limit. The error of a server is returned with its name;
-/// the others are asked nevertheless.
-///
-/// # Errors
-/// Those that concern the session.
-pub fn poll(host: &mut Host<'_>, candidates: &[&Candidate], budget: u32) -> Result<Vec<(String, Error)>> {
-    let mut failures = Vec::new();
-    let mut asked = Vec::new();
-    for candidate in candidates {
-        let server = &candidate.connection.server;
-        if asked.contains(server) {
-            continue;
-        }
-        asked.push(server.clone());
-        let of_server: Vec<&Candidate> =
-            candidates.iter().copied().filter(|other| other.connection == candidate.connection).collect();
-        match poll_server(host, &candidate.connection, &of_server, budget) {
-            Err(error) if ends_all(&error) => return Err(error),
-            Err(error) => failures.push((server.clone(), error)),
-            Ok(()) => {}
-        }
-    }
-    Ok(failures)
+/// Questions to servers, all at the same time.
+#[derive(Default)]
+pub struct Polls(Vec<Asked>);
+
+/// A question that a server has not answered.
+struct Asked {
+    connection: Connection,
+    fetcher: Fetcher,
+    answers: Receiver<changes::Answers>,
+    /// Name, fingerprint and stored token of each mirror.
+    mirrors: Vec<(String, String, Option<String>)>,
+    /// Whether it was waited for already.
+    is_late: bool,
 }
 
-fn poll_server(host: &mut Host<'_>, connection: &Connection, candidates: &[&Candidate], budget: u32) -> Result<()> {
+impl Polls {
+    /// Asks each server what has changed for its mirrors, with one call, unless it owes an answer.
+    /// `budget`: how many milliseconds Odoo may search; 0 for no limit. The error of a server is
+    /// returned with its name; the others are asked nevertheless.
+    ///
+    /// # Errors
+    /// Those that concern the session.
+    pub fn ask(&mut self, host: &mut Host<'_>, candidates: &[&Candidate], budget: u32) -> Result<Vec<(String, Error)>> {
+        let mut failures = Vec::new();
+        for (place, Candidate { connection, .. }) in candidates.iter().enumerate() {
+            let is_asked = candidates[..place].iter().any(|other| other.connection.server == connection.server);
+            if is_asked || self.is_waiting_for(&connection.server) {
+                continue;
+            }
+            let of_server = candidates.iter().copied().filter(|other| other.connection == *connection);
+            match ask_server(host, connection, &of_server.collect::<Vec<_>>(), budget) {
+                Err(error) if ends_all(&error) => return Err(error),
+                Err(error) => failures.push((connection.server.clone(), error)),
+                Ok(asked) => self.0.push(asked),
+            }
+        }
+        // Nothing is locked while Odoo is waited for.
+        host.session.commit()?;
+        Ok(failures)
+    }
+
+    /// Keeps the answers that arrive until a moment for the runs of the mirrors; `None` waits for
+    /// all. A server that was waited for before is not waited for again.
+    ///
+    /// # Errors
+    /// Those that concern the session.
+    pub fn receive(&mut self, host: &mut Host<'_>, until: Option<Instant>) -> Result<Vec<(String, Error)>> {
+        let mut failures = Vec::new();
+        for mut asked in std::mem::take(&mut self.0) {
+            let answers = match until {
+                None => Some(asked.fetcher.wait(&asked.answers)?),
+                Some(_) if asked.is_late => asked.fetcher.wait_until(&asked.answers, Instant::now())?,
+                Some(until) => asked.fetcher.wait_until(&asked.answers, until)?,
+            };
+            match answers {
+                None => {
+                    asked.is_late = true;
+                    self.0.push(asked);
+                }
+                Some(Err(error)) if ends_all(&error) => return Err(error),
+                Some(Err(error)) => failures.push((asked.connection.server, error)),
+                Some(Ok(answers)) => {
+                    host.fetchers.leave(asked.connection, asked.fetcher);
+                    let Some((database, answers)) = answers else { continue };
+                    for ((name, fingerprint, stored), answer) in asked.mirrors.into_iter().zip(answers) {
+                        let given =
+                            Given { fingerprint, stored, at: Instant::now(), database: database.clone(), answer };
+                        host.answers.0.insert(name, given);
+                    }
+                }
+            }
+        }
+        Ok(failures)
+    }
+
+    /// Whether a server has not answered yet.
+    pub fn is_waiting_for(&self, server: &str) -> bool {
+        self.0.iter().any(|asked| asked.connection.server == server)
+    }
+}
+
+fn ask_server(host: &mut Host<'_>, connection: &Connection, candidates: &[&Candidate], budget: u32) -> Result<Asked> {
     let fetcher = host.fetchers.take(host.session, connection)?;
-    // Nothing is locked while Odoo is waited for.
-    host.session.commit()?;
     let question =
         |candidate: &&Candidate| Question { mirror: Arc::clone(&candidate.mirror), token: candidate.token.clone() };
     let answers = ask(&fetcher, candidates.iter().map(question).collect(), budget)?;
-    host.fetchers.leave(connection.clone(), fetcher);
-    let Some((database, answers)) = answers else { return Ok(()) };
-    for (candidate, answer) in candidates.iter().zip(answers) {
-        let (stored, fingerprint) = (candidate.stored.token.clone(), candidate.stored.fingerprint.clone());
-        let given = Given { fingerprint, stored, at: Instant::now(), database: database.clone(), answer };
-        host.answers.0.insert(candidate.mirror.name.clone(), given);
-    }
-    Ok(())
+    let mirrors = candidates.iter().map(|Candidate { mirror, stored, .. }| {
+        (mirror.name.clone(), stored.fingerprint.clone(), stored.token.clone())
+    });
+    Ok(Asked { connection: connection.clone(), fetcher, answers, mirrors: mirrors.collect(), is_late: false })
 }
 
 /// Whether an error concerns the session or the caller, and not one mirror or server.

@@ -98,7 +98,7 @@ impl Run {
 
     fn ask(&self, fetcher: &Fetcher, token: Option<String>) -> Result<Option<(Database, Answer)>> {
         let question = Question { mirror: Arc::new(self.mirror.readable()?), token };
-        let answers = ask(fetcher, vec![question], 0)?;
+        let answers = fetcher.wait(&ask(fetcher, vec![question], 0)?)??;
         Ok(answers.and_then(|(database, answers)| Some((database, answers.into_iter().next()?))))
     }
 

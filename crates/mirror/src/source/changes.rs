@@ -9,6 +9,7 @@ use ipai_odoo::error::{Error, Result};
 use ipai_odoo::http::Http;
 use ipai_odoo::{ChangeAnswer, ChangeQuery, Client, Database};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// A mirror, and what Odoo returned when it was asked before.
 #[derive(Debug, Clone)]
@@ -49,10 +50,14 @@ impl Answer {
 }
 
 /// The answers in the order of the questions, and the database that gave them. `None` without an
-/// addon that can tell. `budget`: how many milliseconds Odoo may search; 0 for no limit.
-pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<Option<(Database, Vec<Answer>)>> {
+/// addon that can tell.
+pub type Answers = Result<Option<(Database, Vec<Answer>)>>;
+
+/// Asks, and returns where the answers will arrive. `budget`: how many milliseconds Odoo may
+/// search; 0 for no limit.
+pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<Receiver<Answers>> {
     let clock = Arc::clone(&fetcher.clock);
-    fetcher.run(move |client| {
+    fetcher.begin(move |client| {
         let fields: Vec<_> = questions.iter().map(|question| question.mirror.wanted_fields()).collect();
         let queries = questions.iter().zip(&fields).map(|(question, fields)| ChangeQuery {
             scope: &question.mirror.scope,

@@ -12,7 +12,7 @@ use ipai_odoo::{Account, Client, ServerInfo};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -57,9 +57,17 @@ impl Fetcher {
         &self,
         work: impl FnOnce(&mut Client<Http>) -> Result<R> + Send + 'static,
     ) -> Result<R> {
+        self.wait(&self.begin(work)?)?
+    }
+
+    /// Runs `work` on the thread, and returns where its result will arrive.
+    pub fn begin<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Client<Http>) -> R + Send + 'static,
+    ) -> Result<Receiver<R>> {
         let (done, result) = sync_channel(1);
         self.submit(move |client| drop(done.send(work(client))))?;
-        self.wait(&result)?
+        Ok(result)
     }
 
     pub(super) fn submit(&self, job: impl FnOnce(&mut Client<Http>) + Send + 'static) -> Result<()> {
@@ -67,12 +75,24 @@ impl Fetcher {
         jobs.send(Box::new(job)).map_err(|_| ended())
     }
 
-    pub(super) fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
+    /// Waits for a result.
+    pub fn wait<R>(&self, result: &Receiver<R>) -> Result<R> {
+        loop {
+            if let Some(result) = self.wait_until(result, Instant::now() + TICK)? {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// Waits until a moment; `None` if there is no result by then.
+    pub fn wait_until<R>(&self, result: &Receiver<R>, until: Instant) -> Result<Option<R>> {
         loop {
             (self.tick)()?;
-            match result.recv_timeout(TICK) {
-                Err(RecvTimeoutError::Timeout) => {}
-                result => return result.map_err(|_| ended()),
+            let left = until.saturating_duration_since(Instant::now());
+            match result.recv_timeout(left.min(TICK)) {
+                Err(RecvTimeoutError::Timeout) if left > TICK => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                result => return result.map(Some).map_err(|_| ended()),
             }
         }
     }
