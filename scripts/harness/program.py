@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import extension, paths, shell
-from .postgres import Installation
+from . import extension, paths, shell, versions
 
 NAME = "ipai-sync"
 
 
 def build(profile: str = extension.TEST_PROFILE) -> Path:
     """Builds the program and returns its path."""
-    pg = Installation.default()
+    # A release is always built with 15, and a test with the version that the extension has there.
+    pg = Installation.default() if profile == "release" else versions.target()
     # With the features and the environment of the other builds, cargo compiles nothing twice.
     packages = ["--package", "ipai-cli"] if profile == "release" else ["--workspace", *extension.test_features(pg)]
     shell.log_progress(f"Building {NAME} (profile {profile})")
