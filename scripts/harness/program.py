@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import extension, paths, shell, versions
+from .postgres import Installation
 
 NAME = "ipai-sync"
 
 
 def build(profile: str = extension.TEST_PROFILE) -> Path:
     """Builds the program and returns its path."""
-    # A release is always built with 15, and a test with the version that the extension has there.
+    # A release is built with 15, a test with the target's version, which the tests build anyway.
     pg = Installation.default() if profile == "release" else versions.target()
     # With the features and the environment of the other builds, cargo compiles nothing twice.
     packages = ["--package", "ipai-cli"] if profile == "release" else ["--workspace", *extension.test_features(pg)]

@@ -276,7 +276,11 @@ def _word(name: str, layer: Layer) -> str:
         return name
     if path.suffix == ".rs":
         return path.stem.removesuffix("_tests")
-    return str(path.resolve().relative_to(paths.PROJECT)) if layer.run in (end_to_end, end_to_end_17, dashboard_layer, package, database) else path.name
+    return (
+        str(path.resolve().relative_to(paths.PROJECT))
+        if layer.run in (end_to_end, end_to_end_17, dashboard_layer, package, database)
+        else path.name
+    )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def _build(major: int, source: _Source, prefix: Path) -> None:
 
 
 def _install(extension: ServerExtension, installation: Installation) -> None:
-    """Installs the extension if the mirror has its source. Without it, the tests that use it fail."""
+    """Installs the extension if the mirror has its source; otherwise the tests of it fail."""
     try:
         server_extensions.install(extension, installation)
     except (urllib.error.URLError, TimeoutError) as error:
