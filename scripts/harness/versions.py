@@ -52,11 +52,14 @@ _SOURCES = {
 }
 
 #: What the tests need: pgcrypto requires OpenSSL, and uuid-ossp a UUID library. Some tests use
-#: collations of ICU, compressed dumps or German messages.
-_OPTIONS = ("--with-icu", "--with-zlib", "--with-ssl=openssl", "--with-uuid=e2fs", "--enable-nls=de", "--without-readline")
+#: collations of ICU, functions of XML, compressed dumps or German messages.
+_OPTIONS = (
+    *("--with-icu", "--with-libxml", "--with-zlib", "--with-ssl=openssl", "--with-uuid=e2fs"),
+    *("--enable-nls=de", "--without-readline"),
+)
 
 _BUILD_PACKAGES = (
-    *("bison", "flex", "gcc", "gettext", "libc6-dev", "libicu-dev", "libssl-dev"),
+    *("bison", "flex", "gcc", "gettext", "libc6-dev", "libicu-dev", "libssl-dev", "libxml2-dev"),
     *("make", "perl", "pkg-config", "uuid-dev", "zlib1g-dev"),
 )
 
@@ -80,6 +83,9 @@ def ensure(major: int) -> Installation:
         setup.rebuild_if_changed(prefix, paths.digest(_PGSERVER), lambda: _fetch_16(prefix))
     installation = Installation(prefix / "bin/pg_config")
     with paths.lock(prefix.name):
+        # pgTAP consists of SQL only, so the packaged files for 15 serve every version.
+        for path in Installation.default().extension_dir.glob("pgtap*"):
+            shutil.copyfile(path, installation.extension_dir / path.name)
         for extension in source.extensions if source else ():
             if not (installation.pkglibdir / f"{extension.name}.so").exists():
                 _install(extension, installation)
