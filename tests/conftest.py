@@ -9,7 +9,7 @@ from collections.abc import Generator
 import pytest
 from xdist.workermanage import NodeManager
 
-from harness import extension, paths
+from harness import extension, paths, versions
 from harness.postgres import Installation
 
 #: A call that starts a real Odoo.
@@ -79,7 +79,7 @@ def _needs_odoo(item: pytest.Function) -> bool:
 
 @pytest.fixture(scope="session")
 def extension_pg() -> Installation:
-    """Returns the worker's own copy of PostgreSQL 15 with the extension installed."""
-    installation = Installation.default().relocated("tests", under=paths.run_dir())
+    """Returns the worker's own copy of the target's Postgres, with the extension installed."""
+    installation = versions.target().relocated("tests", under=paths.run_dir())
     extension.build(installation, with_tests=True)
     return installation

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import time
+import urllib.error
 import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from . import dashboard, extension, paths, pg_cron, postgres, setup, shell
+from . import dashboard, extension, paths, postgres, server_extensions, setup, shell
 from .odoo import MODEL, Odoo, generate_metrics
 from .postgres import Cluster, Installation
 from .postgrest import PostgREST
@@ -55,7 +57,9 @@ def main() -> int:
         dashboard.build()
     installation = Installation.default().relocated("demo", under=paths.run_dir())
     extension.build(installation)
-    pg_cron.install(installation)
+    # A mirror without the source leaves Debian's packaged version.
+    with contextlib.suppress(urllib.error.URLError, TimeoutError):
+        server_extensions.install(server_extensions.PG_CRON, installation)
     shell.log_progress("Starting a Supabase-like Postgres: seconds")
     with postgres.supabase_cluster(installation) as cluster:
         if external:

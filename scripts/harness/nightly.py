@@ -1,5 +1,5 @@
 """Runs the tests that take long: simulations, a thousand cancels, large tables, soak and fuzzing,
-and those on further versions of PostgreSQL.
+and those on further versions of PostgreSQL: all tests on 17, the main job on 16 and 18.
 
 `scripts/nightly` runs it. It writes a page with the results. A failed part does not prevent the
 others from running.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import paths, setup, shell, test
+from . import extension, paths, setup, shell, test
 from .totals import Totals
 
 PAGE = paths.CACHE / "nightly.md"
@@ -42,10 +42,19 @@ def main() -> int:
     )
     parser.add_argument("--fuzz", type=float, default=60, metavar="MINUTES", help="time for all fuzz targets together (default 60)")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"file for the results (default {PAGE})")
+    parser.add_argument("--only", metavar="TEXT", help="run only the parts whose name contains TEXT, such as 'PostgreSQL 17'")
+    parser.add_argument("--without", metavar="TEXT", help="omit the parts whose name contains TEXT")
     options = parser.parse_args()
     setup.ensure_system()
     parts: dict[str, Callable[[], Totals]] = {
         "slow tests": lambda: test.end_to_end((), slow=True),
+        "end to end on PostgreSQL 17": lambda: test.end_to_end((), major=17),
+        "dashboard on PostgreSQL 17": lambda: test.dashboard_layer((), major=17),
+        **{
+            f"main job on PostgreSQL {major}": functools.partial(test.end_to_end, ("test_versions.py",), major=major)
+            for major in extension.supported()
+            if major not in (15, 17)
+        },
         "packages for every PostgreSQL": lambda: test.package((), slow=True),
         **{f"layer {name}": functools.partial(layer.run, ()) for name, layer in test.LAYERS.items() if layer.nightly},
         f"soak of {options.soak:g} minutes, with the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}"),
@@ -53,6 +62,13 @@ def main() -> int:
         f"soak of {options.soak:g} minutes, without the addon": lambda: _script("soak", "--minutes", f"{options.soak:g}", "--no-addon"),
         f"fuzzing of {options.fuzz:g} minutes": lambda: _script("fuzz", "--minutes", f"{options.fuzz:g}"),
     }
+    parts = {
+        part: run
+        for part, run in parts.items()
+        if (options.only is None or options.only in part) and (options.without is None or options.without not in part)
+    }
+    if not parts:
+        parser.error("no part has such a name")
     results = []
     for part, run in parts.items():
         shell.log_progress(f"== {part}")

@@ -38,7 +38,7 @@ class Installation:
 
     @staticmethod
     def default() -> Installation:
-        """Returns Debian's PostgreSQL 15, the same major version as Supabase's."""
+        """Returns Debian's PostgreSQL 15, also Supabase's. `versions.target` has the tests' own."""
         return Installation(Path("/usr/lib/postgresql/15/bin/pg_config"))
 
     @functools.cached_property
@@ -75,6 +75,11 @@ class Installation:
     @property
     def sharedir(self) -> Path:
         return Path(self._config["SHAREDIR"])
+
+    @property
+    def localedir(self) -> Path:
+        """The folder for translated messages."""
+        return Path(self._config["LOCALEDIR"])
 
     @property
     def extension_dir(self) -> Path:

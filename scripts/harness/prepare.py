@@ -25,6 +25,7 @@ def _release() -> None:
 _NEEDS: dict[str, tuple[Callable[[], object], ...]] = {
     "module": (odoo.ensure_odoo,),
     "e2e": (setup.ensure_node_tools, odoo.ensure_odoo, extension.ensure_cargo_pgrx, prometheus.ensure_prometheus, site.ensure_mdbook),
+    "e2e17": (setup.ensure_node_tools, odoo.ensure_odoo, functools.partial(versions.ensure, 17)),
     "server15": (extension.ensure_cargo_pgrx,),
     "server17": (extension.ensure_cargo_pgrx, functools.partial(versions.ensure, 17)),
     "package": (_release, clean_debian.ensure_base, odoo.ensure_odoo, pgxn.ensure_validator),

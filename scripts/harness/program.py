@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import extension, paths, shell
+from . import extension, paths, shell, versions
 from .postgres import Installation
 
 NAME = "ipai-sync"
@@ -12,7 +12,8 @@ NAME = "ipai-sync"
 
 def build(profile: str = extension.TEST_PROFILE) -> Path:
     """Builds the program and returns its path."""
-    pg = Installation.default()
+    # A release is built with 15, a test with the target's version, which the tests build anyway.
+    pg = Installation.default() if profile == "release" else versions.target()
     # With the features and the environment of the other builds, cargo compiles nothing twice.
     packages = ["--package", "ipai-cli"] if profile == "release" else ["--workspace", *extension.test_features(pg)]
     shell.log_progress(f"Building {NAME} (profile {profile})")

@@ -79,32 +79,44 @@ def database(words: Words) -> Totals:
     return tap.run(postgres.Installation.default(), words)
 
 
-def end_to_end(words: Words, *, slow: bool = False, shard: str | None = None) -> Totals:
+def end_to_end(words: Words, *, slow: bool = False, shard: str | None = None, major: int | None = None) -> Totals:
     """End-to-end tests with real servers: Odoo, Postgres, the Supabase CLI."""
-    return _pytest("tests/e2e", words, slow=slow, shard=shard)
+    return _pytest("tests/e2e", words, "slow" if slow else "not slow", shard=shard, major=major)
 
 
-def dashboard_layer(words: Words) -> Totals:
+def end_to_end_17(words: Words) -> Totals:
+    """A main part of the end-to-end tests, on PostgreSQL 17."""
+    return _pytest("tests/e2e", words, "postgres17 and not slow", major=17)
+
+
+def dashboard_layer(words: Words, *, major: int | None = None) -> Totals:
     """The dashboard: types, lint, Vitest, build, and Debian's Chromium with PostgREST."""
     parts = dashboard.check(words)
     dashboard.ensure_browser()
-    return parts + _pytest("tests/dashboard", words)
+    return parts + _pytest("tests/dashboard", words, major=major)
 
 
 def package(words: Words, *, slow: bool = False) -> Totals:
     """The packages of a release, installed as a user installs them."""
-    return _pytest("tests/package", words, slow=slow, workers=0)
+    return _pytest("tests/package", words, "slow" if slow else "not slow", workers=0)
 
 
-def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WORKERS, shard: str | None = None) -> Totals:
+def _pytest(
+    folder: str, words: Words, marks: str = "not slow", *, workers: int = WORKERS, shard: str | None = None, major: int | None = None
+) -> Totals:
+    """Runs tests with pytest.
+
+    marks: the expression for pytest's option -m
+    major: the version of the Postgres that the tests sync into, by default that of `versions`
+    """
     report = paths.run_dir() / "report.xml"
     if workers:
         # Build once before the workers start; otherwise they wait for each other's builds.
-        with extension.built(postgres.Installation.default(), with_tests=True):
+        with extension.built(versions.ensure(major) if major else versions.target(), with_tests=True):
             pass
     status = shell.run(
         [
-            *(setup.ensure_venv(), "-m", "pytest", "-q", f"--junitxml={report}", "-m", "slow" if slow else "not slow"),
+            *(setup.ensure_venv(), "-m", "pytest", "-q", f"--junitxml={report}", "-m", marks),
             *(f"--part={word}" for word in words),
             *([f"--shard={shard}"] if shard else []),
             # For a few tests, starting workers takes longer than the tests.
@@ -112,6 +124,7 @@ def _pytest(folder: str, words: Words, *, slow: bool = False, workers: int = WOR
             folder,
         ],
         cwd=paths.PROJECT,
+        env={versions.TARGET: str(major)} if major else {},
         check=False,
         # Workers need time to stop their servers.
         stop_seconds=120,
@@ -157,6 +170,8 @@ LAYERS: dict[str, Layer] = {
     "module": Layer(module, ("addons/ipai/*/tests/test_*.py",), _PYTHON),
     "e2e": Layer(end_to_end, ("tests/e2e/**/test_*.py",), _PYTHON),
     "dashboard": Layer(dashboard_layer, ("apps/scout-dashboard/tests/*.test.ts*", "tests/dashboard/test_*.py"), _PYTHON_OR_VITEST),
+    # Without files: as it repeats tests of e2e, it runs among all layers or if it is named.
+    "e2e17": Layer(end_to_end_17, (), _PYTHON),
     "server15": Layer(server15, ("src/in_server_tests.rs",), _RUST),
     "server16": Layer(server16, ("src/in_server_tests.rs",), _RUST, nightly=True),
     "server17": Layer(server17, ("src/in_server_tests.rs",), _RUST),
@@ -177,6 +192,12 @@ def main() -> int:
     parser.add_argument(
         "--shard", metavar="K/N", type=_shard, help="run the K-th of N parts of layer e2e, for machines that share the tests"
     )
+    parser.add_argument(
+        "--postgres",
+        type=int,
+        choices=extension.supported(),
+        help="version of the Postgres that layers e2e and dashboard sync into (default 15; 16 and 18 have what test_versions.py needs)",
+    )
     options = parser.parse_args()
     named = [name for name in LAYERS if name in options.names]
     words = [name for name in options.names if name not in LAYERS]
@@ -184,6 +205,10 @@ def main() -> int:
     if options.slow or options.shard:
         named = ["package"] if options.slow and named == ["package"] else ["e2e"]
     usual = {name: layer for name, layer in LAYERS.items() if not layer.nightly}
+    if options.postgres:
+        usual = {name: layer for name, layer in usual.items() if layer.run in (end_to_end, dashboard_layer)}
+        if others := set(named) - usual.keys():
+            parser.error(f"--postgres is for the layers {' and '.join(usual)}, not for {' and '.join(sorted(others))}")
     chosen = named or [name for name, layer in usual.items() if not words or any(map(layer.has, words)) or set(files) & set(layer.paths())]
     if not chosen:
         parser.error(f"no test or test file matches {' or '.join(words)} (layers are {', '.join(LAYERS)})")
@@ -198,7 +223,9 @@ def main() -> int:
         layer_words = [_word(word, layer) for word in words]
         run = layer.run
         if layer.run is end_to_end:
-            run = functools.partial(end_to_end, slow=options.slow, shard=options.shard)
+            run = functools.partial(end_to_end, slow=options.slow, shard=options.shard, major=options.postgres)
+        elif layer.run is dashboard_layer:
+            run = functools.partial(dashboard_layer, major=options.postgres)
         elif layer.run is package:
             run = functools.partial(package, slow=options.slow)
         shell.log_progress(f"== {name}: {(layer.run.__doc__ or '').strip()}")
@@ -249,7 +276,11 @@ def _word(name: str, layer: Layer) -> str:
         return name
     if path.suffix == ".rs":
         return path.stem.removesuffix("_tests")
-    return str(path.resolve().relative_to(paths.PROJECT)) if layer.run in (end_to_end, dashboard_layer, package, database) else path.name
+    return (
+        str(path.resolve().relative_to(paths.PROJECT))
+        if layer.run in (end_to_end, end_to_end_17, dashboard_layer, package, database)
+        else path.name
+    )
 
 
 if __name__ == "__main__":

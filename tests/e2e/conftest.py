@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import postgres, shell
+from harness import postgres, shell, versions
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Cluster, Installation
 from support import program
@@ -53,7 +53,7 @@ def programs() -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def hosted(programs: dict[str, Path]) -> Iterator[Cluster]:
     """A cluster like a hosted project: it has no file of the extension, and `init` was run."""
-    with postgres.supabase_cluster(Installation.default()) as cluster:
+    with postgres.supabase_cluster(versions.target()) as cluster:
         assert not list(cluster.installation.extension_dir.glob("ipai_sync*"))
         shell.run([programs["ipai-sync"], "init"], env={"DATABASE_URL": cluster.dsn(user="postgres")}, capture=True)
         postgres.migrate(cluster)

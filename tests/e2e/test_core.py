@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import extension, paths, postgres
-from harness.postgres import Cluster, Installation
+from harness import extension, paths, postgres, versions
+from harness.postgres import Cluster
 
 TABLES = sorted((extension.SQL / "core/tables").glob("*.sql"))
 OBJECTS = sorted((extension.SQL / "core/objects").glob("*.sql"))
@@ -17,7 +17,7 @@ ROWS = sorted((extension.SQL / "core/rows").glob("*.sql"))
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A Supabase cluster whose Postgres lacks the extension's files."""
-    installation = Installation.default().relocated("core", under=paths.run_dir())
+    installation = versions.target().relocated("core", under=paths.run_dir())
     with postgres.supabase_cluster(installation) as cluster:
         cluster.psql("create schema ipai", user="postgres")
         for path in [*TABLES, *OBJECTS, *ROWS, *OBJECTS]:

@@ -677,6 +677,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.postgres17
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refusal_stops_nothing_else_while_it_lasts(supabase: Supabase, name: str) -> None:
     cause, remedy = REFUSALS[name]
@@ -702,6 +703,7 @@ def test_refusal_stops_nothing_else_while_it_lasts(supabase: Supabase, name: str
         assert supabase.rows("select from ipai.sync_rejects union all select from ipai.sync_alerts") == []
 
 
+@pytest.mark.postgres17
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirect_during_a_run_is_not_followed(supabase: Supabase, code: int) -> None:
     with FaultyOdoo(BEFORE, password=PASSWORD) as erp, FaultyOdoo(BEFORE, password=PASSWORD) as other:

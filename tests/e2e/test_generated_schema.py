@@ -9,13 +9,13 @@ import os
 
 import pytest
 
-from harness import extension
+from harness import extension, versions
 from harness.postgres import Installation
 
 
 @pytest.fixture(scope="module")
 def generated(extension_pg: Installation) -> str:
-    return extension.generated_schema(Installation.default())
+    return extension.generated_schema(versions.target())
 
 
 def test_declarations_of_the_rust_functions_are_current(generated: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness import paths, postgres, shell
+from harness import paths, postgres, shell, versions
 from harness.odoo import Odoo, generate_metrics
 from harness.postgres import Cluster, Installation
 from support.documents import Block, blocks, build_program, tidy, write_shown
@@ -167,7 +167,7 @@ def hosted(installation: Installation) -> Iterator[Cluster]:
 @pytest.fixture
 def project(erp: Odoo) -> Iterator[Project]:
     """A project whose Postgres lacks the extension's files."""
-    with hosted(Installation.default()) as cluster:
+    with hosted(versions.target()) as cluster:
         yield Project(cluster, erp)
 
 

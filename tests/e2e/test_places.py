@@ -20,8 +20,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from harness import paths, postgres, shell
-from harness.postgres import Installation
+from harness import paths, postgres, shell, versions
 from support.documents import build_program
 from support.faulty import FaultyOdoo, fault, metric
 from support.supabase import Supabase
@@ -36,7 +35,7 @@ PASSWORD = "odoo-secret-4711"
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Supabase]:
-    with postgres.supabase_cluster(Installation.default()) as cluster:
+    with postgres.supabase_cluster(versions.target()) as cluster:
         shell.run([build_program(), "init"], env={"DATABASE_URL": cluster.dsn(user="postgres")}, capture=True)
         postgres.migrate(cluster)
         yield Supabase(cluster)

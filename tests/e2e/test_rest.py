@@ -23,6 +23,8 @@ from harness.postgrest import PREFIX, PostgREST, run_script
 from support.faulty import FaultyOdoo, Record, fault, metric, never_respond
 from support.supabase import Supabase
 
+pytestmark = pytest.mark.postgres17
+
 PAGE = paths.PROJECT / "docs/how-to/dashboard-queries.md"
 TABLE = "/ipai_sample_metrics"
 SYNC = "/rpc/sync_sample_metrics"
@@ -737,9 +739,12 @@ def test_page_subscribes_to_the_published_table(script: Callable[..., dict[str, 
 
 
 def test_page_exposes_the_schema(supabase: Supabase, manager: Caller) -> None:
-    # On Supabase the extension supautils allows `postgres` to set the parameter.
-    allowed = 'grant set on parameter "pgrst.db_schemas" to postgres'
-    back = 'alter role authenticator reset pgrst.db_schemas; revoke set on parameter "pgrst.db_schemas" from postgres'
+    # On Supabase the extension supautils allows `postgres` to set the parameter of the role.
+    allowed = 'grant set on parameter "pgrst.db_schemas" to postgres; grant authenticator to postgres with admin option'
+    back = (
+        "alter role authenticator reset pgrst.db_schemas; revoke authenticator from postgres;"
+        'revoke set on parameter "pgrst.db_schemas" from postgres'
+    )
     with temporarily_changed(supabase, allowed, back), PostgREST(supabase.cluster, db_schemas="public") as hiding:
         caller = Caller(hiding, manager.token)
         assert caller.get().problem == (406, "PGRST106")

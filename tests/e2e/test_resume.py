@@ -18,7 +18,7 @@ from support.faulty import Exchange, FaultyOdoo, blocked_until, metric, never_re
 from support.sessions import Connection, idle_resources, is_alive, running_statement, statement_error, wait_for_release
 from support.supabase import Supabase
 
-pytestmark = pytest.mark.both_hosts
+pytestmark = [pytest.mark.both_hosts, pytest.mark.postgres17]
 
 CALL = "call ipai.run_sync('sample_metrics')"
 #: Loads the extension's library into the session, and changes nothing.

@@ -23,6 +23,8 @@ from support.faulty import FaultyOdoo, fault, metric, never_respond
 from support.supabase import Supabase
 from support.workflows import commands_in
 
+pytestmark = pytest.mark.postgres17
+
 WORKFLOW = paths.PROJECT / "examples/github-actions/call-run-sync.yml"
 PAGE = (paths.PROJECT / "docs/how-to/schedulers.md").read_text()
 

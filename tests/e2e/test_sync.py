@@ -11,7 +11,7 @@ from harness.odoo import Odoo
 from support.comparison import MODEL, assert_equal, ids, odoo_rows, sql
 from support.supabase import ROWS, Supabase
 
-pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols]
+pytestmark = [pytest.mark.both_hosts, pytest.mark.both_protocols, pytest.mark.postgres17]
 
 
 @pytest.fixture

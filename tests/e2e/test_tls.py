@@ -18,8 +18,8 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from harness import paths, shell
-from harness.postgres import Cluster, Installation
+from harness import paths, shell, versions
+from harness.postgres import Cluster
 from support.definitions import ScriptedOdoo
 from support.faulty import FaultyOdoo, metric, never_respond
 from support.program import Ended, Running
@@ -190,7 +190,7 @@ class EncryptedDatabase:
 
 @pytest.fixture(scope="module")
 def encrypted(programs: dict[str, Path]) -> Iterator[EncryptedDatabase]:
-    with Cluster(Installation.default()) as cluster:
+    with Cluster(versions.target()) as cluster:
         cluster.psql(f"create role syncer login password '{PASSWORD}'; grant create on database postgres to syncer")
         rules = cluster.data / "pg_hba.conf"
         rules.write_text(f"hostssl all syncer 127.0.0.1/32 scram-sha-256\nhost all syncer 127.0.0.1/32 reject\n{rules.read_text()}")

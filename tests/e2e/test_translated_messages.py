@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from harness import extension, paths, postgres, shell
+from harness import extension, paths, postgres, shell, versions
 from harness.postgres import Installation
 from support.faulty import FaultyOdoo, metric, never_respond
 from support.sessions import running_statement
@@ -22,10 +22,9 @@ LOCALE = "de_DE.UTF-8"
 def german(extension_pg: Installation) -> Iterator[Supabase]:
     """A cluster with German messages."""
     shell.apt_install("locales")
-    copy = postgres.Installation.default().relocated("german", under=paths.run_dir())
+    copy = versions.target().relocated("german", under=paths.run_dir())
     extension.copy(extension_pg, copy)
-    # Postgres finds its translations relative to its programs.
-    (copy.sharedir.parents[1] / "locale").symlink_to("/usr/share/locale")
+    copy.localedir.symlink_to(versions.target().localedir)
     compiled = paths.run_dir()
     shell.run(["localedef", "-i", "de_DE", "-f", "UTF-8", compiled / LOCALE])
     with pytest.MonkeyPatch.context() as environment:

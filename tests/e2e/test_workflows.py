@@ -53,6 +53,12 @@ def test_ci_runs_every_layer_and_the_check() -> None:
     assert "scripts/check" in commands
 
 
+def test_nightly_jobs_together_run_every_part() -> None:
+    commands = [command for command in executed("nightly") if command.startswith("scripts/nightly")]
+    options = [re.fullmatch(r"scripts/nightly --(only|without) (.+) --page nightly.md", command) for command in commands]
+    assert [found and found.groups() for found in options] == [("without", "PostgreSQL 17"), ("only", "PostgreSQL 17")]
+
+
 def test_workflows_have_least_privileges() -> None:
     for name, workflow in GITHUB.items():
         assert workflow["permissions"] in ({}, {"contents": "read"}), name

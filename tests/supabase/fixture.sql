@@ -176,5 +176,11 @@ create event trigger pgrst_ddl_watch on ddl_command_end execute function extensi
 grant all on database postgres to postgres, dashboard_user;
 grant all on schema extensions, auth to postgres;
 grant pg_read_all_data, pg_signal_backend, pg_monitor to postgres;
+-- From 16 on, CREATEROLE alone does not allow postgres to grant these roles. Supabase adds the option from that version on.
+select current_setting('server_version_num')::int >= 160000 as needs_admin_option \gset
+\if :needs_admin_option
+grant anon, authenticated, service_role to postgres with admin option;
+\else
 grant anon, authenticated, service_role to postgres;
+\endif
 alter role postgres nosuperuser createdb createrole login replication bypassrls;

@@ -25,9 +25,9 @@ import psycopg
 from psycopg.pq import DiagnosticField
 from psycopg.rows import dict_row
 
-from harness import extension, paths, shell
+from harness import extension, paths, shell, versions
 from harness.odoo import api_key
-from harness.postgres import Cluster, Installation
+from harness.postgres import Cluster
 from support.supabase import Supabase
 
 #: Commands of the program by the functions of the extension.
@@ -52,7 +52,7 @@ _MESSAGE = re.compile(r"^(?P<level>NOTICE|WARNING):  (?P<text>.*)$", re.MULTILIN
 
 def build() -> dict[str, Path]:
     """Builds the program `ipai-sync` and the test `session` of crates/cli, and returns both."""
-    pg = Installation.default()
+    pg = versions.target()
     # As the layer `pure` builds them: with these features cargo compiles nothing twice.
     targets = ["--workspace", "--test", "session", "--bin", "ipai-sync", *extension.test_features(pg)]
     command = ["cargo", "build", "--quiet", "--message-format", "json", *targets]
