@@ -55,7 +55,9 @@ class Mirror:
     def compare(self, scanner):
         """Compare the scans with the token."""
         known = self.token.states if self.token else {}
-        is_changed = is_all = False
+        is_all = False
+        # What was added after the snapshot, read by the client and deleted again leaves no trace.
+        is_changed = is_doubtful = bool(self.token and not self.token.is_exact)
         for need in self.needs:
             found = scanner.found(need.source, self.age)
             state = known.get(need.key)
@@ -86,6 +88,10 @@ class Mirror:
         self.ids.discard(0)
         if is_all:
             self.ids = scanner.all_ids(self.records._table)
+        elif is_doubtful and any(need.source.child and need.effect == RECORDS for need in self.needs):
+            ids = scanner.all_ids(self.records._table)
+            # More records would have to be read later again.
+            self.ids |= set() if ids == MANY else ids
         if self.ids == MANY or len(self.ids) > MAX_IDS:
             self.state = "many"
         else:
@@ -93,7 +99,8 @@ class Mirror:
 
     def new_token(self, moment):
         changed = moment.time if self.state in ("changed", "many") else self.token.changed if self.token else 0
-        return str(Token(*moment[:3], self.definition, moment.time, changed, self.activity, self.states))
+        is_exact = int(self.state in ("same", "changed"))
+        return str(Token(*moment[:3], self.definition, moment.time, changed, self.activity, self.states, is_exact))
 
     def urgency(self, moment):
         """Return the key by which mirrors are examined, the lowest first."""

@@ -55,6 +55,7 @@ class Token(NamedTuple):
     activity: the sum of the statistics counters of the tables
     states: of each source, by key, the count of its rows; of pairs also the sum of their hashes,
         the sum of the parents, the sum of the parents' squares, and the highest child
+    is_exact: 1 if the client has the records as this snapshot shows them, 0 if it reads them later
     """
 
     database: int
@@ -65,6 +66,7 @@ class Token(NamedTuple):
     changed: int
     activity: int
     states: dict
+    is_exact: int
 
     @classmethod
     def parse(cls, text):
@@ -74,7 +76,7 @@ class Token(NamedTuple):
             _parse_snapshot(token.snapshot)
         except (TypeError, ValueError, AttributeError, RecursionError):
             return None
-        numbers = (token.database, token.definition, token.time, token.changed, token.activity)
+        numbers = (token.database, token.definition, token.time, token.changed, token.activity, token.is_exact)
         is_valid = (
             all(type(number) is int for number in numbers)
             and isinstance(token.states, dict)

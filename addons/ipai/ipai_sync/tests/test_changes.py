@@ -119,10 +119,17 @@ class ChangesCase(ExportCase):
             mirror.token = mirror.answer.get("token", mirror.token)
         return [mirror.state for mirror in mirrors]
 
-    def follow(self, *args, **kwargs):
-        """Return a mirror that has a token."""
+    def read_all(self, *args, **kwargs):
+        """Return a mirror that has a token, and reads all records now."""
         mirror = Mirror(*args, **kwargs)
         self.assertEqual(self.poll(mirror), ["unknown"])
+        return mirror
+
+    def follow(self, *args, **kwargs):
+        """Return a mirror that has a token, and has the records as they are now."""
+        mirror = self.read_all(*args, **kwargs)
+        self.execute("SELECT txid_current()")
+        self.assertEqual(self.poll(mirror), ["changed"], mirror.answer)
         return mirror
 
     def assertChanged(self, mirror, ids, **kwargs):
@@ -148,6 +155,33 @@ class TestChanges(ChangesCase):
         self.assertChanged(mirror, [second])
         self.assertEqual(mirror.rows, {second: {"id": second, "name": "Changes", "color": 7}})
         self.assertEqual(mirror.answer["digest"], self.digest([first, second]))
+        self.assertSame(mirror)
+
+    def test_pair_that_only_a_full_run_saw_is_read_again(self):
+        [category], [partner, other] = self.category(), self.partner(2)
+        mirror = self.read_all("res.partner", [("id", "in", [partner, other])], ["category_id"])
+        self.tag((partner, category))
+        # The client reads the contacts here.
+        self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s", category)
+        self.assertEqual(self.poll(mirror), ["changed"])
+        self.assertEqual(mirror.rows, {partner: {"id": partner, "category_id": []}, other: {"id": other, "category_id": []}})
+        self.assertSame(mirror)
+
+    def test_record_that_only_a_full_run_saw_changes_the_digest(self):
+        [category] = self.category()
+        mirror = self.read_all(CATEGORY, [("id", ">=", category)], ["name"])
+        [gone] = self.category()
+        self.execute("DELETE FROM res_partner_category WHERE id = %s", gone)
+        self.assertChanged(mirror, [])
+        self.assertEqual(mirror.answer["digest"], self.digest([category]))
+        self.assertSame(mirror)
+
+    def test_large_model_is_not_read_twice(self):
+        self.category(count=3)
+        mirror = self.read_all("res.partner", [], ["category_id"])
+        self.execute("SELECT txid_current()")
+        with patch.object(scan, "MAX_IDS", 0), patch.object(scan, "ALL_IDS", "SELECT id FROM %s LIMIT 1"):
+            self.assertChanged(mirror, [])
         self.assertSame(mirror)
 
     def test_same_snapshot_needs_no_scan(self):
@@ -236,6 +270,9 @@ class TestChanges(ChangesCase):
         self.category()
         self.execute("UPDATE res_partner_category SET color = 2")
         self.assertEqual(self.poll(mirror), ["many"])
+        self.execute("SELECT txid_current()")
+        # The client has read everything since.
+        self.assertChanged(mirror, [])
         self.assertSame(mirror)
 
     def test_context_of_each_mirror(self):
@@ -568,6 +605,8 @@ class TestChangesRefused(ChangesCase):
             mirror.token = json.dumps([*token[:place], value, *token[place + 1 :]])
             with self.subTest(place=place, value=value):
                 self.assertEqual(self.poll(mirror), ["unknown"])
+                self.execute("SELECT txid_current()")
+                self.assertChanged(mirror, [])
                 self.assertSame(mirror)
 
     def test_malformed_token_is_unknown(self):
@@ -576,9 +615,9 @@ class TestChangesRefused(ChangesCase):
         key = next(key for key, state in token[7].items() if len(state) == 5)
         for malformed in (
             *("", "x", "[]", "{}", "null", "1", '"' * 10, "[" * 100_000, "\x00", "\ud800"),
-            *(json.dumps([*token[:place], value, *token[place + 1 :]]) for place in range(8) for value in (None, "x", [], {}, 1.5, True)),
+            *(json.dumps([*token[:place], value, *token[place + 1 :]]) for place in range(9) for value in (None, "x", [], {}, 1.5, True)),
             *(json.dumps([*token[:2], snapshot, *token[3:]]) for snapshot in ("", "1:2", "a:b:c", "1:2:x", "::")),
-            *(json.dumps([*token[:7], {**token[7], key: state}]) for state in ([], [1], ["x"] * 5, None, [1] * 6)),
+            *(json.dumps([*token[:7], {**token[7], key: state}, token[8]]) for state in ([], [1], ["x"] * 5, None, [1] * 6)),
             json.dumps([*token, 1]),
         ):
             mirror.token = malformed
@@ -587,7 +626,7 @@ class TestChangesRefused(ChangesCase):
                 self.assertEqual(self.poll(mirror), ["unknown"])
         # Wrong sums do no harm.
         for number in (-1, 2**70):
-            mirror.token = json.dumps([*token[:7], {key: [number] * len(state) for key, state in token[7].items()}])
+            mirror.token = json.dumps([*token[:7], {key: [number] * len(state) for key, state in token[7].items()}, 1])
             self.execute("SELECT txid_current()")
             self.poll(mirror)
             self.assertIn(mirror.state, ("changed", "error"))
@@ -699,7 +738,7 @@ class TestChangesOrder(ChangesCase):
 
         def urgency(activity=5, snapshot="50:50:", time=999, changed=0, known=True):
             mirror = capture.Mirror(self.Partner, [], ["id"], None, 1)
-            mirror.token = tokens.Token(1, "1", snapshot, 1, time, changed, activity, {}) if known else None
+            mirror.token = tokens.Token(1, "1", snapshot, 1, time, changed, activity, {}, 1) if known else None
             mirror.activity = 5
             return mirror.urgency(moment)
 
