@@ -1,7 +1,7 @@
 """Checks CHANGELOG.md, and prints the notes of a release from it.
 
-scripts/bootstrap harness.changelog            checks the form, that of Keep a Changelog, and whether
-                                               all parts of the project have its newest version
+scripts/bootstrap harness.changelog            checks the form, that of Keep a Changelog, and that
+                                               all parts of the project have the newest version
 scripts/bootstrap harness.changelog 1.0.0      prints what the version changes
 """
 

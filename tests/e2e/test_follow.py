@@ -183,7 +183,7 @@ def test_follower_resumes_after_odoo_was_away(mirrored: Supabase, erp: Odoo, fol
 
 
 def test_running_follower_uses_a_changed_password(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:
-    """Odoo still accepts the old password, which a stored login or an idle connection would have."""
+    """Odoo still accepts the old password, which the connection of the follower holds."""
     mirrored.rows("select ipai.set_odoo_password('odoo', 'another')")
     wait_for(lambda: mirrored.rows("select from ipai.followers where problem like '%authentication failed%'"), 25)
     mirrored.rows("select ipai.set_odoo_password('odoo', 'admin')")
