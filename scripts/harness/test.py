@@ -20,7 +20,8 @@ from .totals import Totals
 #: Filters for a layer's tests: parts of file or test names. An empty list selects all tests.
 Words = Sequence[str]
 
-WORKERS = 2
+#: How many workers run a layer. Tests in a browser keep a core busy; end-to-end tests often wait.
+BROWSER_WORKERS, WORKERS = 2, 3
 
 
 def pure(words: Words) -> Totals:
@@ -93,7 +94,7 @@ def dashboard_layer(words: Words, *, major: int | None = None) -> Totals:
     """The dashboard: types, lint, Vitest, build, and Debian's Chromium with PostgREST."""
     parts = dashboard.check(words)
     dashboard.ensure_browser()
-    return parts + _pytest("tests/dashboard", words, major=major)
+    return parts + _pytest("tests/dashboard", words, workers=BROWSER_WORKERS, major=major)
 
 
 def package(words: Words, *, slow: bool = False) -> Totals:
