@@ -53,12 +53,13 @@ def _pair_state(condition=""):
     return f"ARRAY[{values}]::text[]"
 
 
-# The states (of Token) of all pairs, of the changed ones, and of those whose child is not new.
+# The states (of Token) of all pairs, of the changed ones, and of those whose child is not new. The
+# hash of one int8 with both ids would be that of their XOR, which many pairs share.
 PAIRS = f"""
     SELECT {_pair_state()}, {_pair_state(" FILTER (WHERE is_changed)")},
         {_pair_state(" FILTER (WHERE is_changed AND child <= %s)")}
     FROM (
-        SELECT parent, child, hashint8extended(parent << 32 | child, 0) AS hash, is_changed
+        SELECT parent, child, hashint8extended(child, hashint8extended(parent, 0)) AS hash, is_changed
         FROM (
             SELECT COALESCE(%s, 0)::int8 AS parent, COALESCE(%s, 0)::int8 AS child, {IS_CHANGED} AS is_changed
             FROM %s WHERE %s
