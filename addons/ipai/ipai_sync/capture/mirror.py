@@ -18,6 +18,8 @@ class Mirror:
 
     age: how old changed rows are at most, as Postgres counts transactions; -1: none is of interest
     state, ids, states: what the scans show
+    inexact: the ids that the client has read later than its token says
+    is_exact: whether the answer has the rows of all these ids
     """
 
     def __init__(self, records, domain, names, token, definition):
@@ -32,6 +34,8 @@ class Mirror:
         self.age = -1
         self.state = "unknown"
         self.ids = set()
+        self.inexact = set()
+        self.is_exact = True
         self.states = {}
 
     def prepare(self, scanner):
@@ -57,7 +61,7 @@ class Mirror:
         known = self.token.states if self.token else {}
         is_all = False
         # What was added after the snapshot, read by the client and deleted again leaves no trace.
-        is_changed = is_doubtful = bool(self.token and not self.token.is_exact)
+        is_changed = is_inexact = bool(self.token and not self.token.is_exact)
         for need in self.needs:
             found = scanner.found(need.source, self.age)
             state = known.get(need.key)
@@ -88,10 +92,10 @@ class Mirror:
         self.ids.discard(0)
         if is_all:
             self.ids = scanner.all_ids(self.records._table)
-        elif is_doubtful and any(need.source.child and need.effect == RECORDS for need in self.needs):
+        elif is_inexact and any(need.source.child and need.effect == RECORDS for need in self.needs):
             ids = scanner.all_ids(self.records._table)
-            # More records would have to be read later again.
-            self.ids |= set() if ids == MANY else ids
+            # The client would read more records later again.
+            self.inexact = set() if ids == MANY else ids
         if self.ids == MANY or len(self.ids) > MAX_IDS:
             self.state = "many"
         else:
@@ -99,7 +103,7 @@ class Mirror:
 
     def new_token(self, moment):
         changed = moment.time if self.state in ("changed", "many") else self.token.changed if self.token else 0
-        is_exact = int(self.state in ("same", "changed"))
+        is_exact = int(self.state == "same" or (self.state == "changed" and self.is_exact))
         return str(Token(*moment[:3], self.definition, moment.time, changed, self.activity, self.states, is_exact))
 
     def urgency(self, moment):

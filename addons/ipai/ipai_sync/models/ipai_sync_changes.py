@@ -193,11 +193,16 @@ class IpaiSync(models.AbstractModel):
 
     def _changed(self, mirror, fields, page_budget):
         sync, model = mirror.records.env["ipai.sync"], mirror.records._name
-        ids, page = sorted(mirror.ids), None
+        ids, page = sorted(mirror.ids | mirror.inexact), None
         has_binary = any(field["type"] == "binary" for field in fields.values())
         if ids and page_budget > 0 and not (has_binary and len(ids) > MAX_BINARY_IDS):
             page = sync._export(model, [*mirror.domain, ("id", "in", ids)], mirror.names)
             page = page if len(page) <= PAGE_BUDGET else None
+        if page is None:
+            # The client reads these ids later. The others are tried again if other mirrors had the
+            # budget; a page that is too large would be too large again.
+            ids = sorted(mirror.ids)
+            mirror.is_exact = not ids and (page_budget > 0 or not mirror.inexact)
         [digest] = sync._digest(model, mirror.domain, BOUNDS)
         return {"state": "changed", "ids": ids, "page": page, "digest": digest}
 

@@ -176,6 +176,38 @@ class TestChanges(ChangesCase):
         self.assertEqual(mirror.answer["digest"], self.digest([category]))
         self.assertSame(mirror)
 
+    def test_ids_without_a_page_are_read_again(self):
+        [category], partners = self.category(), self.partner(2)
+        domain = [("id", "in", partners)]
+        mirror = self.follow("res.partner", domain, ["category_id"])
+        self.tag((partners[0], category))
+        with patch.object(ipai_sync_changes, "PAGE_BUDGET", 1):
+            self.assertChanged(mirror, partners[:1])
+            self.assertIsNone(mirror.answer["page"])
+            # The client reads the first contact here.
+            self.execute(f"DELETE FROM {RELATION} WHERE category_id = %s", category)
+            # Nothing that does not fit is listed again.
+            self.assertChanged(mirror, partners[:1])
+        self.execute("SELECT txid_current()")
+        self.assertEqual(self.poll(mirror), ["changed"])
+        self.assertEqual(mirror.rows[partners[0]]["category_id"], [])
+        self.assertSame(mirror)
+
+    def test_budget_of_other_mirrors_leaves_ids_to_the_next_poll(self):
+        partners = self.partner(2)
+        domain = [("id", "in", partners)]
+        budget = len(self.follow("res.partner", domain, ["category_id"]).answer["page"])
+        first, second = (self.read_all("res.partner", domain, ["category_id"]) for _ in range(2))
+        self.execute("SELECT txid_current()")
+        with patch.object(ipai_sync_changes, "PAGE_BUDGET", budget):
+            self.assertEqual(self.poll(first, second), ["changed", "changed"])
+        filled, empty = sorted((first, second), key=lambda mirror: not mirror.ids)
+        self.assertEqual([sorted(filled.rows), empty.ids], [partners, []])
+        self.assertSame(filled)
+        self.assertEqual(self.poll(empty), ["changed"])
+        self.assertEqual(sorted(empty.rows), partners)
+        self.assertSame(empty)
+
     def test_large_model_is_not_read_twice(self):
         self.category(count=3)
         mirror = self.read_all("res.partner", [], ["category_id"])
@@ -361,6 +393,18 @@ class TestChangesOfRelations(ChangesCase):
         self.execute(f"DELETE FROM {RELATION} WHERE partner_id = %s", second)
         self.tag((first, one))
         self.assertChanged(mirror, [first, second])
+
+    def test_pairs_with_the_same_xor_differ(self):
+        partners, categories = self.partner(8), self.category(count=8)
+        pairs = [(partner, category) for partner in partners for category in categories]
+        gone, new = next(
+            (one, other) for one in pairs for other in pairs if one[0] ^ one[1] == other[0] ^ other[1] and other[1] < one[1]
+        )
+        self.tag(gone)
+        mirror = self.follow("res.partner", [("id", "in", partners)], ["category_id"])
+        self.execute(f"DELETE FROM {RELATION} WHERE partner_id = %s", gone[0])
+        self.tag(new)
+        self.assertChanged(mirror, [gone[0], new[0]])
 
     def test_one2many(self):
         first, second = self.partner(2)
