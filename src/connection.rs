@@ -23,7 +23,7 @@ impl Accounts for ServerAccounts {
     /// Looks up the server and the current user's mapping. Postgres's own lookup checks no
     /// privilege, so USAGE on the server is checked first.
     fn open(&self, session: &mut dyn Session, server: Option<&str>, choose: &str) -> Result<Connection> {
-        // Each time: an update may happen between the mirrors of one run_sync.
+        // Each time: an update may happen between two runs of a call.
         check_version(session)?;
         let server = &match server {
             Some(server) => server.to_owned(),

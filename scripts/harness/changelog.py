@@ -67,7 +67,7 @@ def other_versions(text: str, stated: Mapping[str, str]) -> Iterator[str]:
     newest = re.search(rf"^{_RELEASE.pattern}$", text, re.MULTILINE)
     for part, version in stated.items():
         if newest is None or version != newest[1]:
-            yield f"1: the newest version is {newest[1] if newest else 'missing'}, and {part} has {version}"
+            yield f"1: {part} has version {version}, and the changelog {newest[1] if newest else 'none'}"
 
 
 def notes(text: str, version: str) -> str:

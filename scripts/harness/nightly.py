@@ -1,5 +1,6 @@
 """Runs the tests that take long: simulations, a thousand cancels, large tables, soak and fuzzing,
-and those on further versions of PostgreSQL: all tests on 17, the main job on 16 and 18.
+and those on further versions of PostgreSQL: the usual end-to-end and dashboard tests on 17, the
+main job on 16 and 18.
 
 `scripts/nightly` runs it. It writes a page with the results. A failed part does not prevent the
 others from running.

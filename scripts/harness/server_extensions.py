@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import debian, paths, setup, shell
 from .postgres import Installation
@@ -33,26 +34,27 @@ def install(extension: ServerExtension, target: Installation) -> None:
     origin = target.origin or target
     files = paths.CACHE / f"{extension.name}-{origin.major}"
 
-    def make() -> None:
-        work = paths.run_dir()
-        archive = extension.source.fetch(work)
-        shell.apt_install("gcc", "libpq-dev", "make")
-        shell.log_progress(f"Building {extension.name} for PostgreSQL {origin.major}: seconds, only once")
-        shell.run(["tar", "-xf", archive, "-C", work, "--strip-components=1"])
-        shell.run(
-            ["make", "-s", "-C", work, f"PG_CONFIG={origin.pg_config}", "with_llvm=no"],
-            # Variables of a calling make would change the build.
-            env={"MAKEFLAGS": None, "MAKELEVEL": None},
-            capture=True,
-        )
-        patterns = {"lib": [f"{extension.name}.so"], "extension": [f"{extension.name}.control", f"{extension.name}--*.sql"]}
-        for folder, names in patterns.items():
-            (files / folder).mkdir(parents=True)
-            for path in (path for name in names for path in work.glob(name)):
-                shutil.copyfile(path, files / folder / path.name)
-        shutil.rmtree(work)
-
-    setup.rebuild_if_changed(files, paths.digest(extension.source.sha256, origin.build), make)
+    setup.rebuild_if_changed(files, paths.digest(extension.source.sha256, origin.build), lambda: _build(extension, origin, files))
     for folder, place in (("lib", target.pkglibdir), ("extension", target.extension_dir)):
         for path in (files / folder).iterdir():
             shutil.copyfile(path, place / path.name)
+
+
+def _build(extension: ServerExtension, origin: Installation, files: Path) -> None:
+    work = paths.run_dir()
+    archive = extension.source.fetch(work)
+    shell.apt_install("gcc", "libpq-dev", "make")
+    shell.log_progress(f"Building {extension.name} for PostgreSQL {origin.major}: seconds, only once")
+    shell.run(["tar", "-xf", archive, "-C", work, "--strip-components=1"])
+    shell.run(
+        ["make", "-s", "-C", work, f"PG_CONFIG={origin.pg_config}", "with_llvm=no"],
+        # Variables of a calling make would change the build.
+        env={"MAKEFLAGS": None, "MAKELEVEL": None},
+        capture=True,
+    )
+    patterns = {"lib": [f"{extension.name}.so"], "extension": [f"{extension.name}.control", f"{extension.name}--*.sql"]}
+    for folder, names in patterns.items():
+        (files / folder).mkdir(parents=True)
+        for path in (path for name in names for path in work.glob(name)):
+            shutil.copyfile(path, files / folder / path.name)
+    shutil.rmtree(work)

@@ -19,7 +19,7 @@ import pytest
 from harness import shell
 from harness.odoo import MODULES, Odoo, generate_metrics
 from support.changing import ChangingOdoo
-from support.comparison import MODEL, assert_equal, differences
+from support.comparison import MODEL, assert_equal, differences, sql
 from support.faulty import metric
 from support.program import ProgramSupabase
 from support.sessions import running_statement, statement_error, wait_for_pages
@@ -173,6 +173,52 @@ def test_silent_server_does_not_hold_up_the_others(mirrored: Supabase, erp: Odoo
             mirrored.cancel(connection)
             statement_error(following)
     erp.rpc(MODEL, "unlink", [created])
+
+
+def test_silent_server_is_left_for_its_new_address(mirrored: Supabase, erp: Odoo) -> None:
+    is_asked, is_over = threading.Event(), threading.Event()
+
+    def wait(_: list[str]) -> dict[str, Any]:
+        is_asked.set()
+        assert is_over.wait(60)
+        return {"state": "same", "token": "first"}
+
+    records = [metric(number) for number in range(1, 20)]
+    with ChangingOdoo(records) as silent, ChangingOdoo(records) as other:
+        mirrored.server(silent.url, name="silent", timeout="60")
+        mirrored.add_mirror("of_silent", server="silent")
+        mirrored.run("'of_silent'")
+        silent.reply = wait
+        connection = mirrored.connect()
+        with running_statement(mirrored, connection, "call ipai.follow_sync(during => null)") as following:
+            assert is_asked.wait(10)
+            mirrored.set_url(other.url, "silent")
+            wait_for(lambda: other.polls, 20)
+            mirrored.cancel(connection)
+            statement_error(following)
+        is_over.set()
+
+
+def test_unchanged_mirrors_cost_one_request_although_one_fails(mirrored: Supabase, erp: Odoo) -> None:
+    def requests() -> int:
+        return erp.log.read_text(errors="replace").count('"POST /')
+
+    for number in range(3):
+        mirrored.add_mirror(f"other{number}")
+    for _ in range(2):
+        mirrored.rows("call ipai.run_sync()")
+        sql(erp, "select txid_current()")
+    mirrored.rows("drop table ipai.other1_rows")
+    before = requests()
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        mirrored.rows("call ipai.run_sync()")
+    wait_for(lambda: requests() > before)
+    assert requests() == before + 1
+    last = "select distinct on (mirror) mirror, state from ipai.run_log order by mirror, run desc"
+    assert {row["mirror"]: row["state"] for row in mirrored.rows(last)} == {
+        **dict.fromkeys(("other0", "other2", "sample_metrics"), "succeeded"),
+        "other1": "failed",
+    }
 
 
 def test_follower_resumes_after_odoo_was_away(mirrored: Supabase, erp: Odoo, follower: psycopg.Connection[Any]) -> None:

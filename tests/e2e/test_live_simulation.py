@@ -37,7 +37,7 @@ PAUSE, FAILURE = 20, 50
 METRICS = 300
 #: How soon a mirror must equal Odoo, in seconds: usually, and for some time after a failure, when
 #: the follower waits before it tries again, and reads everything.
-SOON, LATER = 20, 60
+SOON, LATER = 10, 60
 
 CONTACT, TAG = "res.partner", "res.partner.category"
 RELATION = "res_partner_res_partner_category_rel"

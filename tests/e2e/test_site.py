@@ -76,7 +76,7 @@ def test_all_parts_have_the_newest_version_of_the_changelog() -> None:
     text = "# Changelog\n\n## [Unreleased]\n\n## [1.1.0] - 2026-12-31\n\n## [1.0.0] - 2026-12-01\n"
     assert list(changelog.other_versions(text, {"Cargo.toml": "1.1.0"})) == []
     (finding,) = changelog.other_versions(text, {"Cargo.toml": "1.1.0", "META.json": "1.0.0"})
-    assert finding == "1: the newest version is 1.1.0, and META.json has 1.0.0"
+    assert finding == "1: META.json has version 1.0.0, and the changelog 1.1.0"
     assert len(list(changelog.other_versions("# Changelog\n\n## [Unreleased]\n", changelog.versions()))) == len(changelog.versions()) == 5
 
 

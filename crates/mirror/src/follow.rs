@@ -4,10 +4,11 @@
 mod followed;
 
 use crate::changes::{Polls, ends_all};
-use crate::connection::{Fetchers, OpenedOnce};
+use crate::connection::{Accounts, Fetchers, OpenedOnce};
 use crate::run_mirror::{Host, RunRequest, RunScope, run_mirror};
 use crate::run_mirrors::Ended;
 use crate::session::Session;
+use crate::store::followers::Version;
 use crate::store::{alerts, followers, lock, mirrors, runs};
 use followed::{Followed, Step};
 use ipai_odoo::error::{Error, LockHolder, Result};
@@ -29,8 +30,10 @@ pub struct FollowRequest {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often alerts are evaluated.
 const ALERTS: Duration = Duration::from_secs(30);
-/// How long the mirrors of the other servers wait for the answer of one.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a poll of several servers waits for their answers, and how soon it looks again for one
+/// that is outstanding.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+const ANSWER_CHECK: Duration = Duration::from_secs(1);
 /// The longest time from one poll to the next.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// How long one wait lasts before the caller may cancel.
@@ -108,7 +111,8 @@ impl Follower {
             if is_over() {
                 return Ok(());
             }
-            let next = if is_done { polled + every } else { polled };
+            let pause = if self.polls.is_empty() { every } else { every.min(ANSWER_CHECK) };
+            let next = if is_done { polled + pause } else { polled };
             wait(host.session, end.map_or(next, |end| end.min(next)))?;
         }
     }
@@ -120,14 +124,12 @@ impl Follower {
         let accounts = OpenedOnce::new(host.accounts);
         if self.checked.elapsed() >= HEARTBEAT {
             self.checked = Instant::now();
-            for followed in self.mirrors.values_mut() {
-                followed.check_account(host.session, &accounts)?;
-            }
+            self.check_accounts(host.session, &accounts)?;
         }
-        self.mirrors.retain(|name, _| known.iter().any(|(known, _)| known == name));
-        for (name, version) in known {
-            let followed = self.mirrors.entry(name.clone()).or_default();
-            followed.refresh(host.session, &accounts, &name, version)?;
+        self.mirrors.retain(|name, _| known.iter().any(|known| known.mirror == *name));
+        for Version { mirror, server, version } in known {
+            let followed = self.mirrors.entry(mirror.clone()).or_default();
+            followed.refresh(host.session, &accounts, &mirror, server, version)?;
             followed.plan((host.now)());
             let Some(server) = followed.server().filter(|server| !self.servers.contains_key(*server)) else { continue };
             if lock::follow(host.session, server)? {
@@ -149,9 +151,25 @@ impl Follower {
         // A twentieth of the time.
         let budget = u32::try_from(self.request.every.as_millis() / 20).unwrap_or(u32::MAX).clamp(50, 1_000);
         let mut failures = self.polls.ask(host, &candidates, budget)?;
-        failures.extend(self.polls.receive(host, Some(Instant::now() + PATIENCE))?);
+        let until = (self.servers.len() > 1).then(|| Instant::now() + ANSWER_WAIT);
+        failures.extend(self.polls.receive(host, until)?);
         self.asked.retain(|server| !self.polls.is_waiting_for(server));
         Ok(failures)
+    }
+
+    /// Lets mirrors be loaded anew if the address, login or password of their server has changed, or
+    /// must not be used any more.
+    fn check_accounts(&mut self, session: &mut dyn Session, accounts: &dyn Accounts) -> Result<()> {
+        for server in self.servers.keys() {
+            let opened = session.within(|session| accounts.open(session, Some(server), ""));
+            if opened.as_ref().is_err_and(ends_all) {
+                return opened.map(drop);
+            }
+            for followed in self.mirrors.values_mut().filter(|followed| followed.server() == Some(server)) {
+                followed.check_account(opened.as_ref().ok());
+            }
+        }
+        Ok(())
     }
 
     /// Runs the mirrors that have changed, and those of which Odoo cannot tell. At most one of them
@@ -168,8 +186,13 @@ impl Follower {
                 continue;
             }
             let failure = failures.iter().find(|(server, _)| Some(server.as_str()) == followed.server());
-            let scope = match followed.step(host.answers.get(name), failure.is_some()) {
-                Step::Nothing => continue,
+            let stored = followed.candidate.as_ref().map(|candidate| &candidate.stored);
+            let answer = stored.and_then(|stored| host.answers.get(name, stored)).cloned();
+            let scope = match followed.step(answer.as_ref(), failure.is_some()) {
+                Step::Nothing => {
+                    host.answers.remove(name);
+                    continue;
+                }
                 Step::Run(scope) => scope,
                 Step::LongRun(requested) => {
                     long_runs += 1;

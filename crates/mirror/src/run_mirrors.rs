@@ -1,6 +1,6 @@
 //! Runs mirrors one after another: those of a call of `ipai.run_sync` or of the program.
 
-use crate::changes::{Polls, Unchanged, candidate, record_unchanged};
+use crate::changes::{Candidate, Polls, Unchanged, candidate, record_unchanged};
 use crate::connection::OpenedOnce;
 use crate::engine::{Mode, Requested, plan_run};
 use crate::refusal::invalid;
@@ -93,7 +93,8 @@ fn run_unchanged(host: &mut Host<'_>, names: &[String], requested: Requested) ->
     let mut polls = Polls::default();
     polls.ask(host, &all, 0)?;
     polls.receive(host, None)?;
-    let is_unchanged = |name: &str| host.answers.get(name).is_some_and(Answer::is_same);
-    let unchanged: Vec<_> = all.into_iter().filter(|candidate| is_unchanged(&candidate.mirror.name)).collect();
+    let answer = |candidate: &Candidate| host.answers.get(&candidate.mirror.name, &candidate.stored);
+    let is_unchanged = |candidate: &&Candidate| answer(candidate).is_some_and(Answer::is_same);
+    let unchanged: Vec<_> = all.into_iter().filter(is_unchanged).collect();
     record_unchanged(host.session, &unchanged)
 }

@@ -333,7 +333,7 @@ comment on function ipai.untrusted_code(regclass, name) is
     'tables related to it by foreign keys or inheritance; rules; and the privileges TRIGGER and '
     'REFERENCES. Empty: none.';
 
-create or replace function ipai.require_trusted(variadic targets regclass[]) returns void
+create or replace function ipai.require_trusted(targets regclass[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -464,7 +464,7 @@ begin
         end if;
         relations := relations || target.relation;
     end loop;
-    perform ipai.require_trusted(variadic relations);
+    perform ipai.require_trusted(relations);
     return relations;
 end
 $$;

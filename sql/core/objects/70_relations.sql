@@ -207,7 +207,7 @@ begin
             continue;
         end if;
         -- A row of a table whose policies run code of others would run it for API users.
-        perform ipai.require_trusted(planned.target, planned.related);
+        perform ipai.require_trusted(array[planned.target, planned.related]);
         -- Without SET and not STRICT: only then does Postgres inline it, so that an index serves.
         -- A body of this form keeps its table: another one may take the name.
         execute format('create or replace function %s(%s) returns setof %s '

@@ -372,6 +372,7 @@ def test_run_refuses_expressions_that_change_a_secret(target: Supabase, attacker
 
 
 OVERLOADS = {
+    "require_trusted": "ipai.require_trusted(regclass) returns void",
     "lock_table": "ipai.lock_table(text, text, oid, text) returns void",
     "untrusted_code": "ipai.untrusted_code(oid, name) returns table (object text, owner text, problem text, remedy text)",
     "api_exposure": "ipai.api_exposure(regclass) returns table (grantee text, privileges text, revoke text)",

@@ -5,7 +5,7 @@ use crate::connection::{Accounts, Connection};
 use crate::run_mirror::Host;
 use crate::session::Session;
 use crate::source::Fetcher;
-use crate::source::changes::{self, Answer, Question, ask};
+use crate::source::changes::{Answer, Answered, Question, ask};
 use crate::store::mirror_state::{self, Stored};
 use crate::store::{mirrors, vault};
 use ipai_odoo::Database;
@@ -37,9 +37,19 @@ impl Answers {
     /// and could repeat one after the mirror was defined anew.
     pub fn take(&mut self, mirror: &str, state: &Stored) -> Option<(Database, Answer)> {
         let given = self.0.remove(mirror)?;
-        let is_same = given.stored == state.token && given.fingerprint == state.fingerprint;
-        let holds = is_same && given.at.elapsed() < ANSWER_HOLDS;
+        let holds = given.is_of(state) && given.at.elapsed() < ANSWER_HOLDS;
         holds.then_some((given.database, given.answer))
+    }
+
+    /// Keeps the answers for mirrors, given by name, fingerprint and stored token. Without an addon
+    /// that can tell, none is told anything.
+    fn keep(&mut self, mirrors: Vec<(String, String, Option<String>)>, answered: Option<Answered>) {
+        let untold = || Answered { database: Database::default(), answers: Vec::new(), at: Instant::now() };
+        let Answered { database, answers, at } = answered.unwrap_or_else(untold);
+        let answers = answers.into_iter().chain(std::iter::repeat(Answer::Untold));
+        for ((name, fingerprint, stored), answer) in mirrors.into_iter().zip(answers) {
+            self.0.insert(name, Given { fingerprint, stored, at, database: database.clone(), answer });
+        }
     }
 
     /// Forgets the answer for a mirror.
@@ -47,9 +57,15 @@ impl Answers {
         self.0.remove(mirror);
     }
 
-    /// The answer for a mirror.
-    pub fn get(&self, mirror: &str) -> Option<&Answer> {
-        self.0.get(mirror).map(|given| &given.answer)
+    /// The answer for a mirror with this state; `None` if it was not asked for.
+    pub fn get(&self, mirror: &str, state: &Stored) -> Option<&Answer> {
+        self.0.get(mirror).filter(|given| given.is_of(state)).map(|given| &given.answer)
+    }
+}
+
+impl Given {
+    fn is_of(&self, state: &Stored) -> bool {
+        self.stored == state.token && self.fingerprint == state.fingerprint
     }
 }
 
@@ -101,21 +117,23 @@ pub struct Polls(Vec<Asked>);
 struct Asked {
     connection: Connection,
     fetcher: Fetcher,
-    answers: Receiver<changes::Answers>,
+    answered: Receiver<Result<Option<Answered>>>,
     /// Name, fingerprint and stored token of each mirror.
     mirrors: Vec<(String, String, Option<String>)>,
-    /// Whether it was waited for already.
+    /// Whether an earlier poll waited for it.
     is_late: bool,
 }
 
 impl Polls {
-    /// Asks each server what has changed for its mirrors, with one call, unless it owes an answer.
-    /// `budget`: how many milliseconds Odoo may search; 0 for no limit. The error of a server is
-    /// returned with its name; the others are asked nevertheless.
+    /// Asks each server what has changed for its mirrors, with one call, unless its last answer is
+    /// outstanding. `budget`: how many milliseconds Odoo may search; 0 for no limit. The error of a
+    /// server is returned with its name; the others are asked nevertheless.
     ///
     /// # Errors
     /// Those that concern the session.
     pub fn ask(&mut self, host: &mut Host<'_>, candidates: &[&Candidate], budget: u32) -> Result<Vec<(String, Error)>> {
+        // An account that has changed must not be used any more.
+        self.0.retain(|asked| candidates.iter().any(|candidate| candidate.connection == asked.connection));
         let mut failures = Vec::new();
         for (place, Candidate { connection, .. }) in candidates.iter().enumerate() {
             let is_asked = candidates[..place].iter().any(|other| other.connection.server == connection.server);
@@ -142,30 +160,30 @@ impl Polls {
     pub fn receive(&mut self, host: &mut Host<'_>, until: Option<Instant>) -> Result<Vec<(String, Error)>> {
         let mut failures = Vec::new();
         for mut asked in std::mem::take(&mut self.0) {
-            let answers = match until {
-                None => Some(asked.fetcher.wait(&asked.answers)?),
-                Some(_) if asked.is_late => asked.fetcher.wait_until(&asked.answers, Instant::now())?,
-                Some(until) => asked.fetcher.wait_until(&asked.answers, until)?,
+            let answered = match until {
+                None => asked.fetcher.wait(&asked.answered).map(Some),
+                Some(_) if asked.is_late => asked.fetcher.wait_until(&asked.answered, Instant::now()),
+                Some(until) => asked.fetcher.wait_until(&asked.answered, until),
             };
-            match answers {
-                None => {
+            match answered.and_then(Option::transpose) {
+                Ok(None) => {
                     asked.is_late = true;
                     self.0.push(asked);
                 }
-                Some(Err(error)) if ends_all(&error) => return Err(error),
-                Some(Err(error)) => failures.push((asked.connection.server, error)),
-                Some(Ok(answers)) => {
+                Err(error) if ends_all(&error) => return Err(error),
+                Err(error) => failures.push((asked.connection.server, error)),
+                Ok(Some(answered)) => {
                     host.fetchers.leave(asked.connection, asked.fetcher);
-                    let Some((database, answers)) = answers else { continue };
-                    for ((name, fingerprint, stored), answer) in asked.mirrors.into_iter().zip(answers) {
-                        let given =
-                            Given { fingerprint, stored, at: Instant::now(), database: database.clone(), answer };
-                        host.answers.0.insert(name, given);
-                    }
+                    host.answers.keep(asked.mirrors, answered);
                 }
             }
         }
         Ok(failures)
+    }
+
+    /// Whether all servers have answered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether a server has not answered yet.
@@ -178,11 +196,11 @@ fn ask_server(host: &mut Host<'_>, connection: &Connection, candidates: &[&Candi
     let fetcher = host.fetchers.take(host.session, connection)?;
     let question =
         |candidate: &&Candidate| Question { mirror: Arc::clone(&candidate.mirror), token: candidate.token.clone() };
-    let answers = ask(&fetcher, candidates.iter().map(question).collect(), budget)?;
+    let answered = ask(&fetcher, candidates.iter().map(question).collect(), budget)?;
     let mirrors = candidates.iter().map(|Candidate { mirror, stored, .. }| {
         (mirror.name.clone(), stored.fingerprint.clone(), stored.token.clone())
     });
-    Ok(Asked { connection: connection.clone(), fetcher, answers, mirrors: mirrors.collect(), is_late: false })
+    Ok(Asked { connection: connection.clone(), fetcher, answered, mirrors: mirrors.collect(), is_late: false })
 }
 
 /// Whether an error concerns the session or the caller, and not one mirror or server.

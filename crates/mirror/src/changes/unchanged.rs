@@ -53,6 +53,9 @@ pub fn record_unchanged(session: &mut dyn Session, candidates: &[&Candidate]) ->
 /// Counts the rows of each mirror. Leaves out those that cannot be counted: the error is for the
 /// run of the mirror to report.
 fn count<'c>(session: &mut dyn Session, candidates: &[&'c Candidate]) -> Result<Vec<(&'c Candidate, Tally)>> {
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
     let counted = session.within(|session| {
         let names: Vec<_> = candidates.iter().map(|candidate| candidate.mirror.name.clone()).collect();
         target::verify_all(session, &names)?;
@@ -64,7 +67,7 @@ fn count<'c>(session: &mut dyn Session, candidates: &[&'c Candidate]) -> Result<
     match counted {
         Err(error) if ends_all(&error) => Err(error),
         Err(_) if candidates.len() < 2 => Ok(Vec::new()),
-        // Half of them at a time, down to those that fail.
+        // Bisects: one mirror that fails must not cost the others a run of their own.
         Err(_) => {
             let (first, second) = candidates.split_at(candidates.len() / 2);
             Ok([count(session, first)?, count(session, second)?].concat())

@@ -1,7 +1,7 @@
 //! One mirror that a follower keeps up to date.
 
-use crate::changes::{Candidate, candidate, ends_all};
-use crate::connection::Accounts;
+use crate::changes::{Candidate, candidate};
+use crate::connection::{Accounts, Connection};
 use crate::engine::{Mode, Requested, plan_run};
 use crate::run_mirror::RunScope;
 use crate::session::Session;
@@ -22,6 +22,7 @@ const LONGEST_OUTAGE: Duration = Duration::from_secs(30);
 pub(super) struct Followed {
     /// The mirror, as its last version had it; `None` if it cannot ask Odoo what has changed.
     pub candidate: Option<Candidate>,
+    server: Option<String>,
     version: String,
     /// Whether a full run is due, or an interrupted one must be resumed.
     needs_run: bool,
@@ -45,6 +46,7 @@ impl Followed {
         session: &mut dyn Session,
         accounts: &dyn Accounts,
         name: &str,
+        server: Option<String>,
         version: String,
     ) -> Result<()> {
         // What keeps a mirror from asking may end without a new version, as another session's run,
@@ -52,6 +54,8 @@ impl Followed {
         if self.version != version || (self.candidate.is_none() || self.failures > 0) && self.is_due() {
             let could_ask = self.candidate.is_some();
             self.candidate = candidate(session, accounts, name)?;
+            let known = self.candidate.as_ref().map(|candidate| candidate.connection.server.clone());
+            self.server = known.or(server).or(self.server.take());
             self.version = version;
             if !could_ask && self.candidate.is_some() && self.failures == 0 {
                 self.not_before = None;
@@ -60,16 +64,11 @@ impl Followed {
         Ok(())
     }
 
-    /// Lets the mirror be loaded anew if its address, login or password is another one now, or must
-    /// not be used any more.
-    pub fn check_account(&mut self, session: &mut dyn Session, accounts: &dyn Accounts) -> Result<()> {
-        let Some(candidate) = &self.candidate else { return Ok(()) };
-        match session.within(|session| accounts.of_mirror(session, &candidate.mirror)) {
-            Ok(connection) if connection == candidate.connection => {}
-            Err(error) if ends_all(&error) => return Err(error),
-            _ => self.version.clear(),
+    /// Lets the mirror be loaded anew unless this is its connection.
+    pub fn check_account(&mut self, opened: Option<&Connection>) {
+        if self.candidate.as_ref().is_some_and(|candidate| opened != Some(&candidate.connection)) {
+            self.version.clear();
         }
-        Ok(())
     }
 
     /// Plans the next run.
@@ -82,7 +81,7 @@ impl Followed {
 
     /// The Odoo server, if it is known.
     pub fn server(&self) -> Option<&str> {
-        self.candidate.as_ref().map(|candidate| candidate.connection.server.as_str())
+        self.server.as_deref()
     }
 
     /// Whether it is time to look at the mirror.
@@ -112,8 +111,9 @@ impl Followed {
             }
             Some(Answer::Changes { .. }) => Step::Run(RunScope::Live),
             Some(Answer::Everything { .. }) => Step::LongRun(Requested::Full),
-            Some(Answer::Later) => Step::Nothing,
-            Some(Answer::Untold) | None => {
+            // Without an answer, the next poll asks for the mirror.
+            Some(Answer::Later) | None => Step::Nothing,
+            Some(Answer::Untold) => {
                 self.not_before = Some(Instant::now() + WITHOUT_TOKEN);
                 Step::Run(RunScope::Planned(Requested::Auto))
             }

@@ -98,8 +98,8 @@ impl Run {
 
     fn ask(&self, fetcher: &Fetcher, token: Option<String>) -> Result<Option<(Database, Answer)>> {
         let question = Question { mirror: Arc::new(self.mirror.readable()?), token };
-        let answers = fetcher.wait(&ask(fetcher, vec![question], 0)?)??;
-        Ok(answers.and_then(|(database, answers)| Some((database, answers.into_iter().next()?))))
+        let answered = fetcher.wait(&ask(fetcher, vec![question], 0)?)??;
+        Ok(answered.and_then(|answered| Some((answered.database, answered.answers.into_iter().next()?))))
     }
 
     /// The page that Odoo sent has a column for each field that the run has read until now. Without

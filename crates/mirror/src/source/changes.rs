@@ -10,6 +10,7 @@ use ipai_odoo::http::Http;
 use ipai_odoo::{ChangeAnswer, ChangeQuery, Client, Database};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 /// A mirror, and what Odoo returned when it was asked before.
 #[derive(Debug, Clone)]
@@ -49,13 +50,19 @@ impl Answer {
     }
 }
 
-/// The answers in the order of the questions, and the database that gave them. `None` without an
-/// addon that can tell.
-pub type Answers = Result<Option<(Database, Vec<Answer>)>>;
+/// What Odoo answers to several questions.
+pub struct Answered {
+    /// The database that gave the answers.
+    pub database: Database,
+    /// The answers, in the order of the questions.
+    pub answers: Vec<Answer>,
+    /// When they arrived.
+    pub at: Instant,
+}
 
-/// Asks, and returns where the answers will arrive. `budget`: how many milliseconds Odoo may
-/// search; 0 for no limit.
-pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<Receiver<Answers>> {
+/// Asks, and returns where the answers will arrive: `None` without an addon that can tell.
+/// `budget`: how many milliseconds Odoo may search; 0 for no limit.
+pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<Receiver<Result<Option<Answered>>>> {
     let clock = Arc::clone(&fetcher.clock);
     fetcher.begin(move |client| {
         let fields: Vec<_> = questions.iter().map(|question| question.mirror.wanted_fields()).collect();
@@ -70,7 +77,7 @@ pub fn ask(fetcher: &Fetcher, questions: Vec<Question>, budget: u32) -> Result<R
             .zip(answers)
             .map(|(question, answer)| read(client, &question.mirror, answer, clock.get().copied()));
         let answers = answers.collect::<Result<_>>()?;
-        Ok(Some((client.database().clone(), answers)))
+        Ok(Some(Answered { database: client.database().clone(), answers, at: Instant::now() }))
     })
 }
 

@@ -4,11 +4,22 @@ use super::sql;
 use crate::session::Session;
 use ipai_odoo::error::{Error, Result};
 
-/// The mirrors to follow, with a text that changes whenever their definition or state does. `None`:
-/// those scheduled as live, or else all enabled mirrors.
-pub fn versions(session: &mut dyn Session, names: Option<&[String]>) -> Result<Vec<(String, String)>> {
+/// A mirror to follow.
+pub struct Version {
+    /// Its name.
+    pub mirror: String,
+    /// Its server; `None` for the only one.
+    pub server: Option<String>,
+    /// A text that changes whenever its definition or state does.
+    pub version: String,
+}
+
+/// The mirrors to follow. `None`: those scheduled as live, or else all enabled mirrors.
+pub fn versions(session: &mut dyn Session, names: Option<&[String]>) -> Result<Vec<Version>> {
     let names = names.map_or(crate::session::Param::Text(None), Into::into);
-    session.all(sql!("follower_versions"), &[names], |row| Ok((row.get(0)?, row.get(1)?)))
+    session.all(sql!("follower_versions"), &[names], |row| {
+        Ok(Version { mirror: row.get(0)?, server: row.optional(1)?, version: row.get(2)? })
+    })
 }
 
 /// Records a poll of a server, or why it failed.

@@ -220,7 +220,7 @@ pub fn existing_columns(session: &mut dyn Session, table: &Table) -> Result<Opti
             Err(refused(SqlState::DuplicateTable, message, "Name another target."))
         }
         Some((oid, true)) => {
-            session.first("select ipai.require_trusted($1::oid::regclass)", &[oid.into()], |_| Ok(()))?;
+            session.first("select ipai.require_trusted(array[$1::oid::regclass])", &[oid.into()], |_| Ok(()))?;
             columns(session, oid).map(Some)
         }
     }

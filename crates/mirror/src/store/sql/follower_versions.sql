@@ -4,7 +4,7 @@ with live as (
     select m.name
     from ipai.mirrors m
     where m.enabled and m.schedule = 'live' and m.scheduled_by = current_user)
-select m.name, pg_catalog.concat_ws(' ', m.xmin, s.xmin)
+select m.name, m.server, pg_catalog.concat_ws(' ', m.xmin, s.xmin)
 from ipai.mirrors m
 left join ipai.mirror_state s on s.mirror = m.name
 where case
