@@ -193,7 +193,7 @@ def test_silent_server_is_left_for_its_new_address(mirrored: Supabase, erp: Odoo
         with running_statement(mirrored, connection, "call ipai.follow_sync(during => null)") as following:
             assert is_asked.wait(10)
             mirrored.set_url(other.url, "silent")
-            wait_for(lambda: other.polls, 20)
+            wait_for(lambda: other.requests, 20)
             mirrored.cancel(connection)
             statement_error(following)
         is_over.set()

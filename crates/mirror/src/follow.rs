@@ -157,8 +157,8 @@ impl Follower {
         Ok(failures)
     }
 
-    /// Lets mirrors be loaded anew if the address, login or password of their server has changed, or
-    /// must not be used any more.
+    /// Lets mirrors be loaded anew if the address, login or password of their server has changed,
+    /// or must not be used any more.
     fn check_accounts(&mut self, session: &mut dyn Session, accounts: &dyn Accounts) -> Result<()> {
         for server in self.servers.keys() {
             let opened = session.within(|session| accounts.open(session, Some(server), ""));

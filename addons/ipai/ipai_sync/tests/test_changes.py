@@ -397,9 +397,7 @@ class TestChangesOfRelations(ChangesCase):
     def test_pairs_with_the_same_xor_differ(self):
         partners, categories = self.partner(8), self.category(count=8)
         pairs = [(partner, category) for partner in partners for category in categories]
-        gone, new = next(
-            (one, other) for one in pairs for other in pairs if one[0] ^ one[1] == other[0] ^ other[1] and other[1] < one[1]
-        )
+        gone, new = next((one, other) for one in pairs for other in pairs if one[0] ^ one[1] == other[0] ^ other[1] and other[1] < one[1])
         self.tag(gone)
         mirror = self.follow("res.partner", [("id", "in", partners)], ["category_id"])
         self.execute(f"DELETE FROM {RELATION} WHERE partner_id = %s", gone[0])
