@@ -616,7 +616,7 @@ def test_remedy_names_the_missing_privilege(database: CheckedDatabase) -> None:
         everything = looker.row("privileges")["remedy"]
         database.sql(everything, user="supabase_admin")
         grants = [grant for grant in everything.split(";") if grant.strip()]
-        assert len(grants) == 15
+        assert len(grants) == 16
         for grant in grants:
             database.sql(grant.replace("grant", "revoke", 1).replace(" to looker", " from looker"), user="supabase_admin")
             assert looker.row("privileges")["remedy"] == grant.strip() + ";"
