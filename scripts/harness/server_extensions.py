@@ -33,7 +33,6 @@ def install(extension: ServerExtension, target: Installation) -> None:
     """Installs the extension into `target`, and replaces a packaged one."""
     origin = target.origin or target
     files = paths.CACHE / f"{extension.name}-{origin.major}"
-
     setup.rebuild_if_changed(files, paths.digest(extension.source.sha256, origin.build), lambda: _build(extension, origin, files))
     for folder, place in (("lib", target.pkglibdir), ("extension", target.extension_dir)):
         for path in (files / folder).iterdir():

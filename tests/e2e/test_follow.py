@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -27,6 +27,9 @@ from support.supabase import ROWS, Supabase
 
 #: Values that no record has.
 NUMBERS = itertools.count(2_000_000)
+
+#: What a simulated Odoo has.
+RECORDS = [metric(number) for number in range(1, 20)]
 
 SAMPLE = {"name": "Live ☕", "code": "LIVE", "unit": "count", "value": 4.5}
 
@@ -147,56 +150,48 @@ def test_failing_mirror_does_not_hold_up_the_others(mirrored: Supabase, erp: Odo
     erp.rpc(MODEL, "unlink", [created])
 
 
-def test_silent_server_does_not_hold_up_the_others(mirrored: Supabase, erp: Odoo) -> None:
+@contextmanager
+def follower_with_silent_server(supabase: Supabase) -> Iterator[threading.Event]:
+    """Follows the server and a second one, which answers no poll before the event is set."""
     is_asked, answers = threading.Event(), threading.Event()
 
     def wait(_: list[str]) -> dict[str, Any]:
         is_asked.set()
-        assert answers.wait(30)
+        assert answers.wait(60)
         return {"state": "same", "token": "first"}
 
-    with ChangingOdoo(metric(number) for number in range(1, 20)) as silent:
-        mirrored.server(silent.url, name="silent", timeout="20")
-        mirrored.add_mirror("of_silent", server="silent")
-        mirrored.run("'of_silent'")
+    with ChangingOdoo(RECORDS) as silent:
+        supabase.server(silent.url, name="silent", timeout="60")
+        supabase.add_mirror("of_silent", server="silent")
+        supabase.run("'of_silent'")
         silent.reply = wait
-        connection = mirrored.connect()
-        with running_statement(mirrored, connection, "call ipai.follow_sync(during => null)") as following:
-            assert is_asked.wait(10)
-            created = erp.rpc(MODEL, "create", SAMPLE)
-            wait_for(lambda: names(mirrored, created) == ["Live ☕"], 5)
-            erp.rpc(MODEL, "write", [created], {"name": "Renamed"})
-            wait_for(lambda: names(mirrored, created) == ["Renamed"], 2)
-            assert mirrored.rows("select server from ipai.followers where polled_at is not null") == [{"server": "odoo"}]
+        connection = supabase.connect()
+        try:
+            with running_statement(supabase, connection, "call ipai.follow_sync(during => null)") as following:
+                assert is_asked.wait(10)
+                yield answers
+                supabase.cancel(connection)
+                statement_error(following)
+        finally:
             answers.set()
-            wait_for(lambda: len(mirrored.rows("select from ipai.followers where polled_at is not null")) == 2)
-            mirrored.cancel(connection)
-            statement_error(following)
+
+
+def test_silent_server_does_not_hold_up_the_others(mirrored: Supabase, erp: Odoo) -> None:
+    with follower_with_silent_server(mirrored) as answers:
+        created = erp.rpc(MODEL, "create", SAMPLE)
+        wait_for(lambda: names(mirrored, created) == ["Live ☕"], 5)
+        erp.rpc(MODEL, "write", [created], {"name": "Renamed"})
+        wait_for(lambda: names(mirrored, created) == ["Renamed"], 2)
+        assert mirrored.rows("select server from ipai.followers where polled_at is not null") == [{"server": "odoo"}]
+        answers.set()
+        wait_for(lambda: len(mirrored.rows("select from ipai.followers where polled_at is not null")) == 2)
     erp.rpc(MODEL, "unlink", [created])
 
 
 def test_silent_server_is_left_for_its_new_address(mirrored: Supabase, erp: Odoo) -> None:
-    is_asked, is_over = threading.Event(), threading.Event()
-
-    def wait(_: list[str]) -> dict[str, Any]:
-        is_asked.set()
-        assert is_over.wait(60)
-        return {"state": "same", "token": "first"}
-
-    records = [metric(number) for number in range(1, 20)]
-    with ChangingOdoo(records) as silent, ChangingOdoo(records) as other:
-        mirrored.server(silent.url, name="silent", timeout="60")
-        mirrored.add_mirror("of_silent", server="silent")
-        mirrored.run("'of_silent'")
-        silent.reply = wait
-        connection = mirrored.connect()
-        with running_statement(mirrored, connection, "call ipai.follow_sync(during => null)") as following:
-            assert is_asked.wait(10)
-            mirrored.set_url(other.url, "silent")
-            wait_for(lambda: other.requests, 20)
-            mirrored.cancel(connection)
-            statement_error(following)
-        is_over.set()
+    with ChangingOdoo(RECORDS) as other, follower_with_silent_server(mirrored):
+        mirrored.set_url(other.url, "silent")
+        wait_for(lambda: other.requests, 20)
 
 
 def test_unchanged_mirrors_cost_one_request_although_one_fails(mirrored: Supabase, erp: Odoo) -> None:

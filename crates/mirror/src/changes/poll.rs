@@ -41,8 +41,8 @@ impl Answers {
         holds.then_some((given.database, given.answer))
     }
 
-    /// Keeps the answers for mirrors, given by name, fingerprint and stored token. Without an addon
-    /// that can tell, none is told anything.
+    /// Keeps the answers for mirrors, given by name, fingerprint and stored token. `None`: the
+    /// addon cannot tell, so each mirror gets the answer [`Answer::Untold`].
     fn keep(&mut self, mirrors: Vec<(String, String, Option<String>)>, answered: Option<Answered>) {
         let untold = || Answered { database: Database::default(), answers: Vec::new(), at: Instant::now() };
         let Answered { database, answers, at } = answered.unwrap_or_else(untold);
